@@ -1,0 +1,54 @@
+# Everything that one does here. `make` alone says what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+NAME ?= bench
+ARGS ?=
+
+.PHONY: help bench test lint types check fix loops overhead readme constraints clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+.venv/ready: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report]'
+	@touch $@
+
+bench: .venv/ready ## measure here (default preset, 5 minutes on 2 cores), save, print the table, write the report
+	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=$(NAME) $(ARGS) || status=$$?; \
+	if [ $$status -le 1 ]; then $(BIN)/python -m results show latest && $(BIN)/python -m results report; fi; exit $$status
+
+test: lint types check ## lint, types and tests
+
+lint: .venv/ready ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready ## mypy
+	$(BIN)/mypy
+
+check: .venv/ready ## the tests alone
+	$(BIN)/python -m pytest -q $(ARGS)
+
+fix: .venv/ready ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+loops: .venv/ready ## our implementations against the tutorials' own loops, as ratios in one run
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=loops --problem line,medium --blocks 8 --impl \
+	numpy_manual,torch_autograd,torch_nn,benchmarks/loops/numpy_tutorial.py,benchmarks/loops/torch_tutorial.py,benchmarks/loops/torch_builtins.py
+	@for pair in numpy_tutorial,numpy_manual torch_tutorial,torch_autograd torch_builtins,torch_nn; do \
+	$(BIN)/python -m results compare $${pair%,*} $${pair#*,} --run loops; done
+
+overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
+	$(BIN)/python -m pytest benchmarks/bench_overhead.py --benchmark-quiet --benchmark-save=overhead
+
+readme: .venv/ready ## put the newest committed figures into README.md
+	$(BIN)/python -m results readme README.md
+
+constraints: ## pin what is installed now
+	{ sed -n 1p constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove what was installed and cached
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build

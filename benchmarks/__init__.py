@@ -1,0 +1,1 @@
+"""On what the implementations are compared, and how: problems, truth, workers, and what pytest runs."""

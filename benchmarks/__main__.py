@@ -1,0 +1,97 @@
+"""Commands: `python -m benchmarks fit PROBLEM --impl NAME` shows one descent as a tutorial would."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from benchmarks import fit, telling
+from impls.interface import Unsupported
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: done, and right. 1: the descent is not the reference's. 2: cannot be done as asked. 130: interrupted."""
+    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    try:
+        status = int(args.command(args))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader has left, as `head` does: nothing to say, and no second flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Unsupported, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fit(args: argparse.Namespace) -> int:
+    descent = fit.setup(args)
+    right = True
+    with np.errstate(over="ignore", invalid="ignore"):  # a wrong implementation may diverge
+        for lines, agrees in telling.sections(descent, args.every):
+            print(*lines, sep="\n", end="\n\n" if lines else "", flush=True)
+            right &= agrees
+        for path in fit.pictures(descent, args.plot, args.animate):
+            print(f"written: {path}")
+    return 0 if right else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("fit", help="one descent as a tutorial shows it", description=telling.__doc__)
+    one.set_defaults(command=_fit)
+    one.add_argument("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
+    one.add_argument(
+        "--impl", default="numpy_manual", metavar="NAME", help="implementation: a name, or path/to/mine.py"
+    )
+    one.add_argument("--target", metavar="COL[,COL]", help="which columns of a CSV file to predict")
+    one.add_argument("--steps", type=_from(1), metavar="N", help="updates (default: the problem's)")
+    one.add_argument("--lr", type=float, metavar="LR", help="learning rate (default: the problem's)")
+    one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
+    one.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="(default: float32)")
+    one.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="(default: cpu)")
+    one.add_argument("--every", type=_from(1), metavar="N", help="show the loss every N updates (default: ten times)")
+    one.add_argument("--start", type=_numbers, metavar="A,B,...", help="weights to start from, row by row")
+    one.add_argument("--plot", type=Path, metavar="FILE", help="picture of the fit: .png, .svg or .pdf")
+    one.add_argument("--animate", type=Path, metavar="FILE", help="the descent, moving: .gif")
+    return parser
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--start -1,1` as `--start=-1,1`: argparse takes what begins with a minus for an option."""
+    words = iter(argv)
+    return [f"--start={next(words, '')}" if word == "--start" else word for word in words]
+
+
+def _from(low: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text!r}")
+        return int(text)
+
+    return whole
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between them, not {text!r}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

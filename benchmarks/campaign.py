@@ -1,0 +1,214 @@
+"""A campaign: which cases, in which order, and everything that is needed to open the next one."""
+
+import dataclasses
+import hashlib
+import json
+import random
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import problems
+from benchmarks.measure import Checked, Task, open_descent
+from benchmarks.reference import truth
+from benchmarks.workers import Clock, Refused, Worker
+from impls.interface import Problem, Unsupported
+
+DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
+MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"
+EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of everything: problems, dtypes, blocks, and seconds of timed rounds a case."""
+
+    problems: list[str]
+    dtypes: list[str]
+    blocks: int
+    seconds: float
+
+
+PRESETS = {
+    "quick": Preset(["line", "crops", "crops@5", "small@100", "medium"], ["float32"], 1, 0.1),
+    "default": Preset(DEFAULT_PROBLEMS.split(), ["float32", "float64"], 1, 0.25),
+    "full": Preset(f"{DEFAULT_PROBLEMS} {MORE}".split(), ["float32", "float64"], 3, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row to be: an implementation on a device, a problem in a dtype, in one block."""
+
+    impl: str  # as `impls.load` takes it
+    device: str
+    problem: str
+    dtype: str
+    block: int
+
+    @property
+    def name(self) -> str:
+        """The implementation's name: of a path, the file's."""
+        return Path(self.impl).stem if self.impl.endswith(".py") else self.impl
+
+    @property
+    def title(self) -> str:
+        """The problem's name: of a table, the file's."""
+        return Path(self.problem).name
+
+    @property
+    def host(self) -> tuple[str, str, int]:
+        """What shares a process: the cases of one implementation on one device in one block."""
+        return self.impl, self.device, self.block
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the case itself says of its row."""
+        return {**dataclasses.asdict(self), "impl": self.name, "problem": self.title}
+
+    @property
+    def group(self) -> str:
+        """What it is compared within: the same problem in the same dtype on the same device."""
+        return f"{self.title} {self.dtype} {self.device}"
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.device}-{self.title}-{self.dtype}-{self.block}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user has asked for."""
+
+    impls: list[str]
+    devices: list[str]
+    problems: list[str]
+    dtypes: list[str]
+    blocks: int
+    seconds: float
+    threads: int
+    seed: int
+    timeout: float
+    lr: float | None = None
+    target: list[str] = field(default_factory=list)
+
+    def cases(self) -> list[Case]:
+        """Block after block; in each, implementations and devices in a shuffled order, one process each."""
+        cases = []
+        for block in range(self.blocks):
+            hosts = [(impl, device) for impl in self.impls for device in self.devices]
+            random.Random(f"{self.seed} {block}").shuffle(hosts)
+            cases += [
+                Case(impl, device, problem, dtype, block)
+                for impl, device in hosts
+                for problem in self.problems
+                for dtype in self.dtypes
+            ]
+        return cases
+
+
+@dataclass
+class Campaign:
+    """A plan while it is carried out: the worker of the moment, problems on disk, and what came of each case."""
+
+    plan: Plan
+    clock: Clock = field(default_factory=Clock)
+    folder: tempfile.TemporaryDirectory[str] | None = None
+    worker: Worker | None = None
+    host: tuple[str, str, int] | None = None
+    tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
+    unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
+    done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why"
+    started: float = field(default_factory=time.monotonic)
+
+    def open(self, case: Case) -> Checked:
+        """The case, checked and ready to be timed. Raises Unsupported or Refused."""
+        if (case.impl, case.device) in self.unsupported:
+            raise Unsupported(self.unsupported[case.impl, case.device])
+        task = self.task(case.problem, case.dtype)
+        worker = self._worker(case)
+        worker.deadline = time.monotonic() + self.plan.timeout
+        descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
+        descent.facts |= case.row | {"threads": self.plan.threads, "seed": self.plan.seed}
+        return descent
+
+    def close(self) -> None:
+        """End the worker and remove the problems from the disk."""
+        if self.worker is not None:
+            self.worker.close()
+        if self.folder is not None:
+            self.folder.cleanup()
+        self.worker = self.folder = None
+
+    def summary(self, interrupted: bool) -> dict[str, Any]:
+        """What the saved JSON says of the campaign beside its rows."""
+        skipped = sorted({(case.name, case.device, reason) for case, reason in self.ended("skipped: ")})
+        return {
+            "seed": self.plan.seed,
+            "threads": self.plan.threads,
+            "blocks": self.plan.blocks,
+            "interrupted": interrupted,
+            "wall_s": time.monotonic() - self.started,
+            "worker_s": self.clock.seconds,
+            "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
+            "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
+        }
+
+    def ended(self, how: str) -> list[tuple[Case, str]]:
+        """The cases that ended so ("skipped: ", "refused: "), each with its reason."""
+        return [(case, end.removeprefix(how)) for case, end in self.done.items() if end.startswith(how)]
+
+    def _worker(self, case: Case) -> Worker:
+        if self.worker is not None and (self.host != case.host or not self.worker.alive):
+            self.worker.close()
+            self.worker = None
+        if self.worker is None:
+            try:
+                self.worker = Worker(case.impl, self.plan.threads, case.device, self.plan.timeout)
+            except Unsupported as error:
+                self.unsupported[case.impl, case.device] = str(error)
+                raise
+            self.host = case.host
+        return self.worker
+
+    def task(self, name: str, dtype: str) -> Task:
+        """A problem on disk, made when it is first asked for. Raises Unsupported or Refused where it cannot be."""
+        if (name, dtype) not in self.tasks:
+            self._build(name)
+        task = self.tasks[name, dtype]
+        if isinstance(task, Exception):
+            raise task
+        return task
+
+    def _build(self, name: str) -> None:
+        """Make a problem in all dtypes of the plan, write them for the workers, keep their truth."""
+        try:
+            exact, _ = problems.build(name, seed=self.plan.seed, target=self.plan.target, lr=self.plan.lr)
+        except Unsupported as error:
+            self.tasks |= {(name, dtype): error for dtype in self.plan.dtypes}
+            return
+        except ValueError as error:
+            self.tasks |= {(name, dtype): Refused(str(error)) for dtype in self.plan.dtypes}
+            return
+        for dtype in self.plan.dtypes:
+            self.tasks[name, dtype] = self._shelve(name, problems.cast(exact, dtype), dtype)
+
+    def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
+        self.folder = self.folder or tempfile.TemporaryDirectory(prefix="descentbench-problems-")
+        folder = Path(self.folder.name, f"{len(self.tasks)}-{dtype}")
+        folder.mkdir()
+        digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
+        for field_name in ("X", "y", "w0", "order"):
+            array = getattr(problem, field_name)
+            if array is not None:
+                np.save(folder / f"{field_name}.npy", array)
+                digest.update(array)
+        (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))
+        n, d = problem.X.shape
+        batch = n if problem.order is None else problem.order.shape[1]
+        facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
+        at = sorted({t for t in EARLY if t < problem.steps} | {problem.steps})
+        return Task(str(folder), truth(problem, at), {**facts, "dtype": dtype, "problem_hash": digest.hexdigest()[:16]})

@@ -1,0 +1,132 @@
+"""The parent's side of a worker: start it with its environment set, ask it, and bury it when it is lost."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from impls.interface import Array, Unsupported
+
+ROOT = Path(__file__).parent.parent
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
+
+
+class Refused(Exception):
+    """This case has no time: the reason, in words."""
+
+
+class Clock:
+    """The seconds that workers have spent inside timed runs, added up: the timer that pytest-benchmark reads."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def worker_seconds(self) -> float:
+        """What the clock shows (a method, so that the timer has a name in the JSON)."""
+        return self.seconds
+
+
+class Worker:
+    """A process of its own that holds one implementation. Raises what `ask` raises when it cannot be loaded."""
+
+    def __init__(self, impl: str, threads: int, device: str, timeout: float) -> None:
+        self.scratch = tempfile.TemporaryDirectory(prefix="descentbench-worker-")
+        self.stderr = Path(self.scratch.name, "stderr")
+        with self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, cores(threads)))],
+                cwd=ROOT,
+                env=environment(threads, device, self.scratch.name),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        self.deadline = time.monotonic() + timeout
+        try:
+            self.loaded = self.ask("load", impl=impl)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Send a request, wait for its answer until the deadline.
+
+        Raises Unsupported with the implementation's reason; Refused when it raises, breaks the contract, dies or hangs.
+        """
+        answer = json.loads(self._exchange(json.dumps({"op": op, **fields}).encode() + b"\n"))
+        if "unsupported" in answer:
+            raise Unsupported(answer["unsupported"])
+        if "raised" in answer:
+            raise Refused(f"raised {answer['raised']}")
+        if answer.get("wrong"):
+            raise Refused(answer["wrong"])
+        return dict(answer)
+
+    def run(self, start: Array, steps: int) -> dict[str, Any]:
+        """One run of the descent: `seconds`, `cpu_seconds` and `weights`."""
+        return self.ask("descend", start=start.tolist(), steps=steps)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End the process and whatever it has started; remove its scratch folder."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it started
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):  # what was still to be sent has nobody to read it
+                pipe.close()
+        self.scratch.cleanup()
+
+    def _exchange(self, request: bytes) -> bytes:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(request)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Refused(self._obituary()) from None
+        answer = b""
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, self.deadline - time.monotonic()))
+            if not ready:
+                self.close()
+                raise Refused("timed out and was killed")
+            part = os.read(self.process.stdout.fileno(), 1 << 20)
+            if not part:
+                raise Refused(self._obituary())
+            answer += part
+        return answer
+
+    def _obituary(self) -> str:
+        code = self.process.wait()
+        last = self.stderr.read_text(errors="replace").strip().splitlines()[-1:]
+        words = f": {last[0][:300]}" if last else ""
+        return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
+
+
+def cores(threads: int) -> list[int]:
+    """The cores that a worker with so many threads is pinned to: the last ones this process may use."""
+    return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
+
+
+def environment(threads: int, device: str, scratch: str) -> dict[str, str]:
+    """What must be set before a framework is imported: threads, fresh compiler caches, no GPU that is not asked for."""
+    caches = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+    env = {name: value for name, value in os.environ.items() if name not in caches}
+    env |= dict.fromkeys(THREADS, str(threads))
+    env |= {"TORCHINDUCTOR_CACHE_DIR": scratch, "TRITON_CACHE_DIR": scratch, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    if device == "cpu":
+        env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    return env

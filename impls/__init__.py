@@ -1,0 +1,66 @@
+"""What is compared: one file per implementation, `<framework>_<way>.py`, found by listing this folder.
+
+Importing this package imports no framework; `load` imports the one that is asked for and no other.
+"""
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from pathlib import Path
+
+from impls.interface import Prepare, Unsupported
+
+ENTRY_POINTS = "descentbench.impls"
+HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Names that `load` knows: the files of this folder, then those that other packages bring through entry points."""
+    own = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem != "interface")
+    return own + sorted(set(_plugins()) - set(own))
+
+
+def load(name_or_path: str) -> Prepare:
+    """Import one implementation, by name or by the path of its file, and return its `prepare`.
+
+    Raises `Unsupported` when a package that it imports is not installed, `ValueError` when there is no such
+    implementation or it has no `prepare`.
+    """
+    path = Path(name_or_path)
+    try:
+        if path.suffix == ".py":
+            prepare = getattr(_from_path(path), "prepare", None)
+        elif (HERE / f"{name_or_path}.py").exists() and name_or_path in names():
+            prepare = getattr(importlib.import_module(f"impls.{name_or_path}"), "prepare", None)
+        elif name_or_path in _plugins():
+            prepare = getattr(_plugins()[name_or_path].load(), "prepare", None)
+        else:
+            raise ValueError(f"no implementation {name_or_path!r}{nearest(name_or_path, names())}")
+    except ModuleNotFoundError as error:
+        raise Unsupported(f"{error.name} is not installed") from error
+    if not callable(prepare):
+        raise ValueError(f"{name_or_path} has no function prepare(problem, device)")
+    return prepare
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """How an error about an unknown word ends: the nearest known one, then all of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    return (f"; did you mean {close[0]!r}?" if close else "") + f" (known: {', '.join(known)})"
+
+
+def _from_path(path: Path) -> object:
+    if not path.is_file():
+        raise ValueError(f"no file {str(path)!r}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None, path
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _plugins() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}

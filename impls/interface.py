@@ -1,0 +1,98 @@
+"""Everything that an implementation may know of the project: the problem, the run, and how to say no.
+
+Five sentences hold an implementation; `tests/test_contract.py` tests each over all of them:
+
+1. `run(start, 0)` is `start`, bit for bit.
+2. The result is a host array of the problem's dtype and of w0's shape, owned by the caller.
+3. Runs do not remember.
+4. The iterates are the reference's.
+5. Importing a module imports its own framework and no other.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Device = Literal["cpu", "gpu"]
+
+
+class Unsupported(Exception):
+    """This implementation cannot run here: one line, the reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Minimise f(w) = sum((X w - y)^2) / (n k) by w[t+1] = w[t] - lr * grad f_t(w[t]); f_t is f over batch t.
+
+    X: (n, d) float32 or float64, C-contiguous, on the host; an intercept is a column of ones.
+    y: (n,) or (n, k), the same dtype.
+    w0: (d,) or (d, k), the same dtype: where the problem starts.
+    lr: the learning rate, a Python float (np.float64 would widen float32 weights in JAX).
+    steps: how many updates one run makes.
+    order: (steps, b) int32, the rows of batch t; None = all rows, every step.
+
+    Raises ValueError, naming the field, when they do not fit together.
+    """
+
+    X: Array
+    y: Array
+    w0: Array
+    lr: float
+    steps: int
+    order: Array | None
+
+    def __post_init__(self) -> None:
+        _check_data(self.X, self.y, self.w0)
+        if type(self.lr) is not float or not math.isfinite(self.lr) or self.lr <= 0:
+            raise ValueError(f"lr must be a finite positive Python float, not {self.lr!r}")
+        if type(self.steps) is not int or self.steps < 1:
+            raise ValueError(f"steps must be a positive int, not {self.steps!r}")
+        if self.order is not None:
+            _check_order(self.order, self.steps, len(self.X))
+
+
+class Run(Protocol):
+    """The descent, ready to go: data on the device, module built, step compiled or about to be."""
+
+    def __call__(self, start: Array, steps: int, /) -> Array:
+        """Weights after `steps` updates from `start`: a NumPy array, the problem's dtype, w0's shape, the caller's own.
+
+        Batch t of a call is row t of `order`, counted from 0 in every call; `steps` is at most `problem.steps`.
+        """
+
+
+Prepare = Callable[[Problem, Device], Run]
+
+
+def _check_data(X: Array, y: Array, w0: Array) -> None:
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"X must be (n, d) with n and d at least 1, not {X.shape}")
+    if X.dtype not in (np.float32, np.float64):
+        raise ValueError(f"X must be float32 or float64, not {X.dtype}")
+    if not X.flags.c_contiguous:
+        raise ValueError("X must be C-contiguous")
+    n, d = X.shape
+    if y.ndim not in (1, 2) or y.shape[0] != n or 0 in y.shape:
+        raise ValueError(f"y must be ({n},) or ({n}, k) to go with X {X.shape}, not {y.shape}")
+    if w0.shape != (d, *y.shape[1:]):
+        raise ValueError(f"w0 must be {(d, *y.shape[1:])} to go with X {X.shape} and y {y.shape}, not {w0.shape}")
+    for name, array in (("y", y), ("w0", w0)):
+        if array.dtype != X.dtype:
+            raise ValueError(f"{name} must be {X.dtype} like X, not {array.dtype}")
+    for name, array in (("X", X), ("y", y), ("w0", w0)):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has values that are not finite")
+
+
+def _check_order(order: Array, steps: int, n: int) -> None:
+    if order.ndim != 2 or order.shape[0] != steps or order.shape[1] < 1:
+        raise ValueError(f"order must be ({steps}, b) with b at least 1, not {order.shape}")
+    if order.dtype != np.int32:
+        raise ValueError(f"order must be int32, not {order.dtype}")
+    if order.min() < 0 or order.max() >= n:
+        raise ValueError(f"order must name rows 0 to {n - 1}, not {order.min()} to {order.max()}")

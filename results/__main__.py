@@ -1,0 +1,137 @@
+"""List, show, compare, report and export the saved runs. Errors are one line; the exit status is then 2."""
+
+import argparse
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from results.cases import rounds
+from results.compare import compare_implementations, compare_runs
+from results.format import FORMATS, Page, Section, rows_of, words, write
+from results.load import ROOT, find, find_all, join
+from results.read import CASE, RunError
+from results.readme import filled
+from results.report import report
+from results.show import list_runs, show
+
+NAMES = "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0, or 2 after an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = parser().parse_args(arguments)
+    try:
+        deliver(options.make(options), options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has left, as `head` does: nothing to say, and no second flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (RunError, OSError) as error:
+        print("results:", words(str(error)), file=sys.stderr)
+        return 2
+    return 0
+
+
+def deliver(page: Page, options: Namespace) -> None:
+    """Write the page where it was asked for; a report in Markdown is a file beside the runs unless told otherwise."""
+    target = options.out or "-"
+    if options.out is None and options.make is make_report and options.format == "md":
+        target = str(options.runs.parent / "report.md")
+    if target == "-":
+        return write(page, options.format, sys.stdout)
+    with Path(target).open("w", encoding="utf-8", newline="") as stream:
+        write(page, options.format, stream)
+    print(f"wrote {target}", file=sys.stderr)
+
+
+def make_list(options: Namespace) -> Page:
+    return list_runs(options.runs)
+
+
+def make_show(options: Namespace) -> Page:
+    return show(find(options.run, options.runs), {name: getattr(options, name) for name in CASE})
+
+
+def make_compare(options: Namespace) -> Page:
+    """Implementations if a run is given or the latest knows one of the two names, else runs."""
+    a, b, root = options.a, options.b, options.runs
+    if options.run or {a, b} & _latest_implementations(root):
+        return compare_implementations(find(options.run or "latest", root), a, b)
+    return compare_runs(find(a, root), find(b, root))
+
+
+def _latest_implementations(root: Path) -> set[str]:
+    try:
+        return set(find("latest", root).rows["impl"].dropna())
+    except RunError:  # no runs here: A and B may still be paths
+        return set()
+
+
+def make_report(options: Namespace) -> Page:
+    return report(find_all(options.run, options.runs), options.baseline)
+
+
+def make_export(options: Namespace) -> Page:
+    runs = find_all(options.run, options.runs)
+    frame = join([rounds(run) if options.rounds else run.rows for run in runs])
+    return Page(frame, [Section("Rounds" if options.rounds else "Rows", table=rows_of(frame))])
+
+
+def make_readme(options: Namespace) -> Page:
+    """Fill the tables of a Markdown file. Raises RunError where they are stale and only to be checked."""
+    text = options.file.read_text(encoding="utf-8")
+    new = filled(text, options.file.parent)
+    if options.check and new != text:
+        raise RunError(f"{options.file} is stale: make readme")
+    options.file.write_text(new, encoding="utf-8")
+    return Page(pd.DataFrame({"file": [str(options.file)]}), [Section(text=f"{options.file} is up to date")])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m results", description=__doc__, epilog=NAMES)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, make: Callable[[Namespace], Page], form: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, epilog=NAMES)
+        added.add_argument("--format", choices=FORMATS, default=form, help=f"how to write it (default: {form})")
+        added.add_argument(
+            "--runs", type=Path, default=ROOT, metavar="DIR", help="where they are (default: results/runs)"
+        )
+        added.set_defaults(make=make, out=None)
+        return added
+
+    command("list", make_list, "table", "a line for each saved run, also for files that cannot be read")
+    _show_options(command("show", make_show, "table", "one run: machine, times, errors, what is missing and why"))
+    compare = command("compare", make_compare, "table", "two runs, or two implementations of one run, case by case")
+    compare.add_argument("a", metavar="A", help="a run, or an implementation: what B is measured against")
+    compare.add_argument("b", metavar="B", help="the other run or implementation")
+    compare.add_argument("--run", help="the run whose implementations A and B are (default: latest)")
+    reported = command("report", make_report, "md", "a report of runs: a verdict in words, then the tables behind it")
+    reported.add_argument("--baseline", default="numpy_manual", metavar="IMPL", help="speed-ups over it (%(default)s)")
+    readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
+    readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
+    readme.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")
+    exported = command("export", make_export, "csv", "runs as one tidy table: a row per case and block")
+    exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")
+    places = {reported: "report.md beside the runs, or stdout for other formats", exported: "stdout"}
+    for added, place in places.items():
+        added.add_argument("run", nargs="*", metavar="RUN", help="default: latest")
+        added.add_argument("--out", metavar="FILE", help=f"write to FILE, - for stdout (default: {place})")
+    return top
+
+
+def _show_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("run", metavar="RUN", help="which run")
+    for name in CASE:
+        added.add_argument(f"--{name}", type=lambda names: names.split(","), metavar="A,B", help=f"only these: {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

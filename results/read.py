@@ -1,0 +1,208 @@
+"""One saved file into a tidy table: one row per case and block."""
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+CASE = ["impl", "device", "dtype", "problem"]
+ORIGIN = {
+    "run": "which file: machine/NNNN_name",
+    "machine": "slug of the machine",
+    "datetime": "when it was saved, ISO 8601, UTC",
+    "commit": "commit that it was made from",
+    "name": "pytest-benchmark's name of the row",
+}
+WORDS = {
+    "impl": "implementation",
+    "framework": "its framework",
+    "version": "the framework's version",
+    "device": "cpu or gpu",
+    "dtype": "float32 or float64",
+    "problem": "name of the problem; @b marks mini-batches of b rows",
+    "problem_hash": "hash of the problem's data",
+    "reason": "why the row does not count; empty for a valid row",
+}
+NUMBERS = {
+    "n": "rows of X",
+    "d": "columns of X",
+    "k": "targets",
+    "batch": "rows in a step; n for full batch",
+    "steps": "updates in one run",
+    "lr": "learning rate",
+    "seed": "seed of the problem",
+    "threads": "threads allowed",
+    "block": "number of the block: one fresh process each",
+    "error": "worst distance to the reference iterate",
+    "allowed": "distance allowed there",
+    "import_s": "seconds to import the framework",
+    "prepare_s": "seconds to move the data and build the run",
+    "first_s": "seconds of the first run, with tracing and compiling",
+    "steady_s": "seconds of a later run (median)",
+    "fixed_s": "seconds of a run of no steps",
+    "per_step_s": "(steady_s - fixed_s) / steps, seconds",
+    "cpu_over_wall": "CPU seconds per second of a run",
+    "rss_bytes": "memory of the process, bytes",
+}
+STATS = {
+    "rounds": "timed rounds in the row",
+    "min_s": "shortest round, seconds",
+    "median_s": "median round, seconds",
+    "iqr_s": "interquartile range of the rounds, seconds",
+}
+COLUMNS = {**ORIGIN, **WORDS, "valid": "checked against the reference, within `allowed`, and timed", **NUMBERS, **STATS}
+
+
+class RunError(Exception):
+    """A run cannot be found, read or used as asked: one line, what and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One saved file.
+
+    label: machine/NNNN_name, the name that finds it; machine: slug; when: UTC; document: the whole file.
+    rows: one per case and block, see COLUMNS, and whatever else the file says of them.
+    """
+
+    label: str
+    machine: str
+    when: datetime
+    document: dict[str, Any]
+    rows: pd.DataFrame
+
+    @property
+    def date(self) -> str:
+        """UTC, to the minute."""
+        return self.when.strftime("%Y-%m-%d %H:%MZ")
+
+    @property
+    def campaign(self) -> dict[str, Any]:
+        """What the suite noted of the whole run; empty if there is no note."""
+        return mapping(self.document.get("campaign"))
+
+    @property
+    def commit(self) -> dict[str, Any]:
+        """What the file says of the commit that it was made from."""
+        return mapping(self.document.get("commit_info"))
+
+
+def read(path: Path, label: str = "") -> Run:
+    """One file, laid out; called after its machine if it has no label. Raises RunError if it is no benchmark file."""
+    document = _document(path)
+    machine_info, commit = mapping(document["machine_info"]), mapping(document.get("commit_info"))
+    machine = text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown"
+    label, when = label or f"{machine}/{path.stem}", _utc(document["datetime"])
+    origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
+    rows = pd.DataFrame([_row(entry, origin) for entry in document["benchmarks"]])
+    rows = rows.reindex(columns=[*COLUMNS, *[name for name in rows if name not in COLUMNS]])
+    if rows.empty:
+        rows = rows.astype({name: float for name in {**NUMBERS, **STATS}})
+    return Run(label, machine, when, document, rows.astype({"valid": bool}))
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        source = path.read_text(encoding="utf-8")
+        document = _clean(json.loads(source, parse_int=_integer))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(source.rstrip()) or error.msg.startswith("Unterminated string")
+        raise RunError(f"{path} is {'empty or cut off' if cut else 'not JSON'}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is not JSON: {error}") from error
+    if fault := _not_benchmarks(document):
+        raise RunError(f"{path} is not a benchmark file: {fault}")
+    return dict(mapping(document))
+
+
+def _not_benchmarks(document: object) -> str:
+    if not isinstance(document, dict) or not {"benchmarks", "machine_info", "datetime"} <= set(document):
+        return "it lacks benchmarks, machine_info or datetime"
+    for number, entry in enumerate(document["benchmarks"] if isinstance(document["benchmarks"], list) else [None]):
+        if not isinstance(mapping(entry).get("extra_info"), dict) or not isinstance(entry.get("stats"), dict):
+            return f"entry {number} of benchmarks lacks extra_info or stats"
+    try:
+        _utc(document["datetime"])
+    except (ValueError, OverflowError):
+        return "its datetime is not a date"
+    return ""
+
+
+def _utc(stamp: object) -> datetime:
+    """A stamp as a moment in UTC, which it is in if it names no zone. Raises ValueError or OverflowError."""
+    moment = datetime.fromisoformat(str(stamp))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _integer(digits: str) -> float:
+    """An int that fits the columns of a table, or else a float."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def _clean(value: object) -> object:
+    """The same with every half of a surrogate pair spelled out: no encoder takes one."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_clean(name): _clean(held) for name, held in value.items()}
+    return [_clean(held) for held in value] if isinstance(value, list) else value
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """`value` if it is a mapping, else an empty one: files come from strangers."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[dict[str, Any]]:
+    """The mappings in `value`, if it is a list."""
+    return [mapping(entry) for entry in value] if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """Words for a value of a file: nothing for null, JSON for what is nested."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def number(value: object) -> float:
+    """`value` if it is a number, else NaN."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+def _row(entry: dict[str, Any], origin: dict[str, str]) -> dict[str, Any]:
+    extra, stats = entry["extra_info"], entry["stats"]
+    row: dict[str, Any] = {name: text(held) if isinstance(held, (list, dict)) else held for name, held in extra.items()}
+    row |= {name: text(extra.get(name)) or None for name in WORDS}
+    row |= {name: number(extra.get(name)) for name in NUMBERS}
+    row |= {name: number(stats.get(name.removesuffix("_s"))) for name in STATS}
+    row["reason"] = _fault(row)
+    return row | {"valid": not row["reason"], "name": text(entry.get("name"))} | origin
+
+
+def _fault(row: dict[str, Any]) -> str:
+    """Why a row does not count, whatever its own mark says: unchecked, wrong or untimed; empty if it does."""
+    if row.get("valid") is not True:
+        return row["reason"] or "not marked as valid"
+    if not row["error"] <= row["allowed"]:
+        return "its error is above what is allowed, or not recorded"
+    return "" if 0 < row["per_step_s"] < math.inf else "no per-step time above zero"
+
+
+def facts(run: Run) -> dict[str, str]:
+    """What the run says of its machine, in words: cpu, cores, memory, gpu, Python, system and each package."""
+    info = mapping(run.document["machine_info"])
+    told = {
+        "cpu": text(mapping(info.get("cpu")).get("brand_raw")),
+        "cores": text(info.get("cores") or mapping(info.get("cpu")).get("count")),
+        "memory": f"{number(info.get('ram_bytes')) / 2**30:.1f} GiB",
+        "gpu": text(info.get("gpu")) or "none",
+        "python": text(info.get("python_version")),
+        "system": f"{text(info.get('system'))} {text(info.get('release'))}".strip(),
+    }
+    told |= {name: text(version) for name, version in sorted(mapping(info.get("packages")).items())}
+    return {name: "not recorded" if held in ("", "nan GiB") else held for name, held in told.items()}

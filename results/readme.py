@@ -1,0 +1,68 @@
+"""The tables of README.md, made from the files that the markers around them name: `<!-- speeds of FILE -->`."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from results.compare import ratios
+from results.format import Section, digits, markdown, records, speedup, words
+from results.load import find
+from results.read import CASE, Run, facts
+from results.report import speeds, with_speedups
+
+MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n).*?(?P<foot>\n<!-- end -->)", re.DOTALL)
+LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
+
+
+def filled(text: str, root: Path) -> str:
+    """The text with what stands between its markers made anew; files are relative to `root`. Raises RunError."""
+
+    def fill(match: re.Match[str]) -> str:
+        sections = TABLES[match["what"]](find(str(root / match["run"]), root))
+        return match["head"] + markdown(sections).strip() + match["foot"]
+
+    return MARK.sub(fill, text)
+
+
+def _speeds(run: Run) -> list[Section]:
+    """Time per step in float32 on the CPU, and what it was made on."""
+    found = with_speedups(run, "numpy_manual")
+    table = speeds(found[(found["dtype"] == "float32") & (found["device"] == "cpu")], "numpy_manual")[0]
+    return [Section(table=table.table, notes=[*table.notes, _made(run)])]
+
+
+def _loops(run: Run) -> list[Section]:
+    """The tutorials' own loops over ours: above 1, ours is quicker."""
+    table = []
+    for loop, ours in LOOPS.items():
+        left, right = (run.rows[run.rows["impl"] == name] for name in (ours, loop))
+        table += [
+            {"tutorial's loop": loop, "implementation": ours, "problem": f"{row['problem']}, {row['dtype']}"}
+            | {"loop / ours": f"{speedup(row['ratio'])} ({digits(row['low'])} to {digits(row['high'])})"}
+            for row in records(ratios(left, right, CASE[1:]))
+        ]
+    return [Section(table=table, notes=[_made(run)])]
+
+
+def _overhead(run: Run) -> list[Section]:
+    """The time that the suite reports over that of a bare loop in a fresh process."""
+    rows = run.rows.sort_values(["problem", "impl"], ascending=[False, True])
+    table = [
+        {"implementation": words(row["impl"]), "problem": words(row["problem"])}
+        | {"reported / bare": f"{row['ratio']:.3f} ({row['ratio_min']:.3f} to {row['ratio_max']:.3f})"}
+        for row in records(rows)
+    ]
+    return [Section(table=table, notes=[_made(run)])]
+
+
+def _made(run: Run) -> str:
+    told = facts(run)
+    versions = ", ".join(f"{name} {told[name]}" for name in ("numpy", "torch", "jax") if name in told)
+    return f"{told['cpu']}, {told['cores']} cores, gpu: {told['gpu']}; {versions}; {run.date}."
+
+
+TABLES: dict[str, Callable[[Run], list[Section]]] = {
+    "speeds": _speeds,
+    "loops": _loops,
+    "overhead": _overhead,
+}

@@ -1,0 +1,153 @@
+"""The report of runs: a verdict in words, then the tables behind it; the same runs give the same bytes."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from results.cases import outcomes
+from results.compare import ratios
+from results.format import Page, Section, digits, records, seconds, speedup, words
+from results.load import join
+from results.read import CASE, Run, RunError
+from results.show import absences, card, compile_time
+
+TIMED = [
+    "prepare: data to the device, objects built; once.",
+    "compile: the first run less a later one; tracing and compiling, where there is any. The first problem of a process"
+    " also bears what its framework builds once: for torch.compile, seconds.",
+    "steady: a later run of all steps, from weights on the host to weights on the host; the median of its rounds.",
+    "fixed: a run of no steps; the weights there and back.",
+    "per step: (steady - fixed) / steps. The numbers of the tables, and all that speed-ups are made of.",
+    "import: the framework's import, in a fresh process.",
+    "Not timed: making the data, and checking the iterates against the reference, which comes before any clock.",
+    "Over several blocks each number is the median of theirs; rounds of different processes are never pooled.",
+]
+
+
+def report(runs: list[Run], baseline: str) -> Page:
+    """All about `runs`, one part each, machines never pooled. Raises RunError if none of them knows the baseline."""
+    known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
+    if known and baseline not in known:
+        raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
+    found = {run: with_speedups(run, baseline) for run in runs}
+    sections = [
+        Section("Report", "Generated from the saved runs by: python -m results report", level=1),
+        Section("In short"),
+    ]
+    sections += [Section(text=verdict(run, table)) for run, table in found.items()]
+    for run, table in found.items():
+        sections += [card(run), *speeds(table, baseline), *_phases(table), _errors(table), *absences(table)]
+    return Page(join(list(found.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
+
+
+def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
+    """The outcomes of a run, with `speedup`: the baseline's per-step time over the case's, NaN where not comparable."""
+    found, sides = outcomes(run), {name: rows for name, rows in run.rows.groupby("impl")}
+    base = sides.get(baseline, run.rows[:0])
+    parts = [ratios(base, rows, CASE[1:]).assign(impl=name) for name, rows in sides.items()]
+    if not parts:
+        return found.assign(speedup=math.nan)
+    speedups = pd.concat(parts, ignore_index=True).assign(speedup=lambda table: 1 / table["ratio"])
+    return found.merge(speedups[[*CASE, "speedup"]], on=CASE, how="left")
+
+
+def verdict(run: Run, found: pd.DataFrame) -> str:
+    """One paragraph: who agrees with the reference, how far off the worst is, who was quickest, who is missing."""
+    tried = found[found["status"] != "skipped"]
+    sound = tried["status"].eq("measured").groupby(tried["impl"]).all()
+    agreeing = f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases"
+    said = [f"{run.machine} ({run.label}): {agreeing}."]
+    if not sound.all():
+        said += [f"The others: {', '.join(sound.index[~sound])}."]
+    measured = found[found["status"] == "measured"]
+    if len(measured):
+        worst = records(measured.sort_values(["error_ratio", *CASE], ascending=False).head(1))[0]
+        ratio, who = digits(worst["error_ratio"]), words(worst["impl"])
+        said += [f"The worst valid error is {ratio} of what is allowed ({who}, {_place(worst)})."]
+        said += [f"Shortest step {text}." for text in _quickest(measured)]
+    else:
+        said += ["No row is valid, so there are no times."]
+    for status in ("invalid", "refused", "skipped"):
+        if len(missing := found[found["status"] == status]):
+            said += [f"{status.capitalize()}: {_why(missing)}."]
+    said += ["It was interrupted."] if run.campaign.get("interrupted") else []
+    return " ".join(said)
+
+
+def _place(row: dict[str, str]) -> str:
+    return ", ".join(words(row[name]) for name in ("problem", "dtype", "device"))
+
+
+def _quickest(measured: pd.DataFrame) -> list[str]:
+    """Per device and dtype: each winner with the problems on which its median step is the shortest."""
+    said = []
+    for (device, dtype), group in measured.groupby(["device", "dtype"]):
+        best = group.sort_values(["per_step_s", "impl"]).drop_duplicates("problem").sort_values(["n", "d", "problem"])
+        wins = {words(name): ", ".join(map(words, won["problem"])) for name, won in best.groupby("impl", sort=False)}
+        said.append(f"on the {device} in {dtype}: {'; '.join(f'{name} on {won}' for name, won in wins.items())}")
+    return said
+
+
+def _why(missing: pd.DataFrame) -> str:
+    """Who, with the first of their reasons; those who share it together."""
+    reasons: dict[str, list[str]] = {}
+    for impl, group in missing.groupby(missing["impl"].map(words)):
+        more = f"; {len(group) - 1} more below" if group["reason"].nunique() > 1 else ""
+        reasons.setdefault(words(group["reason"].iloc[0]) + more, []).append(str(impl))
+    return "; ".join(f"{', '.join(who)} ({why})" for why, who in reasons.items())
+
+
+def speeds(found: pd.DataFrame, baseline: str) -> list[Section]:
+    """Per device and dtype, implementation x problem: time per step and speed-up over the baseline."""
+    sections = []
+    for (device, dtype), group in _tried(found).groupby(["device", "dtype"]):
+        cells = {(row["impl"], row["problem"]): _speed(row) for row in records(group)}
+        problems = group.sort_values(["n", "d", "problem"])["problem"].unique()
+        names = sorted(group["impl"].unique(), key=lambda name: (name != baseline, name))
+        table = [{"implementation": name} | {at: cells.get((name, at), "-") for at in problems} for name in names]
+        notes = [f"In brackets: speed-up over {baseline}; 1/4x takes 4 times as long."]
+        if baseline not in names:
+            notes = [f"No speed-ups: {baseline} has no case here."]
+        sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))
+    return sections
+
+
+def _tried(found: pd.DataFrame) -> pd.DataFrame:
+    """The cases that have rows, and those that were refused before they had any."""
+    named = found[found["status"] != "skipped"].dropna(subset=CASE)
+    return named.drop_duplicates(CASE)
+
+
+def _speed(row: dict[str, Any]) -> str:
+    if row["status"] != "measured":
+        return str(row["status"])
+    return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")
+
+
+def _phases(found: pd.DataFrame) -> list[Section]:
+    """Where the time goes, implementation x problem: one table per device and dtype."""
+    sections = []
+    valid = found[found["status"] == "measured"].sort_values(["n", "d", "problem", "impl"])
+    for (device, dtype), group in valid.groupby(["device", "dtype"]):
+        table = [
+            {"problem": words(row["problem"]), "implementation": words(row["impl"]), "import": seconds(row["import_s"])}
+            | {"prepare": seconds(row["prepare_s"]), "compile": compile_time(row)}
+            | {"fixed": seconds(row["fixed_s"]), "steady": seconds(row["steady_s"])}
+            for row in records(group)
+        ]
+        sections.append(Section(f"Phases: {device}, {dtype}", table=table, level=3))
+    return sections
+
+
+def _errors(found: pd.DataFrame) -> Section:
+    """The worst error of each implementation, in units of what is allowed, and where."""
+    checked = found[found["status"].isin(["measured", "invalid"])].dropna(subset=["impl"])
+    worst = checked.sort_values(["impl", "error_ratio", *CASE[1:]], ascending=[True, False, True, True, True])
+    valid = checked["status"].eq("measured").groupby(checked["impl"]).agg(["sum", "size"])
+    table = [
+        {"implementation": words(row["impl"]), "worst error / allowed": digits(row["error_ratio"]), "at": _place(row)}
+        | {"valid cases": f"{valid.loc[row['impl'], 'sum']} of {valid.loc[row['impl'], 'size']}"}
+        for row in records(worst.drop_duplicates("impl"))
+    ]
+    return Section("Worst error", table=table, level=3)

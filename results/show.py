@@ -1,0 +1,126 @@
+"""What one run holds, and which runs there are."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.cases import outcomes
+from results.format import Page, Section, digits, records, rows_of, seconds, size, words
+from results.load import files, nearest, read_all
+from results.read import CASE, Run, RunError, facts, number, sequence, text
+
+
+def list_runs(root: Path) -> Page:
+    """A line for every file under `root`, also for what cannot be read: its `note` says why. Raises RunError."""
+    runs, faults = read_all(files(root), root)
+    lines = [_line(run) for run in runs] + [{"run": name, "note": reason} for name, reason in faults.items()]
+    counts = ["rows", "implementations", "problems", "refused", "skipped"]
+    frame = pd.DataFrame(lines, columns=["run", "machine", "date", "name", *counts, "versions", "note"])
+    frame = frame.sort_values(["machine", "date", "run"], ignore_index=True)
+    return Page(frame, [Section("Runs", table=rows_of(frame))])
+
+
+def _line(run: Run) -> dict[str, Any]:
+    versions = run.rows[["framework", "version"]].dropna().drop_duplicates().sort_values("framework")
+    return {
+        "run": run.label,
+        "machine": run.machine,
+        "date": run.date,
+        "name": run.label.split("/")[-1].split("_", 1)[-1],
+        "rows": len(run.rows),
+        "implementations": run.rows["impl"].nunique(),
+        "problems": run.rows["problem"].nunique(),
+        "refused": len(sequence(run.campaign.get("refused"))),
+        "skipped": len(sequence(run.campaign.get("skipped"))),
+        "note": "interrupted" if run.campaign.get("interrupted") else "",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.itertuples(index=False)),
+    }
+
+
+def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
+    """The machine, a table per problem, dtype and device, then what was refused or skipped; `wanted` filters columns.
+
+    Raises RunError for a wanted value that the run does not know.
+    """
+    found = outcomes(run)
+    for column, values in wanted.items():
+        known = sorted(found[column].dropna().unique())
+        for value in values or []:
+            if value not in known:
+                raise RunError(f"{run.label} has no {column} {value!r}; {nearest(value, known)}")
+        found = found[found[column].isin(values)] if values else found
+    return Page(found, [card(run), *tables(found), *absences(found)])
+
+
+def card(run: Run) -> Section:
+    """What the run was made on, and with."""
+    campaign = run.campaign
+    plan = {name: words(campaign.get(name)) for name in ("preset", "seed", "threads", "blocks") if name in campaign}
+    told = {"machine": run.machine} | facts(run) | {"date": run.date, "commit": text(run.commit.get("id"))[:12]} | plan
+    told |= {"took": seconds(number(campaign.get("wall_s")))} if "wall_s" in campaign else {}
+    lines = [{"fact": name, "value": words(held)} for name, held in told.items()]
+    return Section(f"Run {run.label}", table=lines, notes=caveats(run))
+
+
+def caveats(run: Run) -> list[str]:
+    """What a reader must know before trusting the numbers."""
+    blocks = run.rows["block"].nunique(dropna=False)
+    invalid = int((~run.rows["valid"]).sum())
+    said = {
+        "The file holds no rows.": run.rows.empty,
+        "One block: a process per implementation, so the noise between processes is not shown.": blocks == 1,
+        f"{blocks} blocks, a fresh process each: a number is their median.": blocks > 1,
+        f"Rows without a valid result, shown with their reason and without a time: {invalid}.": invalid > 0,
+        "Interrupted: cases are missing, or rest on fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
+        "Made from a working tree with uncommitted changes.": bool(run.commit.get("dirty")),
+        "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
+    }
+    return [caveat for caveat, holds in said.items() if holds]
+
+
+def tables(found: pd.DataFrame) -> list[Section]:
+    """A table per problem, dtype and device, the shortest step first, invalid cases last."""
+    here = found[found["status"].isin(["measured", "invalid"])].sort_values(["n", "d", "problem", "per_step_s", "impl"])
+    sections = []
+    for names, group in here.groupby(["problem", "dtype", "device"], sort=False, dropna=False):
+        none = "none: the first run took no longer than a later one, within the spread of the rounds (iqr)"
+        table = [_case(row, bool(group["blocks"].max() > 1)) for row in records(group)]
+        notes = [f"compile {none}"] if any(row.get("compile") == "none" for row in table) else []
+        sections.append(Section(", ".join(map(words, names)), table=table, notes=notes, level=3))
+    return sections
+
+
+def _case(row: dict[str, Any], several: bool) -> dict[str, str]:
+    measured = row["status"] == "measured"
+    spread = {"lowest..highest block": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"}
+    return {
+        "implementation": words(row["impl"]),
+        "per step": seconds(row["per_step_s"]) if measured else "invalid",
+        "blocks": words(row["blocks"]),
+        **(spread if several else {}),
+        "prepare": seconds(row["prepare_s"]),
+        "compile": compile_time(row),
+        "error / allowed": digits(row["error_ratio"]),
+        "cpu / wall": digits(row["cpu_over_wall"]),
+        "memory": size(row["rss_bytes"]),
+    }
+
+
+def compile_time(row: dict[str, Any]) -> str:
+    """What the first run cost more than a later one, or `none` if no more than later ones cost one another."""
+    noise = max(0.0, row["iqr_s"]) if row["iqr_s"] == row["iqr_s"] else 0.0
+    return "none" if row["compile_s"] <= noise else seconds(row["compile_s"])
+
+
+def absences(found: pd.DataFrame) -> list[Section]:
+    """What was refused, invalid or skipped, and why."""
+    columns = {
+        "invalid": [*CASE, "reason"],
+        "refused": [*CASE, "block", "reason"],
+        "skipped": ["impl", "device", "reason"],
+    }
+    groups = {status: found[found["status"] == status].reindex(columns=names) for status, names in columns.items()}
+    return [
+        Section(status.capitalize(), table=rows_of(group), level=3) for status, group in groups.items() if len(group)
+    ]

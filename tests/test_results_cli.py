@@ -1,0 +1,239 @@
+"""`python -m results`: every command in every format, errors of one line, and strangers' strings."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.text import Text
+
+from results.__main__ import main
+from results.format import FORMATS, escaped, write
+from results.load import find
+from results.show import show
+
+MACHINE = {"node": "box", "cpu": {"brand_raw": "CPU"}, "cores": 2, "packages": {"numpy": "2.4.6"}}
+
+
+def entry(impl: str, step: float = 1e-6, **extra: Any) -> dict[str, Any]:
+    facts = {"impl": impl, "device": "cpu", "dtype": "float32", "problem": "small", "n": 9, "d": 2, "k": 1, "batch": 9}
+    facts |= {"steps": 10, "block": 0, "seed": 0, "threads": 1, "valid": True, "reason": "", "error": 1e-9, "lr": 0.5}
+    facts |= {"allowed": 1e-8, "import_s": 0.1, "prepare_s": 0.1, "first_s": 0.1, "steady_s": 10 * step, "fixed_s": 0.0}
+    facts |= {"per_step_s": step, "cpu_over_wall": 1.0, "rss_bytes": 2**20, "problem_hash": "abc", "version": "1"}
+    stats = {"rounds": 2, "min": step, "median": step, "iqr": 0.0, "data": [step, step]}
+    return {"name": f"bench[{impl}]", "extra_info": facts | extra, "stats": stats}
+
+
+def saved(root: Path, *entries: dict[str, Any], number: int = 1, **top: Any) -> Path:
+    content = {"machine_info": MACHINE, "commit_info": {"id": "abc"}, "benchmarks": list(entries), "version": "5"}
+    content |= {"datetime": f"2025-01-0{number}T00:00:00+00:00", "campaign": {"seed": 0, "blocks": 1}}
+    path = root / "box" / "Linux-CPython-3.11-64bit" / f"000{number}_run{number}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content | top))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "runs"
+    saved(root, entry("numpy_manual"), entry("jax_scan", 2e-6), entry("torch_nn", valid=False, reason="wrong"))
+    saved(root, entry("numpy_manual"), entry("jax_scan", 3e-6), number=2)
+    return root
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(root: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run a command on the runs of the test: exit status, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main([*arguments, "--runs", str(root)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+COMMANDS = [
+    ["list"],
+    ["show", "1"],
+    ["compare", "1", "2"],
+    ["compare", "numpy_manual", "jax_scan"],
+    ["report", "1", "2", "--out", "-"],
+    ["export", "1", "2"],
+    ["export", "--rounds"],
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_writes_every_format(command: list[str], form: str, call: Call) -> None:
+    status, out, err = call(*command, "--format", form)
+    assert (status, err) == (0, "")
+    if form == "json":
+        assert all(isinstance(row, dict) for row in json.loads(out, parse_constant=pytest.fail))
+    elif form == "csv":
+        assert len({len(row) for row in csv.reader(io.StringIO(out))}) == 1
+    else:
+        assert "\x1b" not in out
+        assert "…" not in out
+        assert ("| --- |" in out) == (form == "md")
+
+
+def test_the_defaults_are_a_table_a_csv_and_a_file_beside_the_runs(call: Call, root: Path) -> None:
+    assert "─" in call("list")[1]
+    assert call("export")[1].startswith('"run","machine","datetime","commit","name","impl",')
+    status, out, err = call("report")
+    assert (status, out, err) == (0, "", f"wrote {root.parent / 'report.md'}\n")
+    assert (root.parent / "report.md").read_text().startswith("# Report\n")
+
+
+def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path) -> None:
+    written = []
+    for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("2", "1", "latest"), "2")):
+        command = [sys.executable, "-m", "results", "report", *runs, "--runs", str(root), "--out", str(tmp_path / name)]
+        where = Path(__file__).parents[1]
+        subprocess.run(
+            command, check=True, cwd=where, env=os.environ | {"PYTHONHASHSEED": hashing}, capture_output=True
+        )
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
+    assert call("export", "--format", "json", "--out", str(tmp_path / "rows.json"))[:2] == (0, "")
+    assert len(json.loads((tmp_path / "rows.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["show", "nope"], "no run is called 'nope'; known: box/0001_run1, box/0002_run2"),
+        (["show", "none.json"], "cannot read none.json"),
+        (["show", "run1", "--impl", "numpy"], "has no impl 'numpy'"),
+        (["show", "run1", "--device", "gpu"], "has no device 'gpu'; nearest: cpu"),
+        (["compare", "1", "nope"], "no run is called"),
+        (["compare", "numpy_manual", "jax_scn"], "no implementation 'jax_scn'; nearest: jax_scan"),
+        (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),
+        (["report", "--baseline", "nope"], "no implementation is called 'nope'; known: jax_scan, numpy_manual"),
+        (["export", "--out", "/no/such/folder/file"], "No such file or directory"),
+    ],
+)
+def test_an_error_is_one_line_and_status_2(command: list[str], said: str, call: Call) -> None:
+    status, out, err = call(*command)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["list", "show latest", "compare a b", "report", "export"])
+def test_without_runs_every_command_says_how_to_make_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), "--runs", str(tmp_path)]) == 2
+    assert "--benchmark-save=NAME" in capsys.readouterr().err
+
+
+def test_usage_errors_are_argparse_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["list", "--format", "xml"])
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", "--help"])
+    assert "A RUN is a path" in capsys.readouterr().out
+
+
+def test_paths_need_no_runs_folder(root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    a, b = (str(path) for path in sorted(root.rglob("*.json")))
+    assert main(["compare", a, b, "--runs", str(tmp_path / "none"), "--format", "json"]) == 0
+    assert {row["ratio"] for row in json.loads(capsys.readouterr().out)} == {None, 1.0, 1.5}
+
+
+def test_show_filters_by_comma_lists(call: Call) -> None:
+    rows = json.loads(call("show", "1", "--impl", "jax_scan,torch_nn", "--format", "json")[1])
+    assert [(row["impl"], row["status"]) for row in rows] == [("jax_scan", "measured"), ("torch_nn", "invalid")]
+
+
+def test_the_reader_may_leave(root: Path) -> None:
+    command = f"{sys.executable} -m results export --format json --runs {root} | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
+def test_an_interrupted_run_is_marked(root: Path, call: Call) -> None:
+    saved(root, entry("numpy_manual"), number=3, campaign={"interrupted": True})
+    assert {row["note"] for row in json.loads(call("list", "--format", "json")[1])} == {"", "interrupted"}
+    assert "Interrupted: cases are missing" in call("show", "3")[1]
+
+
+def test_a_terminal_gets_all_of_a_cell_in_however_little_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    write(show(find("1", root), {}), "table", stream)
+    said = stream.getvalue()
+    assert "\x1b[" in said
+    assert "…" not in said
+    assert max(map(len, Text.from_ansi(said).plain.splitlines())) <= 60
+
+
+HOSTILE = st.text(st.one_of(st.sampled_from("|`<>=+-@\t\r\n*[]\\&\x1b'\",\ud800"), st.characters()), min_size=1)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HOSTILE)
+def test_strangers_strings_break_no_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    path = saved(
+        tmp_path, entry("numpy_manual"), entry(word, problem=word, valid=False, reason=word, **{"x" + word: word})
+    )
+    outputs = {}
+    for form in FORMATS:
+        assert main(["export", str(path), "--format", form, "--runs", str(tmp_path)]) == 0
+        outputs[form] = capsys.readouterr().out
+        assert main(["report", str(path), "--format", form, "--runs", str(tmp_path), "--out", "-"]) == 0
+        outputs[f"report {form}"] = capsys.readouterr().out
+    kept = word.encode("utf-8", "backslashreplace").decode()
+    assert json.loads(outputs["json"])[1]["reason"] == kept
+    rows = list(csv.DictReader(io.StringIO(outputs["csv"], newline="")))
+    assert rows[1]["impl"] in (kept, f"'{kept}")
+    assert not any(cell.startswith(tuple("=+-@\t\r")) for row in rows for cell in [*row, *row.values()])
+    assert (
+        len({line.count("|") - line.count("\\|") for line in outputs["md"].splitlines() if line.startswith("|")}) == 1
+    )
+    assert "\x1b" not in outputs["table"] + outputs["md"] + outputs["report table"] + outputs["report md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("`x`", r"\`x\`"),
+        ("<b>", "&lt;b>"),
+        ("a\nb", "a b"),
+        ("![i](u)", r"!\[i\](u)"),
+        ("&lt;", "&amp;lt;"),
+    ],
+)
+def test_markdown_is_shown_as_it_is(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+def test_a_page_of_nothing_is_written(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    path = saved(root, number=4, campaign=None)
+    for form in FORMATS:
+        for command in ("show", "export"):
+            assert main([command, str(path), "--format", form]) == 0
+    assert "The file holds no rows." in capsys.readouterr().out
