@@ -29,20 +29,20 @@ types: .venv/ready ## mypy
 	$(BIN)/mypy
 
 check: .venv/ready ## the tests alone
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -W error $(ARGS)
 
 fix: .venv/ready ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 loops: .venv/ready ## our implementations against the tutorials' own loops, as ratios in one run
-	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=loops --problem line,medium --blocks 8 --impl \
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-json=results/loops.json --problem line,medium --blocks 8 --impl \
 	numpy_manual,torch_autograd,torch_nn,benchmarks/loops/numpy_tutorial.py,benchmarks/loops/torch_tutorial.py,benchmarks/loops/torch_builtins.py
 	@for pair in numpy_tutorial,numpy_manual torch_tutorial,torch_autograd torch_builtins,torch_nn; do \
-	$(BIN)/python -m results compare $${pair%,*} $${pair#*,} --run loops; done
+	$(BIN)/python -m results compare $${pair%,*} $${pair#*,} --run results/loops.json; done
 
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
-	$(BIN)/python -m pytest benchmarks/bench_overhead.py --benchmark-quiet --benchmark-save=overhead
+	$(BIN)/python -m pytest benchmarks/bench_overhead.py --benchmark-quiet --benchmark-json=results/overhead.json
 
 readme: .venv/ready ## put the newest committed figures into README.md
 	$(BIN)/python -m results readme README.md

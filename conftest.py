@@ -1,6 +1,9 @@
 """Options and hooks: the one place that ties pytest and pytest-benchmark to the house."""
 
+import contextlib
 import shutil
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Generator
@@ -9,15 +12,14 @@ from typing import Any
 
 import pytest
 
-import impls
-from benchmarks import machine, problems
-from benchmarks.campaign import PRESETS, Campaign, Case, Plan
+from benchmarks import machine, options
+from benchmarks.campaign import PRESETS, Campaign, Case
 from benchmarks.workers import Refused
 from impls.interface import Unsupported
 
 ROOT = Path(__file__).parent
-TIMEOUT = 300.0  # seconds a case
 CAMPAIGN = pytest.StashKey[Campaign]()
+FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -52,81 +54,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and any("benchmarks" in Path(arg).parts for arg in config.args):
         raise pytest.UsageError("-n: benchmarks that run at the same time disturb one another; leave -n out")
     try:
-        config.stash[CAMPAIGN] = Campaign(plan(config))
+        config.stash[CAMPAIGN] = Campaign(options.plan(config.option, config.invocation_params.dir))
         name = machine.check_slug(config.option.machine or machine.slug())
     except (ValueError, Unsupported) as error:
         raise pytest.UsageError(str(error)) from error
     if config.option.benchmark_storage == "file://./.benchmarks":
-        config.option.benchmark_storage = f"file://{ROOT / 'results' / 'runs' / name}"
+        config.stash[FOLDER] = ROOT / "results" / "runs" / name
+        config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"
 
 
-def plan(config: pytest.Config) -> Plan:
-    """What the options ask for. Raises ValueError for what does not exist, with the nearest name that does."""
-    option = config.option
-    preset = PRESETS[choose("preset", option.preset, list(PRESETS))[0]]
-    threads = machine.cores() if option.threads is None else option.threads
-    for name, value, low, high in (
-        ("--threads", threads, 1, machine.cores()),
-        ("--blocks", preset.blocks if option.blocks is None else option.blocks, 1, 10_000),
-        ("--timeout", option.timeout or TIMEOUT, 0.1, 1e6),
-    ):
-        if not low <= value <= high:
-            raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
-    target = option.target.split(",") if option.target else []
-    return Plan(
-        impls=implementations(option.impl, config.invocation_params.dir),
-        devices=choose("device", option.device, ["cpu", "gpu"]),
-        problems=tables(option.problem, config.invocation_params.dir, target) or preset.problems,
-        dtypes=choose("dtype", option.dtype, ["float32", "float64"]) if option.dtype else preset.dtypes,
-        blocks=preset.blocks if option.blocks is None else option.blocks,
-        seconds=preset.seconds,
-        threads=threads,
-        seed=option.seed,
-        timeout=option.timeout or TIMEOUT,
-        lr=option.lr,
-        target=target,
-    )
-
-
-def choose(what: str, given: str, known: list[str]) -> list[str]:
-    """The comma-separated words, each of which must be known."""
-    for word in words(given):
-        if word not in known:
-            raise ValueError(f"no {what} {word!r}{impls.nearest(word, known)}")
-    return words(given)
-
-
-def words(given: str) -> list[str]:
-    """Comma-separated words, each once."""
-    return list(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
-
-
-def implementations(given: str | None, here: Path) -> list[str]:
-    """Names and absolute paths. Raises ValueError for an unknown name, a missing file, or two of one name."""
-    if not given:
-        return impls.names()
-    paths = [str(here / word) if word.endswith(".py") else word for word in words(given)]
-    names = Counter(Path(path).stem for path in paths)
-    for path in paths:
-        if names[Path(path).stem] > 1:
-            raise ValueError(f"two implementations are called {Path(path).stem!r}; rename one file")
-        if path.endswith(".py") and not Path(path).is_file():
-            raise ValueError(f"no file {path!r}")
-        if not path.endswith(".py"):
-            choose("implementation", path, impls.names())
-    return paths
-
-
-def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
-    """Problems' names, tables by absolute path. Raises ValueError for unknown names and tables that cannot be used."""
-    names = []
-    for word in words(given or ""):
-        base, batch = problems.parse(word)
-        if base.endswith(".csv"):
-            word = str(here / base) + (f"@{batch}" if batch else "")
-            problems.build(word, target=target)
-        names.append(word)
-    return names
+@pytest.fixture
+def case(request: pytest.FixtureRequest, campaign: Campaign) -> Case:
+    """The case of that name."""
+    return next(case for case in campaign.plan.cases() if str(case) == request.param)
 
 
 @pytest.fixture
@@ -144,10 +84,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         [pytest.mark.timeout(0)] if metafunc.config.pluginmanager.hasplugin("timeout") else []
     )  # the worker has its own
     params = [
-        pytest.param(case, marks=[*own, pytest.mark.benchmark(group=case.group, timer=timer)])
+        pytest.param(str(case), marks=[*own, pytest.mark.benchmark(group=case.group, timer=timer)])
         for case in campaign.plan.cases()
     ]
-    metafunc.parametrize("case", params, ids=str)
+    metafunc.parametrize("case", params, indirect=True)  # by name: what is saved of a parameter must be plain
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    campaign = session.config.stash[CAMPAIGN]
+    names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
+    campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
+    if campaign.selected and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keep what is complete, leave nothing
 
 
 @pytest.hookimpl(wrapper=True)
@@ -158,32 +106,36 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     campaign = pyfuncitem.config.stash[CAMPAIGN]
     campaign.done[case] = "refused: interrupted"
+    error: Exception | None = None
     try:
         result = yield
-    except Unsupported as error:
-        campaign.done[case] = f"skipped: {error}"
-        (pytest.fail if pyfuncitem.config.option.require else pytest.skip)(str(error))
-    except Refused as error:
-        campaign.done[case] = f"refused: {error}"
-        pytest.fail(str(error), pytrace=False)
-    campaign.done[case] = "timed"
-    return result
+    except (Unsupported, Refused) as refusal:
+        error = refusal
+    if error is None:
+        campaign.done[case] = "timed"
+        return result
+    skipped = isinstance(error, Unsupported)
+    campaign.done[case] = f"{'skipped' if skipped else 'refused'}: {error}"
+    if skipped and not pyfuncitem.config.option.require:
+        pytest.skip(str(error))
+    pytest.fail(str(error), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Say what runs now, while pytest does not capture what is written."""
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
-    case = item.callspec.params.get("case") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    if reporter is not None and isinstance(case, Case):
-        show_progress(reporter, item.config.stash[CAMPAIGN], case)
+    campaign = item.config.stash[CAMPAIGN]
+    case = campaign.selected.get(item.callspec.params.get("case")) if hasattr(item, "callspec") else None
+    if reporter is not None and case is not None:
+        show_progress(reporter, campaign, case)
         reporter.currentfspath = item.path  # pytest would name the file again
     return (yield)
 
 
 def show_progress(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
     """What runs now and how much is left: one line that is rewritten on a terminal, a line a process elsewhere."""
-    total, done = len(campaign.plan.cases()), len(campaign.done)
+    total, done = len(campaign.selected), len(campaign.done)
     seconds = (time.monotonic() - campaign.started) / max(done, 1) * (total - done)
     left = f", about {round(seconds / 60)} min left" if seconds >= 90 else f", about {round(seconds, -1):.0f} s left"
     left = left if done >= 9 else ""
@@ -203,6 +155,13 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     return None
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+    """Before pytest-benchmark saves."""
+    session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    yield
+
+
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     machine_info |= machine.facts(config.option.machine or machine.slug())
     for fluctuating in ("hz_actual", "hz_actual_friendly"):  # else every comparison warns of another machine
@@ -211,12 +170,10 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     campaign = config.stash[CAMPAIGN]
-    planned = len(campaign.plan.cases())
     output_json["campaign"] = {
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,
-        "planned": planned,
-        **campaign.summary(interrupted=len(campaign.done) < planned),
+        **campaign.summary(),
     }
 
 
@@ -231,11 +188,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ends.setdefault((case.name, case.device), Counter())[end] += 1
     width = max(len(name) for name, _ in ends)
     for (name, device), counts in sorted(ends.items()):
-        timed = counts.pop("timed", 0)
-        reasons = "; ".join(f"{end} ({count} case{'s' * (count > 1)})" for end, count in counts.items())
-        terminalreporter.write_line(f"{name:{width}}  {device}  {timed:3} timed  {reasons}".rstrip())
+        others = [end for end in counts if end != "timed"]
+        terminalreporter.write_line(
+            f"{name:{width}}  {device}  {counts['timed']:3} timed  {reasons(counts, others)}".rstrip()
+        )
+
+
+def reasons(counts: Counter[str], ends: list[str]) -> str:
+    """How many were skipped or refused, and why: the first reason in full, others by their number."""
+    said = []
+    for how in ("skipped", "refused"):
+        mine = [end for end in ends if end.startswith(how)]
+        if mine:
+            more = f" (and other reasons)" if len(mine) > 1 else ""
+            said.append(f"{sum(counts[end] for end in mine)} {mine[0]}{more}")
+    return "; ".join(said)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if CAMPAIGN in config.stash:
         config.stash[CAMPAIGN].close()
+    if FOLDER in config.stash:
+        with contextlib.suppress(OSError):  # pytest-benchmark makes it in any case; it goes unless something is in it
+            config.stash[FOLDER].rmdir()

@@ -123,6 +123,9 @@ class Campaign:
     unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why"
     started: float = field(default_factory=time.monotonic)
+    selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
+    interrupted: bool = False
+    reference_s: float = 0.0  # seconds in which problems and their truth were made
 
     def open(self, case: Case) -> Checked:
         """The case, checked and ready to be timed. Raises Unsupported or Refused."""
@@ -143,16 +146,18 @@ class Campaign:
             self.folder.cleanup()
         self.worker = self.folder = None
 
-    def summary(self, interrupted: bool) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What the saved JSON says of the campaign beside its rows."""
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.ended("skipped: ")})
         return {
+            "planned": len(self.selected),
             "seed": self.plan.seed,
             "threads": self.plan.threads,
             "blocks": self.plan.blocks,
-            "interrupted": interrupted,
+            "interrupted": self.interrupted,
             "wall_s": time.monotonic() - self.started,
-            "worker_s": self.clock.seconds,
+            "timed_s": self.clock.seconds,
+            "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
         }
@@ -177,7 +182,9 @@ class Campaign:
     def task(self, name: str, dtype: str) -> Task:
         """A problem on disk, made when it is first asked for. Raises Unsupported or Refused where it cannot be."""
         if (name, dtype) not in self.tasks:
+            start = time.monotonic()
             self._build(name)
+            self.reference_s += time.monotonic() - start
         task = self.tasks[name, dtype]
         if isinstance(task, Exception):
             raise task

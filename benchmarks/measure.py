@@ -73,9 +73,10 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     prepare_s = worker.ask("prepare", folder=task.folder, device=device)["seconds"]
     start = task.truth.start(0.0)
     first = worker.run(start, task.truth.at[-1])
-    early = [check_iterate(worker, task, t) for t in task.truth.at[:-1]]
+    early = [check_iterate(worker, task, t, 0.0) for t in task.truth.at[:-1]]
+    early += [check_iterate(worker, task, 1, float(rng.random()))]  # does it remember the first start?
     last = judge(task, np.asarray(first["weights"]), task.truth.at[-1], 0.0, start)
-    t = task.truth.at[len(early) - 1]
+    t = task.truth.at[max(len(task.truth.at) - 2, 0)]
     run_s = worker.run(start, t)["seconds"] * task.facts["steps"] / t  # those steps, the second time: all is compiled
     if run_s < SLOW:
         run_s, _, _ = run_checked(worker, task, float(rng.random()))
@@ -98,16 +99,16 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     return {"framework": loaded["framework"], "version": loaded["version"], "import_s": loaded["seconds"]}
 
 
-def check_iterate(worker: Worker, task: Task, t: int) -> tuple[float, float]:
-    """Distance and allowed distance after t updates from w0. Raises Refused when it is further away."""
-    start = task.truth.start(0.0)
-    return judge(task, np.asarray(worker.run(start, t)["weights"]), t, 0.0, start)
+def check_iterate(worker: Worker, task: Task, t: int, c: float) -> tuple[float, float]:
+    """Distance and allowed distance after t updates from the start at c. Raises Refused when it is further away."""
+    start = task.truth.start(c)
+    return judge(task, np.asarray(worker.run(start, t)["weights"]), t, c, start)
 
 
 def run_checked(worker: Worker, task: Task, c: float) -> tuple[float, float, tuple[float, float]]:
     """A whole run from the start at c: its seconds, CPU seconds, and distance with what is allowed."""
     start = task.truth.start(c)
-    done = worker.run(start, task.truth.at[-1])
+    done = worker.run(start, task.truth.at[-1], "round")
     judged = judge(task, np.asarray(done["weights"]), task.truth.at[-1], c, start)
     return done["seconds"], done["cpu_seconds"], judged
 

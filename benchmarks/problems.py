@@ -4,6 +4,7 @@ Data are made in float64 from a seed and then cast. Only operations whose result
 BLAS, no libm), and lr = 1/L is rounded down to three digits, so a seed means the same bytes on every machine.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Context
@@ -61,9 +62,9 @@ CATALOGUE = {
 
 def parse(name: str) -> tuple[str, int | None]:
     """`small@32` to ("small", 32), `small` to ("small", None). Raises ValueError for what is not in the catalogue."""
-    base, at, batch = name.partition("@")
-    if at and not (batch.isdecimal() and int(batch) > 0):
-        raise ValueError(f"problem {name!r}: after @ comes the number of rows of a mini-batch")
+    base, at, batch = name.rpartition("@") if re.search(r"@\d+$", name) else (name, "", "")
+    if at and int(batch) < 1:
+        raise ValueError(f"problem {name!r}: a mini-batch has at least one row")
     if base not in CATALOGUE and not base.endswith(".csv"):
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, 'path.csv'])}")
     return base, int(batch) if at else None

@@ -10,15 +10,17 @@ is part of what is allowed).
 **Any start from two.** A descent is affine in its start, so from start w0 + c v it ends at (1 - c) times what w0 gives
 plus c times what w0 + v gives. Two descents are computed; every timed round starts at another c in [0, 1].
 
-**Allowed distance.** Let u be the unit round-off and g(m) = exp(q sqrt(m) u + m u^2 / (1 - u)) - 1, the probabilistic
-bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41, Theorem 2.4) for m rounding errors in sequence; it fails for
-one inner product with probability 2 exp(-q^2 (1 - u)^2 / 2). q makes that at most `FAILURE` over all the inner products
-of a descent.
+**Allowed distance.** Let u be the unit round-off and g(m) = m u / (1 - m u), which bounds m rounding errors in any
+order of summation (Higham 2002, Accuracy and Stability of Numerical Algorithms, Lemma 3.1 and section 3.1).
 
     prediction and residual    |err r|      <= g(d+2) s,  s = |X||w| + |y|                     (d products, minus y)
     gradient                   |err grad_j| <= 2/(b k) (g(d+2) |X|'s + g(b+4) |X|'|r|)_j         (b products, scaling)
     update                     |err w_j|    <= lr |err grad_j| + u (|w_j| + 4 lr |grad_j|)       =: delta_j
     all steps                  E[t+1] = rho_t E[t] + ||delta[t]||_2,   rho_t = ||I - lr H_t||_2   (per target, 2-norm)
+
+The probabilistic bound of Higham and Mary (2019), sqrt(m) for m, is sharper for long sums and was tried: it takes
+errors to have mean 0, and in tables of few distinct values they all point one way. Honest float32 descents on 300,000
+rows of zeros and ones ended 2.8 times as far away as it allows.
 
 On the full batch |X|'|r| <= ||X_j|| ||r[t]|| <= ||X_j|| ||r[0]|| (the loss does not grow below lr = 2/L) and |w| is
 replaced by its largest value over the descent, so that the bound costs one pass over X.
@@ -32,7 +34,6 @@ import numpy as np
 from benchmarks.problems import curvatures
 from impls.interface import Array, Problem
 
-FAILURE = 1e-6  # probability, by the bound, that an honest descent is refused
 CHUNK = 4096  # rows whose 40-bit products float64 sums exactly: 2^12 * 2^40 < 2^53
 SLICE = 20  # bits of a slice
 LONG = np.longdouble
@@ -163,17 +164,16 @@ def _delta(problem: Problem, A: Array, B: Array, W: Array, correlation: Array) -
     """||delta||_2 per column from A = |X_t| (b, d), B = |y_t|, W = |w| and correlation >= |X_t|'|r|."""
     b, d = A.shape
     u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG).eps) / 2
-    products = problem.steps * problem.y[0].size * (b + d)
-    q = np.sqrt(2 * np.log(2 * products / FAILURE))
     mean = 2 / (b * problem.y[0].size)
-    gradient = mean * (_gamma(d + 2, u, q) * (A.T @ (A @ W + B)) + _gamma(b + 4, u, q) * correlation)
+    gradient = mean * (_gamma(d + 2, u) * (A.T @ (A @ W + B)) + _gamma(b + 4, u) * correlation)
     delta = problem.lr * gradient + u * (W + 4 * problem.lr * mean * correlation)
     norms: Array = np.linalg.norm(delta, axis=0)
     return norms
 
 
-def _gamma(m: int, u: float, q: float) -> float:
-    return float(np.expm1(q * np.sqrt(m) * u + m * u * u / (1 - u)))
+def _gamma(m: int, u: float) -> float:
+    half = min(m * u, 0.5)  # from there on the bound says nothing of a strictly sequential sum
+    return half / (1 - half)
 
 
 def _columns(array: Array) -> Array:

@@ -38,12 +38,7 @@ def read_csv(path: str, target: list[str], rng: np.random.Generator) -> Data:
 
     Raises ValueError that names file, row (a line's number, the header is 1) and column.
     """
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, skip_blank_lines=False, skipinitialspace=True).rename(columns=str)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    frame = _read(path)
     names = [str(column) for column in frame]
     if not target:
         raise ValueError(f"{path}: --target COL[,COL] says which columns to predict (it has: {', '.join(names)})")
@@ -58,13 +53,42 @@ def read_csv(path: str, target: list[str], rng: np.random.Generator) -> Data:
         if values.nunique() == 1:
             raise ValueError(f"{path}: column {name!r} is constant; the intercept is added without it")
     y = numbers[target[0] if len(target) == 1 else target].to_numpy(float)
-    return standardised(features.to_numpy(float), y, [str(name) for name in features], rng)
+    try:
+        return standardised(features.to_numpy(float), y, [str(name) for name in features], rng)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator) -> Data:
-    """Columns of X to mean 0 and variance 1, a column of ones behind them, w0 uniform in [-1, 1)."""
-    X = np.ascontiguousarray(np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))]))
-    return Data(X, np.asarray(y, float), rng.random((X.shape[1], *y.shape[1:])) * 2 - 1, columns=[*names, "intercept"])
+    """Columns of X to mean 0 and variance 1, a column of ones behind them, w0 uniform in [-1, 1).
+
+    Raises ValueError for a column whose squares float64 cannot hold.
+    """
+    with np.errstate(all="ignore"):
+        Z = (X - X.mean(axis=0)) / X.std(axis=0)
+        lost = [name for name, column in zip(names, Z.T, strict=True) if not 0.5 < np.mean(column**2) < 2]
+    if lost:
+        raise ValueError(f"column {lost[0]!r} has values too large, too small or too near one another for float64")
+    Z = np.ascontiguousarray(np.column_stack([Z, np.ones(len(X))]))
+    return Data(Z, np.asarray(y, float), rng.random((Z.shape[1], *y.shape[1:])) * 2 - 1, columns=[*names, "intercept"])
+
+
+def _read(path: str) -> "pd.DataFrame":
+    """The table as text and numbers, blank lines at its end left out; its names are printable and differ."""
+    import pandas as pd
+
+    try:
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True, keep_default_na=False)
+        frame = pd.read_csv(path, skip_blank_lines=False, skipinitialspace=True)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    names = [str(name) for name in header.iloc[0]]
+    if not all(name.isprintable() for name in [*names, *map(str, frame)]):
+        raise ValueError(f"{path}: no table: its first line is not text")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path}: two columns are called {twice[0]!r}")
+    filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
+    return frame.rename(columns=str).iloc[: filled[-1] + 1 if len(filled) else 0]
 
 
 def _finite(path: str, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -74,6 +98,7 @@ def _finite(path: str, frame: "pd.DataFrame") -> "pd.DataFrame":
     bad = np.argwhere(~np.isfinite(numbers.to_numpy(float)))
     if len(bad):
         row, column = bad[0]
-        what = "is missing" if frame.isna().iat[row, column] else f"is {frame.iat[row, column]!r}, not a finite number"
+        cell = str(frame.iat[row, column])
+        what = "is missing" if frame.isna().iat[row, column] else f"is {cell!r}, not a finite number"
         raise ValueError(f"{path}: row {row + 2}, column {frame.columns[column]!r} {what}")
     return numbers

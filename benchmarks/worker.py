@@ -61,7 +61,7 @@ class Host:
         result = self.run(here, steps)
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         gc.enable()
-        wrong = self.wrong_with(result) or ("" if np.array_equal(here, given) else "run changed its start")
+        wrong = self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start")
         answer = {"seconds": seconds, "cpu_seconds": cpu_seconds, "wrong": wrong}
         if not wrong:
             answer["weights"] = result.tolist()
@@ -69,17 +69,24 @@ class Host:
             self.last = result
         return answer
 
-    def wrong_with(self, result: object) -> str:
+    def round(self, start: list[Any], steps: int) -> Answer:
+        """A run that counts: after one step that does not, because waiting for a request cools caches and threads."""
+        self.run(self.problem.w0.copy(), 1)
+        return self.descend(start, steps)
+
+    def wrong_with(self, result: object, start: Array) -> str:
         """What contract sentence 2 has against a result, or ""."""
-        w0 = self.problem.w0
+        w0, others = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
         if not isinstance(result, np.ndarray):
             return f"run returned a {type(result).__name__}, not a NumPy array"
         if result.dtype != w0.dtype:
             return f"the result is {result.dtype}, the problem {w0.dtype}"
         if result.shape != w0.shape:
             return f"the result has shape {result.shape}, w0 {w0.shape}"
-        if not result.flags.writeable or any(np.shares_memory(result, array) for array in (w0, self.problem.X)):
-            return "the result is not the caller's own: it cannot be written to, or is the problem's memory"
+        if not result.flags.writeable:
+            return "the result is not the caller's own: it cannot be written to"
+        if any(np.may_share_memory(result, other) for other in others):
+            return "the result is not the caller's own: it is the memory of start or of the problem"
         if self.last is not None and not np.isnan(self.last).all():
             return "the result is not the caller's own: a later run wrote to an earlier result"
         return ""
@@ -95,7 +102,8 @@ class Host:
     def finish(self) -> Answer:
         """Peak memory since `prepare` (bytes), and whether the problem is still what it was."""
         rss, saved = peak(), read(self.folder)
-        intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in ("X", "y", "w0"))
+        names = ["X", "y", "w0", *(["order"] if saved.order is not None else [])]
+        intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
         return {"rss_bytes": rss, "wrong": "" if intact else "run changed the problem's data"}
 
 

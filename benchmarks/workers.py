@@ -15,6 +15,7 @@ from typing import Any
 from impls.interface import Array, Unsupported
 
 ROOT = Path(__file__).parent.parent
+POLL = 0.2  # seconds between two looks whether a silent worker is alive
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
 
 
@@ -70,9 +71,9 @@ class Worker:
             raise Refused(answer["wrong"])
         return dict(answer)
 
-    def run(self, start: Array, steps: int) -> dict[str, Any]:
-        """One run of the descent: `seconds`, `cpu_seconds` and `weights`."""
-        return self.ask("descend", start=start.tolist(), steps=steps)
+    def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
+        """One run of the descent, or `op="round"`: `seconds`, `cpu_seconds` and `weights`."""
+        return self.ask(op, start=start.tolist(), steps=steps)
 
     @property
     def alive(self) -> bool:
@@ -99,10 +100,15 @@ class Worker:
             raise Refused(self._obituary()) from None
         answer = b""
         while not answer.endswith(b"\n"):
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, self.deadline - time.monotonic()))
-            if not ready:
+            left, dead = max(0.0, self.deadline - time.monotonic()), not self.alive
+            ready, _, _ = select.select([self.process.stdout], [], [], min(left, POLL))
+            if not ready and dead:  # what it has started may hold the pipe open
+                raise Refused(self._obituary())
+            if not ready and left == 0:
                 self.close()
                 raise Refused("timed out and was killed")
+            if not ready:
+                continue
             part = os.read(self.process.stdout.fileno(), 1 << 20)
             if not part:
                 raise Refused(self._obituary())
@@ -110,7 +116,10 @@ class Worker:
         return answer
 
     def _obituary(self) -> str:
-        code = self.process.wait()
+        try:
+            code = self.process.wait(max(POLL, self.deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return "closed its pipes, timed out and was killed"
         last = self.stderr.read_text(errors="replace").strip().splitlines()[-1:]
         words = f": {last[0][:300]}" if last else ""
         return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words

@@ -1,0 +1,89 @@
+"""From the command line's words to a plan."""
+
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+
+import impls
+from benchmarks import machine, problems
+from benchmarks.campaign import PRESETS, Plan
+
+TIMEOUT = 300.0  # seconds a case
+
+
+def plan(option: Namespace, here: Path) -> Plan:
+    """What the options ask for, paths from `here`. Raises ValueError for what does not exist, with the nearest name."""
+    (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
+    preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
+    threads = machine.cores() if option.threads is None else option.threads
+    for name, value, low, high in (
+        ("--threads", threads, 1, machine.cores()),
+        ("--blocks", preset.blocks if option.blocks is None else option.blocks, 1, 10_000),
+        ("--timeout", timeout, 0.1, 1e6),
+        ("--seed", option.seed, 0, 2**63),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
+    target = words(option.target or "")
+    return Plan(
+        impls=implementations(option.impl, here),
+        devices=choose("device", option.device, ["cpu", "gpu"]),
+        problems=tables(option.problem, here, target) or preset.problems,
+        dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
+        blocks=preset.blocks if option.blocks is None else option.blocks,
+        seconds=preset.seconds,
+        threads=threads,
+        seed=option.seed,
+        timeout=timeout,
+        lr=option.lr,
+        target=target,
+    )
+
+
+def choose(what: str, given: str, known: list[str], at_most: int = 99) -> list[str]:
+    """The comma-separated words, each of which must be known."""
+    if not 1 <= len(words(given)) <= at_most:
+        raise ValueError(f"--{what} {given!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(known)}")
+    for word in words(given):
+        if word not in known:
+            raise ValueError(f"no {what} {word!r}{impls.nearest(word, known)}")
+    return words(given)
+
+
+def words(given: str) -> list[str]:
+    """Comma-separated words, each once."""
+    return list(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
+
+
+def implementations(given: str | None, here: Path) -> list[str]:
+    """Names and absolute paths. Raises ValueError for an unknown name, a missing file, or two of one name."""
+    if given is None:
+        return impls.names()
+    if not words(given):
+        raise ValueError(f"--impl {given!r}: name at least one of {', '.join(impls.names())}")
+    paths = [str(here / word) if word.endswith(".py") else word for word in words(given)]
+    names = Counter(Path(path).stem for path in paths)
+    for path in paths:
+        if names[Path(path).stem] > 1:
+            raise ValueError(f"two implementations are called {Path(path).stem!r}; rename one file")
+        if path.endswith(".py") and not Path(path).is_file():
+            raise ValueError(f"no file {path!r}")
+        if not path.endswith(".py"):
+            choose("implementation", path, impls.names())
+    return paths
+
+
+def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
+    """Problems' names, tables by absolute path. Raises ValueError for unknown names and tables that cannot be used."""
+    if given is not None and not words(given):
+        raise ValueError(f"--problem {given!r}: name at least one of {', '.join(problems.CATALOGUE)}, path.csv")
+    if target and ".csv" not in (given or ""):
+        raise ValueError("--target goes with a table: --problem path.csv")
+    names = []
+    for word in words(given or ""):
+        base, batch = problems.parse(word)
+        if base.endswith(".csv"):
+            word = str(here / base) + (f"@{batch}" if batch else "")
+            problems.build(word, target=target)
+        names.append(word)
+    return names

@@ -1,0 +1,17 @@
+"""The problem's order is another one after `prepare`: rows of a batch are sorted."""
+
+
+def prepare(problem, device):
+    X, y, lr, order = problem.X, problem.y, problem.lr, problem.order
+    if order is not None:
+        order.sort(axis=1)
+
+    def run(start, steps, /):
+        w = start.copy()
+        for t in range(steps):
+            X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
+            residual = X_t @ w - y_t
+            w -= (2 * lr / residual.size) * (X_t.T @ residual)
+        return w
+
+    return run

@@ -1,0 +1,272 @@
+"""The five sentences of `impls/interface.py`, each over every implementation that `impls.names()` finds."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import HONEST, ROOT, environment, python, random_problem, write
+
+import impls
+from benchmarks.reference import truth
+from impls.interface import Array, Problem, Run, Unsupported
+
+# torch.compile imports a part of torch that warns of another; the worker, which is no pytest, does not mind either
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+
+FRAMEWORKS = ("torch", "jax", "sklearn", "pandas")
+PROBLEMS = [
+    (k, batch, dtype) for k in (None, 1, 3) for batch in (None, 4) for dtype in ("float32", "float64")
+]  # targets, rows of a mini-batch, dtype
+
+
+@pytest.fixture(scope="module", params=impls.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=PROBLEMS, ids=lambda p: f"k={p[0]} batch={p[1]} {p[2]}")
+def descent(name: str, request: pytest.FixtureRequest) -> tuple[Problem, Run]:
+    """A problem and the run that the implementation has prepared for it."""
+    k, batch, dtype = request.param
+    problem = random_problem(9, 3, k, batch, dtype)
+    try:
+        return problem, impls.load(name)(problem, "cpu")
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+
+
+def other_start(problem: Problem) -> Array:
+    return np.asarray(0.5 - 2 * problem.w0, problem.w0.dtype)
+
+
+def bits(array: Array) -> bytes:
+    return np.ascontiguousarray(array).tobytes()
+
+
+def test_run_of_0_steps_is_start_bit_for_bit(descent: tuple[Problem, Run]) -> None:
+    problem, run = descent
+    odd = [-0.0, np.finfo(problem.w0.dtype).tiny, -np.finfo(problem.w0.dtype).max, 1e-30, 1 / 3]
+    for start in (problem.w0, np.resize(np.array(odd, problem.w0.dtype), problem.w0.shape)):
+        assert bits(run(start.copy(), 0)) == bits(start)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_result_is_a_host_array_of_the_callers_own(descent: tuple[Problem, Run], steps: int) -> None:
+    problem, run = descent
+    start = problem.w0.copy()
+    result = run(start, steps)
+    assert type(result) is np.ndarray
+    assert result.dtype == problem.w0.dtype
+    assert result.shape == problem.w0.shape
+    assert result.flags.writeable
+    for mine in (start, problem.w0, problem.X, problem.y):
+        assert not np.shares_memory(result, mine)
+
+
+@pytest.mark.parametrize("steps", [0, 4])
+def test_result_is_left_alone_and_writing_to_it_changes_nothing(descent: tuple[Problem, Run], steps: int) -> None:
+    problem, run = descent
+    first = run(problem.w0.copy(), steps)
+    kept = first.copy()
+    runs = [run(other_start(problem), steps) for _ in range(3)]
+    assert bits(first) == bits(kept)
+    for result in (first, *runs):
+        result.fill(np.nan)
+    assert bits(run(problem.w0.copy(), steps)) == bits(kept)
+
+
+def test_start_and_problem_are_left_alone(name: str) -> None:
+    for batch in (None, 4):
+        problem, untouched = (random_problem(9, 3, 2, batch, "float32") for _ in range(2))
+        run = prepared(name, problem)
+        for steps in (0, 1, problem.steps):
+            start = other_start(problem)
+            run(start, steps)
+            assert bits(start) == bits(other_start(problem))
+        for field in ("X", "y", "w0", *(["order"] if batch else [])):
+            assert bits(getattr(problem, field)) == bits(getattr(untouched, field)), field
+
+
+def prepared(name: str, problem: Problem) -> Run:
+    try:
+        return impls.load(name)(problem, "cpu")
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+
+
+def test_runs_do_not_remember(descent: tuple[Problem, Run]) -> None:
+    problem, run = descent
+    plans = [(problem.w0, 5), (other_start(problem), problem.steps), (problem.w0, 0), (other_start(problem), 2)]
+    fresh = [bits(run(start.copy(), steps)) for start, steps in plans]
+    again = [bits(run(start.copy(), steps)) for start, steps in reversed(plans)]
+    assert again == fresh[::-1]
+    assert len(set(fresh)) == len(plans)
+
+
+def test_runs_of_two_problems_do_not_mix(name: str) -> None:
+    one, two = (random_problem(9, 3, None, 4, "float64", seed=seed) for seed in (1, 2))
+    alone = bits(prepared(name, one)(one.w0.copy(), 5))
+    first, second = prepared(name, one), prepared(name, two)
+    second(two.w0.copy(), 5)
+    assert bits(first(one.w0.copy(), 5)) == alone
+
+
+def test_batches_are_counted_from_row_0_in_every_call(name: str) -> None:
+    problem = random_problem(9, 3, None, 4)
+    run = prepared(name, problem)
+    exact = truth(problem, [1, 2, 3])
+    for t in (3, 1, 2, 1):
+        error, allowed = exact.distance(run(problem.w0.copy(), t), t, 0.0, problem.w0)
+        assert error <= allowed, t
+
+
+def test_iterates_are_the_references(descent: tuple[Problem, Run]) -> None:
+    problem, run = descent
+    at = [1, 2, 3, 5, 8, problem.steps]
+    exact = truth(problem, at)
+    for t in at:
+        for c in (0.0, 1.0):
+            start = exact.start(c)
+            error, allowed = exact.distance(run(start, t), t, c, start)
+            assert error <= allowed, (t, c)
+
+
+IMPORTS = """
+import sys
+import numpy as np
+import impls
+from impls.interface import Problem, Unsupported
+assert not {frameworks} & set(sys.modules), "import impls imports a framework"
+try:
+    prepare = impls.load(sys.argv[1])
+except Unsupported as reason:
+    sys.exit(f"skip: {{reason}}")
+print(*sorted({frameworks} & set(sys.modules)))
+X = np.ones((2, 1))
+try:
+    prepare(Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None), "gpu")
+except Unsupported as reason:
+    print(reason)
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(name: str) -> list[str]:
+    """What a fresh process without a GPU prints: the frameworks that an implementation imports; why it has no gpu."""
+    no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    done = python(IMPORTS.format(frameworks=set(FRAMEWORKS)), name, env=no_gpu)
+    if done.err.startswith("skip: "):
+        pytest.skip(done.err)
+    assert done.code == 0, done.err
+    return done.out.splitlines()
+
+
+def test_importing_a_module_imports_its_own_framework_and_no_other(name: str, alone: list[str]) -> None:
+    framework = name.partition("_")[0]
+    assert alone[0].split() == ([] if framework == "numpy" else [framework])
+
+
+def test_gpu_without_gpu_is_unsupported_with_the_reason(alone: list[str]) -> None:
+    assert len(alone) == 2, "prepare(problem, 'gpu') has not raised Unsupported, or not in one line"
+    assert re.search(r"gpu|cpu only", alone[1])
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == sys.argv[2]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import impls
+from impls.interface import Unsupported
+try:
+    impls.load(sys.argv[1])
+except Unsupported as reason:
+    print(reason)
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in impls.names() if not name.startswith("numpy_")])
+def test_framework_that_is_not_installed_is_unsupported(name: str) -> None:
+    framework = name.partition("_")[0]
+    done = python(WITHOUT, name, framework)
+    assert (done.code, done.out.strip()) == (0, f"{framework} is not installed"), done.err
+
+
+def test_names_are_the_files_of_the_folder() -> None:
+    files = {path.stem for path in (ROOT / "impls").glob("*.py") if not path.stem.startswith("_")} - {"interface"}
+    assert files <= set(impls.names())
+    assert "interface" not in impls.names()
+    assert [name for name in impls.names() if name in files] == sorted(files)
+
+
+@pytest.mark.parametrize("word", ["numpy_manul", "jax_scn", "interface", "_torch", "_jax", "", "../impls/numpy_manual"])
+def test_unknown_name_is_an_error_that_lists_the_known(word: str) -> None:
+    with pytest.raises(ValueError, match="no implementation") as error:
+        impls.load(word)
+    assert all(name in str(error.value) for name in impls.names())
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"no implementation 'numpy_manul'; did you mean 'numpy_manual'\?"):
+        impls.load("numpy_manul")
+
+
+def test_load_by_path(tmp_path: Path) -> None:
+    problem = random_problem(9, 3, None, None)
+    run = impls.load(write(tmp_path, "mine", HONEST))(problem, "cpu")
+    assert bits(run(problem.w0, 5)) == bits(impls.load("numpy_manual")(problem, "cpu")(problem.w0, 5))
+    sys.modules.pop("mine", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", r"no function prepare\(problem, device\)"),
+        ("prepare = 3\n", r"no function prepare\(problem, device\)"),
+    ],
+)
+def test_module_without_prepare_is_an_error(tmp_path: Path, text: str, says: str) -> None:
+    path = write(tmp_path, "without", text)
+    with pytest.raises(ValueError, match=rf"{re.escape(path)}.*{says}"):
+        impls.load(path)
+    sys.modules.pop("without", None)
+
+
+def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "nowhere.py")
+    with pytest.raises(ValueError, match=rf"no file {re.escape(repr(path))}"):
+        impls.load(path)
+
+
+def test_package_that_a_file_imports_and_that_is_missing_is_unsupported(tmp_path: Path) -> None:
+    path = write(tmp_path, "needs", "import a_framework_that_nobody_has\n")
+    with pytest.raises(Unsupported, match=r"^a_framework_that_nobody_has is not installed$"):
+        impls.load(path)
+    sys.modules.pop("needs", None)
+
+
+def test_entry_points_bring_implementations(tmp_path: Path) -> None:
+    write(tmp_path, "their_descent", HONEST)
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[descentbench.impls]\ntheir_way = their_descent\n")
+    code = "import impls; print('their_way' in impls.names(), impls.load('their_way').__module__)"
+    done = python(code, env=environment(PYTHONPATH=str(tmp_path)))
+    assert done.out.split() == ["True", "their_descent"], done.err
+
+
+def test_prepare_and_run_have_the_interfaces_signature(name: str) -> None:
+    import inspect
+
+    try:
+        prepare: Callable[..., Run] = impls.load(name)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    assert list(inspect.signature(prepare).parameters) == ["problem", "device"]

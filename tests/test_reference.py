@@ -1,0 +1,351 @@
+"""The truth against exact fractions and the closed form; what is allowed, for honest arithmetic and not for more."""
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from helpers import random_problem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import impls
+from benchmarks import problems
+from benchmarks.diagnosis import diagnose
+from benchmarks.reference import Truth, hessian, truth
+from impls.interface import Array, Problem, Unsupported
+
+Matrix = list[list[Fraction]]
+LONG = np.longdouble
+EPS = Fraction(*np.finfo(LONG).eps.as_integer_ratio())
+
+
+def exact(array: Array) -> Matrix:
+    """The values of (m,) or (m, k) as fractions, (m, k)."""
+    return [[Fraction(*value.as_integer_ratio()) for value in row] for row in array.reshape(len(array), -1)]
+
+
+def product(A: Matrix, B: Matrix) -> Matrix:
+    return [
+        [sum((a * b for a, b in zip(row, column, strict=True)), Fraction()) for column in zip(*B, strict=True)]
+        for row in A
+    ]
+
+
+def plus(A: Matrix, B: Matrix, factor: Fraction = Fraction(1)) -> Matrix:
+    """A + factor B."""
+    return [[a + factor * b for a, b in zip(p, q, strict=True)] for p, q in zip(A, B, strict=True)]
+
+
+def transposed(A: Matrix) -> Matrix:
+    return [list(column) for column in zip(*A, strict=True)]
+
+
+def solved(A: Matrix, B: Matrix) -> Matrix:
+    """A^-1 B by elimination."""
+    rows = [a + b for a, b in zip(A, B, strict=True)]
+    for i in range(len(rows)):
+        pivot = next(r for r in range(i, len(rows)) if rows[r][i])
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [value / rows[i][i] for value in rows[i]]
+        for r in range(len(rows)):
+            if r != i:
+                rows[r] = [x - rows[r][i] * y for x, y in zip(rows[r], rows[i], strict=True)]
+    return [row[len(A) :] for row in rows]
+
+
+def descended(problem: Problem, w: Matrix, steps: int) -> Matrix:
+    """The definition, step by step, in fractions."""
+    X, y, lr = exact(problem.X), exact(problem.y), Fraction(problem.lr)
+    for t in range(steps):
+        rows = range(len(X)) if problem.order is None else problem.order[t % problem.steps].tolist()
+        X_t, y_t = [X[i] for i in rows], [y[i] for i in rows]
+        residual = plus(product(X_t, w), y_t, Fraction(-1))
+        w = plus(w, product(transposed(X_t), residual), -lr * 2 / (len(X_t) * len(y[0])))
+    return w
+
+
+def furthest(found: Array, right: Matrix) -> Fraction:
+    """The largest difference between two matrices."""
+    return max(abs(value) for row in plus(exact(found), right, Fraction(-1)) for value in row)
+
+
+def integers(n: int, d: int, k: int | None, batch: int | None, *, seed: int, steps: int = 9) -> Problem:
+    """A problem whose numbers are small integers; lr a power of two below 1/L."""
+    rng = np.random.default_rng(seed)
+    tail = () if k is None else (k,)
+    X, y, w0 = (rng.integers(-4, 5, shape).astype(float) for shape in ((n, d), (n, *tail), (d, *tail)))
+    X += 9 * np.eye(n, d)  # of full rank
+    order = None if batch is None else rng.integers(0, n, (steps, batch), dtype=np.int32)
+    return Problem(X, y, w0, 2.0**-9, steps, order)
+
+
+SHAPES = [(n, d, k, batch) for n, d, k in ((1, 1, None), (4, 2, None), (6, 3, 2), (5, 3, 1)) for batch in (None, 1, 3)]
+
+
+@pytest.mark.parametrize(("n", "d", "k", "batch"), SHAPES)
+def test_truth_is_the_definition(n: int, d: int, k: int | None, batch: int | None) -> None:
+    problem = integers(n, d, k, batch, seed=n)
+    known = truth(problem, [1, 2, 3, 5, 8, 9])
+    for c in (0.0, 1.0):
+        start = exact(known.start(c))
+        for t in (0, 1, 2, 3, 4, 5, 7, 8, 9, 10):  # 4 to 10: the neighbours; 10: order starts again
+            right = descended(problem, start, t)
+            size = max(abs(value) for row in right for value in row) + 1
+            assert furthest(known.expected(t, c), right) <= 200 * EPS * size, t
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(4, 2, None), (6, 3, 2)])
+def test_truth_is_the_closed_form(n: int, d: int, k: int | None) -> None:
+    """w* + (I - lr H)^t (w0 - w*), all in fractions, and for a number of updates that nobody steps through."""
+    problem = integers(n, d, k, None, seed=3, steps=64)
+    X, y = exact(problem.X), exact(problem.y)
+    H, c = (
+        [[2 * value / problem.y.size for value in row] for row in product(transposed(X), right)] for right in (X, y)
+    )
+    best = solved(H, c)
+    identity = exact(np.eye(d))
+    carried = identity
+    for _ in range(64):
+        carried = product(carried, plus(identity, H, -Fraction(problem.lr)))
+    right = plus(best, product(carried, plus(exact(problem.w0), best, Fraction(-1))))
+    assert right == descended(problem, exact(problem.w0), 64)
+    assert furthest(truth(problem, [64]).expected(64, 0.0), right) <= 1000 * EPS
+
+
+def test_truth_ends_at_the_least_squares_solution() -> None:
+    problem = dataclasses.replace(random_problem(30, 3, 2, None), steps=3000)
+    best = np.linalg.lstsq(problem.X, problem.y)[0]
+    assert np.abs(truth(problem, [3000]).expected(3000, 0.0) - best).max() < 1e-13
+
+
+@pytest.mark.parametrize("n", [1, 7, 4096, 4097])
+def test_hessian_of_integers_is_exact(n: int) -> None:
+    rng = np.random.default_rng(n)
+    X, y = (rng.integers(-(2**17), 2**17, shape).astype(float) for shape in ((n, 2), (n, 1)))
+    problem = Problem(X, y, np.zeros((2, 1)), 1e-12, 1, None)
+    H, c = hessian(problem, y)
+    for found, other in ((H, X), (c, y)):
+        whole = [
+            [int(v) for v in row]
+            for row in (X.astype(np.int64).astype(object).T @ other.astype(np.int64).astype(object))
+        ]
+        right = [[Fraction(2 * value, n) for value in row] for row in whole]
+        assert furthest(found, right) <= 3 * EPS * max(abs(value) for row in right for value in row)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 8), st.integers(1, 4), st.sampled_from([1e-30, 1e-3, 1.0, 3e4, 1e30]))
+@settings(deadline=None, max_examples=60)
+def test_hessian_is_exact_to_60_bits_of_the_largest(seed: int, n: int, d: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)) * scale * 10.0 ** rng.integers(-3, 4, (n, 1))
+    y = rng.standard_normal(n) * 10.0 ** rng.integers(-3, 4, n)
+    H, c = hessian(Problem(X, y, np.zeros(d), 0.1, 1, None), y[:, None])
+    Xs, ys = exact(X), exact(y)
+    tall = [max(abs(row[j]) for row in Xs) for j in range(d)]
+    for found, other, widths in ((H, Xs, tall), (c, ys, [max(abs(row[0]) for row in ys)])):
+        right = [[2 * value / n for value in row] for row in product(transposed(Xs), other)]
+        for i, row in enumerate(plus(exact(found), right, Fraction(-1))):
+            for j, value in enumerate(row):
+                assert abs(value) <= (Fraction(1, 2**56) + 8 * EPS) * tall[i] * widths[j]
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_a_descent_is_affine_in_its_start(batch: int | None) -> None:
+    problem = random_problem(9, 3, 2, batch)
+    known = truth(problem, [1, 5, 12])
+    for c in (0.25, 0.5, -2.0):
+        there = truth(dataclasses.replace(problem, w0=known.start(c)), [1, 5, 12])
+        for t in (0, 1, 2, 5, 12):
+            gap = known.start(c).astype(LONG) - known.expected(0, c)  # the start is rounded to the problem's dtype
+            error = np.abs(there.expected(t, 0.0) - known.expected(t, c)).max()
+            assert error <= 2 * np.linalg.norm(gap) + 1e-17 if t else error == np.abs(gap).max()
+
+
+def honest(name: str) -> Callable[[Problem], Callable[[Array, int], Array]]:
+    return lambda problem: impls.load(name)(problem, "cpu")
+
+
+def row_by_row(problem: Problem) -> Callable[[Array, int], Array]:
+    """Honest too, and the worst order there is: every sum one element after the other."""
+
+    def run(start: Array, steps: int) -> Array:
+        w = start.reshape(len(start), -1).copy()
+        y = problem.y.reshape(len(problem.y), -1)
+        scale = w.dtype.type(2) / w.dtype.type(1)
+        for t in range(steps):
+            rows = slice(None) if problem.order is None else problem.order[t]
+            X_t, y_t = problem.X[rows], y[rows]
+            predicted = np.add.accumulate(X_t[:, :, None] * w, axis=1)[:, -1]
+            residual = predicted - y_t
+            gradient = np.add.accumulate(X_t[:, :, None] * residual[:, None], axis=0)[-1]
+            w = w - w.dtype.type(problem.lr) * (scale * gradient / w.dtype.type(residual.size))
+        return w.reshape(start.shape)
+
+    return run
+
+
+@st.composite
+def wild_problems(draw: st.DrawFn) -> Problem:
+    """Shapes, scales, duplicated rows, constant columns, large offsets, any lr below 2/L."""
+    n, d = draw(st.integers(1, 120)), draw(st.integers(1, 8))
+    k, dtype = draw(st.sampled_from([None, 1, 3])), draw(st.sampled_from(["float32", "float64"]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    X = rng.standard_normal((n, d)) * 10.0 ** draw(st.integers(-3, 3))
+    X *= 10.0 ** rng.uniform(-draw(st.integers(0, 3)), 0, d)
+    if draw(st.booleans()):
+        X[:, rng.integers(d)] = draw(st.sampled_from([1.0, 0.1, -1000.0]))
+    if draw(st.booleans()):
+        X = X[rng.integers(0, max(1, n // 8), n)]
+    if draw(st.booleans()):
+        X += draw(st.sampled_from([1e-3, 10.0, 1e4]))
+    tail = () if k is None else (k,)
+    y = rng.standard_normal((n, *tail)) * 10.0 ** draw(st.integers(-3, 3)) + draw(st.sampled_from([0.0, 0.0, 1e4]))
+    w0 = rng.standard_normal((d, *tail)) * 10.0 ** draw(st.integers(-3, 3))
+    X, y, w0 = (np.ascontiguousarray(array, dtype) for array in (X, y, w0))
+    steps = draw(st.integers(1, 30))
+    batch = draw(st.sampled_from([None, None, 1, 2, 16]))
+    order = None if batch is None else rng.integers(0, n, (steps, batch)).astype(np.int32)
+    L = max(high for _, high in problems.curvatures(X.astype(float), y, order))
+    return Problem(X, y, w0, draw(st.floats(0.01, 1.99)) / L, steps, order)
+
+
+@pytest.mark.parametrize("descent", [honest("numpy_manual"), row_by_row], ids=["numpy_manual", "row_by_row"])
+@given(problem=wild_problems(), c=st.floats(0, 1))
+@settings(deadline=None, max_examples=250)
+def test_honest_descents_are_allowed(
+    descent: Callable[[Problem], Callable[[Array, int], Array]], problem: Problem, c: float
+) -> None:
+    run = descent(problem)
+    known = truth(problem, sorted({1, problem.steps}))
+    for t in known.at:
+        start = known.start(c)
+        error, allowed = known.distance(run(start, t), t, c, start)
+        assert error <= allowed, t
+
+
+@pytest.mark.parametrize("values", ["binary", "offset"])
+@pytest.mark.parametrize("name", ["numpy_manual", "torch_autograd", "jax_scan"])
+def test_honest_descents_are_allowed_on_many_rows_of_few_values(name: str, values: str) -> None:
+    """Real tables have yes-or-no columns and targets far from 0: rounding errors then point the same way."""
+    rng = np.random.default_rng(0)
+    n = 300_000
+    x, y = (
+        (rng.integers(0, 2, n), rng.integers(0, 2, n)) if values == "binary" else (rng.random(n), 300 + rng.random(n))
+    )
+    X = np.column_stack([(x - x.mean()) / x.std(), np.ones(n)])
+    problem = Problem(*(array.astype("float32") for array in (X, y, rng.random(2))), 0.25, 3, None)
+    try:
+        run = impls.load(name)(problem, "cpu")
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    known = truth(problem, [1, 2, 3])
+    shares = {}
+    for t in known.at:
+        error, allowed = known.distance(run(problem.w0, t), t, 0.0, problem.w0)
+        shares[t] = error / allowed
+    assert max(shares.values()) <= 1, shares
+
+
+@pytest.mark.parametrize(
+    ("name", "early", "last"),  # shares of the weights' length: after 1 update, after all
+    [
+        ("small", 3e-13, 1e-10),
+        ("small@32", 1e-13, 1e-12),
+        ("line", 1e-13, 1e-13),
+        ("scalar", 1e-13, 1e-13),
+        ("tiny", 1e-13, 1e-11),
+        ("crops", 1e-14, 1e-12),
+        ("crops@5", 1e-14, 1e-12),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_allowed_is_not_loose(name: str, early: float, last: float, dtype: str) -> None:
+    problem = problems.cast(problems.build(name)[0], dtype)
+    known = truth(problem, [1, problem.steps])
+    units = 1.0 if dtype == "float64" else 2.0**29
+    for t, most in ((1, early), (problem.steps, last)):
+        assert (known.allowed[t] <= units * most * np.linalg.norm(known.expected(t, 0.0), axis=0)).all(), t
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_allowed_is_within_1000_times_of_what_rounding_does(batch: int | None) -> None:
+    problem = random_problem(40, 3, None, batch)
+    known = truth(problem, [12])
+    error, allowed = known.distance(row_by_row(problem)(problem.w0, 12), 12, 0.0, problem.w0)
+    assert 0 < error <= allowed <= 1000 * error
+
+
+def test_float64_is_allowed_less_than_float32_by_what_their_round_off_differs() -> None:
+    wide, narrow = (
+        truth(random_problem(40, 3, None, None, dtype), [12]).allowed[12] for dtype in ("float64", "float32")
+    )
+    assert 2**28 < narrow / wide < 2**30
+
+
+def test_distance_of_nothing_from_nothing() -> None:
+    """y = 0 from w = 0 stays there: nothing is wrong, and nothing is allowed."""
+    problem = Problem(np.ones((3, 1)), np.zeros(3), np.zeros(1), 0.1, 2, None)
+    error, allowed = truth(problem, [2]).distance(np.zeros(1), 2, 0.0, problem.w0)
+    assert error <= allowed
+
+
+@pytest.mark.parametrize("weights", [np.array([np.nan, 0, 0]), np.array([np.inf, 0, 0]), np.full(3, -np.inf)])
+def test_what_is_not_finite_is_never_allowed(weights: Array) -> None:
+    problem = random_problem(9, 3, None, None)
+    error, allowed = truth(problem, [2]).distance(weights, 2, 0.0, problem.w0)
+    assert not error <= allowed
+
+
+def test_distance_is_the_worst_targets() -> None:
+    problem = random_problem(9, 3, 3, None)
+    known = truth(problem, [2])
+    weights = known.expected(2, 0.0).astype(float)
+    weights[1, 2] += 0.5
+    error, allowed = known.distance(weights, 2, 0.0, problem.w0)
+    assert error == pytest.approx(0.5)
+    assert allowed == pytest.approx(known.allowed[2][2])
+
+
+def known_and(problem: Problem) -> Truth:
+    return truth(problem, [1, 2, 3, 5, 8, 12])
+
+
+def said(problem: Problem, weights: Array, t: int, c: float = 0.0) -> str:
+    return diagnose(known_and(problem), np.asarray(weights, problem.X.dtype), t, c, str(problem.X.dtype))
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_words_of_a_diagnosis(dtype: str, batch: int | None) -> None:
+    problem = random_problem(40, 3, None, batch, dtype)
+    known = known_and(problem)
+    start, first = known.expected(0, 0.0), known.expected(1, 0.0)
+    assert said(problem, known.expected(6, 0.0), 5) == "one step too many"
+    assert said(problem, known.expected(13, 0.0), 12) == "one step too many"
+    assert said(problem, known.expected(4, 0.0), 5) == "one step too few"
+    assert said(problem, start, 1) == "the first update changes nothing"
+    assert said(problem, start + 0.5 * (first - start), 1) == "the gradient is 0.50 times the reference"
+    assert said(problem, start - 4 * (first - start), 1) == "the gradient is -4.00 times the reference"
+    assert said(problem, start + 1.001 * (first - start), 1) == "the gradient (or lr) is 1.001 times the reference"
+    assert said(problem, known.expected(5, 0.9), 5) == "they belong to another start: runs remember"
+    assert said(problem, known.expected(5, 0.0), 5, 0.9) == "they belong to another start: runs remember"
+    assert said(problem, first * np.nan, 1) == "they are not finite"
+    assert said(problem, first + np.array([[1], [2], [-3]]), 3) == "they are not the reference's"
+
+
+def test_words_for_a_gradient_that_is_hardly_off() -> None:
+    problem = random_problem(40, 3, None, None)
+    start, first = (known_and(problem).expected(t, 0.0) for t in (0, 1))
+    words = said(problem, start + (1 + 3e-9) * (first - start), 1)
+    assert "gradient (or lr)" in words
+    assert " 1 times" not in words
+
+
+@pytest.mark.parametrize(("dtype", "times", "coarser"), [("float64", 2.0**29, "float32"), ("float32", 2.0**13, "TF32")])
+def test_words_for_a_coarser_arithmetic(dtype: str, times: float, coarser: str) -> None:
+    problem = problems.cast(random_problem(40, 3, None, None), dtype)
+    known = known_and(problem)
+    error = 0.5 * known.allowed[5] * times * np.array([[2], [-1], [2]]) / 3  # half of what it would be allowed
+    assert said(problem, known.expected(5, 0.0) + error, 5) == f"they agree only as {coarser} would"

@@ -1,0 +1,420 @@
+"""Tables of one's own, good and bad; what `Problem` refuses; and the bytes that a seed means."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import bench
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks import problems
+from benchmarks.problems import build
+from impls.interface import Problem
+
+GOOD = "height,weight,age\n1.5,60,30\n1.7,70,50\n1.6,55,20\n1.9,90,41\n1.8,77,33\n"
+
+
+def table(folder: Path, content: str | bytes, name: str = "table.csv") -> str:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def refusal(path: str, *target: str) -> str:
+    """The one line that a table is refused with; it names the file."""
+    with pytest.raises(ValueError) as error:
+        build(path, target=list(target))
+    line = str(error.value)
+    assert line.startswith(path.partition("@")[0])
+    assert line.isprintable()
+    assert len(line) < len(path) + 400
+    return line
+
+
+def test_one_target(tmp_path: Path) -> None:
+    problem, columns = build(table(tmp_path, GOOD), target=["weight"])
+    assert columns == ["height", "age", "intercept"]
+    assert problem.X.shape == (5, 3)
+    assert problem.y.tolist() == [60, 70, 55, 90, 77]
+    assert problem.w0.shape == (3,)
+    assert problem.order is None
+    assert problem.X.mean(axis=0) == pytest.approx([0, 0, 1])
+    assert problem.X.std(axis=0) == pytest.approx([1, 1, 0])
+    height = np.array([1.5, 1.7, 1.6, 1.9, 1.8])
+    assert problem.X[:, 0] == pytest.approx((height - 1.7) / np.sqrt(0.02))
+
+
+def test_two_targets_in_the_order_asked_for(tmp_path: Path) -> None:
+    problem, columns = build(table(tmp_path, GOOD), target=["age", "weight"])
+    assert columns == ["height", "intercept"]
+    assert problem.y.tolist() == [[30, 60], [50, 70], [20, 55], [41, 90], [33, 77]]
+    assert problem.w0.shape == (2, 2)
+
+
+def test_mini_batches(tmp_path: Path) -> None:
+    problem, _ = build(table(tmp_path, GOOD) + "@2", target=["age"])
+    assert problem.order is not None
+    assert problem.order.shape == (problem.steps, 2)
+    for first, second in zip(problem.order[::2], problem.order[1::2], strict=False):  # an epoch: 2 batches, 1 row left
+        assert len({*first.tolist(), *second.tolist()}) == 4
+
+
+def test_only_targets_leave_the_intercept(tmp_path: Path) -> None:
+    problem, columns = build(table(tmp_path, "a\n1\n2\n6\n"), target=["a"])
+    assert columns == ["intercept"]
+    assert problem.X.tolist() == [[1]] * 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeff" + GOOD,
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("\n", "\r\n").replace(",", " , ").replace(" ,", ","),  # a space behind each comma
+        '"height","weight","age"\n' + GOOD.partition("\n")[2].replace("60", '"60"'),
+        GOOD.replace("60", "6e1").replace("70", "+70.0"),
+        GOOD.rstrip("\n"),
+    ],
+    ids=["byte order mark", "CRLF", "spaces", "quotes", "notations", "no newline at the end"],
+)
+def test_same_table_in_another_spelling(tmp_path: Path, content: str) -> None:
+    there, here = (build(table(tmp_path, text), target=["weight"]) for text in (GOOD, content))
+    assert here[1] == there[1]
+    assert here[0].X.tobytes() == there[0].X.tobytes()
+    assert here[0].y.tobytes() == there[0].y.tobytes()
+
+
+def test_names_with_commas_and_spaces(tmp_path: Path) -> None:
+    path = table(tmp_path, GOOD.replace("height", '"height, in m"').replace("weight", "body weight"))
+    assert build(path, target=["body weight"])[1] == ["height, in m", "age", "intercept"]
+    assert build(path, target=["height, in m"])[1] == ["body weight", "age", "intercept"]
+
+
+def test_folder_with_an_at_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "me@work"
+    folder.mkdir()
+    assert build(table(folder, GOOD), target=["age"])[0].order is None
+    problem, _ = build(table(folder, GOOD) + "@2", target=["age"])
+    assert problem.order is not None
+
+
+def test_missing_column_names_the_nearest(tmp_path: Path) -> None:
+    line = refusal(table(tmp_path, GOOD), "wieght")
+    assert "no column 'wieght'; did you mean 'weight'?" in line
+    assert "height, weight, age" in line
+
+
+def test_no_target_says_which_columns_there_are(tmp_path: Path) -> None:
+    line = refusal(table(tmp_path, GOOD))
+    assert "--target" in line
+    assert "height, weight, age" in line
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("tall", "'tall'"),
+        ("", "missing"),
+        ("NaN", "missing"),
+        ("NA", "missing"),
+        ("inf", "inf"),
+        ("-inf", "-inf"),
+        ("1e999", "inf"),
+        ('"1,7"', "'1,7'"),
+        ("1.7 m", "'1.7 m'"),
+        ("1.7.2026", "'1.7.2026'"),
+        ("0x10", "'0x10'"),
+        ("1+2j", "'1+2j'"),
+    ],
+)
+def test_cell_that_is_not_a_finite_number_is_named(tmp_path: Path, cell: str, says: str) -> None:
+    line = refusal(table(tmp_path, GOOD.replace("1.7", cell)), "weight")
+    assert "row 3, column 'height'" in line
+    assert says in line
+    assert "np." not in line
+
+
+def test_cell_of_the_target_is_checked_too(tmp_path: Path) -> None:
+    assert "row 5, column 'weight'" in refusal(table(tmp_path, GOOD.replace("90", "?")), "weight")
+
+
+def test_first_of_several_bad_cells_is_named(tmp_path: Path) -> None:
+    assert "row 2, column 'age'" in refusal(table(tmp_path, GOOD.replace("30", "x").replace("1.9", "y")), "weight")
+
+
+def test_row_with_a_cell_too_few(tmp_path: Path) -> None:
+    assert "row 4, column 'age' is missing" in refusal(table(tmp_path, GOOD.replace("55,20", "55")), "weight")
+
+
+def test_row_with_a_cell_too_many(tmp_path: Path) -> None:
+    assert "line 4" in refusal(table(tmp_path, GOOD.replace("55,20", "55,20,3")), "weight")
+
+
+@pytest.mark.parametrize("more", ["", "0", "7.5"])
+def test_all_rows_with_a_cell_more_than_the_header(tmp_path: Path, more: str) -> None:
+    """Nothing may shift: a row's first cell is not its name, and age is not weight."""
+    header, *rows = GOOD.splitlines()
+    content = "\n".join([header, *(f"{row},{more}" for row in rows)])
+    refusal(table(tmp_path, content), "weight")
+
+
+def test_empty_line_between_rows(tmp_path: Path) -> None:
+    assert "row 4" in refusal(table(tmp_path, GOOD.replace("1.6", "\n1.6")), "weight")
+
+
+def test_constant_column(tmp_path: Path) -> None:
+    constant = "a,b,c\n1,2,3\n1,4,5\n1,7,6\n1,5,8\n"
+    assert "column 'a' is constant" in refusal(table(tmp_path, constant), "c")
+    assert build(table(tmp_path, constant), target=["a", "c"])[1] == ["b", "intercept"]
+
+
+@pytest.mark.parametrize("header", ["a,a,b", "b,a,a", "a,b,b"])
+@pytest.mark.parametrize("target", ["a", "b"])
+def test_name_that_two_columns_have(tmp_path: Path, header: str, target: str) -> None:
+    """Which of them is meant cannot be known; as a feature, the other would give the answer away."""
+    twice = "a" if header.count("a") == 2 else "b"
+    assert f"'{twice}'" in refusal(table(tmp_path, f"{header}\n1,2,5\n2,7,1\n4,4,4\n6,1,1\n9,3,2\n"), target)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_fewer_rows_than_weights(tmp_path: Path, rows: int) -> None:
+    line = refusal(table(tmp_path, "\n".join(GOOD.splitlines()[: 1 + rows]) + "\n"), "weight")
+    assert f"{rows} row" in line
+
+
+def test_as_many_rows_as_weights(tmp_path: Path) -> None:
+    assert build(table(tmp_path, "\n".join(GOOD.splitlines()[:4])), target=["weight"])[0].X.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"\n\n\n", b"\x00\x01\xff\xfe" * 99, bytes(range(256)) * 9, b"PK\x03\x04" + bytes(99), b'"a,b\n1,2\n'],
+)
+def test_what_is_no_table(tmp_path: Path, content: bytes) -> None:
+    refusal(table(tmp_path, content), "a")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert "No such file" in refusal(str(tmp_path / "nowhere.csv"), "a")
+
+
+def test_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    assert "directory" in refusal(str(tmp_path / "folder.csv"), "a").lower()
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e308])
+def test_values_too_large_or_small_to_square(tmp_path: Path, size: float) -> None:
+    content = "a,b\n" + "".join(f"{value * size!r},{value}\n" for value in (0.1, 0.5, 0.3, 1.0))
+    try:
+        problem, _ = build(table(tmp_path, content), target=["b"])
+    except ValueError as error:
+        assert "column 'a'" in str(error)
+    else:
+        assert problem.X[:, 0].std() == pytest.approx(1)
+
+
+@given(st.binary(max_size=80) | st.text("\",\n\r 0123456789.eE+-aN;\t'", max_size=60).map(str.encode))
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_a_problem_or_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    path = table(tmp_path, b"a,b\n1,2\n2,1\n3,5\n" + content if len(content) % 2 else content)
+    try:
+        problem, columns = build(path, target=["b"])
+    except ValueError as error:
+        assert str(error).startswith(path)
+        assert "\n" not in str(error)
+    else:
+        assert problem.X.shape[1] == len(columns)
+        assert np.isfinite(problem.X).all()
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.floats(-1e6, 1e6, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-6)] * 3),
+        min_size=5,
+        max_size=20,
+    )
+)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_numbers_are_read_to_the_last_bit(tmp_path: Path, rows: list[tuple[float, float, float]]) -> None:
+    columns = [*zip(*rows, strict=True)]
+    if min(len(set(column)) for column in columns[:2]) == 1:
+        return
+    path = table(tmp_path, "a,b,c\n" + "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rows))
+    assert build(path, target=["c"])[0].y.tolist() == [float(c) for _, _, c in rows]
+
+
+def test_table_through_the_command(tmp_path: Path) -> None:
+    path = table(tmp_path, GOOD)
+    done = bench(tmp_path, "--problem", f"{path},{path}@2", "--target", "age,weight", "--dtype", "float32,float64")
+    assert done.code == 0, done.out + done.err
+    assert [(row["n"], row["d"], row["k"], row["batch"]) for row in done.rows] == [(5, 2, 2, 5)] * 2 + [
+        (5, 2, 2, 2)
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "target", "says"),
+    [
+        (GOOD, "wieght", "table.csv: no column 'wieght'; did you mean 'weight'?"),
+        (GOOD, None, "table.csv: --target COL[,COL]"),
+        (GOOD.replace("70", "heavy"), "age", "table.csv: row 3, column 'weight' is 'heavy', not a finite number"),
+        ("", "age", "table.csv: "),
+    ],
+)
+def test_table_that_cannot_be_used_stops_the_command_at_once(
+    tmp_path: Path, content: str, target: str | None, says: str
+) -> None:
+    done = bench(tmp_path, "--problem", table(tmp_path, content), *(["--target", target] if target else []))
+    assert done.code == 4
+    assert says in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_mini_batch_larger_than_a_table(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"table.csv@6.*5 rows"):
+        build(table(tmp_path, GOOD) + "@6", target=["age"])
+
+
+FINE = Problem(np.ones((4, 2)), np.ones(4), np.ones(2), 0.1, 3, np.zeros((3, 2), np.int32))
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"X": np.ones((0, 2)), "y": np.ones(0)}, "X must be"),
+    ({"X": np.ones((4, 0)), "w0": np.ones(0)}, "X must be"),
+    ({"X": np.ones(4)}, "X must be"),
+    ({"X": np.ones((2, 4, 2))}, "X must be"),
+    ({"X": np.ones((4, 2), np.float16)}, "X must be float32 or float64, not float16"),
+    ({"X": np.ones((4, 2), int)}, "X must be float32 or float64, not int64"),
+    ({"X": np.ones((4, 2), complex)}, "X must be float32 or float64"),
+    ({"X": np.ones((4, 2), ">f8")}, "X must be float"),
+    ({"X": np.ones((4, 2), order="F")}, "X must be C-contiguous"),
+    ({"X": np.ones((4, 4))[:, ::2]}, "X must be C-contiguous"),
+    ({"X": np.full((4, 2), np.nan)}, "X has values that are not finite"),
+    ({"y": np.ones(5)}, "y must be"),
+    ({"y": np.ones((4, 0)), "w0": np.ones((2, 0))}, "y must be"),
+    ({"y": np.ones((4, 1, 1))}, "y must be"),
+    ({"y": np.float64(1)}, "y must be"),
+    ({"y": np.ones(4, np.float32)}, "y must be float64 like X, not float32"),
+    ({"y": np.array([1, 2, np.inf, 4])}, "y has values that are not finite"),
+    ({"y": np.ones((4, 1))}, "w0 must be"),
+    ({"w0": np.ones(3)}, "w0 must be"),
+    ({"w0": np.ones((2, 1))}, "w0 must be"),
+    ({"w0": np.ones(2, np.float32)}, "w0 must be float64 like X, not float32"),
+    ({"w0": np.array([1, -np.inf])}, "w0 has values that are not finite"),
+    *(
+        ({"lr": lr}, "lr must be")
+        for lr in (0.0, -0.1, float("nan"), float("inf"), 1, True, np.float64(0.1), None, "0.1")
+    ),
+    *(({"steps": steps}, "steps must be") for steps in (0, -1, True, 3.0, np.int64(3), None)),
+    ({"order": np.zeros((4, 2), np.int32)}, "order must be (3, b)"),
+    ({"order": np.zeros((3, 0), np.int32)}, "order must be (3, b)"),
+    ({"order": np.zeros(3, np.int32)}, "order must be (3, b)"),
+    ({"order": np.zeros((3, 2), np.int64)}, "order must be int32, not int64"),
+    ({"order": np.zeros((3, 2))}, "order must be int32, not float64"),
+    ({"order": np.full((3, 2), 4, np.int32)}, "order must name rows 0 to 3, not 4 to 4"),
+    ({"order": np.full((3, 2), -1, np.int32)}, "order must name rows 0 to 3, not -1 to -1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"), BAD, ids=[f"{says}: {next(iter(changes))} {i}" for i, (changes, says) in enumerate(BAD)]
+)
+def test_problem_that_does_not_fit_together_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError) as error:
+        replace(FINE, **changes)
+    assert str(error.value).startswith(says)
+    assert "\n" not in str(error.value)
+
+
+@given(
+    n=st.integers(1, 9), d=st.integers(1, 9), k=st.none() | st.integers(1, 4), batch=st.none() | st.integers(1, 12),
+    dtype=st.sampled_from(["float32", "float64"]), steps=st.integers(1, 9), lr=st.floats(1e-300, 1e300),
+)  # fmt: skip
+def test_problem_that_fits_together_is_taken(
+    n: int, d: int, k: int | None, batch: int | None, dtype: str, steps: int, lr: float
+) -> None:
+    tail = () if k is None else (k,)
+    order = None if batch is None else np.full((steps, batch), n - 1, np.int32)
+    problem = Problem(np.ones((n, d), dtype), np.ones((n, *tail), dtype), np.ones((d, *tail), dtype), lr, steps, order)
+    assert problem.lr == lr
+
+
+# sha256 of X, y, w0 and order in float64 and little-endian bytes, lr: what seed 0 means, on every machine and for ever
+BYTES: dict[str, tuple[str, str, str, str, float]] = {
+    "tiny": ("37d8c38c51668cbd", "e655e9595e86a613", "9f67b4d9a8b85913", "", 0.51),
+    "small@32": ("b8edaaf6a6c4f4b5", "ef443aef8935f48b", "4fa784027e205b05", "b0b5188c45ebccc1", 0.293),
+    "line": ("256398ed15dc6585", "ae3b0fdd89213e36", "723f1c3eac1d2c30", "", 0.1),
+    "line@10": ("256398ed15dc6585", "ae3b0fdd89213e36", "723f1c3eac1d2c30", "6fbae34d067886e1", 0.1),
+    "crops": ("bc2d0020115ba28e", "8faa2823de20151c", "dab800a12550713d", "", 1e-05),
+    "crops@5": ("6b7a780018dd72cc", "3ea67353bce66797", "dab800a12550713d", "7b7d6ac49b4181ea", 1e-05),
+    "scalar": ("6bab56d2f81d4b5a", "9c6012e4f91c28aa", "af5570f5a1810b7a", "", 0.01),
+    "medium@256": ("03ac09013575f130", "c2013a9a4949e7bd", "433892d76d8b51e0", "8102ae18dbba255b", 0.408),
+}
+
+
+def digest(array: np.ndarray[Any, Any] | None) -> str:
+    if array is None:
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(array, array.dtype.newbyteorder("<"))).hexdigest()[:16]
+
+
+def first_steps(problem: Problem) -> np.ndarray[Any, Any] | None:
+    """The order of an epoch or more; how many steps there are may change with what is worth timing."""
+    return None if problem.order is None else problem.order[:60]
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_a_seed_means_the_same_bytes(name: str) -> None:
+    problem, _ = build(name)
+    found = (*map(digest, (problem.X, problem.y, problem.w0, first_steps(problem))), problem.lr)
+    assert found == BYTES[name]
+
+
+def test_another_seed_means_other_bytes() -> None:
+    for name in ("tiny", "small@32", "line"):
+        one, other = (build(name, seed=seed)[0] for seed in (0, 1))
+        assert digest(one.X) != digest(other.X)
+        assert digest(one.w0) != digest(other.w0) or name == "line"  # line starts where the text starts
+
+
+def test_mini_batches_have_the_data_of_the_full_batch() -> None:
+    for name in ("tiny", "small"):
+        full, mini = build(name)[0], build(f"{name}@10")[0]
+        assert all(digest(getattr(full, field)) == digest(getattr(mini, field)) for field in ("X", "y", "w0"))
+
+
+@given(n=st.integers(1, 60), steps=st.integers(1, 40), seed=st.integers(0, 99), data=st.data())
+@settings(deadline=None)
+def test_an_epoch_has_each_row_once(n: int, steps: int, seed: int, data: st.DataObject) -> None:
+    batch = data.draw(st.integers(1, n))
+    order = problems.shuffled(np.random.default_rng(seed), n, batch, steps)
+    assert (order.shape, order.dtype) == ((steps, batch), np.int32)
+    per_epoch = n // batch
+    for first in range(0, steps, per_epoch):
+        rows = order[first : first + per_epoch].ravel().tolist()
+        assert len(set(rows)) == len(rows)
+        assert set(rows) <= set(range(n))
+
+
+@pytest.mark.parametrize("name", [*problems.CATALOGUE, "tiny@10", "small@32", "crops@5"])
+def test_lr_of_the_catalogue_is_stable_and_round(name: str) -> None:
+    if name == "huge":
+        pytest.skip("as large, which takes long enough")
+    if name in ("diabetes", "linnerud"):
+        pytest.importorskip("sklearn")
+    problem, _ = build(name)
+    L = max(high for _, high in problems.curvatures(problem.X, problem.y, problem.order))
+    assert problem.lr * L < 2
+    assert float(f"{problem.lr:.3g}") == problem.lr
+
+
+def test_cast_keeps_the_plan() -> None:
+    problem = build("small@32")[0]
+    narrow = problems.cast(problem, "float32")
+    assert {array.dtype for array in (narrow.X, narrow.y, narrow.w0)} == {np.dtype("float32")}
+    assert (narrow.lr, narrow.steps) == (problem.lr, problem.steps)
+    assert narrow.order is problem.order
+    assert np.abs(narrow.X - problem.X).max() < 1e-6
