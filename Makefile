@@ -42,7 +42,7 @@ loops: .venv/ready ## our implementations against the tutorials' own loops, as r
 	$(BIN)/python -m results compare $${pair%,*} $${pair#*,} --run results/loops.json; done
 
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
-	$(BIN)/python -m pytest benchmarks/bench_overhead.py --benchmark-quiet --benchmark-json=results/overhead.json
+	$(BIN)/python -m pytest benchmarks/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
 
 readme: .venv/ready ## put the newest committed figures into README.md
 	$(BIN)/python -m results readme README.md

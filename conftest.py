@@ -200,7 +200,7 @@ def reasons(counts: Counter[str], ends: list[str]) -> str:
     for how in ("skipped", "refused"):
         mine = [end for end in ends if end.startswith(how)]
         if mine:
-            more = f" (and other reasons)" if len(mine) > 1 else ""
+            more = " (and other reasons)" if len(mine) > 1 else ""
             said.append(f"{sum(counts[end] for end in mine)} {mine[0]}{more}")
     return "; ".join(said)
 

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign import Campaign, Case
 from benchmarks.workers import ROOT, environment
 
-PAIRS = 8
+PAIRS = 10
 WITHIN = 0.05
 
 

@@ -1,8 +1,8 @@
 """Check, then time: one case from `prepare` to its row.
 
 Clocks, in seconds: `import_s` the worker's code and the framework, `prepare_s` data to the device and objects built,
-`first_s` the first run (tracing and compiling in it), `steady_s` the median of the timed runs, `fixed_s` a run of 0
-steps (weights there and back), `per_step_s` = (steady_s - fixed_s) / steps.
+`first_s` the first run (tracing and compiling in it), `steady_s` the median of the timed runs, `fixed_s` that of runs
+of 0 steps (weights there and back), one before each; `per_step_s` the median of their differences, over steps.
 """
 
 from dataclasses import dataclass, field
@@ -38,28 +38,26 @@ class Checked:
     rng: np.random.Generator
     rounds: int
     facts: dict[str, Any]
-    seconds: list[float] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
+    done: list[dict[str, float]] = field(default_factory=list)  # of each round: seconds, cpu_seconds, fixed_seconds
 
     def round(self) -> None:
         """One timed run from a start that no run has had before; its result is checked when the clock has stopped."""
-        seconds, cpu_seconds, worst = run_checked(self.worker, self.task, float(self.rng.random()))
-        self.clock.seconds += seconds
-        self.seconds.append(seconds)
-        self.cpu_seconds.append(cpu_seconds)
+        done, worst = run_checked(self.worker, self.task, float(self.rng.random()))
+        self.clock.seconds += done["seconds"]
+        self.done.append(done)
         self.facts["error"], self.facts["allowed"] = max(
             (self.facts["error"], self.facts["allowed"]), worst, key=lambda pair: pair[0] / pair[1]
         )
 
     def finish(self) -> dict[str, Any]:
         """The row's facts, when all rounds are done. Raises Refused for what only shows at the end."""
-        fixed = self.worker.ask("fixed", start=self.task.truth.start(0.0).tolist(), times=5)["seconds"]
-        steady = median(self.seconds)
+        steps = self.task.facts["steps"]
         return self.facts | {
-            "steady_s": steady,
-            "fixed_s": fixed,
-            "per_step_s": (steady - fixed) / self.task.facts["steps"],
-            "cpu_over_wall": sum(self.cpu_seconds) / sum(self.seconds),
+            "steady_s": median(done["seconds"] for done in self.done),
+            "fixed_s": median(done["fixed_seconds"] for done in self.done),
+            "per_step_s": median(done["seconds"] - done["fixed_seconds"] for done in self.done) / steps,
+            "cpu_over_wall": sum(done["cpu_seconds"] for done in self.done)
+            / sum(done["seconds"] for done in self.done),
             "rss_bytes": self.worker.ask("finish")["rss_bytes"],
         }
 
@@ -75,11 +73,12 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     first = worker.run(start, task.truth.at[-1])
     early = [check_iterate(worker, task, t, 0.0) for t in task.truth.at[:-1]]
     early += [check_iterate(worker, task, 1, float(rng.random()))]  # does it remember the first start?
+    worker.run(start, 0)  # what has to be compiled for no steps is
     last = judge(task, np.asarray(first["weights"]), task.truth.at[-1], 0.0, start)
     t = task.truth.at[max(len(task.truth.at) - 2, 0)]
     run_s = worker.run(start, t)["seconds"] * task.facts["steps"] / t  # those steps, the second time: all is compiled
     if run_s < SLOW:
-        run_s, _, _ = run_checked(worker, task, float(rng.random()))
+        run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
     error, allowed = max([last, *early], key=lambda pair: pair[0] / pair[1])
     facts = {
         "prepare_s": prepare_s,
@@ -105,12 +104,12 @@ def check_iterate(worker: Worker, task: Task, t: int, c: float) -> tuple[float, 
     return judge(task, np.asarray(worker.run(start, t)["weights"]), t, c, start)
 
 
-def run_checked(worker: Worker, task: Task, c: float) -> tuple[float, float, tuple[float, float]]:
-    """A whole run from the start at c: its seconds, CPU seconds, and distance with what is allowed."""
+def run_checked(worker: Worker, task: Task, c: float) -> tuple[dict[str, float], tuple[float, float]]:
+    """A whole run from the start at c: what it took, and the distance with what is allowed."""
     start = task.truth.start(c)
     done = worker.run(start, task.truth.at[-1], "round")
     judged = judge(task, np.asarray(done["weights"]), task.truth.at[-1], c, start)
-    return done["seconds"], done["cpu_seconds"], judged
+    return {name: done[name] for name in ("seconds", "cpu_seconds", "fixed_seconds")}, judged
 
 
 def judge(task: Task, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:

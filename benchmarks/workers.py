@@ -72,7 +72,7 @@ class Worker:
         return dict(answer)
 
     def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
-        """One run of the descent, or `op="round"`: `seconds`, `cpu_seconds` and `weights`."""
+        """One run of the descent: `seconds`, `cpu_seconds` and `weights`; with `op="round"` also `fixed_seconds`."""
         return self.ask(op, start=start.tolist(), steps=steps)
 
     @property

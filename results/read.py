@@ -44,7 +44,7 @@ NUMBERS = {
     "first_s": "seconds of the first run, with tracing and compiling",
     "steady_s": "seconds of a later run (median)",
     "fixed_s": "seconds of a run of no steps",
-    "per_step_s": "(steady_s - fixed_s) / steps, seconds",
+    "per_step_s": "median over rounds of (run - run of no steps) / steps, seconds",
     "cpu_over_wall": "CPU seconds per second of a run",
     "rss_bytes": "memory of the process, bytes",
 }

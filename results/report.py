@@ -18,7 +18,7 @@ TIMED = [
     " also bears what its framework builds once: for torch.compile, seconds.",
     "steady: a later run of all steps, from weights on the host to weights on the host; the median of its rounds.",
     "fixed: a run of no steps; the weights there and back.",
-    "per step: (steady - fixed) / steps. The numbers of the tables, and all that speed-ups are made of.",
+    "per step: (steady - fixed) / steps, the median over pairs of rounds. The numbers of the tables and speed-ups.",
     "import: the framework's import, in a fresh process.",
     "Not timed: making the data, and checking the iterates against the reference, which comes before any clock.",
     "Over several blocks each number is the median of theirs; rounds of different processes are never pooled.",
