@@ -1,6 +1,6 @@
 """A bare loop in a fresh process: what `bench_overhead.py` holds the harness's numbers against.
 
-usage: python -m benchmarks.bare FOLDER IMPL ROUNDS; prints the seconds per step.
+usage: python -m benchmarks.bare CORES FOLDER IMPL ROUNDS; prints the seconds per step.
 """
 
 import sys
@@ -8,7 +8,7 @@ from statistics import median
 from time import perf_counter
 
 import impls
-from benchmarks.worker import read
+from benchmarks.worker import pin, read
 
 
 def main(folder: str, impl: str, rounds: int) -> None:
@@ -29,4 +29,5 @@ def main(folder: str, impl: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    pin(sys.argv[1])
+    main(sys.argv[2], sys.argv[3], int(sys.argv[4]))

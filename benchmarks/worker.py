@@ -127,6 +127,12 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def pin(cores: str) -> None:
+    """Keep this process to these cores, "0,1,..."; "" where the system has no such thing."""
+    if cores:
+        os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
+
+
 def answer(host: Host, line: str) -> Answer:
     """Do what a request asks; what goes wrong in an implementation is an answer, not the end."""
     request = json.loads(line)
@@ -141,9 +147,7 @@ def answer(host: Host, line: str) -> Answer:
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    cores = [int(core) for core in sys.argv[1].split(",") if core]
-    if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
+    pin(sys.argv[1])
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
         host = Host()

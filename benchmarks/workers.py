@@ -42,7 +42,7 @@ class Worker:
         self.stderr = Path(self.scratch.name, "stderr")
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, cores(threads)))],
+                [sys.executable, "-m", "benchmarks.worker", pinned(threads)],
                 cwd=ROOT,
                 env=environment(threads, device, self.scratch.name),
                 stdin=subprocess.PIPE,
@@ -125,9 +125,9 @@ class Worker:
         return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
 
 
-def cores(threads: int) -> list[int]:
-    """The cores that a worker with so many threads is pinned to: the last ones this process may use."""
-    return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
+def pinned(threads: int) -> str:
+    """Cores of a worker with so many threads, "0,1,...": the last that are to be had; "" where there is no choice."""
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))[-threads:])) if hasattr(os, "sched_getaffinity") else ""
 
 
 def environment(threads: int, device: str, scratch: str) -> dict[str, str]:

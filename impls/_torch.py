@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from impls.interface import Array, Device, Problem, Unsupported
+from impls.interface import Array, Device, Unsupported
 
 torch.set_float32_matmul_precision("highest")  # float32 means float32: no TF32
 
@@ -17,10 +17,9 @@ def place(array: Array, device: Device) -> Tensor:
     return torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
 
 
-def batches(problem: Problem, device: Device) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """`batch(t)`: X and y of batch t, (b, d) and (b,) or (b, k), the data moved to the device once."""
-    X, y = place(problem.X, device), place(problem.y, device)
-    if problem.order is None:
+def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """`batch(t)`: the rows of X and y in batch t."""
+    if order is None:
         return lambda t: (X, y)
-    order = place(problem.order, device).long()
-    return lambda t: (X[order[t]], y[order[t]])
+    rows = torch.from_numpy(order).to(X.device).long()
+    return lambda t: (X[rows[t]], y[rows[t]])

@@ -7,13 +7,14 @@ from impls.interface import Array, Device, Problem, Run
 
 
 def prepare(problem: Problem, device: Device) -> Run:
-    batch, lr = batches(problem, device), problem.lr
+    X, y, lr = place(problem.X, device), place(problem.y, device), problem.lr
+    batch = batches(X, y, problem.order)
 
     def run(start: Array, steps: int, /) -> Array:
         w = place(start, device).clone().requires_grad_()
         for t in range(steps):
-            X, y = batch(t)
-            loss = ((X @ w - y) ** 2).mean()
+            X_t, y_t = batch(t)
+            loss = ((X_t @ w - y_t) ** 2).mean()
             loss.backward()
             with torch.no_grad():
                 w -= lr * w.grad  # type: ignore[operator]

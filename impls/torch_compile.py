@@ -10,7 +10,8 @@ from impls.interface import Array, Device, Problem, Run
 
 def prepare(problem: Problem, device: Device) -> Run:
     torch.compiler.reset()  # torch remembers by code object: a second problem would not be compiled for its own shapes
-    batch, lr = batches(problem, device), problem.lr
+    X, y, lr = place(problem.X, device), place(problem.y, device), problem.lr
+    batch = batches(X, y, problem.order)
 
     @torch.compile
     def step(w: Tensor, X: Tensor, y: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ def prepare(problem: Problem, device: Device) -> Run:
             model.weight.copy_(place(start, device).view(X.shape[1], -1).T)
         for X_t, y_t in DataLoader(dataset, batch_sampler=order[:steps]):
             loss = mse_loss(model(X_t), y_t)
-            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            optimizer.zero_grad()
         return model.weight.T.numpy(force=True).reshape(start.shape).copy()
 
     return run

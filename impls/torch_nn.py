@@ -9,20 +9,20 @@ from impls.interface import Array, Device, Problem, Run
 
 
 def prepare(problem: Problem, device: Device) -> Run:
-    batch = batches(problem, device)
-    shape = problem.w0.shape
-    model = nn.Linear(shape[0], problem.y[0].size, bias=False).to(batch(0)[0])  # X has its column of ones
+    X, y = place(problem.X, device), place(problem.y, device).view(len(problem.y), -1)  # (n, k): (n,) would broadcast
+    batch = batches(X, y, problem.order)
+    model = nn.Linear(X.shape[1], y.shape[1], bias=False).to(X)  # X has its column of ones
     optimizer = torch.optim.SGD(model.parameters(), lr=problem.lr)
 
     def run(start: Array, steps: int, /) -> Array:
         with torch.no_grad():
-            model.weight.copy_(place(start, device).view(shape[0], -1).T)  # (k, d)
+            model.weight.copy_(place(start, device).view(X.shape[1], -1).T)  # (k, d)
         for t in range(steps):
-            X, y = batch(t)
-            loss = mse_loss(model(X), y.view(len(y), -1))  # (b, k): (b, 1) minus (b,) would broadcast
-            optimizer.zero_grad()
+            X_t, y_t = batch(t)
+            loss = mse_loss(model(X_t), y_t)
             loss.backward()
             optimizer.step()
-        return model.weight.T.numpy(force=True).reshape(shape).copy()
+            optimizer.zero_grad()
+        return model.weight.T.numpy(force=True).reshape(start.shape).copy()
 
     return run
