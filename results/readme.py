@@ -10,7 +10,7 @@ from results.load import find
 from results.read import CASE, Run, facts
 from results.report import speeds, with_speedups
 
-MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n).*?(?P<foot>\n<!-- end -->)", re.DOTALL)
+MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL)
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
 
@@ -19,7 +19,7 @@ def filled(text: str, root: Path) -> str:
 
     def fill(match: re.Match[str]) -> str:
         sections = TABLES[match["what"]](find(str(root / match["run"]), root))
-        return match["head"] + markdown(sections).strip() + match["foot"]
+        return f"{match['head']}{markdown(sections).strip()}\n{match['foot']}"
 
     return MARK.sub(fill, text)
 

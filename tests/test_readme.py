@@ -1,0 +1,84 @@
+"""README, CONTRIBUTING and the Makefile say what is: figures of committed runs, commands, options, names and links."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+import impls
+from benchmarks import problems
+from benchmarks.__main__ import _parser as benchmarks_parser
+from results.__main__ import main as results
+from results.__main__ import parser as results_parser
+
+README = (ROOT / "README.md").read_text()
+DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_figures_are_those_of_the_runs_that_they_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(re.findall(r"<!-- \w+ of \S+ -->", README)) == 3
+    assert results(["readme", str(ROOT / "README.md"), "--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_figure_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    stale = tmp_path / "README.md"
+    stale.write_text(re.sub(r"\d\.\d\d us", "9.99 us", README))
+    assert results(["readme", str(stale), "--check"]) == 2
+    assert "stale" in capsys.readouterr().err
+    assert results(["readme", str(stale)]) == 0
+    assert stale.read_text() == README
+
+
+def test_the_example_is_the_implementation() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example == (ROOT / "impls" / "numpy_manual.py").read_text()
+
+
+def test_every_implementation_and_problem_is_there() -> None:
+    missing = [name for name in [*impls.names(), *problems.CATALOGUE] if f"`{name}`" not in README]
+    assert missing == []
+
+
+def test_every_option_is_there(pytestconfig: pytest.Config) -> None:
+    source = (ROOT / "conftest.py").read_text()
+    options = re.findall(r'add\(\s*"(--[\w-]+)"', source)
+    assert len(options) > 10
+    assert [option for option in options if f"`{option}" not in README and f"{option} " not in README] == []
+    known = {*options, "--benchmark-save", "--benchmark-compare", "--benchmark-group-by", "--benchmark-json", "--help"}
+    own = set(re.findall(r"pytest benchmarks[^`\n]*", README))
+    assert {word for line in own for word in re.findall(r"--[\w-]+", line)} <= known
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python -m ")])
+def test_every_command_is_understood(command: str) -> None:
+    _, _, module, *words = shlex.split(command)
+    parser = {"results": results_parser(), "benchmarks": benchmarks_parser()}[module]
+    assert parser.parse_args(words)
+
+
+def test_every_make_target_is_there() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for path in DOCS for target in re.findall(r"(?:^|`)make (\w+)", path.read_text(), re.MULTILINE)}
+    assert {"bench", "test", "overhead", "loops"} <= named <= targets
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_constraints_are_exact_and_cover_what_is_needed() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+    wanted = re.findall(r'"([\w-]+)(?:\[\w+\])?>=', (ROOT / "pyproject.toml").read_text())
+    assert {name for name in wanted if name not in ("setuptools", "nvidia-ml-py")} <= pinned
