@@ -3,29 +3,33 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.format import Page, Section, digits, records, rows_of, seconds, times, words
 from results.load import nearest
 from results.read import CASE, Run, RunError, facts, text
+from results.stats import ALPHA, MARGIN, UNDECIDED, Verdict, fewest_blocks, hodges_lehmann, judge
 
 SAME = ["n", "d", "k", "batch", "steps", "lr", "threads", "seed", "problem_hash"]
 UNNEEDED = "seed"  # the one that may be missing: problem_hash says as much
 
 
 def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Per case of `key`: per-step seconds a_s and b_s, `ratio` b/a with its extremes low and high over paired blocks.
+    """Per case of `key`: per-step seconds a_s and b_s (medians), `ratio` b/a with its extremes low and high.
 
-    Each is a median over the blocks that both have. A case that cannot be compared has NaN and says why in `refused`.
+    All over the blocks that both have: `ratio` is the Hodges-Lehmann estimate of `logs`, a log ratio per block. A case
+    that cannot be compared has NaN and says why in `refused`.
     """
     sides = [{case: rows for case, rows in side.groupby(key)} for side in (a, b)]
     order = sorted({case for side in sides for case in side}, key=str)
     found = [dict(zip(key, case, strict=True)) | _ratio(sides[0].get(case), sides[1].get(case)) for case in order]
-    return pd.DataFrame(found, columns=[*key, "a_s", "b_s", "ratio", "low", "high", "blocks", "refused"])
+    return pd.DataFrame(found, columns=[*key, "a_s", "b_s", "ratio", "low", "high", "blocks", "refused", "logs"])
 
 
-def _ratio(a: pd.DataFrame | None, b: pd.DataFrame | None) -> dict[str, float | str]:
-    nothing: dict[str, float | str] = {"blocks": 0, **dict.fromkeys(["a_s", "b_s", "ratio", "low", "high"], math.nan)}
+def _ratio(a: pd.DataFrame | None, b: pd.DataFrame | None) -> dict[str, Any]:
+    unknown = dict.fromkeys(["a_s", "b_s", "ratio", "low", "high"], math.nan)
+    nothing: dict[str, Any] = {"blocks": 0, "logs": [], **unknown}
     if a is None or b is None:
         return nothing | {"refused": f"only in {'A' if b is None else 'B'}"}
     if differing := [*_invalid(a, "A"), *_invalid(b, "B"), *_differing(a, b)]:
@@ -34,8 +38,10 @@ def _ratio(a: pd.DataFrame | None, b: pd.DataFrame | None) -> dict[str, float | 
     if pairs.empty:
         return nothing | {"refused": "no block in common"}
     paired = pairs["b"] / pairs["a"]
-    middle = {"a_s": pairs["a"].median(), "b_s": pairs["b"].median(), "ratio": paired.median()}
-    return middle | {"low": paired.min(), "high": paired.max(), "blocks": len(paired), "refused": ""}
+    logs = np.log(paired.to_numpy(float))
+    middle = {"a_s": pairs["a"].median(), "b_s": pairs["b"].median(), "ratio": math.exp(hodges_lehmann(logs))}
+    spread = {"low": paired.min(), "high": paired.max(), "blocks": len(paired)}
+    return {**middle, **spread, "refused": "", "logs": list(logs)}
 
 
 def _by_block(rows: pd.DataFrame) -> "pd.Series[float]":
@@ -103,10 +109,19 @@ def _page(found: pd.DataFrame, header: Section, key: list[str]) -> Page:
     if compared.empty:
         counts = refused["refused"].value_counts().sort_index()
         raise RunError(f"nothing to compare: {' | '.join(f'{why} (cases: {count})' for why, count in counts.items())}")
-    table = [{name: words(row[name]) for name in key} | _cells(row) for row in records(compared)]
-    notes = ["B/A above 1: B takes longer per step."]
-    if compared["blocks"].min() == 1:
-        notes += ["One block shows no noise: nothing here says how far its ratio would move if run again."]
+    verdicts = judge(list(compared["logs"]))
+    table = [
+        {name: words(row[name]) for name in key} | _cells(row) | _judged(verdict)
+        for row, verdict in zip(records(compared), verdicts, strict=True)
+    ]
+    notes = [
+        "B/A above 1: B takes longer per step. It is the Hodges-Lehmann estimate over the paired blocks.",
+        *_caveats(verdicts),
+    ]
+    columns = ["word", "low", "high", "p", "smallest", "needed"]
+    judged = pd.DataFrame([[getattr(verdict, name) for name in columns] for verdict in verdicts], compared.index)
+    judged.columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed"]
+    found = found.drop(columns="logs").join(judged)
     refusals = Section("Not compared", table=rows_of(refused[[*key, "refused"]]), level=3)
     return Page(found, [header, Section(table=table, notes=notes), *([refusals] if len(refused) else [])])
 
@@ -119,3 +134,28 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
     }
+
+
+def _judged(verdict: Verdict) -> dict[str, str]:
+    known = math.isfinite(verdict.high)
+    return {"verdict": verdict.word, "interval": f"{digits(verdict.low)} .. {digits(verdict.high)}" if known else "-"}
+
+
+def _caveats(verdicts: list[Verdict]) -> list[str]:
+    """What the verdicts mean, and what UNDECIDED ones lack."""
+    number = len(verdicts)
+    said = [
+        f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {number} comparisons of this page: a chance of"
+        f" {ALPHA:.0%} that any FASTER or SLOWER (of B) is false. EQUIVALENT: the interval is within {MARGIN:.0%} of 1."
+    ]
+    few = [verdict for verdict in verdicts if verdict.word == UNDECIDED]
+    if any(not math.isfinite(verdict.high) for verdict in few):
+        fewest = fewest_blocks(number)
+        said += [
+            f'UNDECIDED is not "no difference": {number} comparisons need at least {fewest} blocks (--blocks {fewest}).'
+        ]
+    elif few:
+        more = [verdict.needed for verdict in few if verdict.needed]
+        wanted = f"some {max(more)} blocks would decide, by their spread" if more else "more blocks would not help"
+        said += [f'UNDECIDED is not "no difference": {wanted}.']
+    return said

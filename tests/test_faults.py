@@ -37,7 +37,7 @@ FAULTS = {  # name: what prepare does, what run does, what the reason of each of
     "raises_in_run": ("pass", "if len(calls) > 9: raise ValueError('enough')", "raised ValueError: enough"),
     "raises_at_once": ("pass", "raise KeyError('w')", "raised KeyError: 'w'"),
     "gives_nan": ("pass", "return start * float('nan')", "they are not finite"),
-    "gives_nan_late": ("pass", "if len(calls) > 9: return start * float('nan')", "they are not finite"),
+    "gives_nan_late": ("pass", "if len(calls) > 9: return start * float('nan')", "run(start, 0) is not start"),
     "gives_infinity": ("pass", "return start + float('inf')", "they are not finite"),
     "gives_nothing": ("pass", "return None", "run returned a NoneType, not a NumPy array"),
     "exits": ("pass", "os._exit(3)", "exited with code 3"),

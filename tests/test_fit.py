@@ -176,7 +176,7 @@ def test_other_formats(shown, tmp_path, suffix, first):
     ("argv", "says"),
     [
         (["lime"], "no problem 'lime'; did you mean 'line'?"),
-        (["line@0"], "after @ comes the number of rows"),
+        (["line@0"], "a mini-batch has at least one row"),
         (["line", "--impl", "numpy_manul"], "did you mean 'numpy_manual'?"),
         (["line", "--impl", "nowhere/mine.py"], "no file 'nowhere/mine.py'"),
         (["line", "--dtype", "float16"], "invalid choice: 'float16'"),

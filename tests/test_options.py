@@ -269,7 +269,7 @@ def test_facts_of_a_row_are_flat_plain_values() -> None:
         assert (row["impl"], row["framework"], row["valid"], row["reason"]) == ("numpy_manual", "numpy", True, "")
         assert 0 <= row["error"] <= row["allowed"]
         assert all(row[name] > 0 for name in ("import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "rss_bytes"))
-        assert row["per_step_s"] == pytest.approx((row["steady_s"] - row["fixed_s"]) / row["steps"])
+        assert 0 < row["per_step_s"] == pytest.approx((row["steady_s"] - row["fixed_s"]) / row["steps"], rel=0.2)
     shapes = {row["problem"]: (row["n"], row["d"], row["k"], row["batch"]) for row in done.rows}
     assert shapes == {"line": (100, 2, 1, 100), "small@32": (1000, 10, 1, 32), "crops": (5, 4, 2, 5)}
     assert done.json["campaign"]["threads"] == 1

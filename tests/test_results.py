@@ -333,7 +333,7 @@ def two(save: Save, root: Path, a: list[dict[str, Any]], b: list[dict[str, Any]]
     return find(str(save(document(*a), "0001_a")), root), find(str(save(document(*b, **top), "0002_b")), root)
 
 
-def test_a_ratio_is_the_median_over_the_blocks_that_both_have(save: Save, root: Path) -> None:
+def test_a_ratio_is_the_hodges_lehmann_estimate_over_the_blocks_that_both_have(save: Save, root: Path) -> None:
     a, b = two(
         save,
         root,
@@ -341,7 +341,9 @@ def test_a_ratio_is_the_median_over_the_blocks_that_both_have(save: Save, root: 
         [entry(step=(i + 1) * 1e-6, block=i) for i in range(3)],
     )
     row = ratios(a.rows, b.rows, CASE).iloc[0]
-    assert [row["ratio"], row["low"], row["high"], row["blocks"]] == pytest.approx([2, 1, 3, 3])
+    assert [row["ratio"], row["low"], row["high"], row["blocks"]] == pytest.approx(
+        [math.sqrt(math.sqrt(3) * 2), 1, 3, 3]
+    )
     assert row["refused"] == ""
 
 
@@ -406,14 +408,27 @@ def test_another_machine_is_named_with_what_differs(save: Save, root: Path) -> N
     )
 
 
-def test_one_block_is_said_to_show_no_noise_and_no_verdict_is_given(save: Save, root: Path) -> None:
+def test_one_block_decides_nothing(save: Save, root: Path) -> None:
     page = compare_implementations(opened(save, root, entry(), entry("jax_scan", 1e-6)), "numpy_manual", "jax_scan")
     said = " ".join(" ".join([part.text, *part.notes]) for part in page.sections)
-    assert "One block shows no noise" in said
-    assert not {"faster", "slower", "significant"} & set(said.lower().split())
+    assert 'UNDECIDED is not "no difference": 1 comparisons need at least 6 blocks' in said
+    assert page.data.loc[0, "verdict"] == "UNDECIDED"
     assert page.data.loc[0, "ratio"] == pytest.approx(0.5)
     with pytest.raises(RunError, match="no implementation 'jax_scn'; nearest: jax_scan"):
         compare_implementations(opened(save, root, entry("jax_scan")), "jax_scan", "jax_scn")
+
+
+def test_enough_blocks_decide(save: Save, root: Path) -> None:
+    rows = [entry(step=1e-6 * (1 + block / 1000), block=block) for block in range(8)]
+    rows += [entry("jax_scan", 0.8e-6 * (1 + block / 900), block=block) for block in range(8)]
+    rows += [
+        entry("torch_nn", 1e-6 * (1 + block / 1000) * (1.003 if block % 2 else 0.997), block=block)
+        for block in range(8)
+    ]
+    run = opened(save, root, *rows)
+    assert compare_implementations(run, "numpy_manual", "jax_scan").data.loc[0, "verdict"] == "FASTER"
+    assert compare_implementations(run, "jax_scan", "numpy_manual").data.loc[0, "verdict"] == "SLOWER"
+    assert compare_implementations(run, "numpy_manual", "torch_nn").data.loc[0, "verdict"] == "EQUIVALENT"
 
 
 # The report

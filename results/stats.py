@@ -1,0 +1,139 @@
+"""Verdicts from blocks: paired log ratios, Hodges-Lehmann, exact Wilcoxon intervals, Holm over a page.
+
+The unit is the block, a fresh process each; rounds within a process are not independent evidence and never come here.
+d (..., K) are log ratios of K paired blocks. Under "no difference" each d is as likely positive as negative and its
+size says nothing of its sign, whatever its distribution: that is all the exact signed-rank test needs. Hollander, Wolfe
+and Chicken, Nonparametric Statistical Methods (2013), 3.1 to 3.3; Holm, Scand. J. Statist. 6 (1979).
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+ALPHA = 0.05  # family-wise, over the comparisons of a page
+MARGIN = 0.02  # a ratio within 1 -+ this is as good as equal
+POWER = 0.8
+FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What K paired blocks say of one ratio, judged beside the others of its page.
+
+    ratio: Hodges-Lehmann; low, high: its simultaneous interval (infinite below the K that can exclude anything).
+    p: Holm-adjusted; smallest: the ratio above 1 that so many blocks would show with a probability of 80 %.
+    needed: blocks that would decide, by today's spread; None where more blocks would not help or K decided.
+    """
+
+    word: str
+    ratio: float
+    low: float
+    high: float
+    p: float
+    blocks: int
+    smallest: float
+    needed: int | None
+
+
+def judge(page: Sequence[Sequence[float]], alpha: float = ALPHA, margin: float = MARGIN) -> list[Verdict]:
+    """A verdict for each comparison of a page, from its log ratios: FASTER where the ratio is below 1."""
+    samples = [np.asarray(d, float) for d in page]
+    adjusted = holm([p_value(d) for d in samples])
+    level = alpha / max(len(samples), 1)
+    return [_verdict(d, p, alpha, level, margin) for d, p in zip(samples, adjusted, strict=True)]
+
+
+def _verdict(d: Array, p: float, alpha: float, level: float, margin: float) -> Verdict:
+    estimate, (low, high), limit = hodges_lehmann(d), interval(d, level), math.log1p(margin)
+    word = UNDECIDED
+    if p <= alpha:
+        word = FASTER if estimate < 0 else SLOWER
+    elif -limit <= low and high <= limit:
+        word = EQUIVALENT
+    spread, K = scale(d), d.shape[-1]
+    needed = blocks_needed(estimate, spread, level, limit) if word == UNDECIDED else None
+    show = [math.exp(value) for value in (estimate, low, high, detectable(spread, K, level))]
+    return Verdict(word, show[0], show[1], show[2], p, K, show[3], needed)
+
+
+def walsh(d: Array) -> Array:
+    """(..., K (K + 1) / 2): the means of all pairs of d, each with itself among them, rising."""
+    i, j = np.triu_indices(d.shape[-1])
+    averages: Array = np.sort((d[..., i] + d[..., j]) / 2, axis=-1)
+    return averages
+
+
+def hodges_lehmann(d: Array) -> Any:
+    """The median of the Walsh averages: the centre of a symmetric distribution, and no outlier's plaything."""
+    return np.median(walsh(d), axis=-1)
+
+
+def interval(d: Array, level: float = ALPHA) -> Any:
+    """(low, high) that holds the centre with probability at least 1 - level; infinite where K blocks cannot."""
+    averages = walsh(d)
+    cut = int(
+        np.searchsorted(cumulative(d.shape[-1]), level / 2, side="right")
+    )  # the largest c with P(W < c) <= level/2
+    if cut == 0:
+        return -np.inf + averages[..., 0] * 0, np.inf + averages[..., 0] * 0
+    return averages[..., cut - 1], averages[..., -cut]
+
+
+def p_value(d: Array) -> Any:
+    """Two-sided exact p of the signed-rank test, taken on the safe side where d has zeros or ties."""
+    averages, below = walsh(d), np.concatenate([[0.0], cumulative(d.shape[-1])])  # below[w] = P(W < w)
+    fewest, most = (averages > 0).sum(axis=-1), (averages >= 0).sum(axis=-1)
+    return np.minimum(1.0, 2 * np.minimum(below[most + 1], 1 - below[fewest]))
+
+
+@functools.cache
+def cumulative(K: int) -> Array:
+    """P(W <= w) for w = 0 .. K (K + 1) / 2, W the signed-rank statistic of K blocks without a difference."""
+    counts = np.ones(1)
+    for rank in range(1, K + 1):
+        counts = np.concatenate([counts, np.zeros(rank)]) + np.concatenate([np.zeros(rank), counts])
+    probabilities: Array = np.cumsum(counts / 2.0**K)
+    return probabilities
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number, by Holm's step-down."""
+    adjusted, worst = [0.0] * len(p), 0.0
+    for rank, at in enumerate(np.argsort(p, kind="stable")):
+        worst = max(worst, min(1.0, (len(p) - rank) * p[at]))
+        adjusted[at] = worst
+    return adjusted
+
+
+def fewest_blocks(comparisons: int, alpha: float = ALPHA) -> int:
+    """The smallest K whose exact test can reject one of so many comparisons: 2^(1-K) <= alpha / comparisons."""
+    return math.ceil(1 - math.log2(alpha / max(comparisons, 1)))
+
+
+def scale(d: Array) -> float:
+    """A standard deviation that a burst of load does not move: from the median distance to the median."""
+    return float(stats.median_abs_deviation(d, scale="normal"))
+
+
+def detectable(spread: float, K: int, level: float = ALPHA) -> float:
+    """The log ratio that K blocks show with probability POWER; infinite below `fewest_blocks`."""
+    if K < fewest_blocks(1, level):
+        return math.inf
+    t = stats.t(K - 1)
+    efficiency = 3 / math.pi  # of the signed-rank test, beside t, where the noise is normal
+    return float((t.ppf(1 - level / 2) + t.ppf(POWER)) * spread / math.sqrt(K * efficiency))
+
+
+def blocks_needed(estimate: float, spread: float, level: float, limit: float, most: int = 1000) -> int | None:
+    """Blocks that would show such an effect, or else that it is within the limit; None if `most` would not do."""
+    effect = max(abs(estimate), limit - abs(estimate))
+    ks = range(fewest_blocks(1, level), most + 1)
+    return next((K for K in ks if detectable(spread, K, level) <= effect), None)

@@ -1,0 +1,127 @@
+"""The statistics behind the verdicts: known answers, and simulated campaigns whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from results import stats
+
+CAMPAIGNS = 2000
+PAGE = 6  # comparisons on a page
+
+
+def noise(kind, rng, shape):
+    """Log times of blocks (..., K): normal, with bursts of load, autocorrelated, or of two kinds of process; sd 1 %."""
+    if kind == "normal":
+        return rng.normal(0, 0.01, shape)
+    if kind == "contaminated":
+        return rng.normal(0, 0.01, shape) + (rng.random(shape) < 0.1) * rng.exponential(0.2, shape)
+    if kind == "bimodal":
+        return rng.normal(0, 0.003, shape) + 0.03 * (rng.random(shape) < 0.3)
+    drift = np.empty(shape)
+    drift[..., 0] = rng.normal(0, 0.01, shape[:-1])
+    for b in range(1, shape[-1]):
+        drift[..., b] = 0.7 * drift[..., b - 1] + rng.normal(0, 0.01 * math.sqrt(1 - 0.49), shape[:-1])
+    return drift
+
+
+def paired(kind, rng, shape, effect=0.0):
+    """Log ratios of two implementations in the same blocks; drift is the machine's, so both have it."""
+    if kind == "autocorrelated":
+        shared = noise(kind, rng, shape)
+        return (shared + rng.normal(effect, 0.01, shape)) - (shared + rng.normal(0, 0.01, shape))
+    return noise(kind, rng, shape) + effect - noise(kind, rng, shape)
+
+
+KINDS = ["normal", "contaminated", "autocorrelated", "bimodal"]
+
+
+@pytest.mark.parametrize("K", [1, 2, 5, 10])
+def test_the_distribution_is_that_of_all_signs(K):
+    signs = np.array(np.meshgrid(*[[0, 1]] * K)).reshape(K, -1)
+    W = (signs * np.arange(1, K + 1)[:, None]).sum(axis=0)
+    expected = [(W <= w).mean() for w in range(K * (K + 1) // 2 + 1)]
+    assert stats.cumulative(K) == pytest.approx(expected)
+
+
+def test_p_values_are_scipys():
+    rng = np.random.default_rng(0)
+    for K in (5, 8, 13, 20):
+        d = rng.normal(0.3, 1, K)
+        assert stats.p_value(d) == pytest.approx(scipy_stats.wilcoxon(d, method="exact").pvalue)
+
+
+def test_the_interval_and_the_test_say_the_same():
+    rng = np.random.default_rng(1)
+    for _ in range(500):
+        d = rng.normal(0.5, 1, 9)
+        low, high = stats.interval(d, 0.05)
+        assert (low > 0 or high < 0) == (stats.p_value(d) <= 0.05)
+
+
+def test_hodges_lehmann_shrugs_at_an_outlier():
+    assert stats.hodges_lehmann(np.array([1.0, 2.0, 3.0, 4.0, 1e6])) == pytest.approx(3.0)
+
+
+def test_holm_is_the_textbooks():
+    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.holm([]) == []
+
+
+@pytest.mark.parametrize(("comparisons", "K"), [(1, 6), (6, 8), (12, 9), (24, 10), (60, 12)])
+def test_no_verdict_below_the_blocks_that_can_reject(comparisons, K):
+    assert stats.fewest_blocks(comparisons) == K
+    for blocks, word in ((K - 1, stats.UNDECIDED), (K, stats.SLOWER)):
+        far = np.linspace(0.5, 0.6, blocks)
+        assert {verdict.word for verdict in stats.judge([far] * comparisons)} == {word}
+
+
+def test_below_that_the_interval_is_infinite():
+    (verdict,) = stats.judge([[0.1, 0.2, 0.3]])
+    assert (verdict.low, verdict.high, verdict.word) == (0, math.inf, stats.UNDECIDED)
+    assert verdict.smallest == math.inf and verdict.needed is not None
+
+
+def test_identical_blocks_are_equivalent():
+    (verdict,) = stats.judge([[0.0] * 8])
+    assert verdict.word == stats.EQUIVALENT and verdict.ratio == 1 and verdict.p == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("K", [8, 12, 20])
+def test_false_verdicts_over_a_page_are_at_most_six_per_cent(kind, K):
+    rng = np.random.default_rng([K, KINDS.index(kind)])
+    p = stats.p_value(paired(kind, rng, (CAMPAIGNS, PAGE, K)))
+    false = np.mean(p.min(axis=1) * PAGE <= stats.ALPHA)  # Holm rejects any just when Bonferroni rejects the smallest
+    assert false <= 0.06
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("K", [8, 12, 20])
+def test_intervals_cover_at_least_94_per_cent(kind, K):
+    rng = np.random.default_rng([K, 10 + KINDS.index(kind)])
+    low, high = stats.interval(paired(kind, rng, (CAMPAIGNS, K), effect=0.05))
+    assert np.mean((low <= 0.05) & (0.05 <= high)) >= 0.94
+
+
+def test_five_per_cent_is_found_at_a_spread_of_one_per_cent():
+    rng = np.random.default_rng(3)
+    d = rng.normal(math.log(1.05), 0.01, (CAMPAIGNS, PAGE, 12))
+    found = stats.p_value(d) * PAGE <= stats.ALPHA
+    assert found.mean() >= 0.95 and (stats.hodges_lehmann(d) > 0).all()
+
+
+def test_what_is_called_detectable_is_found_in_four_of_five():
+    rng = np.random.default_rng(4)
+    for K in (10, 20):
+        effect = stats.detectable(0.01, K)
+        found = stats.p_value(rng.normal(effect, 0.01, (CAMPAIGNS, K))) <= stats.ALPHA
+        assert 0.7 <= found.mean() <= 0.9
+
+
+def test_more_spread_needs_more_blocks_and_hopeless_has_none():
+    needed = [stats.blocks_needed(0.03, spread, 0.05, 0.0198) for spread in (0.01, 0.03, 0.1)]
+    assert needed == sorted(needed) and len(set(needed)) == 3
+    assert stats.blocks_needed(0.01, 5.0, 0.05, 0.0198) is None
