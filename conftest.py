@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def case(request: pytest.FixtureRequest, campaign: Campaign) -> Case:
     """The case of that name."""
-    return next(case for case in campaign.plan.cases() if str(case) == request.param)
+    return campaign.selected[request.param]
 
 
 @pytest.fixture
