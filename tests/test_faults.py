@@ -182,8 +182,10 @@ def test_silence_is_noticed_when_the_pipes_are_closed(tmp_path: Path) -> None:
 HANG_ON = "if len(problem.X) == {rows}: HERE.joinpath('pid').write_text(str(os.getpid())); time.sleep(300)"
 
 
-def interrupted(tmp_path: Path, path: str, *options: str) -> tuple[int, dict[str, Any], str]:
-    """SIGINT for pytest alone, as soon as the implementation has written its pid: exit code, JSON and output."""
+def interrupted(
+    tmp_path: Path, path: str, *options: str, by: signal.Signals = signal.SIGINT
+) -> tuple[int, dict[str, Any], str]:
+    """A signal for pytest alone, as soon as the implementation has written its pid: exit code, JSON and output."""
     (tmp_path / "tmp").mkdir()
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
@@ -198,7 +200,7 @@ def interrupted(tmp_path: Path, path: str, *options: str) -> tuple[int, dict[str
             pid = tmp_path / "pid"
             assert waited(lambda: pid.exists() and pid.read_text() != ""), (tmp_path / "said").read_text()
             time.sleep(0.2)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(by)
             code = process.wait(60)
         finally:
             process.kill()
@@ -210,12 +212,15 @@ def timed(json: dict[str, Any]) -> list[str]:
     return [row["extra_info"]["problem"] for row in json["benchmarks"]]
 
 
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("where", ["prepare", "run"])
 @pytest.mark.parametrize("problems", ["line,scalar,crops", "line,scalar"], ids=["in the middle", "in the last case"])
-def test_ctrl_c_during_a_hang_ends_the_run_with_the_rows_it_has(tmp_path: Path, problems: str, where: str) -> None:
+def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
+    tmp_path: Path, problems: str, where: str, by: signal.Signals
+) -> None:
     hang = HANG_ON.format(rows=4)  # scalar
     path = fault(tmp_path, "stops", *((hang, "pass") if where == "prepare" else ("pass", hang)))
-    code, json, said = interrupted(tmp_path, path, "--problem", problems)
+    code, json, said = interrupted(tmp_path, path, "--problem", problems, by=by)
     assert code == 2, said
     assert timed(json) == ["line"]
     assert json["campaign"]["interrupted"] is True
