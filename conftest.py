@@ -1,6 +1,7 @@
 """Options and hooks: the one place that ties pytest and pytest-benchmark to the house."""
 
 import contextlib
+import math
 import shutil
 import signal
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from benchmarks import machine, options
 from benchmarks.campaign import PRESETS, Campaign, Case
-from benchmarks.workers import Refused
+from benchmarks.workers import Invalid, Refused
 from impls.interface import Unsupported
 
 ROOT = Path(__file__).parent
@@ -40,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu")
     add("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64")
     add("--blocks", "repeat everything in so many fresh processes (default: the preset's)", type=int, metavar="K")
+    add("--minutes", "as many blocks as fit into so many minutes, one at least", type=float, metavar="M")
+    add("--aa", "which runs twice in every block, or none (default: numpy_manual, or the first)", metavar="NAME")
+    add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
     add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
     add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
     add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
@@ -100,7 +104,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Keep how each case ended; Unsupported is a skip, Refused a failure that needs no traceback."""
+    """Keep how each case ended; Unsupported is a skip, Refused and Invalid are failures that need no traceback."""
     case = pyfuncitem.funcargs.get("case")
     if not isinstance(case, Case):
         return (yield)
@@ -109,38 +113,60 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     error: Exception | None = None
     try:
         result = yield
-    except (Unsupported, Refused) as refusal:
+    except (Unsupported, Refused, Invalid) as refusal:
         error = refusal
     if error is None:
         campaign.done[case] = "timed"
         return result
-    skipped = isinstance(error, Unsupported)
-    campaign.done[case] = f"{'skipped' if skipped else 'refused'}: {error}"
-    if skipped and not pyfuncitem.config.option.require:
+    how = {Unsupported: "skipped", Refused: "refused", Invalid: "invalid"}[type(error)]
+    campaign.done[case] = f"{how}: {error}"
+    if how == "skipped" and not pyfuncitem.config.option.require:
         pytest.skip(str(error))
     pytest.fail(str(error), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Say what runs now, while pytest does not capture what is written."""
+    """Say what runs now, while pytest does not capture what is written; note the machine's state block by block."""
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
     campaign = item.config.stash[CAMPAIGN]
-    case = campaign.selected.get(item.callspec.params.get("case")) if hasattr(item, "callspec") else None
-    if reporter is not None and case is not None:
+    case = case_of(item, campaign)
+    if case is None:
+        return (yield)
+    campaign.enter(case)
+    if reporter is not None:
         show_progress(reporter, campaign, case)
         reporter.currentfspath = item.path  # pytest would name the file again
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        items = item.session.items
+        later = items.index(item) + 1
+        after = case_of(items[later], campaign) if later < len(items) else None
+        if after is None or after.block != case.block:
+            campaign.leave()
+            if after is not None and not campaign.has_time():
+                for left in items[later:]:
+                    campaign.selected.pop(left.name.partition("[")[2].removesuffix("]"), None)
+                del items[later:]
+
+
+def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:
+    """The case that an item is about."""
+    return campaign.selected.get(item.callspec.params.get("case")) if hasattr(item, "callspec") else None
 
 
 def show_progress(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
     """What runs now and how much is left: one line that is rewritten on a terminal, a line a process elsewhere."""
-    total, done = len(campaign.selected), len(campaign.done)
-    seconds = (time.monotonic() - campaign.started) / max(done, 1) * (total - done)
+    limited = campaign.plan.minutes < math.inf
+    total, done, passed = len(campaign.selected), len(campaign.done), time.monotonic() - campaign.started
+    seconds = passed / max(done, 1) * (total - done)
+    if limited:
+        seconds = min(seconds, max(60 * campaign.plan.minutes - passed, 0))
     left = f", about {round(seconds / 60)} min left" if seconds >= 90 else f", about {round(seconds, -1):.0f} s left"
     left = left if done >= 9 else ""
-    where = f"[{done + 1}/{total}] {case.name} on {case.device}"
-    block = f", block {case.block + 1} of {campaign.plan.blocks}"
+    where = f"[{done + 1}{'' if limited else f'/{total}'}] {case.name} on {case.device}"
+    block = f", block {case.block + 1}" + ("" if limited else f" of {campaign.plan.blocks}")
     if reporter.isatty:
         line = f"{where}: {case.title} {case.dtype}{left}{block}"
         reporter.rewrite(line[: shutil.get_terminal_size().columns - 1], erase=True)
@@ -175,6 +201,9 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         "preset": config.option.preset,
         **campaign.summary(),
     }
+    from results.digest import seal  # not before: pandas comes along
+
+    seal(output_json)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -195,9 +224,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def reasons(counts: Counter[str], ends: list[str]) -> str:
-    """How many were skipped or refused, and why: the first reason in full, others by their number."""
+    """How many were skipped, refused or invalid, and why: the first reason in full, others by their number."""
     said = []
-    for how in ("skipped", "refused"):
+    for how in ("skipped", "refused", "invalid"):
         mine = [end for end in ends if end.startswith(how)]
         if mine:
             more = " (and other reasons)" if len(mine) > 1 else ""

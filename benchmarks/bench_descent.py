@@ -3,15 +3,23 @@
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign import Campaign, Case
+from benchmarks.workers import Invalid
 
 
 def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
-    """A row for a descent that gives the reference's iterates; no time for one that does not."""
+    """A row for a descent that gives the reference's iterates; no time for one that does not.
+
+    A row whose parity failed is kept, marked, for what it says of the machine: `valid` is false and so it is named.
+    """
     descent = campaign.open(case)
     benchmark.extra_info.update(descent.facts)
     try:
         benchmark.pedantic(descent.round, rounds=descent.rounds)  # type: ignore[no-untyped-call]
         benchmark.extra_info.update(descent.finish())
+        campaign.inside_s += benchmark.extra_info["inside_s"]
     except BaseException:
         benchmark.has_error = True  # pytest-benchmark would keep the rounds of a failed or interrupted case
         raise
+    if not benchmark.extra_info["valid"]:
+        benchmark.name = f"INVALID {benchmark.name}"  # wherever pytest-benchmark shows its rounds
+        raise Invalid(benchmark.extra_info["reason"])

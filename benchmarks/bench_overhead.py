@@ -43,10 +43,11 @@ def bench_overhead(impl: str, problem: str, campaign: Campaign, benchmark: Bench
 def bare(campaign: Campaign, case: Case) -> float:
     """Seconds per step of a bare loop in a fresh process with the same environment."""
     folder = campaign.task(case.problem, case.dtype).folder
+    cores = ",".join(map(str, pinned(campaign.plan.threads)))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bare", pinned(campaign.plan.threads), folder, case.impl, "30"],
+        [sys.executable, "-m", "benchmarks.bare", cores, folder, case.impl, "30"],
         cwd=ROOT,
-        env=environment(campaign.plan.threads, case.device, folder),
+        env=environment(campaign.plan.threads, case.device, campaign.plan.precision, folder),
         check=True,
         capture_output=True,
         timeout=campaign.plan.timeout,

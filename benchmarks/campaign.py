@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import random
 import tempfile
 import time
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import problems
+from benchmarks import moment, problems
 from benchmarks.measure import Checked, Task, open_descent
-from benchmarks.reference import truth
+from benchmarks.reference import TF32, truth
 from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
 
@@ -49,11 +50,17 @@ class Case:
     problem: str
     dtype: str
     block: int
+    again: bool = False  # the second of an A/A pair
+
+    @property
+    def original(self) -> str:
+        """The implementation's name: of a path, the file's."""
+        return Path(self.impl).stem if self.impl.endswith(".py") else self.impl
 
     @property
     def name(self) -> str:
-        """The implementation's name: of a path, the file's."""
-        return Path(self.impl).stem if self.impl.endswith(".py") else self.impl
+        """The label of its rows: the implementation's name, or for the second of an A/A pair another."""
+        return f"{self.original}-again" if self.again else self.original
 
     @property
     def title(self) -> str:
@@ -62,13 +69,14 @@ class Case:
 
     @property
     def host(self) -> tuple[str, str, int]:
-        """What shares a process: the cases of one implementation on one device in one block."""
-        return self.impl, self.device, self.block
+        """What shares a process: the cases of one label on one device in one block."""
+        return self.name, self.device, self.block
 
     @property
     def row(self) -> dict[str, Any]:
         """What the case itself says of its row."""
-        return {**dataclasses.asdict(self), "impl": self.name, "problem": self.title}
+        facts = dataclasses.asdict(self) | {"impl": self.name, "problem": self.title}
+        return facts | {"twin": self.original if facts.pop("again") else ""}
 
     @property
     def group(self) -> str:
@@ -92,18 +100,22 @@ class Plan:
     threads: int
     seed: int
     timeout: float
+    aa: str = ""  # the implementation that runs twice in every block
+    precision: str = "highest"
+    minutes: float = math.inf  # no block begins that would not end by then
     lr: float | None = None
     target: list[str] = field(default_factory=list)
 
     def cases(self) -> list[Case]:
         """Block after block; in each, implementations and devices in a shuffled order, one process each."""
         cases = []
+        labels = [(impl, False) for impl in self.impls] + [(impl, True) for impl in self.impls if impl == self.aa]
         for block in range(self.blocks):
-            hosts = [(impl, device) for impl in self.impls for device in self.devices]
+            hosts = [(impl, again, device) for impl, again in labels for device in self.devices]
             random.Random(f"{self.seed} {block}").shuffle(hosts)
             cases += [
-                Case(impl, device, problem, dtype, block)
-                for impl, device in hosts
+                Case(impl, device, problem, dtype, block, again)
+                for impl, again, device in hosts
                 for problem in self.problems
                 for dtype in self.dtypes
             ]
@@ -121,11 +133,14 @@ class Campaign:
     host: tuple[str, str, int] | None = None
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
-    done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why"
+    done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
+    moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
     interrupted: bool = False
     reference_s: float = 0.0  # seconds in which problems and their truth were made
+    inside_s: float = 0.0  # seconds in workers' prepare, first and timed runs
+    before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
     def open(self, case: Case) -> Checked:
         """The case, checked and ready to be timed. Raises Unsupported or Refused."""
@@ -135,8 +150,26 @@ class Campaign:
         worker = self._worker(case)
         worker.deadline = time.monotonic() + self.plan.timeout
         descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
-        descent.facts |= case.row | {"threads": self.plan.threads, "seed": self.plan.seed}
+        asked = {"threads": self.plan.threads, "seed": self.plan.seed, "precision": self.plan.precision}
+        descent.facts |= case.row | asked
+        self.inside_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
+
+    def enter(self, case: Case) -> None:
+        """Note how the machine is when a block begins."""
+        if self.before is None:
+            self.before = moment.now() | {"block": case.block}
+
+    def leave(self) -> None:
+        """Note what the machine did besides while the block ran."""
+        if self.before is not None:
+            self.moments.append(moment.between(self.before, moment.now()))
+        self.before = None
+
+    def has_time(self) -> bool:
+        """Whether another block, as long as the longest so far, would end within the minutes of the plan."""
+        longest = max(float(passed["seconds"]) for passed in self.moments)
+        return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
 
     def close(self) -> None:
         """End the worker and remove the problems from the disk."""
@@ -153,12 +186,16 @@ class Campaign:
             "planned": len(self.selected),
             "seed": self.plan.seed,
             "threads": self.plan.threads,
-            "blocks": self.plan.blocks,
+            "precision": self.plan.precision,
+            "aa": next((case.original for case in self.selected.values() if case.again), ""),
+            "blocks": len({case.block for case in self.selected.values()}),
             "interrupted": self.interrupted,
             "wall_s": time.monotonic() - self.started,
+            "inside_s": self.inside_s,
             "timed_s": self.clock.seconds,
             "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
+            "moments": self.moments,
             "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
         }
 
@@ -172,7 +209,7 @@ class Campaign:
             self.worker = None
         if self.worker is None:
             try:
-                self.worker = Worker(case.impl, self.plan.threads, case.device, self.plan.timeout)
+                self.worker = Worker(case.impl, self.plan.threads, case.device, self.plan.precision, self.plan.timeout)
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
@@ -217,5 +254,7 @@ class Campaign:
         n, d = problem.X.shape
         batch = n if problem.order is None else problem.order.shape[1]
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
-        at = sorted({t for t in EARLY if t < problem.steps} | {problem.steps})
-        return Task(str(folder), truth(problem, at), {**facts, "dtype": dtype, "problem_hash": digest.hexdigest()[:16]})
+        at = sorted({t for t in (*EARLY, problem.steps // 2) if 0 < t < problem.steps} | {problem.steps})
+        coarse = TF32 if (dtype, self.plan.precision) == ("float32", "tf32") else 0.0
+        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16]}
+        return Task(str(folder), truth(problem, at, coarse), facts)

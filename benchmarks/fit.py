@@ -79,7 +79,8 @@ def setup(args: argparse.Namespace) -> Descent:
         if targets and not problems.parse(args.problem)[0].endswith(".csv"):
             raise ValueError("--target goes with a CSV file")
         problem, columns = problems.build(args.problem, seed=args.seed, target=targets, lr=args.lr)
-        problem = _with_start(_with_steps(problem, args.steps, args.seed), args.start)
+        problem = _with_steps(problem, args.steps or tutorials.STEPS.get(args.problem), args.seed)
+        problem = _with_start(problem, args.start)
         problem = problems.cast(problem, args.dtype)
         names = targets or (tutorials.CROPS_NAMES if problems.parse(args.problem)[0] == "crops" else [])
         names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]

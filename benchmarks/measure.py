@@ -2,7 +2,8 @@
 
 Clocks, in seconds: `import_s` the worker's code and the framework, `prepare_s` data to the device and objects built,
 `first_s` the first run (tracing and compiling in it), `steady_s` the median of the timed runs, `fixed_s` that of runs
-of 0 steps (weights there and back), one before each; `per_step_s` the median of their differences, over steps.
+of 0 steps (weights there and back), one before each; `per_step_s` the median of their differences, over steps;
+`blocked_s` how much of a run is waiting for the device, where the framework tells.
 """
 
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import parity
 from benchmarks.diagnosis import diagnose
 from benchmarks.reference import Truth
 from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Array
 
-SLOW = 2.0  # seconds of a run above which the checks have been warm-up enough
+SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
+BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
+NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "blocked_seconds", "compiles", "gc_runs")
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ class Checked:
     clock: Clock
     rng: np.random.Generator
     rounds: int
+    half_s: float  # seconds of half of the steps, once compiled
     facts: dict[str, Any]
-    done: list[dict[str, float]] = field(default_factory=list)  # of each round: seconds, cpu_seconds, fixed_seconds
+    done: list[dict[str, float]] = field(default_factory=list)  # NUMBERS of each round
 
     def round(self) -> None:
         """One timed run from a start that no run has had before; its result is checked when the clock has stopped."""
@@ -50,46 +55,81 @@ class Checked:
         )
 
     def finish(self) -> dict[str, Any]:
-        """The row's facts, when all rounds are done. Raises Refused for what only shows at the end."""
-        steps = self.task.facts["steps"]
-        return self.facts | {
+        """The row's facts, when all rounds are done; `valid` is false, with a `reason`, where parity failed.
+
+        Raises Refused for what only shows at the end.
+        """
+        facts = self.facts | self.clocks(self.task.facts["steps"])
+        facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
+        if facts["steady_s"] < SLOW:
+            facts |= self.ask("busy", seconds=BUSY)
+        facts |= self.worker.ask("finish")
+        faults = parity.faults(facts, self.worker.cores)
+        pools, cores = facts.pop("pools"), facts.pop("cores")
+        told = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
+        return facts | told | {"valid": not faults, "reason": "; ".join(faults)}
+
+    def clocks(self, steps: int) -> dict[str, float]:
+        """Medians and sums over the rounds, seconds."""
+        blocked = [done["blocked_seconds"] for done in self.done if done["blocked_seconds"] is not None]
+        total = sum(done["seconds"] for done in self.done)
+        return {
             "steady_s": median(done["seconds"] for done in self.done),
             "fixed_s": median(done["fixed_seconds"] for done in self.done),
             "per_step_s": median(done["seconds"] - done["fixed_seconds"] for done in self.done) / steps,
-            "cpu_over_wall": sum(done["cpu_seconds"] for done in self.done)
-            / sum(done["seconds"] for done in self.done),
-            "rss_bytes": self.worker.ask("finish")["rss_bytes"],
+            "cpu_over_wall": sum(done["cpu_seconds"] for done in self.done) / total,
+            "inside_s": total + sum(done["fixed_seconds"] for done in self.done),
+            "compiles": sum(done["compiles"] for done in self.done),
+            "gc_runs": sum(done["gc_runs"] for done in self.done),
+            **({"blocked_s": median(blocked)} if blocked else {}),
         }
+
+    def growth(self, steady: float, fixed: float) -> float | None:
+        """What the second half of the steps takes over what all take. Raises Refused where it is next to nothing.
+
+        A slow run is held against the half run of the checks, others are tried again, and in case of doubt more often.
+        """
+        if self.task.facts["steps"] == 1:
+            return None
+        few = int(np.clip(0.02 / steady, 2, 25))
+        known = [{"none": fixed, "half": self.half_s, "all": steady}]
+        tried = known if steady >= SLOW else [self.ask("grow") for _ in range(few)]
+        if parity.growth(tried) < parity.GROWTH:
+            tried += [self.ask("grow") for _ in range(5 * few)]
+        if parity.growth(tried) < parity.GROWTH:
+            raise Refused("more steps take no more time")
+        return parity.growth(tried)
+
+    def ask(self, op: str, **more: float) -> dict[str, Any]:
+        """A request about a run of all steps from a new start."""
+        start = self.task.truth.start(float(self.rng.random()))
+        return self.worker.ask(op, start=start.tolist(), steps=self.task.facts["steps"], **more)
 
 
 def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds: float) -> Checked:
-    """Prepare, run once, check the iterates, warm up; rounds are as many as fit in `seconds`: 3 to 50, 2 of a slow run.
+    """Prepare, run once, check the iterates, warm up; rounds are as many as fit in `seconds`: 3 to 50, 1 of a slow run.
 
     Raises Unsupported, or Refused with what is wrong.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know where a round will start
     prepare_s = worker.ask("prepare", folder=task.folder, device=device)["seconds"]
-    start = task.truth.start(0.0)
-    first = worker.run(start, task.truth.at[-1])
-    early = [check_iterate(worker, task, t, 0.0) for t in task.truth.at[:-1]]
-    early += [check_iterate(worker, task, 1, float(rng.random()))]  # does it remember the first start?
+    start, last = task.truth.start(0.0), task.truth.at[-1]
+    first = worker.run(start, last)
+    final = judge(task, np.asarray(first["weights"]), last, 0.0, start)
+    early = {t: check_iterate(worker, task, t, 0.0) for t in task.truth.at[:-1]}
+    early[0] = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
-    last = judge(task, np.asarray(first["weights"]), task.truth.at[-1], 0.0, start)
-    t = task.truth.at[max(len(task.truth.at) - 2, 0)]
-    run_s = worker.run(start, t)["seconds"] * task.facts["steps"] / t  # those steps, the second time: all is compiled
+    half = max(last // 2, 1)
+    half_s = early[half][0] if half in early else 0.0
+    if half_s < SLOW:
+        half_s = worker.run(start, half)["seconds"]  # the second time: all is compiled
+    run_s = half_s * last / half
     if run_s < SLOW:
         run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
-    error, allowed = max([last, *early], key=lambda pair: pair[0] / pair[1])
-    facts = {
-        "prepare_s": prepare_s,
-        "first_s": first["seconds"],
-        "error": error,
-        "allowed": allowed,
-        "valid": True,
-        "reason": "",
-    }
-    rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 2, 50))
-    return Checked(worker, task, clock, rng, rounds, {**worker_facts(worker), **task.facts, **facts})
+    error, allowed = max([final, *(judged for _, judged in early.values())], key=lambda pair: pair[0] / pair[1])
+    facts = {"prepare_s": prepare_s, "first_s": first["seconds"], "error": error, "allowed": allowed}
+    rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
+    return Checked(worker, task, clock, rng, rounds, half_s, {**worker_facts(worker), **task.facts, **facts})
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
@@ -98,10 +138,11 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     return {"framework": loaded["framework"], "version": loaded["version"], "import_s": loaded["seconds"]}
 
 
-def check_iterate(worker: Worker, task: Task, t: int, c: float) -> tuple[float, float]:
-    """Distance and allowed distance after t updates from the start at c. Raises Refused when it is further away."""
+def check_iterate(worker: Worker, task: Task, t: int, c: float) -> tuple[float, tuple[float, float]]:
+    """Seconds, and distance with what is allowed, after t updates from the start at c. Raises Refused."""
     start = task.truth.start(c)
-    return judge(task, np.asarray(worker.run(start, t)["weights"]), t, c, start)
+    done = worker.run(start, t)
+    return done["seconds"], judge(task, np.asarray(done["weights"]), t, c, start)
 
 
 def run_checked(worker: Worker, task: Task, c: float) -> tuple[dict[str, float], tuple[float, float]]:
@@ -109,7 +150,7 @@ def run_checked(worker: Worker, task: Task, c: float) -> tuple[dict[str, float],
     start = task.truth.start(c)
     done = worker.run(start, task.truth.at[-1], "round")
     judged = judge(task, np.asarray(done["weights"]), task.truth.at[-1], c, start)
-    return {name: done[name] for name in ("seconds", "cpu_seconds", "fixed_seconds")}, judged
+    return {name: done[name] for name in NUMBERS}, judged
 
 
 def judge(task: Task, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:

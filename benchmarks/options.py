@@ -1,5 +1,6 @@
 """From the command line's words to a plan."""
 
+import math
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,8 @@ from benchmarks import machine, problems
 from benchmarks.campaign import PRESETS, Plan
 
 TIMEOUT = 300.0  # seconds a case
+MOST = 40  # blocks that --minutes may fill
+AA = "numpy_manual"  # runs twice in every block, if it runs at all
 
 
 def plan(option: Namespace, here: Path) -> Plan:
@@ -16,21 +19,29 @@ def plan(option: Namespace, here: Path) -> Plan:
     (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
     preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
     threads = machine.cores() if option.threads is None else option.threads
+    minutes = math.inf if option.minutes is None else option.minutes
+    blocks = preset.blocks if option.minutes is None else MOST
+    blocks = blocks if option.blocks is None else option.blocks
     for name, value, low, high in (
         ("--threads", threads, 1, machine.cores()),
-        ("--blocks", preset.blocks if option.blocks is None else option.blocks, 1, 10_000),
+        ("--blocks", blocks, 1, 10_000),
+        ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 2**63),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
-    target = words(option.target or "")
+    target, chosen = words(option.target or ""), implementations(option.impl, here)
+    (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
     return Plan(
-        impls=implementations(option.impl, here),
+        impls=chosen,
         devices=choose("device", option.device, ["cpu", "gpu"]),
         problems=tables(option.problem, here, target) or preset.problems,
         dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
-        blocks=preset.blocks if option.blocks is None else option.blocks,
+        blocks=blocks,
+        minutes=minutes,
+        precision=precision,
+        aa=twice(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
         seed=option.seed,
@@ -71,6 +82,19 @@ def implementations(given: str | None, here: Path) -> list[str]:
         if not path.endswith(".py"):
             choose("implementation", path, impls.names())
     return paths
+
+
+def twice(given: str | None, chosen: list[str], here: Path) -> str:
+    """Which of the implementations runs twice; "" for `none`. Raises ValueError for one that does not run."""
+    if given is None:
+        return AA if AA in chosen else chosen[0]
+    found = "" if given == "none" else str(here / given) if given.endswith(".py") else given
+    if found and found not in chosen:
+        names = [Path(path).stem if path.endswith(".py") else path for path in chosen]
+        if given not in names:
+            raise ValueError(f"--aa {given!r}: name one that runs, or none (running: {', '.join(names)})")
+        found = chosen[names.index(given)]
+    return found
 
 
 def tables(given: str | None, here: Path, target: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ order of summation (Higham 2002, Accuracy and Stability of Numerical Algorithms,
     prediction and residual    |err r|      <= g(d+2) s,  s = |X||w| + |y|                     (d products, minus y)
     gradient                   |err grad_j| <= 2/(b k) (g(d+2) |X|'s + g(b+4) |X|'|r|)_j         (b products, scaling)
     update                     |err w_j|    <= lr |err grad_j| + u (|w_j| + 4 lr |grad_j|)       =: delta_j
+    TF32                       each factor of a product is rounded first: 2 v more in both g, v = 2^-11 (1 + 2^-11)
     all steps                  E[t+1] = rho_t E[t] + ||delta[t]||_2,   rho_t = ||I - lr H_t||_2   (per target, 2-norm)
 
 The probabilistic bound of Higham and Mary (2019), sqrt(m) for m, is sharper for long sums and was tried: it takes
@@ -36,6 +37,7 @@ from impls.interface import Array, Problem
 
 CHUNK = 4096  # rows whose 40-bit products float64 sums exactly: 2^12 * 2^40 < 2^53
 SLICE = 20  # bits of a slice
+TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of what rounding both factors of a product to 10 bits may do to it
 LONG = np.longdouble
 
 
@@ -74,15 +76,19 @@ class Truth:
         return float(error[worst]), float(allowed[worst])
 
 
-def truth(problem: Problem, at: list[int]) -> Truth:
-    """The iterates after the updates `at` (0 and their neighbours are added) and the distance allowed there."""
+def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> Truth:
+    """The iterates after the updates `at` (0 and their neighbours are added) and the distance allowed there.
+
+    coarse: what rounding a factor does to it where products are taken in TF32.
+    """
     wanted = {0, *at}
     known = wanted | {t + shift for t in at for shift in (-1, 1)}
     direction = np.where(np.arange(problem.w0.size).reshape(problem.w0.shape) % 2, -0.75, 0.5)
     w0 = _columns(problem.w0).astype(LONG)
     starts = np.hstack([w0, w0 + _columns(direction)])  # (d, 2 k)
     k = w0.shape[1]
-    descent = _full(problem, starts, max(known)) if problem.order is None else _batches(problem, starts, max(known))
+    descend = _full if problem.order is None else _batches
+    descent = descend(problem, starts, max(known), coarse)
     iterates: dict[int, Array] = {}
     allowed: dict[int, Array] = {}
     contraction: dict[int, float] = {}
@@ -126,7 +132,7 @@ def _slices(M: Array) -> Iterator[Array]:
     yield np.round(M * grid) / grid
 
 
-def _full(problem: Problem, W: Array, steps: int) -> Iterator[tuple[Array, Array, float]]:
+def _full(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
     """Iterates of the full batch with each step's delta (2 k,) and rho; the bound is made from the whole path."""
     Y = _columns(problem.y).astype(np.float64)
     H, c = hessian(problem, Y)
@@ -138,13 +144,13 @@ def _full(problem: Problem, W: Array, steps: int) -> Iterator[tuple[Array, Array
     residual = problem.X @ W.astype(np.float64) - np.hstack([Y, Y])  # (n, 2 k)
     norms = np.linalg.norm(problem.X.astype(np.float64), axis=0)  # (d,)
     correlation = np.outer(norms, np.linalg.norm(residual, axis=0))
-    delta = _delta(problem, np.abs(problem.X), np.abs(np.hstack([Y, Y])), largest, correlation)
+    delta = _delta(problem, np.abs(problem.X), np.abs(np.hstack([Y, Y])), largest, correlation, coarse)
     ((low, high),) = curvatures(problem.X.astype(np.float64), problem.y, None)
     rho = max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
     return ((W, delta, rho) for W in path)
 
 
-def _batches(problem: Problem, W: Array, steps: int) -> Iterator[tuple[Array, Array, float]]:
+def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
     """Iterates over the batches of `order`, which starts again after its last row, with each step's delta and rho."""
     assert problem.order is not None
     X, Y = problem.X.astype(LONG), _columns(problem.y).astype(LONG)
@@ -155,17 +161,19 @@ def _batches(problem: Problem, W: Array, steps: int) -> Iterator[tuple[Array, Ar
         residual = X_t @ W - Y_t
         A, r = np.abs(X_t).astype(np.float64), np.abs(residual).astype(np.float64)
         low, high = spectra[t % problem.steps]
-        delta = _delta(problem, A, np.abs(Y_t).astype(np.float64), np.abs(W).astype(np.float64), A.T @ r)
+        B, size = np.abs(Y_t).astype(np.float64), np.abs(W).astype(np.float64)
+        delta = _delta(problem, A, B, size, A.T @ r, coarse)
         yield W, delta, max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
         W = W - LONG(problem.lr) * (LONG(2) / (len(rows) * Y.shape[1])) * (X_t.T @ residual)
 
 
-def _delta(problem: Problem, A: Array, B: Array, W: Array, correlation: Array) -> Array:
+def _delta(problem: Problem, A: Array, B: Array, W: Array, correlation: Array, coarse: float) -> Array:
     """||delta||_2 per column from A = |X_t| (b, d), B = |y_t|, W = |w| and correlation >= |X_t|'|r|."""
     b, d = A.shape
     u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG).eps) / 2
     mean = 2 / (b * problem.y[0].size)
-    gradient = mean * (_gamma(d + 2, u) * (A.T @ (A @ W + B)) + _gamma(b + 4, u) * correlation)
+    here, there = _gamma(d + 2, u) + 2 * coarse, _gamma(b + 4, u) + 2 * coarse
+    gradient = mean * (here * (A.T @ (A @ W + B)) + there * correlation)
     delta = problem.lr * gradient + u * (W + 4 * problem.lr * mean * correlation)
     norms: Array = np.linalg.norm(delta, axis=0)
     return norms

@@ -4,9 +4,9 @@ Requests come as JSON lines on stdin, answers go as JSON lines to what was stdou
 stderr. The parent sets the environment before this process starts (`benchmarks/workers.py`).
 """
 
-import time
+from time import perf_counter, process_time  # bound here: what an implementation does to `time` changes no clock
 
-STARTED = time.perf_counter()
+STARTED = perf_counter()
 
 import gc  # noqa: E402
 import json  # noqa: E402
@@ -19,7 +19,8 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported  # noqa: E402
+from benchmarks import probes  # noqa: E402
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
 
 Answer = dict[str, Any]
 
@@ -31,22 +32,29 @@ class Host:
     problem: Problem
     run: Run
     folder: str
+    framework: str
+    device: Device
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
+    precision: dict[str, Answer]  # by dtype, once it has been asked
+
+    def __init__(self) -> None:
+        self.precision = {}
 
     def load(self, impl: str) -> Answer:
         """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included."""
         self.prepare_run = impls.load(impl)
-        framework = Path(impl).stem.partition("_")[0]
-        version = str(getattr(sys.modules.get(framework), "__version__", ""))
-        return {"seconds": time.perf_counter() - STARTED, "framework": framework, "version": version}
+        seconds = perf_counter() - STARTED
+        self.framework = probes.framework(impl)
+        version = str(getattr(sys.modules.get(self.framework), "__version__", ""))
+        return {"seconds": seconds, "framework": self.framework, "version": version}
 
     def prepare(self, folder: str, device: Device) -> Answer:
         """Read a problem from its folder and give it to the implementation; only the latter is timed."""
-        self.problem, self.folder, self.last = read(folder), folder, None
+        self.problem, self.folder, self.device, self.last = read(folder), folder, device, None
         reset_peak()
-        start = time.perf_counter()
+        start = perf_counter()
         self.run = self.prepare_run(self.problem, device)
-        seconds = time.perf_counter() - start
+        seconds = perf_counter() - start
         gc.collect()
         gc.freeze()
         return {"seconds": seconds}
@@ -55,14 +63,23 @@ class Host:
         """One run, timed from the call to the host array, garbage collection off."""
         here = np.array(start, self.problem.w0.dtype)
         given = here.copy()
+        waits.clear()
         gc.disable()
-        cpu, wall = time.process_time(), time.perf_counter()
+        compiled, collected = probes.compilations(), collections()
+        cpu, wall = process_time(), perf_counter()
         result = self.run(here, steps)
-        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
+        collected = collections() - collected
         gc.enable()
-        wrong = self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start")
-        answer = {"seconds": seconds, "cpu_seconds": cpu_seconds, "wrong": wrong}
-        if not wrong:
+        answer = {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "blocked_seconds": sum(waits) if waits else None,
+            "compiles": probes.compilations() - compiled,
+            "gc_runs": collected,
+            "wrong": self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start"),
+        }
+        if not answer["wrong"]:
             answer["weights"] = result.tolist()
             result.fill(np.nan)
             self.last = result
@@ -75,12 +92,36 @@ class Host:
         nothing = self.descend(start, 0)
         if not nothing["wrong"] and nothing["weights"] != start:
             nothing["wrong"] = "run(start, 0) is not start"
-        return nothing if nothing["wrong"] else self.descend(start, steps) | {"fixed_seconds": nothing["seconds"]}
+        if nothing["wrong"]:
+            return nothing
+        whole = self.descend(start, steps)
+        whole["compiles"] += nothing["compiles"]
+        return whole | {"fixed_seconds": nothing["seconds"]}
+
+    def grow(self, start: list[Any], steps: int) -> Answer:
+        """Seconds of no steps, half of them and all, each right after uncounted runs, the last as long."""
+        counts = {"none": 0, "half": steps // 2, "all": steps}
+        seconds = {}
+        for name, count in counts.items():
+            for uncounted in (steps, count):
+                self.run(self.problem.w0.copy(), uncounted)
+            done = self.descend(start, count)
+            if done["wrong"]:
+                return done
+            seconds[name] = done["seconds"]
+        return seconds
+
+    def busy(self, start: list[Any], steps: int, seconds: float) -> Answer:
+        """CPU seconds per second while runs follow one another for so long: the process's clock moves by ticks."""
+        here, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
+        while perf_counter() - wall < seconds:
+            self.run(here.copy(), steps)
+        return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
 
     def wrong_with(self, result: object, start: Array) -> str:
         """What contract sentence 2 has against a result, or ""."""
         w0, others = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
-        if not isinstance(result, np.ndarray):
+        if type(result) is not np.ndarray:  # a subclass may still have to compute
             return f"run returned a {type(result).__name__}, not a NumPy array"
         if result.dtype != w0.dtype:
             return f"the result is {result.dtype}, the problem {w0.dtype}"
@@ -95,11 +136,15 @@ class Host:
         return ""
 
     def finish(self) -> Answer:
-        """Peak memory since `prepare` (bytes), and whether the problem is still what it was."""
+        """Peak memory since `prepare` (bytes), what the probes say, and whether the problem is still what it was."""
         rss, saved = peak(), read(self.folder)
+        dtype = str(saved.X.dtype)
+        if dtype not in self.precision:
+            self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
         names = ["X", "y", "w0", *(["order"] if saved.order is not None else [])]
         intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
-        return {"rss_bytes": rss, "wrong": "" if intact else "run changed the problem's data"}
+        found = {"rss_bytes": rss, **self.precision[dtype], **probes.threads()}
+        return found | {"wrong": "" if intact else "run changed the problem's data"}
 
 
 def read(folder: str) -> Problem:
@@ -109,6 +154,11 @@ def read(folder: str) -> Problem:
     order = np.load(path / "order.npy") if (path / "order.npy").exists() else None
     X, y, w0 = (np.load(path / f"{name}.npy") for name in ("X", "y", "w0"))
     return Problem(X, y, w0, plan["lr"], plan["steps"], order)
+
+
+def collections() -> int:
+    """How often garbage has been collected in this process."""
+    return sum(generation["collections"] for generation in gc.get_stats())
 
 
 def reset_peak() -> None:

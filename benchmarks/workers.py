@@ -23,6 +23,10 @@ class Refused(Exception):
     """This case has no time: the reason, in words."""
 
 
+class Invalid(Exception):
+    """This case has a row that must not be used: the reason, in words."""
+
+
 class Clock:
     """The seconds that workers have spent inside timed runs, added up: the timer that pytest-benchmark reads."""
 
@@ -37,14 +41,15 @@ class Clock:
 class Worker:
     """A process of its own that holds one implementation. Raises what `ask` raises when it cannot be loaded."""
 
-    def __init__(self, impl: str, threads: int, device: str, timeout: float) -> None:
+    def __init__(self, impl: str, threads: int, device: str, precision: str, timeout: float) -> None:
         self.scratch = tempfile.TemporaryDirectory(prefix="descentbench-worker-")
+        self.cores = pinned(threads)
         self.stderr = Path(self.scratch.name, "stderr")
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", pinned(threads)],
+                [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, self.cores))],
                 cwd=ROOT,
-                env=environment(threads, device, self.scratch.name),
+                env=environment(threads, device, precision, self.scratch.name),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -67,12 +72,12 @@ class Worker:
             raise Unsupported(answer["unsupported"])
         if "raised" in answer:
             raise Refused(f"raised {answer['raised']}")
-        if answer.get("wrong"):
-            raise Refused(answer["wrong"])
+        if wrong := answer.pop("wrong", ""):
+            raise Refused(wrong)
         return dict(answer)
 
     def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
-        """One run of the descent: `seconds`, `cpu_seconds` and `weights`; with `op="round"` also `fixed_seconds`."""
+        """One run of the descent: what `worker.Host.descend` answers, or `round` or `grow` of it."""
         return self.ask(op, start=start.tolist(), steps=steps)
 
     @property
@@ -125,16 +130,16 @@ class Worker:
         return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
 
 
-def pinned(threads: int) -> str:
-    """Cores of a worker with so many threads, "0,1,...": the last that are to be had; "" where there is no choice."""
-    return ",".join(map(str, sorted(os.sched_getaffinity(0))[-threads:])) if hasattr(os, "sched_getaffinity") else ""
+def pinned(threads: int) -> list[int]:
+    """Cores of a worker with so many threads: the last that are to be had; [] where there is no choice."""
+    return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
 
 
-def environment(threads: int, device: str, scratch: str) -> dict[str, str]:
-    """What must be set before a framework is imported: threads, fresh compiler caches, no GPU that is not asked for."""
-    caches = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
-    env = {name: value for name, value in os.environ.items() if name not in caches}
-    env |= dict.fromkeys(THREADS, str(threads))
+def environment(threads: int, device: str, precision: str, scratch: str) -> dict[str, str]:
+    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU."""
+    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE")
+    env = {name: value for name, value in os.environ.items() if name not in unwanted}
+    env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
     env |= {"TORCHINDUCTOR_CACHE_DIR": scratch, "TRITON_CACHE_DIR": scratch, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
         env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}

@@ -1,12 +1,26 @@
-"""What the JAX implementations share: the device, the precision and the loss."""
+"""What the JAX implementations share: the device, the precision, the loss; and what JAX says of itself."""
+
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from impls.interface import Array, Device, Problem, Unsupported
+from impls.interface import PRECISION, Array, Device, Problem, Unsupported, noting_wait
 
 jax.config.update("jax_enable_x64", True)  # float64 is float64; float32 input stays float32
-jax.config.update("jax_default_matmul_precision", "highest")  # float32 means float32: no TF32
+jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
+
+compiled: list[str] = []  # an entry for each compilation of this process
+
+
+def _note(event: str, duration_secs: float, **about: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        compiled.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)
 
 
 def place(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array]:
@@ -22,6 +36,28 @@ def put(array: Array, device: Device) -> jax.Array:
         raise Unsupported(f"JAX sees no {device}") from error
 
 
+@noting_wait
+def fetch(w: jax.Array) -> Array:
+    """The array on the host, when it is done; a copy."""
+    return np.array(w)
+
+
 def mse(w: jax.Array, X: jax.Array, y: jax.Array) -> jax.Array:
     """Mean squared error over all elements of X w - y."""
     return jnp.mean((X @ w - y) ** 2)
+
+
+def product(a: Array, b: Array, device: Device) -> Array:
+    """a @ b as JAX computes it there: what a probe of the precision looks at."""
+    return np.array(put(a, device) @ put(b, device))
+
+
+def threads() -> int | None:
+    """Threads of XLA's pool for one operation, by their name (Linux); None where that is not to be had."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return names.count("tf_XLAEigen") if names else None
+
+
+def compilations() -> int:
+    """Programs that XLA has compiled in this process."""
+    return len(compiled)

@@ -1,13 +1,14 @@
-"""What the torch implementations share: the device, the precision and the batches."""
+"""What the torch implementations share: the device, the precision, the batches; and what torch says of itself."""
 
+import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from impls.interface import Array, Device, Unsupported
+from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
 
-torch.set_float32_matmul_precision("highest")  # float32 means float32: no TF32
+torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 
 def place(array: Array, device: Device) -> Tensor:
@@ -17,9 +18,31 @@ def place(array: Array, device: Device) -> Tensor:
     return torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
 
 
+@noting_wait
+def fetch(w: Tensor) -> Array:
+    """The tensor on the host, when it is done (on the CPU: the same memory)."""
+    return w.numpy(force=True)
+
+
 def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[Tensor, Tensor]]:
     """`batch(t)`: the rows of X and y in batch t."""
     if order is None:
         return lambda t: (X, y)
     rows = torch.from_numpy(order).to(X.device).long()
     return lambda t: (X[rows[t]], y[rows[t]])
+
+
+def product(a: Array, b: Array, device: Device) -> Array:
+    """a @ b as torch computes it there: what a probe of the precision looks at."""
+    return (place(a, device) @ place(b, device)).numpy(force=True)
+
+
+def threads() -> int:
+    """Threads that torch uses for one operation."""
+    return torch.get_num_threads()
+
+
+def compilations() -> int:
+    """Graphs that torch.compile has compiled in this process."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return dynamo.counters["stats"]["unique_graphs"] if dynamo else 0

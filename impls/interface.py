@@ -9,16 +9,24 @@ Five sentences hold an implementation; `tests/test_contract.py` tests each over 
 5. Importing a module imports its own framework and no other.
 """
 
+import functools
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from time import perf_counter
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Device = Literal["cpu", "gpu"]
+T = TypeVar("T")
+
+# What products of float32 keep on every framework: "highest" = float32, "tf32" = TF32 where the device has it.
+PRECISION = os.environ.get("DESCENTBENCH_PRECISION", "highest")
+waits: list[float] = []  # seconds that each `fetch` of this process has waited for the device
 
 
 class Unsupported(Exception):
@@ -67,6 +75,19 @@ class Run(Protocol):
 
 
 Prepare = Callable[[Problem, Device], Run]
+
+
+def noting_wait(fetch: Callable[[T], Array]) -> Callable[[T], Array]:
+    """A framework's `fetch`, device to host, noting in `waits` how long it blocks: the rest of a run is dispatch."""
+
+    @functools.wraps(fetch)
+    def noted(w: T) -> Array:
+        start = perf_counter()
+        host = fetch(w)
+        waits.append(perf_counter() - start)
+        return host
+
+    return noted
 
 
 def _check_data(X: Array, y: Array, w0: Array) -> None:

@@ -1,9 +1,8 @@
 """JAX without jit: `jax.grad` of the loss, each operation dispatched on its own."""
 
 import jax
-import numpy as np
 
-from impls._jax import mse, place, put
+from impls._jax import fetch, mse, place, put
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -16,6 +15,6 @@ def prepare(problem: Problem, device: Device) -> Run:
         for t in range(steps):
             X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
             w = w - lr * gradient(w, X_t, y_t)
-        return np.array(w)
+        return fetch(w)
 
     return run

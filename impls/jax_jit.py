@@ -1,9 +1,8 @@
 """JAX with jit: one step compiled, called from a Python loop."""
 
 import jax
-import numpy as np
 
-from impls._jax import mse, place, put
+from impls._jax import fetch, mse, place, put
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -19,6 +18,6 @@ def prepare(problem: Problem, device: Device) -> Run:
         w = put(start, device)
         for t in range(steps):
             w = step(w, X, y, None if order is None else order[t])
-        return np.array(w)
+        return fetch(w)
 
     return run

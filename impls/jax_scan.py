@@ -3,9 +3,8 @@
 from functools import partial
 
 import jax
-import numpy as np
 
-from impls._jax import mse, place, put
+from impls._jax import fetch, mse, place, put
 from impls.interface import Device, Problem, Run
 
 
@@ -21,4 +20,4 @@ def prepare(problem: Problem, device: Device) -> Run:
 
         return jax.lax.scan(step, w, None if order is None else order[:steps], length=steps)[0]
 
-    return lambda start, steps, /: np.array(descend(put(start, device), X, y, order, steps))
+    return lambda start, steps, /: fetch(descend(put(start, device), X, y, order, steps))

@@ -2,7 +2,7 @@
 
 import torch
 
-from impls._torch import batches, place
+from impls._torch import batches, fetch, place
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -19,6 +19,6 @@ def prepare(problem: Problem, device: Device) -> Run:
             with torch.no_grad():
                 w -= lr * w.grad  # type: ignore[operator]
             w.grad = None
-        return w.numpy(force=True)
+        return fetch(w)
 
     return run

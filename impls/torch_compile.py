@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from impls._torch import batches, place
+from impls._torch import batches, fetch, place
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -22,6 +22,6 @@ def prepare(problem: Problem, device: Device) -> Run:
         w = place(start, device).clone()
         for t in range(steps):
             w = step(w, *batch(t))
-        return w.numpy(force=True)
+        return fetch(w)
 
     return run

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from impls._torch import place
+from impls._torch import fetch, place
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -24,6 +24,6 @@ def prepare(problem: Problem, device: Device) -> Run:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        return model.weight.T.numpy(force=True).reshape(start.shape).copy()
+        return fetch(model.weight.T).reshape(start.shape).copy()
 
     return run

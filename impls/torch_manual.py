@@ -2,7 +2,7 @@
 
 import torch
 
-from impls._torch import batches, place
+from impls._torch import batches, fetch, place
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -17,6 +17,6 @@ def prepare(problem: Problem, device: Device) -> Run:
             X_t, y_t = batch(t)
             residual = X_t @ w - y_t  # (b,) or (b, k)
             w -= (2 * lr / residual.numel()) * (X_t.T @ residual)
-        return w.numpy(force=True)
+        return fetch(w)
 
     return run

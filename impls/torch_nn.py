@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from impls._torch import batches, place
+from impls._torch import batches, fetch, place
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -23,6 +23,6 @@ def prepare(problem: Problem, device: Device) -> Run:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        return model.weight.T.numpy(force=True).reshape(start.shape).copy()
+        return fetch(model.weight.T).reshape(start.shape).copy()
 
     return run

@@ -61,7 +61,13 @@ class Done:
 
 def command(tmp_path: Path, *options: str) -> list[str]:
     """`pytest benchmarks` with one quick float32 case of numpy_manual, unless options say otherwise."""
-    defaults = {"--impl": "numpy_manual", "--problem": "scalar", "--preset": "quick", "--machine": "test"}
+    defaults = {
+        "--impl": "numpy_manual",
+        "--problem": "scalar",
+        "--preset": "quick",
+        "--machine": "test",
+        "--aa": "none",
+    }
     defaults["--benchmark-storage"] = f"file://{tmp_path / 'storage'}"
     given = {option.partition("=")[0] for option in options}
     more = [word for name, value in defaults.items() if name not in given for word in (name, value)]

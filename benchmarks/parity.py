@@ -1,0 +1,54 @@
+"""Was it measured under the same conditions as the others? What a worker has probed against what was asked for."""
+
+from typing import Any
+
+BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
+LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
+GROWTH = 0.1  # of the time for all steps, the least that the second half of them must take; honest: up to 0.5
+
+
+def faults(facts: dict[str, Any], cores: list[int]) -> list[str]:
+    """Why a row must not be compared with others, in words; `cores` are those that the process was given."""
+    return [*_threads(facts, cores), *_precision(facts), *_window(facts)]
+
+
+def _threads(facts: dict[str, Any], cores: list[int]) -> list[str]:
+    allowed, found = facts["threads"], []
+    for pool, count in facts["pools"].items():
+        if count is not None and count > allowed:
+            found.append(f"{pool} has {count} threads, {allowed} asked for")
+    if facts["cores"] is not None and facts["cores"] != cores:
+        found.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
+    if facts["cpu_over_wall"] > LOOSE * allowed:
+        found.append(
+            f"{facts['cpu_over_wall']:.2f} CPU seconds a second, {allowed} thread{'s' * (allowed > 1)} asked for"
+        )
+    return found
+
+
+def _precision(facts: dict[str, Any]) -> list[str]:
+    wanted = BITS[facts["dtype"], facts["precision"]]
+    return [
+        f"a {kind} keeps {facts[f'{kind}_bits']} bits of the mantissa, {wanted} asked for"
+        for kind in ("matmul", "matvec")
+        if facts.get(f"{kind}_bits", wanted) < wanted
+    ]
+
+
+def _window(facts: dict[str, Any]) -> list[str]:
+    """What must not happen while the clock runs."""
+    found = []
+    if facts["compiles"]:
+        found.append(f"something was compiled in timed runs (compilations: {facts['compiles']})")
+    if facts["gc_runs"]:
+        found.append(f"garbage was collected in timed runs (collections: {facts['gc_runs']})")
+    return found
+
+
+def growth(tried: list[dict[str, float]]) -> float:
+    """What the second half of the steps takes over what all take: 0.5 where a run costs nothing but its steps.
+
+    tried: seconds of runs of no steps, half of the steps and all; the shortest count, for load only lengthens.
+    """
+    nothing, half, whole = (min(times[count] for times in tried) for count in ("none", "half", "all"))
+    return (whole - half) / (whole - nothing) if whole > nothing else 0.0

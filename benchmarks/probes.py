@@ -1,0 +1,84 @@
+"""What a worker finds out about its own process: threads, precision, compilations; probed, for settings are ignored."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import impls
+from impls.interface import Array, Device
+
+SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
+SPARE = SIZE - 1  # the row that asks for a subnormal number
+SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
+
+
+def framework(impl: str) -> str:
+    """What the implementation is written in: named by its file, or else loaded by it, or else NumPy."""
+    named = Path(impl).stem.partition("_")[0]
+    loaded = [module.__name__.removeprefix("impls._") for module in shared()]
+    return named if named in sys.modules and named != Path(impl).stem else (*loaded, "numpy")[0]
+
+
+def shared() -> list[ModuleType]:
+    """The underscore files of all frameworks that this process has loaded: they also set the precision."""
+    return [importlib.import_module(f"impls._{name}") for name in SHARED if name in sys.modules]
+
+
+def compilations() -> int:
+    """Compilations in this process so far, by the frameworks' own counters."""
+    return sum(module.compilations() for module in shared())
+
+
+def threads() -> dict[str, Any]:
+    """Each thread pool with its size, by threadpoolctl and by the frameworks' own count; the cores; BLAS in words."""
+    pools = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
+    own = [count for count in pools.values() if count is not None]
+    blas = []
+    try:
+        import threadpoolctl
+    except ImportError:
+        libraries = []
+    else:
+        libraries = threadpoolctl.threadpool_info()
+    for library in libraries:
+        pools[library["internal_api"]] = library["num_threads"]
+        if library["user_api"] == "blas":
+            words = (library["internal_api"], library["version"], library.get("architecture"))
+            blas.append(" ".join(str(word) for word in words if word))
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {"pools": pools, "framework_threads": max(own, default=None), "blas": ", ".join(blas), "cores": cores}
+
+
+def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
+    """Mantissa bits that a matmul and a matvec keep, and what becomes of subnormal numbers; {} where none can be asked.
+
+    (1 + 2^-j) * 1 is 1 + 2^-j just when a product keeps j bits of its factors; both factors and both kinds are tried.
+    """
+    product = next((module.product for module in shared() if module.__name__ == f"impls._{framework}"), None)
+    if product is None and framework != "numpy":
+        return {}
+    multiply = product or (lambda a, b, device: a @ b)
+    j = np.arange(1, np.finfo(dtype).nmant + 2)
+    fine = np.ones(SIZE, dtype)
+    fine[: len(j)] += (2.0**-j).astype(dtype)
+    fine[SPARE] = np.finfo(dtype).tiny
+    unit = np.ones(SIZE, dtype)
+    unit[SPARE] = 0.5
+    both = multiply(np.diag(fine), np.diag(unit), device), multiply(np.diag(unit), np.diag(fine), device)
+    vectors = multiply(np.diag(fine), unit, device), multiply(np.diag(unit), fine, device)
+    return {
+        "matmul_bits": min(_kept(result.diagonal(), len(j)) for result in both),
+        "matvec_bits": min(_kept(result, len(j)) for result in vectors),
+        "denormals": "kept" if both[0][SPARE, SPARE] > 0 else "flushed",
+    }
+
+
+def _kept(found: Array, tried: int) -> int:
+    """How many of the first elements are 1 + 2^-1, 1 + 2^-2, ..., not rounded."""
+    exact = np.asarray(found[:tried], float) == 1 + 2.0 ** -np.arange(1, tried + 1)
+    return tried if exact.all() else int(np.argmin(exact))
