@@ -1,4 +1,4 @@
-"""List, show, compare, report and export the saved runs. Errors are one line; the exit status is then 2."""
+"""List, show, compare, judge, report and export the saved runs. Errors are one line; the exit status is then 2."""
 
 import argparse
 import os
@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from results.cases import rounds
-from results.compare import compare_implementations, compare_runs
+from results.compare import BASELINE, compare_implementations, compare_runs
 from results.format import FORMATS, Page, Section, rows_of, words, write
 from results.load import ROOT, find, find_all, join
+from results.noise import noise
 from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report
@@ -62,8 +63,8 @@ def make_compare(options: Namespace) -> Page:
     """Implementations if a run is given or the latest knows one of the two names, else runs."""
     a, b, root = options.a, options.b, options.runs
     if options.run or {a, b} & _latest_implementations(root):
-        return compare_implementations(find(options.run or "latest", root), a, b)
-    return compare_runs(find(a, root), find(b, root))
+        return compare_implementations(find_all(options.run, root), a, b, options.force)
+    return compare_runs(find(a, root), find(b, root), options.baseline, options.force)
 
 
 def _latest_implementations(root: Path) -> set[str]:
@@ -71,6 +72,10 @@ def _latest_implementations(root: Path) -> set[str]:
         return set(find("latest", root).rows["impl"].dropna())
     except RunError:  # no runs here: A and B may still be paths
         return set()
+
+
+def make_noise(options: Namespace) -> Page:
+    return noise(find(options.run, options.runs))
 
 
 def make_report(options: Namespace) -> Page:
@@ -112,9 +117,17 @@ def parser() -> argparse.ArgumentParser:
     compare = command("compare", make_compare, "table", "two runs, or two implementations of one run, case by case")
     compare.add_argument("a", metavar="A", help="a run, or an implementation: what B is measured against")
     compare.add_argument("b", metavar="B", help="the other run or implementation")
-    compare.add_argument("--run", help="the run whose implementations A and B are (default: latest)")
+    compare.add_argument(
+        "--run", nargs="+", default=[], metavar="RUN", help="what A and B ran in, a run per machine (default: latest)"
+    )
+    compare.add_argument(
+        "--baseline", default=BASELINE, metavar="IMPL", help="between machines, ratios are over it (%(default)s)"
+    )
+    compare.add_argument("--force", action="store_true", help="show what is not comparable too, by itself, unjudged")
+    noisy = command("noise", make_noise, "table", "how often a run's verdicts err, by what ran twice, and what to do")
+    noisy.add_argument("run", metavar="RUN", help="which run")
     reported = command("report", make_report, "md", "a report of runs: a verdict in words, then the tables behind it")
-    reported.add_argument("--baseline", default="numpy_manual", metavar="IMPL", help="speed-ups over it (%(default)s)")
+    reported.add_argument("--baseline", default=BASELINE, metavar="IMPL", help="speed-ups over it (%(default)s)")
     readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
     readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
     readme.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")

@@ -36,6 +36,11 @@ class Page:
     sections: list[Section]
 
 
+def tabled(*sections: Section) -> list[Section]:
+    """Those of the sections whose tables have rows."""
+    return [section for section in sections if section.table]
+
+
 def write(page: Page, form: str, stream: TextIO) -> None:
     """Write the page in one of FORMATS."""
     if form == "table":

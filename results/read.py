@@ -25,6 +25,10 @@ WORDS = {
     "dtype": "float32 or float64",
     "problem": "name of the problem; @b marks mini-batches of b rows",
     "problem_hash": "hash of the problem's data",
+    "twin": "implementation that this one repeats under a second label (A/A pair), or empty",
+    "precision": "highest or tf32, as asked",
+    "denormals": "kept or flushed",
+    "blas": "the framework's linear algebra, in words",
     "reason": "why the row does not count; empty for a valid row",
 }
 NUMBERS = {
@@ -47,6 +51,13 @@ NUMBERS = {
     "per_step_s": "median over rounds of (run - run of no steps) / steps, seconds",
     "cpu_over_wall": "CPU seconds per second of a run",
     "rss_bytes": "memory of the process, bytes",
+    "matmul_bits": "mantissa bits that a matrix-matrix product keeps: 23 float32, 52 float64, 10 TF32",
+    "matvec_bits": "mantissa bits that a matrix-vector product keeps",
+    "framework_threads": "the framework's own count of its threads",
+    "growth": "(run - run of half the steps) / (run - run of no steps); 0.5 where time grows with steps",
+    "compiles": "compilations in timed runs",
+    "gc_runs": "garbage collections in timed runs",
+    "blocked_s": "seconds of a run spent waiting for the device",
 }
 STATS = {
     "rounds": "timed rounds in the row",

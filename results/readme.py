@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.compare import ratios
 from results.format import Section, digits, markdown, records, speedup, words
 from results.load import find
+from results.pairs import ratios
 from results.read import CASE, Run, facts
 from results.report import speeds, with_speedups
 

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from results.cases import outcomes
-from results.compare import ratios
 from results.format import Page, Section, digits, records, seconds, speedup, words
 from results.load import join
+from results.pairs import over
 from results.read import CASE, Run, RunError
 from results.show import absences, card, compile_time
 
@@ -43,12 +43,9 @@ def report(runs: list[Run], baseline: str) -> Page:
 
 def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
     """The outcomes of a run, with `speedup`: the baseline's per-step time over the case's, NaN where not comparable."""
-    found, sides = outcomes(run), {name: rows for name, rows in run.rows.groupby("impl")}
-    base = sides.get(baseline, run.rows[:0])
-    parts = [ratios(base, rows, CASE[1:]).assign(impl=name) for name, rows in sides.items()]
-    if not parts:
+    found, speedups = outcomes(run), over(run.rows, baseline).assign(speedup=lambda table: 1 / table["ratio"])
+    if speedups.empty:
         return found.assign(speedup=math.nan)
-    speedups = pd.concat(parts, ignore_index=True).assign(speedup=lambda table: 1 / table["ratio"])
     return found.merge(speedups[[*CASE, "speedup"]], on=CASE, how="left")
 
 

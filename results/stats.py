@@ -6,6 +6,7 @@ size says nothing of its sign, whatever its distribution: that is all the exact 
 and Chicken, Nonparametric Statistical Methods (2013), 3.1 to 3.3; Holm, Scand. J. Statist. 6 (1979).
 """
 
+import bisect
 import functools
 import math
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ ALPHA = 0.05  # family-wise, over the comparisons of a page
 MARGIN = 0.02  # a ratio within 1 -+ this is as good as equal
 POWER = 0.8
 FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
+INVALID = "INVALID"  # never judged: it failed its check, or the two sides did unequal work
 
 
 @dataclass(frozen=True)
@@ -136,4 +138,5 @@ def blocks_needed(estimate: float, spread: float, level: float, limit: float, mo
     """Blocks that would show such an effect, or else that it is within the limit; None if `most` would not do."""
     effect = max(abs(estimate), limit - abs(estimate))
     ks = range(fewest_blocks(1, level), most + 1)
-    return next((K for K in ks if detectable(spread, K, level) <= effect), None)
+    first = bisect.bisect_left(ks, True, key=lambda K: detectable(spread, K, level) <= effect)  # it falls with K
+    return ks[first] if first < len(ks) else None

@@ -12,9 +12,10 @@ import pytest
 
 import results
 from results.cases import cases, outcomes, rounds
-from results.compare import compare_implementations, compare_runs, ratios
+from results.compare import compare_implementations, compare_runs
 from results.format import digits, seconds, size, times
 from results.load import find, find_all
+from results.pairs import ratios
 from results.read import CASE, COLUMNS, Run, RunError
 from results.report import report
 from results.show import compile_time, list_runs
@@ -394,13 +395,14 @@ def test_a_fact_that_neither_side_knows_is_no_agreement(save: Save, root: Path) 
 
 def test_runs_without_a_common_case_say_where_they_part(save: Save, root: Path) -> None:
     a, b = two(save, root, [entry()], [entry(dtype="float32")])
-    with pytest.raises(RunError, match="no case in common: dtype float64 in A, float32 in B"):
+    with pytest.raises(RunError, match="nothing to compare: dtype float64 in A, float32 in B"):
         compare_runs(a, b)
 
 
 def test_another_machine_is_named_with_what_differs(save: Save, root: Path) -> None:
     info = MACHINE | {"slug": "box-b", "gpu": "H200", "packages": {"numpy": "2.5.0", "torch": "2.13"}}
-    a, b = two(save, root, [entry()], [entry()], machine_info=info)
+    both = [entry(), entry("jax_scan")]
+    a, b = two(save, root, both, both, machine_info=info)
     header = compare_runs(a, b).sections[0]
     assert "Different machines" in header.text
     assert {"gpu: none in A, H200 in B", "numpy: 2.4.6 in A, 2.5.0 in B", "torch: none in A, 2.13 in B"} <= set(
@@ -409,13 +411,13 @@ def test_another_machine_is_named_with_what_differs(save: Save, root: Path) -> N
 
 
 def test_one_block_decides_nothing(save: Save, root: Path) -> None:
-    page = compare_implementations(opened(save, root, entry(), entry("jax_scan", 1e-6)), "numpy_manual", "jax_scan")
+    page = compare_implementations([opened(save, root, entry(), entry("jax_scan", 1e-6))], "numpy_manual", "jax_scan")
     said = " ".join(" ".join([part.text, *part.notes]) for part in page.sections)
     assert 'UNDECIDED is not "no difference": 1 comparisons need at least 6 blocks' in said
     assert page.data.loc[0, "verdict"] == "UNDECIDED"
     assert page.data.loc[0, "ratio"] == pytest.approx(0.5)
     with pytest.raises(RunError, match="no implementation 'jax_scn'; nearest: jax_scan"):
-        compare_implementations(opened(save, root, entry("jax_scan")), "jax_scan", "jax_scn")
+        compare_implementations([opened(save, root, entry("jax_scan"))], "jax_scan", "jax_scn")
 
 
 def test_enough_blocks_decide(save: Save, root: Path) -> None:
@@ -426,9 +428,9 @@ def test_enough_blocks_decide(save: Save, root: Path) -> None:
         for block in range(8)
     ]
     run = opened(save, root, *rows)
-    assert compare_implementations(run, "numpy_manual", "jax_scan").data.loc[0, "verdict"] == "FASTER"
-    assert compare_implementations(run, "jax_scan", "numpy_manual").data.loc[0, "verdict"] == "SLOWER"
-    assert compare_implementations(run, "numpy_manual", "torch_nn").data.loc[0, "verdict"] == "EQUIVALENT"
+    assert compare_implementations([run], "numpy_manual", "jax_scan").data.loc[0, "verdict"] == "FASTER"
+    assert compare_implementations([run], "jax_scan", "numpy_manual").data.loc[0, "verdict"] == "SLOWER"
+    assert compare_implementations([run], "numpy_manual", "torch_nn").data.loc[0, "verdict"] == "EQUIVALENT"
 
 
 # The report
