@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from benchmarks import machine, options
-from benchmarks.campaign import PRESETS, Campaign, Case
+from benchmarks.campaign import Campaign
+from benchmarks.plan import PRESETS, Case
 from benchmarks.workers import Invalid, Refused
 from impls.interface import Unsupported
 

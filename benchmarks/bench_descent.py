@@ -2,7 +2,8 @@
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.campaign import Campaign, Case
+from benchmarks.campaign import Campaign
+from benchmarks.plan import Case
 from benchmarks.workers import Invalid
 
 

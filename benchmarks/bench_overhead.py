@@ -11,7 +11,8 @@ from statistics import median
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.campaign import Campaign, Case
+from benchmarks.campaign import Campaign
+from benchmarks.plan import Case
 from benchmarks.workers import ROOT, environment, pinned
 
 PAIRS = 14

@@ -94,7 +94,7 @@ def facts(name: str) -> dict[str, Any]:
 
 def _public(text: str) -> str:
     """A setting without the paths of somebody's disk."""
-    return "(a path)" if os.sep in text else text
+    return "(a path)" if os.sep in text else text.encode("utf-8", "backslashreplace").decode()
 
 
 def quota() -> float | None:

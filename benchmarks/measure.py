@@ -67,7 +67,8 @@ class Checked:
         faults = parity.faults(facts, self.worker.cores)
         pools, cores = facts.pop("pools"), facts.pop("cores")
         told = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
-        return facts | told | {"valid": not faults, "reason": "; ".join(faults)}
+        known = {name: held for name, held in facts.items() if held is not None}
+        return known | told | {"valid": not faults, "reason": "; ".join(faults)}
 
     def clocks(self, steps: int) -> dict[str, float]:
         """Medians and sums over the rounds, seconds."""
@@ -115,10 +116,10 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     prepare_s = worker.ask("prepare", folder=task.folder, device=device)["seconds"]
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
-    final = judge(task, np.asarray(first["weights"]), last, 0.0, start)
     early = {t: check_iterate(worker, task, t, 0.0) for t in task.truth.at[:-1]}
     early[0] = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
+    final = judge(task, np.asarray(first["weights"]), last, 0.0, start)
     half = max(last // 2, 1)
     half_s = early[half][0] if half in early else 0.0
     if half_s < SLOW:

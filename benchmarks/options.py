@@ -7,7 +7,7 @@ from pathlib import Path
 
 import impls
 from benchmarks import machine, problems
-from benchmarks.campaign import PRESETS, Plan
+from benchmarks.plan import PRESETS, Plan
 
 TIMEOUT = 300.0  # seconds a case
 MOST = 40  # blocks that --minutes may fill
@@ -27,7 +27,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--blocks", blocks, 1, 10_000),
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
-        ("--seed", option.seed, 0, 2**63),
+        ("--seed", option.seed, 0, 10**15),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")

@@ -8,10 +8,12 @@ from time import perf_counter, process_time  # bound here: what an implementatio
 
 STARTED = perf_counter()
 
+import ctypes  # noqa: E402
 import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -23,6 +25,7 @@ from benchmarks import probes  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
 
 Answer = dict[str, Any]
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Host:
@@ -183,6 +186,12 @@ def pin(cores: str) -> None:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent is killed (Linux); elsewhere it ends with its next request."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def answer(host: Host, line: str) -> Answer:
     """Do what a request asks; what goes wrong in an implementation is an answer, not the end."""
     request = json.loads(line)
@@ -198,6 +207,7 @@ def answer(host: Host, line: str) -> Answer:
 def main() -> None:
     """Answer requests until stdin ends."""
     pin(sys.argv[1])
+    die_with_parent()
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
         host = Host()

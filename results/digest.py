@@ -17,6 +17,25 @@ def seal(document: dict[str, Any]) -> None:
     document["campaign"][KEY] = of_facts(document)
 
 
+def sealed(document: dict[str, Any]) -> bool:
+    """Whether anything in a saved file carries a digest; older files have none."""
+    campaign = document.get("campaign")
+    return (isinstance(campaign, dict) and KEY in campaign) or any(
+        KEY in row["extra_info"] for row in document["benchmarks"]
+    )
+
+
+def broken_seals(document: dict[str, Any]) -> list[str]:
+    """For each row of a saved file, what speaks for its having been edited; "" for nothing, or for an unsealed file."""
+    if not sealed(document):
+        return [""] * len(document["benchmarks"])
+    campaign = document.get("campaign")
+    whole = isinstance(campaign, dict) and campaign.get(KEY) == of_facts(document)
+    facts = "" if whole else "edited by hand: the facts of the machine or the campaign do not match their digest"
+    row = "edited by hand: its rounds or facts do not match their digest"
+    return [facts or row * (entry["extra_info"].get(KEY) != of_row(entry)) for entry in document["benchmarks"]]
+
+
 def of_row(entry: dict[str, Any]) -> str:
     """Digest over the rounds, the statistics and the facts of one row."""
     facts = {name: held for name, held in entry["extra_info"].items() if name != KEY}

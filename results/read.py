@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from results.digest import broken_seals
+
 CASE = ["impl", "device", "dtype", "problem"]
 ORIGIN = {
     "run": "which file: machine/NNNN_name",
@@ -29,6 +31,7 @@ WORDS = {
     "precision": "highest or tf32, as asked",
     "denormals": "kept or flushed",
     "blas": "the framework's linear algebra, in words",
+    "digest": "seal over the row's rounds and facts",
     "reason": "why the row does not count; empty for a valid row",
 }
 NUMBERS = {
@@ -109,7 +112,10 @@ def read(path: Path, label: str = "") -> Run:
     machine = text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown"
     label, when = label or f"{machine}/{path.stem}", _utc(document["datetime"])
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
-    rows = pd.DataFrame([_row(entry, origin) for entry in document["benchmarks"]])
+    broken = broken_seals(document)
+    rows = pd.DataFrame(
+        [_row(entry, origin, fault) for entry, fault in zip(document["benchmarks"], broken, strict=True)]
+    )
     rows = rows.reindex(columns=[*COLUMNS, *[name for name in rows if name not in COLUMNS]])
     if rows.empty:
         rows = rows.astype({name: float for name in {**NUMBERS, **STATS}})
@@ -185,13 +191,13 @@ def number(value: object) -> float:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
-def _row(entry: dict[str, Any], origin: dict[str, str]) -> dict[str, Any]:
+def _row(entry: dict[str, Any], origin: dict[str, str], broken: str) -> dict[str, Any]:
     extra, stats = entry["extra_info"], entry["stats"]
     row: dict[str, Any] = {name: text(held) if isinstance(held, (list, dict)) else held for name, held in extra.items()}
     row |= {name: text(extra.get(name)) or None for name in WORDS}
     row |= {name: number(extra.get(name)) for name in NUMBERS}
     row |= {name: number(stats.get(name.removesuffix("_s"))) for name in STATS}
-    row["reason"] = _fault(row)
+    row["reason"] = broken or _fault(row)
     return row | {"valid": not row["reason"], "name": text(entry.get("name"))} | origin
 
 

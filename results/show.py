@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from results.cases import outcomes
+from results.digest import sealed
 from results.format import Page, Section, digits, records, rows_of, seconds, size, words
 from results.load import files, nearest, read_all
 from results.read import CASE, Run, RunError, facts, number, sequence, text
@@ -75,6 +76,7 @@ def caveats(run: Run) -> list[str]:
         "Interrupted: cases are missing, or rest on fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
         "Made from a working tree with uncommitted changes.": bool(run.commit.get("dirty")),
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
+        "No digests: whether the file was edited by hand is unknown.": not sealed(run.document),
     }
     return [caveat for caveat, holds in said.items() if holds]
 

@@ -43,6 +43,19 @@ KEYS = {
     "cpu_over_wall": float,
     "rss_bytes": int,
     "problem_hash": str,
+    "twin": str,
+    "precision": str,
+    "matmul_bits": int,
+    "matvec_bits": int,
+    "denormals": str,
+    "blas": str,
+    "pools": str,
+    "affinity": str,
+    "growth": float,
+    "compiles": int,
+    "gc_runs": int,
+    "inside_s": float,
+    "digest": str,
 }
 TOO_MANY = machine.cores() + 1
 
@@ -70,6 +83,13 @@ WRONG = [  # options, what the one line says
     (["--threads", str(TOO_MANY)], f"not {TOO_MANY}"),
     (["--blocks", "0"], "--blocks must be between 1 and"),
     (["--blocks", "-1"], "--blocks must be between 1 and"),
+    (["--minutes", "0"], "--minutes must be between 0.1 and"),
+    (["--minutes", "nan"], "--minutes must be"),
+    (["--precision", "tf23"], "no precision 'tf23'; did you mean 'tf32'?"),
+    (["--precision", ""], "--precision ''"),
+    (["--aa", "jax_scan"], "--aa 'jax_scan': name one that runs, or none (running: numpy_manual)"),
+    (["--problem", "0x10"], "no problem '0x10'"),
+    (["--problem", "100000000x1000"], "more than 1e+09 numbers"),
     (["--timeout", "0"], "--timeout must be"),
     (["--timeout", "-1"], "--timeout must be"),
     (["--timeout", "nan"], "--timeout must be"),
@@ -467,7 +487,7 @@ def test_k_selects_cases(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["quick", "default", "full"])
 def test_presets_problems_are_in_the_catalogue(preset: str) -> None:
-    from benchmarks.campaign import PRESETS
+    from benchmarks.plan import PRESETS
 
     for problem in PRESETS[preset].problems:
         assert problems.parse(problem)[0] in problems.CATALOGUE
@@ -504,7 +524,12 @@ def test_another_folder_to_start_from(tmp_path: Path) -> None:
         "--impl=mine.py",
         "--problem=scalar",
     ]
-    more = ["--preset=quick", f"--benchmark-storage=file://{tmp_path}", f"--benchmark-json={tmp_path / 'out.json'}"]
+    more = [
+        "--preset=quick",
+        "--aa=none",
+        f"--benchmark-storage=file://{tmp_path}",
+        f"--benchmark-json={tmp_path / 'out.json'}",
+    ]
     done = subprocess.run([*words, *more], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row["extra_info"]["impl"] for row in json.loads((tmp_path / "out.json").read_text())["benchmarks"]] == [

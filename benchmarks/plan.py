@@ -1,0 +1,109 @@
+"""What is to be measured, and in which order: presets, cases, the plan."""
+
+import dataclasses
+import math
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
+MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of everything: problems, dtypes, blocks, and seconds of timed rounds a case."""
+
+    problems: list[str]
+    dtypes: list[str]
+    blocks: int
+    seconds: float
+
+
+PRESETS = {
+    "quick": Preset(["line", "crops", "crops@5", "small@100", "medium"], ["float32"], 1, 0.1),
+    "default": Preset(DEFAULT_PROBLEMS.split(), ["float32", "float64"], 1, 0.25),
+    "full": Preset(f"{DEFAULT_PROBLEMS} {MORE}".split(), ["float32", "float64"], 3, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row to be: an implementation on a device, a problem in a dtype, in one block."""
+
+    impl: str  # as `impls.load` takes it
+    device: str
+    problem: str
+    dtype: str
+    block: int
+    again: bool = False  # the second of an A/A pair
+
+    @property
+    def original(self) -> str:
+        """The implementation's name: of a path, the file's."""
+        return Path(self.impl).stem if self.impl.endswith(".py") else self.impl
+
+    @property
+    def name(self) -> str:
+        """The label of its rows: the implementation's name, or for the second of an A/A pair another."""
+        return f"{self.original}-again" if self.again else self.original
+
+    @property
+    def title(self) -> str:
+        """The problem's name: of a table, the file's."""
+        return Path(self.problem).name
+
+    @property
+    def host(self) -> tuple[str, str, int]:
+        """What shares a process: the cases of one label on one device in one block."""
+        return self.name, self.device, self.block
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the case itself says of its row."""
+        facts = dataclasses.asdict(self) | {"impl": self.name, "problem": self.title}
+        return facts | {"twin": self.original if facts.pop("again") else ""}
+
+    @property
+    def group(self) -> str:
+        """What it is compared within: the same problem in the same dtype on the same device."""
+        return f"{self.title} {self.dtype} {self.device}"
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.device}-{self.title}-{self.dtype}-{self.block}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user has asked for."""
+
+    impls: list[str]
+    devices: list[str]
+    problems: list[str]
+    dtypes: list[str]
+    blocks: int
+    seconds: float
+    threads: int
+    seed: int
+    timeout: float
+    aa: str = ""  # the implementation that runs twice in every block
+    precision: str = "highest"
+    minutes: float = math.inf  # no block begins that would not end by then
+    lr: float | None = None
+    target: list[str] = field(default_factory=list)
+
+    def cases(self) -> list[Case]:
+        """Block after block; in each, implementations and devices in a shuffled order, one process each."""
+        cases = []
+        labels = [(impl, False) for impl in self.impls] + [(impl, True) for impl in self.impls if impl == self.aa]
+        for block in range(self.blocks):
+            hosts = [(impl, again, device) for impl, again in labels for device in self.devices]
+            random.Random(f"{self.seed} {block}").shuffle(hosts)
+            cases += [
+                Case(impl, device, problem, dtype, block, again)
+                for impl, again, device in hosts
+                for problem in self.problems
+                for dtype in self.dtypes
+            ]
+        return cases

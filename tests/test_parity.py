@@ -1,0 +1,418 @@
+"""Unequal conditions: through the real command, each ends as an invalid row or as none, with its reason in words."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, saved, write
+from test_faults import running, waited
+
+from benchmarks import parity, probes
+
+CASE = ("scalar", "float32")
+TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")
+
+
+def needs(framework: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(importlib.util.find_spec(framework) is None, reason=f"{framework} is not installed")
+
+
+SPINS = """
+import os, threading
+
+def spin(stop, cores):
+    os.sched_setaffinity(threading.get_native_id(), cores)
+    while not stop.is_set():
+        sum(i * i for i in range(2000))
+"""
+WITH_A_THREAD = (
+    SPINS
+    + HONEST.replace("    def run(", "    honest = None\n\n    def descend(").replace("return run", "")
+    + """
+    def run(start, steps, /):
+        import hashlib
+        data = bytes(4_000_000)  # hashed without the lock of the interpreter
+        cores = set(range(os.cpu_count()))
+        stop = threading.Event()
+
+        def work():
+            os.sched_setaffinity(threading.get_native_id(), cores)
+            while not stop.is_set():
+                hashlib.sha256(data)
+        other = threading.Thread(target=work)
+        other.start()
+        hashlib.sha256(data)
+        hashlib.sha256(data)
+        w = descend(start, steps)
+        stop.set()
+        other.join()
+        return w
+
+    return run
+"""
+)
+MOVES = "import os\nos.sched_setaffinity(0, range(os.cpu_count()))\n" + HONEST
+MORE_TORCH = """
+import torch
+from impls.torch_manual import prepare as honest
+
+def prepare(problem, device):
+    torch.set_num_threads(2)
+    return honest(problem, device)
+"""
+MORE_BLAS = "import threadpoolctl\nkept = threadpoolctl.threadpool_limits(2)\n" + HONEST
+REJITS = """
+import jax
+from impls._jax import fetch, mse, place, put
+
+def prepare(problem, device):
+    (X, y), lr = place(problem, device), problem.lr
+
+    def run(start, steps, /):
+        step = jax.jit(lambda w: w - lr * jax.grad(mse)(w, X, y))
+        w = put(start, device)
+        for _ in range(steps):
+            w = step(w)
+        return fetch(w)
+
+    return run
+"""
+RECOMPILES = """
+import torch
+from impls._torch import fetch, place
+
+def prepare(problem, device):
+    X, y, lr = place(problem.X, device), place(problem.y, device), problem.lr
+
+    def run(start, steps, /):
+        torch.compiler.reset()
+
+        @torch.compile(backend="eager")
+        def step(w):
+            residual = X @ w - y
+            return w - (2 * lr / residual.numel()) * (X.T @ residual)
+
+        w = place(start, device).clone()
+        for _ in range(steps):
+            w = step(w)
+        return fetch(w.clone())
+
+    return run
+"""
+COLLECTS = "import gc\n" + HONEST.replace("        return w\n", "        gc.collect()\n        return w\n")
+COARSE = """
+import numpy as np, torch
+import impls._torch as shared
+from impls.torch_manual import prepare
+
+def cut(array):  # to the 10 bits of TF32
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent).astype(array.dtype)
+
+exact = shared.product
+shared.product = lambda a, b, device: exact(cut(a), cut(b), device)
+"""
+JUMPS = (
+    """
+import itertools, random, time
+time.time = time.monotonic = time.perf_counter = time.process_time = lambda: random.random() * 1e9
+"""
+    + HONEST
+)
+KNOWS = """
+import numpy as np
+
+def prepare(problem, device):
+    X, y, lr = (np.asarray(a, np.longdouble) for a in (problem.X, problem.y, problem.lr))
+    y = y.reshape(len(y), -1)
+    H, c = 2 / y.size * X.T @ X, 2 / y.size * X.T @ y
+    maps = [(np.eye(len(H), dtype=np.longdouble), np.zeros_like(c))]
+    for t in range(problem.steps):  # a descent is affine in its start: all of it can be known beforehand
+        M, b = maps[-1]
+        maps.append((M - lr * H @ M, b - lr * (H @ b - c)))
+
+    def run(start, steps, /):
+        M, b = maps[steps]
+        return (M @ start.reshape(len(start), -1) + b).reshape(start.shape).astype(start.dtype)
+
+    return run
+"""
+FINISHES_LATER = """
+import threading
+import numpy as np
+from impls.numpy_manual import prepare as honest
+
+def prepare(problem, device):
+    exact = honest(problem, device)
+
+    def run(start, steps, /):
+        w = start.copy()
+        threading.Timer(0.02, lambda: np.copyto(w, exact(start, steps))).start()
+        return w
+
+    return run
+"""
+LAZY = """
+import numpy as np
+from impls.numpy_manual import prepare as honest
+
+class Lazy(np.ndarray):
+    def tolist(self):
+        return self.compute().tolist()
+
+def prepare(problem, device):
+    exact = honest(problem, device)
+
+    def run(start, steps, /):
+        lazy = start.copy().view(Lazy)
+        lazy.compute = lambda: exact(start, steps)
+        return lazy
+
+    return run
+"""
+
+
+def one(tmp_path: Path, name: str, text: str, *options: str) -> Done:
+    return bench(tmp_path, "--impl", write(tmp_path, name, text), *options)
+
+
+def invalid(done: Done, name: str) -> str:
+    """The reason of the one row, which is marked wherever it may be read."""
+    assert done.code == 1, done.out + done.err
+    (row,) = done.rows
+    assert (row["impl"], row["valid"]) == (name, False)
+    assert done.json["benchmarks"][0]["name"].startswith("INVALID ")
+    assert f"1 invalid: {row['reason']}" in done.out
+    assert "Traceback" not in done.out + done.err
+    return str(row["reason"])
+
+
+@TWO_CORES
+def test_a_second_thread_shows_in_the_cpu_time(tmp_path: Path) -> None:
+    reason = invalid(one(tmp_path, "threaded", WITH_A_THREAD, "--threads", "1"), "threaded")
+    assert re.fullmatch(r"1\.[2-9]\d CPU seconds a second, 1 thread asked for", reason)
+
+
+@TWO_CORES
+def test_a_process_that_moves_to_more_cores_is_noticed(tmp_path: Path) -> None:
+    reason = invalid(one(tmp_path, "moves", MOVES, "--threads", "1"), "moves")
+    assert reason.startswith("it moved itself to the cores [0, 1")
+
+
+@TWO_CORES
+@needs("torch")
+def test_the_frameworks_own_count_is_asked(tmp_path: Path) -> None:
+    reason = invalid(one(tmp_path, "torch_more", MORE_TORCH, "--threads", "1"), "torch_more")
+    assert "torch has 2 threads, 1 asked for" in reason
+
+
+@TWO_CORES
+@needs("threadpoolctl")
+def test_the_count_of_blas_is_asked(tmp_path: Path) -> None:
+    reason = invalid(one(tmp_path, "more_blas", MORE_BLAS, "--threads", "1"), "more_blas")
+    assert reason == "openblas has 2 threads, 1 asked for"
+
+
+@needs("jax")
+def test_compiling_in_every_run_is_noticed_in_jax(tmp_path: Path) -> None:
+    done = one(tmp_path, "jax_again", REJITS, "--problem", "crops")
+    assert re.match(r"something was compiled in timed runs \(compilations: \d+\)", invalid(done, "jax_again"))
+
+
+@needs("torch")
+def test_compiling_in_every_run_is_noticed_in_torch(tmp_path: Path) -> None:
+    done = one(tmp_path, "torch_again", RECOMPILES)
+    assert re.match(r"something was compiled in timed runs \(compilations: \d+\)", invalid(done, "torch_again"))
+
+
+def test_garbage_collected_in_a_timed_run_is_noticed(tmp_path: Path) -> None:
+    assert invalid(one(tmp_path, "collects", COLLECTS), "collects").startswith("garbage was collected in timed runs")
+
+
+@needs("torch")
+def test_coarse_products_on_one_side_are_noticed(tmp_path: Path) -> None:
+    paths = write(tmp_path, "torch_coarse", COARSE)
+    done = bench(tmp_path, "--impl", f"torch_manual,{paths}")
+    assert done.code == 1
+    bits = {row["impl"]: (row["matmul_bits"], row["matvec_bits"], row["valid"]) for row in done.rows}
+    assert bits == {"torch_manual": (23, 23, True), "torch_coarse": (10, 10, False)}
+    (reason,) = (row["reason"] for row in done.rows if not row["valid"])
+    assert "a matmul keeps 10 bits of the mantissa, 23 asked for" in reason
+
+
+def test_tf32_is_allowed_where_it_is_asked_for_and_nowhere_else(tmp_path: Path) -> None:
+    """A NumPy that rounds as TF32 does; the real thing needs a GPU."""
+    path = str(MUTANTS / "numpy_tf32.py")
+    coarse = bench(tmp_path, "--impl", path, "--precision", "tf32", "--problem", "line,small@100")
+    assert (coarse.code, coarse.refused) == (0, [])
+    assert {row["precision"] for row in coarse.rows} == {"tf32"}
+    assert coarse.json["campaign"]["precision"] == "tf32"
+    exact = bench(tmp_path, "--impl", path, "--problem", "line,small@100")
+    assert len(exact.refused) == 2
+
+
+@needs("torch")
+@needs("jax")
+def test_tf32_is_asked_of_torch_and_jax_alike() -> None:
+    code = (
+        "import impls._torch, impls._jax, torch, jax;"
+        "print(torch.get_float32_matmul_precision(), jax.config.jax_default_matmul_precision)"
+    )
+    for precision, words in (("highest", "highest highest"), ("tf32", "high tensorfloat32")):
+        env = environment(DESCENTBENCH_PRECISION=precision, JAX_PLATFORMS="cpu")
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+        assert done.stdout.strip() == words, done.stderr
+
+
+def test_an_answer_known_beforehand_takes_no_more_time_for_more_steps(tmp_path: Path) -> None:
+    done = one(tmp_path, "knows", KNOWS, "--problem", "scalar,line,crops,small,medium")
+    assert done.code == 1 and done.rows == []
+    assert set(done.reasons("knows").values()) == {"more steps take no more time"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("later", FINISHES_LATER, "wrong weights after 1 update"),
+        ("lazy", LAZY, "run returned a Lazy, not a NumPy array"),
+    ],
+)
+def test_what_returns_before_it_is_done_has_no_time(tmp_path: Path, name: str, text: str, says: str) -> None:
+    done = one(tmp_path, name, text)
+    assert done.code == 1 and done.rows == []
+    assert says in done.reasons(name)[CASE]
+
+
+def test_clocks_that_jump_change_no_number(tmp_path: Path) -> None:
+    """The worker's own clocks are steady ones, bound before an implementation is loaded."""
+    paths = [write(tmp_path, "jumps", JUMPS), write(tmp_path, "honest", HONEST)]
+    done = bench(tmp_path, "--impl", ",".join(paths))
+    assert done.code == 0, done.out
+    steps = {row["impl"]: row["per_step_s"] for row in done.rows}
+    assert 0.2 < steps["jumps"] / steps["honest"] < 5
+
+
+def test_no_source_measures_with_a_clock_that_can_be_set() -> None:
+    for path in [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "impls").glob("*.py"), ROOT / "conftest.py"]:
+        assert not re.search(r"\btime\.time\(|CLOCK_REALTIME|datetime\.now|import time as", path.read_text()), path
+
+
+def test_sigkill_in_the_middle_saves_no_number_and_leaves_no_process(tmp_path: Path) -> None:
+    hangs = HONEST.replace(
+        "        w = start", f"        import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "        time.sleep(300)\n        w = start",
+    )  # fmt: skip
+    path = write(tmp_path, "hangs", hangs)
+    process = subprocess.Popen(
+        command(tmp_path, "--impl", path), cwd=ROOT, env=environment(TMPDIR=str(tmp_path)),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    pid = tmp_path / "pid"
+    assert waited(lambda: pid.exists() and pid.read_text() != "")
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    assert saved(tmp_path / "out.json") == {}
+    assert waited(lambda: not running(int(pid.read_text())), 10), "the worker outlived its parent"
+
+
+def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--problem", "scalar,line", "--benchmark-save=run")
+    (path,) = (tmp_path / "storage").rglob("*_run.json")
+    text = path.read_text()
+
+    def reasons(edited: str) -> list[str]:
+        path.write_text(edited)
+        words = [sys.executable, "-m", "results", "export", str(path), "--format", "json"]
+        told = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True)
+        return [row["reason"] for row in json.loads(told.stdout)]
+
+    assert done.code == 0 and reasons(text) == ["", ""]
+    per_step = json.loads(text)["benchmarks"][0]["extra_info"]["per_step_s"]
+    first = json.loads(text)["benchmarks"][0]["stats"]["data"][0]
+    told = "edited by hand: its rounds or facts do not match their digest"
+    assert reasons(text.replace(repr(per_step), repr(per_step / 2))) == [told, ""]
+    assert reasons(text.replace(repr(first), repr(first / 2), 1))[0] == told
+    facts = reasons(re.sub(r'"cores": \d+', '"cores": 99', text))
+    assert all("the facts of the machine or the campaign do not match" in reason for reason in facts)
+
+
+def test_the_twin_runs_in_every_block_under_its_own_label(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--impl", "numpy_manual", "--aa", "numpy_manual", "--blocks", "3")
+    assert sorted((row["impl"], row["twin"], row["block"]) for row in done.rows) == [
+        *(("numpy_manual", "", block) for block in range(3)),
+        *(("numpy_manual-again", "numpy_manual", block) for block in range(3)),
+    ]
+    assert done.json["campaign"]["aa"] == "numpy_manual"
+    assert [moment["block"] for moment in done.json["campaign"]["moments"]] == [0, 1, 2]
+    assert all(moment["seconds"] > 0 for moment in done.json["campaign"]["moments"])
+
+
+def test_by_default_numpy_manual_runs_twice_or_else_the_first(tmp_path: Path) -> None:
+    path = write(tmp_path, "honest", HONEST)
+    for impls, twin in ((f"{path},numpy_manual", "numpy_manual-again"), (path, "honest-again")):
+        words = [
+            word for word in command(tmp_path, "--impl", impls, "--collect-only", "-q") if word not in ("--aa", "none")
+        ]
+        done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        assert f"bench_descent[{twin}-cpu-scalar-float32-0]" in done.stdout
+
+
+def test_minutes_are_filled_with_whole_blocks(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--problem", "scalar,line", "--minutes", "0.1")
+    blocks = [row["block"] for row in done.rows]
+    assert done.code == 0, done.out
+    assert 2 <= max(blocks) + 1 < 40 and all(blocks.count(block) == 2 for block in range(max(blocks) + 1))
+    campaign = done.json["campaign"]
+    assert (campaign["planned"], campaign["blocks"]) == (len(blocks), max(blocks) + 1)
+    assert campaign["wall_s"] < 7
+
+
+def test_the_machine_and_the_moment_are_told(tmp_path: Path) -> None:
+    done = bench(tmp_path, env={"OMP_PROC_BIND": "false", "JAX_COMPILATION_CACHE_DIR": "/somewhere/private"})
+    machine = done.json["machine_info"]
+    assert {"isa", "physical_cores", "quota_cores", "governor", "turbo", "gpu_facts", "setup_hash"} <= set(machine)
+    assert machine["env"]["OMP_PROC_BIND"] == "false"
+    assert machine["env"]["JAX_COMPILATION_CACHE_DIR"] == "(a path)"
+    assert "/somewhere/private" not in json.dumps(done.json)
+    assert {name: machine["installed"][name] for name in ("numpy", "pytest")}.keys() == {"numpy", "pytest"}
+    assert done.json["campaign"]["inside_s"] > 0
+    (moment,) = done.json["campaign"]["moments"]
+    assert set(moment) == {"block", "seconds", "load_before", "load_after", "steal", "throttled", "gpu_throttled"}
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("float32", 23), ("float64", 52)])
+def test_numpy_keeps_every_bit_and_subnormal_numbers(dtype: str, bits: int) -> None:
+    found = probes.precision("numpy", dtype, "cpu")
+    assert found == {"matmul_bits": bits, "matvec_bits": bits, "denormals": "kept"}
+
+
+@pytest.mark.parametrize("bits", [7, 10, 16])
+def test_a_product_that_rounds_is_found_out_to_the_bit(monkeypatch: pytest.MonkeyPatch, bits: int) -> None:
+    def cut(array: np.ndarray) -> np.ndarray:
+        mantissa, exponent = np.frexp(array)
+        return np.ldexp(np.round(mantissa * 2 ** (bits + 1)) / 2 ** (bits + 1), exponent).astype(array.dtype)
+
+    class Rounding:
+        __name__ = "impls._rounding"
+        product = staticmethod(lambda a, b, device: cut(a) @ (b if b.ndim == 2 else cut(b)))
+
+    monkeypatch.setattr(probes, "shared", lambda: [Rounding])
+    found = probes.precision("rounding", "float32", "cpu")
+    assert (found["matmul_bits"], found["matvec_bits"]) == (bits, bits)
+    assert probes.precision("unknown", "float32", "cpu") == {}
+
+
+def test_growth_is_what_the_shortest_runs_say() -> None:
+    tried = [{"none": 1.0, "half": 9.0, "all": 11.0}, {"none": 2.0, "half": 6.0, "all": 30.0}]
+    assert parity.growth(tried) == pytest.approx(0.5)
+    assert parity.growth([{"none": 1.0, "half": 1.0, "all": 1.0}]) == 0
+    assert time.get_clock_info("perf_counter").monotonic
