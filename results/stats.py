@@ -8,6 +8,7 @@ and Chicken, Nonparametric Statistical Methods (2013), 3.1 to 3.3; Holm, Scand. 
 
 import functools
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,4 +137,5 @@ def blocks_needed(estimate: float, spread: float, level: float, limit: float, mo
     """Blocks that would show such an effect, or else that it is within the limit; None if `most` would not do."""
     effect = max(abs(estimate), limit - abs(estimate))
     ks = range(fewest_blocks(1, level), most + 1)
-    return next((K for K in ks if detectable(spread, K, level) <= effect), None)
+    at = bisect_left(ks, True, key=lambda K: detectable(spread, K, level) <= effect)  # it falls as K grows
+    return ks[at] if at < len(ks) else None
