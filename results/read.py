@@ -25,6 +25,7 @@ WORDS = {
     "dtype": "float32 or float64",
     "problem": "name of the problem; @b marks mini-batches of b rows",
     "problem_hash": "hash of the problem's data",
+    "twin": "the implementation that this row's implementation repeats under a second label, else empty",
     "reason": "why the row does not count; empty for a valid row",
 }
 NUMBERS = {
@@ -45,6 +46,7 @@ NUMBERS = {
     "steady_s": "seconds of a later run (median)",
     "fixed_s": "seconds of a run of no steps",
     "per_step_s": "median over rounds of (run - run of no steps) / steps, seconds",
+    "blocked_s": "seconds of a run spent waiting for the device",
     "cpu_over_wall": "CPU seconds per second of a run",
     "rss_bytes": "memory of the process, bytes",
 }
