@@ -13,6 +13,7 @@ from results import gate
 from results.cases import rounds
 from results.ci import annotations, junit
 from results.compare import compare_implementations, compare_runs
+from results.crossover import crossover
 from results.format import FORMATS, Page, Section, rows_of, words, write
 from results.load import ROOT, find, find_all, join
 from results.read import CASE, RunError
@@ -89,6 +90,10 @@ def make_gate(options: Namespace) -> Page:
     return page
 
 
+def make_crossover(options: Namespace) -> Page:
+    return crossover(find_all(options.run, options.runs), options.a, options.b)
+
+
 def make_report(options: Namespace) -> Page:
     return report(find_all(options.run, options.runs), options.baseline)
 
@@ -130,6 +135,10 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("b", metavar="B", help="the other run or implementation")
     compare.add_argument("--run", help="the run whose implementations A and B are (default: latest)")
     _gate_options(command("gate", make_gate, "table", "for CI: is run NEW slower than run BASE by more than so much?"))
+    crossing = command("crossover", make_crossover, "table", "at what n implementation B overtakes A")
+    crossing.add_argument("a", metavar="A", help="an implementation")
+    crossing.add_argument("b", metavar="B", help="another")
+    crossing.add_argument("--run", nargs="+", default=[], help="runs to look in, each for itself (default: latest)")
     reported = command("report", make_report, "md", "a report of runs: a verdict in words, then the tables behind it")
     reported.add_argument("--baseline", default="numpy_manual", metavar="IMPL", help="speed-ups over it (%(default)s)")
     readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
