@@ -1,4 +1,4 @@
-"""List, show, compare, judge, report and export the saved runs. Errors are one line; the exit status is then 2."""
+"""List, show, compare, gate, report and export the saved runs. An error is one line; the exit status is then 2."""
 
 import argparse
 import os
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from results import gate
 from results.cases import rounds
+from results.ci import annotations, junit
 from results.compare import BASELINE, compare_implementations, compare_runs
+from results.crossover import crossover
 from results.format import FORMATS, Page, Section, rows_of, words, write
 from results.load import ROOT, find, find_all, join
 from results.noise import noise
@@ -18,25 +21,28 @@ from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report
 from results.show import list_runs, show
+from results.thresholds import thresholds
 
 NAMES = "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0, or 2 after an error."""
+    """Run the command line; the exit status: what the page says, else 0, or 2 after an error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options = parser().parse_args(arguments)
+    options, code = parser().parse_args(arguments), 0
     try:
-        deliver(options.make(options), options)
+        page = options.make(options)
+        code = page.code
+        deliver(page, options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has left, as `head` does: nothing to say, and no second flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (RunError, OSError) as error:
         print("results:", words(str(error)), file=sys.stderr)
         return 2
-    return 0
+    return code
 
 
 def deliver(page: Page, options: Namespace) -> None:
@@ -76,6 +82,21 @@ def _latest_implementations(root: Path) -> set[str]:
 
 def make_noise(options: Namespace) -> Page:
     return noise(find(options.run, options.runs))
+
+
+def make_gate(options: Namespace) -> Page:
+    """Judge NEW against BASE; the annotations go to stderr, which GitHub reads too: stdout is the page's."""
+    limits = thresholds(options.slower, options.thresholds)
+    page = gate.gate(find(options.base, options.runs), find(options.new, options.runs), limits)
+    if options.junit:
+        options.junit.write_bytes(junit(page))
+    for line in annotations(page) if options.github else []:
+        print(line, file=sys.stderr)
+    return page
+
+
+def make_crossover(options: Namespace) -> Page:
+    return crossover(find_all(options.run, options.runs), options.a, options.b)
 
 
 def make_report(options: Namespace) -> Page:
@@ -126,6 +147,11 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--force", action="store_true", help="show what is not comparable too, by itself, unjudged")
     noisy = command("noise", make_noise, "table", "how often a run's verdicts err, by what ran twice, and what to do")
     noisy.add_argument("run", metavar="RUN", help="which run")
+    _gate_options(command("gate", make_gate, "table", "for CI: is run NEW slower than run BASE by more than so much?"))
+    crossing = command("crossover", make_crossover, "table", "at what n implementation B overtakes A")
+    crossing.add_argument("a", metavar="A", help="an implementation")
+    crossing.add_argument("b", metavar="B", help="another")
+    crossing.add_argument("--run", nargs="+", default=[], help="runs to look in, each for itself (default: latest)")
     reported = command("report", make_report, "md", "a report of runs: a verdict in words, then the tables behind it")
     reported.add_argument("--baseline", default=BASELINE, metavar="IMPL", help="speed-ups over it (%(default)s)")
     readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
@@ -144,6 +170,24 @@ def _show_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("run", metavar="RUN", help="which run")
     for name in CASE:
         added.add_argument(f"--{name}", type=lambda names: names.split(","), metavar="A,B", help=f"only these: {name}")
+
+
+def _gate_options(added: argparse.ArgumentParser) -> None:
+    added.description = gate.__doc__
+    added.add_argument("base", metavar="BASE", help="the run that NEW is measured against")
+    added.add_argument("new", metavar="NEW", help="the run that is judged")
+    added.add_argument(
+        "--slower", metavar="5%", help="how much slower is allowed, 5%% or 0.05 (default: what FILE says)"
+    )
+    added.add_argument(
+        "--thresholds",
+        type=Path,
+        metavar="FILE",
+        help='TOML: slower = "5%%" for all cases, and [[case]] tables of slower and patterns for impl, device, dtype,'
+        " problem: the first that matches holds for a case, before --slower",
+    )
+    added.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    added.add_argument("--github", action="store_true", help="print GitHub's workflow commands as well, on stderr")
 
 
 if __name__ == "__main__":

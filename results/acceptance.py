@@ -65,12 +65,12 @@ def table(rows: pd.DataFrame) -> list[dict[str, str]]:
 
 def made(rows: pd.DataFrame) -> str:
     """What else the campaigns say, and on what they were made."""
-    last, count = rows.iloc[-1], len(rows)
+    last, count, wide = rows.iloc[-1], len(rows), (rows["slowed_high"] - rows["slowed_low"]).median()
     signs = "never" if (rows["slowed_ratio"] > 1).all() else "at least once"
     return (
         f"Of the +5 %: the sign was {signs} reversed, the true ratio lay inside the interval in"
-        f" {int(_inside(rows).sum())} of {count} campaigns; median estimate {rows['slowed_ratio'].median():.3f}, intervals"
-        f" {(rows['slowed_high'] - rows['slowed_low']).median():.1%} wide. {last['cpu']}, {last['cores']} cores;"
+        f" {int(_inside(rows).sum())} of {count} campaigns; median estimate {rows['slowed_ratio'].median():.3f},"
+        f" intervals {wide:.1%} wide. {last['cpu']}, {last['cores']} cores;"
         f" numpy {last['numpy']}; {rows['problem'].iloc[0]}, {rows['dtype'].iloc[0]}; {last['date']}."
     )
 

@@ -7,19 +7,26 @@ import pandas as pd
 from results.load import join
 from results.read import CASE, COLUMNS, Run, RunError, sequence, text
 
+PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
+
 
 def cases(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per case: the median over its blocks, low_s..high_s their extremes, compile_s = first_s - steady_s.
+    """One row per case: the median over its blocks, low_s..high_s the extremes of per_step_s.
 
+    Of each of PHASES also the extremes: import_low_s..import_high_s and so on. compile_s = first_s - steady_s,
+    dispatch_s = steady_s - blocked_s.
     error_ratio is the worst error in units of what is allowed. A case with an invalid block is invalid and has no
     per-step time: what fails once has not been measured.
     """
-    rows = rows.assign(compile_s=rows["first_s"] - rows["steady_s"], error_ratio=rows["error"] / rows["allowed"])
+    rows = rows.assign(compile_s=rows["first_s"] - rows["steady_s"], dispatch_s=rows["steady_s"] - rows["blocked_s"])
+    rows["error_ratio"] = rows["error"] / rows["allowed"]
     same = rows.groupby(CASE, dropna=False)
-    clocks = ["per_step_s", "import_s", "prepare_s", "first_s", "compile_s", "steady_s", "fixed_s", "iqr_s"]
-    table = same[[*clocks, "cpu_over_wall", "n", "d", "k"]].median()
+    phases = [f"{phase}_s" for phase in PHASES]
+    table = same[["per_step_s", *phases, "iqr_s", "cpu_over_wall", "n", "d", "k"]].median()
     table["blocks"] = same["block"].nunique(dropna=False)
     table["low_s"], table["high_s"] = same["per_step_s"].min(), same["per_step_s"].max()
+    for edge, extremes in {"low": same[phases].min(), "high": same[phases].max()}.items():
+        table[[f"{phase}_{edge}_s" for phase in PHASES]] = extremes
     table["error_ratio"], table["rss_bytes"] = same["error_ratio"].max(), same["rss_bytes"].max()
     table["valid"] = same["valid"].all()
     table["reason"] = same["reason"].agg(lambda reasons: "; ".join(dict.fromkeys(filter(None, reasons))))

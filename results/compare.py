@@ -10,6 +10,7 @@ from results.load import join, nearest
 from results.machines import compare_machines, one_run_each, tally
 from results.noise import noise_section
 from results.pairs import forced, ratios, single
+from results.phases import break_even_section
 from results.read import CASE, Run, RunError, facts, mapping, text
 from results.stats import fewest_blocks, hodges_lehmann, interval
 from results.verdicts import caveats, fine, judged, tables
@@ -40,6 +41,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     sections = []
     for run in runs:
         sections += tables(found[found["run"] == run.label], CASE[1:], f"{run.machine} ({run.label}, {run.date})")
+        sections += [break_even_section(run, a, b)]
     if len(runs) > 1:
         found["machines"] = tally(found, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
         counts = found[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])

@@ -30,10 +30,11 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The same findings twice: `data` for JSON and CSV, `sections` for reading."""
+    """The same findings twice: `data` for JSON and CSV, `sections` for reading; `code` is the exit status they mean."""
 
     data: pd.DataFrame
     sections: list[Section]
+    code: int = 0
 
 
 def tabled(*sections: Section) -> list[Section]:

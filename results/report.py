@@ -9,8 +9,9 @@ from results.cases import outcomes
 from results.format import Page, Section, digits, records, seconds, speedup, words
 from results.load import join
 from results.pairs import over
+from results.phases import break_evens, phases
 from results.read import CASE, Run, RunError
-from results.show import absences, card, compile_time
+from results.show import absences, card
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -18,6 +19,7 @@ TIMED = [
     " also bears what its framework builds once: for torch.compile, seconds.",
     "steady: a later run of all steps, from weights on the host to weights on the host; the median of its rounds.",
     "fixed: a run of no steps; the weights there and back.",
+    "blocked, dispatch: what of steady is spent waiting for the device, and the rest; where recorded.",
     "per step: (steady - fixed) / steps, the median over pairs of rounds. The numbers of the tables and speed-ups.",
     "import: the framework's import, in a fresh process.",
     "Not timed: making the data, and checking the iterates against the reference, which comes before any clock.",
@@ -37,7 +39,8 @@ def report(runs: list[Run], baseline: str) -> Page:
     ]
     sections += [Section(text=verdict(run, table)) for run, table in found.items()]
     for run, table in found.items():
-        sections += [card(run), *speeds(table, baseline), *_phases(table), _errors(table), *absences(table)]
+        sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]
+        sections += [_errors(table), *absences(table)]
     return Page(join(list(found.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
 
 
@@ -120,21 +123,6 @@ def _speed(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
     return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")
-
-
-def _phases(found: pd.DataFrame) -> list[Section]:
-    """Where the time goes, implementation x problem: one table per device and dtype."""
-    sections = []
-    valid = found[found["status"] == "measured"].sort_values(["n", "d", "problem", "impl"])
-    for (device, dtype), group in valid.groupby(["device", "dtype"]):
-        table = [
-            {"problem": words(row["problem"]), "implementation": words(row["impl"]), "import": seconds(row["import_s"])}
-            | {"prepare": seconds(row["prepare_s"]), "compile": compile_time(row)}
-            | {"fixed": seconds(row["fixed_s"]), "steady": seconds(row["steady_s"])}
-            for row in records(group)
-        ]
-        sections.append(Section(f"Phases: {device}, {dtype}", table=table, level=3))
-    return sections
 
 
 def _errors(found: pd.DataFrame) -> Section:

@@ -1,0 +1,311 @@
+"""The gate: its rule on known truths, its exit status, thresholds by case, JUnit XML and GitHub's commands."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from runs import blocks, kept
+
+from results.__main__ import main
+from results.ci import annotations, junit
+from results.format import FORMATS, Page
+from results.gate import FAIL, PASS, REFUSED, decide, gate
+from results.read import Run, RunError
+from results.stats import UNDECIDED
+from results.thresholds import Thresholds, fraction, thresholds
+
+FIVE = Thresholds(0.05, [])
+NOISE = [1.0, 1.001, 0.999, 1.002, 0.998, 1.0015, 0.9985, 1.0005, 0.9995, 1.003]
+Rows = list[dict[str, Any]]
+
+
+def base(K: int = 10, impl: str = "numpy_manual", **extra: Any) -> Rows:
+    return blocks(impl, [1e-6] * K, **extra)
+
+
+def new(ratio: float, K: int = 10, impl: str = "numpy_manual", **extra: Any) -> Rows:
+    return blocks(impl, [1e-6 * ratio * noise for noise in NOISE[:K]], **extra)
+
+
+def judged(root: Path, old: Rows, fresh: Rows, limits: Thresholds = FIVE, **top: Any) -> Page:
+    return gate(kept(root, old), kept(root, fresh, "0002_new", **top), limits)
+
+
+def said(page: Page) -> str:
+    return page.sections[0].text
+
+
+# The rule
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict", "code", "words"),
+    [
+        (1.0, PASS, 0, "NOT SLOWER: 1 of 1 cases are not slower than BASE by more than 5%."),
+        (0.5, PASS, 0, "NOT SLOWER: 1 of 1"),
+        (1.04, PASS, 0, "NOT SLOWER: 1 of 1"),
+        (1.05, UNDECIDED, 2, "UNDECIDED: 0 of 1 cases are not slower than BASE by more than 5%; 1 undecided."),
+        (1.06, FAIL, 1, "SLOWER: 1 of 1 cases are slower than BASE by more than 5%."),
+        (3.0, FAIL, 1, "SLOWER: 1 of 1"),
+    ],
+)
+def test_the_verdict_is_the_truth_s(ratio: float, verdict: str, code: int, words: str, tmp_path: Path) -> None:
+    page = judged(tmp_path, base(), new(ratio))
+    assert (page.data.loc[0, "verdict"], page.code) == (verdict, code)
+    assert said(page).startswith(words)
+    assert page.data.loc[0, "lower"] < ratio * 1.001 and page.data.loc[0, "upper"] > ratio * 0.999
+
+
+def test_at_the_threshold_itself_five_in_a_hundred_pass_and_five_pages_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("results.gate.blocks_needed", lambda *_: None)  # the slow part, and no part of the verdict
+    rng = np.random.default_rng(0)
+    d = rng.normal(math.log(1.05), 0.01, (3000, 10))
+    alone = [decide(list(row), 0.05, 1)["verdict"] for row in d]
+    assert 0.03 <= np.mean([word == PASS for word in alone]) <= 0.06
+    assert 0.03 <= np.mean([word == FAIL for word in alone]) <= 0.06
+    of_six = np.array([decide(list(row), 0.05, 6)["verdict"] == FAIL for row in d]).reshape(-1, 6)
+    assert 0.01 <= of_six.any(axis=1).mean() <= 0.07
+
+
+def test_a_case_passes_the_same_in_whatever_company_but_fails_harder() -> None:
+    d = [math.log(1.06)] * 5
+    assert decide(d, 0.05, 1)["verdict"] == FAIL
+    many = decide(d, 0.05, 16)
+    assert (many["verdict"], many["lower"], many["needed"]) == (UNDECIDED, 0.0, 9)
+    assert many["reason"] == "at most 1.06x: some 9 blocks would decide, by their spread; allowed 1.05x"
+    assert {decide([0.0] * 5, 0.05, m)["verdict"] for m in (1, 16, 1000)} == {PASS}
+
+
+@pytest.mark.parametrize("K", [1, 4])
+def test_below_five_blocks_there_is_no_bound_and_the_number_needed_is_said(K: int, tmp_path: Path) -> None:
+    page = judged(tmp_path, base(K), new(1.0, K))
+    assert page.code == 2
+    assert page.data.loc[0, ["verdict", "upper", "needed"]].tolist() == [UNDECIDED, math.inf, 5]
+    assert f"too few blocks for a bound: {K}, it takes at least 5 (--blocks 5)" in page.data.loc[0, "reason"]
+    assert judged(tmp_path, base(5), new(1.0, 5)).code == 0
+
+
+def test_an_undecided_case_has_its_interval_and_the_blocks_that_would_decide() -> None:
+    found = decide([math.log(1.02) + shift for shift in np.linspace(-0.09, 0.09, 12)], 0.05, 1)
+    assert found["verdict"] == UNDECIDED
+    assert found["lower"] < 1.05 < found["upper"]
+    assert 12 < found["needed"] < 100
+    assert f"some {found['needed']} blocks would decide" in found["reason"]
+    exact = decide([math.log1p(0.05)] * 12, 0.05, 1)
+    assert (exact["needed"], exact["reason"]) == (5, "between 1.05x and 1.05x: more blocks; allowed 1.05x")
+
+
+# What cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("fresh", "top", "reason"),
+    [
+        (new(1.0, impl="jax_scan"), {}, "missing in NEW"),
+        ([], {"campaign": {"skipped": [{"impl": "numpy_manual", "device": "cpu", "reason": "x"}]}}, "skipped (x)"),
+        (new(1.0, steps=7), {}, "steps 100 in A, 7 in B (A = BASE, B = NEW)"),
+        (new(1.0, valid=False, reason="wrong"), {}, "invalid in B: wrong"),
+        (new(math.nan), {}, "invalid in B: no per-step time"),
+        (new(1.0, block=77), {}, "no block in common"),
+        (new(1.0, threads=None), {}, "threads 1 in A, unknown in B"),
+        (new(1.0), {"machine": "other"}, "BASE was made on box, NEW on other"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_no_pass(fresh: Rows, top: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    page = judged(tmp_path, base(), fresh, **top)
+    assert (page.code, page.data.loc[0, "verdict"]) == (2, REFUSED)
+    assert reason in page.data.loc[0, "reason"]
+    assert "1 not comparable" in said(page)
+    assert "::warning title=NOT COMPARABLE%3A numpy_manual small float64 cpu::" in annotations(page)[0]
+
+
+def test_a_block_that_was_refused_spoils_its_case(tmp_path: Path) -> None:
+    gone = {"impl": "numpy_manual", "device": "cpu", "dtype": "float64", "problem": "small", "block": 9}
+    top = {"campaign": {"refused": [gone | {"reason": "wrong at t = 3"}, gone | {"problem": "big"}, {}, 3]}}
+    page = judged(tmp_path, base(), new(1.0, 9), **top)
+    assert page.data["reason"].tolist() == ["refused (wrong at t = 3) in NEW"]
+    assert judged(tmp_path, base(problem="other"), new(1.0, problem="other"), **top).code == 0
+
+
+def test_one_slow_case_outweighs_what_is_unknown(tmp_path: Path) -> None:
+    old = base() + base(impl="jax_scan") + base(impl="torch_nn") + base(impl="a")
+    page = judged(tmp_path, old, new(1.0) + new(2.0, impl="jax_scan") + new(1.0, 3, impl="torch_nn"))
+    assert page.code == 1
+    assert said(page) == "SLOWER: 1 of 4 cases are slower than BASE by more than 5%; 1 undecided, 1 not comparable."
+
+
+def test_what_only_new_has_is_a_note_and_twins_are_left_out(tmp_path: Path) -> None:
+    again = {"impl": "numpy_manual-again", "twin": "numpy_manual"}
+    page = judged(tmp_path, base() + base(**again), new(1.0) + new(9.0, **again) + new(1.0, impl="jax_scan"))
+    assert (page.code, page.data["impl"].tolist()) == (0, ["numpy_manual"])
+    assert page.sections[1].notes[0] == "only in NEW, not judged: jax_scan cpu float64 small"
+
+
+@pytest.mark.parametrize("rows", [[], base(impl="a", twin="b")])
+def test_nothing_to_compare_is_undecided(rows: Rows, tmp_path: Path) -> None:
+    page = judged(tmp_path, rows, new(1.0))
+    assert (page.code, len(page.data)) == (2, 0)
+    assert said(page).endswith("BASE has no case to compare.")
+    assert ElementTree.fromstring(junit(page)).attrib["tests"] == "0"
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize(("given", "value"), [("5%", 0.05), ("0.05", 0.05), (0.05, 0.05), (" 150 % ", 1.5), ("0%", 0)])
+def test_a_threshold_is_a_percentage_or_a_fraction(given: object, value: float) -> None:
+    assert fraction(given, "--slower") == pytest.approx(value)
+
+
+@pytest.mark.parametrize("given", ["", "%", "five", "5", 5, "-1%", "nan", "nan%", "inf%", "5%%", True, [], "1.0"])
+def test_what_is_no_threshold_is_refused(given: object) -> None:
+    with pytest.raises(RunError, match=r"--slower: .* is no threshold; write 5% or 0.05"):
+        fraction(given, "--slower")
+
+
+def test_the_first_case_that_matches_wins_and_idle_ones_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "limits.toml"
+    path.write_text(
+        'slower = "1%"\n[[case]]\nimpl = "jax_*"\nproblem = "sm?ll"\nslower = 0.2\n'
+        '[[case]]\nimpl = "jax_scan"\nslower = "0%"\n[[case]]\ndevice = "gpu"\nslower = "9%"\n'
+    )
+    limits = thresholds(None, path)
+    old, fresh = base() + base(impl="jax_scan"), new(1.05) + new(1.1, impl="jax_scan")
+    page = judged(tmp_path, old, fresh, limits)
+    assert page.data.set_index("impl")["verdict"].to_dict() == {"jax_scan": PASS, "numpy_manual": FAIL}
+    assert page.data["slower"].tolist() == [0.2, 0.01]
+    assert "more than their thresholds" in said(page)
+    assert page.sections[1].notes[:2] == [
+        "[[case]] holds for no case: {'impl': 'jax_scan'}",
+        "[[case]] holds for no case: {'device': 'gpu'}",
+    ]
+    assert judged(tmp_path, old, fresh, thresholds("10%", path)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("slower = ", "is not TOML"),
+        ("\ud800", "is not TOML"),
+        ("a = " + "[" * 5000, "is not TOML"),
+        ('slower = "5%"\nfaster = 1\n', "unknown faster; known: slower, case"),
+        ('[[case]]\nimplementation = "x"\nslower = "5%"', "[[case]]: unknown implementation; known: impl, device"),
+        ('[[case]]\nimpl = "x"', "needs slower, and patterns that are strings"),
+        ('[[case]]\nimpl = 3\nslower = "5%"', "needs slower, and patterns that are strings"),
+        ('[[case]]\nslower = "x"', "'x' is no threshold"),
+        ("slower = 5", "'5' is no threshold"),
+        ('case = "x"', "cases are [[case]] tables"),
+        ("[case]\nslower = 0.1", "cases are [[case]] tables"),
+        (None, "cannot read"),
+    ],
+)
+def test_a_bad_file_of_thresholds_is_an_error_of_one_line(content: str | None, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "limits.toml"
+    if content is not None:
+        path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RunError) as caught:
+        thresholds("5%", path)
+    assert reason in str(caught.value) and str(path) in str(caught.value)
+    with pytest.raises(RunError, match="no threshold: give --slower 5%"):
+        thresholds(None, None)
+
+
+# What CI reads
+
+HOSTILE = 'a"b<&\x00\x1b[31m\r\n::error::]]>,:%\ufffe'
+
+
+def test_junit_survives_any_name_and_counts(tmp_path: Path) -> None:
+    old = base() + base(impl=HOSTILE) + base(impl="jax_scan", problem=HOSTILE)
+    fresh = new(1.0) + new(2.0, impl=HOSTILE) + new(1.0, impl="jax_scan", problem=HOSTILE, valid=False, reason=HOSTILE)
+    suite = ElementTree.fromstring(junit(judged(tmp_path, old, fresh)))
+    assert (suite.tag, suite.attrib) == (
+        "testsuite",
+        {"name": "results gate", "tests": "3", "failures": "1", "errors": "1"},
+    )
+    kinds = {case.attrib["classname"]: [child.tag for child in case] for case in suite}
+    assert kinds == {'a"b<& [31m  ::error::]]>,:% '.replace("& ", "&  "): ["failure"], "jax_scan": ["error"],
+                     "numpy_manual": []}  # fmt: skip
+    (error,) = suite.iter("error")
+    assert error.attrib["type"] == REFUSED and "invalid in B" in error.attrib["message"]
+
+
+def test_github_s_commands_are_a_line_each_and_escaped(tmp_path: Path) -> None:
+    page = judged(
+        tmp_path, base(impl=HOSTILE) + base(impl="jax_scan"), new(2.0, impl=HOSTILE) + new(1.0, 2, impl="jax_scan")
+    )
+    lines = annotations(page)
+    assert len(lines) == 2 and all(line.isprintable() for line in lines)
+    assert lines[0].startswith('::error title=FAIL%3A a"b<&  [31m%0D%0A%3A%3Aerror%3A%3A]]>%2C%3A%25 ')
+    assert lines[0].endswith("::2.00x, at least 2.00x, allowed 1.05x")
+    assert lines[1].startswith(
+        "::warning title=UNDECIDED%3A jax_scan small float64 cpu::too few blocks for a bound: 2,"
+    )
+
+
+# The command
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Run, Run]:
+    root = tmp_path / "runs"
+    rows = base() + base(impl="jax_scan"), new(1.0) + new(1.2, impl="jax_scan")
+    return root, kept(root, rows[0]), kept(root, rows[1], "0002_new")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_command_s_status_is_the_page_s_in_every_format(
+    form: str, pair: tuple[Path, Run, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["gate", "base", "new", "--runs", str(pair[0]), "--format", form, "--slower"]
+    assert main([*command, "5%"]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    if form == "json":
+        assert [row["verdict"] for row in json.loads(out)] == [FAIL, PASS]
+    elif form == "csv":
+        assert out.startswith('"impl","device","dtype","problem","a_s","b_s","verdict","ratio","lower","upper"')
+    else:
+        assert out.startswith("SLOWER: 1 of 2 cases")
+    assert main([*command, "25%"]) == 0
+
+
+def test_junit_is_a_file_and_github_s_commands_leave_stdout_alone(
+    pair: tuple[Path, Run, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gate.xml"
+    command = ["gate", "1", "2", "--runs", str(pair[0]), "--slower", "0.05", "--format", "json", "--github"]
+    assert main([*command, "--junit", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)) == 2
+    assert err.startswith("::error title=FAIL%3A jax_scan small float64 cpu::1.20x") and err.count("\n") == 1
+    assert ElementTree.parse(path).getroot().attrib["failures"] == "1"
+    assert main([*command, "--junit", str(tmp_path / "no" / "gate.xml")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["1", "2"], "no threshold: give --slower 5%"),
+        (["1", "2", "--slower", "5"], "--slower: '5' is no threshold"),
+        (["1", "nope", "--slower", "5%"], "no run is called 'nope'"),
+        (["1", "2", "--thresholds", "none.toml"], "cannot read none.toml: No such file"),
+    ],
+)
+def test_an_error_is_one_line_and_status_2(
+    words: list[str], reason: str, pair: tuple[Path, Run, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gate", *words, "--runs", str(pair[0])]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and reason in err and err.count("\n") == 1
+
+
+def test_the_rule_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["gate", "--help"])
+    rule = " ".join(capsys.readouterr().out.split())
+    assert "PASS: the upper bound (one-sided, 95 %)" in rule and "Exit status: 1 if any case fails" in rule
