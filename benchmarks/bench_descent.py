@@ -22,5 +22,6 @@ def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -
         benchmark.has_error = True  # pytest-benchmark would keep the rounds of a failed or interrupted case
         raise
     if not benchmark.extra_info["valid"]:
-        benchmark.name = f"INVALID {benchmark.name}"  # wherever pytest-benchmark shows its rounds
+        assert benchmark.stats is not None
+        benchmark.stats.name = f"INVALID {benchmark.name}"  # wherever pytest-benchmark shows its rounds
         raise Invalid(benchmark.extra_info["reason"])

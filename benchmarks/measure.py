@@ -60,11 +60,12 @@ class Checked:
         Raises Refused for what only shows at the end.
         """
         facts = self.facts | self.clocks(self.task.facts["steps"])
-        facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
         if facts["steady_s"] < SLOW:
             facts |= self.ask("busy", seconds=BUSY)
         facts |= self.worker.ask("finish")
         faults = parity.faults(facts, self.worker.cores)
+        if not faults:
+            facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
         pools, cores = facts.pop("pools"), facts.pop("cores")
         told = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
         known = {name: held for name, held in facts.items() if held is not None}

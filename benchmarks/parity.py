@@ -5,6 +5,7 @@ from typing import Any
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
 GROWTH = 0.1  # of the time for all steps, the least that the second half of them must take; honest: up to 0.5
+NOISE = 0.02  # of a run: what the shortest of several may be off
 
 
 def faults(facts: dict[str, Any], cores: list[int]) -> list[str]:
@@ -48,7 +49,11 @@ def _window(facts: dict[str, Any]) -> list[str]:
 def growth(tried: list[dict[str, float]]) -> float:
     """What the second half of the steps takes over what all take: 0.5 where a run costs nothing but its steps.
 
-    tried: seconds of runs of no steps, half of the steps and all; the shortest count, for load only lengthens.
+    tried: seconds of runs of no steps, half of the steps and all; the shortest count, for load only lengthens. 0 where
+    the second half takes less than NOISE of the run, or is not the longer one in three of five.
     """
     nothing, half, whole = (min(times[count] for times in tried) for count in ("none", "half", "all"))
-    return (whole - half) / (whole - nothing) if whole > nothing else 0.0
+    longer = sum(times["all"] > times["half"] for times in tried)
+    if whole - half < NOISE * whole or longer < 0.6 * len(tried):
+        return 0.0
+    return (whole - half) / max(whole - nothing, whole - half)

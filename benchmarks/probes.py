@@ -63,7 +63,7 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
     if product is None and framework != "numpy":
         return {}
     multiply = product or (lambda a, b, device: a @ b)
-    j = np.arange(1, np.finfo(dtype).nmant + 2)
+    j = np.arange(1, np.finfo(dtype).nmant + 1)
     fine = np.ones(SIZE, dtype)
     fine[: len(j)] += (2.0**-j).astype(dtype)
     fine[SPARE] = np.finfo(dtype).tiny
