@@ -4,7 +4,7 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench test lint types check fix loops overhead readme constraints clean
+.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead readme constraints clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -15,9 +15,13 @@ help: ## say what there is
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report]'
 	@touch $@
 
-bench: .venv/ready ## measure here (default preset, 5 minutes on 2 cores), save, print the table, write the report
-	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=$(NAME) $(ARGS) || status=$$?; \
+bench: .venv/ready ## measure here for 5 minutes, save, print the table, write the report
+	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=$(NAME) $(FOR) $(ARGS) || status=$$?; \
 	if [ $$status -le 1 ]; then $(BIN)/python -m results show latest && $(BIN)/python -m results report; fi; exit $$status
+bench: FOR = --minutes 4.8
+
+campaign: .venv/ready ## the same with 14 blocks, enough for verdicts: half an hour on 2 cores
+	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 14'
 
 test: lint types check ## lint, types and tests
 
@@ -34,6 +38,20 @@ check: .venv/ready ## the tests alone
 fix: .venv/ready ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same code twice, and of 5 % more work: 10 minutes
+	@rm -rf build/acceptance && mkdir -p build/acceptance
+	@for i in $$(seq 20); do echo "campaign $$i of 20"; $(BIN)/python -m pytest benchmarks -q --benchmark-quiet --preset quick \
+	--impl numpy_manual,benchmarks/loops/five_per_cent.py --problem small --blocks 12 --seed $$i \
+	--benchmark-json=build/acceptance/$$i.json > build/acceptance/$$i.txt || { cat build/acceptance/$$i.txt; exit 1; }; done
+	$(BIN)/python -m results acceptance build/acceptance/*.json --format json --out results/acceptance.json
+
+cold: .venv/ready ## seconds from nothing to the first weights, in fresh processes
+	$(BIN)/python -m pytest benchmarks/bench_cold.py --problem line,medium --dtype float32 --blocks 10 --benchmark-quiet --benchmark-json=results/cold.json
+
+sweep: .venv/ready ## time per step over n, for python -m results crossover
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 12 --preset quick --impl \
+	numpy_manual,torch_manual,jax_jit,jax_scan --problem 100x10,1000x10,10000x10,100000x10,100x100,1000x100,10000x100,100000x100 $(ARGS)
 
 loops: .venv/ready ## our implementations against the tutorials' own loops, as ratios in one run
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-json=results/loops.json --problem line,medium --blocks 8 --impl \

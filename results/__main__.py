@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from results import gate
+from results.acceptance import acceptance
 from results.cases import rounds
 from results.ci import annotations, junit
 from results.compare import BASELINE, compare_implementations, compare_runs
@@ -99,6 +100,10 @@ def make_crossover(options: Namespace) -> Page:
     return crossover(find_all(options.run, options.runs), options.a, options.b)
 
 
+def make_acceptance(options: Namespace) -> Page:
+    return acceptance(find_all(options.run, options.runs))
+
+
 def make_report(options: Namespace) -> Page:
     return report(find_all(options.run, options.runs), options.baseline)
 
@@ -157,9 +162,14 @@ def parser() -> argparse.ArgumentParser:
     readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
     readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
     readme.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")
+    accepted = command("acceptance", make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with")
     exported = command("export", make_export, "csv", "runs as one tidy table: a row per case and block")
     exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")
-    places = {reported: "report.md beside the runs, or stdout for other formats", exported: "stdout"}
+    places = {
+        reported: "report.md beside the runs, or stdout for other formats",
+        exported: "stdout",
+        accepted: "stdout",
+    }
     for added, place in places.items():
         added.add_argument("run", nargs="*", metavar="RUN", help="default: latest")
         added.add_argument("--out", metavar="FILE", help=f"write to FILE, - for stdout (default: {place})")

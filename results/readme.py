@@ -4,8 +4,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.format import Section, digits, markdown, records, speedup, words
+import pandas as pd
+
+from results import acceptance
+from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
+from results.noise import noise_line
 from results.pairs import ratios
 from results.read import CASE, Run, facts
 from results.report import speeds, with_speedups
@@ -18,22 +22,23 @@ def filled(text: str, root: Path) -> str:
     """The text with what stands between its markers made anew; files are relative to `root`. Raises RunError."""
 
     def fill(match: re.Match[str]) -> str:
-        sections = TABLES[match["what"]](find(str(root / match["run"]), root))
+        sections = TABLES[match["what"]](root / match["run"])
         return f"{match['head']}{markdown(sections).strip()}\n{match['foot']}"
 
     return MARK.sub(fill, text)
 
 
-def _speeds(run: Run) -> list[Section]:
+def _speeds(path: Path) -> list[Section]:
     """Time per step in float32 on the CPU, and what it was made on."""
+    run = find(str(path), path.parent)
     found = with_speedups(run, "numpy_manual")
     table = speeds(found[(found["dtype"] == "float32") & (found["device"] == "cpu")], "numpy_manual")[0]
     return [Section(table=table.table, notes=[*table.notes, _made(run)])]
 
 
-def _loops(run: Run) -> list[Section]:
+def _loops(path: Path) -> list[Section]:
     """The tutorials' own loops over ours: above 1, ours is quicker."""
-    table = []
+    run, table = find(str(path), path.parent), []
     for loop, ours in LOOPS.items():
         left, right = (run.rows[run.rows["impl"] == name] for name in (ours, loop))
         table += [
@@ -44,8 +49,9 @@ def _loops(run: Run) -> list[Section]:
     return [Section(table=table, notes=[_made(run)])]
 
 
-def _overhead(run: Run) -> list[Section]:
+def _overhead(path: Path) -> list[Section]:
     """The time that the suite reports over that of a bare loop in a fresh process."""
+    run = find(str(path), path.parent)
     rows = run.rows.sort_values(["problem", "impl"], ascending=[False, True])
     table = [
         {"implementation": words(row["impl"]), "problem": words(row["problem"])}
@@ -55,13 +61,39 @@ def _overhead(run: Run) -> list[Section]:
     return [Section(table=table, notes=[_made(run)])]
 
 
+def _cold(path: Path) -> list[Section]:
+    """From no process to the first weights, and what of it is importing."""
+    run = find(str(path), path.parent)
+    rows = run.rows[run.rows["twin"].isna()].assign(rest_s=lambda at: at["cold_s"] - at["import_s"])
+    table = []
+    for (problem, impl), of in rows.groupby(["problem", "impl"]):
+        middle, low, high = (seconds(getattr(of["cold_s"], what)()) for what in ("median", "min", "max"))
+        clocks = {"importing": seconds(of["import_s"].median()), "the rest": seconds(of["rest_s"].median())}
+        table.append({"implementation": words(impl), "problem": words(problem)}
+                     | {"cold start": f"{middle} ({low} to {high})"} | clocks)  # fmt: skip
+    return [Section(table=table, notes=[f"Medians of {rows['block'].nunique()} processes. {_made(run)}"])]
+
+
+def _acceptance(path: Path) -> list[Section]:
+    """How often the verdicts err here, and the usual rules on the same data."""
+    rows = pd.read_json(path)
+    return [Section(table=acceptance.table(rows), notes=[acceptance.made(rows)])]
+
+
+def _noise(path: Path) -> list[Section]:
+    return [Section(text=noise_line(find(str(path), path.parent)))]
+
+
 def _made(run: Run) -> str:
     told = facts(run)
     versions = ", ".join(f"{name} {told[name]}" for name in ("numpy", "torch", "jax") if name in told)
     return f"{told['cpu']}, {told['cores']} cores, gpu: {told['gpu']}; {versions}; {run.date}."
 
 
-TABLES: dict[str, Callable[[Run], list[Section]]] = {
+TABLES: dict[str, Callable[[Path], list[Section]]] = {
+    "acceptance": _acceptance,
+    "cold": _cold,
+    "noise": _noise,
     "speeds": _speeds,
     "loops": _loops,
     "overhead": _overhead,

@@ -8,6 +8,7 @@ import pandas as pd
 from results.cases import outcomes
 from results.format import Page, Section, digits, records, seconds, speedup, words
 from results.load import join
+from results.noise import noise_line
 from results.pairs import over
 from results.phases import break_evens, phases
 from results.read import CASE, Run, RunError
@@ -32,16 +33,22 @@ def report(runs: list[Run], baseline: str) -> Page:
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    found = {run: with_speedups(run, baseline) for run in runs}
+    every = {run: with_speedups(run, baseline) for run in runs}
+    found = {run: table[~table["impl"].isin(twins(run))] for run, table in every.items()}
     sections = [
         Section("Report", "Generated from the saved runs by: python -m results report", level=1),
         Section("In short"),
     ]
-    sections += [Section(text=verdict(run, table)) for run, table in found.items()]
+    sections += [Section(text=f"{verdict(run, table)} {noise_line(run)}") for run, table in found.items()]
     for run, table in found.items():
         sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]
         sections += [_errors(table), *absences(table)]
-    return Page(join(list(found.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
+    return Page(join(list(every.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
+
+
+def twins(run: Run) -> list[str]:
+    """Labels under which an implementation runs a second time: no competitors."""
+    return list(run.rows.loc[run.rows["twin"].notna(), "impl"].unique())
 
 
 def with_speedups(run: Run, baseline: str) -> pd.DataFrame:

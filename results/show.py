@@ -11,6 +11,8 @@ from results.format import Page, Section, digits, records, rows_of, seconds, siz
 from results.load import files, nearest, read_all
 from results.read import CASE, Run, RunError, facts, number, sequence, text
 
+PLAN = ("preset", "seed", "threads", "precision", "blocks")
+
 
 def list_runs(root: Path) -> Page:
     """A line for every file under `root`, also for what cannot be read: its `note` says why. Raises RunError."""
@@ -57,9 +59,11 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
 def card(run: Run) -> Section:
     """What the run was made on, and with."""
     campaign = run.campaign
-    plan = {name: words(campaign.get(name)) for name in ("preset", "seed", "threads", "blocks") if name in campaign}
+    plan = {name: words(campaign[name]) for name in PLAN if name in campaign}
     told = {"machine": run.machine} | facts(run) | {"date": run.date, "commit": text(run.commit.get("id"))[:12]} | plan
-    told |= {"took": seconds(number(campaign.get("wall_s")))} if "wall_s" in campaign else {}
+    wall, inside = number(campaign.get("wall_s")), number(campaign.get("inside_s"))
+    told |= {"took": seconds(wall)} if wall > 0 else {}
+    told |= {"of that in prepare, first and timed runs": f"{inside / wall:.0%}"} if wall > 0 and inside >= 0 else {}
     lines = [{"fact": name, "value": words(held)} for name, held in told.items()]
     return Section(f"Run {run.label}", table=lines, notes=caveats(run))
 
