@@ -20,8 +20,8 @@ bench: .venv/ready ## measure here for 5 minutes, save, print the table, write t
 	if [ $$status -le 1 ]; then $(BIN)/python -m results show latest && $(BIN)/python -m results report; fi; exit $$status
 bench: FOR = --minutes 4.8
 
-campaign: .venv/ready ## the same with 14 blocks, enough for verdicts: half an hour on 2 cores
-	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 14'
+campaign: .venv/ready ## the same with 12 blocks, enough for verdicts: 20 minutes on 2 cores
+	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 12'
 
 test: lint types check ## lint, types and tests
 

@@ -19,6 +19,8 @@ from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Array
 
 SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
+LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
+SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
 BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
 NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "blocked_seconds", "compiles", "gc_runs")
 
@@ -41,7 +43,7 @@ class Checked:
     clock: Clock
     rng: np.random.Generator
     rounds: int
-    half_s: float  # seconds of half of the steps, once compiled
+    fewer: tuple[int, float]  # a run of fewer steps, about half, once compiled: its steps and its seconds
     facts: dict[str, Any]
     done: list[dict[str, float]] = field(default_factory=list)  # NUMBERS of each round
 
@@ -60,7 +62,7 @@ class Checked:
         Raises Refused for what only shows at the end.
         """
         facts = self.facts | self.clocks(self.task.facts["steps"])
-        if facts["steady_s"] < SLOW:
+        if facts["steady_s"] < BUSY:
             facts |= self.ask("busy", seconds=BUSY)
         facts |= self.worker.ask("finish")
         faults = parity.faults(facts, self.worker.cores)
@@ -89,15 +91,17 @@ class Checked:
     def growth(self, steady: float, fixed: float) -> float | None:
         """What the second half of the steps takes over what all take. Raises Refused where it is next to nothing.
 
-        A slow run is held against the half run of the checks, others are tried again, and in case of doubt more often.
+        The checks' run of fewer steps tells it; a short run is tried again, and any in case of doubt.
         """
-        if self.task.facts["steps"] == 1:
+        steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
+        if steps == 1:
             return None
-        few = int(np.clip(0.02 / steady, 2, 25))
-        known = [{"none": fixed, "half": self.half_s, "all": steady}]
-        tried = known if steady >= SLOW else [self.ask("grow") for _ in range(few)]
+        few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
+        tried = [{"none": fixed, "half": steady - (steady - fewer_s) / rest, "all": steady}]
+        if steady < SHORT:
+            tried = [self.ask("grow") for _ in range(few)]
         if parity.growth(tried) < parity.GROWTH:
-            tried += [self.ask("grow") for _ in range(5 * few)]
+            tried = [self.ask("grow") for _ in range(5 * few)]
         if parity.growth(tried) < parity.GROWTH:
             raise Refused("more steps take no more time")
         return parity.growth(tried)
@@ -117,21 +121,21 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     prepare_s = worker.ask("prepare", folder=task.folder, device=device)["seconds"]
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
-    early = {t: check_iterate(worker, task, t, 0.0) for t in task.truth.at[:-1]}
+    early_at = [t for t in task.truth.at[:-1] if first["seconds"] < LONG or t != last // 2] or [last]
+    early = {t: check_iterate(worker, task, t, 0.0) for t in early_at}
     early[0] = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
     final = judge(task, np.asarray(first["weights"]), last, 0.0, start)
-    half = max(last // 2, 1)
-    half_s = early[half][0] if half in early else 0.0
-    if half_s < SLOW:
-        half_s = worker.run(start, half)["seconds"]  # the second time: all is compiled
-    run_s = half_s * last / half
+    fewer, fewer_s = early_at[-1], early[early_at[-1]][0]
+    if fewer_s < SLOW:
+        fewer_s = worker.run(start, fewer)["seconds"]  # the second time: all is compiled
+    run_s = fewer_s * last / fewer
     if run_s < SLOW:
         run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
     error, allowed = max([final, *(judged for _, judged in early.values())], key=lambda pair: pair[0] / pair[1])
     facts = {"prepare_s": prepare_s, "first_s": first["seconds"], "error": error, "allowed": allowed}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
-    return Checked(worker, task, clock, rng, rounds, half_s, {**worker_facts(worker), **task.facts, **facts})
+    return Checked(worker, task, clock, rng, rounds, (fewer, fewer_s), {**worker_facts(worker), **task.facts, **facts})
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:

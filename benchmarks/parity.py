@@ -5,7 +5,7 @@ from typing import Any
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
 GROWTH = 0.1  # of the time for all steps, the least that the second half of them must take; honest: up to 0.5
-NOISE = 0.02  # of a run: what the shortest of several may be off
+NOISE = 0.01  # of a run: what the shortest of several may be off
 
 
 def faults(facts: dict[str, Any], cores: list[int]) -> list[str]:

@@ -23,7 +23,7 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(["line", "crops", "crops@5", "small@100", "medium"], ["float32"], 1, 0.1),
-    "default": Preset(DEFAULT_PROBLEMS.split(), ["float32", "float64"], 1, 0.25),
+    "default": Preset(DEFAULT_PROBLEMS.split(), ["float32"], 1, 0.25),
     "full": Preset(f"{DEFAULT_PROBLEMS} {MORE}".split(), ["float32", "float64"], 3, 1.0),
 }
 

@@ -48,9 +48,9 @@ def synthetic(n: int, d: int, rng: np.random.Generator, minibatch: bool) -> Data
 # Steps: one run of the fastest implementation here (jax_scan) lasts at least 1 ms on 2 cores; on the tutorials' few
 # rows, where that would take 80,000, as many as show in its time.
 CATALOGUE = {
-    "line": Entry("a line through 100 noisy points, lr 0.1", tutorials.line, (1000, 1000)),
-    "crops": Entry("3 features to 2 targets, lr 1e-5; mini-batches: the 15 rows", tutorials.crops, (1000, 300)),
-    "scalar": Entry("f = w x on 4 points, no intercept, lr 0.01", tutorials.scalar, (2000, 1000)),
+    "line": Entry("a line through 100 noisy points, lr 0.1", tutorials.line, (400, 1000)),
+    "crops": Entry("3 features to 2 targets, lr 1e-5; mini-batches: the 15 rows", tutorials.crops, (600, 300)),
+    "scalar": Entry("f = w x on 4 points, no intercept, lr 0.01", tutorials.scalar, (1000, 1000)),
     "tiny": Entry("synthetic, 100 x 2", partial(synthetic, 100, 2), (5000, 5000)),
     "small": Entry("synthetic, 1,000 x 10", partial(synthetic, 1_000, 10), (300, 1000)),
     "medium": Entry("synthetic, 10,000 x 100", partial(synthetic, 10_000, 100), (20, 200)),
