@@ -47,10 +47,10 @@ acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same c
 	$(BIN)/python -m results acceptance build/acceptance/*.json --format json --out results/acceptance.json
 
 cold: .venv/ready ## seconds from nothing to the first weights, in fresh processes
-	$(BIN)/python -m pytest benchmarks/bench_cold.py --problem line,medium --dtype float32 --blocks 10 --benchmark-quiet --benchmark-json=results/cold.json
+	$(BIN)/python -m pytest benchmarks/bench_cold.py --problem line --blocks 8 --benchmark-quiet --benchmark-json=results/cold.json
 
 sweep: .venv/ready ## time per step over n, for python -m results crossover
-	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 12 --preset quick --impl \
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 10 --preset quick --impl \
 	numpy_manual,torch_manual,jax_jit,jax_scan --problem 100x10,1000x10,10000x10,100000x10,100x100,1000x100,10000x100,100000x100 $(ARGS)
 
 loops: .venv/ready ## our implementations against the tutorials' own loops, as ratios in one run

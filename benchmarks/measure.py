@@ -22,7 +22,7 @@ SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough,
 LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
 SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
 BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
-NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "blocked_seconds", "compiles", "gc_runs")
+NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "pace_seconds", "blocked_seconds", "compiles", "gc_runs")
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Checked:
             "steady_s": median(done["seconds"] for done in self.done),
             "fixed_s": median(done["fixed_seconds"] for done in self.done),
             "per_step_s": median(done["seconds"] - done["fixed_seconds"] for done in self.done) / steps,
+            "pace_s": median(done["pace_seconds"] for done in self.done),
             "cpu_over_wall": sum(done["cpu_seconds"] for done in self.done) / total,
             "inside_s": total + sum(done["fixed_seconds"] for done in self.done),
             "compiles": sum(done["compiles"] for done in self.done),

@@ -22,6 +22,7 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks import probes  # noqa: E402
+from benchmarks.pace import yardstick  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
 
 Answer = dict[str, Any]
@@ -89,7 +90,11 @@ class Host:
         return answer
 
     def round(self, start: list[Any], steps: int) -> Answer:
-        """A run of 0 steps and one of `steps`, after some that do not count: waiting cools caches and threads."""
+        """A run of 0 steps and one of `steps`, after some that do not count: waiting cools caches and threads.
+
+        The yardstick is read before and after: how fast the machine was.
+        """
+        readings = [yardstick()]
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
         nothing = self.descend(start, 0)
@@ -99,7 +104,8 @@ class Host:
             return nothing
         whole = self.descend(start, steps)
         whole["compiles"] += nothing["compiles"]
-        return whole | {"fixed_seconds": nothing["seconds"]}
+        readings.append(yardstick())
+        return whole | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
         """Seconds of no steps, half of them and all, each right after uncounted runs, the last as long."""

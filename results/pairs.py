@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.format import words
 from results.read import CASE
-from results.stats import INVALID, hodges_lehmann
+from results.stats import INVALID, adjusted, hodges_lehmann
 
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "precision", "matmul_bits", "matvec_bits"]
 SAME = [*WORK, "threads"]
@@ -22,7 +23,8 @@ Sides = tuple[str, str]
 def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], sides: Sides = ("A", "B")) -> pd.DataFrame:
     """Per case of `key`: per-step seconds a_s and b_s (medians), `ratio` b/a with its extremes low and high.
 
-    All over the blocks that both have: `ratio` is the Hodges-Lehmann estimate of `logs`, a log ratio by block. A case
+    All over the blocks that both have: `ratio` is the Hodges-Lehmann estimate of `logs`, a log ratio by block, adjusted
+    for the machine's pace where both sides tell it. A case
     that cannot be compared has NaN and says why in `refused`, where the sides are called `sides`. `unknown` names what
     neither side knows, and `verdict` is INVALID where unequal work or a failed check forbids one.
     """
@@ -52,20 +54,22 @@ def _ratio(a: pd.DataFrame | None, b: pd.DataFrame | None, sides: Sides, parted:
     if pairs.empty:
         return nothing | {"refused": "no block in common", "verdict": INVALID}
     paired = pairs["b"] / pairs["a"]
-    logs = paired.map(math.log)
+    pace = (_by_block(b, "pace_s") / _by_block(a, "pace_s")).reindex(pairs.index).fillna(1.0)
+    d = adjusted(np.log(paired.to_numpy(float)), np.log(pace.to_numpy(float)))
+    logs = pd.Series(d, pairs.index)
     middle = {
         "a_s": pairs["a"].median(),
         "b_s": pairs["b"].median(),
-        "ratio": math.exp(hodges_lehmann(logs.to_numpy())),
+        "ratio": math.exp(hodges_lehmann(d)),
     }
     spread = {"low": paired.min(), "high": paired.max(), "blocks": len(paired), "logs": logs}
     unknown = ", ".join(name for name in NEWER if a[name].isna().all() and b[name].isna().all())
     return nothing | middle | spread | {"refused": "", "unknown": unknown}
 
 
-def _by_block(rows: pd.DataFrame) -> "pd.Series[float]":
-    """Per-step seconds by block; an unnumbered block is block 0."""
-    return rows["per_step_s"].groupby(rows["block"].fillna(0)).median()
+def _by_block(rows: pd.DataFrame, clock: str = "per_step_s") -> "pd.Series[float]":
+    """Seconds of a clock by block; an unnumbered block is block 0."""
+    return rows[clock].groupby(rows["block"].fillna(0)).median()
 
 
 def _invalid(rows: pd.DataFrame, side: str) -> list[str]:

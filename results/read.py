@@ -60,6 +60,7 @@ NUMBERS = {
     "growth": "(run - run of half the steps) / (run - run of no steps); 0.5 where time grows with steps",
     "compiles": "compilations in timed runs",
     "gc_runs": "garbage collections in timed runs",
+    "pace_s": "seconds of a yardstick of fixed work around the timed runs: how fast the machine was",
     "blocked_s": "seconds of a run spent waiting for the device",
 }
 STATS = {

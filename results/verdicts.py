@@ -99,7 +99,7 @@ def caveats(found: pd.DataFrame, reading: str = READING) -> Section:
     if not number:
         return Section(notes=["Nothing here is comparable, so nothing is judged."])
     said = [
-        f"{reading} It is the Hodges-Lehmann estimate over the paired blocks.",
+        f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, adjusted for the machine's pace in them.",
         f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {number} comparisons of this page: a chance"
         f" of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false. EQUIVALENT: interval within {MARGIN:.0%} of 1.",
     ]

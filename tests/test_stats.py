@@ -98,6 +98,49 @@ def test_false_verdicts_over_a_page_are_at_most_six_per_cent(kind, K):
     assert false <= 0.06
 
 
+def spells(rng, shape, effect=0.0):
+    """Log ratios d and x (..., K) of blocks on a shared machine: 45 % slower in spells, and its yardstick 60 %."""
+    slow = rng.random((2, *shape)) < 0.4
+    d = effect + rng.normal(0, 0.01, shape) + 0.37 * (slow[1].astype(float) - slow[0])
+    x = rng.normal(0, 0.02, shape) + 0.47 * (slow[1].astype(float) - slow[0])
+    return d, x
+
+
+def each(d, x):
+    return np.array([stats.adjusted(row, pace) for row, pace in zip(d, x, strict=True)])
+
+
+def test_an_adjustment_does_not_mind_which_side_is_first():
+    d, x = spells(np.random.default_rng(5), (12,), 0.03)
+    assert stats.adjusted(-d, -x) == pytest.approx(-stats.adjusted(d, x))
+
+
+def test_an_adjustment_takes_spells_out_and_nothing_else():
+    steady = np.array([0.01, -0.02, 0.03])
+    assert stats.adjusted(steady, np.array([0.05, -0.09, 0.0])) == pytest.approx(steady), "no spell"
+    assert stats.adjusted(np.array([0.4, 0.0, -0.4]), np.array([0.5, 0.0, -0.5])) == pytest.approx([0, 0, 0])
+    alone = np.array([0.4, 0.01, -0.01])
+    assert stats.adjusted(alone, np.array([0.5, 0.0, 0.0])) == pytest.approx(alone), "nothing to learn a slope from"
+    contrary = np.array([-0.1, 0.1, 0.0])
+    assert stats.adjusted(contrary, np.array([0.5, -0.5, 0.0])) == pytest.approx(contrary), "no slope below 0"
+
+
+@pytest.mark.parametrize("K", [8, 12, 20])
+def test_on_a_machine_with_spells_too(K):
+    rng = np.random.default_rng([K, 6])
+    p = stats.p_value(each(*spells(rng, (CAMPAIGNS, K))))
+    assert np.mean(p <= stats.ALPHA) <= 0.06
+    low, high = stats.interval(each(*spells(rng, (CAMPAIGNS, K), 0.05)))
+    assert np.mean((low <= 0.05) & (0.05 <= high)) >= 0.94
+
+
+def test_five_per_cent_is_found_among_spells_and_not_without_the_yardstick():
+    rng = np.random.default_rng(7)
+    d, x = spells(rng, (CAMPAIGNS, 12), math.log(1.05))
+    assert np.mean(stats.p_value(each(d, x)) <= stats.ALPHA) >= 0.95
+    assert np.mean(stats.p_value(d) <= stats.ALPHA) <= 0.3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("K", [8, 12, 20])
 def test_intervals_cover_at_least_94_per_cent(kind, K):
