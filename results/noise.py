@@ -11,6 +11,7 @@ from results.read import CASE, Run, mapping, number, sequence, text
 from results.stats import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks
 from results.verdicts import bounds, fine, judged, refusals
 
+SPELLS = 1.2  # times as long a yardstick as usual: somebody else is on these cores
 EFFECT = 0.05  # what a usual campaign should show
 NO_PAIR = "No A/A pair in this run: how often its verdicts err is unknown."
 LEGEND = [
@@ -148,10 +149,13 @@ def _more_blocks(run: Run, compared: pd.DataFrame) -> list[str]:
 def _quieter(run: Run) -> list[str]:
     moments, info = sequence(run.campaign.get("moments")), mapping(run.document["machine_info"])
     cores, governor = number(info.get("cores")), text(info.get("governor"))
-    busy, stolen = _above(moments, "load_before", cores / 3), _above(moments, "steal", 0.01)
+    busy, stolen = _above(moments[:1], "load_before", cores / 3), _above(moments, "steal", 0.01)
     stopped = _above(moments, "throttled", 0)
     slowed = ", ".join(dict.fromkeys(filter(None, (text(entry.get("gpu_throttled")) for entry in moments))))
+    slow, usual = run.rows["pace_s"].quantile(0.9), run.rows["pace_s"].quantile(0.1)
     said = {
+        f"The machine changed its pace: a yardstick of fixed work took {slow / usual:.1f} times as long in slow spells."
+        " Verdicts are adjusted for it; unshared cores need fewer blocks.": slow > SPELLS * usual,
         f"Load above a third of the {words(cores)} cores before {busy}: end what else runs.": busy,
         f"More than 1% of the CPU time stolen in {stolen}: use a machine that is not shared.": stolen,
         f"A cgroup quota stopped it in {stopped}: give it a larger quota, or fewer --threads.": stopped,

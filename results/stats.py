@@ -32,7 +32,8 @@ INVALID = "INVALID"  # never judged: it failed its check, or the two sides did u
 class Verdict:
     """What K paired blocks say of one ratio, judged beside the others of its page.
 
-    ratio: Hodges-Lehmann; low, high: its simultaneous interval (infinite below the K that can exclude anything).
+    ratio: Hodges-Lehmann; low, high: its interval at the level of its step of Holm's procedure, which leaves 1 out just
+    when the verdict is FASTER or SLOWER (infinite below the K that can exclude anything).
     p: Holm-adjusted; smallest: the ratio above 1 that so many blocks would show with a probability of 80 %.
     needed: blocks that would decide, by today's spread; None where more blocks would not help or K decided.
     """
@@ -50,9 +51,8 @@ class Verdict:
 def judge(page: Sequence[Sequence[float]], alpha: float = ALPHA, margin: float = MARGIN) -> list[Verdict]:
     """A verdict for each comparison of a page, from its log ratios: FASTER where the ratio is below 1."""
     samples = [np.asarray(d, float) for d in page]
-    adjusted = holm([p_value(d) for d in samples])
-    level = alpha / max(len(samples), 1)
-    return [_verdict(d, p, alpha, level, margin) for d, p in zip(samples, adjusted, strict=True)]
+    corrected, own = holm([p_value(d) for d in samples], alpha)
+    return [_verdict(d, p, alpha, level, margin) for d, p, level in zip(samples, corrected, own, strict=True)]
 
 
 def _verdict(d: Array, p: float, alpha: float, level: float, margin: float) -> Verdict:
@@ -128,13 +128,17 @@ def cumulative(K: int) -> Array:
     return probabilities
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, by Holm's step-down."""
-    adjusted, worst = [0.0] * len(p), 0.0
+def holm(p: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], list[float]]:
+    """p-values adjusted for their number by Holm's step-down, and the level of the step that decided on each.
+
+    An interval at that level leaves 0 out just when its comparison is rejected.
+    """
+    adjusted, levels, worst, left = [0.0] * len(p), [0.0] * len(p), 0.0, len(p)
     for rank, at in enumerate(np.argsort(p, kind="stable")):
+        left = len(p) - rank if worst <= alpha else left  # after the first that is kept, all are judged as it was
         worst = max(worst, min(1.0, (len(p) - rank) * p[at]))
-        adjusted[at] = worst
-    return adjusted
+        adjusted[at], levels[at] = worst, alpha / left
+    return adjusted, levels
 
 
 def fewest_blocks(comparisons: int, alpha: float = ALPHA) -> int:

@@ -62,6 +62,13 @@ def test_the_same_code_twice_is_called_the_same(tmp_path: Path) -> None:
     assert 0.003 < smallest.median() < 0.02
 
 
+def test_a_machine_that_changes_its_pace_is_named(tmp_path: Path) -> None:
+    run = quiet(tmp_path)
+    run.rows["pace_s"] = [1e-4 * (1.7 if row % 3 else 1.0) for row in range(len(run.rows))]
+    (advice,) = advised(run)
+    assert advice.startswith("The machine changed its pace: a yardstick of fixed work took 1.7 times as long")
+
+
 def test_each_case_says_what_its_blocks_show(tmp_path: Path) -> None:
     found = noise(quiet(tmp_path)).data
     assert len(found) == 16
@@ -139,14 +146,14 @@ def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("moment", "said"),
     [
-        ({"load_before": 1.4}, "Load above a third of the 4 cores before block 3 (up to 1.4): end what else runs."),
+        ({"load_before": 1.4}, "Load above a third of the 4 cores before block 0 (up to 1.4): end what else runs."),
         ({"steal": 0.034}, "More than 1% of the CPU time stolen in block 3 (up to 0.034)"),
         ({"throttled": 7}, "A cgroup quota stopped it in block 3 (up to 7): "),
         ({"gpu_throttled": "power cap"}, "The GPU was throttled (power cap)"),
     ],
 )
 def test_a_bad_moment_is_named(moment: dict[str, Any], said: str, tmp_path: Path) -> None:
-    moments = [QUIET | {"block": b} | (moment if b == 3 else {}) for b in range(14)]
+    moments = [QUIET | {"block": b} | (moment if b == (0 if "load_before" in moment else 3) else {}) for b in range(14)]
     (advice,) = advised(quiet(tmp_path, campaign=CAMPAIGN | {"moments": moments}))
     assert advice.startswith(said)
 

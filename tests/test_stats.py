@@ -66,8 +66,18 @@ def test_hodges_lehmann_shrugs_at_an_outlier():
 
 
 def test_holm_is_the_textbooks():
-    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert stats.holm([]) == []
+    adjusted, levels = stats.holm([0.01, 0.04, 0.03, 0.005])
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert levels == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
+    assert stats.holm([]) == ([], [])
+
+
+def test_an_interval_leaves_out_no_difference_just_when_there_is_a_verdict():
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        page = [rng.normal(shift, 0.02, 12) for shift in rng.choice([0, 0.01, 0.02, 0.05], PAGE)]
+        for verdict in stats.judge(page):
+            assert (verdict.low > 1 or verdict.high < 1) == (verdict.word in (stats.FASTER, stats.SLOWER))
 
 
 @pytest.mark.parametrize(("comparisons", "K"), [(1, 6), (6, 8), (12, 9), (24, 10), (60, 12)])

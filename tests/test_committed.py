@@ -1,0 +1,100 @@
+"""The commands on the runs in the repository: what a reader gets who has just cloned it."""
+
+import contextlib
+import io
+import re
+
+import pytest
+from helpers import ROOT
+
+from results.__main__ import main
+from results.load import find
+
+RUNS = ROOT / "results" / "runs"
+
+
+def said(*words: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([*words, "--runs", str(RUNS)])
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def campaign() -> str:
+    """The name of the committed campaign."""
+    return find("campaign", RUNS).label
+
+
+def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: str) -> None:
+    run = find(campaign, RUNS)
+    assert run.rows["valid"].all(), run.rows.loc[~run.rows["valid"], ["impl", "problem", "reason"]]
+    assert run.rows["block"].nunique() >= 12 and not run.campaign["interrupted"]
+    assert run.campaign["inside_s"] >= 0.6 * run.campaign["wall_s"], "most of it in prepare, first and timed runs"
+    assert "edited" not in "".join(run.rows["reason"])
+
+
+def test_two_implementations_get_verdicts_with_the_noise_beside_them(campaign: str) -> None:
+    code, out, _ = said("compare", "numpy_manual", "torch_nn", "--run", campaign)
+    assert code == 0
+    assert len(re.findall(r"\bSLOWER\b", out)) >= 6 and "Holm over the 8 comparisons" in out
+    assert re.search(r"Noise \(numpy_manual twice, \d+ blocks\): called different in \d of \d cases", out)
+    assert "Break-even of torch_nn against numpy_manual" in out
+
+
+def test_jit_is_earned_back_over_no_jit(campaign: str) -> None:
+    code, out, _ = said("compare", "jax_grad", "jax_jit", "--run", campaign, "--format", "md")
+    assert code == 0 and out.count("| FASTER |") == 8
+    assert "from the first run" in out or "runs, " in out
+
+
+def test_the_noise_of_the_campaign_is_told(campaign: str) -> None:
+    code, out, _ = said("noise", campaign)
+    assert code == 0 and "The same code twice (numpy_manual and numpy_manual-again)" in out
+    assert "What to do about it" in out and "Inside the workers: " in out
+
+
+def test_the_crossover_of_the_sweep_is_told() -> None:
+    code, out, _ = said("crossover", "numpy_manual", "jax_scan", "--run", "sweep")
+    assert code == 0 and "d = 10" in out and "d = 100" in out
+    assert re.search(r"overtakes|in the whole measured range|never in the measured range|undecided", out)
+
+
+def test_a_run_is_not_slower_than_itself(campaign: str) -> None:
+    code, out, _ = said("gate", campaign, campaign, "--slower", "5%")
+    assert code == 0 and out.startswith("NOT SLOWER")
+
+
+@pytest.mark.parametrize("command", [["compare"], ["gate", "--slower", "5%"]])
+def test_a_run_of_before_is_not_comparable_and_why_is_said(command: list[str], campaign: str) -> None:
+    """One block, another schema, other steps."""
+    code, out, err = said(command[0], "bench", campaign, *command[1:])
+    assert code == 2
+    assert re.search(r"steps|precision|not recorded|threads", out + err)
+    assert "Traceback" not in err
+
+
+def test_one_block_decides_nothing() -> None:
+    code, out, _ = said("compare", "numpy_manual", "jax_scan", "--run", "bench")
+    assert code == 0 and "need at least" in out and "No A/A pair in this run" in out
+    assert not re.search(r"\b(FASTER|SLOWER|EQUIVALENT) ", out.split("Verdicts:")[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["compare", "nothing", "campaign"], "no run is called 'nothing'"),
+        (["compare", "numpy_manual", "numpy_manul", "--run", "campaign"], "nearest: numpy_manual"),
+        (["compare", "numpy_manual", "jax_scan", "--run", "campaign", "bench"], "are runs of one machine"),
+        (["noise", "nothing"], "no run is called 'nothing'"),
+        (["crossover", "numpy_manual", "nothing", "--run", "sweep"], "implementation 'nothing'"),
+        (["gate", "campaign", "nothing", "--slower", "5%"], "no run is called 'nothing'"),
+        (["gate", "campaign", "campaign", "--slower", "5"], "no threshold"),
+        (["acceptance", "campaign"], "no acceptance campaign: it has no five_per_cent"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line(words: list[str], says: str) -> None:
+    code, out, err = said(*words)
+    assert (code, out) == (2, "")
+    assert says in err and err.count("\n") == 1
