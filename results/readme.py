@@ -12,7 +12,7 @@ from results.load import find
 from results.noise import noise_line
 from results.pairs import ratios
 from results.read import CASE, Run, facts
-from results.report import speeds, with_speedups
+from results.report import speeds, twins, with_speedups
 
 MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL)
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
@@ -32,7 +32,8 @@ def _speeds(path: Path) -> list[Section]:
     """Time per step in float32 on the CPU, and what it was made on."""
     run = find(str(path), path.parent)
     found = with_speedups(run, "numpy_manual")
-    table = speeds(found[(found["dtype"] == "float32") & (found["device"] == "cpu")], "numpy_manual")[0]
+    here = (found["dtype"] == "float32") & (found["device"] == "cpu") & ~found["impl"].isin(twins(run))
+    table = speeds(found[here], "numpy_manual")[0]
     return [Section(table=table.table, notes=[*table.notes, _made(run)])]
 
 
@@ -76,7 +77,7 @@ def _cold(path: Path) -> list[Section]:
 
 def _acceptance(path: Path) -> list[Section]:
     """How often the verdicts err here, and the usual rules on the same data."""
-    rows = pd.read_json(path)
+    rows = pd.read_json(path, convert_dates=False)
     return [Section(table=acceptance.table(rows), notes=[acceptance.made(rows)])]
 
 

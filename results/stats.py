@@ -73,8 +73,9 @@ def adjusted(d: Array, x: Array, spell: float = SPELL) -> Array:
 
     An analysis of covariance over the blocks where only one side met a slow spell, |x| > `spell`: in each, x times a
     slope that comes from the others of them, sum(x (d - centre)) / sum(x^2), between 0 and 1. Around the centre 0,
-    exchanging the two sides in a block turns the signs of its d and x together and leaves every slope as it is, so the
-    signed-rank test stays exact; recentring keeps the interval's coverage where there is an effect. Simulated in tests.
+    exchanging the two sides in a block turns the signs of its d and x together and leaves every slope as it is: the
+    signed-rank test would stay exact. Recentring gives the interval its coverage where there is an effect, and costs
+    the exactness in principle; false verdicts, coverage and power are simulated in tests/test_stats.py.
     """
     met = np.abs(x) > spell
     squares = np.where(met, x**2, 0.0)
