@@ -90,12 +90,12 @@ def test_a_twin_that_differs_is_counted(tmp_path: Path) -> None:
     assert found.loc["off", "ratio"] == pytest.approx(1.2, rel=0.01), "again / original"
 
 
-def test_a_hundred_campaigns_err_as_seldom_as_they_say(tmp_path: Path) -> None:
+def test_forty_campaigns_err_as_seldom_as_they_say(tmp_path: Path) -> None:
     called = 0
-    for campaign in range(100):
+    for campaign in range(40):
         cases = [twice(1000 * campaign + case, 0.01, 12, problem=f"p{case}") for case in range(3)]
         called += noise(made(tmp_path, "box-a", *cases)).data["verdict"].isin(["FASTER", "SLOWER"]).any()
-    assert called <= 10
+    assert called <= 5
 
 
 def test_noise_wants_more_blocks_and_names_the_number(tmp_path: Path) -> None:

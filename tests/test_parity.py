@@ -182,30 +182,31 @@ def invalid(done: Done, name: str) -> str:
     return str(row["reason"])
 
 
-@TWO_CORES
-def test_a_second_thread_shows_in_the_cpu_time(tmp_path: Path) -> None:
-    reason = invalid(one(tmp_path, "threaded", WITH_A_THREAD, "--threads", "1"), "threaded")
-    assert re.fullmatch(r"[12]\.\d\d CPU seconds a second, 1 thread asked for", reason)
+@pytest.fixture(scope="module")
+def on_one_thread(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """What uses more threads than the one that was asked for, in one run of the command."""
+    folder = tmp_path_factory.mktemp("threads")
+    texts = {"threaded": WITH_A_THREAD, "moves": MOVES, "torch_more": MORE_TORCH, "more_blas": MORE_BLAS}
+    paths = [write(folder, name, text) for name, text in texts.items()]
+    return bench(folder, "--impl", ",".join(paths), "--threads", "1")
 
 
 @TWO_CORES
-def test_a_process_that_moves_to_more_cores_is_noticed(tmp_path: Path) -> None:
-    reason = invalid(one(tmp_path, "moves", MOVES, "--threads", "1"), "moves")
-    assert reason.startswith("it moved itself to the cores [0, 1")
-
-
-@TWO_CORES
-@needs("torch")
-def test_the_frameworks_own_count_is_asked(tmp_path: Path) -> None:
-    reason = invalid(one(tmp_path, "torch_more", MORE_TORCH, "--threads", "1"), "torch_more")
-    assert "torch has 2 threads, 1 asked for" in reason
-
-
-@TWO_CORES
-@needs("threadpoolctl")
-def test_the_count_of_blas_is_asked(tmp_path: Path) -> None:
-    reason = invalid(one(tmp_path, "more_blas", MORE_BLAS, "--threads", "1"), "more_blas")
-    assert reason == "openblas has 2 threads, 1 asked for"
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("threaded", r"[12]\.\d\d CPU seconds a second, 1 thread asked for"),
+        ("moves", r"it moved itself to the cores \[0, 1.*"),
+        pytest.param("torch_more", r".*torch has 2 threads, 1 asked for.*", marks=needs("torch")),
+        pytest.param("more_blas", r"openblas has 2 threads, 1 asked for", marks=needs("threadpoolctl")),
+    ],
+)
+def test_more_threads_than_asked_for_are_noticed(on_one_thread: Done, name: str, says: str) -> None:
+    """By the CPU time, by the cores, by the framework's own count and by that of BLAS."""
+    (entry,) = (entry for entry in on_one_thread.json["benchmarks"] if entry["extra_info"]["impl"] == name)
+    assert on_one_thread.code == 1 and entry["name"].startswith("INVALID ")
+    assert entry["extra_info"]["valid"] is False
+    assert re.fullmatch(says, entry["extra_info"]["reason"])
 
 
 @needs("jax")
