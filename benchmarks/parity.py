@@ -39,6 +39,8 @@ def _precision(facts: dict[str, Any]) -> list[str]:
 def _window(facts: dict[str, Any]) -> list[str]:
     """What must not happen while the clock runs."""
     found = []
+    if facts["jit_cache"] != "fresh":
+        found.append(f"compiled code from before was at hand ({facts['jit_cache']})")
     if facts["compiles"]:
         found.append(f"something was compiled in timed runs (compilations: {facts['compiles']})")
     if facts["gc_runs"]:

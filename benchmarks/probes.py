@@ -14,6 +14,7 @@ from impls.interface import Array, Device
 
 SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
 SPARE = SIZE - 1  # the row that asks for a subnormal number
+CACHES = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
 SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
@@ -27,6 +28,12 @@ def framework(impl: str) -> str:
 def shared() -> list[ModuleType]:
     """The underscore files of all frameworks that this process has loaded: they also set the precision."""
     return [importlib.import_module(f"impls._{name}") for name in SHARED if name in sys.modules]
+
+
+def jit_cache() -> str:
+    """What compiled code from before this process it could find, by the settings that name it; or "fresh"."""
+    kept = [name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()]
+    return ", ".join(kept) or "fresh"
 
 
 def compilations() -> int:

@@ -40,9 +40,11 @@ class Host:
     device: Device
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
     precision: dict[str, Answer]  # by dtype, once it has been asked
+    jit_cache: str
 
     def __init__(self) -> None:
         self.precision = {}
+        self.jit_cache = probes.jit_cache()
 
     def load(self, impl: str) -> Answer:
         """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included."""
@@ -152,7 +154,7 @@ class Host:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
         names = ["X", "y", "w0", *(["order"] if saved.order is not None else [])]
         intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
-        found = {"rss_bytes": rss, **self.precision[dtype], **probes.threads()}
+        found = {"rss_bytes": rss, "jit_cache": self.jit_cache, **self.precision[dtype], **probes.threads()}
         return found | {"wrong": "" if intact else "run changed the problem's data"}
 
 

@@ -16,6 +16,7 @@ from impls.interface import Array, Unsupported
 
 ROOT = Path(__file__).parent.parent
 POLL = 0.2  # seconds between two looks whether a silent worker is alive
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
 
 
@@ -140,7 +141,7 @@ def environment(threads: int, device: str, precision: str, scratch: str) -> dict
     unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE")
     env = {name: value for name, value in os.environ.items() if name not in unwanted}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
-    env |= {"TORCHINDUCTOR_CACHE_DIR": scratch, "TRITON_CACHE_DIR": scratch, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    env |= dict.fromkeys(CACHES, os.path.join(scratch, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
         env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     return env

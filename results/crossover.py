@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from results.format import Page, Section, digits, records, rows_of, seconds, times, words
 from results.load import join, nearest
+from results.noise import noise_section
 from results.pairs import ratios
 from results.read import CASE, Run, RunError
 from results.stats import ALPHA, FASTER, SLOWER, UNDECIDED, fewest_blocks, hodges_lehmann, interval
@@ -106,7 +107,7 @@ def crossover(runs: list[Run], a: str, b: str) -> Page:
     for run, table in zip(runs, tables, strict=True):
         text = f"A = {a}; B = {b}; {run.machine}, {run.date}."
         sections += [Section(f"{b} against {a}: {run.label}", text), *_sections(table, a, b, number)]
-    return Page(join(tables).drop(columns="logs"), [*sections, Section(notes=NOTES)])
+    return Page(join(tables).drop(columns="logs"), [*sections, Section(notes=NOTES), noise_section(runs)])
 
 
 def _points(run: Run, a: str, b: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from results.cases import absent
 from results.format import Page, Section, records, seconds, times, words
+from results.noise import noise_section
 from results.pairs import ratios
 from results.read import CASE, Run
 from results.stats import ALPHA, UNDECIDED, blocks_needed, fewest_blocks, hodges_lehmann, interval, scale
@@ -39,7 +40,8 @@ def gate(base: Run, new: Run, limits: Thresholds) -> Page:
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     notes = [*_notes(every, limits, records(found)), "The rule: python -m results gate --help"]
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
-    return Page(data, [Section(text=verdict), Section(text=text, table=table, notes=notes)], code)
+    sections = [Section(text=verdict), Section(text=text, table=table, notes=notes), noise_section([base, new])]
+    return Page(data, sections, code)
 
 
 def _cases(rows: pd.DataFrame) -> set[tuple[str, ...]]:

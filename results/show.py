@@ -32,7 +32,7 @@ def _line(run: Run) -> dict[str, Any]:
         "date": run.date,
         "name": run.label.split("/")[-1].split("_", 1)[-1],
         "rows": len(run.rows),
-        "implementations": run.rows["impl"].nunique(),
+        "implementations": run.rows.loc[run.rows["twin"].isna(), "impl"].nunique(),
         "problems": run.rows["problem"].nunique(),
         "refused": len(sequence(run.campaign.get("refused"))),
         "skipped": len(sequence(run.campaign.get("skipped"))),
@@ -82,7 +82,9 @@ def caveats(run: Run) -> list[str]:
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
         "No digests: whether the file was edited by hand is unknown.": not sealed(run.document),
     }
-    return [caveat for caveat, holds in said.items() if holds]
+    twins = run.rows.loc[run.rows["twin"].notna(), ["impl", "twin"]].drop_duplicates().itertuples(index=False)
+    noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]
+    return [caveat for caveat, holds in said.items() if holds] + noise
 
 
 def tables(found: pd.DataFrame) -> list[Section]:

@@ -69,7 +69,7 @@ def test_the_crossing_and_its_interval_are_where_they_are(n0: float, slope: floa
 
 def test_the_sentence_and_the_table_beneath(tmp_path: Path) -> None:
     found = page(tmp_path, sweep(power(12_300)))
-    assert [part.level for part in found.sections] == [2, 3, 2]
+    assert [part.level for part in found.sections] == [2, 3, 2, 3]
     group = found.sections[1]
     assert group.title == "d = 10, k = 1, float64, cpu, full batch"
     assert group.text == "jax_scan overtakes numpy_manual at n = 12,300 (12,100 to 12,500)"

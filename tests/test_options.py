@@ -54,6 +54,7 @@ KEYS = {
     "growth": float,
     "compiles": int,
     "gc_runs": int,
+    "jit_cache": str,
     "inside_s": float,
     "digest": str,
 }

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ import pytest
 from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, saved, write
 from test_faults import running, waited
 
-from benchmarks import parity, probes
+from benchmarks import gpus, parity, probes
 
 CASE = ("scalar", "float32")
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")
@@ -373,6 +374,91 @@ def test_the_machine_and_the_moment_are_told(tmp_path: Path) -> None:
     assert done.json["campaign"]["inside_s"] > 0
     (moment,) = done.json["campaign"]["moments"]
     assert set(moment) == {"block", "seconds", "load_before", "load_after", "steal", "throttled", "gpu_throttled"}
+
+
+def test_two_machines_of_one_model_are_never_taken_for_one(tmp_path: Path) -> None:
+    """The same CPU, another hash behind it: ratios stay on their machines, with numpy_manual on each for a measure."""
+    path, labels = write(tmp_path, "honest", HONEST), []
+    for machine in ("same-model-aaaaaa", "same-model-bbbbbb"):
+        folder = tmp_path / machine
+        folder.mkdir()
+        done = bench(folder, "--machine", machine, "--impl", f"{path},numpy_manual", "--benchmark-save=run")
+        assert done.code == 0 and done.json["machine_info"]["slug"] == machine
+        labels += [str(saved_here) for saved_here in (folder / "storage").rglob("*_run.json")]
+    words = [sys.executable, "-m", "results", "compare", *labels, "--format", "md"]
+    told = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "Different machines" in told.stdout and "over numpy_manual on A" in told.stdout
+    assert "B per step" not in told.stdout
+
+
+def nvml(**more: object) -> SimpleNamespace:
+    """A library that speaks of one GPU."""
+
+    class NVMLError(Exception):
+        pass
+
+    def refuse(gpu: object) -> None:
+        raise NVMLError("not supported")
+
+    asked = {
+        "nvmlInit": lambda: None, "nvmlDeviceGetHandleByIndex": lambda number: "gpu 0",
+        "nvmlDeviceGetName": lambda gpu: b"NVIDIA H200", "nvmlSystemGetDriverVersion": lambda: "575.1",
+        "nvmlSystemGetCudaDriverVersion": lambda: 12090, "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 700_000,
+        "nvmlDeviceGetMaxClockInfo": lambda gpu, which: {"sm": 1980, "memory": 3201}[which],
+        "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(total=150_000_000_000),
+        "nvmlDeviceGetPersistenceMode": refuse, "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: 1 | 4 | 64,
+        "nvmlClocksThrottleReasonGpuIdle": 1, "nvmlClocksThrottleReasonSwPowerCap": 4,
+        "nvmlClocksThrottleReasonHwThermalSlowdown": 64, "nvmlClocksThrottleReasonHwSlowdown": 8,
+        "NVML_CLOCK_SM": "sm", "NVML_CLOCK_MEM": "memory", "NVMLError": NVMLError,
+    }  # fmt: skip
+    return SimpleNamespace(**(asked | more))
+
+
+@pytest.fixture
+def gpu_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
+    """Puts a library in the place of nvidia-ml-py; None: it is not installed."""
+
+    def use(library: object) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", library)
+        gpus._first.cache_clear()
+
+    yield use
+    monkeypatch.undo()
+    gpus._first.cache_clear()
+
+
+def test_a_gpu_says_what_it_is_and_what_holds_it_back(gpu_library: Callable[[object], None]) -> None:
+    gpu_library(nvml())
+    assert gpus.name() == "NVIDIA H200"
+    facts = gpus.facts()
+    assert (facts["driver"], facts["cuda"], facts["power_limit_w"]) == ("575.1", 12.09, 700)
+    assert (facts["max_sm_mhz"], facts["max_memory_mhz"], facts["persistence"]) == (1980, 3201, None)
+    assert gpus.throttle_reasons() == "HwThermalSlowdown, SwPowerCap"
+
+
+def test_no_gpu_and_no_library_say_nothing(gpu_library: Callable[[object], None]) -> None:
+    broken = nvml()
+
+    def fails() -> None:
+        raise broken.NVMLError("no driver")
+
+    broken.nvmlInit = fails
+    for library in (None, broken):
+        gpu_library(library)
+        assert (gpus.name(), gpus.facts(), gpus.throttle_reasons()) == ("", {}, "")
+
+
+def test_compiled_code_from_before_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in probes.CACHES:
+        monkeypatch.setenv(name, str(tmp_path / name))
+    assert probes.jit_cache() == "fresh"
+    (tmp_path / "TRITON_CACHE_DIR").mkdir()
+    fair = {"threads": 1, "pools": {}, "cores": None, "cpu_over_wall": 1.0, "dtype": "float32", "precision": "highest"}
+    fair |= {"compiles": 0, "gc_runs": 0, "jit_cache": "fresh"}
+    assert parity.faults(fair, []) == []
+    (fault,) = parity.faults(fair | {"jit_cache": probes.jit_cache()}, [])
+    assert fault == "compiled code from before was at hand (TRITON_CACHE_DIR)"
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("float32", 23), ("float64", 52)])
