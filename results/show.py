@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from results.cases import outcomes
-from results.digest import sealed
 from results.format import Page, Section, digits, records, rows_of, seconds, size, words
 from results.load import files, nearest, read_all
 from results.read import CASE, Run, RunError, facts, number, sequence, text
@@ -80,7 +79,7 @@ def caveats(run: Run) -> list[str]:
         "Interrupted: cases are missing, or rest on fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
         "Made from a working tree with uncommitted changes.": bool(run.commit.get("dirty")),
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
-        "No digests: whether the file was edited by hand is unknown.": not sealed(run.document),
+        "No digests: whether the file was edited by hand is unknown.": not run.sealed,
     }
     twins = run.rows.loc[run.rows["twin"].notna(), ["impl", "twin"]].drop_duplicates().itertuples(index=False)
     noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]
