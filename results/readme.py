@@ -13,7 +13,8 @@ from results.load import find
 from results.noise import noise_line
 from results.pairs import ratios
 from results.read import CASE, Run, facts
-from results.report import speeds, twins, with_speedups
+from results.report import speeds, with_speedups
+from results.summary import twins
 
 MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL)
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
