@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from results.load import join, nearest
 from results.noise import noise_section
 from results.pairs import WORK, by_case, differences, forced, over, ratios, single
 from results.read import CASE, Run, RunError, facts
-from results.verdicts import bounds, caveats, held, judged, refusals
+from results.verdicts import bounds, caveats, held, judged, refusals, summed_up
 
 READING = (
     "B's over A's: an implementation's ratio to the baseline on B, divided by that on A, paired by the number of the"
@@ -68,7 +69,8 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     both["machines"] = [
         held([row["verdict_on_a"], row["verdict_on_b"]]) if row["refused"] == "" else None for row in records(both)
     ]
-    sections = [header, *_tables(both, baseline), caveats(page, READING), noise_section([*runs])]
+    said = f"{header.title}, each over {baseline}: {summed_up(both)}. {header.text}"
+    sections = [replace(header, text=said), *_tables(both, baseline), caveats(page, READING), noise_section([*runs])]
     return Page(both, sections)
 
 

@@ -13,7 +13,7 @@ from results.pairs import over
 from results.phases import break_evens, phases
 from results.read import CASE, Run, RunError
 from results.show import absences, card
-from results.summary import verdict
+from results.summary import in_short
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -36,13 +36,11 @@ def report(runs: list[Run], baseline: str) -> Page:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
     every = {run: with_speedups(run, baseline) for run in runs}
     found = {run: alone(run, table) for run, table in every.items()}
-    sections = [
-        Section("Report", "Generated from the saved runs by: python -m results report", level=1),
-        Section("In short"),
-    ]
+    sections = [Section("Report", level=1)]
     for run in runs:
-        said = verdict(run, baseline)
+        said = in_short(run, baseline)
         sections += [Section(said.title, notes=said.lines, level=3)]
+    sections += [Section(text="Generated from the saved runs by: python -m results report")]
     for run, table in found.items():
         sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]
         sections += [worst_errors(table), *absences(table)]

@@ -29,7 +29,7 @@ from results.phases import break_evens
 from results.read import Run, mapping, text
 from results.report import TIMED
 from results.show import absences, card
-from results.summary import verdict
+from results.summary import in_short
 from results.verdicts import caveats, judged
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def _parts(shown: list[Run], held: Payload, baseline: str) -> dict[str, Any]:
     """What the page says in words and tables."""
     found = {run.label: alone(run, outcomes(run)) for run in shown}
     return {
-        "verdicts": [verdict(run, baseline) for run in shown],
+        "verdicts": [in_short(run, baseline) for run in shown],
         "break_evens": [_of(run, part) for run in shown for part in break_evens(run, baseline)],
         "correctness": [*[_of(run, worst_errors(found[run.label])) for run in shown], *published(shown)],
         "machines": side_by_side(shown, held.speedups, baseline),
