@@ -84,7 +84,7 @@ def payload(runs: list[Run]) -> Payload:
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
     """With `detail`: the cases that differ in their implementation alone, under one name."""
-    parts = table[["problem", "run", "device", "dtype"]].fillna("-").to_numpy(str)
+    parts = table[["problem", "run", "device", "dtype"]].map(words).to_numpy(str)
     return table.assign(detail=[f"{problem}: {', '.join(where)}" for problem, *where in parts])
 
 
