@@ -4,7 +4,7 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead readme constraints clean
+.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead gallery readme constraints clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -61,6 +61,9 @@ loops: .venv/ready ## our implementations against the tutorials' own loops, as r
 
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
 	$(BIN)/python -m pytest benchmarks/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
+
+gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
+	$(BIN)/python -m benchmarks gallery
 
 readme: .venv/ready ## put the newest committed figures into README.md
 	$(BIN)/python -m results readme README.md
