@@ -1,11 +1,8 @@
 """Options and hooks: the one place that ties pytest and pytest-benchmark to the house."""
 
 import contextlib
-import math
-import shutil
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import machine, options
+from benchmarks import machine, options, progress
 from benchmarks.campaign import Campaign
 from benchmarks.plan import PRESETS, Case
 from benchmarks.workers import Invalid, Refused
@@ -135,12 +132,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if case is None:
         return (yield)
     campaign.enter(case)
-    if reporter is not None:
-        show_progress(reporter, campaign, case)
-        reporter.currentfspath = item.path  # pytest would name the file again
     try:
+        if reporter is not None:
+            progress.show(reporter, campaign, case)
+            reporter.currentfspath = item.path  # pytest would name the file again
         return (yield)
     finally:
+        if reporter is not None:
+            progress.clear(reporter)
         items = item.session.items
         later = items.index(item) + 1
         after = case_of(items[later], campaign) if later < len(items) else None
@@ -155,24 +154,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:
     """The case that an item is about."""
     return campaign.selected.get(item.callspec.params.get("case")) if hasattr(item, "callspec") else None
-
-
-def show_progress(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
-    """What runs now and how much is left: one line that is rewritten on a terminal, a line a process elsewhere."""
-    limited = campaign.plan.minutes < math.inf
-    total, done, passed = len(campaign.selected), len(campaign.done), time.monotonic() - campaign.started
-    seconds = passed / max(done, 1) * (total - done)
-    if limited:
-        seconds = min(seconds, max(60 * campaign.plan.minutes - passed, 0))
-    left = f", about {round(seconds / 60)} min left" if seconds >= 90 else f", about {round(seconds, -1):.0f} s left"
-    left = left if done >= 9 else ""
-    where = f"[{done + 1}{'' if limited else f'/{total}'}] {case.name} on {case.device}"
-    block = f", block {case.block + 1}" + ("" if limited else f" of {campaign.plan.blocks}")
-    if reporter.isatty:
-        line = f"{where}: {case.title} {case.dtype}{left}{block}"
-        reporter.rewrite(line[: shutil.get_terminal_size().columns - 1], erase=True)
-    elif not campaign.done or next(reversed(campaign.done)).host != case.host:
-        reporter.write(f"{where}{block}{left}\n")
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import moment, problems
+from benchmarks import moment, problems, texts
 from benchmarks.measure import Checked, Task, open_descent
 from benchmarks.plan import Case, Plan
 from benchmarks.reference import TF32, truth
@@ -18,6 +18,7 @@ from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
+ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Campaign:
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
@@ -94,6 +96,7 @@ class Campaign:
             "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "moments": self.moments,
+            "sources": self.sources,
             "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
         }
 
@@ -112,6 +115,8 @@ class Campaign:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
             self.host = case.host
+        if case.original not in self.sources:
+            self.sources[case.original] = self.worker.ask("source", impl=case.impl)
         return self.worker
 
     def task(self, name: str, dtype: str) -> Task:
@@ -141,18 +146,28 @@ class Campaign:
     def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
         self.folder = self.folder or tempfile.TemporaryDirectory(prefix="descentbench-problems-")
         folder = Path(self.folder.name, f"{len(self.tasks)}-{dtype}")
-        folder.mkdir()
+        shelve(problem, folder)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
-        for field_name in ("X", "y", "w0", "order"):
+        for field_name in ARRAYS:
             array = getattr(problem, field_name)
             if array is not None:
-                np.save(folder / f"{field_name}.npy", array)
                 digest.update(array)
-        (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))
         n, d = problem.X.shape
         batch = n if problem.order is None else problem.order.shape[1]
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
-        at = sorted({t for t in (*EARLY, problem.steps // 2) if 0 < t < problem.steps} | {problem.steps})
         coarse = TF32 if (dtype, self.plan.precision) == ("float32", "tf32") else 0.0
-        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16]}
+        printed = [] if coarse else texts.checked(name, problem)  # what is printed is float32's
+        also = (problem.steps // 2, *(one.update for one in printed))
+        at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
+        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **texts.fact(printed)}
         return Task(str(folder), truth(problem, at, coarse), facts)
+
+
+def shelve(problem: Problem, folder: Path) -> None:
+    """Write a problem where a worker can read it (`worker.read`), in a folder that is made for it."""
+    folder.mkdir()
+    for name in ARRAYS:
+        array = getattr(problem, name)
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))

@@ -13,7 +13,7 @@ from results.pairs import forced, ratios, single
 from results.phases import break_even_section
 from results.read import CASE, Run, RunError, facts, mapping, text
 from results.stats import fewest_blocks, hodges_lehmann, interval
-from results.verdicts import caveats, fine, judged, tables
+from results.verdicts import caveats, fine, judged, summed_up, tables
 
 BASELINE = "numpy_manual"
 SETTING = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
@@ -46,7 +46,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         found["machines"] = tally(found, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
         counts = found[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    header = Section(f"{b} against {a}", f"A = {a}; B = {b}.", notes=_interrupted(runs))
+    said = f"{_each_machine(found, f'{b} against {a}')} A = {a}; B = {b}."
+    header = Section(f"{b} against {a}", said, notes=_interrupted(runs))
     return Page(found, [header, *sections, caveats(found), noise_section(runs)])
 
 
@@ -65,13 +66,20 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
     found = _ratios(single(a.rows), single(b.rows), CASE, force)
     notes += _drift(found, a, b, baseline)
     table = judged(found)
-    header = Section(title, said, notes=notes)
+    header = Section(title, f"{title}: {summed_up(table)}. {said}", notes=notes)
     return Page(table, [header, *tables(table, CASE), caveats(table), noise_section([a, b])])
 
 
 def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool) -> pd.DataFrame:
     found = ratios(a, b, key)
     return forced(found, a, b, key) if force else found
+
+
+def _each_machine(found: pd.DataFrame, title: str) -> str:
+    """A sentence with the verdicts of each machine."""
+    machines = {str(machine): summed_up(rows) for machine, rows in found.groupby("machine", sort=False)}
+    where = {machine: f" on {machine}" if len(machines) > 1 else "" for machine in machines}
+    return " ".join(f"{title}{where[machine]}: {said}." for machine, said in machines.items())
 
 
 def _interrupted(runs: list[Run]) -> list[str]:

@@ -5,14 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from results.cases import outcomes
-from results.format import Page, Section, digits, records, seconds, speedup, words
+from results.cases import alone, outcomes
+from results.checks import worst_errors
+from results.format import Page, Section, records, seconds, speedup
 from results.load import join
-from results.noise import noise_line
 from results.pairs import over
 from results.phases import break_evens, phases
 from results.read import CASE, Run, RunError
 from results.show import absences, card
+from results.summary import in_short
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -34,21 +35,16 @@ def report(runs: list[Run], baseline: str) -> Page:
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
     every = {run: with_speedups(run, baseline) for run in runs}
-    found = {run: table[~table["impl"].isin(twins(run))] for run, table in every.items()}
-    sections = [
-        Section("Report", "Generated from the saved runs by: python -m results report", level=1),
-        Section("In short"),
-    ]
-    sections += [Section(text=f"{verdict(run, table)} {noise_line(run)}") for run, table in found.items()]
+    found = {run: alone(run, table) for run, table in every.items()}
+    sections = [Section("Report", level=1)]
+    for run in runs:
+        said = in_short(run, baseline)
+        sections += [Section(said.title, notes=said.lines, level=3)]
+    sections += [Section(text="Generated from the saved runs by: python -m results report")]
     for run, table in found.items():
         sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]
-        sections += [_errors(table), *absences(table)]
+        sections += [worst_errors(table), *absences(table)]
     return Page(join(list(every.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
-
-
-def twins(run: Run) -> list[str]:
-    """Labels under which an implementation runs a second time: no competitors."""
-    return list(run.rows.loc[run.rows["twin"].notna(), "impl"].unique())
 
 
 def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
@@ -57,52 +53,6 @@ def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
     if speedups.empty:
         return found.assign(speedup=math.nan)
     return found.merge(speedups[[*CASE, "speedup"]], on=CASE, how="left")
-
-
-def verdict(run: Run, found: pd.DataFrame) -> str:
-    """One paragraph: who agrees with the reference, how far off the worst is, who was quickest, who is missing."""
-    tried = found[found["status"] != "skipped"]
-    sound = tried["status"].eq("measured").groupby(tried["impl"]).all()
-    agreeing = f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases"
-    said = [f"{run.machine} ({run.label}): {agreeing}."]
-    if not sound.all():
-        said += [f"The others: {', '.join(sound.index[~sound])}."]
-    measured = found[found["status"] == "measured"]
-    if len(measured):
-        worst = records(measured.sort_values(["error_ratio", *CASE], ascending=False).head(1))[0]
-        ratio, who = digits(worst["error_ratio"]), words(worst["impl"])
-        said += [f"The worst valid error is {ratio} of what is allowed ({who}, {_place(worst)})."]
-        said += [f"Shortest step {text}." for text in _quickest(measured)]
-    else:
-        said += ["No row is valid, so there are no times."]
-    for status in ("invalid", "refused", "skipped"):
-        if len(missing := found[found["status"] == status]):
-            said += [f"{status.capitalize()}: {_why(missing)}."]
-    said += ["It was interrupted."] if run.campaign.get("interrupted") else []
-    return " ".join(said)
-
-
-def _place(row: dict[str, str]) -> str:
-    return ", ".join(words(row[name]) for name in ("problem", "dtype", "device"))
-
-
-def _quickest(measured: pd.DataFrame) -> list[str]:
-    """Per device and dtype: each winner with the problems on which its median step is the shortest."""
-    said = []
-    for (device, dtype), group in measured.groupby(["device", "dtype"]):
-        best = group.sort_values(["per_step_s", "impl"]).drop_duplicates("problem").sort_values(["n", "d", "problem"])
-        wins = {words(name): ", ".join(map(words, won["problem"])) for name, won in best.groupby("impl", sort=False)}
-        said.append(f"on the {device} in {dtype}: {'; '.join(f'{name} on {won}' for name, won in wins.items())}")
-    return said
-
-
-def _why(missing: pd.DataFrame) -> str:
-    """Who, with the first of their reasons; those who share it together."""
-    reasons: dict[str, list[str]] = {}
-    for impl, group in missing.groupby(missing["impl"].map(words)):
-        more = f"; {len(group) - 1} more below" if group["reason"].nunique() > 1 else ""
-        reasons.setdefault(words(group["reason"].iloc[0]) + more, []).append(str(impl))
-    return "; ".join(f"{', '.join(who)} ({why})" for why, who in reasons.items())
 
 
 def speeds(found: pd.DataFrame, baseline: str) -> list[Section]:
@@ -130,16 +80,3 @@ def _speed(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
     return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")
-
-
-def _errors(found: pd.DataFrame) -> Section:
-    """The worst error of each implementation, in units of what is allowed, and where."""
-    checked = found[found["status"].isin(["measured", "invalid"])].dropna(subset=["impl"])
-    worst = checked.sort_values(["impl", "error_ratio", *CASE[1:]], ascending=[True, False, True, True, True])
-    valid = checked["status"].eq("measured").groupby(checked["impl"]).agg(["sum", "size"])
-    table = [
-        {"implementation": words(row["impl"]), "worst error / allowed": digits(row["error_ratio"]), "at": _place(row)}
-        | {"valid cases": f"{valid.loc[row['impl'], 'sum']} of {valid.loc[row['impl'], 'size']}"}
-        for row in records(worst.drop_duplicates("impl"))
-    ]
-    return Section("Worst error", table=table, level=3)

@@ -1,14 +1,16 @@
 """What one run holds, and which runs there are."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from results.cases import outcomes
+from results.cases import alone, outcomes
 from results.format import Page, Section, digits, records, rows_of, seconds, size, words
 from results.load import files, nearest, read_all
 from results.read import CASE, Run, RunError, facts, number, sequence, text
+from results.summary import verdict
 
 PLAN = ("preset", "seed", "threads", "precision", "blocks")
 
@@ -41,9 +43,10 @@ def _line(run: Run) -> dict[str, Any]:
 
 
 def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
-    """The machine, a table per problem, dtype and device, then what was refused or skipped; `wanted` filters columns.
+    """The verdict, the machine, a table per problem, dtype and device, then what was refused or skipped.
 
-    Raises RunError for a wanted value that the run does not know.
+    `wanted` filters columns, and the verdict is then of what is left. Raises RunError for a wanted value that the run
+    does not know.
     """
     found = outcomes(run)
     for column, values in wanted.items():
@@ -52,7 +55,9 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
             if value not in known:
                 raise RunError(f"{run.label} has no {column} {value!r}; {nearest(value, known)}")
         found = found[found[column].isin(values)] if values else found
-    return Page(found, [card(run), *tables(found), *absences(found)])
+    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
+    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
+    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
 
 
 def card(run: Run) -> Section:

@@ -92,6 +92,25 @@ def held(verdicts: Iterable[object]) -> str:
     return "; ".join(said)
 
 
+def summed_up(found: pd.DataFrame) -> str:
+    """`SLOWER in 7 of 8 comparisons, 1.5x to 21.2x; UNDECIDED in 1`: each verdict, with its least and most."""
+    compared, said = found[found["refused"] == ""], list[str]()
+    for word in ORDER:
+        if len(group := compared.loc[compared["verdict"] == word, "ratio"]):
+            said += [f"{word} in {len(group)}{'' if said else f' of {len(compared)} comparisons'}{extent(group, word)}"]
+    absent = len(found) - len(compared)
+    return "; ".join([*said, *([f"{ABSENT}: {absent}"] if absent else [])])
+
+
+def extent(ratios: "pd.Series[float]", word: str) -> str:
+    """`, 1.5x to 21.2x`: how many times as fast or as slow; nothing for the other verdicts."""
+    if word not in (FASTER, SLOWER):
+        return ""
+    factors = ratios if word == SLOWER else 1 / ratios
+    ends = dict.fromkeys([times(factors.min()), times(factors.max())])
+    return f", {' to '.join(ends)}"
+
+
 def caveats(found: pd.DataFrame, reading: str = READING) -> Section:
     """What the verdicts of a whole page mean, what UNDECIDED ones lack, and what nobody has recorded."""
     compared = found[found["refused"] == ""]
