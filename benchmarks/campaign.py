@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import moment, problems
+from benchmarks import moment, problems, texts
 from benchmarks.measure import Checked, Task, open_descent
 from benchmarks.plan import Case, Plan
 from benchmarks.reference import TF32, truth
@@ -32,6 +32,7 @@ class Campaign:
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
@@ -94,6 +95,7 @@ class Campaign:
             "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "moments": self.moments,
+            "sources": self.sources,
             "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
         }
 
@@ -112,6 +114,8 @@ class Campaign:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
             self.host = case.host
+        if case.original not in self.sources:
+            self.sources[case.original] = self.worker.ask("source", impl=case.impl)
         return self.worker
 
     def task(self, name: str, dtype: str) -> Task:
@@ -152,7 +156,9 @@ class Campaign:
         n, d = problem.X.shape
         batch = n if problem.order is None else problem.order.shape[1]
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
-        at = sorted({t for t in (*EARLY, problem.steps // 2) if 0 < t < problem.steps} | {problem.steps})
         coarse = TF32 if (dtype, self.plan.precision) == ("float32", "tf32") else 0.0
-        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16]}
+        printed = [] if coarse else texts.checked(name, problem)  # what is printed is float32's
+        also = (problem.steps // 2, *(one.update for one in printed))
+        at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
+        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **texts.fact(printed)}
         return Task(str(folder), truth(problem, at, coarse), facts)

@@ -14,6 +14,7 @@ import numpy as np
 
 import impls
 from benchmarks import problems, tutorials
+from benchmarks.iterates import losses
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
@@ -63,7 +64,7 @@ class Descent:
 
     def loss(self, t: int) -> float:
         """MSE over all rows after t updates, in float64."""
-        return float(np.mean((self.predict(self.problem.X, t) - self.problem.y.reshape(len(self.problem.y), -1)) ** 2))
+        return losses(self.problem.X, self.problem.y, [self.weights(t)])[0]
 
     def scaled(self, factor: float) -> "Descent":
         """The same descent with `factor` times the gradient."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import parity
 from benchmarks.diagnosis import diagnose
+from benchmarks.iterates import Iterate, told
 from benchmarks.reference import Truth
 from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Array
@@ -44,6 +45,7 @@ class Checked:
     rng: np.random.Generator
     rounds: int
     fewer: tuple[int, float]  # a run of fewer steps, about half, once compiled: its steps and its seconds
+    iterates: list[Iterate]  # where it was checked from the problem's own start
     facts: dict[str, Any]
     done: list[dict[str, float]] = field(default_factory=list)  # NUMBERS of each round
 
@@ -69,9 +71,10 @@ class Checked:
         if not faults:
             facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
         pools, cores = facts.pop("pools"), facts.pop("cores")
-        told = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
+        words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
+        words |= told(self.task.folder, self.task.truth.start(0.0), self.iterates)
         known = {name: held for name, held in facts.items() if held is not None}
-        return known | told | {"valid": not faults, "reason": "; ".join(faults)}
+        return known | words | {"valid": not faults, "reason": "; ".join(faults)}
 
     def clocks(self, steps: int) -> dict[str, float]:
         """Medians and sums over the rounds, seconds."""
@@ -123,20 +126,21 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
     early_at = [t for t in task.truth.at[:-1] if first["seconds"] < LONG or t != last // 2] or [last]
-    early = {t: check_iterate(worker, task, t, 0.0) for t in early_at}
-    early[0] = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
+    iterates = [check_iterate(worker, task, t, 0.0) for t in early_at]
+    elsewhere = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
-    final = judge(task, np.asarray(first["weights"]), last, 0.0, start)
-    fewer, fewer_s = early_at[-1], early[early_at[-1]][0]
+    fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
+    iterates.append(iterate(task, first, last, 0.0))
     if fewer_s < SLOW:
         fewer_s = worker.run(start, fewer)["seconds"]  # the second time: all is compiled
     run_s = fewer_s * last / fewer
     if run_s < SLOW:
         run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
-    error, allowed = max([final, *(judged for _, judged in early.values())], key=lambda pair: pair[0] / pair[1])
-    facts = {"prepare_s": prepare_s, "first_s": first["seconds"], "error": error, "allowed": allowed}
+    worst = max([elsewhere, *iterates], key=lambda one: one.error / one.allowed)
+    facts = {"prepare_s": prepare_s, "first_s": first["seconds"], "error": worst.error, "allowed": worst.allowed}
+    facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
-    return Checked(worker, task, clock, rng, rounds, (fewer, fewer_s), {**worker_facts(worker), **task.facts, **facts})
+    return Checked(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
@@ -145,11 +149,15 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     return {"framework": loaded["framework"], "version": loaded["version"], "import_s": loaded["seconds"]}
 
 
-def check_iterate(worker: Worker, task: Task, t: int, c: float) -> tuple[float, tuple[float, float]]:
-    """Seconds, and distance with what is allowed, after t updates from the start at c. Raises Refused."""
-    start = task.truth.start(c)
-    done = worker.run(start, t)
-    return done["seconds"], judge(task, np.asarray(done["weights"]), t, c, start)
+def check_iterate(worker: Worker, task: Task, t: int, c: float) -> Iterate:
+    """A run of t updates from the start at c, judged. Raises Refused."""
+    return iterate(task, worker.run(task.truth.start(c), t), t, c)
+
+
+def iterate(task: Task, done: dict[str, Any], t: int, c: float) -> Iterate:
+    """What a run of t updates from the start at c has answered, judged. Raises Refused."""
+    weights = np.asarray(done["weights"])
+    return Iterate(t, weights, done["seconds"], *judge(task, weights, t, c, task.truth.start(c)))
 
 
 def run_checked(worker: Worker, task: Task, c: float) -> tuple[dict[str, float], tuple[float, float]]:

@@ -2,33 +2,33 @@
 
 import numpy as np
 
-from benchmarks import problems, tutorials
+from benchmarks import texts, tutorials
 from benchmarks.fit import Descent, Section, table
+from benchmarks.texts import Printed
+from benchmarks.tutorials import ScalarRun
 
 
 def published(descent: Descent) -> Section:
     """The numbers that a text prints beside those found here; nothing for problems that no text has."""
-    texts = {"line": published_line, "crops": published_crops, "scalar": published_scalar}
-    if descent.name not in texts:
+    sections = {"line": published_line, "crops": published_crops, "scalar": published_scalar}
+    if descent.name not in sections:
         return [], True
-    usual = problems.build(descent.name)[0]
-    starts = [*tutorials.LINE_RUNS] if descent.name == "line" else [usual.w0]
-    w0 = descent.problem.w0
-    if descent.problem.lr != usual.lr or not any(np.array_equal(w0, np.array(start, w0.dtype)) for start in starts):
+    printed = texts.printed(descent.name, descent.problem)
+    if not printed:
         return ["the text's numbers belong to its own start and lr"], True
-    return texts[descent.name](descent)
+    return sections[descent.name](descent, printed)
 
 
-def published_line(descent: Descent) -> Section:
+def published_line(descent: Descent, printed: list[Printed]) -> Section:
     """The text's run has other draws than ours: both should lie in the band, and it is said where they don't."""
     start = float(descent.problem.w0[0]), float(descent.problem.w0[1])
-    at = [t for t in range(0, 100, 10) if t <= descent.problem.steps]
-    band, share = tutorials.line_band(start)
-    runs = {"published": tutorials.LINE_RUNS[start], "this run": [descent.loss(t) for t in at]}
-    rows = [[str(t), *(f"{run[i]:.4f}" for run in (*runs.values(), *band.T))] for i, t in enumerate(at)]
+    share = tutorials.line_band(start)[1]
+    runs = {"published": [one.loss for one in printed], "this run": [descent.loss(one.update) for one in printed]}
+    losses = zip(printed, *runs.values(), strict=True)
+    rows = [[str(one.update), *(f"{v:.4f}" for v in (*both, one.lowest, one.highest))] for one, *both in losses]
     words = []
     for name, run in runs.items():
-        outside = [str(t) for t, loss, (low, high) in zip(at, run, band, strict=False) if not low <= loss <= high]
+        outside = [str(one.update) for one, v in zip(printed, run, strict=True) if not one.lowest <= v <= one.highest]
         words.append(f"{name}: {'OUTSIDE before update ' + ', '.join(outside) if outside else 'inside'}")
     return [
         f"published run from {start}; its data are unseeded, so beside the middle 95 % of 4000 draws:",
@@ -37,13 +37,9 @@ def published_line(descent: Descent) -> Section:
     ], True
 
 
-def published_crops(descent: Descent) -> Section:
+def published_crops(descent: Descent, printed: list[Printed]) -> Section:
     """The text's digits; its start is printed to four decimals, which moves each number by so much at most."""
-    rows = [
-        (f"loss after {t}", text, descent.loss(t), tutorials.crops_rounding(t)[0])
-        for t, text in tutorials.CROPS_LOSSES.items()
-        if t <= descent.problem.steps
-    ]
+    rows = [(f"loss after {one.update}", one.loss, descent.loss(one.update), one.highest - one.loss) for one in printed]
     X, y = (array.astype(np.float64) for array in (descent.problem.X, descent.problem.y))
     gradient, slack = 2 / y.size * (X.T @ (descent.predict(X, 0) - y)), tutorials.crops_rounding(0)[1]
     for (j, i), text in np.ndenumerate(tutorials.CROPS_GRADIENT):
@@ -63,12 +59,12 @@ def published_crops(descent: Descent) -> Section:
     ], True
 
 
-def published_scalar(descent: Descent) -> Section:
+def published_scalar(descent: Descent, printed: list[Printed]) -> Section:
     """The text's two columns beside this descent and the same with 4 times the gradient."""
-    texts = tutorials.SCALAR_AUTOGRAD, tutorials.SCALAR_BY_HAND
-    at = sorted({t for text in texts for t, *_ in text if t <= descent.problem.steps})
-    one, one_agrees = scalar_column(descent, texts[0], at)
-    four, four_agrees = scalar_column(descent.scaled(4), texts[1], at)
+    autograd, by_hand = tutorials.SCALAR_AUTOGRAD, tutorials.SCALAR_BY_HAND
+    at = sorted({t for t, *_ in (*autograd, *by_hand) if t <= descent.problem.steps})
+    one, one_agrees = scalar_column(descent, autograd, printed, at)
+    four, four_agrees = scalar_column(descent.scaled(4), by_hand, texts.scalar(by_hand, 4), at)
     headers = ["w text", "found", "loss text", "found"]
     agrees = one_agrees and four_agrees
     return [
@@ -82,16 +78,17 @@ def published_scalar(descent: Descent) -> Section:
     ], agrees
 
 
-def scalar_column(descent: Descent, text: tutorials.ScalarRun, at: list[int]) -> tuple[list[list[str]], bool]:
+def scalar_column(
+    descent: Descent, text: ScalarRun, printed: list[Printed], at: list[int]
+) -> tuple[list[list[str]], bool]:
     """Cells of each update: w in the text and found, loss in the text and found; and whether they agree."""
-    printed = {t: (w, loss) for t, w, loss in text}
+    weights, losses = {t: w for t, w, _ in text}, {one.update: one for one in printed}
     cells, agrees = [], True
     for t in at:
         w, loss = float(descent.weights(t)[0]), descent.loss(t - 1)
-        text_w, text_loss = printed.get(t, (None, None))
-        may_w, may_loss = tutorials.scalar_rounding(float(descent.weights(t - 1)[0]))
-        agrees &= text_w is None or abs(text_w - w) <= may_w
-        agrees &= text_loss is None or abs(text_loss - loss) <= may_loss
-        numbers = (text_w, 3), (w, 3), (text_loss, 8), (loss, 8)
+        text_w, text_loss = weights.get(t), losses.get(t - 1)
+        agrees &= text_w is None or abs(text_w - w) <= tutorials.scalar_rounding(w)[0]
+        agrees &= text_loss is None or text_loss.lowest <= loss <= text_loss.highest
+        numbers = (text_w, 3), (w, 3), (text_loss and text_loss.loss, 8), (loss, 8)
         cells.append(["-" if number is None else f"{number:.{digits}f}" for number, digits in numbers])
     return cells, agrees

@@ -5,6 +5,8 @@ crops   "Linear Regression and Gradient Descent from scratch in PyTorch" (PyTorc
 scalar  "Gradient Descent Using Autograd" (PyTorch Beginner 05): f = 2 x, by hand in NumPy and then with autograd
 """
 
+from functools import cache
+
 import numpy as np
 
 from benchmarks.tables import Data
@@ -90,6 +92,7 @@ def line_losses(start: tuple[float, float], seeds: int = 4000) -> Array:
     return losses
 
 
+@cache
 def line_band(start: tuple[float, float], seeds: int = 4000) -> tuple[Array, float]:
     """(10, 2): the middle 95 % of `line_losses` at each of the ten updates, and the share of draws inside all ten."""
     losses = line_losses(start, seeds)

@@ -27,6 +27,7 @@ from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, w
 
 Answer = dict[str, Any]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+MOST = 20_000  # bytes of a file that are told
 
 
 class Host:
@@ -53,6 +54,10 @@ class Host:
         self.framework = probes.framework(impl)
         version = str(getattr(sys.modules.get(self.framework), "__version__", ""))
         return {"seconds": seconds, "framework": self.framework, "version": version}
+
+    def source(self, impl: str) -> Answer:
+        """The file that the implementation was loaded from: what `source` says of it."""
+        return source(impls.file(impl))
 
     def prepare(self, folder: str, device: Device) -> Answer:
         """Read a problem from its folder and give it to the implementation; only the latter is timed."""
@@ -165,6 +170,17 @@ def read(folder: str) -> Problem:
     order = np.load(path / "order.npy") if (path / "order.npy").exists() else None
     X, y, w0 = (np.load(path / f"{name}.npy") for name in ("X", "y", "w0"))
     return Problem(X, y, w0, plan["lr"], plan["steps"], order)
+
+
+def source(path: Path) -> Answer:
+    """`file`: where it lies in the repository, elsewhere its name; `text`: its first MOST bytes, "" if not Python's."""
+    here, root = path.resolve(), Path(__file__).parent.parent.resolve()
+    near = here.relative_to(root) if here.is_relative_to(root) else Path(path.name)
+    file = path.name if "site-packages" in near.parts else near.as_posix()
+    text = path.read_text("utf-8", "replace") if path.suffix == ".py" and path.is_file() else ""
+    if (size := len(text.encode())) > MOST:
+        text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {size} bytes"
+    return {"file": file, "text": text}
 
 
 def collections() -> int:

@@ -45,6 +45,16 @@ def load(name_or_path: str) -> Prepare:
     return prepare
 
 
+def file(name_or_path: str) -> Path:
+    """The file that `load` has imported; of an entry point's module that is in none, its name."""
+    if name_or_path.endswith(".py"):
+        return Path(name_or_path)
+    if (HERE / f"{name_or_path}.py").exists():
+        return HERE / f"{name_or_path}.py"
+    module = _plugins()[name_or_path].module
+    return Path(getattr(sys.modules[module], "__file__", None) or module)
+
+
 def nearest(word: str, known: list[str]) -> str:
     """How an error about an unknown word ends: the nearest known one, then all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)

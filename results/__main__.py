@@ -13,11 +13,12 @@ from results import gate
 from results.acceptance import acceptance
 from results.cases import rounds
 from results.ci import annotations, junit
-from results.compare import BASELINE, compare_implementations, compare_runs
+from results.compare import compare_implementations, compare_runs
 from results.crossover import crossover
-from results.format import FORMATS, Page, Section, rows_of, words, write
+from results.format import FORMATS, Page, Section, markdown, rows_of, words, write
 from results.load import ROOT, find, find_all, join
 from results.noise import noise
+from results.pairs import BASELINE
 from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report
@@ -47,15 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def deliver(page: Page, options: Namespace) -> None:
-    """Write the page where it was asked for; a report in Markdown is a file beside the runs unless told otherwise."""
-    target = options.out or "-"
-    if options.out is None and options.make is make_report and options.format == "md":
-        target = str(options.runs.parent / "report.md")
-    if target == "-":
-        return write(page, options.format, sys.stdout)
-    with Path(target).open("w", encoding="utf-8", newline="") as stream:
+    """Write the page where it was asked for."""
+    if options.out is None or options.out == "-" or options.format is None:
+        return write(page, options.format or "table", sys.stdout)
+    with Path(options.out).open("w", encoding="utf-8", newline="") as stream:
         write(page, options.format, stream)
-    print(f"wrote {target}", file=sys.stderr)
+    print(f"wrote {options.out}", file=sys.stderr)
 
 
 def make_list(options: Namespace) -> Page:
@@ -105,7 +103,19 @@ def make_acceptance(options: Namespace) -> Page:
 
 
 def make_report(options: Namespace) -> Page:
-    return report(find_all(options.run, options.runs), options.baseline)
+    """The report as it is written, or, without a format, its files. Raises RunError where a package is missing."""
+    runs = find_all(options.run, options.runs)
+    page, folder = report(runs, options.baseline), Path(options.out or options.runs.parent / "report")
+    if options.format is not None:
+        return page
+    try:
+        from results.publish import publish
+    except ModuleNotFoundError as error:
+        raise RunError(f"the page needs {error.name}: pip install 'descentbench[report]'; or --format md") from error
+    files = publish(runs, options.baseline, markdown(page.sections), folder)
+    return Page(
+        pd.DataFrame({"file": files}), [Section(text=f"wrote {files[0]} and, beside it, {len(files) - 1} files")]
+    )
 
 
 def make_export(options: Namespace) -> Page:
@@ -129,9 +139,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m results", description=__doc__, epilog=NAMES)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, make: Callable[[Namespace], Page], form: str, text: str) -> argparse.ArgumentParser:
+    def command(name: str, make: Callable[[Namespace], Page], form: str | None, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text, epilog=NAMES)
-        added.add_argument("--format", choices=FORMATS, default=form, help=f"how to write it (default: {form})")
+        added.add_argument(
+            "--format", choices=FORMATS, default=form, help=f"how to write it (default: {form or 'all files'})"
+        )
         added.add_argument(
             "--runs", type=Path, default=ROOT, metavar="DIR", help="where they are (default: results/runs)"
         )
@@ -157,7 +169,9 @@ def parser() -> argparse.ArgumentParser:
     crossing.add_argument("a", metavar="A", help="an implementation")
     crossing.add_argument("b", metavar="B", help="another")
     crossing.add_argument("--run", nargs="+", default=[], help="runs to look in, each for itself (default: latest)")
-    reported = command("report", make_report, "md", "a report of runs: a verdict in words, then the tables behind it")
+    reported = command(
+        "report", make_report, None, "a report of runs: a page with charts, the same in Markdown, the charts"
+    )
     reported.add_argument("--baseline", default=BASELINE, metavar="IMPL", help="speed-ups over it (%(default)s)")
     readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
     readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
@@ -166,7 +180,7 @@ def parser() -> argparse.ArgumentParser:
     exported = command("export", make_export, "csv", "runs as one tidy table: a row per case and block")
     exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")
     places = {
-        reported: "report.md beside the runs, or stdout for other formats",
+        reported: "without --format a folder, results/report",
         exported: "stdout",
         accepted: "stdout",
     }

@@ -56,6 +56,11 @@ def outcomes(run: Run) -> pd.DataFrame:
     return both
 
 
+def alone(run: Run, found: pd.DataFrame) -> pd.DataFrame:
+    """Without the labels under which an implementation ran a second time: no competitors."""
+    return found[~found["impl"].isin(run.rows.loc[run.rows["twin"].notna(), "impl"].unique())]
+
+
 def rounds(run: Run) -> pd.DataFrame:
     """One row per raw round: the columns of its block's row, with `round` (from 0) and `seconds`. Raises RunError."""
     data = [entry["stats"].get("data") or [] for entry in run.document["benchmarks"]]

@@ -100,12 +100,13 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
 
 
+def strict(cell: object) -> object:
+    """A cell that strict JSON can hold: null for what is not a finite number."""
+    return None if cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)) else cell
+
+
 def _json(page: Page) -> str:
     """Strict JSON: what is not a finite number is null."""
-
-    def strict(cell: object) -> object:
-        return None if cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)) else cell
-
     rows = [{name: strict(cell) for name, cell in row.items()} for row in records(page.data)]
     return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from results.format import Page, Section, records, tabled, times, words
+from results.format import Page, Section, records, speedup, tabled, times, words
 from results.load import join, nearest
 from results.noise import noise_section
 from results.pairs import WORK, by_case, differences, forced, over, ratios, single
-from results.read import CASE, Run, RunError
+from results.read import CASE, Run, RunError, facts
 from results.verdicts import bounds, caveats, held, judged, refusals, summed_up
 
 READING = (
@@ -95,3 +95,34 @@ def _tables(both: pd.DataFrame, baseline: str) -> list[Section]:
         for row in records(compared)
     ]
     return [*tabled(Section(table=cells)), *refusals(refused, CASE)]
+
+
+def side_by_side(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[Section]:
+    """What differs between runs, and each case's speed-up over the baseline, a column a run; nothing for one run."""
+    if len(runs) < 2:
+        return []
+    told = {run.label: {"machine": run.machine} | facts(run) for run in runs}
+    names = dict.fromkeys(name for known in told.values() for name in known)
+    lines = [{label: known.get(name, "-") for label, known in told.items()} for name in names]
+    marks = ["differs" if len(set(line.values())) > 1 else "same" for line in lines]
+    table = [{"fact": name, "": mark} | line for name, mark, line in zip(names, marks, lines, strict=True)]
+    note = "Each on its own machine: nothing is pooled, and times of two machines are not put into one ratio."
+    title = f"Speed-up over {baseline}, side by side"
+    ratios = Section(title, table=_abreast(runs, speedups, baseline), notes=[note], level=3)
+    return [Section("What differs", table=sorted(table, key=lambda row: row[""]), level=3), *tabled(ratios)]
+
+
+def _abreast(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[dict[str, str]]:
+    """The cases that more than one run has."""
+    machines = {run.label: run.machine for run in runs}
+    over = speedups[
+        (speedups["baseline"] == baseline) & speedups["run"].isin(machines) & (speedups["impl"] != baseline)
+    ]
+    table = []
+    for case, group in over.groupby(["size", *CASE], sort=True):
+        if len(group) > 1:
+            cells = {row["run"]: row["why"] or f"{speedup(row['speedup'])} {row['verdict']}" for row in records(group)}
+            holds = held(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())
+            named = dict(zip(CASE, map(words, case[1:]), strict=True))
+            table.append(named | {label: cells.get(label, "-") for label in machines} | {"holds": holds})
+    return table

@@ -31,6 +31,10 @@ WORDS = {
     "precision": "highest or tf32, as asked",
     "denormals": "kept or flushed",
     "blas": "the framework's linear algebra, in words",
+    "iterates": "updates after which the weights were checked, from the problem's own start; blanks between them",
+    "distances": "for each of `iterates`, the distance to the reference over what is allowed there",
+    "losses": "for each of `iterates`, the mean squared error over all rows of the weights that came back",
+    "published": "JSON: [update, loss that a text prints, lowest and highest that a found loss may be], or empty",
     "digest": "seal over the row's rounds and facts",
     "reason": "why the row does not count; empty for a valid row",
 }
@@ -62,6 +66,7 @@ NUMBERS = {
     "gc_runs": "garbage collections in timed runs",
     "pace_s": "seconds of a yardstick of fixed work around the timed runs: how fast the machine was",
     "blocked_s": "seconds of a run spent waiting for the device",
+    "limit_s": "seconds that a step would take at the machine's limit",
 }
 STATS = {
     "rounds": "timed rounds in the row",

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from results import acceptance
+from results.cases import alone
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
 from results.noise import noise_line
 from results.pairs import ratios
 from results.read import CASE, Run, facts
 from results.report import speeds, with_speedups
-from results.summary import twins
 
 MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL)
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
@@ -33,8 +33,8 @@ def filled(text: str, root: Path) -> str:
 def _speeds(path: Path) -> list[Section]:
     """Time per step in float32 on the CPU, and what it was made on."""
     run = find(str(path), path.parent)
-    found = with_speedups(run, "numpy_manual")
-    here = (found["dtype"] == "float32") & (found["device"] == "cpu") & ~found["impl"].isin(twins(run))
+    found = alone(run, with_speedups(run, "numpy_manual"))
+    here = (found["dtype"] == "float32") & (found["device"] == "cpu")
     table = speeds(found[here], "numpy_manual")[0]
     return [Section(table=table.table, notes=[*table.notes, _made(run)])]
 

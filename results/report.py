@@ -5,15 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from results.cases import outcomes
-from results.format import Page, Section, digits, records, seconds, speedup, words
+from results.cases import alone, outcomes
+from results.checks import worst_errors
+from results.format import Page, Section, records, seconds, speedup
 from results.load import join
-from results.noise import noise_line
 from results.pairs import over
 from results.phases import break_evens, phases
 from results.read import CASE, Run, RunError
 from results.show import absences, card
-from results.summary import place, twins, verdict
+from results.summary import verdict
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -35,15 +35,13 @@ def report(runs: list[Run], baseline: str) -> Page:
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
     every = {run: with_speedups(run, baseline) for run in runs}
-    found = {run: table[~table["impl"].isin(twins(run))] for run, table in every.items()}
-    sections = [
-        Section("Report", level=1),
-        *[Section(text=f"{verdict(run, table)} {noise_line(run)}") for run, table in found.items()],
-        Section(text="Generated from the saved runs by: python -m results report"),
-    ]
+    found = {run: alone(run, table) for run, table in every.items()}
+    said = [verdict(run, baseline) for run in runs]
+    sections = [Section("Report", level=1), *[Section(one.title, notes=one.lines) for one in said]]
+    sections += [Section(text="Generated from the saved runs by: python -m results report")]
     for run, table in found.items():
         sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]
-        sections += [_errors(table), *absences(table)]
+        sections += [worst_errors(table), *absences(table)]
     return Page(join(list(every.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
 
 
@@ -80,16 +78,3 @@ def _speed(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
     return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")
-
-
-def _errors(found: pd.DataFrame) -> Section:
-    """The worst error of each implementation, in units of what is allowed, and where."""
-    checked = found[found["status"].isin(["measured", "invalid"])].dropna(subset=["impl"])
-    worst = checked.sort_values(["impl", "error_ratio", *CASE[1:]], ascending=[True, False, True, True, True])
-    valid = checked["status"].eq("measured").groupby(checked["impl"]).agg(["sum", "size"])
-    table = [
-        {"implementation": words(row["impl"]), "worst error / allowed": digits(row["error_ratio"]), "at": place(row)}
-        | {"valid cases": f"{valid.loc[row['impl'], 'sum']} of {valid.loc[row['impl'], 'size']}"}
-        for row in records(worst.drop_duplicates("impl"))
-    ]
-    return Section("Worst error", table=table, level=3)

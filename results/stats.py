@@ -6,16 +6,15 @@ size says nothing of its sign, whatever its distribution: that is all the exact 
 and Chicken, Nonparametric Statistical Methods (2013), 3.1 to 3.3; Holm, Scand. J. Statist. 6 (1979).
 """
 
-import bisect
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -23,6 +22,7 @@ ALPHA = 0.05  # family-wise, over the comparisons of a page
 MARGIN = 0.02  # a ratio within 1 -+ this is as good as equal
 POWER = 0.8
 RECENTRED = 2  # times; a third changes nothing that counts
+TOGETHER = 2**21  # differences of a page that are worked on at once: some tens of MiB
 SPELL = 0.1  # log ratio of yardsticks from which on a machine was slower for one side of a pair than for the other
 FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
 INVALID = "INVALID"  # never judged: it failed its check, or the two sides did unequal work
@@ -36,6 +36,7 @@ class Verdict:
     when the verdict is FASTER or SLOWER (infinite below the K that can exclude anything).
     p: Holm-adjusted; smallest: the ratio above 1 that so many blocks would show with a probability of 80 %.
     needed: blocks that would decide, by today's spread; None where more blocks would not help or K decided.
+    spread: the robust standard deviation of the log ratios, NaN of a single one.
     """
 
     word: str
@@ -46,30 +47,51 @@ class Verdict:
     blocks: int
     smallest: float
     needed: int | None
+    spread: float
 
 
 def judge(page: Sequence[Sequence[float]], alpha: float = ALPHA, margin: float = MARGIN) -> list[Verdict]:
     """A verdict for each comparison of a page, from its log ratios: FASTER where the ratio is below 1."""
-    samples = [np.asarray(d, float) for d in page]
-    corrected, own = holm([p_value(d) for d in samples], alpha)
-    return [_verdict(d, p, alpha, level, margin) for d, p, level in zip(samples, corrected, own, strict=True)]
+    samples, p = [np.asarray(d, float) for d in page], np.ones(len(page))
+    for at, d in alike(samples):
+        p[at] = p_value(d)
+    corrected, own = (np.array(found) for found in holm(list(p), alpha))
+    found: dict[int, Verdict] = {}
+    for at, d in alike(samples):
+        found |= zip(at, _verdicts(d, corrected[at], own[at], alpha, math.log1p(margin)), strict=True)
+    return [found[i] for i in range(len(page))]
 
 
-def _verdict(d: Array, p: float, alpha: float, level: float, margin: float) -> Verdict:
-    estimate, (low, high), limit = hodges_lehmann(d), interval(d, level), math.log1p(margin)
-    word = UNDECIDED
-    if p <= alpha:
-        word = FASTER if estimate < 0 else SLOWER
-    elif -limit <= low and high <= limit:
-        word = EQUIVALENT
-    spread, K = scale(d), d.shape[-1]
-    needed = blocks_needed(estimate, spread, level, limit) if word == UNDECIDED else None
-    show = [math.exp(value) for value in (estimate, low, high, detectable(spread, K, level))]
-    return Verdict(word, show[0], show[1], show[2], p, K, show[3], needed)
+def alike(samples: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
+    """The samples (K,) of one size together: where they stand among all, and they as (P, K), P limited for memory."""
+    sizes: dict[int, list[int]] = {}
+    for i, d in enumerate(samples):
+        sizes.setdefault(len(d), []).append(i)
+    for K, places in sizes.items():
+        P = max(1, TOGETHER // (K * (K + 1)))
+        for at in (places[start : start + P] for start in range(0, len(places), P)):
+            yield at, np.stack([samples[i] for i in at])
+
+
+def _verdicts(d: Array, p: Array, levels: Array, alpha: float, limit: float) -> Iterator[Verdict]:
+    """Of the comparisons d (P, K), each with its adjusted p and the level of its step."""
+    K = d.shape[-1]
+    estimates, (low, high), spreads = hodges_lehmann(d), interval(d, levels), scale(d)
+    shown = detectable(spreads, K, levels)
+    for i, estimate in enumerate(estimates):
+        word = UNDECIDED
+        if p[i] <= alpha:
+            word = FASTER if estimate < 0 else SLOWER
+        elif -limit <= low[i] and high[i] <= limit:
+            word = EQUIVALENT
+        needed = blocks_needed(estimate, spreads[i], levels[i], limit) if word == UNDECIDED else None
+        told = [math.exp(value) for value in (estimate, low[i], high[i], shown[i])]
+        spread = float(spreads[i]) if K > 1 else math.nan
+        yield Verdict(word, told[0], told[1], told[2], float(p[i]), K, told[3], needed, spread)
 
 
 def adjusted(d: Array, x: Array, spell: float = SPELL) -> Array:
-    """The log ratios d (K,) less what the machine's pace explains of them; x (K,): log ratios of the yardstick.
+    """The log ratios d (..., K) less what the machine's pace explains; x (..., K): log ratios of the yardstick.
 
     An analysis of covariance over the blocks where only one side met a slow spell, |x| > `spell`: in each, x times a
     slope that comes from the others of them, sum(x (d - centre)) / sum(x^2), between 0 and 1. Around the centre 0,
@@ -77,15 +99,14 @@ def adjusted(d: Array, x: Array, spell: float = SPELL) -> Array:
     signed-rank test would stay exact. Recentring gives the interval its coverage where there is an effect, and costs
     the exactness in principle; false verdicts, coverage and power are simulated in tests/test_stats.py.
     """
-    met = np.abs(x) > spell
-    squares = np.where(met, x**2, 0.0)
-    others = squares.sum() - squares
-    rest, centre = d, 0.0
+    met = np.where(np.abs(x) > spell, x, 0.0)
+    others = (met**2).sum(axis=-1, keepdims=True) - met**2
+    rest, centre = d, np.zeros((*d.shape[:-1], 1))
     for _ in range(RECENTRED + 1):
-        products = np.where(met, x * (d - centre), 0.0)
-        slopes = (products.sum() - products) / np.where(others > 0, others, np.inf)
-        rest = d - np.clip(slopes, 0, 1) * np.where(met, x, 0.0)
-        centre = float(hodges_lehmann(rest))
+        products = met * (d - centre)
+        slopes = (products.sum(axis=-1, keepdims=True) - products) / np.where(others > 0, others, np.inf)
+        rest = d - np.clip(slopes, 0, 1) * met
+        centre = np.asarray(hodges_lehmann(rest))[..., None]
     return rest
 
 
@@ -101,15 +122,19 @@ def hodges_lehmann(d: Array) -> Any:
     return np.median(walsh(d), axis=-1)
 
 
-def interval(d: Array, level: float = ALPHA) -> Any:
-    """(low, high) that holds the centre with probability at least 1 - level; infinite where K blocks cannot."""
+def interval(d: Array, level: Any = ALPHA) -> Any:
+    """(low, high) that holds the centre with probability at least 1 - level; infinite where K blocks cannot.
+
+    `level` is one for all d (..., K), or (...), one for each.
+    """
     averages = walsh(d)
-    cut = int(
-        np.searchsorted(cumulative(d.shape[-1]), level / 2, side="right")
-    )  # the largest c with P(W < c) <= level/2
-    if cut == 0:
-        return -np.inf + averages[..., 0] * 0, np.inf + averages[..., 0] * 0
-    return averages[..., cut - 1], averages[..., -cut]
+    # the largest c with P(W < c) <= level/2
+    cut = np.searchsorted(cumulative(d.shape[-1]), np.asarray(level) / 2, side="right")
+    cut = np.broadcast_to(cut, averages.shape[:-1])[..., None]
+    inner = np.maximum(cut, 1)
+    low = np.where(cut > 0, np.take_along_axis(averages, inner - 1, -1), -np.inf)
+    high = np.where(cut > 0, np.take_along_axis(averages, averages.shape[-1] - inner, -1), np.inf)
+    return low[..., 0], high[..., 0]
 
 
 def p_value(d: Array) -> Any:
@@ -147,23 +172,28 @@ def fewest_blocks(comparisons: int, alpha: float = ALPHA) -> int:
     return math.ceil(1 - math.log2(alpha / max(comparisons, 1)))
 
 
-def scale(d: Array) -> float:
+def scale(d: Array) -> Any:
     """A standard deviation that a burst of load does not move: from the median distance to the median."""
-    return float(stats.median_abs_deviation(d, scale="normal"))
+    distances = np.abs(d - np.median(d, axis=-1, keepdims=True))
+    return np.median(distances, axis=-1) / ndtri(0.75)
 
 
-def detectable(spread: float, K: int, level: float = ALPHA) -> float:
+def detectable(spread: Any, K: Any, level: Any = ALPHA) -> Any:
     """The log ratio that K blocks show with probability POWER; infinite below `fewest_blocks`."""
-    if K < fewest_blocks(1, level):
-        return math.inf
-    t = stats.t(K - 1)
     efficiency = 3 / math.pi  # of the signed-rank test, beside t, where the noise is normal
-    return float((t.ppf(1 - level / 2) + t.ppf(POWER)) * spread / math.sqrt(K * efficiency))
+    t = stdtrit(K - 1, 1 - level / 2) + stdtrit(K - 1, POWER)
+    return np.where(2.0 ** (1 - np.asarray(K)) > level, np.inf, t * spread / np.sqrt(K * efficiency))[()]
 
 
 def blocks_needed(estimate: float, spread: float, level: float, limit: float, most: int = 1000) -> int | None:
     """Blocks that would show such an effect, or else that it is within the limit; None if `most` would not do."""
     effect = max(abs(estimate), limit - abs(estimate))
-    ks = range(fewest_blocks(1, level), most + 1)
-    first = bisect.bisect_left(ks, True, key=lambda K: detectable(spread, K, level) <= effect)  # it falls with K
-    return ks[first] if first < len(ks) else None
+    enough = np.flatnonzero(spread * _per_spread(level, most) <= effect)
+    return fewest_blocks(1, level) + int(enough[0]) if len(enough) else None
+
+
+@functools.lru_cache(maxsize=64)
+def _per_spread(level: float, most: int) -> Array:
+    """What is detectable by as many blocks as it takes at that level, and more, up to `most`, at a spread of 1."""
+    found: Array = detectable(1.0, np.arange(fewest_blocks(1, level), most + 1), level)
+    return found

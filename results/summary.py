@@ -1,42 +1,67 @@
-"""What came of a run in a few sentences: do they agree, who is quickest where, what is missing."""
+"""A run in a few sentences: who agrees with the reference, who is quickest where, what pays when, what is missing."""
+
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from results.cases import alone, outcomes
+from results.checks import place
+from results.crossover import crossover
 from results.format import digits, records, words
-from results.read import CASE, Run
+from results.noise import noise_line
+from results.pairs import single
+from results.read import CASE, Run, RunError
 
 
-def twins(run: Run) -> list[str]:
-    """Labels under which an implementation runs a second time: no competitors."""
-    return list(run.rows.loc[run.rows["twin"].notna(), "impl"].unique())
+@dataclass(frozen=True)
+class Verdict:
+    """A run, whether everything in it is right, and its sentences."""
+
+    title: str
+    right: bool
+    lines: list[str]
 
 
-def verdict(run: Run, found: pd.DataFrame) -> str:
-    """One paragraph: who agrees with the reference, how far off the worst is, who was quickest, who is missing."""
+def verdict(run: Run, baseline: str) -> Verdict:
+    """The sentences about one run; twins are no competitors."""
+    found = alone(run, outcomes(run))
     tried = found[found["status"] != "skipped"]
     sound = tried["status"].eq("measured").groupby(tried["impl"]).all()
-    agreeing = f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases"
-    said = [f"{run.machine} ({run.label}): {agreeing if len(sound) else 'no implementation was tried'}."]
-    if not sound.all():
-        said += [f"The others: {', '.join(sound.index[~sound])}."]
+    lines = [f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases."]
+    lines[0] += f" The others: {', '.join(sound.index[~sound])}." if not sound.all() else ""
     measured = found[found["status"] == "measured"]
     if len(measured):
         worst = records(measured.sort_values(["error_ratio", *CASE], ascending=False).head(1))[0]
-        ratio, who = digits(worst["error_ratio"]), words(worst["impl"])
-        said += [f"The worst valid error is {ratio} of what is allowed ({who}, {place(worst)})."]
-        said += [f"Shortest step {text}." for text in _quickest(measured)]
+        lines[0] += (
+            f" The worst valid error is {digits(worst['error_ratio'])} of what is allowed"
+            f" ({words(worst['impl'])}, {place(worst)})."
+        )
+        lines += [f"Shortest step {text}." for text in _quickest(measured)]
+        lines += [f"{text}." for text in pays(run, baseline)]
     else:
-        said += ["No row is valid, so there are no times."]
+        lines += ["No row is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
         if len(missing := found[found["status"] == status]):
-            said += [f"{status.capitalize()}: {_why(missing)}."]
-    said += ["It was interrupted."] if run.campaign.get("interrupted") else []
-    return " ".join(said)
+            lines += [f"{status.capitalize()}: {_why(missing)}."]
+    lines += ["It was interrupted."] if run.campaign.get("interrupted") else []
+    return Verdict(f"{run.label}, {run.date}", bool(sound.all()), [*lines, noise_line(run)])
 
 
-def place(row: dict[str, str]) -> str:
-    """Where a row was measured: problem, dtype, device."""
-    return ", ".join(words(row[name]) for name in ("problem", "dtype", "device"))
+def pays(run: Run, baseline: str) -> list[str]:
+    """From which n on another implementation, or a GPU, is quicker than the baseline, where the run has several n."""
+    rows = single(run.rows)
+    here = rows.assign(
+        impl=rows["impl"].where(rows["device"] != "gpu", rows["impl"] + " on the gpu"), device="any device"
+    )
+    found = []
+    for name in sorted(set(here["impl"].dropna()) - {baseline}):
+        try:
+            page = crossover([replace(run, rows=here)], baseline, name)
+        except RunError:  # no such baseline, or nothing to compare: nothing to say
+            continue
+        told = [(section.title.replace(", any device", ""), section.text) for section in page.sections]
+        found += [f"{text} at {title}" for title, text in told if "overtakes" in text and "undecided" not in text]
+    return found
 
 
 def _quickest(measured: pd.DataFrame) -> list[str]:

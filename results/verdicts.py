@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.format import Section, digits, records, rows_of, seconds, tabled, times, words
 from results.read import RunError
-from results.stats import ALPHA, EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, fewest_blocks, judge, scale
+from results.stats import ALPHA, EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, fewest_blocks, judge
 
 READING = "B/A above 1: B takes longer per step."
 ABSENT = "not compared"
@@ -29,8 +29,8 @@ def judged(found: pd.DataFrame) -> pd.DataFrame:
         raise RunError(f"nothing to compare: {why or 'no case'}")
     verdicts = [
         {"verdict": verdict.word, "interval_low": verdict.low, "interval_high": verdict.high, "p": verdict.p}
-        | {"smallest": verdict.smallest, "needed": verdict.needed, "spread": scale(logs) if len(logs) > 1 else math.nan}
-        for verdict, logs in zip(judge(list(compared["logs"])), compared["logs"], strict=True)
+        | {"smallest": verdict.smallest, "needed": verdict.needed, "spread": verdict.spread}
+        for verdict in judge(list(compared["logs"]))
     ]
     columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed", "spread"]
     told = pd.DataFrame(verdicts, compared.index, columns).reindex(found.index)

@@ -9,6 +9,7 @@ from helpers import ROOT
 
 from results.__main__ import main
 from results.load import find
+from results.read import read
 
 RUNS = ROOT / "results" / "runs"
 
@@ -33,6 +34,15 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     assert run.rows["block"].nunique() >= 12 and not run.campaign["interrupted"]
     assert run.campaign["inside_s"] >= 0.6 * run.campaign["wall_s"], "most of it in prepare, first and timed runs"
     assert "edited" not in "".join(run.rows["reason"])
+
+
+@pytest.mark.parametrize("name", ["0001_bench", "0002_campaign"])
+def test_a_file_of_before_is_read_without_what_is_drawn(name: str) -> None:
+    (path,) = RUNS.rglob(f"{name}.json")
+    run = read(path)
+    assert len(run.rows) and run.rows["per_step_s"].gt(0).all()
+    assert run.rows[["iterates", "distances", "losses", "published", "limit_s"]].isna().all(axis=None)
+    assert run.campaign and "sources" not in run.campaign
 
 
 def test_two_implementations_get_verdicts_with_the_noise_beside_them(campaign: str) -> None:

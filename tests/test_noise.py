@@ -187,6 +187,7 @@ def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> No
 def test_the_columns_of_the_contract_are_read(tmp_path: Path) -> None:
     known = {"precision": "tf32", "denormals": "kept", "blas": "OpenBLAS", "matmul_bits": 10, "matvec_bits": 23}
     known |= {"framework_threads": 2, "growth": 0.5, "compiles": 0, "gc_runs": 1, "blocked_s": 0.25}
+    known |= {"iterates": "0 1", "distances": "0 0.1", "losses": "30 7.5", "published": "[]", "limit_s": 1e-9}
     row = made(tmp_path, "box-a", [entry(**known, twin="jax_scan")]).rows.iloc[0]
     assert {name: row[name] for name in known} == known
     assert row["twin"] == "jax_scan"

@@ -56,6 +56,9 @@ KEYS = {
     "gc_runs": int,
     "jit_cache": str,
     "inside_s": float,
+    "iterates": str,
+    "distances": str,
+    "losses": str,
     "digest": str,
 }
 TOO_MANY = machine.cores() + 1

@@ -1,6 +1,7 @@
 """The statistics behind the verdicts: known answers, and simulated campaigns whose truth is known."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -99,6 +100,58 @@ def test_identical_blocks_are_equivalent():
     assert verdict.word == stats.EQUIVALENT and verdict.ratio == 1 and verdict.p == 1
 
 
+def by_itself(d, p, level):
+    """One comparison as the definitions say it, a number at a time: of `judge`'s verdict all but p and blocks."""
+    K, averages = len(d), sorted((d[i] + d[j]) / 2 for i in range(len(d)) for j in range(i, len(d)))
+    middle, limit = float(np.median(averages)), math.log1p(stats.MARGIN)
+    cut = sum(below <= level / 2 for below in stats.cumulative(K))
+    low, high = (averages[cut - 1], averages[-cut]) if cut else (-math.inf, math.inf)
+    equal = -limit <= low and high <= limit
+    word = (stats.FASTER if middle < 0 else stats.SLOWER) if p <= stats.ALPHA else stats.UNDECIDED
+    word = stats.EQUIVALENT if word == stats.UNDECIDED and equal else word
+    spread = scipy_stats.median_abs_deviation(d, scale="normal")
+
+    def shown(blocks):
+        if blocks < stats.fewest_blocks(1, level):
+            return math.inf
+        t = scipy_stats.t(blocks - 1)
+        return (t.ppf(1 - level / 2) + t.ppf(stats.POWER)) * spread / math.sqrt(blocks * 3 / math.pi)
+
+    effect = max(abs(middle), limit - abs(middle))
+    needed = next((k for k in range(2, 60) if shown(k) <= effect), None) if word == stats.UNDECIDED else None
+    return word, *map(math.exp, (middle, low, high, shown(K))), needed, spread if K > 1 else math.nan
+
+
+def test_a_page_at_once_is_each_comparison_by_itself():
+    """To the last digit, whatever stands beside it and however many blocks the others have."""
+    rng = np.random.default_rng(8)
+    for blocks in ([12], [1, 2, 5, 9, 20]):
+        page = [
+            rng.normal(rng.choice([0, 0.01, 0.2]), rng.choice([0.005, 0.05]), rng.choice(blocks)) for _ in range(60)
+        ]
+        corrected, levels = stats.holm([float(stats.p_value(d)) for d in page])
+        for verdict, d, p, level in zip(stats.judge(page), page, corrected, levels, strict=True):
+            said = (verdict.word, verdict.ratio, verdict.low, verdict.high, verdict.smallest)
+            *expected, needed, spread = by_itself(d, p, level)
+            assert (*said, verdict.p, verdict.blocks) == (*expected, p, len(d))
+            assert needed is None or verdict.needed == needed
+            assert verdict.spread == spread or (math.isnan(spread) and math.isnan(verdict.spread))
+        assert len({verdict.word for verdict in stats.judge(page)}) > 2
+    assert stats.judge([]) == []
+
+
+def test_many_adjustments_at_once_are_each_by_itself():
+    d, x = spells(np.random.default_rng(9), (50, 12), 0.03)
+    assert (stats.adjusted(d, x) == each(d, x)).all()
+
+
+def test_twenty_thousand_comparisons_are_judged_within_seconds():
+    page = list(np.random.default_rng(10).normal(0, 0.05, (20_000, 12)))
+    begin = time.process_time()
+    assert {verdict.word for verdict in stats.judge(page)} == {stats.UNDECIDED}
+    assert time.process_time() - begin < 5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("K", [8, 12, 20])
 def test_false_verdicts_over_a_page_are_at_most_six_per_cent(kind, K):
@@ -138,16 +191,16 @@ def test_an_adjustment_takes_spells_out_and_nothing_else():
 @pytest.mark.parametrize("K", [8, 12, 20])
 def test_on_a_machine_with_spells_too(K):
     rng = np.random.default_rng([K, 6])
-    p = stats.p_value(each(*spells(rng, (CAMPAIGNS, K))))
+    p = stats.p_value(stats.adjusted(*spells(rng, (CAMPAIGNS, K))))
     assert np.mean(p <= stats.ALPHA) <= 0.06
-    low, high = stats.interval(each(*spells(rng, (CAMPAIGNS, K), 0.05)))
+    low, high = stats.interval(stats.adjusted(*spells(rng, (CAMPAIGNS, K), 0.05)))
     assert np.mean((low <= 0.05) & (0.05 <= high)) >= 0.94
 
 
 def test_five_per_cent_is_found_among_spells_and_not_without_the_yardstick():
     rng = np.random.default_rng(7)
     d, x = spells(rng, (CAMPAIGNS, 12), math.log(1.05))
-    assert np.mean(stats.p_value(each(d, x)) <= stats.ALPHA) >= 0.95
+    assert np.mean(stats.p_value(stats.adjusted(d, x)) <= stats.ALPHA) >= 0.95
     assert np.mean(stats.p_value(d) <= stats.ALPHA) <= 0.3
 
 

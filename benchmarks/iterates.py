@@ -1,0 +1,53 @@
+"""What a row says of its iterates: where they were checked, how far off they were, and what their losses are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from impls.interface import Array
+
+PRODUCTS = 2**18  # of a chunk: up to here OpenBLAS uses one thread, and others would spin into the next case's clocks
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """The weights that a run of `t` updates has returned, its seconds, their distance and what is allowed there."""
+
+    t: int
+    weights: Array
+    seconds: float
+    error: float
+    allowed: float
+
+
+def told(folder: str, start: Array, iterates: list[Iterate]) -> dict[str, str]:
+    """A row's `iterates` (updates), `distances` (error over allowed) and `losses`: numbers with blanks between them.
+
+    start: the weights of update 0, which comes first; folder: the problem's X and y.
+    """
+    rising = sorted({one.t: one for one in iterates}.items())
+    X, y = (np.load(Path(folder, f"{name}.npy"), mmap_mode="r") for name in ("X", "y"))
+    found = losses(X, y, [start, *(one.weights for _, one in rising)])
+    return {
+        "iterates": " ".join(["0", *(str(t) for t, _ in rising)]),
+        "distances": " ".join(["0", *(f"{one.error / one.allowed:.3g}" for _, one in rising)]),
+        "losses": " ".join(f"{loss:.9g}" for loss in found),
+    }
+
+
+def losses(X: Array, y: Array, weights: list[Array]) -> list[float]:
+    """MSE over all rows of X (n, d) and y (n,) or (n, k), in float64, of each of the weights (d,) or (d, k).
+
+    Chunk by chunk: no second copy of X is made.
+    """
+    n, d = X.shape
+    W = np.stack([w.reshape(d, -1) for w in weights], axis=1, dtype=np.float64)  # (d, m, k)
+    total = np.zeros(len(weights))
+    rows = max(1, PRODUCTS // W.size)
+    for first in range(0, n, rows):
+        part = slice(first, first + rows)
+        residual = (X[part].astype(np.float64) @ W.reshape(d, -1)).reshape(-1, *W.shape[1:])
+        residual -= y[part].reshape(-1, 1, W.shape[2])
+        total += np.einsum("imk,imk->m", residual, residual)
+    return [float(loss) for loss in total / y.size]

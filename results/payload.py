@@ -1,0 +1,174 @@
+"""What the report's charts and its page are made from: a table of cases, of speed-ups over any baseline, of checks."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.cases import alone, outcomes
+from results.checks import checks
+from results.format import records, words
+from results.load import join
+from results.pairs import over, single
+from results.read import CASE, Run
+from results.stats import INVALID, fewest_blocks, interval
+from results.verdicts import judged
+
+KEY = ["run", *CASE]
+CASES = {
+    "run": "which run",
+    "machine": "which machine",
+    "framework": "the implementation's framework",
+    "version": "its version",
+    "impl": "implementation",
+    "device": "cpu or gpu",
+    "dtype": "float32 or float64",
+    "problem": "name of the problem",
+    "plan": "full batch or mini-batches",
+    "n": "rows of X",
+    "d": "columns of X",
+    "k": "targets",
+    "batch": "rows in a step",
+    "steps": "updates in a run",
+    "size": "numbers of X in a step: batch times d",
+    "status": "measured, invalid, refused or skipped",
+    "reason": "why it is not measured",
+    "blocks": "fresh processes",
+    "per_step_s": "seconds of a step: the median over the blocks",
+    "low_s": "lowest block",
+    "high_s": "highest block",
+    "ci_low_s": "95 % interval of per_step_s over the blocks: signed-rank test, in logarithms",
+    "ci_high_s": "its upper end",
+    "import_s": "seconds to import the framework",
+    "prepare_s": "seconds to move the data and build the run",
+    "compile_s": "the first run less a later one",
+    "steady_s": "seconds of a later run",
+    "fixed_s": "seconds of a run of no steps",
+    "error_ratio": "worst error over what is allowed",
+    "rss_bytes": "peak memory of the process",
+    "limit_s": "seconds a step would take at the machine's limit",
+    "sweep": "1 if the run has several n with these d and k in this plan, else 0",
+    "panel": "the panel of a chart that the case is in: nothing in one panel was measured on two machines",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """cases: columns as in CASES, a row per case; speedups: of each over each baseline; checks: per iterate."""
+
+    cases: pd.DataFrame
+    speedups: pd.DataFrame
+    checks: pd.DataFrame
+
+    @property
+    def impls(self) -> list[str]:
+        """All implementations, those of a framework beside one another: the order of colours and legends."""
+        known = self.cases.dropna(subset="impl").drop_duplicates("impl").sort_values(["framework", "impl"])
+        return list(known["impl"])
+
+    @property
+    def problems(self) -> list[str]:
+        """All problems, the smallest first."""
+        return list(self.cases.dropna(subset="problem").sort_values(["size", "n", "problem"])["problem"].unique())
+
+
+def payload(runs: list[Run]) -> Payload:
+    """The tables of all runs, twins left out: no competitors."""
+    cases = join([_cases(run) for run in runs])
+    looked = join([checks(run) for run in runs]).merge(cases[[*KEY, "framework", "panel"]], on=KEY)
+    return Payload(_named(cases), _speedups(runs, cases), _named(looked))
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """With `detail`: the cases that differ in their implementation alone, under one name."""
+    parts = table[["problem", "run", "device", "dtype"]].fillna("-").to_numpy(str)
+    return table.assign(detail=[f"{problem}: {', '.join(where)}" for problem, *where in parts])
+
+
+def _cases(run: Run) -> pd.DataFrame:
+    found, rows = alone(run, outcomes(run)), single(run.rows)
+    facts = rows.groupby(CASE)[["framework", "version", "batch", "steps", "limit_s"]].first()
+    found = found.merge(facts, how="left", left_on=CASE, right_index=True)
+    framework = found["impl"].map(lambda name: str(name).partition("_")[0])
+    found["framework"] = found["framework"].where(found["framework"].fillna("") != "", framework)
+    found["plan"] = np.where(found["batch"] < found["n"], "mini-batches", "full batch")
+    found["size"] = found["batch"] * found["d"]
+    sizes = found.groupby(["device", "dtype", "d", "k", "plan"])["n"].transform("nunique")
+    found["sweep"] = (sizes > 1).astype(int)
+    found["panel"] = [_panel(row) for row in records(found)]
+    found[["ci_low_s", "ci_high_s"]] = math.nan
+    logs = rows[rows["valid"]].assign(log=np.log(rows["per_step_s"])).groupby(CASE)["log"]
+    ends = {case: interval(held.to_numpy(float)) for case, held in logs if len(held) >= fewest_blocks(1)}
+    at = [ends.get(case, (math.nan, math.nan)) for case in found[CASE].itertuples(index=False, name=None)]
+    found[["ci_low_s", "ci_high_s"]] = np.exp(np.array(at, float).reshape(len(found), 2))
+    found.loc[found["status"] != "measured", ["ci_low_s", "ci_high_s"]] = math.nan
+    order = ["size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
+    return found.reindex(columns=[*CASES]).sort_values(order, ignore_index=True)
+
+
+def _panel(row: dict[str, Any]) -> str:
+    where = f"{row['run']}, {row['device']}, {row['dtype']}, {row['plan']}"
+    return f"{where}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else where
+
+
+def _speedups(runs: list[Run], cases: pd.DataFrame) -> pd.DataFrame:
+    """A row per baseline and case that was tried: `speedup`, its interval `low` to `high`, `verdict`, and `why` none.
+
+    For each baseline Holm's procedure goes over all its comparisons, whatever a page's filters leave of them.
+    """
+    every = [
+        over(single(run.rows), str(name)).assign(run=run.label, baseline=name)
+        for run in runs
+        for name in sorted(single(run.rows)["impl"].dropna().unique())
+    ]
+    tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
+    tried = tried[[*KEY, "framework", "plan", "panel", "size", "reason"]]
+    tried = tried.assign(panel=[", ".join(where) for where in tried[["run", "device", "dtype"]].to_numpy(str)])
+    found = []
+    for baseline, page in pd.concat(every, ignore_index=True).groupby("baseline") if every else ():
+        table = tried[tried["run"].isin(page["run"])].merge(_judged(page, str(baseline)), how="left", on=KEY)
+        table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
+        unknown = table["verdict"].isna() & (table["why"] == "")
+        table.loc[unknown, "why"] = "not measured"
+        table["verdict"] = table["verdict"].fillna(INVALID)
+        found.append(table.assign(baseline=baseline))
+    columns = [*KEY, "framework", "plan", "panel", "size", "baseline", "speedup", "low", "high", "verdict", "why"]
+    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+
+
+def _judged(page: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The verdicts over one baseline; the baseline's own cases are there with a speed-up of 1."""
+    itself = page["impl"] == baseline
+    own = page[itself & (page["refused"] == "")].assign(speedup=1.0, low=math.nan, high=math.nan, verdict="baseline")
+    others = page[~itself]
+    if (others["refused"] == "").any():
+        others = judged(others)
+        ends = {"low": 1 / others["interval_high"], "high": 1 / others["interval_low"]}
+        others = others.assign(speedup=1 / others["ratio"], **ends).replace([0.0, math.inf], math.nan)
+    both = pd.concat([own, others]).reindex(columns=[*KEY, "speedup", "low", "high", "verdict", "refused"])
+    return both.rename(columns={"refused": "why"})
+
+
+def packed(frame: pd.DataFrame) -> dict[str, Any]:
+    """Columns as short JSON: words as codes into their levels, numbers with six digits that count, null for none."""
+    return {str(name): _column(frame[name]) for name in frame}
+
+
+def _column(held: "pd.Series[Any]") -> Any:
+    if pd.api.types.is_numeric_dtype(held) and not pd.api.types.is_bool_dtype(held):
+        return [None if not math.isfinite(cell) else _short(cell) for cell in held.astype(float)]
+    codes, levels = pd.factorize(held)
+    return {"levels": [str(level) for level in levels], "codes": codes.tolist()}
+
+
+def _short(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < 1e15 else float(f"{value:.6g}")
+
+
+def script(content: object) -> str:
+    """JSON that stands in a page's script element: no `<` closes it, whatever a file says."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,52 @@
+"""The report of runs as files: the page, the same in Markdown, and each chart for a README, light and dark."""
+
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from PIL import Image
+
+from results.charts import theme
+from results.format import records, strict
+from results.payload import Payload, payload
+from results.read import Run
+from results.webpage import Chart, all_charts, first_detail, newest, webpage
+
+SCALE = 1.5  # PNG: dots per point
+INKS = 128  # colours of a PNG: enough for smooth edges, a quarter of the bytes
+
+
+def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list[Path]:
+    """Write report.html, report.md and charts/NAME-light.svg, NAME-dark.svg, and both as .png; the files written."""
+    held = payload(runs)
+    (folder / "charts").mkdir(parents=True, exist_ok=True)
+    written = [folder / "report.html", folder / "report.md"]
+    for path, content in zip(written, (webpage(runs, held, baseline), markdown), strict=True):
+        path.write_text(content, encoding="utf-8", newline="")
+    for name, chart in all_charts(held.impls).items():
+        if rows := first_rows(chart, held, newest(runs), baseline):
+            written += _pictures(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
+    return written
+
+
+def first_rows(chart: Chart, held: Payload, shown: list[Run], baseline: str) -> list[dict[str, Any]]:
+    """What a chart shows before anything is filtered."""
+    table = getattr(held, chart.table)
+    here = table[table["run"].isin([run.label for run in shown])]
+    here = here[here["detail"] == first_detail(held, shown)] if chart.detail else here
+    here = here[here["baseline"] == baseline] if chart.table == "speedups" else here
+    for column, value in chart.keep:
+        here = here[here[column] == value]
+    return [{name: strict(cell) for name, cell in row.items()} for row in records(here)]
+
+
+def _pictures(stem: Path, spec: dict[str, Any]) -> list[Path]:
+    written = []
+    for name in ("light", "dark"):
+        path = stem.with_name(f"{stem.name}-{name}.svg")
+        path.write_text(vl_convert.vegalite_to_svg(spec, config=theme(name)), encoding="utf-8")
+        drawn = path.with_suffix(".png")
+        drawn.write_bytes(vl_convert.vegalite_to_png(spec, config=theme(name), scale=SCALE))
+        Image.open(drawn).convert("RGB").quantize(INKS).save(drawn, optimize=True)
+        written += [path, drawn]
+    return written
