@@ -1,4 +1,4 @@
-"""Commands: `python -m benchmarks fit PROBLEM --impl NAME` shows one descent as a tutorial would."""
+"""Commands: `fit PROBLEM --impl NAME` shows one descent as a tutorial would, `gallery` draws the tutorials'."""
 
 import argparse
 import os
@@ -9,7 +9,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from benchmarks import fit, telling
+import impls
+from benchmarks import fit, gallery, options, telling
 from impls.interface import Unsupported
 
 
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Unsupported, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"error: needs {error.name}: pip install {error.name}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
@@ -46,6 +50,14 @@ def _fit(args: argparse.Namespace) -> int:
             right &= agrees
         for path in fit.pictures(descent, args.plot, args.animate):
             print(f"written: {path}")
+    return 0 if right else 1
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    right = True
+    for lines, agrees in gallery.sections(args.impl or impls.names(), args.out):
+        print(*lines, sep="\n", flush=True)
+        right &= agrees
     return 0 if right else 1
 
 
@@ -68,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--start", type=_numbers, metavar="A,B,...", help="weights to start from, row by row")
     one.add_argument("--plot", type=Path, metavar="FILE", help="picture of the fit: .png, .svg or .pdf")
     one.add_argument("--animate", type=Path, metavar="FILE", help="the descent, moving: .gif")
+    many = commands.add_parser("gallery", help="the tutorials' pictures", description=gallery.__doc__)
+    many.set_defaults(command=_gallery)
+    many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
+    many.add_argument("--out", type=Path, default=Path("results/gallery"), metavar="DIR", help="(default: %(default)s)")
     return parser
 
 
@@ -91,6 +107,13 @@ def _numbers(text: str) -> list[float]:
         return [float(word) for word in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be numbers with commas between them, not {text!r}") from error
+
+
+def _implementations(text: str) -> list[str]:
+    try:
+        return options.implementations(text, Path.cwd())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
+ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
 @dataclass
@@ -145,14 +146,12 @@ class Campaign:
     def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
         self.folder = self.folder or tempfile.TemporaryDirectory(prefix="descentbench-problems-")
         folder = Path(self.folder.name, f"{len(self.tasks)}-{dtype}")
-        folder.mkdir()
+        shelve(problem, folder)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
-        for field_name in ("X", "y", "w0", "order"):
+        for field_name in ARRAYS:
             array = getattr(problem, field_name)
             if array is not None:
-                np.save(folder / f"{field_name}.npy", array)
                 digest.update(array)
-        (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))
         n, d = problem.X.shape
         batch = n if problem.order is None else problem.order.shape[1]
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
@@ -162,3 +161,13 @@ class Campaign:
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
         facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **texts.fact(printed)}
         return Task(str(folder), truth(problem, at, coarse), facts)
+
+
+def shelve(problem: Problem, folder: Path) -> None:
+    """Write a problem where a worker can read it (`worker.read`), in a folder that is made for it."""
+    folder.mkdir()
+    for name in ARRAYS:
+        array = getattr(problem, name)
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))

@@ -90,8 +90,6 @@ def setup(args: argparse.Namespace) -> Descent:
         descent = Descent(args.problem, impl, problem, args.device, impls.load(args.impl), columns, names)
         descent.weights(0)
         return descent
-    except ModuleNotFoundError as error:
-        raise Unsupported(f"needs {error.name}: pip install {error.name}") from error
     except ValueError as error:
         raise Unsupported(str(error)) from error
 

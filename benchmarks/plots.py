@@ -5,15 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.fit import Descent, least_squares
 from impls.interface import Array
 
-BLACK, BLUE, VERMILLION = "#000000", "#0072B2", "#D55E00"  # Okabe and Ito
-CLOUDS = BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito; their black is the text's colour
+CLOUDS = BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", SKY
 POINTS, FRAMES = 500, 60  # at most: rows in a scatter, updates looked at
 FRAME_MS, PAUSE_MS = 70, 2000  # how long a frame stays, and the last one
 
@@ -21,6 +23,11 @@ Update = Callable[[int], object]
 
 
 def save(path: Path, descent: Descent) -> None:
+    """The picture of `still`, in the format that the file's name ends in."""
+    still(descent).savefig(path, dpi=150)
+
+
+def still(descent: Descent) -> Figure:
     """The fitted line where there is one feature, else the loss curve."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -30,7 +37,7 @@ def save(path: Path, descent: Descent) -> None:
     else:
         _loss(axes, descent)(last)
     figure.suptitle(descent.title)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def animate(path: Path, descent: Descent) -> None:
@@ -66,8 +73,8 @@ def _line(axes: Axes, descent: Descent) -> Update:
     X = descent.problem.X
     ends = X[[np.argmin(X[:, 0]), np.argmax(X[:, 0])]]
     rows = _some(len(X))
-    axes.scatter(X[rows, 0], descent.problem.y[rows], s=18, color=BLUE, alpha=0.7, zorder=3, label="data")
-    axes.plot(ends[:, 0], descent.predict(ends, 0), color=BLACK, linewidth=1, label="start")
+    axes.scatter(X[rows, 0], descent.problem.y[rows], s=18, color=_blue(), alpha=0.7, zorder=3, label="data")
+    axes.plot(ends[:, 0], descent.predict(ends, 0), color=rcParams["text.color"], linewidth=1, label="start")
     (line,) = axes.plot(ends[:, 0], descent.predict(ends, 0), color=VERMILLION, linewidth=3, label="fitted")
     axes.set(xlabel=descent.columns[0], ylabel="y" if descent.targets == ["target 1"] else descent.targets[0])
     _legend(axes)
@@ -83,11 +90,11 @@ def _line(axes: Axes, descent: Descent) -> Update:
 def _loss(axes: Axes, descent: Descent) -> Update:
     at = moments(descent)
     losses = [descent.loss(t) for t in at]
-    axes.plot(at, losses, color=BLUE, linewidth=1)
+    axes.plot(at, losses, color=_blue(), linewidth=1)
     (line,) = axes.plot(at, losses, color=VERMILLION, linewidth=3, label="loss")
     best = least_squares(descent.problem)
     if best > 1e-9 * losses[0]:  # a perfect fit has no place on a logarithmic axis
-        axes.axhline(best, color=BLACK, linestyle="--", linewidth=1, label="least squares")
+        axes.axhline(best, color=rcParams["text.color"], linestyle="--", linewidth=1, label="least squares")
     axes.set(xlabel="update", ylabel="loss (MSE, all rows)", yscale="log")
     axes.locator_params(axis="x", integer=True)
     _legend(axes)
@@ -108,7 +115,14 @@ def _predictions(axes: Axes, descent: Descent) -> Update:
     low, high = float(min(Y.min(), start.min())), float(max(Y.max(), start.max()))
     room = 0.05 * (high - low)
     axes.set(ylim=(low - room, high + room), xlabel="target", ylabel="predicted")
-    axes.axline((float(Y.mean()), float(Y.mean())), slope=1, color=BLACK, linestyle="--", linewidth=1, label="right")
+    axes.axline(
+        (float(Y.mean()), float(Y.mean())),
+        slope=1,
+        color=rcParams["text.color"],
+        linestyle="--",
+        linewidth=1,
+        label="right",
+    )
     _legend(axes)
 
     def update(t: int) -> None:
@@ -121,6 +135,11 @@ def _predictions(axes: Axes, descent: Descent) -> Update:
 def _legend(axes: Axes) -> None:
     """Above the axes, where it hides nothing."""
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+
+
+def _blue() -> str:
+    """The blue that stands out from the paper, also where it is thin or let through."""
+    return BLUE if sum(to_rgb(rcParams["axes.facecolor"])) > 1.5 else SKY
 
 
 def _some(n: int) -> Array:

@@ -13,12 +13,11 @@ from results import gate
 from results.acceptance import acceptance
 from results.cases import rounds
 from results.ci import annotations, junit
-from results.compare import compare_implementations, compare_runs
+from results.compare import BASELINE, compare_implementations, compare_runs
 from results.crossover import crossover
 from results.format import FORMATS, Page, Section, markdown, rows_of, words, write
 from results.load import ROOT, find, find_all, join
 from results.noise import noise
-from results.pairs import BASELINE
 from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report

@@ -4,10 +4,10 @@ Each campaign is judged as `compare` judges; beside it stand the usual rules on 
 is a pair of runs: Mann-Whitney on raw rounds at 5 %, and pytest-benchmark's compare-fail mean:5%.
 """
 
-import numpy as np
 import pandas as pd
 from scipy import stats as tests
 
+from results.cases import rounds
 from results.format import Page, Section
 from results.pairs import ratios
 from results.read import CASE, Run, RunError, facts
@@ -95,11 +95,9 @@ def _campaign(run: Run) -> dict[str, object]:
 
 def _usual(run: Run, other: str) -> dict[str, int]:
     """In how many blocks each usual rule calls `other` different from the original (mean:5%: slower, its only word)."""
-    rounds = {
-        (entry["extra_info"]["impl"], entry["extra_info"]["block"]): np.array(entry["stats"].get("data") or [np.nan])
-        for entry in run.document["benchmarks"]
-    }
-    pairs = [(rounds[ORIGINAL, block], data) for (impl, block), data in rounds.items() if impl == other]
+    seconds = rounds(run).groupby(["impl", "block"])["seconds"]
+    data = {at: held.to_numpy() for at, held in seconds}
+    pairs = [(data[ORIGINAL, block], held) for (impl, block), held in data.items() if impl == other]
     return {
         "mann_whitney": sum(int(tests.mannwhitneyu(a, b).pvalue < ALPHA) for a, b in pairs),
         "mean_5": sum(int(b.mean() > 1.05 * a.mean()) for a, b in pairs),

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from results.load import join
-from results.read import CASE, COLUMNS, Run, RunError, sequence, text
+from results.read import CASE, COLUMNS, Run, RunError, document, sequence, text
 
 PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
 
@@ -63,7 +63,7 @@ def alone(run: Run, found: pd.DataFrame) -> pd.DataFrame:
 
 def rounds(run: Run) -> pd.DataFrame:
     """One row per raw round: the columns of its block's row, with `round` (from 0) and `seconds`. Raises RunError."""
-    data = [entry["stats"].get("data") or [] for entry in run.document["benchmarks"]]
+    data = [entry["stats"].get("data") or [] for entry in document(run.path)[1]["benchmarks"]]
     if not any(data):
         raise RunError(f"{run.label} holds no raw rounds; they are kept by --benchmark-save-data")
     table = run.rows.assign(seconds=pd.Series(data, dtype=object)).explode("seconds").dropna(subset="seconds")

@@ -15,6 +15,7 @@ DIVERGING = {"light": ["#E58B45", "#f6f6f6", "#5AA5D6"], "dark": ["#A34800", "#2
 INK = {"light": ("#1b1f24", "#ffffff", "#d0d7de"), "dark": ("#e6edf3", "#0d1117", "#3d444d")}  # text, ground, lines
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
+UPDATES = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = ["import", "prepare", "compile", "steady", "fixed"]
 STROKES = [((0, a), (a, 0)) for a in (0.25, 0.5, 0.75, 1)] + [
     ((a, 1), (1, a)) for a in (0.25, 0.5, 0.75)
@@ -127,18 +128,19 @@ def error_chart(impls: list[str]) -> Spec:
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / allowed:N"])
     texts = {"error / allowed": "format(datum.distance, '.3~g')"}
-    return _panels(alt.layer(limit, *lines), "checks", "datum.t > 0 && datum.distance > 0", texts)
+    return _panels(alt.layer(limit, *lines), "checks", "datum.t > 0 && datum.distance > 0", texts, by="detail")
 
 
 def loss_chart(impls: list[str], field: str, title: str) -> Spec:
     """Loss against updates, where all lie on one another, or against seconds, where they do not."""
-    axis = alt.Axis(labelExpr=_seconds("datum.value")) if field == "seconds" else alt.Axis()
-    scale = _log() if field == "seconds" else alt.Scale(type="symlog")
+    axis, scale = alt.Axis(values=UPDATES, labelOverlap=True), alt.Scale(type="symlog")
+    if field == "seconds":
+        axis, scale = alt.Axis(labelExpr=_seconds("datum.value"), labelOverlap="greedy", labelSeparation=12), _log()
     x = alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "time:N"])
     texts = {"time": _seconds("datum.seconds")}
-    return _panels(alt.layer(*lines), "checks", "datum.loss > 0 && datum.seconds > 0", texts)
+    return _panels(alt.layer(*lines), "checks", "datum.loss > 0 && datum.seconds > 0", texts, by="detail")
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:
@@ -185,11 +187,11 @@ def _lines(impls: list[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt
     ]
 
 
-def _panels(layers: Any, name: str, keep: str, texts: dict[str, str], **scales: Any) -> Spec:
-    """A panel for each run, device, dtype and plan, under one another: machines never share a line."""
+def _panels(layers: Any, name: str, keep: str, texts: dict[str, str], by: str = "panel", **scales: Any) -> Spec:
+    """A panel for each value of `by`, under one another: machines never share a line."""
     if not isinstance(getattr(layers, "width", alt.Undefined), alt.Step):
         layers = layers.properties(width=620, height=320)
-    chart = layers.facet(data=alt.NamedData(name), facet=alt.Facet("panel:N", title=None), columns=1)
+    chart = layers.facet(data=alt.NamedData(name), facet=alt.Facet(f"{by}:N", title=None), columns=1)
     chart = chart.transform_filter(keep)
     for text, expression in texts.items():
         chart = chart.transform_calculate(**{text: expression})

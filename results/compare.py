@@ -9,12 +9,13 @@ from results.format import Page, Section, rows_of
 from results.load import join, nearest
 from results.machines import compare_machines, one_run_each, tally
 from results.noise import noise_section
-from results.pairs import BASELINE, forced, ratios, single
+from results.pairs import forced, ratios, single
 from results.phases import break_even_section
 from results.read import CASE, Run, RunError, facts, mapping, text
 from results.stats import fewest_blocks, hodges_lehmann, interval
 from results.verdicts import caveats, fine, judged, summed_up, tables
 
+BASELINE = "numpy_manual"
 SETTING = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
 SHOWN = 12  # differences of a group that are named

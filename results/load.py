@@ -2,11 +2,15 @@
 
 import difflib
 import os
+import sys
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
-from results.read import Run, RunError, read
+from results.format import words
+from results.read import Run, RunError
+from results.table import laid_out, opened, read
 
 ROOT = Path(__file__).parent / "runs"
 
@@ -20,12 +24,27 @@ def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
 
 
 def find_all(names: list[str], root: Path) -> list[Run]:
-    """The runs named (default: the latest), each once, by machine. Raises RunError, also where two share a label."""
+    """The runs named (default: the latest), each once, by machine. Raises RunError, also where two share a label.
+
+    `all` is every run that can be read; the others are named on stderr.
+    """
     found: dict[str, Run] = {}
-    for run in (find(name, root) for name in names or ["latest"]):
+    for run in chain.from_iterable(_named(name, root) for name in names or ["latest"]):
         if found.setdefault(run.label, run).when != run.when:
             raise RunError(f"two files are both {run.label}; put them under one --runs folder")
     return sorted(found.values(), key=lambda run: (run.machine, run.label))
+
+
+def _named(name: str, root: Path) -> list[Run]:
+    *folders, last = name.split("/")
+    if last != "all" or os.path.isfile(name):
+        return [find(name, root)]
+    runs, faults = read_all(_inside(files(root), folders, root), root)
+    if not runs:
+        raise RunError(next(iter(faults.values())))
+    for fault in faults.values():
+        sys.stderr.write(f"skipped: {words(fault)}\n")
+    return runs
 
 
 def join(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -97,13 +116,13 @@ def _latest(paths: list[Path], root: Path) -> Run:
 
 def read_all(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, str]]:
     """The runs that can be read, and by label why the others cannot."""
-    runs, faults = [], {}
+    found, faults = [], {}
     for path in paths:
         try:
-            runs.append(_open(path, root))
+            found.append(opened(path, label(path, root)))
         except RunError as error:
             faults[label(path, root)] = str(error)
-    return runs, faults
+    return laid_out(found), faults
 
 
 def label(path: Path, root: Path) -> str:

@@ -12,7 +12,6 @@ from results.format import words
 from results.read import CASE
 from results.stats import INVALID, Array, adjusted, alike, hodges_lehmann
 
-BASELINE = "numpy_manual"  # what speed-ups and machines' ratios are over, unless told otherwise
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "precision", "matmul_bits", "matvec_bits"]
 SAME = [*WORK, "threads"]
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files know none of them

@@ -7,10 +7,10 @@ import vl_convert
 from PIL import Image
 
 from results.charts import theme
-from results.format import records, strict
-from results.payload import Payload, payload
+from results.figures import all_charts, first_rows, newest
+from results.payload import payload
 from results.read import Run
-from results.webpage import Chart, all_charts, first_detail, newest, webpage
+from results.webpage import webpage
 
 SCALE = 1.5  # PNG: dots per point
 INKS = 128  # colours of a PNG: enough for smooth edges, a quarter of the bytes
@@ -27,17 +27,6 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list
         if rows := first_rows(chart, held, newest(runs), baseline):
             written += _pictures(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
     return written
-
-
-def first_rows(chart: Chart, held: Payload, shown: list[Run], baseline: str) -> list[dict[str, Any]]:
-    """What a chart shows before anything is filtered."""
-    table = getattr(held, chart.table)
-    here = table[table["run"].isin([run.label for run in shown])]
-    here = here[here["detail"] == first_detail(held, shown)] if chart.detail else here
-    here = here[here["baseline"] == baseline] if chart.table == "speedups" else here
-    for column, value in chart.keep:
-        here = here[here[column] == value]
-    return [{name: strict(cell) for name, cell in row.items()} for row in records(here)]
 
 
 def _pictures(stem: Path, spec: dict[str, Any]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One saved file into a tidy table: one row per case and block."""
+"""One saved file: what it holds, what its rows will be called, and its facts in words."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.digest import broken_seals
+from results.parse import parsed
 
 CASE = ["impl", "device", "dtype", "problem"]
 ORIGIN = {
@@ -85,14 +85,17 @@ class RunError(Exception):
 class Run:
     """One saved file.
 
-    label: machine/NNNN_name, the name that finds it; machine: slug; when: UTC; document: the whole file.
+    label: machine/NNNN_name, the name that finds it; machine: slug; when: UTC; document: the file without its rows.
+    sealed: whether anything in it carries a digest.
     rows: one per case and block, see COLUMNS, and whatever else the file says of them.
     """
 
+    path: Path
     label: str
     machine: str
     when: datetime
     document: dict[str, Any]
+    sealed: bool
     rows: pd.DataFrame
 
     @property
@@ -111,27 +114,11 @@ class Run:
         return mapping(self.document.get("commit_info"))
 
 
-def read(path: Path, label: str = "") -> Run:
-    """One file, laid out; called after its machine if it has no label. Raises RunError if it is no benchmark file."""
-    document = _document(path)
-    machine_info, commit = mapping(document["machine_info"]), mapping(document.get("commit_info"))
-    machine = text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown"
-    label, when = label or f"{machine}/{path.stem}", _utc(document["datetime"])
-    origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
-    broken = broken_seals(document)
-    rows = pd.DataFrame(
-        [_row(entry, origin, fault) for entry, fault in zip(document["benchmarks"], broken, strict=True)]
-    )
-    rows = rows.reindex(columns=[*COLUMNS, *[name for name in rows if name not in COLUMNS]])
-    if rows.empty:
-        rows = rows.astype({name: float for name in {**NUMBERS, **STATS}})
-    return Run(label, machine, when, document, rows.astype({"valid": bool}))
-
-
-def _document(path: Path) -> dict[str, Any]:
+def document(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a file, and all that it holds. Raises RunError if it is no benchmark file."""
     try:
         source = path.read_text(encoding="utf-8")
-        document = _clean(json.loads(source, parse_int=_integer))
+        content = parsed(source)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:
@@ -139,9 +126,9 @@ def _document(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is {'empty or cut off' if cut else 'not JSON'}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON: {error}") from error
-    if fault := _not_benchmarks(document):
+    if fault := _not_benchmarks(content):
         raise RunError(f"{path} is not a benchmark file: {fault}")
-    return dict(mapping(document))
+    return source, dict(content)
 
 
 def _not_benchmarks(document: object) -> str:
@@ -151,30 +138,16 @@ def _not_benchmarks(document: object) -> str:
         if not isinstance(mapping(entry).get("extra_info"), dict) or not isinstance(entry.get("stats"), dict):
             return f"entry {number} of benchmarks lacks extra_info or stats"
     try:
-        _utc(document["datetime"])
+        utc(document["datetime"])
     except (ValueError, OverflowError):
         return "its datetime is not a date"
     return ""
 
 
-def _utc(stamp: object) -> datetime:
+def utc(stamp: object) -> datetime:
     """A stamp as a moment in UTC, which it is in if it names no zone. Raises ValueError or OverflowError."""
     moment = datetime.fromisoformat(str(stamp))
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _integer(digits: str) -> float:
-    """An int that fits the columns of a table, or else a float."""
-    return int(digits) if len(digits) < 19 else float(digits)
-
-
-def _clean(value: object) -> object:
-    """The same with every half of a surrogate pair spelled out: no encoder takes one."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_clean(name): _clean(held) for name, held in value.items()}
-    return [_clean(held) for held in value] if isinstance(value, list) else value
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -195,25 +168,6 @@ def text(value: object) -> str:
 def number(value: object) -> float:
     """`value` if it is a number, else NaN."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-
-
-def _row(entry: dict[str, Any], origin: dict[str, str], broken: str) -> dict[str, Any]:
-    extra, stats = entry["extra_info"], entry["stats"]
-    row: dict[str, Any] = {name: text(held) if isinstance(held, (list, dict)) else held for name, held in extra.items()}
-    row |= {name: text(extra.get(name)) or None for name in WORDS}
-    row |= {name: number(extra.get(name)) for name in NUMBERS}
-    row |= {name: number(stats.get(name.removesuffix("_s"))) for name in STATS}
-    row["reason"] = broken or _fault(row)
-    return row | {"valid": not row["reason"], "name": text(entry.get("name"))} | origin
-
-
-def _fault(row: dict[str, Any]) -> str:
-    """Why a row does not count, whatever its own mark says: unchecked, wrong or untimed; empty if it does."""
-    if row.get("valid") is not True:
-        return row["reason"] or "not marked as valid"
-    if not row["error"] <= row["allowed"]:
-        return "its error is above what is allowed, or not recorded"
-    return "" if 0 < row["per_step_s"] < math.inf else "no per-step time above zero"
 
 
 def facts(run: Run) -> dict[str, str]:

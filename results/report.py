@@ -13,7 +13,7 @@ from results.pairs import over
 from results.phases import break_evens, phases
 from results.read import CASE, Run, RunError
 from results.show import absences, card
-from results.summary import verdict
+from results.summary import in_short
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -36,8 +36,10 @@ def report(runs: list[Run], baseline: str) -> Page:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
     every = {run: with_speedups(run, baseline) for run in runs}
     found = {run: alone(run, table) for run, table in every.items()}
-    said = [verdict(run, baseline) for run in runs]
-    sections = [Section("Report", level=1), *[Section(one.title, notes=one.lines) for one in said]]
+    sections = [Section("Report", level=1)]
+    for run in runs:
+        said = in_short(run, baseline)
+        sections += [Section(said.title, notes=said.lines, level=3)]
     sections += [Section(text="Generated from the saved runs by: python -m results report")]
     for run, table in found.items():
         sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]

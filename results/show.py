@@ -6,11 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from results.cases import outcomes
-from results.digest import sealed
+from results.cases import alone, outcomes
 from results.format import Page, Section, digits, records, rows_of, seconds, size, words
 from results.load import files, nearest, read_all
-from results.pairs import BASELINE
 from results.read import CASE, Run, RunError, facts, number, sequence, text
 from results.summary import verdict
 
@@ -47,7 +45,8 @@ def _line(run: Run) -> dict[str, Any]:
 def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
     """The verdict, the machine, a table per problem, dtype and device, then what was refused or skipped.
 
-    `wanted` filters columns; the verdict is the whole run's. Raises RunError for a wanted value that it does not know.
+    `wanted` filters columns, and the verdict is then of what is left. Raises RunError for a wanted value that the run
+    does not know.
     """
     found = outcomes(run)
     for column, values in wanted.items():
@@ -56,9 +55,9 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
             if value not in known:
                 raise RunError(f"{run.label} has no {column} {value!r}; {nearest(value, known)}")
         found = found[found[column].isin(values)] if values else found
-    return Page(
-        found, [replace(card(run), text=" ".join(verdict(run, BASELINE).lines)), *tables(found), *absences(found)]
-    )
+    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
+    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
+    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
 
 
 def card(run: Run) -> Section:
@@ -85,7 +84,7 @@ def caveats(run: Run) -> list[str]:
         "Interrupted: cases are missing, or rest on fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
         "Made from a working tree with uncommitted changes.": bool(run.commit.get("dirty")),
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
-        "No digests: whether the file was edited by hand is unknown.": not sealed(run.document),
+        "No digests: whether the file was edited by hand is unknown.": not run.sealed,
     }
     twins = run.rows.loc[run.rows["twin"].notna(), ["impl", "twin"]].drop_duplicates().itertuples(index=False)
     noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]

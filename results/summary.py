@@ -15,36 +15,44 @@ from results.read import CASE, Run, RunError
 
 @dataclass(frozen=True)
 class Verdict:
-    """A run, whether everything in it is right, and its sentences."""
+    """A run, whether all that was tried in it is right, and its sentences."""
 
     title: str
     right: bool
     lines: list[str]
 
+    @property
+    def text(self) -> str:
+        """All of it in one paragraph."""
+        return f"{self.title}: {' '.join(self.lines)}"
 
-def verdict(run: Run, baseline: str) -> Verdict:
-    """The sentences about one run; twins are no competitors."""
-    found = alone(run, outcomes(run))
+
+def verdict(run: Run, found: pd.DataFrame) -> Verdict:
+    """What `found`, outcomes of the run, says: who agrees, how far off the worst is, who is quickest, what lacks."""
     tried = found[found["status"] != "skipped"]
     sound = tried["status"].eq("measured").groupby(tried["impl"]).all()
-    lines = [f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases."]
-    lines[0] += f" The others: {', '.join(sound.index[~sound])}." if not sound.all() else ""
+    agreeing = f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases."
+    lines = [agreeing if len(sound) else "No implementation was tried."]
+    lines += [f"The others: {', '.join(sound.index[~sound])}."] if not sound.all() else []
     measured = found[found["status"] == "measured"]
     if len(measured):
         worst = records(measured.sort_values(["error_ratio", *CASE], ascending=False).head(1))[0]
-        lines[0] += (
-            f" The worst valid error is {digits(worst['error_ratio'])} of what is allowed"
-            f" ({words(worst['impl'])}, {place(worst)})."
-        )
+        ratio, who = digits(worst["error_ratio"]), words(worst["impl"])
+        lines += [f"The worst valid error is {ratio} of what is allowed ({who}, {place(worst)})."]
         lines += [f"Shortest step {text}." for text in _quickest(measured)]
-        lines += [f"{text}." for text in pays(run, baseline)]
     else:
         lines += ["No row is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
         if len(missing := found[found["status"] == status]):
             lines += [f"{status.capitalize()}: {_why(missing)}."]
     lines += ["It was interrupted."] if run.campaign.get("interrupted") else []
-    return Verdict(f"{run.label}, {run.date}", bool(sound.all()), [*lines, noise_line(run)])
+    return Verdict(f"{run.machine} ({run.label}, {run.date})", bool(len(sound) and sound.all()), lines)
+
+
+def in_short(run: Run, baseline: str) -> Verdict:
+    """The verdict on a whole run, twins left out, with what pays from where on, and the noise."""
+    said = verdict(run, alone(run, outcomes(run)))
+    return replace(said, lines=[*said.lines, *pays(run, baseline), noise_line(run)])
 
 
 def pays(run: Run, baseline: str) -> list[str]:
@@ -60,7 +68,7 @@ def pays(run: Run, baseline: str) -> list[str]:
         except RunError:  # no such baseline, or nothing to compare: nothing to say
             continue
         told = [(section.title.replace(", any device", ""), section.text) for section in page.sections]
-        found += [f"{text} at {title}" for title, text in told if "overtakes" in text and "undecided" not in text]
+        found += [f"{text} at {title}." for title, text in told if "overtakes" in text and "undecided" not in text]
     return found
 
 

@@ -8,7 +8,7 @@ interpreted, not evaluated: no `unsafe-eval` is needed.
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,17 @@ import vl_convert
 from results import charts
 from results.cases import alone, outcomes
 from results.checks import published, worst_errors
+from results.figures import Chart, all_charts, first_detail, newest
 from results.format import Section, rows_of, seconds
 from results.machines import side_by_side
+from results.pairs import over, single
 from results.payload import Payload, packed, script
 from results.phases import break_evens
 from results.read import Run, mapping, text
 from results.report import TIMED
 from results.show import absences, card
-from results.summary import verdict
+from results.summary import in_short
+from results.verdicts import caveats, judged
 
 HERE = Path(__file__).parent
 FIT = HERE / "gallery" / "line.json"  # what `make gallery` has descended
@@ -40,82 +43,7 @@ FILTERS = {
     "problem": "Problem",
     "plan": "Batch",
 }
-RUNS_SHOWN = 4  # at the beginning, the newest of each machine first; the others wait behind the filter
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart of the page: its title and caption, its specification, and which rows of which table it shows.
-
-    detail: only the case chosen under "In detail"; sweep: only cases of sweeps over n (1) or only others (0).
-    """
-
-    title: str
-    caption: str
-    spec: charts.Spec
-    table: str
-    detail: bool = False
-    keep: tuple[tuple[str, object], ...] = ()
-
-
-def all_charts(impls: list[str]) -> dict[str, Chart]:
-    """The page's charts in their order, by name."""
-    bars = "Thin bars: lowest to highest block. Thick bars: 95 % interval of the block (6 blocks at least)."
-    valid = ("status", "measured")
-    return {
-        "sweep": Chart(
-            "Time per step against n",
-            f"Time per step against the rows of X, both logarithmic, a panel for each number of features. {bars}",
-            charts.sweep_chart(impls),
-            "cases",
-            keep=(valid, ("sweep", 1)),
-        ),
-        "time": Chart(
-            "Time per step over the problems",
-            f"Time per step against what a step reads of X, both logarithmic; the problems differ in n and d. {bars}"
-            " Click a name in the legend to pick one out, with Shift for more.",
-            charts.time_chart(impls),
-            "cases",
-            keep=(valid, ("sweep", 0)),
-        ),
-        "speedup": Chart(
-            "Speed-up over the baseline",
-            "Above 1x a step takes less time than the baseline's; 1/4x takes 4 times as long. Under each number its"
-            " interval, Holm over all comparisons with this baseline. ? undecided, which is not the same as equal;"
-            " = equal within 2 %; hatched: not valid or not comparable.",
-            charts.speedup_chart(),
-            "speedups",
-        ),
-        "phases": Chart(
-            "The clocks of one problem",
-            "Medians over the blocks, each column on its own scale from zero; no bar where nothing was compiled.",
-            charts.phases_chart(),
-            "cases",
-            detail=True,
-            keep=(valid,),
-        ),
-        "error": Chart(
-            "Error over what is allowed",
-            "Distance to the reference's iterate over what honest rounding allows, worst block. Above 1: refused.",
-            charts.error_chart(impls),
-            "checks",
-            detail=True,
-        ),
-        "loss": Chart(
-            "Loss against updates",
-            "The loss of the weights that each implementation returned: the same descent, so the lines coincide.",
-            charts.loss_chart(impls, "t", "update"),
-            "checks",
-            detail=True,
-        ),
-        "loss-time": Chart(
-            "Loss against time",
-            "The same against time in steps: what the same descent costs. Importing and compiling are not in it.",
-            charts.loss_chart(impls, "seconds", "time in steps"),
-            "checks",
-            detail=True,
-        ),
-    }
+SPEEDUPS = "Speed-up: the baseline's time per step over the implementation's. The ratio is not that of the medians."
 
 
 def webpage(runs: list[Run], held: Payload, baseline: str) -> str:
@@ -153,28 +81,26 @@ def _parts(shown: list[Run], held: Payload, baseline: str) -> dict[str, Any]:
     """What the page says in words and tables."""
     found = {run.label: alone(run, outcomes(run)) for run in shown}
     return {
-        "verdicts": [verdict(run, baseline) for run in shown],
+        "verdicts": [in_short(run, baseline) for run in shown],
         "break_evens": [_of(run, part) for run in shown for part in break_evens(run, baseline)],
         "correctness": [*[_of(run, worst_errors(found[run.label])) for run in shown], *published(shown)],
         "machines": side_by_side(shown, held.speedups, baseline),
         "cards": [card(run) for run in shown],
         "codes": codes(shown, held.cases),
-        "method": [Section(notes=TIMED), *[_of(run, part) for run in shown for part in absences(found[run.label])]],
+        "absences": [_of(run, part) for run in shown for part in absences(found[run.label])],
+        "method": [Section(notes=TIMED), _caveats(shown, baseline)],
     }
+
+
+def _caveats(shown: list[Run], baseline: str) -> Section:
+    """What the speed-ups' verdicts mean, and what the undecided ones lack."""
+    found = pd.concat([over(single(run.rows), baseline) for run in shown], ignore_index=True)
+    found = found[found["impl"] != baseline]
+    return replace(caveats(judged(found) if (found["refused"] == "").any() else found, SPEEDUPS), title="The verdicts")
 
 
 def _of(run: Run, section: Section) -> Section:
     return replace(section, title=f"{section.title}: {run.label}")
-
-
-def newest(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
-    """All of a few runs; of many the newest, one of each machine before a second of any."""
-    if len(runs) <= most:
-        return runs
-    late = sorted(runs, key=lambda run: (run.when, run.label), reverse=True)
-    turns = {run.label: sum(other.machine == run.machine for other in late[:i]) for i, run in enumerate(late)}
-    chosen = sorted(late, key=lambda run: turns[run.label])[:most]
-    return [run for run in runs if run in chosen]
 
 
 def _others(count: int) -> str:
@@ -200,16 +126,6 @@ def _details(held: Payload) -> list[str]:
     """The cases that can be looked at in detail, the smallest problem first."""
     measured = held.cases[held.cases["status"] == "measured"]
     return list(measured.sort_values(["run", "size", "detail"])["detail"].unique())
-
-
-def first_detail(held: Payload, shown: list[Run]) -> str:
-    """What is looked at first: the case with the most implementations, then with the most iterates, then the first."""
-    cases = held.cases[(held.cases["status"] == "measured") & held.cases["run"].isin([run.label for run in shown])]
-    looked = held.checks.groupby("detail").size()
-    by_count = cases.groupby("detail").agg(impls=("impl", "nunique"), size=("size", "max")).reset_index()
-    by_count["looked"] = by_count["detail"].map(looked).fillna(0)
-    order = by_count.sort_values(["impls", "looked", "size", "detail"], ascending=[False, False, True, True])
-    return str(order["detail"].iloc[0]) if len(order) else ""
 
 
 def codes(runs: list[Run], cases: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ const tables = Object.fromEntries(Object.entries(given.tables).map(([name, colum
 const form = document.getElementById("filters");
 const FILTERS = ["run", "framework", "impl", "device", "dtype", "problem", "plan"];
 const CHOICES = ["baseline", "detail", "theme"];
-const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
+const quiet = { level() { return this; }, error: (...said) => console.error(...said), warn() {}, info() {}, debug() {} };
+const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false, logger: quiet, tooltip: { disableDefaultStyle: true } };
 const system = window.matchMedia("(prefers-color-scheme: dark)");
 const views = {};
 let sorted = { name: "", down: false }, all = false;
@@ -180,6 +181,7 @@ function list() {
   for (const [name, [title]] of Object.entries(COLUMNS)) {
     const th = head.appendChild(document.createElement("th")), button = th.appendChild(document.createElement("button"));
     th.scope = "col";
+    if (COLUMNS[name][1]) th.className = "number";
     th.setAttribute("aria-sort", sorted.name !== name ? "none" : sorted.down ? "descending" : "ascending");
     button.type = "button";
     button.dataset.sort = name;
@@ -247,7 +249,7 @@ for (const button of document.querySelectorAll("[data-save]")) {
 // --- one change, one update
 async function update() {
   document.documentElement.dataset.theme = mode();
-  for (const name of document.querySelectorAll(".baseline")) name.textContent = form.elements.baseline.value;
+  for (const name of ["baseline", "detail"]) for (const place of document.querySelectorAll(`.${name}`)) place.textContent = form.elements[name].value;
   list();
   for (const name of Object.keys(given.charts)) await draw(name);
   await player();
@@ -266,6 +268,7 @@ system.onchange = changed;
 let waiting = 0, width = window.innerWidth;
 window.onresize = () => { if (window.innerWidth === width) return; width = window.innerWidth; clearTimeout(waiting); waiting = setTimeout(changed, 200); };
 
+if (window.innerWidth < 640) form.querySelector("details").open = false;
 if (location.hash.includes("=")) fromHash();
 document.documentElement.dataset.theme = mode();
 changed().then(() => { document.documentElement.dataset.ready = "yes"; });

@@ -1,0 +1,98 @@
+"""Saved files as tidy tables: one row per case and block, many files at once."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.digest import broken_seals, sealed
+from results.read import COLUMNS, NUMBERS, STATS, WORDS, Run, document, mapping, number, text, utc
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """One saved file with its rows as columns: by name, a value for each row."""
+
+    path: Path
+    label: str
+    machine: str
+    when: datetime
+    document: dict[str, Any]
+    sealed: bool
+    rows: int
+    columns: dict[str, list[Any]]
+
+
+def read(path: Path, label: str = "") -> Run:
+    """One file, laid out; called after its machine if it has no label. Raises RunError if it is no benchmark file."""
+    return laid_out([opened(path, label)])[0]
+
+
+def opened(path: Path, label: str = "") -> File:
+    """One file, not yet laid out: many are laid out together. Raises RunError if it is no benchmark file."""
+    source, content = document(path)
+    machine_info, commit = mapping(content["machine_info"]), mapping(content.get("commit_info"))
+    machine = text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown"
+    label, when = label or f"{machine}/{path.stem}", utc(content["datetime"])
+    origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
+    columns, marked = _columns(content["benchmarks"], origin, broken_seals(content, source)), sealed(content)
+    return File(path, label, machine, when, content, marked, len(content.pop("benchmarks")), columns)
+
+
+def laid_out(files: list[File]) -> list[Run]:
+    """The files as runs; their tables are made together, so each has the columns that any of them has."""
+    names = dict.fromkeys([*COLUMNS, *chain.from_iterable(file.columns for file in files)])
+    rows = pd.DataFrame({name: _joined(files, name) for name in names})
+    unfit = [name for name in {**NUMBERS, **STATS} if rows[name].dtype.kind not in "if"]
+    rows = rows.astype(dict.fromkeys(unfit, float) | {"valid": bool})
+    ends = accumulate(file.rows for file in files)
+    parts = [rows.iloc[end - file.rows : end].reset_index(drop=True) for file, end in zip(files, ends, strict=True)]
+    return [
+        Run(file.path, file.label, file.machine, file.when, file.document, file.sealed, part)
+        for file, part in zip(files, parts, strict=True)
+    ]
+
+
+def _joined(files: list[File], name: str) -> list[Any]:
+    return list(chain.from_iterable(file.columns.get(name) or [math.nan] * file.rows for file in files))
+
+
+def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, list[Any]]:
+    """The rows of a file by column: all of COLUMNS, and what else they say of themselves."""
+    extra, stats = [entry["extra_info"] for entry in entries], [entry["stats"] for entry in entries]
+    columns: dict[str, list[Any]] = {name: [text_] * len(entries) for name, text_ in origin.items()}
+    columns["name"] = [text(entry.get("name")) for entry in entries]
+    columns |= {name: _texts([row.get(name) for row in extra]) for name in WORDS}
+    columns |= {name: _numbers([row.get(name) for row in extra]) for name in NUMBERS}
+    columns |= {name: _numbers([row.get(name.removesuffix("_s")) for row in stats]) for name in STATS}
+    marks = [row.get("valid") is True for row in extra]
+    told = zip(broken, marks, *[columns[name] for name in ("reason", "error", "allowed", "per_step_s")], strict=True)
+    columns["reason"] = [seal or _fault(*row) for seal, *row in told]
+    columns["valid"] = [not reason for reason in columns["reason"]]
+    others = dict.fromkeys(chain.from_iterable(extra)).keys() - columns.keys()
+    return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in sorted(others)}
+
+
+def _texts(values: list[Any]) -> list[str | None]:
+    return [(value if type(value) is str else text(value)) or None for value in values]
+
+
+def _numbers(values: list[Any]) -> list[float]:
+    return values if {*map(type, values)} <= {int, float} else [number(value) for value in values]
+
+
+def _plain(value: object) -> object:
+    return text(value) if isinstance(value, (list, dict)) else value
+
+
+def _fault(marked: bool, reason: str | None, error: float, allowed: float, per_step: float) -> str:
+    """Why a row does not count, whatever its own mark says: unchecked, wrong or untimed; empty if it does."""
+    if not marked:
+        return reason or "not marked as valid"
+    if not error <= allowed:
+        return "its error is above what is allowed, or not recorded"
+    return "" if 0 < per_step < math.inf else "no per-step time above zero"
