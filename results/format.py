@@ -131,9 +131,9 @@ def markdown(sections: list[Section]) -> str:
     blocks: list[str] = []
     for section in sections:
         blocks += [f"{'#' * section.level} {escaped(section.title)}"] if section.title else []
-        blocks += [escaped(section.text)] if section.text else []
+        blocks += [_line(section.text)] if section.text else []
         blocks += [_markdown_table(section.table)] if section.table else []
-        blocks += ["\n".join(f"- {escaped(note)}" for note in section.notes)] if section.notes else []
+        blocks += ["\n".join(f"- {_line(note)}" for note in section.notes)] if section.notes else []
     return "\n\n".join(blocks) + "\n"
 
 
@@ -144,8 +144,14 @@ def _markdown_table(table: list[dict[str, str]]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is: files come from strangers."""
-    return re.sub(r"([\\`|*\[\]])", r"\\\1", _plain(text)).replace("&", "&amp;").replace("<", "&lt;")
+    """Text that Markdown shows as it is: files come from strangers. An underscore inside a word needs no escape."""
+    marked = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _plain(text))
+    return marked.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _line(text: str) -> str:
+    """The same for a line of its own, where a sign, or a number and a dot, would begin a list or a quotation."""
+    return re.sub(r"^(\d*)(?=[-+>.)])", r"\1\\", escaped(text).strip())
 
 
 def _plain(text: str) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.text import Text
 
 from results.__main__ import main
-from results.format import FORMATS, escaped, write
+from results.format import FORMATS, Section, escaped, markdown, words, write
 from results.load import find
 from results.show import show
 
@@ -241,3 +242,63 @@ def test_a_page_of_nothing_is_written(capsys: pytest.CaptureFixture[str], root: 
         for command in ("show", "export"):
             assert main([command, str(path), "--format", form]) == 0
     assert "The file holds no rows." in capsys.readouterr().out
+
+
+def rendered(text: str) -> list[str]:
+    """What a reader sees of a page of Markdown: each heading, paragraph, cell and note as plain text, marks by name."""
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    lines = [token.children or [] for token in tokens if token.type == "inline"]
+    shown = [[part.content if part.type.startswith("text") else f"<{part.type}>" for part in line] for line in lines]
+    return [" ".join("".join(parts).split()) for parts in shown]
+
+
+@settings(max_examples=200, deadline=None)
+@given(HOSTILE)
+@example("- x").via("a list")
+@example("1. x").via("a numbered list")
+@example("# | `a` <b> ~~😀~~ __init__ #").via("everything at once")
+@example("    x").via("code")
+def test_pasted_markdown_shows_every_word_as_it_is(word: str) -> None:
+    word = "x" if not "".join(filter(str.isprintable, word)).strip() else word.encode("utf-8", "replace").decode()
+    page = [Section(word, word, [{"case": word, word + "!": "1"}] * 40, [word])]
+    seen, whole = " ".join(words(word).split()), " ".join(words(word + "!").split())
+    assert rendered(markdown(page)) == [seen, seen, "case", whole, *[seen, "1"] * 40, seen]
+
+
+def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
+    agree = "2 of 3 implementations agree with the reference on all cases."
+    for form in ("table", "md"):
+        shown, reported = call("show", "1", "--format", form)[1], call("report", "1", "--format", form, "--out", "-")[1]
+        heading, sentence = [line for line in shown.splitlines() if line][:2]
+        assert heading.removeprefix("## ") == "Run box/0001_run1"
+        assert agree in sentence and "Shortest step on the cpu in float32: numpy_manual on small." in sentence
+        assert "Invalid: torch_nn (wrong)." in sentence
+        assert agree in "\n".join(reported.splitlines()[:7])
+        assert reported.removeprefix("# ").startswith("Report\n")
+
+
+def test_a_verdict_on_some_cases_says_so(call: Call) -> None:
+    told = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
+    assert told.startswith("Of the cases asked for: ") and "0 of 1 implementations agree" in told
+
+
+def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) -> None:
+    for number, times in ((5, (4e-6, 8e-6)), (6, (5e-7, 1e-6))):
+        rows = [
+            entry(impl, step * (1 + block / 1000), problem=problem, block=block)
+            for block in range(8)
+            for impl, steps in (("numpy_manual", (1e-6, 1e-6)), ("jax_scan", times))
+            for problem, step in zip(("small", "line"), steps, strict=True)
+        ]
+        saved(root, *rows, number=number)
+    slower, faster, mixed = (
+        call("compare", *names)[1].splitlines()[1]
+        for names in (
+            ["numpy_manual", "jax_scan", "--run", "5"],
+            ["numpy_manual", "jax_scan", "--run", "6"],
+            ["5", "6"],
+        )
+    )
+    assert slower.startswith("jax_scan against numpy_manual: SLOWER in 2 of 2 comparisons, 4.00x to 8.00x. A = ")
+    assert faster.startswith("jax_scan against numpy_manual: FASTER in 1 of 2 comparisons, 2.00x; EQUIVALENT in 1. A")
+    assert "0006_run6 against box/0005_run5: FASTER in 2 of 4 comparisons, 8.00x; EQUIVALENT in 2. A" in mixed
