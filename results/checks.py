@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from results.format import Section, digits, records, words
-from results.pairs import single
 from results.read import CASE, Run
+from results.sides import single
 
 
 def checks(run: Run) -> pd.DataFrame:

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from results.format import Page, Section, digits, records, seconds, tabled, words
-from results.pairs import ratios, single
+from results.pairs import ratios
 from results.read import CASE, Run, mapping, number, sequence, text
+from results.sides import single
 from results.stats import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks
 from results.verdicts import bounds, fine, judged, refusals
 

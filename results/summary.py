@@ -9,8 +9,8 @@ from results.checks import place
 from results.crossover import crossover
 from results.format import digits, records, words
 from results.noise import noise_line
-from results.pairs import single
 from results.read import CASE, Run, RunError
+from results.sides import single
 
 
 @dataclass(frozen=True)
