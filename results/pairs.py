@@ -53,6 +53,15 @@ def over_each(tables: Sequence[pd.DataFrame], baseline: str) -> list[dict[str, A
     return _ratios(pair for at, rows in enumerate(tables) for pair in _over(rows, [baseline], at=at))
 
 
+def ratios_each(
+    sides: Iterable[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]], key: list[str]
+) -> list[dict[str, Any]]:
+    """What `ratios` gives of many pairs of tables, worked on at once, a row each beside the names of its pair."""
+    return _ratios(
+        pair for a, b, names in sides for pair in _pairs(by_case(a, key), by_case(b, key), key, ("A", "B"), names)
+    )
+
+
 def _over(rows: pd.DataFrame, baselines: list[str], **names: int) -> Iterable[Pair]:
     sides: dict[str, dict[Case, Side]] = {}
     for (impl, *case), side in by_case(rows, CASE).items():
