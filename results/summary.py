@@ -70,6 +70,8 @@ def pays(run: Run, baseline: str) -> list[str]:
     if not _several_sizes(run.rows):
         return []
     rows = single(run.rows)
+    sizes = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]])["n"].transform("nunique")
+    rows = rows[sizes > 1]
     cases = zip(rows["impl"], rows["device"], strict=True)
     named = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     here = rows.assign(impl=pd.Series(named, rows.index, object), device="any device")
