@@ -94,7 +94,7 @@ def alone_each(runs: list[Run], found: pd.DataFrame) -> pd.DataFrame:
     labels = [zip(run.rows["impl"].tolist(), run.rows["twin"].tolist(), strict=True) for run in runs]
     twins = [{impl for impl, twin in told if isinstance(twin, str)} for told in labels]
     own = zip(found["at"].tolist(), found["impl"].tolist(), strict=True)
-    return found[[impl not in twins[at] for at, impl in own]]
+    return found[np.array([impl not in twins[at] for at, impl in own], bool)]
 
 
 def groups(rows: list[Row], *names: str) -> list[tuple[tuple[Any, ...], list[Row]]]:

@@ -99,6 +99,8 @@ def break_evens_each(runs: list[Run], baseline: str, pairs: list[Row]) -> list[l
     rows = pd.concat([run.rows[[*CASE, "twin", "block", *CLOCKS]].assign(at=at) for at, run in enumerate(runs)])
     clocks = _clocks(single(rows), [*own, *KEY])
     base = clocks[clocks.index.get_level_values("impl") == baseline].droplevel("impl").add_suffix("_a")
+    if base.empty:
+        return [[] for _ in runs]
     table = _earned_back(clocks.add_suffix("_b").join(base, on=["at", *KEY, "block"], how="inner"), [*own, *KEY])
     told = {(row["at"], *[row[name] for name in CASE]): row for row in records(table.reset_index())}
     found: list[list[Row]] = [[] for _ in runs]

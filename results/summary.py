@@ -1,7 +1,9 @@
 """A run in a few sentences: who agrees with the reference, who is quickest where, what pays when, what is missing."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.cases import Row, alone, by_size, groups, outcomes
@@ -67,11 +69,8 @@ def whole(run: Run, found: pd.DataFrame, baseline: str, noise: str) -> Verdict:
 
 def pays(run: Run, baseline: str) -> list[str]:
     """From which n on another implementation, or a GPU, is quicker than the baseline, where the run has several n."""
-    if not _several_sizes(run.rows):
+    if (rows := _of_several_sizes(single(run.rows))).empty:
         return []
-    rows = single(run.rows)
-    sizes = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]])["n"].transform("nunique")
-    rows = rows[sizes > 1]
     cases = zip(rows["impl"], rows["device"], strict=True)
     named = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     here = rows.assign(impl=pd.Series(named, rows.index, object), device="any device")
@@ -86,10 +85,14 @@ def pays(run: Run, baseline: str) -> list[str]:
     return found
 
 
-def _several_sizes(rows: pd.DataFrame) -> bool:
-    """Whether anything but n is equal between two problems: a quick look, before a long one at each implementation."""
-    sizes = {*zip(*[rows[name].tolist() for name in ("dtype", "d", "k", "n")], strict=True)}
-    return len(sizes) > len({size[:3] for size in sizes})
+def _of_several_sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of problems that have others of another n and the same d, k, dtype and kind of batch beside them."""
+    batches = (rows["batch"] < rows["n"]).tolist()
+    kinds = list(zip(*[rows[name].tolist() for name in ("dtype", "d", "k")], batches, strict=True))
+    sizes: dict[tuple[Any, ...], set[float]] = {}
+    for kind, n in zip(kinds, rows["n"].tolist(), strict=True):
+        sizes.setdefault(kind, set()).add(n)
+    return rows[np.array([len(sizes[kind]) > 1 for kind in kinds], bool)]
 
 
 def _quickest(measured: list[Row]) -> list[str]:
