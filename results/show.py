@@ -79,7 +79,7 @@ def card(run: Run) -> Section:
 
 def caveats(run: Run) -> list[str]:
     """What a reader must know before trusting the numbers."""
-    blocks = run.rows["block"].nunique(dropna=False)
+    blocks = len(dict.fromkeys(run.rows["block"].fillna(-1).tolist()))
     invalid = int((~run.rows["valid"]).sum())
     said = {
         "The file holds no rows.": run.rows.empty,
@@ -91,7 +91,8 @@ def caveats(run: Run) -> list[str]:
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
         "No digests: whether the file was edited by hand is unknown.": not run.sealed,
     }
-    twins = run.rows.loc[run.rows["twin"].notna(), ["impl", "twin"]].drop_duplicates().itertuples(index=False)
+    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["twin"].tolist(), strict=True))
+    twins = [(again, impl) for again, impl in labels if isinstance(impl, str)]
     noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]
     return [caveat for caveat, holds in said.items() if holds] + noise
 
@@ -137,7 +138,9 @@ def absences(found: pd.DataFrame) -> list[Section]:
         "refused": [*CASE, "block", "reason"],
         "skipped": ["impl", "device", "reason"],
     }
-    groups = {status: found[found["status"] == status].reindex(columns=names) for status, names in columns.items()}
+    told = set(found["status"])
+    groups = {status: found[found["status"] == status] for status in columns if status in told}
     return [
-        Section(status.capitalize(), table=rows_of(group), level=3) for status, group in groups.items() if len(group)
+        Section(status.capitalize(), table=rows_of(group.reindex(columns=columns[status])), level=3)
+        for status, group in groups.items()
     ]
