@@ -46,16 +46,16 @@ def test_ten_per_cent_are_found(kind, runs, least):
 
 
 def test_slower_and_mended_again_is_found_as_two_changes():
-    x = noise("normal", np.random.default_rng(4), (100, 30))
-    x[:, 10:20] += STEP
+    x = noise("normal", np.random.default_rng(4), (100, 40))
+    x[:, 13:26] += STEP
     found = [changes.search([series])[0].changes for series in x]
     assert np.mean([len(one) == 2 for one in found]) >= 0.95
-    assert np.mean([[change.at for change in one] == [10, 20] for one in found]) >= 0.8
+    assert np.mean([[change.at for change in one] == [13, 26] for one in found]) >= 0.8
 
 
 @pytest.mark.parametrize("kind", ["normal", "slowly drifting"])
 def test_the_intervals_hold_the_truth(kind):
-    x = noise(kind, np.random.default_rng(5), (300, 24))
+    x = noise(kind, np.random.default_rng(5), (300, 20))
     x[:, 9:] += STEP
     found = [one.changes[0] for one in (changes.search([series])[0] for series in x) if len(one.changes) == 1]
     assert len(found) > 250
@@ -76,15 +76,21 @@ def test_the_places_named_have_the_least_squares_of_all():
 
 
 def test_a_clean_step_is_exact():
-    (found,) = changes.search([[math.log(1e-6)] * 5 + [math.log(1.2e-6)] * 4])
+    (found,) = changes.search([[math.log(1e-6)] * 5 + [math.log(1.2e-6)] * 7])
     (change,) = found.changes
     assert (change.at, change.first, change.last) == (5, 5, 5)
     assert change.ratio == pytest.approx(1.2) and 1.15 < change.low < 1.2 < change.high < 1.25
     assert found.p <= 0.01
 
 
+def test_a_step_that_no_float_holds_is_one_all_the_same():
+    (found,) = changes.search([[-690.0] * 5 + [690.0] * 7])
+    assert [change.at for change in found.changes] == [5]
+    assert 0 < found.changes[0].low <= found.changes[0].ratio <= found.changes[0].high < math.inf
+
+
 def test_what_does_not_change_is_not_a_change():
-    (found,) = changes.search([[1.5] * 10])
+    (found,) = changes.search([[1.5] * 12])
     assert found.changes == [] and found.p == 1 and 1 < found.smallest < 1.02
 
 
