@@ -7,9 +7,9 @@ error, from the spread around all levels. T is the largest, over m, of the small
 The penalty is no matter of taste: T must be above what series without a change reach with a probability of ALPHA over
 the page (Holm over its series). Such series are drawn, seeded, and treated alike. Their noise is normal, and as slow as
 machines drift: what a run is off by is CORRELATION times what the one before was, and something new. Independent noise
-and weaker drift raise fewer alarms, stronger drift more. A single run in a slow spell must not count: it is moved to
-where the runs on either side of it are (`held`). Neighbours in spells stay: where one run in ten meets one, 40 runs
-raise fewer alarms still, and 100 runs 7 %; the interval of a place then holds it in 90 % (tests/test_changes.py).
+and weaker drift raise fewer alarms (tests/test_changes.py), stronger drift more. A single run in a slow spell must not
+count: it is moved to where the runs on either side of it are (`held`). Neighbours in spells stay: where one run in ten
+meets one, 40 runs raise fewer alarms still, and 100 runs 7 %; the interval of a place then holds it in 90 %.
 
 Intervals come from the same draws, at the level that decided. That of a ratio: the t's that noise makes at this place.
 That of a place: all at which the squares are not more above the least than noise makes them at a place that is true, a

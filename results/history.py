@@ -1,6 +1,6 @@
 """Each case's time over dates, commits and versions, per machine, and where it changed by more than noise.
 
-A series is one case of one machine that does the same work (`pairs.SAME`); other work is another series. A point is one
+A series is one case of one machine that does the same work (`sides.SAME`); other work is another series. A point is one
 run: the median over its valid blocks. `changes` says where a series changed. Beside each change stands what the
 yardstick of fixed work (`pace_s`) did at the same place, for it tells whether the machine changed.
 """
@@ -15,9 +15,9 @@ from results.changes import CORRELATION, LONGEST, SIDE, Search, search
 from results.format import Page, Section, records, rows_of, tabled, words
 from results.history_words import changes, sentence, series
 from results.load import join
-from results.pairs import SAME, by_case, differences, single
 from results.read import CASE, Run, facts, text
 from results.show import narrowed
+from results.sides import SAME, by_case, differences, single
 from results.stats import ALPHA
 
 POINT = ["series", "run", "machine", "datetime", "commit", *CASE, "framework", "version"]
@@ -127,7 +127,8 @@ def _works(groups: list[pd.DataFrame]) -> dict[int, str]:
         first = firsts.setdefault(tuple(group.iloc[0][["machine", *CASE]]), group)
         if first is not group:
             sides = str(first["run"].iloc[0]), str(group["run"].iloc[0])
-            left, right = (by_case(rows, CASE).popitem()[1] for rows in (first, group))
+            both = (rows.assign(valid=True, reason="", block=0) for rows in (first, group))
+            left, right = (by_case(rows, CASE).popitem()[1] for rows in both)
             said[number] = f"Other work, so another series: {'; '.join(differences(left, right, sides))}."
     return said
 
