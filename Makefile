@@ -4,7 +4,7 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead readme constraints clean
+.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead readme notebook constraints clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -64,6 +64,9 @@ overhead: .venv/ready ## reported times against bare loops in fresh processes, a
 
 readme: .venv/ready ## put the newest committed figures into README.md
 	$(BIN)/python -m results readme README.md
+
+notebook: .venv/ready ## execute results/tour.ipynb again
+	$(BIN)/python tests/notebooks.py results/tour.ipynb
 
 constraints: ## pin what is installed now
 	{ sed -n 1p constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
