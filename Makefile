@@ -32,8 +32,13 @@ lint: .venv/ready ## ruff
 types: .venv/ready ## mypy
 	$(BIN)/mypy
 
-check: .venv/ready ## the tests alone
+check: .venv/ready ## the tests alone: two at a time, then those that measure; or ARGS=tests/test_one.py
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --benchmark-disable -m "not measures"
+	$(BIN)/python -m pytest -q -W error -m measures
+else
 	$(BIN)/python -m pytest -q -W error $(ARGS)
+endif
 
 fix: .venv/ready ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
