@@ -4,7 +4,8 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead readme notebook constraints clean
+.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead report gallery browser readme notebook \
+	constraints clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -66,6 +67,16 @@ loops: .venv/ready ## our implementations against the tutorials' own loops, as r
 
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
 	$(BIN)/python -m pytest benchmarks/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
+
+report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
+	$(BIN)/python -m results report campaign sweep
+
+browser: ## what the tests of the page need beside Python: Chromium (Debian's) and axe-core (npm's)
+	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
+	npm install --silent --no-audit --no-fund --prefix build axe-core@4.14.1
+
+gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
+	$(BIN)/python -m benchmarks gallery
 
 readme: .venv/ready ## put the newest committed figures into README.md
 	$(BIN)/python -m results readme README.md

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -86,7 +85,6 @@ def _open(folder: Path) -> None:
     """Make the folder if need be. Raises Unsupported where nothing can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise Unsupported(f"{folder}: cannot be written ({error.strerror})") from error
-    if not os.access(folder, os.W_OK):
-        raise Unsupported(f"{folder}: cannot be written")

@@ -17,9 +17,6 @@ DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 UPDATES = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = ["import", "prepare", "compile", "steady", "fixed"]
-STROKES = [((0, a), (a, 0)) for a in (0.25, 0.5, 0.75, 1)] + [
-    ((a, 1), (1, a)) for a in (0.25, 0.5, 0.75)
-]  # of a hatched cell, in shares of it
 CLICKED = alt.selection_point(name="picked", fields=["impl"], bind="legend")
 
 Spec = dict[str, Any]
@@ -84,18 +81,19 @@ def speedup_chart() -> Spec:
         "shade:Q", scale=alt.Scale(domain=[-2, 0, 2], clamp=True, range="diverging", interpolate="rgb"), legend=None
     )
     cells = base.mark_rect(stroke="gray", strokeWidth=0.5).encode(color=shade)
-    hatch = [_stroke(base.transform_filter("datum.hatched"), *ends) for ends in STROKES]
+    hatch = base.mark_text(fontSize=38, opacity=0.35, aria=False).encode(text="hatching:N")
     number = base.mark_text(fontSize=13, dy=-6, aria=False).encode(text="speed-up:N")
     bounds = base.mark_text(fontSize=10, dy=9, aria=False).encode(text="interval:N")
     low, high = (_times(f"datum.{end}") for end in ("low", "high"))
     texts = {
         "hatched": "datum.verdict == 'INVALID' || datum.why != ''",
+        "hatching": "datum.hatched ? '/////////' : ''",
         "sign": "datum.verdict == 'UNDECIDED' ? '? ' : datum.verdict == 'EQUIVALENT' ? '= ' : ''",
         "speed-up": f"datum.hatched ? 'invalid' : datum.sign + {_times('datum.speedup')} + 'x'",
         "interval": f"isValid(datum.low) && isValid(datum.high) && !datum.hatched ? {low} + ' to ' + {high} : ''",
         "shade": "datum.hatched ? 0 : log(datum.speedup) / LN10",
     }
-    layers = alt.layer(cells, *hatch, number, bounds).properties(width=alt.Step(96), height=alt.Step(40))
+    layers = alt.layer(cells, hatch, number, bounds).properties(width=alt.Step(96), height=alt.Step(40))
     return _panels(layers, "speedups", "true", texts, x="independent", y="independent")
 
 
@@ -201,16 +199,6 @@ def _panels(layers: Any, name: str, keep: str, texts: dict[str, str], by: str = 
 def _bare(chart: Any) -> Spec:
     """The chart without a theme of its own."""
     return {key: held for key, held in chart.to_dict().items() if key != "config"}
-
-
-def _stroke(base: alt.Chart, start: tuple[float, float], end: tuple[float, float]) -> alt.Chart:
-    stroke: alt.Chart = base.mark_rule(strokeWidth=1, opacity=0.6, aria=False).encode(
-        x=alt.X("problem:N", bandPosition=start[0], sort=alt.SortField("size")),
-        x2=alt.X2("problem:N", bandPosition=end[0]),
-        y=alt.Y("impl:N", bandPosition=start[1]),
-        y2=alt.Y2("impl:N", bandPosition=end[1]),
-    )
-    return stroke
 
 
 def _seconds(value: str, digits: int = 3) -> str:

@@ -53,33 +53,31 @@ def _of_texts(source: str, held: list[object]) -> list[str]:
     `held` are the rows' digests.
     """
     texts = source.split('"extra_info": {')[1:]
-    if len(texts) != len(held) or source.count('"extra_info"') != len(held):
+    if len(texts) != len(held):
         return [""] * len(held)
     return [_of_text(text, f'{KEY}": "{told}"') for text, told in zip(texts, held, strict=True)]
 
 
 def _of_text(text: str, own: str) -> str:
     """The digest of a row, from the text after its `"extra_info": {`; `own` is the item that is left out."""
-    facts, _, rest = text.partition("}")
-    stats = rest.partition('"stats": {')[2].partition("}")[0]
-    if "\\" in text or text.count('"stats"') != 1 or own not in facts:
+    facts, stats = _items(text), _items(text.rpartition('"stats": {')[2])
+    if own not in facts or "\\" in text:
         return ""
-    known, timed = [item for item in _items(facts) if item != own], [_in_a_line(item) for item in _items(stats)]
-    return _sha(f"""[{{"{', "'.join(known)}}}, {{"{', "'.join(timed)}}}]""")
+    facts.remove(own)
+    lines = [_in_a_line(item) if "\n" in item else item for item in stats]
+    return _sha(f"""[{{"{', "'.join(facts)}}}, {{"{', "'.join(lines)}}}]""")
 
 
 def _items(text: str) -> list[str]:
-    """`name": value` each, by name."""
-    text = text.strip()
+    """`name": value` each, by name, up to the brace that ends them."""
+    text = text[: text.find("}")].strip()
     return sorted(text[1:].split(",\n" + " " * 16 + '"' if "\n" in text else ', "'))
 
 
 def _in_a_line(item: str) -> str:
     """An item whose list has a line for each value."""
-    if "\n" not in item:
-        return item
-    first, *values, last = (line.strip() for line in item.split("\n"))
-    return first + " ".join(values) + last
+    first, *values, last = item.split("\n")
+    return first + " ".join([value.strip() for value in values]) + last.strip()
 
 
 def of_row(entry: dict[str, Any]) -> str:

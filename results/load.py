@@ -1,8 +1,11 @@
 """Find the saved runs by name, and put their tables together."""
 
+import contextlib
 import difflib
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -10,41 +13,48 @@ import pandas as pd
 
 from results.format import words
 from results.read import Run, RunError
-from results.table import laid_out, opened, read
+from results.table import File, laid_out, opened, runs_of
 
 ROOT = Path(__file__).parent / "runs"
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
-    """One tidy table of the runs named (default: the latest): a row per case and block, columns as in COLUMNS.
+    """One tidy table of the runs named (default: the latest; `all`: every readable one), columns as in COLUMNS.
 
-    Times are in seconds, memory in bytes; what a file does not say is NaN. Raises RunError.
+    A row per case and block. Times are in seconds, memory in bytes; what a file does not say is NaN. Raises RunError.
     """
-    return join([run.rows for run in find_all(list(runs), Path(root or ROOT))])
+    return laid_out(_opened(list(runs), Path(root or ROOT)))
 
 
 def find_all(names: list[str], root: Path) -> list[Run]:
     """The runs named (default: the latest), each once, by machine. Raises RunError, also where two share a label.
 
-    `all` is every run that can be read; the others are named on stderr.
+    `all`, also with a machine/ in front, is every run that can be read; the others are named on stderr.
     """
-    found: dict[str, Run] = {}
-    for run in chain.from_iterable(_named(name, root) for name in names or ["latest"]):
-        if found.setdefault(run.label, run).when != run.when:
-            raise RunError(f"two files are both {run.label}; put them under one --runs folder")
-    return sorted(found.values(), key=lambda run: (run.machine, run.label))
+    return runs_of(_opened(names, root))
 
 
-def _named(name: str, root: Path) -> list[Run]:
+def find(name: str, root: Path) -> Run:
+    """The run that `name` means: a path, or [machine/]latest, number, save name or NNNN_name. Raises RunError."""
+    return runs_of([_meant(name, root)])[0]
+
+
+def _opened(names: list[str], root: Path) -> list[File]:
+    found: dict[str, File] = {}
+    for file in chain.from_iterable(_named(name, root) for name in names or ["latest"]):
+        if found.setdefault(file.label, file).when != file.when:
+            raise RunError(f"two files are both {file.label}; put them under one --runs folder")
+    return sorted(found.values(), key=lambda file: (file.machine, file.label))
+
+
+def _named(name: str, root: Path) -> list[File]:
     *folders, last = name.split("/")
     if last != "all" or os.path.isfile(name):
-        return [find(name, root)]
-    runs, faults = read_all(_inside(files(root), folders, root), root)
-    if not runs:
-        raise RunError(next(iter(faults.values())))
+        return [_meant(name, root)]
+    found, faults = _readable(_inside(files(root), folders, root), root)
     for fault in faults.values():
         sys.stderr.write(f"skipped: {words(fault)}\n")
-    return runs
+    return found
 
 
 def join(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -65,14 +75,13 @@ def files(root: Path) -> list[Path]:
     return runs
 
 
-def find(name: str, root: Path) -> Run:
-    """The run that `name` means: a path, or [machine/]latest, number, save name or NNNN_name. Raises RunError."""
+def _meant(name: str, root: Path) -> File:
     if name.endswith(".json") or os.path.isfile(name):
         return _open(Path(name), root)
     *folders, last = name.split("/")
     known = _inside(files(root), folders, root)
     if last == "latest":
-        return _latest(known, root)
+        return max(_readable(known, root)[0], key=lambda file: (file.when, file.label))
     matches = [path for path in known if _answers(path, last)]
     if len(matches) > 1:
         raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
@@ -107,22 +116,41 @@ def _answers(path: Path, name: str) -> bool:
     return same_number or (name != "" and name in (path.stem, saved))
 
 
-def _latest(paths: list[Path], root: Path) -> Run:
-    runs, faults = read_all(paths, root)
-    if not runs:
-        raise RunError(next(iter(faults.values())))
-    return max(runs, key=lambda run: (run.when, run.label))
-
-
 def read_all(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, str]]:
     """The runs that can be read, and by label why the others cannot."""
+    found, faults = _tried(paths, root)
+    return runs_of(found), faults
+
+
+def _readable(paths: list[Path], root: Path) -> tuple[list[File], dict[str, str]]:
+    """What `_tried` gives; raises RunError if nothing can be read."""
+    found, faults = _tried(paths, root)
+    if not found:
+        raise RunError(next(iter(faults.values())))
+    return found, faults
+
+
+def _tried(paths: list[Path], root: Path) -> tuple[list[File], dict[str, str]]:
     found, faults = [], {}
-    for path in paths:
-        try:
-            found.append(opened(path, label(path, root)))
-        except RunError as error:
-            faults[label(path, root)] = str(error)
-    return laid_out(found), faults
+    with _uncollected():
+        for path in paths:
+            try:
+                found.append(_open(path, root))
+            except RunError as error:
+                faults[label(path, root)] = str(error)
+    return found, faults
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collections: JSON has no cycles to look for, and a fifth of the time would go there."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def label(path: Path, root: Path) -> str:
@@ -132,6 +160,6 @@ def label(path: Path, root: Path) -> str:
     return "/".join([parts[0], parts[2]] if only else parts)
 
 
-def _open(path: Path, root: Path) -> Run:
+def _open(path: Path, root: Path) -> File:
     place, base = path.absolute(), root.absolute()
-    return read(path, label(place, base) if place.is_relative_to(base) else "")
+    return opened(path, label(place, base) if place.is_relative_to(base) else "")

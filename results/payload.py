@@ -84,7 +84,7 @@ def payload(runs: list[Run]) -> Payload:
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
     """With `detail`: the cases that differ in their implementation alone, under one name."""
-    parts = table[["problem", "run", "device", "dtype"]].fillna("-").to_numpy(str)
+    parts = table[["problem", "run", "device", "dtype"]].map(words).to_numpy(str)
     return table.assign(detail=[f"{problem}: {', '.join(where)}" for problem, *where in parts])
 
 
@@ -125,7 +125,7 @@ def _speedups(runs: list[Run], cases: pd.DataFrame) -> pd.DataFrame:
         for name in sorted(single(run.rows)["impl"].dropna().unique())
     ]
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
-    tried = tried[[*KEY, "framework", "plan", "panel", "size", "reason"]]
+    tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
     tried = tried.assign(panel=[", ".join(where) for where in tried[["run", "device", "dtype"]].to_numpy(str)])
     found = []
     for baseline, page in pd.concat(every, ignore_index=True).groupby("baseline") if every else ():
@@ -135,7 +135,8 @@ def _speedups(runs: list[Run], cases: pd.DataFrame) -> pd.DataFrame:
         table.loc[unknown, "why"] = "not measured"
         table["verdict"] = table["verdict"].fillna(INVALID)
         found.append(table.assign(baseline=baseline))
-    columns = [*KEY, "framework", "plan", "panel", "size", "baseline", "speedup", "low", "high", "verdict", "why"]
+    where = ["machine", "framework", "plan", "panel", "size", "baseline"]
+    columns = [*KEY, *where, "speedup", "low", "high", "verdict", "why"]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 

@@ -117,7 +117,7 @@ class Run:
 def document(path: Path) -> tuple[str, dict[str, Any]]:
     """The text of a file, and all that it holds. Raises RunError if it is no benchmark file."""
     try:
-        source = path.read_text(encoding="utf-8")
+        source = path.read_bytes().decode("utf-8")
         content = parsed(source)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error

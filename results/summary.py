@@ -58,9 +58,11 @@ def in_short(run: Run, baseline: str) -> Verdict:
 def pays(run: Run, baseline: str) -> list[str]:
     """From which n on another implementation, or a GPU, is quicker than the baseline, where the run has several n."""
     rows = single(run.rows)
-    here = rows.assign(
-        impl=rows["impl"].where(rows["device"] != "gpu", rows["impl"] + " on the gpu"), device="any device"
-    )
+    sizes = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]])["n"].transform("nunique")
+    rows = rows[sizes > 1]
+    cases = zip(rows["impl"], rows["device"], strict=True)
+    named = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
+    here = rows.assign(impl=pd.Series(named, rows.index, object), device="any device")
     found = []
     for name in sorted(set(here["impl"].dropna()) - {baseline}):
         try:

@@ -1,6 +1,7 @@
 """Saved files as tidy tables: one row per case and block, many files at once."""
 
 import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, chain
@@ -24,12 +25,7 @@ class File:
     document: dict[str, Any]
     sealed: bool
     rows: int
-    columns: dict[str, list[Any]]
-
-
-def read(path: Path, label: str = "") -> Run:
-    """One file, laid out; called after its machine if it has no label. Raises RunError if it is no benchmark file."""
-    return laid_out([opened(path, label)])[0]
+    columns: dict[str, Sequence[Any]]
 
 
 def opened(path: Path, label: str = "") -> File:
@@ -43,13 +39,17 @@ def opened(path: Path, label: str = "") -> File:
     return File(path, label, machine, when, content, marked, len(content.pop("benchmarks")), columns)
 
 
-def laid_out(files: list[File]) -> list[Run]:
-    """The files as runs; their tables are made together, so each has the columns that any of them has."""
+def laid_out(files: list[File]) -> pd.DataFrame:
+    """The rows of the files under one another: COLUMNS, then what else any of them says."""
     names = dict.fromkeys([*COLUMNS, *chain.from_iterable(file.columns for file in files)])
     rows = pd.DataFrame({name: _joined(files, name) for name in names})
     unfit = [name for name in {**NUMBERS, **STATS} if rows[name].dtype.kind not in "if"]
-    rows = rows.astype(dict.fromkeys(unfit, float) | {"valid": bool})
-    ends = accumulate(file.rows for file in files)
+    return rows.astype(dict.fromkeys(unfit, float) | {"valid": bool})
+
+
+def runs_of(files: list[File]) -> list[Run]:
+    """The files as runs, in their order; their tables are made together: each has the columns that any of them has."""
+    rows, ends = laid_out(files), accumulate(file.rows for file in files)
     parts = [rows.iloc[end - file.rows : end].reset_index(drop=True) for file, end in zip(files, ends, strict=True)]
     return [
         Run(file.path, file.label, file.machine, file.when, file.document, file.sealed, part)
@@ -61,27 +61,34 @@ def _joined(files: list[File], name: str) -> list[Any]:
     return list(chain.from_iterable(file.columns.get(name) or [math.nan] * file.rows for file in files))
 
 
-def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, list[Any]]:
+def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, Sequence[Any]]:
     """The rows of a file by column: all of COLUMNS, and what else they say of themselves."""
-    extra, stats = [entry["extra_info"] for entry in entries], [entry["stats"] for entry in entries]
-    columns: dict[str, list[Any]] = {name: [text_] * len(entries) for name, text_ in origin.items()}
+    extra = [entry["extra_info"] for entry in entries]
+    columns: dict[str, Sequence[Any]] = {name: [said] * len(entries) for name, said in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
-    columns |= {name: _texts([row.get(name) for row in extra]) for name in WORDS}
-    columns |= {name: _numbers([row.get(name) for row in extra]) for name in NUMBERS}
-    columns |= {name: _numbers([row.get(name.removesuffix("_s")) for row in stats]) for name in STATS}
+    columns |= {name: _texts(values) for name, values in _each(WORDS, extra)}
+    columns |= {name: _numbers(values) for name, values in _each(NUMBERS, extra)}
+    stats = _each([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
+    columns |= {name: _numbers(values) for name, (_, values) in zip(STATS, stats, strict=True)}
+    told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
     marks = [row.get("valid") is True for row in extra]
-    told = zip(broken, marks, *[columns[name] for name in ("reason", "error", "allowed", "per_step_s")], strict=True)
-    columns["reason"] = [seal or _fault(*row) for seal, *row in told]
+    columns["reason"] = [seal or _fault(*row) for seal, *row in zip(broken, marks, *told, strict=True)]
     columns["valid"] = [not reason for reason in columns["reason"]]
-    others = dict.fromkeys(chain.from_iterable(extra)).keys() - columns.keys()
-    return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in sorted(others)}
+    others = [name for name in dict.fromkeys(chain.from_iterable(extra)) if name not in columns]
+    return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in others}
 
 
-def _texts(values: list[Any]) -> list[str | None]:
+def _each(names: Collection[str], rows: list[dict[str, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
+    """Of each name what all rows say, None where they do not."""
+    told = [list(map(row.get, names)) for row in rows]
+    return zip(names, zip(*told, strict=True) if told else [()] * len(names), strict=True)
+
+
+def _texts(values: Sequence[Any]) -> list[str | None]:
     return [(value if type(value) is str else text(value)) or None for value in values]
 
 
-def _numbers(values: list[Any]) -> list[float]:
+def _numbers(values: Sequence[Any]) -> Sequence[float]:
     return values if {*map(type, values)} <= {int, float} else [number(value) for value in values]
 
 

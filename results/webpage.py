@@ -35,6 +35,7 @@ from results.verdicts import caveats, judged
 HERE = Path(__file__).parent
 FIT = HERE / "gallery" / "line.json"  # what `make gallery` has descended
 FILTERS = {
+    "machine": "Machine",
     "run": "Run",
     "framework": "Framework",
     "impl": "Implementation",

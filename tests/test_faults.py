@@ -34,15 +34,15 @@ def prepare(problem, device):
 """
 FAULTS = {  # name: what prepare does, what run does, what the reason of each of its cases says
     "raises_in_prepare": ("raise RuntimeError('out of\\nluck')", "pass", "raised RuntimeError: out of luck"),
-    "raises_in_run": ("pass", "if len(calls) > 9: raise ValueError('enough')", "raised ValueError: enough"),
+    "raises_in_run": ("pass", "if len(calls) > 12: raise ValueError('enough')", "raised ValueError: enough"),
     "raises_at_once": ("pass", "raise KeyError('w')", "raised KeyError: 'w'"),
     "gives_nan": ("pass", "return start * float('nan')", "they are not finite"),
-    "gives_nan_late": ("pass", "if len(calls) > 9: return start * float('nan')", "run(start, 0) is not start"),
+    "gives_nan_late": ("pass", "if len(calls) > 12: return start * float('nan')", "run(start, 0) is not start"),
     "gives_infinity": ("pass", "return start + float('inf')", "they are not finite"),
     "gives_nothing": ("pass", "return None", "run returned a NoneType, not a NumPy array"),
     "exits": ("pass", "os._exit(3)", "exited with code 3"),
     "exits_well": ("sys.exit(0)", "pass", "exited with code 0"),
-    "exits_late": ("pass", "if len(calls) > 9: os._exit(3)", "exited with code 3"),
+    "exits_late": ("pass", "if len(calls) > 12: os._exit(3)", "exited with code 3"),
     "kills_itself": ("pass", "os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
     "aborts": ("pass", "os.abort()", "killed by SIGABRT"),
     "last_words": ("print('all is lost', file=sys.stderr, flush=True); os._exit(4)", "pass", "code 4: all is lost"),
@@ -231,7 +231,7 @@ def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
 
 def test_ctrl_c_between_timed_rounds_keeps_no_half_row(tmp_path: Path) -> None:
     """Its runs on scalar last 50 ms each once they are timed, so the signal comes amid them."""
-    late = "if len(problem.X) == 4 and len(calls) > 12: time.sleep(0.05); len(calls) == 14 and "
+    late = "if len(problem.X) == 4 and len(calls) > 16: time.sleep(0.05); len(calls) == 18 and "
     path = fault(tmp_path, "slow", "pass", late + "HERE.joinpath('pid').write_text(str(os.getpid()))")
     code, json, said = interrupted(
         tmp_path, path, "--problem", "line,scalar,crops", "--preset", "full", "--blocks", "1"

@@ -443,7 +443,7 @@ def test_speedups_are_over_the_baseline_and_invalid_rows_have_none(save: Save, r
     found = page.data[page.data["problem"].eq("small") & page.data["device"].eq("cpu")].set_index("impl")["speedup"]
     assert found["jax_scan"] == pytest.approx(2)
     assert math.isnan(found["a_wrong"])
-    verdict = page.sections[1].text
+    verdict = " ".join(page.sections[1].notes)
     assert "2 of 4 implementations agree" in verdict
     assert "jax_scan on small" in verdict
     assert "a_wrong (wrong)" in verdict
@@ -471,7 +471,7 @@ def test_a_run_without_a_valid_row_is_reported_all_the_same(
     entries: list[dict[str, Any]], campaign: dict[str, Any] | None, save: Save, root: Path
 ) -> None:
     page = report([opened(save, root, *entries, campaign=campaign)], "numpy_manual")
-    assert "No row is valid, so there are no times." in page.sections[1].text
+    assert "No row is valid, so there are no times." in page.sections[1].notes
 
 
 def test_an_unknown_baseline_names_the_known(save: Save, root: Path) -> None:

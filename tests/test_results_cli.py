@@ -90,12 +90,15 @@ def test_every_command_writes_every_format(command: list[str], form: str, call: 
         assert ("| --- |" in out) == (form == "md")
 
 
-def test_the_defaults_are_a_table_a_csv_and_a_file_beside_the_runs(call: Call, root: Path) -> None:
+def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call, root: Path) -> None:
     assert "─" in call("list")[1]
     assert call("export")[1].startswith('"run","machine","datetime","commit","name","impl",')
     status, out, err = call("report")
-    assert (status, out, err) == (0, "", f"wrote {root.parent / 'report.md'}\n")
-    assert (root.parent / "report.md").read_text().startswith("# Report\n")
+    page = root.parent / "report" / "report.html"
+    assert (status, err) == (0, "")
+    assert out.startswith(f"wrote {page} and, beside it, ")
+    assert page.read_text().startswith("<!doctype html>")
+    assert page.with_suffix(".md").read_text().startswith("# Report\n")
 
 
 def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path) -> None:
@@ -106,7 +109,8 @@ def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path
         subprocess.run(
             command, check=True, cwd=where, env=os.environ | {"PYTHONHASHSEED": hashing}, capture_output=True
         )
-        written.append((tmp_path / name).read_bytes())
+        written.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")})
+    assert {"report.html", "report.md", "time-dark.svg", "speedup-light.png"} <= set(written[0])
     assert written[0] == written[1]
 
 

@@ -4,10 +4,9 @@
 const given = JSON.parse(document.getElementById("given").textContent);
 const tables = Object.fromEntries(Object.entries(given.tables).map(([name, columns]) => [name, unpack(columns)]));
 const form = document.getElementById("filters");
-const FILTERS = ["run", "framework", "impl", "device", "dtype", "problem", "plan"];
+const FILTERS = ["machine", "run", "framework", "impl", "device", "dtype", "problem", "plan"];
 const CHOICES = ["baseline", "detail", "theme"];
-const quiet = { level() { return this; }, error: (...said) => console.error(...said), warn() {}, info() {}, debug() {} };
-const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false, logger: quiet, tooltip: { disableDefaultStyle: true } };
+const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
 const system = window.matchMedia("(prefers-color-scheme: dark)");
 const views = {};
 let sorted = { name: "", down: false }, all = false;

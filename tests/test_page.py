@@ -1,0 +1,228 @@
+"""The report's page, without a browser: what it is made of, and what it says of odd runs."""
+
+import base64
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import blocks, kept
+from test_results import MACHINE, entry
+
+from results.__main__ import main
+from results.figures import all_charts, first_detail, first_rows, newest
+from results.load import ROOT, find
+from results.payload import packed, payload, script
+from results.read import Run
+from results.webpage import webpage
+
+HOSTILE = '</script><img src=x onerror="hacked()"> \u202e"quoted" \U0001f680'
+SOURCE = "def prepare(problem, device):  # </pre><script>hacked()</script>\n    return run\n"
+
+
+def hostile_run(root: Path, name: str = "0001_odd", **top: Any) -> Run:
+    """Two implementations on two problems, one row refused and one invalid, and text that would break out of a page."""
+    rows = [
+        *blocks("numpy_manual", [2e-6] * 12),
+        *blocks("jax_scan", [1e-6] * 12),
+        *blocks("numpy_manual", [4e-6] * 12, problem="large", n=9000),
+    ]
+    rows += blocks("jax_scan", [1e-6] * 12, problem="large", n=9000, valid=False, reason=HOSTILE)
+    refused = {
+        "impl": "torch_bad",
+        "device": "cpu",
+        "dtype": "float64",
+        "problem": "small",
+        "block": 0,
+        "reason": HOSTILE,
+    }
+    campaign = {"seed": 0, "refused": [refused], "sources": {"jax_scan": {"file": "impls/jax_scan.py", "text": SOURCE}}}
+    return kept(
+        root, rows, name, **({"campaign": campaign, "machine_info": MACHINE | {"slug": HOSTILE, "gpu": HOSTILE}} | top)
+    )
+
+
+def page_of(*runs: Run, baseline: str = "numpy_manual") -> str:
+    return webpage([*runs], payload([*runs]), baseline)
+
+
+def given(page: str) -> dict[str, Any]:
+    """What the page's script is given."""
+    found = re.search(r'<script type="application/json" id="given">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def test_nothing_that_a_run_says_leaves_its_place(tmp_path: Path) -> None:
+    page = page_of(hostile_run(tmp_path))
+    assert page.count("<script") == page.count("</script>") == 3
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert "<img" not in own
+    assert "<script>hacked" not in own
+    assert "&lt;/script&gt;&lt;img src=x onerror=" in page
+    told = given(page)["tables"]["cases"]["reason"]["levels"]
+    assert HOSTILE in told
+
+
+def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(tmp_path: Path) -> None:
+    page = page_of(hostile_run(tmp_path))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    said = policy[1].replace("&#39;", "'")
+    code = [
+        *re.findall(r"<script>(.*?)</script>", page, re.DOTALL),
+        *re.findall(r"<style>(.*?)</style>", page, re.DOTALL),
+    ]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]
+    assert len(digests) == 3
+    assert all(f"'sha256-{digest}'" in said for digest in digests)
+    assert said.startswith("default-src 'none'; ")
+    assert "unsafe" not in said
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r'(?:src|href)="(?!#)', own)  # nothing is fetched
+
+
+def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(tmp_path: Path) -> None:
+    held = payload([hostile_run(tmp_path)])
+    columns = packed(held.cases)
+    assert columns["per_step_s"][columns["impl"]["codes"].index(0)] == pytest.approx(
+        held.cases["per_step_s"][0], rel=1e-6
+    )
+    assert None in columns["ci_low_s"]
+    assert len({len(column) if isinstance(column, list) else len(column["codes"]) for column in columns.values()}) == 1
+    assert script({"a": "</script>&"}) == '{"a":"\\u003c/script\\u003e\\u0026"}'
+
+
+def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_path: Path) -> None:
+    table = payload([hostile_run(tmp_path)]).speedups.set_index(["baseline", "impl", "problem"]).sort_index()
+    assert table.loc[("numpy_manual", "jax_scan", "small"), "speedup"] == pytest.approx(2)
+    assert table.loc[("numpy_manual", "jax_scan", "small"), "verdict"] == "FASTER"
+    assert table.loc[("jax_scan", "numpy_manual", "small"), "speedup"] == pytest.approx(0.5)
+    assert table.loc[("numpy_manual", "numpy_manual", "small"), "verdict"] == "baseline"
+    wrong = table.loc[("numpy_manual", "jax_scan", "large")]
+    assert (wrong["verdict"], wrong["speedup"] != wrong["speedup"]) == ("INVALID", True)
+    assert "</script>" in wrong["why"]
+    assert table.loc[("numpy_manual", "torch_bad", "small"), "verdict"] == "INVALID"
+
+
+def test_what_failed_its_check_is_in_no_chart_of_times(tmp_path: Path) -> None:
+    run = hostile_run(tmp_path)
+    held = payload([run])
+    charts = all_charts(held.impls)
+    rows = [row for name in ("time", "sweep") for row in first_rows(charts[name], held, [run], "numpy_manual")]
+    assert {(row["impl"], row["problem"]) for row in rows} == {
+        ("numpy_manual", "small"), ("numpy_manual", "large"), ("jax_scan", "small"),
+    }  # fmt: skip
+    shown = first_rows(charts["speedup"], held, [run], "numpy_manual")
+    assert {row["impl"] for row in shown} == {"numpy_manual", "jax_scan", "torch_bad"}
+
+
+def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) -> None:
+    rows = [
+        row for n in (100, 1000) for d in (4, 8) for row in blocks("a", [1e-6], problem=f"{n}x{d}", n=n, batch=n, d=d)
+    ]
+    cases = payload([kept(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])]).cases
+    panels = cases.groupby("sweep")["panel"].unique()
+    assert [panel.rpartition("full batch")[2] for panel in panels[1]] == [", d = 4, k = 1", ", d = 8, k = 1"]
+    assert cases.loc[cases["sweep"] == 0, "problem"].tolist() == ["other"]
+
+
+def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path) -> None:
+    runs = [
+        kept(tmp_path, blocks("a", [1e-6]), f"{day:04}_run", machine, datetime=f"2026-01-{day:02}T00:00:00")
+        for machine, days in (("one", range(1, 6)), ("two", range(6, 8)))
+        for day in days
+    ]
+    assert [run.label for run in newest(runs)] == ["one/0004_run", "one/0005_run", "two/0006_run", "two/0007_run"]
+    assert "and 3 more, behind the filter" in page_of(*runs, baseline="a")
+
+
+def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
+    run = kept(tmp_path, blocks("a", [1e-6] * 2, limit_s=5e-7))
+    held = payload([run])
+    rows = first_rows(all_charts(held.impls)["time"], held, [run], "a")
+    assert [row["limit_s"] for row in rows] == [5e-7]
+
+
+def test_the_iterates_become_rows_and_odd_ones_none(tmp_path: Path) -> None:
+    told = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
+    rows = [*blocks("a", [1e-6, 3e-6], **told), *blocks("b", [1e-6], iterates="0 x", distances="0", losses="")]
+    held = payload([kept(tmp_path, rows)])
+    assert held.checks[["impl", "t", "distance", "loss"]].values.tolist() == [
+        ["a", 0, 0, 9],
+        ["a", 1, 0.5, 4],
+        ["a", 10, 0.25, 1],
+    ]
+    assert held.checks["seconds"].iloc[2] == pytest.approx(1e-6 + 10 * 2e-6)
+    assert first_detail(held, [kept(tmp_path, rows)]).startswith("small: ")
+
+
+def test_the_tutorials_numbers_stand_beside_those_found(tmp_path: Path) -> None:
+    told = {
+        "iterates": "0 1",
+        "distances": "0 0.5",
+        "losses": "30 4.8",
+        "published": "[[0, 30, 30, 30], [1, 4.7, 4.69, 4.71]]",
+    }
+    page = page_of(kept(tmp_path, blocks("numpy_manual", [1e-6], **told)))
+    table = page[page.index("The tutorials&#39; numbers") :]
+    assert re.search(r"<td>30</td>\s*<td>30</td>\s*<td>30 to 30</td>\s*<td>agrees</td>", table)
+    assert re.search(r"<td>4.7</td>\s*<td>4.8</td>\s*<td>4.69 to 4.71</td>\s*<td>OUTSIDE</td>", table)
+
+
+def test_the_code_as_it_was_run_is_beside_its_numbers(tmp_path: Path) -> None:
+    page = page_of(hostile_run(tmp_path))
+    assert "jax_scan: 2 lines" in page
+    assert "&lt;/pre&gt;&lt;script&gt;hacked()&lt;/script&gt;" in page
+    assert "do not say what code they ran" in page_of(kept(tmp_path, blocks("numpy_manual", [1e-6]), "0002_bare"))
+
+
+def test_machines_that_differ_are_marked_and_their_ratios_stand_side_by_side(tmp_path: Path) -> None:
+    rows = [*blocks("numpy_manual", [2e-6] * 12), *blocks("jax_scan", [1e-6] * 12)]
+    page = page_of(
+        kept(tmp_path, rows), kept(tmp_path, rows, machine="slow", machine_info=MACHINE | {"slug": "slow", "cores": 64})
+    )
+    assert re.search(r"<th scope=\"row\">cores</th>\s*<td>differs</td>\s*<td>4</td>\s*<td>64</td>", page)
+    assert "FASTER on 2 of 2 machines" in page
+    assert re.search(r"<th scope=\"row\">memory</th>\s*<td>same</td>", page)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        blocks("numpy_manual", [1e-6], valid=False, reason="wrong"),
+        [{"name": "x", "extra_info": {}, "stats": {}}],
+        [entry()],
+    ],
+)
+def test_odd_runs_have_a_page_all_the_same(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    page = page_of(kept(tmp_path, rows))
+    assert ("✓ all agree" in page) == (rows == [entry()])
+
+
+def test_older_files_have_a_page() -> None:
+    page = page_of(find("0001_bench", ROOT))
+    assert "do not say what code they ran" in page
+    assert len(given(page)["tables"]["cases"]["per_step_s"]) > 100
+    assert not given(page)["tables"]["checks"]["t"]
+
+
+def test_no_runs_an_unknown_baseline_and_a_missing_package_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["report", "--runs", str(tmp_path)]) == 2
+    assert "no runs in" in capsys.readouterr().err
+    hostile_run(tmp_path)
+    assert main(["report", "--runs", str(tmp_path), "--baseline", "numpy"]) == 2
+    assert "'numpy'; known: jax_scan, numpy_manual" in capsys.readouterr().err
+    for name in [name for name in sys.modules if name.startswith(("results.", "altair"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert main(["report", "--runs", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "pip install 'descentbench[report]'" in told
+    assert told.count("\n") == 1
