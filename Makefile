@@ -4,7 +4,8 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead report gallery browser readme constraints clean
+.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead report gallery browser readme notebook \
+	constraints clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -32,8 +33,13 @@ lint: .venv/ready ## ruff
 types: .venv/ready ## mypy
 	$(BIN)/mypy
 
-check: .venv/ready ## the tests alone
+check: .venv/ready ## the tests alone: two at a time, then those that measure; or ARGS=tests/test_one.py
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --benchmark-disable -m "not measures"
+	$(BIN)/python -m pytest -q -W error -m measures
+else
 	$(BIN)/python -m pytest -q -W error $(ARGS)
+endif
 
 fix: .venv/ready ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -74,6 +80,9 @@ gallery: .venv/ready ## the tutorials' pictures, by every implementation: result
 
 readme: .venv/ready ## put the newest committed figures into README.md
 	$(BIN)/python -m results readme README.md
+
+notebook: .venv/ready ## execute results/tour.ipynb again
+	$(BIN)/python tests/notebooks.py results/tour.ipynb
 
 constraints: ## pin what is installed now
 	{ sed -n 1p constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt

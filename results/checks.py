@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.cases import Row, groups
@@ -12,18 +13,18 @@ from results.read import CASE, Run
 from results.sides import single
 
 
-def checks(run: Run) -> pd.DataFrame:
-    """A row per case and checked update `t`: the worst `distance` over what is allowed, `loss`, `seconds` to there."""
-    rows = single(run.rows)
+def checks(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per case of a run and checked update `t`: the worst `distance` over what is allowed, `loss`, `seconds`."""
     columns = {name: rows[name].map(_numbers) for name in ("iterates", "distances", "losses")}
-    table = rows[[*CASE, "per_step_s", "fixed_s"]].assign(**columns)
-    long = table[columns["iterates"].map(len) > 0].explode(list(columns), ignore_index=True)
+    whole = np.logical_and.reduce([columns["iterates"].map(len) == held.map(len) for held in columns.values()])
+    table = rows[["run", *CASE, "per_step_s", "fixed_s"]].assign(**columns)
+    long = table[whole & (columns["iterates"].map(len) > 0)].explode(list(columns), ignore_index=True)
     long = long.astype(dict.fromkeys(columns, float)).rename(columns={"iterates": "t", "losses": "loss"})
     long["seconds"] = long["fixed_s"] + long["t"] * long["per_step_s"]
-    found = long.groupby([*CASE, "t"], as_index=False).agg(
+    found: pd.DataFrame = long.groupby(["run", *CASE, "t"], as_index=False).agg(
         distance=("distances", "max"), loss=("loss", "first"), seconds=("seconds", "median")
     )
-    return found.assign(run=run.label)[["run", *CASE, "t", "distance", "loss", "seconds"]]
+    return found
 
 
 def _numbers(text: object) -> list[float]:

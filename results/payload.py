@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.cases import alone, outcomes
+from results.cases import alone_each, outcomes_each
 from results.checks import checks
 from results.format import records, words
 from results.load import join
-from results.pairs import over
+from results.pairs import every, over_each
 from results.read import CASE, Run
 from results.sides import single
 from results.stats import INVALID, fewest_blocks, interval
 from results.verdicts import judged
 
 KEY = ["run", *CASE]
+MANY = 50  # runs above which a page has one baseline
 CASES = {
     "run": "which run",
     "machine": "which machine",
@@ -76,11 +77,24 @@ class Payload:
         return list(self.cases.dropna(subset="problem").sort_values(["size", "n", "problem"])["problem"].unique())
 
 
-def payload(runs: list[Run]) -> Payload:
-    """The tables of all runs, twins left out: no competitors."""
-    cases = join([_cases(run) for run in runs])
-    looked = join([checks(run) for run in runs]).merge(cases[[*KEY, "framework", "panel"]], on=KEY)
-    return Payload(_named(cases), _speedups(runs, cases), _named(looked))
+def payload(runs: list[Run], baseline: str) -> Payload:
+    """The tables of all runs without twins, which are no competitors; of more than MANY runs, over `baseline` alone."""
+    rows = join([single(run.rows) for run in runs])
+    cases = _cases(alone_each(runs, outcomes_each(runs)), rows)
+    looked = checks(rows).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
+    pages = _every(runs) if len(runs) <= MANY else _one(runs, baseline)
+    return Payload(_named(cases), _speedups(pages, cases), _named(looked))
+
+
+def _every(runs: list[Run]) -> pd.DataFrame:
+    """The ratios over every baseline of each run."""
+    return pd.concat([every(run.rows).assign(run=run.label) for run in runs], ignore_index=True)
+
+
+def _one(runs: list[Run], baseline: str) -> pd.DataFrame:
+    """The ratios over one baseline, of all runs at once."""
+    found = pd.DataFrame(over_each([single(run.rows) for run in runs], baseline))
+    return found.assign(run=[runs[at].label for at in found["at"]], baseline=baseline)
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,24 +103,23 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(detail=[f"{problem}: {', '.join(where)}" for problem, *where in parts])
 
 
-def _cases(run: Run) -> pd.DataFrame:
-    found, rows = alone(run, outcomes(run)), single(run.rows)
-    facts = rows.groupby(CASE)[["framework", "version", "batch", "steps", "limit_s"]].first()
-    found = found.merge(facts, how="left", left_on=CASE, right_index=True)
+def _cases(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The outcomes of runs with what their rows say beside them."""
+    same = rows.groupby(KEY)
+    found = found.merge(same[["framework", "version", "batch", "steps", "limit_s"]].first(), how="left", on=KEY)
     framework = found["impl"].map(lambda name: str(name).partition("_")[0])
     found["framework"] = found["framework"].where(found["framework"].fillna("") != "", framework)
     found["plan"] = np.where(found["batch"] < found["n"], "mini-batches", "full batch")
     found["size"] = found["batch"] * found["d"]
-    sizes = found.groupby(["device", "dtype", "d", "k", "plan"])["n"].transform("nunique")
+    sizes = found.groupby(["run", "device", "dtype", "d", "k", "plan"])["n"].transform("nunique")
     found["sweep"] = (sizes > 1).astype(int)
     found["panel"] = [_panel(row) for row in records(found)]
-    found[["ci_low_s", "ci_high_s"]] = math.nan
-    logs = rows[rows["valid"]].assign(log=np.log(rows["per_step_s"])).groupby(CASE)["log"]
+    logs = rows[rows["valid"]].assign(log=np.log(rows["per_step_s"])).groupby(KEY)["log"]
     ends = {case: interval(held.to_numpy(float)) for case, held in logs if len(held) >= fewest_blocks(1)}
-    at = [ends.get(case, (math.nan, math.nan)) for case in found[CASE].itertuples(index=False, name=None)]
+    at = [ends.get(case, (math.nan, math.nan)) for case in found[KEY].itertuples(index=False, name=None)]
     found[["ci_low_s", "ci_high_s"]] = np.exp(np.array(at, float).reshape(len(found), 2))
     found.loc[found["status"] != "measured", ["ci_low_s", "ci_high_s"]] = math.nan
-    order = ["size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
+    order = ["run", "size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
     return found.reindex(columns=[*CASES]).sort_values(order, ignore_index=True)
 
 
@@ -115,25 +128,19 @@ def _panel(row: dict[str, Any]) -> str:
     return f"{where}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else where
 
 
-def _speedups(runs: list[Run], cases: pd.DataFrame) -> pd.DataFrame:
+def _speedups(pages: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """A row per baseline and case that was tried: `speedup`, its interval `low` to `high`, `verdict`, and `why` none.
 
     For each baseline Holm's procedure goes over all its comparisons, whatever a page's filters leave of them.
     """
-    every = [
-        over(single(run.rows), str(name)).assign(run=run.label, baseline=name)
-        for run in runs
-        for name in sorted(single(run.rows)["impl"].dropna().unique())
-    ]
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
     tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
     tried = tried.assign(panel=[", ".join(where) for where in tried[["run", "device", "dtype"]].to_numpy(str)])
     found = []
-    for baseline, page in pd.concat(every, ignore_index=True).groupby("baseline") if every else ():
+    for baseline, page in pages.groupby("baseline"):
         table = tried[tried["run"].isin(page["run"])].merge(_judged(page, str(baseline)), how="left", on=KEY)
         table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
-        unknown = table["verdict"].isna() & (table["why"] == "")
-        table.loc[unknown, "why"] = "not measured"
+        table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
         table["verdict"] = table["verdict"].fillna(INVALID)
         found.append(table.assign(baseline=baseline))
     where = ["machine", "framework", "plan", "panel", "size", "baseline"]

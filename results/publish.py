@@ -18,7 +18,7 @@ INKS = 128  # colours of a PNG: enough for smooth edges, a quarter of the bytes
 
 def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list[Path]:
     """Write report.html, report.md and charts/NAME-light.svg, NAME-dark.svg, and both as .png; the files written."""
-    held = payload(runs)
+    held = payload(runs, baseline)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     written = [folder / "report.html", folder / "report.md"]
     for path, content in zip(written, (webpage(runs, held, baseline), markdown), strict=True):

@@ -14,6 +14,7 @@ import numpy as np
 from impls.interface import Array, Problem
 
 ROOT = Path(__file__).parent.parent
+UNNEEDED = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # the latter takes longer to load than all the rest
 MUTANTS = Path(__file__).parent / "mutants"
 HONEST = """
 def prepare(problem, device):
@@ -72,7 +73,7 @@ def command(tmp_path: Path, *options: str) -> list[str]:
     given = {option.partition("=")[0] for option in options}
     more = [word for name, value in defaults.items() if name not in given for word in (name, value)]
     saved = ["--benchmark-json", str(tmp_path / "out.json")]
-    return [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *saved, *more, *options]
+    return [sys.executable, "-m", "pytest", "benchmarks", *UNNEEDED, *saved, *more, *options]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -43,7 +43,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Path]:
     kept(root, rows, "0002_sweep", "two", machine_info=MACHINE | {"slug": "two", "cores": 64})
     hostile_run(root)
     runs = find_all(["two/2", "box/1"], root)
-    tables, path = payload(runs), root / "report.html"
+    tables, path = payload(runs, "numpy_manual"), root / "report.html"
     path.write_text(webpage(runs, tables, "numpy_manual"), encoding="utf-8")
     return tables, path
 
@@ -250,7 +250,7 @@ def test_narrow_windows_dark_mode_and_paper(browser: Any, held: tuple[Payload, P
 def test_a_page_without_a_valid_row_says_so(browser: Any, tmp_path: Path) -> None:
     run = kept(tmp_path, blocks("numpy_manual", [1e-6], valid=False, reason="wrong"))
     path = tmp_path / "report.html"
-    path.write_text(webpage([run], payload([run]), "numpy_manual"), encoding="utf-8")
+    path.write_text(webpage([run], payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
     opened = Shown(browser, path)
     assert opened.page.locator("#chart-time .empty").is_visible()
     assert opened.wrong == []

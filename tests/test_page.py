@@ -46,7 +46,7 @@ def hostile_run(root: Path, name: str = "0001_odd", **top: Any) -> Run:
 
 
 def page_of(*runs: Run, baseline: str = "numpy_manual") -> str:
-    return webpage([*runs], payload([*runs]), baseline)
+    return webpage([*runs], payload([*runs], baseline), baseline)
 
 
 def given(page: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(tmp_path: Pat
 
 
 def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(tmp_path: Path) -> None:
-    held = payload([hostile_run(tmp_path)])
+    held = payload([hostile_run(tmp_path)], "numpy_manual")
     columns = packed(held.cases)
     assert columns["per_step_s"][columns["impl"]["codes"].index(0)] == pytest.approx(
         held.cases["per_step_s"][0], rel=1e-6
@@ -97,7 +97,11 @@ def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(tmp_path: Pa
 
 
 def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_path: Path) -> None:
-    table = payload([hostile_run(tmp_path)]).speedups.set_index(["baseline", "impl", "problem"]).sort_index()
+    table = (
+        payload([hostile_run(tmp_path)], "numpy_manual")
+        .speedups.set_index(["baseline", "impl", "problem"])
+        .sort_index()
+    )
     assert table.loc[("numpy_manual", "jax_scan", "small"), "speedup"] == pytest.approx(2)
     assert table.loc[("numpy_manual", "jax_scan", "small"), "verdict"] == "FASTER"
     assert table.loc[("jax_scan", "numpy_manual", "small"), "speedup"] == pytest.approx(0.5)
@@ -110,7 +114,7 @@ def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_pat
 
 def test_what_failed_its_check_is_in_no_chart_of_times(tmp_path: Path) -> None:
     run = hostile_run(tmp_path)
-    held = payload([run])
+    held = payload([run], "numpy_manual")
     charts = all_charts(held.impls)
     rows = [row for name in ("time", "sweep") for row in first_rows(charts[name], held, [run], "numpy_manual")]
     assert {(row["impl"], row["problem"]) for row in rows} == {
@@ -124,7 +128,7 @@ def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) 
     rows = [
         row for n in (100, 1000) for d in (4, 8) for row in blocks("a", [1e-6], problem=f"{n}x{d}", n=n, batch=n, d=d)
     ]
-    cases = payload([kept(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])]).cases
+    cases = payload([kept(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])], "a").cases
     panels = cases.groupby("sweep")["panel"].unique()
     assert [panel.rpartition("full batch")[2] for panel in panels[1]] == [", d = 4, k = 1", ", d = 8, k = 1"]
     assert cases.loc[cases["sweep"] == 0, "problem"].tolist() == ["other"]
@@ -142,7 +146,7 @@ def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path)
 
 def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
     run = kept(tmp_path, blocks("a", [1e-6] * 2, limit_s=5e-7))
-    held = payload([run])
+    held = payload([run], "numpy_manual")
     rows = first_rows(all_charts(held.impls)["time"], held, [run], "a")
     assert [row["limit_s"] for row in rows] == [5e-7]
 
@@ -150,7 +154,7 @@ def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
 def test_the_iterates_become_rows_and_odd_ones_none(tmp_path: Path) -> None:
     told = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
     rows = [*blocks("a", [1e-6, 3e-6], **told), *blocks("b", [1e-6], iterates="0 x", distances="0", losses="")]
-    held = payload([kept(tmp_path, rows)])
+    held = payload([kept(tmp_path, rows)], "a")
     assert held.checks[["impl", "t", "distance", "loss"]].values.tolist() == [
         ["a", 0, 0, 9],
         ["a", 1, 0.5, 4],

@@ -19,6 +19,8 @@ from test_faults import running, waited
 
 from benchmarks import gpus, parity, probes
 
+pytestmark = pytest.mark.measures
+
 CASE = ("scalar", "float32")
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")
 

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,13 @@ def screens(data: str, columns: int) -> Iterator[list[str]]:
     yield [row.rstrip() for row in rows]
 
 
+AT_HOME = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C on this terminal is for this process
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 @contextmanager
 def terminal(columns: int) -> Iterator[tuple[int, int]]:
     """A pseudo-terminal: its own end, and the one for a process."""
@@ -90,10 +98,8 @@ def watched(tmp_path: Path, columns: int, *options: str, until: str = "") -> tup
     """Run `pytest benchmarks` on a terminal, press Ctrl-C when it says `until`: its exit code, what it has written."""
     with terminal(columns) as (own, its):
         env = environment(TERM="xterm-256color") | {"COLUMNS": "", "LINES": ""}
-        process = subprocess.Popen(
-            command(tmp_path, *options), cwd=ROOT, env=env, stdin=its, stdout=its, stderr=its, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
+        words = [sys.executable, "-c", AT_HOME, *command(tmp_path, *options)]
+        process = subprocess.Popen(words, cwd=ROOT, env=env, stdin=its, stdout=its, stderr=its, start_new_session=True)
         os.close(its)
         said, pressed = b"", not until
         try:
