@@ -3,6 +3,7 @@
 Colours are Okabe and Ito's without yellow; dash and marker say the same again. Light and dark differ in `theme` alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -40,17 +41,17 @@ def theme(name: str) -> Spec:
     }
 
 
-def sweep_chart(impls: list[str]) -> Spec:
+def sweep_chart(impls: Sequence[str]) -> Spec:
     """Time per step against n, a panel for each d of a run that has several n with it."""
     return _times_over(impls, "n", "rows of X: n", "datum.sweep == 1")
 
 
-def time_chart(impls: list[str]) -> Spec:
+def time_chart(impls: Sequence[str]) -> Spec:
     """Time per step over the problems, by what a step reads: their d differ as well as their n."""
     return _times_over(impls, "size", "numbers of X in a step: rows x features", "datum.sweep == 0")
 
 
-def _times_over(impls: list[str], field: str, title: str, keep: str) -> Spec:
+def _times_over(impls: Sequence[str], field: str, title: str, keep: str) -> Spec:
     """Log-log: thin bars to the extreme blocks, thick ones for the 95 % interval, dashes at the machine's limit."""
     x = alt.X(f"{field}:Q", title=title, scale=_log(), axis=_decades("format(datum.value, ',')"))
     y = alt.Y("per_step_s:Q", title="time per step", scale=_log(), axis=_decades(_seconds("datum.value", 1)))
@@ -119,7 +120,7 @@ def phases_chart() -> Spec:
     return _bare(chart)
 
 
-def error_chart(impls: list[str]) -> Spec:
+def error_chart(impls: Sequence[str]) -> Spec:
     """Distance to the reference over what is allowed, iterate by iterate; 1 is the limit."""
     x = alt.X("t:Q", title="update", scale=_log())
     y = alt.Y("distance:Q", title="error / allowed", scale=alt.Scale(type="log", domainMax=2, nice=False))
@@ -129,7 +130,7 @@ def error_chart(impls: list[str]) -> Spec:
     return _panels(alt.layer(limit, *lines), "checks", "datum.t > 0 && datum.distance > 0", texts, by="detail")
 
 
-def loss_chart(impls: list[str], field: str, title: str) -> Spec:
+def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     """Loss against updates, where all lie on one another, or against seconds, where they do not."""
     axis, scale = alt.Axis(values=UPDATES, labelOverlap=True), alt.Scale(type="symlog")
     if field == "seconds":
@@ -162,19 +163,19 @@ def _decades(label: str) -> alt.Axis:
     return alt.Axis(labelExpr=f"{power} ? {label} : ''", gridOpacity=quiet, tickOpacity=quiet)
 
 
-def _series(impls: list[str]) -> dict[str, Any]:
+def _series(impls: Sequence[str]) -> dict[str, Any]:
     """Colour, marker and dash of each implementation, the same in every chart; a click in the legend picks some."""
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(impls))]
     dashes = [DASHES[i % len(DASHES)] for i in range(len(impls))]
     return {
-        "color": alt.Color("impl:N", title="implementation", scale=alt.Scale(domain=impls)),
-        "shape": alt.Shape("impl:N", title="implementation", scale=alt.Scale(domain=impls, range=shapes)),
-        "strokeDash": alt.StrokeDash("impl:N", title="implementation", scale=alt.Scale(domain=impls, range=dashes)),
+        "color": alt.Color("impl:N", title="implementation", scale=alt.Scale(domain=[*impls])),
+        "shape": alt.Shape("impl:N", title="implementation", scale=alt.Scale(domain=[*impls], range=shapes)),
+        "strokeDash": alt.StrokeDash("impl:N", title="implementation", scale=alt.Scale(domain=[*impls], range=dashes)),
         "opacity": alt.when(CLICKED).then(alt.value(1)).otherwise(alt.value(0.12)),
     }
 
 
-def _lines(impls: list[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
+def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
     """A line and its points for each implementation."""
     base, channels = alt.Chart().encode(x=x, y=y, tooltip=tooltip), _series(impls)
     line = {name: channels[name] for name in ("color", "strokeDash", "opacity")}

@@ -1,6 +1,7 @@
 """The charts of the report in their order: title, caption, which rows they show, and what they show first."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from results import charts
@@ -26,7 +27,8 @@ class Chart:
     keep: tuple[tuple[str, object], ...] = ()
 
 
-def all_charts(impls: list[str]) -> dict[str, Chart]:
+@cache
+def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     """The page's charts in their order, by name."""
     bars = "Thin bars: lowest to highest block. Thick bars: 95 % interval of the block (6 blocks at least)."
     valid = ("status", "measured")

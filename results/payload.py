@@ -66,10 +66,10 @@ class Payload:
     checks: pd.DataFrame
 
     @property
-    def impls(self) -> list[str]:
+    def impls(self) -> tuple[str, ...]:
         """All implementations, those of a framework beside one another: the order of colours and legends."""
         known = self.cases.dropna(subset="impl").drop_duplicates("impl").sort_values(["framework", "impl"])
-        return list(known["impl"])
+        return tuple(known["impl"])
 
     @property
     def problems(self) -> list[str]:
