@@ -48,16 +48,21 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
     `wanted` filters columns, and the verdict is then of what is left. Raises RunError for a wanted value that the run
     does not know.
     """
-    found = outcomes(run)
+    found = narrowed(outcomes(run), wanted, run.label)
+    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
+    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
+    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
+
+
+def narrowed(found: pd.DataFrame, wanted: dict[str, list[str] | None], place: str) -> pd.DataFrame:
+    """The rows with the wanted values, by column. Raises RunError for a value that `found`, called `place`, lacks."""
     for column, values in wanted.items():
         known = sorted(found[column].dropna().unique())
         for value in values or []:
             if value not in known:
-                raise RunError(f"{run.label} has no {column} {value!r}; {nearest(value, known)}")
+                raise RunError(f"{place} has no {column} {value!r}; {nearest(value, known)}")
         found = found[found[column].isin(values)] if values else found
-    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
-    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
-    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
+    return found
 
 
 def card(run: Run) -> Section:
