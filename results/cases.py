@@ -1,7 +1,6 @@
 """What became of each case of a run: its medians over the blocks, or why it has none."""
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,13 +74,6 @@ def outcomes_each(runs: list[Run]) -> pd.DataFrame:
     both = both.sort_values("at", kind="stable", ignore_index=True).astype({"at": int})
     both["run"], both["machine"] = ([getattr(runs[at], name) for at in both["at"]] for name in ("label", "machine"))
     return both.reindex(columns=columns)
-
-
-def of_each(table: pd.DataFrame, count: int) -> list[pd.DataFrame]:
-    """The parts of a table for `at` = 0 .. count - 1, which rises in it."""
-    ends = np.searchsorted(table["at"].to_numpy(), np.arange(count + 1))
-    parts = table.drop(columns="at")
-    return [parts.iloc[begin:end].reset_index(drop=True) for begin, end in pairwise(ends)]
 
 
 def alone(run: Run, found: pd.DataFrame) -> pd.DataFrame:

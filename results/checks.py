@@ -80,10 +80,10 @@ def _beside(where: str, t: float, told: tuple[float, float, float], found: list[
     }
 
 
-def worst_errors(found: pd.DataFrame) -> Section:
+def worst_errors(found: list[Row]) -> Section:
     """The worst error of each implementation, in units of what is allowed, and where."""
     table = []
-    for (impl,), rows in groups([row for row in records(found) if row["status"] in ("measured", "invalid")], "impl"):
+    for (impl,), rows in groups([row for row in found if row["status"] in ("measured", "invalid")], "impl"):
         valid, worst = sum(row["status"] == "measured" for row in rows), min(rows, key=_by_error)
         table.append(
             {"implementation": words(impl), "worst error / allowed": digits(worst["error_ratio"]), "at": place(worst)}

@@ -160,6 +160,8 @@ def _line(text: str) -> str:
 
 def _plain(text: str) -> str:
     """One line without control characters: no newline and no terminal's escape sequence passes."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

@@ -1,14 +1,14 @@
 """How much this machine errs: the same code under two labels (A/A pair), judged as `compare` judges, and what to do."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from results.format import Page, Section, digits, records, seconds, tabled, words
-from results.pairs import ratios, ratios_each
+from results.pairs import FOUND, twins_each
 from results.read import CASE, Run, mapping, number, sequence, text
 from results.stats import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks, judge
 from results.verdicts import bounds, fine, judged, refusals
@@ -30,8 +30,8 @@ def pair(run: Run) -> pd.DataFrame:
     ratio that would show in 4 of 5 times were this the only comparison; `wanted`, the blocks that would show EFFECT
     beside the others, NaN where 1000 would not.
     """
-    found = [ratios(a, b, CASE[1:]).assign(**names) for a, b, names in _sides(run)]
-    both = pd.concat(found, ignore_index=True) if found else pd.DataFrame({"refused": []})
+    found = twins_each([run.rows])
+    both = pd.DataFrame(found, columns=[*CASE[1:], *FOUND, "impl", "again"]) if found else pd.DataFrame({"refused": []})
     compared = both["refused"] == ""
     if not compared.any():
         return both.drop(columns="logs", errors="ignore")
@@ -42,15 +42,6 @@ def pair(run: Run) -> pd.DataFrame:
     return table
 
 
-def _sides(run: Run) -> Iterable[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]]:
-    """The rows of an implementation and those of its second label, with the two names, for each that has one."""
-    names, twins = run.rows["impl"], run.rows["twin"]
-    told = dict.fromkeys(zip(twins.tolist(), names.tolist(), strict=True))
-    for impl, name in sorted((impl, name) for impl, name in told if isinstance(impl, str) and isinstance(name, str)):
-        again = run.rows[(twins == impl) & (names == name)]
-        yield run.rows[(names == impl) & twins.isna()], again, {"impl": impl, "again": name}
-
-
 def noise_line(run: Run) -> str:
     """One sentence for the pages that show the run."""
     return noise_lines([run])[0]
@@ -59,8 +50,7 @@ def noise_line(run: Run) -> str:
 def noise_lines(runs: list[Run]) -> list[str]:
     """The sentences of many runs, worked out at once."""
     found: list[list[dict[str, Any]]] = [[] for _ in runs]
-    sides = ((a, b, names | {"at": at}) for at, run in enumerate(runs) for a, b, names in _sides(run))
-    for row in ratios_each(sides, CASE[1:]):
+    for row in twins_each([run.rows for run in runs]):
         found[row["at"]].append(row)
     return [_line(rows) for rows in found]
 

@@ -53,13 +53,22 @@ def over_each(tables: Sequence[pd.DataFrame], baseline: str) -> list[dict[str, A
     return _ratios(pair for at, rows in enumerate(tables) for pair in _over(rows, [baseline], at=at))
 
 
-def ratios_each(
-    sides: Iterable[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]], key: list[str]
-) -> list[dict[str, Any]]:
-    """What `ratios` gives of many pairs of tables, worked on at once, a row each beside the names of its pair."""
-    return _ratios(
-        pair for a, b, names in sides for pair in _pairs(by_case(a, key), by_case(b, key), key, ("A", "B"), names)
-    )
+def twins_each(tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+    """`ratios` of what ran twice in many runs, worked on at once, a row each: `impl`, and `again` under a second label.
+
+    `at` is the place of the run.
+    """
+    return _ratios(pair for at, rows in enumerate(tables) for pair in _twins(rows, at))
+
+
+def _twins(rows: pd.DataFrame, at: int) -> Iterable[Pair]:
+    sides: dict[tuple[str, str], dict[Case, Side]] = {}
+    for (twin, impl, *case), side in by_case(rows.assign(twin=rows["twin"].fillna("")), ["twin", *CASE]).items():
+        sides.setdefault((twin, impl), {})[tuple(case)] = side
+    for (impl, again), cases in sorted(sides.items()):
+        if impl:
+            names = {"impl": impl, "again": again, "at": at}
+            yield from _pairs(sides.get(("", impl), {}), cases, CASE[1:], ("A", "B"), names)
 
 
 def _over(rows: pd.DataFrame, baselines: list[str], **names: int) -> Iterable[Pair]:

@@ -21,10 +21,10 @@ EARNED = (
 )
 
 
-def phases(found: pd.DataFrame) -> list[Section]:
+def phases(found: list[Row]) -> list[Section]:
     """Implementation x problem, a table per device and dtype: medians, with their extremes over several blocks."""
     sections = []
-    valid = [row for row in records(found) if row["status"] == "measured"]
+    valid = [row for row in found if row["status"] == "measured"]
     for (device, dtype), group in groups(valid, "device", "dtype"):
         shown = ["import", "prepare", "first", "compile", "fixed", "steady"]
         shown += ["blocked", "dispatch"] if any(row["blocked_s"] == row["blocked_s"] for row in group) else []

@@ -35,7 +35,7 @@ def _speeds(path: Path) -> list[Section]:
     run = find(str(path), path.parent)
     found = alone(run, with_speedups(run, "numpy_manual"))
     here = (found["dtype"] == "float32") & (found["device"] == "cpu")
-    table = speeds(found[here], "numpy_manual")[0]
+    table = speeds(records(found[here]), "numpy_manual")[0]
     return [Section(table=table.table, notes=[*table.notes, _made(run)])]
 
 

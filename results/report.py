@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.cases import Row, alone_each, by_size, groups, of_each, outcomes_each
+from results.cases import Row, alone_each, by_size, groups, outcomes_each
 from results.checks import worst_errors
 from results.format import Page, Section, records, seconds, speedup
 from results.noise import noise_lines
@@ -36,7 +36,9 @@ def report(runs: list[Run], baseline: str) -> Page:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
     pairs = over_each([run.rows for run in runs], baseline)
     table = _with_speedups(runs, pairs)
-    parts = of_each(alone_each(runs, table), len(runs))
+    parts: list[list[Row]] = [[] for _ in runs]
+    for row in records(alone_each(runs, table)):
+        parts[row["at"]].append(row)
     sections = [Section("Report", level=1)]
     for run, found, noise in zip(runs, parts, noise_lines(runs), strict=True):
         said = whole(run, found, baseline, noise)
@@ -61,10 +63,10 @@ def _with_speedups(runs: list[Run], pairs: list[Row]) -> pd.DataFrame:
     return table.assign(speedup=[speed.get(key, math.nan) for key in keys])
 
 
-def speeds(found: pd.DataFrame, baseline: str) -> list[Section]:
+def speeds(found: list[Row], baseline: str) -> list[Section]:
     """Per device and dtype, implementation x problem: time per step and speed-up over the baseline."""
     sections = []
-    tried = [row for row in records(found) if row["status"] != "skipped"]
+    tried = [row for row in found if row["status"] != "skipped"]
     for (device, dtype), group in groups(tried, "device", "dtype"):
         cells: dict[tuple[str, str], str] = {}
         for row in group:

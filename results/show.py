@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.cases import alone, outcomes
+from results.cases import Row, alone, outcomes
 from results.format import Page, Section, digits, records, rows_of, seconds, size, words
 from results.load import files, nearest, read_all
 from results.read import CASE, Run, RunError, facts, number, sequence, text
@@ -49,9 +49,9 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
     does not know.
     """
     found = narrowed(outcomes(run), wanted, run.label)
-    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
+    said = verdict(run, records(found if wanted.get("impl") else alone(run, found))).text
     said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
-    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
+    return Page(found, [replace(card(run), text=said), *tables(found), *absences(records(found))])
 
 
 def narrowed(found: pd.DataFrame, wanted: dict[str, list[str] | None], place: str) -> pd.DataFrame:
@@ -131,16 +131,15 @@ def compile_time(row: dict[str, Any]) -> str:
     return "none" if row["compile_s"] <= noise else seconds(row["compile_s"])
 
 
-def absences(found: pd.DataFrame) -> list[Section]:
+def absences(found: list[Row]) -> list[Section]:
     """What was refused, invalid or skipped, and why."""
     columns = {
         "invalid": [*CASE, "reason"],
         "refused": [*CASE, "block", "reason"],
         "skipped": ["impl", "device", "reason"],
     }
-    told = set(found["status"])
-    groups = {status: found[found["status"] == status] for status in columns if status in told}
-    return [
-        Section(status.capitalize(), table=rows_of(group.reindex(columns=columns[status])), level=3)
-        for status, group in groups.items()
-    ]
+    sections = []
+    for status, names in columns.items():
+        rows = [{name: words(row.get(name)) for name in names} for row in found if row["status"] == status]
+        sections += [Section(status.capitalize(), table=rows, level=3)] if rows else []
+    return sections

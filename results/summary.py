@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from results.cases import Row, alone, by_size, groups, outcomes
@@ -12,7 +11,6 @@ from results.crossover import crossover
 from results.format import digits, records, words
 from results.noise import noise_line
 from results.read import CASE, Run, RunError
-from results.sides import single
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,8 @@ class Verdict:
         return f"{self.title}: {' '.join(self.lines)}"
 
 
-def verdict(run: Run, found: pd.DataFrame) -> Verdict:
-    """What `found`, outcomes of the run, says: who agrees, how far off the worst is, who is quickest, what lacks."""
-    rows = records(found)
+def verdict(run: Run, rows: list[Row]) -> Verdict:
+    """What `rows`, outcomes of the run, say: who agrees, how far off the worst is, who is quickest, what lacks."""
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
     agreeing = f"{len(tried) - len(others)} of {len(tried)} implementations agree with the reference on all cases."
@@ -58,19 +55,20 @@ def _known(number: float) -> float:
 
 def in_short(run: Run, baseline: str) -> Verdict:
     """The verdict on a whole run, twins left out, with what pays from where on, and the noise."""
-    return whole(run, alone(run, outcomes(run)), baseline, noise_line(run))
+    return whole(run, records(alone(run, outcomes(run))), baseline, noise_line(run))
 
 
-def whole(run: Run, found: pd.DataFrame, baseline: str, noise: str) -> Verdict:
+def whole(run: Run, rows: list[Row], baseline: str, noise: str) -> Verdict:
     """The same, where the outcomes without twins and the sentence on noise are known."""
-    said = verdict(run, found)
+    said = verdict(run, rows)
     return replace(said, lines=[*said.lines, *pays(run, baseline), noise])
 
 
 def pays(run: Run, baseline: str) -> list[str]:
     """From which n on another implementation, or a GPU, is quicker than the baseline, where the run has several n."""
-    if (rows := _of_several_sizes(single(run.rows))).empty:
+    if not any(several := _several_sizes(run.rows)):
         return []
+    rows = run.rows[several]
     cases = zip(rows["impl"], rows["device"], strict=True)
     named = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     here = rows.assign(impl=pd.Series(named, rows.index, object), device="any device")
@@ -85,14 +83,14 @@ def pays(run: Run, baseline: str) -> list[str]:
     return found
 
 
-def _of_several_sizes(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of problems that have others of another n and the same d, k, dtype and kind of batch beside them."""
-    batches = (rows["batch"] < rows["n"]).tolist()
+def _several_sizes(rows: pd.DataFrame) -> list[bool]:
+    """Which rows are of problems that have others of another n, and the same d, k, dtype and kind of batch, beside."""
+    batches, ns = (rows["batch"] < rows["n"]).tolist(), rows["n"].tolist()
     kinds = list(zip(*[rows[name].tolist() for name in ("dtype", "d", "k")], batches, strict=True))
     sizes: dict[tuple[Any, ...], set[float]] = {}
-    for kind, n in zip(kinds, rows["n"].tolist(), strict=True):
+    for kind, n in zip(kinds, ns, strict=True):
         sizes.setdefault(kind, set()).add(n)
-    return rows[np.array([len(sizes[kind]) > 1 for kind in kinds], bool)]
+    return [len(sizes[kind]) > 1 and not isinstance(twin, str) for kind, twin in zip(kinds, rows["twin"], strict=True)]
 
 
 def _quickest(measured: list[Row]) -> list[str]:

@@ -21,7 +21,7 @@ from results import charts
 from results.cases import alone, outcomes
 from results.checks import published, worst_errors
 from results.figures import Chart, all_charts, first_detail, newest
-from results.format import Section, rows_of, seconds
+from results.format import Section, records, rows_of, seconds
 from results.machines import side_by_side
 from results.pairs import over
 from results.payload import Payload, packed, script
@@ -81,7 +81,7 @@ def webpage(runs: list[Run], held: Payload, baseline: str) -> str:
 
 def _parts(shown: list[Run], held: Payload, baseline: str) -> dict[str, Any]:
     """What the page says in words and tables."""
-    found = {run.label: alone(run, outcomes(run)) for run in shown}
+    found = {run.label: records(alone(run, outcomes(run))) for run in shown}
     return {
         "verdicts": [in_short(run, baseline) for run in shown],
         "break_evens": [_of(run, part) for run in shown for part in break_evens(run, baseline)],

@@ -1,0 +1,134 @@
+"""How loading and reporting grow with the number of saved files: files are made up, each step in a fresh process.
+
+The files are a campaign of this repository over and over: its rows with their times shaken, three rounds each, sealed.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.digest import seal
+from results.format import Page, Section, seconds, size, write
+from results.load import ROOT
+
+COUNTS, ROWS, MACHINES = (10, 100, 1_000), 100, 5
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "pace_s", "blocked_s"]
+ROUNDS = ["min", "max", "mean", "stddev", "median", "iqr", "q1", "q3", "ld15iqr", "hd15iqr", "total"]
+MAKE = "from results.growth import make; make(sys.argv[1], int(sys.argv[2]))"
+SAY = "lambda: print(time.perf_counter() - begin)"
+LOAD = "import results; begin = time.perf_counter(); results.load('all', root=sys.argv[1])"
+REPORT = "from results.__main__ import main; sys.exit(main(['report', 'all', '--runs', *sys.argv[1:]]))"
+
+
+def growth(counts: tuple[int, ...] = COUNTS) -> Page:
+    """A row per number of files: seconds and the peak of memory to load them all, and to report on them."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = pd.DataFrame([_measured(Path(folder, str(count)), count) | _setting() for count in counts])
+    return Page(table, sections(table))
+
+
+def sections(table: pd.DataFrame) -> list[Section]:
+    """The table as `growth` makes it, in words, with what it was made on."""
+    rows = [
+        {"files": f"{row['files']:,}", "rows": f"{row['rows']:,}", "on disk": size(row["bytes"])}
+        | {"results.load": seconds(row["load_s"]), "peak memory": size(row["load_peak"])}
+        | {"report --format md": seconds(row["report_s"]), "its peak": size(row["report_peak"])}
+        for row in table.to_dict("records")
+    ]
+    last = table.iloc[-1]
+    note = (
+        "results.load: the call; report: the whole command, with Python's start and imports. Each in a fresh process."
+    )
+    made = f"{last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
+    return [Section("Growth", table=rows, notes=[note, made])]
+
+
+def make(root: str, count: int) -> None:
+    """So many files under `root`, on five machines, laid out as pytest-benchmark does."""
+    (source,) = ROOT.rglob("0002_campaign.json")
+    campaign = json.loads(source.read_text(encoding="utf-8"))
+    entries = sorted(campaign["benchmarks"], key=lambda entry: int(entry["extra_info"]["block"]))
+    problems = list(dict.fromkeys(entry["extra_info"]["problem"] for entry in entries))[:5]
+    campaign["benchmarks"] = [entry for entry in entries if entry["extra_info"]["problem"] in problems][:ROWS]
+    for number in range(count):
+        document = _shaken(campaign, f"box-{number % MACHINES}", number)
+        path = Path(root, f"box-{number % MACHINES}", source.parent.name, f"{number // MACHINES + 1:04}_growth.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=4), encoding="utf-8")
+
+
+def _shaken(campaign: dict[str, Any], machine: str, number: int) -> dict[str, Any]:
+    """The campaign as another, of that machine, `number` hours later."""
+    rng = random.Random(number)
+    document = campaign | {
+        "machine_info": campaign["machine_info"] | {"node": machine, "slug": machine},
+        "campaign": dict(campaign["campaign"]),
+        "datetime": (BEGIN + timedelta(hours=number)).isoformat(),
+        "benchmarks": [_row(entry, rng) for entry in campaign["benchmarks"]],
+    }
+    seal(document)
+    return document
+
+
+def _row(entry: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    facts, stats, by = entry["extra_info"], entry["stats"], rng.uniform(0.9, 1.1)
+    data = [stats["median"] * by * rng.uniform(0.98, 1.02) for _ in range(3)]
+    shaken = {"extra_info": facts | {name: facts[name] * by for name in CLOCKS if name in facts}}
+    return entry | shaken | {"stats": stats | {name: stats[name] * by for name in ROUNDS} | {"rounds": 3, "data": data}}
+
+
+def _measured(root: Path, count: int) -> dict[str, Any]:
+    """What it takes to load and to report on so many files under `root`, which are made first."""
+    _run(MAKE, str(root), str(count))
+    held = sum(path.stat().st_size for path in root.rglob("*.json"))
+    _, load_s, load_peak = _run(LOAD, str(root))
+    report_s, _, report_peak = _run(REPORT, str(root), "--format", "md", "--out", str(root / "report.md"))
+    told = {"load_s": load_s, "load_peak": load_peak, "report_s": report_s, "report_peak": report_peak}
+    return {"files": count, "rows": count * ROWS, "bytes": held} | told
+
+
+def _run(code: str, *arguments: str) -> tuple[float, float, int]:
+    """A program in a fresh process: its seconds in all, those after `begin`, and its peak of memory in bytes."""
+    program = f"import atexit, sys, time; begin = time.perf_counter(); atexit.register({SAY}); {code}"
+    begin = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True) as child:
+        own = child.stdout.read() if child.stdout else ""
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, program)
+    return time.perf_counter() - begin, float(own), used.ru_maxrss * 1024
+
+
+def _setting() -> dict[str, Any]:
+    """This machine, and what takes part."""
+    from cpuinfo import get_cpu_info  # pytest-benchmark brings it; nothing else here needs it
+
+    names = [name for name in ("numpy", "pandas", "orjson") if importlib.util.find_spec(name)]
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return {
+        "cpu": get_cpu_info().get("brand_raw", platform.machine()),
+        "cores": os.cpu_count(),
+        "versions": f"Python {platform.python_version()}, {packages}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%MZ"),
+    }
+
+
+if __name__ == "__main__":
+    page = growth()
+    write(page, "table", sys.stdout)
+    with Path(sys.argv[1]).open("w", encoding="utf-8") as stream:
+        write(page, "json", stream)
