@@ -1,4 +1,4 @@
-"""List, show, compare, gate, report and export the saved runs. An error is one line; the exit status is then 2."""
+"""List, show, compare, gate, report, export the saved runs, and their history. An error is one line, exit status 2."""
 
 import argparse
 import os
@@ -16,13 +16,15 @@ from results.ci import annotations, junit
 from results.compare import BASELINE, compare_implementations, compare_runs
 from results.crossover import crossover
 from results.format import FORMATS, Page, Section, markdown, rows_of, words, write
-from results.load import ROOT, find, find_all, join
+from results.history import history
+from results.load import ROOT, files, find, find_all, join, read_all
 from results.noise import noise
 from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report
 from results.show import list_runs, show
 from results.thresholds import thresholds
+from results.timeline import draw
 
 NAMES = "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
 
@@ -97,6 +99,18 @@ def make_crossover(options: Namespace) -> Page:
     return crossover(find_all(options.run, options.runs), options.a, options.b)
 
 
+def make_history(options: Namespace) -> Page:
+    """Every run that can be read, unless some are named."""
+    root = options.runs
+    runs, faults = (find_all(options.run, root), {}) if options.run else read_all(files(root), root)
+    if not runs:
+        raise RunError(f"no run can be read: {' | '.join(faults.values())}")
+    page = history(runs, {name: getattr(options, name) for name in CASE}, faults)
+    if options.plot:
+        draw(page.data, options.plot)
+    return page
+
+
 def make_acceptance(options: Namespace) -> Page:
     return acceptance(find_all(options.run, options.runs))
 
@@ -168,6 +182,10 @@ def parser() -> argparse.ArgumentParser:
     crossing.add_argument("a", metavar="A", help="an implementation")
     crossing.add_argument("b", metavar="B", help="another")
     crossing.add_argument("--run", nargs="+", default=[], help="runs to look in, each for itself (default: latest)")
+    past = command("history", make_history, "table", "each case's time over dates and versions, and where it changed")
+    _filters(past)
+    past.add_argument("run", nargs="*", metavar="RUN", help="default: all that can be read")
+    past.add_argument("--plot", type=Path, metavar="FILE", help="draw it as well: FILE.svg, FILE.png or FILE.html")
     reported = command(
         "report", make_report, None, "a report of runs: a page with charts, the same in Markdown, the charts"
     )
@@ -191,6 +209,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _show_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("run", metavar="RUN", help="which run")
+    _filters(added)
+
+
+def _filters(added: argparse.ArgumentParser) -> None:
     for name in CASE:
         added.add_argument(f"--{name}", type=lambda names: names.split(","), metavar="A,B", help=f"only these: {name}")
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from results.cases import Row, groups
 from results.format import Section, digits, records, words
-from results.pairs import single
 from results.read import CASE, Run
+from results.sides import single
 
 
 def checks(run: Run) -> pd.DataFrame:
@@ -80,15 +81,20 @@ def _beside(where: str, t: float, told: tuple[float, float, float], found: list[
 
 def worst_errors(found: pd.DataFrame) -> Section:
     """The worst error of each implementation, in units of what is allowed, and where."""
-    checked = found[found["status"].isin(["measured", "invalid"])].dropna(subset=["impl"])
-    worst = checked.sort_values(["impl", "error_ratio", *CASE[1:]], ascending=[True, False, True, True, True])
-    valid = checked["status"].eq("measured").groupby(checked["impl"]).agg(["sum", "size"])
-    table = [
-        {"implementation": words(row["impl"]), "worst error / allowed": digits(row["error_ratio"]), "at": place(row)}
-        | {"valid cases": f"{valid.loc[row['impl'], 'sum']} of {valid.loc[row['impl'], 'size']}"}
-        for row in records(worst.drop_duplicates("impl"))
-    ]
+    table = []
+    for (impl,), rows in groups([row for row in records(found) if row["status"] in ("measured", "invalid")], "impl"):
+        valid, worst = sum(row["status"] == "measured" for row in rows), min(rows, key=_by_error)
+        table.append(
+            {"implementation": words(impl), "worst error / allowed": digits(worst["error_ratio"]), "at": place(worst)}
+            | {"valid cases": f"{valid} of {len(rows)}"}
+        )
     return Section("Worst error", table=table, level=3)
+
+
+def _by_error(row: Row) -> tuple[Any, ...]:
+    """A key to sort rows by: the largest error first, the unknown last."""
+    error = row["error_ratio"]
+    return -error if error == error else math.inf, *[words(row[name]) for name in CASE[1:]]
 
 
 def place(row: dict[str, str]) -> str:

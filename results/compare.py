@@ -9,9 +9,10 @@ from results.format import Page, Section, rows_of
 from results.load import join, nearest
 from results.machines import compare_machines, one_run_each, tally
 from results.noise import noise_section
-from results.pairs import forced, ratios, single
+from results.pairs import forced, ratios
 from results.phases import break_even_section
 from results.read import CASE, Run, RunError, facts, mapping, text
+from results.sides import single
 from results.stats import fewest_blocks, hodges_lehmann, interval
 from results.verdicts import caveats, fine, judged, summed_up, tables
 

@@ -9,8 +9,9 @@ import pandas as pd
 from results.format import Page, Section, records, speedup, tabled, times, words
 from results.load import join, nearest
 from results.noise import noise_section
-from results.pairs import WORK, by_case, differences, forced, over, ratios, single
+from results.pairs import forced, over, ratios
 from results.read import CASE, Run, RunError, facts
+from results.sides import WORK, by_case, differences, single
 from results.verdicts import bounds, caveats, held, judged, refusals, summed_up
 
 READING = (

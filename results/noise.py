@@ -1,14 +1,16 @@
 """How much this machine errs: the same code under two labels (A/A pair), judged as `compare` judges, and what to do."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.format import Page, Section, digits, records, seconds, tabled, words
-from results.pairs import ratios, single
+from results.pairs import ratios, ratios_each
 from results.read import CASE, Run, mapping, number, sequence, text
-from results.stats import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks
+from results.stats import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks, judge
 from results.verdicts import bounds, fine, judged, refusals
 
 SPELLS = 1.2  # times as long a yardstick as usual: somebody else is on these cores
@@ -28,10 +30,7 @@ def pair(run: Run) -> pd.DataFrame:
     ratio that would show in 4 of 5 times were this the only comparison; `wanted`, the blocks that would show EFFECT
     beside the others, NaN where 1000 would not.
     """
-    found = [
-        ratios(single(run.rows[run.rows["impl"] == impl]), again, CASE[1:]).assign(impl=str(impl), again=str(name))
-        for (impl, name), again in run.rows.groupby(["twin", "impl"])
-    ]
+    found = [ratios(a, b, CASE[1:]).assign(**names) for a, b, names in _sides(run)]
     both = pd.concat(found, ignore_index=True) if found else pd.DataFrame({"refused": []})
     compared = both["refused"] == ""
     if not compared.any():
@@ -43,25 +42,48 @@ def pair(run: Run) -> pd.DataFrame:
     return table
 
 
+def _sides(run: Run) -> Iterable[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]]:
+    """The rows of an implementation and those of its second label, with the two names, for each that has one."""
+    names, twins = run.rows["impl"], run.rows["twin"]
+    told = dict.fromkeys(zip(twins.tolist(), names.tolist(), strict=True))
+    for impl, name in sorted((impl, name) for impl, name in told if isinstance(impl, str) and isinstance(name, str)):
+        again = run.rows[(twins == impl) & (names == name)]
+        yield run.rows[(names == impl) & twins.isna()], again, {"impl": impl, "again": name}
+
+
 def noise_line(run: Run) -> str:
     """One sentence for the pages that show the run."""
-    found = pair(run)
-    compared = found[found["refused"] == ""]
-    if compared.empty:
-        return f"The A/A pair cannot be judged: {found['refused'].iloc[0]}." if len(found) else NO_PAIR
-    head = f"Noise ({compared['impl'].iloc[0]} twice, {compared['blocks'].max()} blocks)"
-    effects, worst = compared["smallest"] - 1, compared["smallest"].max() - 1
-    if not effects.median() < math.inf:
+    return noise_lines([run])[0]
+
+
+def noise_lines(runs: list[Run]) -> list[str]:
+    """The sentences of many runs, worked out at once."""
+    found: list[list[dict[str, Any]]] = [[] for _ in runs]
+    sides = ((a, b, names | {"at": at}) for at, run in enumerate(runs) for a, b, names in _sides(run))
+    for row in ratios_each(sides, CASE[1:]):
+        found[row["at"]].append(row)
+    return [_line(rows) for rows in found]
+
+
+def _line(found: list[dict[str, Any]]) -> str:
+    compared = [row for row in found if row["refused"] == ""]
+    if not compared:
+        return f"The A/A pair cannot be judged: {found[0]['refused']}." if found else NO_PAIR
+    verdicts = judge([row["logs"] for row in compared])
+    head = f"Noise ({compared[0]['impl']} twice, {max(row['blocks'] for row in compared)} blocks)"
+    effects = [verdict.smallest - 1 for verdict in verdicts]
+    if not np.median(effects) < math.inf:
         return f"{head}: nothing can be said below {fewest_blocks(len(compared))} blocks."
-    most = percent(worst) if worst < math.inf else "too few blocks"
-    return (
-        f"{head}: {_called(compared)}; 4 of 5 effects of {percent(effects.median())} would show (worst case: {most})."
-    )
+    most = percent(max(effects)) if max(effects) < math.inf else "too few blocks"
+    called = _called([verdict.word for verdict in verdicts])
+    return f"{head}: {called}; 4 of 5 effects of {percent(float(np.median(effects)))} would show (worst case: {most})."
 
 
 def noise_section(runs: list[Run]) -> Section:
     """What ends a page: the noise line of each run that it shows."""
-    return Section("Noise", notes=[f"{run.label}: {noise_line(run)}" for run in runs], level=3)
+    return Section(
+        "Noise", notes=[f"{run.label}: {line}" for run, line in zip(runs, noise_lines(runs), strict=True)], level=3
+    )
 
 
 def noise(run: Run) -> Page:
@@ -71,7 +93,7 @@ def noise(run: Run) -> Page:
     top = noise_line(run)
     if len(compared):
         names = f"{compared['impl'].iloc[0]} and {compared['again'].iloc[0]}"
-        top = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {_called(compared)}."
+        top = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {_called(list(compared['verdict']))}."
         top += f" By chance it is any at all in up to {ALPHA:.0%} of runs."
     moments = [_moment(entry) for entry in sequence(run.campaign.get("moments"))]
     sections = [
@@ -89,9 +111,9 @@ def percent(part: float) -> str:
     return f"{digits(100 * part)} %" if math.isfinite(part) else "-"
 
 
-def _called(compared: pd.DataFrame) -> str:
-    called = compared["verdict"].isin([FASTER, SLOWER]).sum()
-    return f"called different in {called} of {len(compared)} cases"
+def _called(verdicts: Sequence[str]) -> str:
+    called = sum(word in (FASTER, SLOWER) for word in verdicts)
+    return f"called different in {called} of {len(verdicts)} cases"
 
 
 def _case(row: dict[str, Any]) -> dict[str, str]:

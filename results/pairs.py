@@ -8,39 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from results.format import words
 from results.read import CASE
+from results.sides import NEWER, Case, Side, Sides, by_case, differences, single
 from results.stats import INVALID, Array, adjusted, alike, hodges_lehmann
 
-WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "precision", "matmul_bits", "matvec_bits"]
-SAME = [*WORK, "threads"]
-NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files know none of them
-UNNEEDED = ["seed", *NEWER]  # what may be missing on both sides; problem_hash says as much as seed
 TIMES = ["a_s", "b_s", "ratio"]
 FOUND = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs"]
-
-Sides = tuple[str, str]
-Case = tuple[Any, ...]
-Clock = dict[float, float]
-
-
-class Side(NamedTuple):
-    """The rows of one case on one side.
-
-    fault: why one of them does not count; facts: of each of SAME the values in words, sorted.
-    seconds: by block, per step; pace: by block, of the yardstick, NaN where nobody told.
-    """
-
-    fault: str
-    facts: dict[str, list[str]]
-    seconds: Clock
-    pace: Clock
 
 
 class Pair(NamedTuple):
     """What is to be compared: `names` become columns; parted: why a case that one side lacks cannot be compared."""
 
-    names: dict[str, str]
+    names: dict[str, Any]
     a: Side | None
     b: Side | None
     sides: Sides
@@ -55,102 +34,84 @@ def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], sides: Sides = ("A"
     that cannot be compared has NaN and says why in `refused`, where the sides are called `sides`. `unknown` names what
     neither side knows, and `verdict` is INVALID where unequal work or a failed check forbids one.
     """
-    found = _ratios(_pairs(by_case(a, key), by_case(b, key), key, sides))
-    return pd.DataFrame(found, columns=[*key, *FOUND])
+    return _table(_ratios(_pairs(by_case(a, key), by_case(b, key), key, sides)), [*key, *FOUND])
 
 
 def over(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """`ratios` of every implementation of one run over the baseline."""
-    return _over(rows, [baseline]).drop(columns="baseline")
+    return _table(_ratios(_over(rows, [baseline])), [*CASE[1:], *FOUND, "impl"])
 
 
 def every(rows: pd.DataFrame) -> pd.DataFrame:
     """What `over` gives of the implementations of one run that repeat no other, for each of them as the `baseline`."""
-    rows = single(rows)
-    return _over(rows, sorted(rows["impl"].dropna().unique()))
+    pairs = _over(single(rows), sorted(single(rows)["impl"].dropna().unique()))
+    return _table(_ratios(pairs), [*CASE[1:], *FOUND, "impl", "baseline"])
 
 
-def _over(rows: pd.DataFrame, baselines: list[str]) -> pd.DataFrame:
-    sides = {str(name): by_case(group, CASE[1:]) for name, group in rows.groupby("impl")}
-    found = _ratios(
-        pair
-        for baseline in baselines
-        for name, cases in sides.items()
-        for pair in _pairs(sides.get(baseline, {}), cases, CASE[1:], (baseline, name), impl=name, baseline=baseline)
-    )
-    return pd.DataFrame(found, columns=[*CASE[1:], *FOUND, "impl", "baseline"])
+def over_each(tables: Sequence[pd.DataFrame], baseline: str) -> list[dict[str, Any]]:
+    """What `over` gives of many runs, worked on at once, a row each; `at` is the place of its run."""
+    return _ratios(pair for at, rows in enumerate(tables) for pair in _over(rows, [baseline], at=at))
 
 
-def by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Side]:
-    """The two sides of a comparison are made of these: the rows of each case, by its values of `key`."""
-    places: dict[Case, list[int]] = {}
-    for i, case in enumerate(zip(*[rows[name].tolist() for name in key], strict=True)):
-        places.setdefault(case, []).append(i)
-    told = {name: rows[name].tolist() for name in [*SAME, "valid", "reason", "block", "per_step_s", "pace_s"]}
-    return {case: _side(told, at) for case, at in places.items() if all(map(_known, case))}
-
-
-def _known(value: object) -> bool:
-    return value is not None and value == value
-
-
-def _side(told: dict[str, list[Any]], at: list[int]) -> Side:
-    facts = {name: dict.fromkeys(filter(_known, [told[name][i] for i in at])) for name in SAME}
-    blocks = [told["block"][i] if _known(told["block"][i]) else 0 for i in at]  # an unnumbered block is block 0
-    return Side(
-        next((told["reason"][i] for i in at if not told["valid"][i]), ""),
-        {name: sorted(map(_word, values)) for name, values in facts.items()},
-        _by_block(blocks, [told["per_step_s"][i] for i in at]),
-        _by_block(blocks, [told["pace_s"][i] for i in at]),
+def ratios_each(
+    sides: Iterable[tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]], key: list[str]
+) -> list[dict[str, Any]]:
+    """What `ratios` gives of many pairs of tables, worked on at once, a row each beside the names of its pair."""
+    return _ratios(
+        pair for a, b, names in sides for pair in _pairs(by_case(a, key), by_case(b, key), key, ("A", "B"), names)
     )
 
 
-_word = functools.lru_cache(maxsize=4096, typed=True)(words)
+def _over(rows: pd.DataFrame, baselines: list[str], **names: int) -> Iterable[Pair]:
+    sides: dict[str, dict[Case, Side]] = {}
+    for (impl, *case), side in by_case(rows, CASE).items():
+        sides.setdefault(impl, {})[tuple(case)] = side
+    for baseline in baselines:
+        for impl, cases in sorted(sides.items()):
+            more = {"impl": impl, "baseline": baseline} | names
+            yield from _pairs(sides.get(baseline, {}), cases, CASE[1:], (baseline, impl), more)
 
 
-def _by_block(blocks: list[float], seconds: list[float]) -> Clock:
-    """The median of each block, by block."""
-    held: dict[float, list[float]] = {}
-    for block, second in zip(blocks, seconds, strict=True):
-        held.setdefault(block, []).append(second)
-    return {at: held[at][0] if len(held[at]) == 1 else pd.Series(held[at]).median() for at in sorted(held)}
-
-
-def _pairs(a: dict[Case, Side], b: dict[Case, Side], key: list[str], sides: Sides, **names: str) -> Iterable[Pair]:
+def _pairs(
+    a: dict[Case, Side], b: dict[Case, Side], key: list[str], sides: Sides, names: dict[str, Any] | None = None
+) -> Iterable[Pair]:
     """A pair for each case that either has."""
     parted = _apart(a, b, key, sides)
     for case in sorted(a | b, key=str):
-        yield Pair(dict(zip(key, case, strict=True)) | names, a.get(case), b.get(case), sides, parted)
+        yield Pair(dict(zip(key, case, strict=True)) | (names or {}), a.get(case), b.get(case), sides, parted)
 
 
 def _ratios(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """For each pair its names and FOUND."""
+    """For each pair its names and FOUND, its logs as an array; `in_both` are their blocks."""
     found: list[dict[str, Any]] = []
-    rows, clocks = [], []
+    compared, clocks = [], []
     for pair in pairs:
         found.append(pair.names | NOTHING | _refusal(pair))
         if pair.a and pair.b and not found[-1]["refused"]:
-            rows.append((found[-1], blocks := _in_both(pair.a, pair.b)))
-            clocks.append(np.array([[clock[at] for at in blocks] for side in (pair.a, pair.b) for clock in side[2:]]).T)
+            a, b = pair.a.clocks, pair.b.clocks
+            blocks = tuple(at for at in a if at in b)
+            found[-1] |= {"in_both": blocks, "blocks": len(blocks)}
+            compared.append(found[-1])
+            clocks.append([(*a[at], *b[at]) for at in blocks])
     for places, page in alike(clocks):
-        a, pace_a, b, pace_b = np.ascontiguousarray(np.moveaxis(page, -1, 0))
-        for place, told in zip(places, _estimates(a, b, pace_a, pace_b), strict=True):
-            row, blocks = rows[place]
-            row |= told | {"blocks": len(blocks), "logs": pd.Series(told["logs"], _index(tuple(blocks)))}
+        a_s, pace_a, b_s, pace_b = np.ascontiguousarray(np.moveaxis(page, -1, 0))
+        for place, told in zip(places, _estimates(a_s, b_s, pace_a, pace_b), strict=True):
+            compared[place] |= told
     return found
 
 
-NOTHING: dict[str, Any] = dict.fromkeys([*TIMES, "low", "high"], math.nan)
-NOTHING |= {"blocks": 0, "refused": "", "unknown": "", "verdict": None, "logs": pd.Series(dtype=float)}
+NOTHING = dict.fromkeys([*TIMES, "low", "high"], math.nan) | {"blocks": 0, "refused": "", "unknown": ""}
+NOTHING |= {"verdict": None, "logs": (), "in_both": ()}
+
+
+def _table(found: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    logs = [pd.Series(row["logs"], _index(row["in_both"]), float) for row in found]
+    return pd.DataFrame(found, columns=columns).assign(logs=pd.Series(logs, dtype=object))
 
 
 @functools.lru_cache(maxsize=64)
 def _index(blocks: tuple[float, ...]) -> "pd.Index[Any]":
     return pd.Index(blocks, name="block")
-
-
-def _in_both(a: Side, b: Side) -> list[float]:
-    return [block for block in a.seconds if block in b.seconds]
 
 
 def _refusal(pair: Pair) -> dict[str, str]:
@@ -161,14 +122,15 @@ def _refusal(pair: Pair) -> dict[str, str]:
     invalid = [f"invalid in {name}: {side.fault}" for name, side in zip(sides, (a, b), strict=True) if side.fault]
     if differing := [*invalid, *differences(a, b, sides)]:
         return {"refused": "; ".join(differing), "verdict": INVALID}
-    if not _in_both(a, b):
+    if not a.clocks.keys() & b.clocks.keys():
         return {"refused": "no block in common", "verdict": INVALID}
     return {"unknown": ", ".join(name for name in NEWER if not a.facts[name] and not b.facts[name])}
 
 
 def _estimates(a: Array, b: Array, pace_a: Array, pace_b: Array) -> Iterable[dict[str, Any]]:
     """Of each pair of a page: seconds (P, K) of its sides and of their yardsticks."""
-    paired, pace = b / a, np.divide(pace_b, pace_a, where=(pace_a > 0) & (pace_b > 0), out=np.ones_like(pace_a))
+    known = (pace_a > 0) & (pace_b > 0) & np.isfinite(pace_a + pace_b)
+    paired, pace = b / a, np.divide(pace_b, pace_a, where=known, out=np.ones_like(pace_a))
     logs = adjusted(np.log(paired), np.log(pace))
     told = {
         "a_s": np.median(a, axis=-1),
@@ -181,19 +143,6 @@ def _estimates(a: Array, b: Array, pace_a: Array, pace_b: Array) -> Iterable[dic
     return (dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True))
 
 
-def differences(a: Side, b: Side, sides: Sides, names: Sequence[str] = SAME) -> list[str]:
-    """The facts among `names` that two sides of a case do not share, or that one of them does not know."""
-    found = []
-    for name in names:
-        left, right = a.facts[name], b.facts[name]
-        if left != right:
-            told = [", ".join(side) or "unknown" for side in (left, right)]
-            found.append(f"{name} {told[0][:24]} in {sides[0]}, {told[1][:24]} in {sides[1]}")
-        elif not left and name not in UNNEEDED:
-            found.append(f"{name} not recorded")
-    return found
-
-
 def _apart(a: Iterable[Case], b: Iterable[Case], key: list[str], sides: Sides) -> str:
     """The names of `key` of which the two share no value, with the values of each; empty if there are none."""
     left, right = ([sorted(set(values)) for values in zip(*cases, strict=True)] for cases in (a, b))
@@ -202,11 +151,6 @@ def _apart(a: Iterable[Case], b: Iterable[Case], key: list[str], sides: Sides) -
         for i, name in enumerate(key)
         if left and right and not set(left[i]) & set(right[i])
     )
-
-
-def single(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of implementations that repeat no other."""
-    return rows[rows["twin"].isna()]
 
 
 def forced(found: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key: list[str]) -> pd.DataFrame:

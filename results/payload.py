@@ -12,8 +12,9 @@ from results.cases import alone, outcomes
 from results.checks import checks
 from results.format import records, words
 from results.load import join
-from results.pairs import over, single
+from results.pairs import over
 from results.read import CASE, Run
+from results.sides import single
 from results.stats import INVALID, fewest_blocks, interval
 from results.verdicts import judged
 

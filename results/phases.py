@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.cases import Row, by_size, groups
 from results.format import Section, records, seconds, words
-from results.pairs import ratios
+from results.pairs import over_each, ratios
 from results.read import CASE, Run
 from results.show import compile_time
+from results.sides import single
 
 KEY = CASE[1:]
+CLOCKS = ["prepare_s", "first_s", "steady_s", "steps"]
 EARNED = (
     "Break-even: the fewest runs r with prepare + first + (r - 1) steady no more than the other's: per block, then the"
     " median, in brackets the lowest and highest block. never: dearer at first, and no later run is shorter."
@@ -21,14 +24,14 @@ EARNED = (
 def phases(found: pd.DataFrame) -> list[Section]:
     """Implementation x problem, a table per device and dtype: medians, with their extremes over several blocks."""
     sections = []
-    valid = found[found["status"] == "measured"].sort_values(["n", "d", "problem", "impl"])
-    for (device, dtype), group in valid.groupby(["device", "dtype"]):
+    valid = [row for row in records(found) if row["status"] == "measured"]
+    for (device, dtype), group in groups(valid, "device", "dtype"):
         shown = ["import", "prepare", "first", "compile", "fixed", "steady"]
-        shown += ["blocked", "dispatch"] if group["blocked_s"].notna().any() else []
+        shown += ["blocked", "dispatch"] if any(row["blocked_s"] == row["blocked_s"] for row in group) else []
         table = [
             {"problem": words(row["problem"]), "implementation": words(row["impl"])}
             | {phase: _phase(row, phase) for phase in shown}
-            for row in records(group)
+            for row in sorted(group, key=lambda row: (*by_size(row), words(row["impl"])))
         ]
         sections.append(Section(f"Phases: {device}, {dtype}", table=table, level=3))
     return sections
@@ -48,25 +51,31 @@ def break_even(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     `until` is the last such run: infinite unless B starts cheaper and has slower runs later. A case that cannot be
     compared has NaN and says why in `refused`, as in `ratios`.
     """
-    pairs = _clocks(a).add_suffix("_a").join(_clocks(b).add_suffix("_b"), how="inner")
-    extra, gain = pairs["start_s_b"] - pairs["start_s_a"], pairs["steady_s_a"] - pairs["steady_s_b"]
-    ahead, even = extra <= 0, (extra / gain).round(9)  # rounded: 0.3 / 0.1 is 3 runs, not 4
-    pairs["runs"] = (1 + np.ceil(even)).where(gain > 0, math.inf).mask(ahead, 1).where(extra.notna() & gain.notna())
-    pairs["until"] = (1 + np.floor(even)).where(ahead & (gain < 0), math.inf)
-    cases = pairs.dropna(subset="runs").groupby(KEY)
-    table = cases[["runs", "until"]].median().apply(np.ceil)
-    table["runs_low"], table["runs_high"] = cases["runs"].min(), cases["runs"].max()
-    table["steps"], table["blocks"] = table["runs"] * cases["steps_a"].first(), cases.size()
+    pairs = _clocks(a, KEY).add_suffix("_a").join(_clocks(b, KEY).add_suffix("_b"), how="inner")
+    table = _earned_back(pairs, KEY)
     found = ratios(a, b, KEY)[[*KEY, "refused"]].merge(table, left_on=KEY, right_index=True, how="left")
     found.loc[found["refused"] != "", list(table)] = math.nan
     found.loc[(found["refused"] == "") & found["runs"].isna(), "refused"] = "prepare, first or steady time not recorded"
     return found
 
 
-def _clocks(rows: pd.DataFrame) -> pd.DataFrame:
-    """By case and block: seconds until the first run is done, and of a later one; an unnumbered block is block 0."""
+def _earned_back(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """By `key`, from the clocks of A and B in each block: the columns that `break_even` documents."""
+    extra, gain = pairs["start_s_b"] - pairs["start_s_a"], pairs["steady_s_a"] - pairs["steady_s_b"]
+    ahead, even = extra <= 0, (extra / gain).round(9)  # rounded: 0.3 / 0.1 is 3 runs, not 4
+    pairs["runs"] = (1 + np.ceil(even)).where(gain > 0, math.inf).mask(ahead, 1).where(extra.notna() & gain.notna())
+    pairs["until"] = (1 + np.floor(even)).where(ahead & (gain < 0), math.inf)
+    cases = pairs.dropna(subset="runs").groupby(key)
+    table = cases[["runs", "until"]].median().apply(np.ceil)
+    table["runs_low"], table["runs_high"] = cases["runs"].min(), cases["runs"].max()
+    table["steps"], table["blocks"] = table["runs"] * cases["steps_a"].first(), cases.size()
+    return table
+
+
+def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """By `key` and block: seconds until the first run is done, and of a later one; an unnumbered block is block 0."""
     rows = rows.assign(block=rows["block"].fillna(0), start_s=rows["prepare_s"] + rows["first_s"])
-    return rows.groupby([*KEY, "block"])[["start_s", "steady_s", "steps"]].median()
+    return rows.groupby([*key, "block"])[["start_s", "steady_s", "steps"]].median()
 
 
 def break_even_section(run: Run, a: str, b: str) -> Section:
@@ -81,16 +90,36 @@ def break_even_section(run: Run, a: str, b: str) -> Section:
 
 def break_evens(run: Run, baseline: str) -> list[Section]:
     """Break-even of each implementation against the baseline, implementation x problem, per device and dtype."""
-    sides = {str(name): rows for name, rows in run.rows[run.rows["twin"].isna()].groupby("impl")}
-    base = sides.pop(baseline, run.rows[:0])
-    parts = [break_even(base, rows).assign(impl=name) for name, rows in sides.items()]
-    found = pd.concat(parts) if parts else pd.DataFrame(columns=[*CASE, "refused"])
-    order = list(run.rows.sort_values(["n", "d", "problem"])["problem"].unique())
+    return break_evens_each([run], baseline, over_each([run.rows], baseline))[0]
+
+
+def break_evens_each(runs: list[Run], baseline: str, pairs: list[Row]) -> list[list[Section]]:
+    """The `break_evens` of many runs, worked out at once; `pairs` is `over_each` of their rows."""
+    own = ["at", "impl"]
+    rows = pd.concat([run.rows[[*CASE, "twin", "block", *CLOCKS]].assign(at=at) for at, run in enumerate(runs)])
+    clocks = _clocks(single(rows), [*own, *KEY])
+    base = clocks[clocks.index.get_level_values("impl") == baseline].droplevel("impl").add_suffix("_a")
+    if base.empty:
+        return [[] for _ in runs]
+    table = _earned_back(clocks.add_suffix("_b").join(base, on=["at", *KEY, "block"], how="inner"), [*own, *KEY])
+    told = {(row["at"], *[row[name] for name in CASE]): row for row in records(table.reset_index())}
+    found: list[list[Row]] = [[] for _ in runs]
+    for pair in pairs:
+        row = told.get((pair["at"], *[pair[name] for name in CASE]))
+        if row and pair["refused"] == "" and pair["impl"] != baseline:
+            found[pair["at"]].append(row)
+    return [_break_evens(run, rows, baseline) for run, rows in zip(runs, found, strict=True)]
+
+
+def _break_evens(run: Run, found: list[Row], baseline: str) -> list[Section]:
+    sizes = [run.rows[name].tolist() for name in ("n", "d", "problem")]
+    rows = [dict(zip(("n", "d", "problem"), row, strict=True)) for row in set(zip(*sizes, strict=True))]
+    order = list(dict.fromkeys(row["problem"] for row in sorted(rows, key=by_size)))
     sections = []
-    for (device, dtype), group in found[found["refused"] == ""].groupby(["device", "dtype"]):
-        cells = {(row["impl"], row["problem"]): _earned(row) for row in records(group)}
-        problems = sorted(group["problem"].unique(), key=order.index)
-        names = sorted(group["impl"].unique())
+    for (device, dtype), group in groups(found, "device", "dtype"):
+        cells = {(row["impl"], row["problem"]): _earned(row) for row in group}
+        problems = sorted({row["problem"] for row in group}, key=order.index)
+        names = sorted({row["impl"] for row in group})
         table = [{"implementation": name} | {at: cells.get((name, at), "-") for at in problems} for name in names]
         title = f"Break-even against {baseline}: {device}, {dtype}"
         sections.append(Section(title, table=table, notes=[EARNED], level=3))

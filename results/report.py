@@ -5,15 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from results.cases import alone, outcomes
+from results.cases import Row, alone_each, by_size, groups, of_each, outcomes_each
 from results.checks import worst_errors
 from results.format import Page, Section, records, seconds, speedup
-from results.load import join
-from results.pairs import over
-from results.phases import break_evens, phases
+from results.noise import noise_lines
+from results.pairs import over_each
+from results.phases import break_evens_each, phases
 from results.read import CASE, Run, RunError
 from results.show import absences, card
-from results.summary import in_short
+from results.summary import whole
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -31,49 +31,53 @@ TIMED = [
 
 def report(runs: list[Run], baseline: str) -> Page:
     """All about `runs`, one part each, machines never pooled. Raises RunError if none of them knows the baseline."""
-    known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
+    known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    every = {run: with_speedups(run, baseline) for run in runs}
-    found = {run: alone(run, table) for run, table in every.items()}
+    pairs = over_each([run.rows for run in runs], baseline)
+    table = _with_speedups(runs, pairs)
+    parts = of_each(alone_each(runs, table), len(runs))
     sections = [Section("Report", level=1)]
-    for run in runs:
-        said = in_short(run, baseline)
+    for run, found, noise in zip(runs, parts, noise_lines(runs), strict=True):
+        said = whole(run, found, baseline, noise)
         sections += [Section(said.title, notes=said.lines, level=3)]
     sections += [Section(text="Generated from the saved runs by: python -m results report")]
-    for run, table in found.items():
-        sections += [card(run), *speeds(table, baseline), *phases(table), *break_evens(run, baseline)]
-        sections += [worst_errors(table), *absences(table)]
-    return Page(join(list(every.values())), [*sections, Section("What exactly is timed", notes=TIMED)])
+    for run, found, earned in zip(runs, parts, break_evens_each(runs, baseline, pairs), strict=True):
+        sections += [card(run), *speeds(found, baseline), *phases(found), *earned]
+        sections += [worst_errors(found), *absences(found)]
+    return Page(table.drop(columns="at"), [*sections, Section("What exactly is timed", notes=TIMED)])
 
 
 def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
     """The outcomes of a run, with `speedup`: the baseline's per-step time over the case's, NaN where not comparable."""
-    found, speedups = outcomes(run), over(run.rows, baseline).assign(speedup=lambda table: 1 / table["ratio"])
-    if speedups.empty:
-        return found.assign(speedup=math.nan)
-    return found.merge(speedups[[*CASE, "speedup"]], on=CASE, how="left")
+    return _with_speedups([run], over_each([run.rows], baseline)).drop(columns="at")
+
+
+def _with_speedups(runs: list[Run], pairs: list[Row]) -> pd.DataFrame:
+    """The outcomes of many runs; `at` is the place of the run, also in `pairs`, the ratios over the baseline."""
+    speed = {(pair["at"], *[pair[name] for name in CASE]): 1 / pair["ratio"] for pair in pairs}
+    table = outcomes_each(runs)
+    keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
+    return table.assign(speedup=[speed.get(key, math.nan) for key in keys])
 
 
 def speeds(found: pd.DataFrame, baseline: str) -> list[Section]:
     """Per device and dtype, implementation x problem: time per step and speed-up over the baseline."""
     sections = []
-    for (device, dtype), group in _tried(found).groupby(["device", "dtype"]):
-        cells = {(row["impl"], row["problem"]): _speed(row) for row in records(group)}
-        problems = group.sort_values(["n", "d", "problem"])["problem"].unique()
-        names = sorted(group["impl"].unique(), key=lambda name: (name != baseline, name))
+    tried = [row for row in records(found) if row["status"] != "skipped"]
+    for (device, dtype), group in groups(tried, "device", "dtype"):
+        cells: dict[tuple[str, str], str] = {}
+        for row in group:
+            cells.setdefault((row["impl"], row["problem"]), _speed(row))
+        named = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
+        problems = dict.fromkeys(row["problem"] for row in sorted(named, key=by_size))
+        names = sorted({row["impl"] for row in named}, key=lambda name: (name != baseline, name))
         table = [{"implementation": name} | {at: cells.get((name, at), "-") for at in problems} for name in names]
         notes = [f"In brackets: speed-up over {baseline}; 1/4x takes 4 times as long."]
         if baseline not in names:
             notes = [f"No speed-ups: {baseline} has no case here."]
         sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))
     return sections
-
-
-def _tried(found: pd.DataFrame) -> pd.DataFrame:
-    """The cases that have rows, and those that were refused before they had any."""
-    named = found[found["status"] != "skipped"].dropna(subset=CASE)
-    return named.drop_duplicates(CASE)
 
 
 def _speed(row: dict[str, Any]) -> str:

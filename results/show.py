@@ -48,16 +48,21 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
     `wanted` filters columns, and the verdict is then of what is left. Raises RunError for a wanted value that the run
     does not know.
     """
-    found = outcomes(run)
+    found = narrowed(outcomes(run), wanted, run.label)
+    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
+    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
+    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
+
+
+def narrowed(found: pd.DataFrame, wanted: dict[str, list[str] | None], place: str) -> pd.DataFrame:
+    """The rows with the wanted values, by column. Raises RunError for a value that `found`, called `place`, lacks."""
     for column, values in wanted.items():
         known = sorted(found[column].dropna().unique())
         for value in values or []:
             if value not in known:
-                raise RunError(f"{run.label} has no {column} {value!r}; {nearest(value, known)}")
+                raise RunError(f"{place} has no {column} {value!r}; {nearest(value, known)}")
         found = found[found[column].isin(values)] if values else found
-    said = verdict(run, found if wanted.get("impl") else alone(run, found)).text
-    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
-    return Page(found, [replace(card(run), text=said), *tables(found), *absences(found)])
+    return found
 
 
 def card(run: Run) -> Section:
@@ -74,7 +79,7 @@ def card(run: Run) -> Section:
 
 def caveats(run: Run) -> list[str]:
     """What a reader must know before trusting the numbers."""
-    blocks = run.rows["block"].nunique(dropna=False)
+    blocks = len(dict.fromkeys(run.rows["block"].fillna(-1).tolist()))
     invalid = int((~run.rows["valid"]).sum())
     said = {
         "The file holds no rows.": run.rows.empty,
@@ -86,7 +91,8 @@ def caveats(run: Run) -> list[str]:
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
         "No digests: whether the file was edited by hand is unknown.": not run.sealed,
     }
-    twins = run.rows.loc[run.rows["twin"].notna(), ["impl", "twin"]].drop_duplicates().itertuples(index=False)
+    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["twin"].tolist(), strict=True))
+    twins = [(again, impl) for again, impl in labels if isinstance(impl, str)]
     noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]
     return [caveat for caveat, holds in said.items() if holds] + noise
 
@@ -132,7 +138,9 @@ def absences(found: pd.DataFrame) -> list[Section]:
         "refused": [*CASE, "block", "reason"],
         "skipped": ["impl", "device", "reason"],
     }
-    groups = {status: found[found["status"] == status].reindex(columns=names) for status, names in columns.items()}
+    told = set(found["status"])
+    groups = {status: found[found["status"] == status] for status in columns if status in told}
     return [
-        Section(status.capitalize(), table=rows_of(group), level=3) for status, group in groups.items() if len(group)
+        Section(status.capitalize(), table=rows_of(group.reindex(columns=columns[status])), level=3)
+        for status, group in groups.items()
     ]

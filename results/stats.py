@@ -62,15 +62,15 @@ def judge(page: Sequence[Sequence[float]], alpha: float = ALPHA, margin: float =
     return [found[i] for i in range(len(page))]
 
 
-def alike(samples: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
-    """The samples (K,) of one size together: where they stand among all, and they as (P, K), P limited for memory."""
+def alike(samples: Sequence[Sequence[Any] | Array]) -> Iterator[tuple[list[int], Array]]:
+    """The samples (K, ...) of one K together: where they stand, and they as (P, K, ...), P limited for memory."""
     sizes: dict[int, list[int]] = {}
     for i, d in enumerate(samples):
         sizes.setdefault(len(d), []).append(i)
     for K, places in sizes.items():
         P = max(1, TOGETHER // (K * (K + 1)))
         for at in (places[start : start + P] for start in range(0, len(places), P)):
-            yield at, np.stack([samples[i] for i in at])
+            yield at, np.array([samples[i] for i in at])
 
 
 def _verdicts(d: Array, p: Array, levels: Array, alpha: float, limit: float) -> Iterator[Verdict]:

@@ -1,16 +1,18 @@
 """A run in a few sentences: who agrees with the reference, who is quickest where, what pays when, what is missing."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from results.cases import alone, outcomes
+from results.cases import Row, alone, by_size, groups, outcomes
 from results.checks import place
 from results.crossover import crossover
 from results.format import digits, records, words
 from results.noise import noise_line
-from results.pairs import single
 from results.read import CASE, Run, RunError
+from results.sides import single
 
 
 @dataclass(frozen=True)
@@ -29,37 +31,46 @@ class Verdict:
 
 def verdict(run: Run, found: pd.DataFrame) -> Verdict:
     """What `found`, outcomes of the run, says: who agrees, how far off the worst is, who is quickest, what lacks."""
-    tried = found[found["status"] != "skipped"]
-    sound = tried["status"].eq("measured").groupby(tried["impl"]).all()
-    agreeing = f"{sound.sum()} of {len(sound)} implementations agree with the reference on all cases."
-    lines = [agreeing if len(sound) else "No implementation was tried."]
-    lines += [f"The others: {', '.join(sound.index[~sound])}."] if not sound.all() else []
-    measured = found[found["status"] == "measured"]
-    if len(measured):
-        worst = records(measured.sort_values(["error_ratio", *CASE], ascending=False).head(1))[0]
+    rows = records(found)
+    tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
+    others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
+    agreeing = f"{len(tried) - len(others)} of {len(tried)} implementations agree with the reference on all cases."
+    lines = [agreeing if tried else "No implementation was tried."]
+    lines += [f"The others: {', '.join(others)}."] if others else []
+    measured = [row for row in rows if row["status"] == "measured"]
+    if measured:
+        worst = max(measured, key=lambda row: (_known(row["error_ratio"]), *[words(row[name]) for name in CASE]))
         ratio, who = digits(worst["error_ratio"]), words(worst["impl"])
         lines += [f"The worst valid error is {ratio} of what is allowed ({who}, {place(worst)})."]
         lines += [f"Shortest step {text}." for text in _quickest(measured)]
     else:
         lines += ["No row is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
-        if len(missing := found[found["status"] == status]):
+        if missing := [row for row in rows if row["status"] == status]:
             lines += [f"{status.capitalize()}: {_why(missing)}."]
     lines += ["It was interrupted."] if run.campaign.get("interrupted") else []
-    return Verdict(f"{run.machine} ({run.label}, {run.date})", bool(len(sound) and sound.all()), lines)
+    return Verdict(f"{run.machine} ({run.label}, {run.date})", bool(tried) and not others, lines)
+
+
+def _known(number: float) -> float:
+    return number if number == number else -1.0
 
 
 def in_short(run: Run, baseline: str) -> Verdict:
     """The verdict on a whole run, twins left out, with what pays from where on, and the noise."""
-    said = verdict(run, alone(run, outcomes(run)))
-    return replace(said, lines=[*said.lines, *pays(run, baseline), noise_line(run)])
+    return whole(run, alone(run, outcomes(run)), baseline, noise_line(run))
+
+
+def whole(run: Run, found: pd.DataFrame, baseline: str, noise: str) -> Verdict:
+    """The same, where the outcomes without twins and the sentence on noise are known."""
+    said = verdict(run, found)
+    return replace(said, lines=[*said.lines, *pays(run, baseline), noise])
 
 
 def pays(run: Run, baseline: str) -> list[str]:
     """From which n on another implementation, or a GPU, is quicker than the baseline, where the run has several n."""
-    rows = single(run.rows)
-    sizes = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]])["n"].transform("nunique")
-    rows = rows[sizes > 1]
+    if (rows := _of_several_sizes(single(run.rows))).empty:
+        return []
     cases = zip(rows["impl"], rows["device"], strict=True)
     named = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     here = rows.assign(impl=pd.Series(named, rows.index, object), device="any device")
@@ -74,20 +85,38 @@ def pays(run: Run, baseline: str) -> list[str]:
     return found
 
 
-def _quickest(measured: pd.DataFrame) -> list[str]:
+def _of_several_sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of problems that have others of another n and the same d, k, dtype and kind of batch beside them."""
+    batches = (rows["batch"] < rows["n"]).tolist()
+    kinds = list(zip(*[rows[name].tolist() for name in ("dtype", "d", "k")], batches, strict=True))
+    sizes: dict[tuple[Any, ...], set[float]] = {}
+    for kind, n in zip(kinds, rows["n"].tolist(), strict=True):
+        sizes.setdefault(kind, set()).add(n)
+    return rows[np.array([len(sizes[kind]) > 1 for kind in kinds], bool)]
+
+
+def _quickest(measured: list[Row]) -> list[str]:
     """Per device and dtype: each winner with the problems on which its median step is the shortest."""
     said = []
-    for (device, dtype), group in measured.groupby(["device", "dtype"]):
-        best = group.sort_values(["per_step_s", "impl"]).drop_duplicates("problem").sort_values(["n", "d", "problem"])
-        wins = {words(name): ", ".join(map(words, won["problem"])) for name, won in best.groupby("impl", sort=False)}
-        said.append(f"on the {device} in {dtype}: {'; '.join(f'{name} on {won}' for name, won in wins.items())}")
+    for (device, dtype), group in groups(measured, "device", "dtype"):
+        best: dict[str, Row] = {}
+        for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
+            best.setdefault(words(row["problem"]), row)
+        wins: dict[str, list[str]] = {}
+        for row in sorted(best.values(), key=by_size):
+            wins.setdefault(words(row["impl"]), []).append(words(row["problem"]))
+        won = "; ".join(f"{name} on {', '.join(problems)}" for name, problems in wins.items())
+        said.append(f"on the {device} in {dtype}: {won}")
     return said
 
 
-def _why(missing: pd.DataFrame) -> str:
+def _why(missing: list[Row]) -> str:
     """Who, with the first of their reasons; those who share it together."""
+    of: dict[str, list[str]] = {}
+    for row in missing:
+        of.setdefault(words(row["impl"]), []).append(words(row["reason"]))
     reasons: dict[str, list[str]] = {}
-    for impl, group in missing.groupby(missing["impl"].map(words)):
-        more = f"; {len(group) - 1} more below" if group["reason"].nunique() > 1 else ""
-        reasons.setdefault(words(group["reason"].iloc[0]) + more, []).append(str(impl))
+    for impl, said in sorted(of.items()):
+        more = f"; {len(said) - 1} more below" if len(set(said)) > 1 else ""
+        reasons.setdefault(said[0] + more, []).append(impl)
     return "; ".join(f"{', '.join(who)} ({why})" for why, who in reasons.items())

