@@ -162,7 +162,8 @@ def test_pictures(shown, tmp_path, problem):
 def test_pictures_of_a_descent_that_blows_up(shown, tmp_path, problem):
     (tmp_path / "mine.py").write_text(WRONG.replace("* 4", "* 400"))
     still, moving = tmp_path / "fit.png", tmp_path / "fit.gif"
-    assert shown(problem, "--impl", tmp_path / "mine.py", "--plot", still, "--animate", moving)[0] == 1
+    options = ["--impl", tmp_path / "mine.py", "--steps", "40"]
+    assert shown(problem, *options, "--plot", still, "--animate", moving)[0] == 1
     assert still.exists() and moving.exists()
 
 

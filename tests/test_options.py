@@ -274,6 +274,7 @@ def test_seed_changes_the_problem_and_nothing_else_does() -> None:
     assert len(set(first.values())) == 3
 
 
+@pytest.mark.measures
 def test_facts_of_a_row_are_flat_plain_values() -> None:
     done = ran("--problem", "line,small@32,crops", "--threads", "1", "--seed", "3", "--dtype", "float32,float64")
     assert len(done.rows) == 6

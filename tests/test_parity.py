@@ -19,8 +19,6 @@ from test_faults import running, waited
 
 from benchmarks import gpus, parity, probes
 
-pytestmark = pytest.mark.measures
-
 CASE = ("scalar", "float32")
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")
 
@@ -194,6 +192,7 @@ def on_one_thread(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return bench(folder, "--impl", ",".join(paths), "--threads", "1")
 
 
+@pytest.mark.measures
 @TWO_CORES
 @pytest.mark.parametrize(
     ("name", "says"),
@@ -224,6 +223,7 @@ def test_compiling_in_every_run_is_noticed_in_torch(tmp_path: Path) -> None:
     assert re.match(r"something was compiled in timed runs \(compilations: \d+\)", invalid(done, "torch_again"))
 
 
+@pytest.mark.measures
 def test_garbage_collected_in_a_timed_run_is_noticed(tmp_path: Path) -> None:
     assert invalid(one(tmp_path, "collects", COLLECTS), "collects").startswith("garbage was collected in timed runs")
 
@@ -264,11 +264,13 @@ def test_tf32_is_asked_of_torch_and_jax_alike() -> None:
         assert done.stdout.strip() == words, done.stderr
 
 
+@pytest.mark.measures
 def test_an_answer_known_beforehand_takes_no_more_time_for_more_steps(tmp_path: Path) -> None:
     reasons = beside(tmp_path, "knows", KNOWS, "--problem", "scalar,line,crops,small,medium")
     assert set(reasons.values()) == {"more steps take no more time"}
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
@@ -280,6 +282,7 @@ def test_what_returns_before_it_is_done_has_no_time(tmp_path: Path, name: str, t
     assert says in beside(tmp_path, name, text)[CASE]
 
 
+@pytest.mark.measures
 def test_clocks_that_jump_change_no_number(tmp_path: Path) -> None:
     """The worker's own clocks are steady ones, bound before an implementation is loaded."""
     paths = [write(tmp_path, "jumps", JUMPS), write(tmp_path, "honest", HONEST)]
@@ -355,6 +358,7 @@ def test_by_default_numpy_manual_runs_twice_or_else_the_first(tmp_path: Path) ->
         assert f"bench_descent[{twin}-cpu-scalar-float32-0]" in done.stdout
 
 
+@pytest.mark.measures
 def test_minutes_are_filled_with_whole_blocks(tmp_path: Path) -> None:
     done = bench(tmp_path, "--problem", "scalar,line", "--minutes", "0.1")
     blocks = [row["block"] for row in done.rows]
