@@ -79,10 +79,11 @@ class Payload:
 
 def payload(runs: list[Run], baseline: str) -> Payload:
     """The tables of all runs without twins, which are no competitors; of more than MANY runs, over `baseline` alone."""
-    rows = join([single(run.rows) for run in runs])
+    tables = [single(run.rows) for run in runs]
+    rows = join(tables)
     cases = _cases(alone_each(runs, outcomes_each(runs)), rows)
     looked = checks(rows).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    pages = _every(runs) if len(runs) <= MANY else _one(runs, baseline)
+    pages = _every(runs) if len(runs) <= MANY else _one(runs, tables, baseline)
     return Payload(_named(cases), _speedups(pages, cases), _named(looked))
 
 
@@ -91,9 +92,9 @@ def _every(runs: list[Run]) -> pd.DataFrame:
     return pd.concat([every(run.rows).assign(run=run.label) for run in runs], ignore_index=True)
 
 
-def _one(runs: list[Run], baseline: str) -> pd.DataFrame:
-    """The ratios over one baseline, of all runs at once."""
-    found = pd.DataFrame(over_each([single(run.rows) for run in runs], baseline))
+def _one(runs: list[Run], tables: list[pd.DataFrame], baseline: str) -> pd.DataFrame:
+    """The ratios over one baseline, of all runs at once, from the table of each."""
+    found = pd.DataFrame(over_each(tables, baseline))
     return found.assign(run=[runs[at].label for at in found["at"]], baseline=baseline)
 
 
