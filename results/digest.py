@@ -5,6 +5,7 @@ It is a seal, not a signature: who knows how it is made can make another.
 
 import hashlib
 import json
+from itertools import pairwise
 from typing import Any
 
 KEY = "digest"
@@ -49,23 +50,25 @@ def broken_seals(document: dict[str, Any], source: str = "") -> list[str]:
 def _of_texts(source: str, held: list[object]) -> list[str]:
     """What `of_row` says of each row, read off the text of the file as pytest-benchmark or json.dumps lays it out.
 
-    "" where the text cannot be taken apart so. It is half the work: no number is made of its digits, nor digits of it.
-    `held` are the rows' digests.
+    "" where the text cannot be taken apart so. It is a third of the work: no number is made of digits, nor digits of
+    it. `held` are the rows' digests.
     """
-    texts = source.split('"extra_info": {')[1:]
-    if len(texts) != len(held):
+    pieces = source.split("{")
+    facts = [text for name, text in pairwise(pieces) if name.endswith('"extra_info": ')]
+    stats = [text for name, text in pairwise(pieces) if name.endswith('"stats": ')]
+    if not len(facts) == len(stats) == len(held):
         return [""] * len(held)
-    return [_of_text(text, f'{KEY}": "{told}"') for text, told in zip(texts, held, strict=True)]
+    return [_of_text(fact, stat, f'{KEY}": "{told}"') for fact, stat, told in zip(facts, stats, held, strict=True)]
 
 
-def _of_text(text: str, own: str) -> str:
-    """The digest of a row, from the text after its `"extra_info": {`; `own` is the item that is left out."""
-    facts, stats = _items(text), _items(text.rpartition('"stats": {')[2])
-    if own not in facts or "\\" in text:
+def _of_text(facts: str, stats: str, own: str) -> str:
+    """The digest of a row, from the texts after two opening braces; `own` is the item that is left out."""
+    known, timed = _items(facts), _items(stats)
+    if own not in known or "\\" in facts or "\\" in stats:
         return ""
-    facts.remove(own)
-    lines = [_in_a_line(item) if "\n" in item else item for item in stats]
-    return _sha(f"""[{{"{', "'.join(facts)}}}, {{"{', "'.join(lines)}}}]""")
+    known.remove(own)
+    lines = [_in_a_line(item) if "\n" in item else item for item in timed]
+    return _sha(f"""[{{"{', "'.join(known)}}}, {{"{', "'.join(lines)}}}]""")
 
 
 def _items(text: str) -> list[str]:

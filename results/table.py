@@ -8,6 +8,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.digest import broken_seals, sealed
@@ -25,7 +26,7 @@ class File:
     document: dict[str, Any]
     sealed: bool
     rows: int
-    columns: dict[str, Sequence[Any]]
+    columns: dict[str, Any]
 
 
 def opened(path: Path, label: str = "") -> File:
@@ -57,14 +58,15 @@ def runs_of(files: list[File]) -> list[Run]:
     ]
 
 
-def _joined(files: list[File], name: str) -> list[Any]:
-    return list(chain.from_iterable(file.columns.get(name) or [math.nan] * file.rows for file in files))
+def _joined(files: list[File], name: str) -> Any:
+    held = [file.columns[name] if name in file.columns else [math.nan] * file.rows for file in files]
+    return np.concatenate(held) if name in NUMBERS or name in STATS else list(chain.from_iterable(held))
 
 
-def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, Sequence[Any]]:
-    """The rows of a file by column: all of COLUMNS, and what else they say of themselves."""
+def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, Any]:
+    """The rows of a file by column: all of COLUMNS, and what else they say of themselves; numbers as arrays."""
     extra = [entry["extra_info"] for entry in entries]
-    columns: dict[str, Sequence[Any]] = {name: [said] * len(entries) for name, said in origin.items()}
+    columns: dict[str, Any] = {name: [said] * len(entries) for name, said in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
     columns |= {name: _texts(values) for name, values in _each(WORDS, extra)}
     columns |= {name: _numbers(values) for name, values in _each(NUMBERS, extra)}
@@ -72,10 +74,12 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list
     columns |= {name: _numbers(values) for name, (_, values) in zip(STATS, stats, strict=True)}
     told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
     marks = [row.get("valid") is True for row in extra]
-    columns["reason"] = [seal or _fault(*row) for seal, *row in zip(broken, marks, *told, strict=True)]
+    columns["reason"] = [said or fault for said, fault in zip(broken, map(_fault, marks, *told), strict=True)]
     columns["valid"] = [not reason for reason in columns["reason"]]
-    others = [name for name in dict.fromkeys(chain.from_iterable(extra)) if name not in columns]
-    return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in others}
+    columns |= {name: np.array(columns[name]) for name in (*NUMBERS, *STATS)}
+    others = set().union(*extra) - columns.keys()
+    ordered = dict.fromkeys(name for row in extra for name in row if name in others) if others else ()
+    return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in ordered}
 
 
 def _each(names: Collection[str], rows: list[dict[str, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
