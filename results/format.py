@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 FORMATS = ["table", "json", "csv", "md"]
+SIGNS = re.compile(r"[\\`|*\[\]~#_&<]")  # what Markdown may take for more than it is
 WIDE = 10_000  # columns of a terminal that cuts nothing
 
 
@@ -149,7 +150,10 @@ def _markdown_table(table: list[dict[str, str]]) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: files come from strangers. An underscore inside a word needs no escape."""
-    marked = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _plain(text))
+    text = _plain(text)
+    if not SIGNS.search(text):  # as most cells of a table: quick
+        return text
+    marked = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
     return marked.replace("&", "&amp;").replace("<", "&lt;")
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from results.format import Page, Section, digits, records, seconds, tabled, words
 from results.pairs import FOUND, twins_each
 from results.read import CASE, Run, mapping, number, sequence, text
+from results.sides import ByImpl, by_impl
 from results.stats import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks, judge
 from results.verdicts import bounds, fine, judged, refusals
 
@@ -30,7 +31,7 @@ def pair(run: Run) -> pd.DataFrame:
     ratio that would show in 4 of 5 times were this the only comparison; `wanted`, the blocks that would show EFFECT
     beside the others, NaN where 1000 would not.
     """
-    found = twins_each([run.rows])
+    found = twins_each([by_impl(run.rows)])
     both = pd.DataFrame(found, columns=[*CASE[1:], *FOUND, "impl", "again"]) if found else pd.DataFrame({"refused": []})
     compared = both["refused"] == ""
     if not compared.any():
@@ -44,13 +45,13 @@ def pair(run: Run) -> pd.DataFrame:
 
 def noise_line(run: Run) -> str:
     """One sentence for the pages that show the run."""
-    return noise_lines([run])[0]
+    return noise_lines([by_impl(run.rows)])[0]
 
 
-def noise_lines(runs: list[Run]) -> list[str]:
-    """The sentences of many runs, worked out at once."""
+def noise_lines(runs: list[ByImpl]) -> list[str]:
+    """The sentences of many runs, worked out at once from their sides."""
     found: list[list[dict[str, Any]]] = [[] for _ in runs]
-    for row in twins_each([run.rows for run in runs]):
+    for row in twins_each(runs):
         found[row["at"]].append(row)
     return [_line(rows) for rows in found]
 
@@ -71,9 +72,7 @@ def _line(found: list[dict[str, Any]]) -> str:
 
 def noise_section(runs: list[Run]) -> Section:
     """What ends a page: the noise line of each run that it shows."""
-    return Section(
-        "Noise", notes=[f"{run.label}: {line}" for run, line in zip(runs, noise_lines(runs), strict=True)], level=3
-    )
+    return Section("Noise", notes=[f"{run.label}: {noise_line(run)}" for run in runs], level=3)
 
 
 def noise(run: Run) -> Page:

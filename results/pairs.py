@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from results.read import CASE
-from results.sides import NEWER, Case, Side, Sides, by_case, differences, single
+from results.sides import NEWER, ByImpl, Case, Side, Sides, by_case, by_impl, differences, single
 from results.stats import INVALID, Array, adjusted, alike, hodges_lehmann
 
 TIMES = ["a_s", "b_s", "ratio"]
@@ -39,46 +39,40 @@ def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], sides: Sides = ("A"
 
 def over(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """`ratios` of every implementation of one run over the baseline."""
-    return _table(_ratios(_over(rows, [baseline])), [*CASE[1:], *FOUND, "impl"])
+    return _table(over_each([by_impl(rows)], baseline), [*CASE[1:], *FOUND, "impl"])
 
 
 def every(rows: pd.DataFrame) -> pd.DataFrame:
     """What `over` gives of the implementations of one run that repeat no other, for each of them as the `baseline`."""
-    pairs = _over(single(rows), sorted(single(rows)["impl"].dropna().unique()))
+    sides = by_impl(single(rows))
+    pairs = (pair for _, name in sorted(sides) for pair in _over(sides, name, {"baseline": name}))
     return _table(_ratios(pairs), [*CASE[1:], *FOUND, "impl", "baseline"])
 
 
-def over_each(tables: Sequence[pd.DataFrame], baseline: str) -> list[dict[str, Any]]:
+def over_each(runs: Sequence[ByImpl], baseline: str) -> list[dict[str, Any]]:
     """What `over` gives of many runs, worked on at once, a row each; `at` is the place of its run."""
-    return _ratios(pair for at, rows in enumerate(tables) for pair in _over(rows, [baseline], at=at))
+    return _ratios(pair for at, sides in enumerate(runs) for pair in _over(sides, baseline, {"at": at}))
 
 
-def twins_each(tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+def _over(sides: ByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
+    cases = {impl: held for (_, impl), held in sorted(sides.items())}
+    for impl, held in sorted(cases.items()):
+        yield from _pairs(cases.get(baseline, {}), held, CASE[1:], (baseline, impl), {"impl": impl} | names)
+
+
+def twins_each(runs: Sequence[ByImpl]) -> list[dict[str, Any]]:
     """`ratios` of what ran twice in many runs, worked on at once, a row each: `impl`, and `again` under a second label.
 
     `at` is the place of the run.
     """
-    return _ratios(pair for at, rows in enumerate(tables) for pair in _twins(rows, at))
+    return _ratios(pair for at, sides in enumerate(runs) for pair in _twins(sides, at))
 
 
-def _twins(rows: pd.DataFrame, at: int) -> Iterable[Pair]:
-    sides: dict[tuple[str, str], dict[Case, Side]] = {}
-    for (twin, impl, *case), side in by_case(rows.assign(twin=rows["twin"].fillna("")), ["twin", *CASE]).items():
-        sides.setdefault((twin, impl), {})[tuple(case)] = side
+def _twins(sides: ByImpl, at: int) -> Iterable[Pair]:
     for (impl, again), cases in sorted(sides.items()):
         if impl:
             names = {"impl": impl, "again": again, "at": at}
             yield from _pairs(sides.get(("", impl), {}), cases, CASE[1:], ("A", "B"), names)
-
-
-def _over(rows: pd.DataFrame, baselines: list[str], **names: int) -> Iterable[Pair]:
-    sides: dict[str, dict[Case, Side]] = {}
-    for (impl, *case), side in by_case(rows, CASE).items():
-        sides.setdefault(impl, {})[tuple(case)] = side
-    for baseline in baselines:
-        for impl, cases in sorted(sides.items()):
-            more = {"impl": impl, "baseline": baseline} | names
-            yield from _pairs(sides.get(baseline, {}), cases, CASE[1:], (baseline, impl), more)
 
 
 def _pairs(

@@ -14,7 +14,7 @@ from results.format import records, words
 from results.load import join
 from results.pairs import every, over_each
 from results.read import CASE, Run
-from results.sides import single
+from results.sides import by_impl, single
 from results.stats import INVALID, fewest_blocks, interval
 from results.verdicts import judged
 
@@ -94,7 +94,7 @@ def _every(runs: list[Run]) -> pd.DataFrame:
 
 def _one(runs: list[Run], tables: list[pd.DataFrame], baseline: str) -> pd.DataFrame:
     """The ratios over one baseline, of all runs at once, from the table of each."""
-    found = pd.DataFrame(over_each(tables, baseline))
+    found = pd.DataFrame(over_each([by_impl(rows) for rows in tables], baseline))
     return found.assign(run=[runs[at].label for at in found["at"]], baseline=baseline)
 
 

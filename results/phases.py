@@ -11,7 +11,7 @@ from results.format import Section, records, seconds, words
 from results.pairs import over_each, ratios
 from results.read import CASE, Run
 from results.show import compile_time
-from results.sides import single
+from results.sides import by_impl, single
 
 KEY = CASE[1:]
 CLOCKS = ["prepare_s", "first_s", "steady_s", "steps"]
@@ -90,7 +90,7 @@ def break_even_section(run: Run, a: str, b: str) -> Section:
 
 def break_evens(run: Run, baseline: str) -> list[Section]:
     """Break-even of each implementation against the baseline, implementation x problem, per device and dtype."""
-    return break_evens_each([run], baseline, over_each([run.rows], baseline))[0]
+    return break_evens_each([run], baseline, over_each([by_impl(run.rows)], baseline))[0]
 
 
 def break_evens_each(runs: list[Run], baseline: str, pairs: list[Row]) -> list[list[Section]]:

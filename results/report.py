@@ -8,11 +8,13 @@ import pandas as pd
 from results.cases import Row, alone_each, by_size, groups, outcomes_each
 from results.checks import worst_errors
 from results.format import Page, Section, records, seconds, speedup
+from results.load import uncollected
 from results.noise import noise_lines
 from results.pairs import over_each
 from results.phases import break_evens_each, phases
 from results.read import CASE, Run, RunError
 from results.show import absences, card
+from results.sides import by_impl
 from results.summary import whole
 
 TIMED = [
@@ -34,13 +36,19 @@ def report(runs: list[Run], baseline: str) -> Page:
     known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    pairs = over_each([run.rows for run in runs], baseline)
+    with uncollected():
+        return _report(runs, baseline)
+
+
+def _report(runs: list[Run], baseline: str) -> Page:
+    sides = [by_impl(run.rows) for run in runs]
+    pairs = over_each(sides, baseline)
     table = _with_speedups(runs, pairs)
     parts: list[list[Row]] = [[] for _ in runs]
     for row in records(alone_each(runs, table)):
         parts[row["at"]].append(row)
     sections = [Section("Report", level=1)]
-    for run, found, noise in zip(runs, parts, noise_lines(runs), strict=True):
+    for run, found, noise in zip(runs, parts, noise_lines(sides), strict=True):
         said = whole(run, found, baseline, noise)
         sections += [Section(said.title, notes=said.lines, level=3)]
     sections += [Section(text="Generated from the saved runs by: python -m results report")]
@@ -52,7 +60,7 @@ def report(runs: list[Run], baseline: str) -> Page:
 
 def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
     """The outcomes of a run, with `speedup`: the baseline's per-step time over the case's, NaN where not comparable."""
-    return _with_speedups([run], over_each([run.rows], baseline)).drop(columns="at")
+    return _with_speedups([run], over_each([by_impl(run.rows)], baseline)).drop(columns="at")
 
 
 def _with_speedups(runs: list[Run], pairs: list[Row]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from results.format import words
+from results.read import CASE
 
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "precision", "matmul_bits", "matvec_bits"]
 SAME = [*WORK, "threads"]
@@ -15,6 +16,7 @@ UNNEEDED = ["seed", *NEWER]  # what may be missing on both sides; problem_hash s
 
 Sides = tuple[str, str]
 Case = tuple[Any, ...]
+ByImpl = dict[tuple[str, str], dict[Case, "Side"]]
 Facts = dict[str, list[str]]
 Clocks = dict[float, tuple[float, float]]
 
@@ -43,6 +45,14 @@ def by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Side]:
     for case, *row in zip(_told(rows, key), _told(rows, SAME), *others, strict=True):
         held.setdefault(case, []).append(row)
     return {case: _side(found) for case, found in held.items() if None not in case}
+
+
+def by_impl(rows: pd.DataFrame) -> ByImpl:
+    """The rows of one run by `twin` (empty for what repeats no other) and implementation, then by case."""
+    found: ByImpl = {}
+    for (twin, impl, *case), side in by_case(rows.assign(twin=rows["twin"].fillna("")), ["twin", *CASE]).items():
+        found.setdefault((twin, impl), {})[tuple(case)] = side
+    return found
 
 
 def _told(rows: pd.DataFrame, names: list[str]) -> Iterable[tuple[Any, ...]]:

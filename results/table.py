@@ -45,7 +45,7 @@ def laid_out(files: list[File]) -> pd.DataFrame:
     names = dict.fromkeys([*COLUMNS, *chain.from_iterable(file.columns for file in files)])
     rows = pd.DataFrame({name: _joined(files, name) for name in names})
     unfit = [name for name in {**NUMBERS, **STATS} if rows[name].dtype.kind not in "if"]
-    return rows.astype(dict.fromkeys(unfit, float) | {"valid": bool})
+    return rows.astype(dict.fromkeys(unfit, float)) if unfit else rows
 
 
 def runs_of(files: list[File]) -> list[Run]:
@@ -60,7 +60,7 @@ def runs_of(files: list[File]) -> list[Run]:
 
 def _joined(files: list[File], name: str) -> Any:
     held = [file.columns[name] if name in file.columns else [math.nan] * file.rows for file in files]
-    return np.concatenate(held) if name in NUMBERS or name in STATS else list(chain.from_iterable(held))
+    return np.concatenate(held) if isinstance(held[0], np.ndarray) else list(chain.from_iterable(held))
 
 
 def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list
     told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
     marks = [row.get("valid") is True for row in extra]
     columns["reason"] = [said or fault for said, fault in zip(broken, map(_fault, marks, *told), strict=True)]
-    columns["valid"] = [not reason for reason in columns["reason"]]
+    columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
     columns |= {name: np.array(columns[name]) for name in (*NUMBERS, *STATS)}
     others = set().union(*extra) - columns.keys()
     ordered = dict.fromkeys(name for row in extra for name in row if name in others) if others else ()
