@@ -3,9 +3,13 @@
 import contextlib
 import difflib
 import gc
+import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from results.read import Run, RunError
 from results.table import File, laid_out, opened, runs_of
 
 ROOT = Path(__file__).parent / "runs"
+MANY = 64  # files, from which on a second process is worth its start
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
@@ -131,14 +136,31 @@ def _readable(paths: list[Path], root: Path) -> tuple[list[File], dict[str, str]
 
 
 def _tried(paths: list[Path], root: Path) -> tuple[list[File], dict[str, str]]:
-    found, faults = [], {}
     with uncollected():
-        for path in paths:
-            try:
-                found.append(_open(path, root))
-            except RunError as error:
-                faults[label(path, root)] = str(error)
-    return found, faults
+        tried = _by_all_cores(partial(_attempt, root=root), paths)
+    faults = zip(paths, tried, strict=True)
+    return (
+        [file for file in tried if isinstance(file, File)],
+        {label(path, root): str(fault) for path, fault in faults if isinstance(fault, RunError)},
+    )
+
+
+def _attempt(path: Path, root: Path) -> File | RunError:
+    try:
+        return _open(path, root)
+    except RunError as error:
+        return error
+
+
+def _by_all_cores(work: Callable[[Path], File | RunError], paths: list[Path]) -> list[File | RunError]:
+    """`work` done for each path, in order: where there are many, by a process per core."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1  # elsewhere a fork may not be safe
+    if len(paths) < MANY or cores == 1 or multiprocessing.current_process().daemon:
+        return list(map(work, paths))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forked beside threads: the children parse, no more
+        with ProcessPoolExecutor(min(cores, 8), multiprocessing.get_context("fork")) as pool:
+            return list(pool.map(work, paths, chunksize=16))
 
 
 @contextlib.contextmanager

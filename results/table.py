@@ -89,7 +89,10 @@ def _each(names: Collection[str], rows: list[dict[str, Any]]) -> Iterable[tuple[
 
 
 def _texts(values: Sequence[Any]) -> list[str | None]:
-    return [(value if type(value) is str else text(value)) or None for value in values]
+    """As words, each of them held once."""
+    held: dict[str | None, str | None] = {}
+    words = [(value if type(value) is str else text(value)) or None for value in values]
+    return [held.setdefault(word, word) for word in words]
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[float]:
