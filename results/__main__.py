@@ -121,6 +121,8 @@ def make_report(options: Namespace) -> Page:
     page, folder = report(runs, options.baseline), Path(options.out or options.runs.parent / "report")
     if options.format is not None:
         return page
+    if options.out == "-":
+        raise RunError("the report is a folder of files: --out DIR, or --format md for stdout")
     try:
         from results.publish import publish
     except ModuleNotFoundError as error:

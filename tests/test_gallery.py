@@ -152,7 +152,7 @@ def test_readme_shows_pictures_in_light_and_dark_and_in_words():
     shown = re.findall(
         r'<source media="\(prefers-color-scheme: dark\)" srcset="(.*?)">\s*<img src="(.*?)" alt="(.*?)">', README
     )
-    assert len(shown) == 2 and README.count("<picture>") == 2
+    assert len(shown) == README.count("<picture>") == 3
     for dark, light, words in shown:
         assert (ROOT / dark).is_file() and (ROOT / light).is_file() and dark == light.replace("light", "dark")
         assert len(words) > 60

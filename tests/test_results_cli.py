@@ -130,6 +130,7 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
         (["compare", "numpy_manual", "jax_scn"], "no implementation 'jax_scn'; nearest: jax_scan"),
         (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),
         (["report", "--baseline", "nope"], "no implementation is called 'nope'; known: jax_scan, numpy_manual"),
+        (["report", "--out", "-"], "the report is a folder of files: --out DIR, or --format md for stdout"),
         (["export", "--out", "/no/such/folder/file"], "No such file or directory"),
     ],
 )
