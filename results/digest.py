@@ -5,7 +5,6 @@ It is a seal, not a signature: who knows how it is made can make another.
 
 import hashlib
 import json
-from itertools import pairwise
 from typing import Any
 
 KEY = "digest"
@@ -54,17 +53,20 @@ def _of_texts(source: str, held: list[object]) -> list[str]:
     it. `held` are the rows' digests.
     """
     pieces = source.split("{")
-    facts = [text for name, text in pairwise(pieces) if name.endswith('"extra_info": ')]
-    stats = [text for name, text in pairwise(pieces) if name.endswith('"stats": ')]
-    if not len(facts) == len(stats) == len(held):
+    names = [piece.rstrip(": \t\r\n") for piece in pieces]
+    facts = [at for at, name in enumerate(names, 1) if name.endswith('"extra_info"')]
+    stats = [at for at, name in enumerate(names, 1) if name.endswith('"stats"')]
+    plain = not any("\\" in piece for piece in pieces[min(facts, default=0) : max(stats, default=0) + 1])
+    if not plain or not len(facts) == len(stats) == len(held):
         return [""] * len(held)
-    return [_of_text(fact, stat, f'{KEY}": "{told}"') for fact, stat, told in zip(facts, stats, held, strict=True)]
+    places = zip(facts, stats, held, strict=True)
+    return [_of_text(pieces[fact], pieces[stat], f'{KEY}": "{told}"') for fact, stat, told in places]
 
 
 def _of_text(facts: str, stats: str, own: str) -> str:
     """The digest of a row, from the texts after two opening braces; `own` is the item that is left out."""
     known, timed = _items(facts), _items(stats)
-    if own not in known or "\\" in facts or "\\" in stats:
+    if own not in known:
         return ""
     known.remove(own)
     lines = [_in_a_line(item) if "\n" in item else item for item in timed]

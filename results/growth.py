@@ -27,7 +27,7 @@ COUNTS, ROWS, MACHINES = (10, 100, 1_000), 100, 5
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "pace_s", "blocked_s"]
 ROUNDS = ["min", "max", "mean", "stddev", "median", "iqr", "q1", "q3", "ld15iqr", "hd15iqr", "total"]
-MAKE = "from results.growth import make; make(sys.argv[1], int(sys.argv[2]))"
+MAKE = "from results.growth import made; made(sys.argv[1], int(sys.argv[2]))"
 SAY = "lambda: print(time.perf_counter() - begin)"
 LOAD = "import results; begin = time.perf_counter(); results.load('all', root=sys.argv[1])"
 REPORT = "from results.__main__ import main; sys.exit(main(['report', 'all', '--runs', *sys.argv[1:]]))"
@@ -52,11 +52,11 @@ def sections(table: pd.DataFrame) -> list[Section]:
     note = (
         "results.load: the call; report: the whole command, with Python's start and imports. Each in a fresh process."
     )
-    made = f"{last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
-    return [Section("Growth", table=rows, notes=[note, made])]
+    setting = f"{last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
+    return [Section("Growth", table=rows, notes=[note, setting])]
 
 
-def make(root: str, count: int) -> None:
+def made(root: str, count: int) -> None:
     """So many files under `root`, on five machines, laid out as pytest-benchmark does."""
     (source,) = ROOT.rglob("0002_campaign.json")
     campaign = json.loads(source.read_text(encoding="utf-8"))

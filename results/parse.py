@@ -20,8 +20,9 @@ def parsed(source: str) -> Any:
 
 
 def _integer(digits: str) -> float:
-    """An int that fits the columns of a table, or else a float."""
-    return int(digits) if len(digits) < 19 else float(digits)
+    """An int of 64 bits, or else a float, as orjson has it."""
+    number = int(digits) if len(digits) < 21 else 2**64
+    return number if -(2**63) <= number < 2**64 else float(digits)
 
 
 def _clean(value: object) -> object:
