@@ -4,7 +4,7 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead report gallery browser readme notebook \
+.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead growth report gallery browser readme notebook \
 	constraints clean
 
 help: ## say what there is
@@ -67,6 +67,9 @@ loops: .venv/ready ## our implementations against the tutorials' own loops, as r
 
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
 	$(BIN)/python -m pytest benchmarks/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
+
+growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
+	$(BIN)/python -m results.growth results/growth.json
 
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
 	$(BIN)/python -m results report campaign sweep

@@ -26,7 +26,10 @@ from results.show import list_runs, show
 from results.thresholds import thresholds
 from results.timeline import draw
 
-NAMES = "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
+NAMES = (
+    "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
+    " Where several may be named, all is every one that can be read."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from results.digest import seal
 from results.format import Page, Section, seconds, size, write
 from results.load import ROOT
 
+REPORTS = {"md": ["--format", "md"], "page": []}  # what they are called in the table, and the options that make them
 COUNTS, ROWS, MACHINES = (10, 100, 1_000), 100, 5
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "pace_s", "blocked_s"]
@@ -33,10 +34,10 @@ LOAD = "import results; begin = time.perf_counter(); results.load('all', root=sy
 REPORT = "from results.__main__ import main; sys.exit(main(['report', 'all', '--runs', *sys.argv[1:]]))"
 
 
-def growth(counts: tuple[int, ...] = COUNTS) -> Page:
-    """A row per number of files: seconds and the peak of memory to load them all, and to report on them."""
+def growth(counts: tuple[int, ...] = COUNTS, reports: tuple[str, ...] = tuple(REPORTS)) -> Page:
+    """A row per number of files: seconds and the peak of memory to load them all, and for each of the REPORTS named."""
     with tempfile.TemporaryDirectory() as folder:
-        table = pd.DataFrame([_measured(Path(folder, str(count)), count) | _setting() for count in counts])
+        table = pd.DataFrame([_measured(Path(folder, str(count)), count, reports) | _setting() for count in counts])
     return Page(table, sections(table))
 
 
@@ -44,16 +45,20 @@ def sections(table: pd.DataFrame) -> list[Section]:
     """The table as `growth` makes it, in words, with what it was made on."""
     rows = [
         {"files": f"{row['files']:,}", "rows": f"{row['rows']:,}", "on disk": size(row["bytes"])}
-        | {"results.load": seconds(row["load_s"]), "peak memory": size(row["load_peak"])}
-        | {"report --format md": seconds(row["report_s"]), "its peak": size(row["report_peak"])}
+        | {"loaded": f"{seconds(row['load_s'])}, {size(row['load_peak'])}"}
+        | {
+            f"report: {name}": f"{seconds(row[f'{name}_s'])}, {size(row[f'{name}_peak'])}"
+            for name in REPORTS
+            if f"{name}_s" in row
+        }
         for row in table.to_dict("records")
     ]
     last = table.iloc[-1]
     note = (
-        "results.load: the call; report: the whole command, with Python's start and imports. Each in a fresh process."
+        "Time and peak of memory, in fresh processes: the call of results.load; the command that writes Markdown; the"
     )
-    setting = f"{last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
-    return [Section("Growth", table=rows, notes=[note, setting])]
+    note += f" one that writes the page, its Markdown and its charts. {last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
+    return [Section("Growth", table=rows, notes=[note])]
 
 
 def made(root: str, count: int) -> None:
@@ -90,14 +95,16 @@ def _row(entry: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     return entry | shaken | {"stats": stats | {name: stats[name] * by for name in ROUNDS} | {"rounds": 3, "data": data}}
 
 
-def _measured(root: Path, count: int) -> dict[str, Any]:
+def _measured(root: Path, count: int, reports: tuple[str, ...]) -> dict[str, Any]:
     """What it takes to load and to report on so many files under `root`, which are made first."""
     _run(MAKE, str(root), str(count))
-    held = sum(path.stat().st_size for path in root.rglob("*.json"))
-    _, load_s, load_peak = _run(LOAD, str(root))
-    report_s, _, report_peak = _run(REPORT, str(root), "--format", "md", "--out", str(root / "report.md"))
-    told = {"load_s": load_s, "load_peak": load_peak, "report_s": report_s, "report_peak": report_peak}
-    return {"files": count, "rows": count * ROWS, "bytes": held} | told
+    told: dict[str, Any] = {"files": count, "rows": count * ROWS}
+    told["bytes"] = sum(path.stat().st_size for path in root.rglob("*.json"))
+    _, told["load_s"], told["load_peak"] = _run(LOAD, str(root))
+    for name in reports:
+        out = str(root.parent / f"{count}.{name}")
+        told[f"{name}_s"], _, told[f"{name}_peak"] = _run(REPORT, str(root), *REPORTS[name], "--out", out)
+    return told
 
 
 def _run(code: str, *arguments: str) -> tuple[float, float, int]:
@@ -110,7 +117,7 @@ def _run(code: str, *arguments: str) -> tuple[float, float, int]:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, program)
-    return time.perf_counter() - begin, float(own), used.ru_maxrss * 1024
+    return time.perf_counter() - begin, float(own.split()[-1]), used.ru_maxrss * 1024
 
 
 def _setting() -> dict[str, Any]:

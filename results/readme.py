@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import acceptance
+from results import acceptance, growth
 from results.cases import alone
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
@@ -83,6 +83,12 @@ def _acceptance(path: Path) -> list[Section]:
     return [Section(table=acceptance.table(rows), notes=[acceptance.made(rows)])]
 
 
+def _growth(path: Path) -> list[Section]:
+    """How loading and reporting grow with the number of files."""
+    (section,) = growth.sections(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))))
+    return [Section(table=section.table, notes=section.notes)]
+
+
 def _noise(path: Path) -> list[Section]:
     return [Section(text=noise_line(find(str(path), path.parent)))]
 
@@ -96,6 +102,7 @@ def _made(run: Run) -> str:
 TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "acceptance": _acceptance,
     "cold": _cold,
+    "growth": _growth,
     "noise": _noise,
     "speeds": _speeds,
     "loops": _loops,
