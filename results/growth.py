@@ -57,8 +57,9 @@ def sections(table: pd.DataFrame) -> list[Section]:
     note = (
         "Time and peak of memory, in fresh processes: the call of results.load; the command that writes Markdown; the"
     )
-    note += f" one that writes the page, its Markdown and its charts. {last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
-    return [Section("Growth", table=rows, notes=[note])]
+    note += " one that writes the page, its Markdown and its charts."
+    setting = f"{last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
+    return [Section("Growth", table=rows, notes=[f"{note} {setting}"])]
 
 
 def made(root: str, count: int) -> None:
