@@ -6,9 +6,12 @@ The files are a campaign of this repository over and over: its rows with their t
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
 import random
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +27,8 @@ from results.format import Page, Section, seconds, size, write
 from results.load import ROOT
 
 REPORTS = {"md": ["--format", "md"], "page": []}  # what they are called in the table, and the options that make them
-COUNTS, ROWS, MACHINES = (10, 100, 1_000), 100, 5
+COUNTS, ROWS, MACHINES = (20, 100, 1_000), 100, 5
+OPENED = 5  # times that the page is opened; the median counts
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "pace_s", "blocked_s"]
 ROUNDS = ["min", "max", "mean", "stddev", "median", "iqr", "q1", "q3", "ld15iqr", "hd15iqr", "total"]
@@ -51,15 +55,23 @@ def sections(table: pd.DataFrame) -> list[Section]:
             for name in REPORTS
             if f"{name}_s" in row
         }
+        | (_opened(row) if "ready_s" in row else {})
         for row in table.to_dict("records")
     ]
     last = table.iloc[-1]
     note = (
         "Time and peak of memory, in fresh processes: the call of results.load; the command that writes Markdown; the"
     )
-    note += " one that writes the page, its Markdown and its charts."
+    note += (
+        " one that writes the page, its Markdown and its charts. The page: its size, and how long Chromium takes from"
+        " opening it, offline, until all is drawn."
+    )
     setting = f"{last['cpu']}, {last['cores']} cores; {last['versions']}; {last['date']}."
     return [Section("Growth", table=rows, notes=[f"{note} {setting}"])]
+
+
+def _opened(row: dict[Any, Any]) -> dict[str, str]:
+    return {"the page": f"{row['page_bytes'] / 1e6:.1f} MB, drawn in {seconds(row['ready_s'])}"}
 
 
 def made(root: str, count: int) -> None:
@@ -105,7 +117,29 @@ def _measured(root: Path, count: int, reports: tuple[str, ...]) -> dict[str, Any
     for name in reports:
         out = str(root.parent / f"{count}.{name}")
         told[f"{name}_s"], _, told[f"{name}_peak"] = _run(REPORT, str(root), *REPORTS[name], "--out", out)
-    return told
+    page = root.parent / f"{count}.page" / "report.html"
+    return told | ({"page_bytes": page.stat().st_size, "ready_s": ready(page)} if page.exists() else {})
+
+
+def ready(page: Path) -> float:
+    """Seconds from opening the page in Chromium until all of it is drawn and answers; NaN where there is no Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None or not importlib.util.find_spec("playwright"):
+        return math.nan
+    from playwright.sync_api import sync_playwright
+
+    took = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(OPENED):
+            tab = browser.new_page()
+            begin = time.perf_counter()
+            tab.goto(page.as_uri())
+            tab.wait_for_selector("html[data-ready=yes]", state="attached", timeout=120_000)
+            took.append(time.perf_counter() - begin)
+            tab.close()
+        browser.close()
+    return statistics.median(took)
 
 
 def _run(code: str, *arguments: str) -> tuple[float, float, int]:

@@ -33,9 +33,9 @@ def _pictures(stem: Path, spec: dict[str, Any]) -> list[Path]:
     written = []
     for name in ("light", "dark"):
         path = stem.with_name(f"{stem.name}-{name}.svg")
-        path.write_text(vl_convert.vegalite_to_svg(spec, config=theme(name)), encoding="utf-8")
-        drawn = path.with_suffix(".png")
-        drawn.write_bytes(vl_convert.vegalite_to_png(spec, config=theme(name), scale=SCALE))
+        svg, drawn = vl_convert.vegalite_to_svg(spec, config=theme(name)), path.with_suffix(".png")
+        path.write_text(svg, encoding="utf-8")
+        drawn.write_bytes(vl_convert.svg_to_png(svg, scale=SCALE))
         Image.open(drawn).convert("RGB").quantize(INKS).save(drawn, optimize=True)
         written += [path, drawn]
     return written
