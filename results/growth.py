@@ -122,7 +122,7 @@ def _measured(root: Path, count: int, reports: tuple[str, ...]) -> dict[str, Any
 
 
 def ready(page: Path) -> float:
-    """Seconds from opening the page in Chromium until all of it is drawn and answers; NaN where there is no Chromium."""
+    """Seconds from opening the page in Chromium until all of it is drawn; NaN where there is no Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None or not importlib.util.find_spec("playwright"):
         return math.nan
