@@ -20,6 +20,7 @@ from results.read import Run, RunError
 from results.table import File, laid_out, opened, runs_of
 
 ROOT = Path(__file__).parent / "runs"
+THREADED = {"jax", "tensorflow", "torch"}  # their threads may hold locks while a process is forked
 MANY = 64  # files, from which on a second process is worth its start
 
 
@@ -154,13 +155,20 @@ def _attempt(path: Path, root: Path) -> File | RunError:
 
 def _by_all_cores(work: Callable[[Path], File | RunError], paths: list[Path]) -> list[File | RunError]:
     """`work` done for each path, in order: where there are many, by a process per core."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1  # elsewhere a fork may not be safe
-    if len(paths) < MANY or cores == 1 or multiprocessing.current_process().daemon:
+    cores = _cores()
+    if len(paths) < MANY or cores == 1:
         return list(map(work, paths))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forked beside threads: the children parse, no more
         with ProcessPoolExecutor(min(cores, 8), multiprocessing.get_context("fork")) as pool:
             return list(pool.map(work, paths, chunksize=16))
+
+
+def _cores() -> int:
+    """How many processes may open files: one where a fork may not be safe."""
+    if sys.platform != "linux" or multiprocessing.current_process().daemon or THREADED & sys.modules.keys():
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager

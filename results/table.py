@@ -50,6 +50,8 @@ def laid_out(files: list[File]) -> pd.DataFrame:
 
 def runs_of(files: list[File]) -> list[Run]:
     """The files as runs, in their order; their tables are made together: each has the columns that any of them has."""
+    if not files:
+        return []
     rows, ends = laid_out(files), accumulate(file.rows for file in files)
     parts = [rows.iloc[end - file.rows : end].reset_index(drop=True) for file, end in zip(files, ends, strict=True)]
     return [
