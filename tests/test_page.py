@@ -17,6 +17,7 @@ from results.figures import all_charts, first_detail, first_rows, newest
 from results.load import ROOT, find
 from results.payload import packed, payload, script
 from results.read import Run
+from results.summary import in_short
 from results.webpage import webpage
 
 HOSTILE = '</script><img src=x onerror="hacked()"> \u202e"quoted" \U0001f680'
@@ -230,3 +231,13 @@ def test_no_runs_an_unknown_baseline_and_a_missing_package_are_one_line(
     told = capsys.readouterr().err
     assert "pip install 'descentbench[report]'" in told
     assert told.count("\n") == 1
+
+
+def test_the_verdict_says_from_where_on_a_gpu_pays(tmp_path: Path) -> None:
+    rows = []
+    for n, cpu, gpu in ((100, 1e-6, 2e-5), (10_000, 1e-4, 3e-5)):
+        size = {"problem": f"{n}x16", "n": n, "batch": n}
+        rows += blocks("numpy_manual", [cpu] * 12, **size)
+        rows += blocks("torch_manual", [gpu] * 12, device="gpu", **size)
+    lines = in_short(kept(tmp_path, rows), "numpy_manual").lines
+    assert any(line.startswith("torch_manual on the gpu overtakes numpy_manual at n = ") for line in lines)
