@@ -9,8 +9,6 @@ from results.format import records, strict
 from results.payload import Payload
 from results.read import Run
 
-RUNS_SHOWN = 4  # at first, the newest of each machine before a second of any; the others wait behind the filter
-
 
 @dataclass(frozen=True)
 class Chart:
@@ -86,16 +84,6 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
             detail=True,
         ),
     }
-
-
-def newest(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
-    """All of a few runs; of many the newest, one of each machine before a second of any."""
-    if len(runs) <= most:
-        return runs
-    late = sorted(runs, key=lambda run: (run.when, run.label), reverse=True)
-    turns = {run.label: sum(other.machine == run.machine for other in late[:i]) for i, run in enumerate(late)}
-    chosen = sorted(late, key=lambda run: turns[run.label])[:most]
-    return [run for run in runs if run in chosen]
 
 
 def first_detail(held: Payload, shown: list[Run]) -> str:

@@ -19,7 +19,8 @@ from results.stats import INVALID, fewest_blocks, interval
 from results.verdicts import judged
 
 KEY = ["run", *CASE]
-MANY = 50  # runs above which a page has one baseline
+MANY = 50  # runs above which a page has one baseline, and checks of what it shows first alone
+RUNS_SHOWN = 4  # at first, the newest of each machine before a second of any; the others wait behind the filter
 CASES = {
     "run": "which run",
     "machine": "which machine",
@@ -78,13 +79,24 @@ class Payload:
 
 
 def payload(runs: list[Run], baseline: str) -> Payload:
-    """The tables of all runs without twins, which are no competitors; of more than MANY runs, over `baseline` alone."""
+    """The tables of all runs without twins, which are no competitors; of more than MANY, over `baseline` alone."""
     tables = [single(run.rows) for run in runs]
     rows = join(tables)
     cases = _cases(alone_each(runs, outcomes_each(runs)), rows)
-    looked = checks(rows).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
+    near = rows if len(runs) <= MANY else join([single(run.rows) for run in newest(runs)])
+    looked = checks(near).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
     pages = _every(runs) if len(runs) <= MANY else _one(runs, tables, baseline)
     return Payload(_named(cases), _speedups(pages, cases), _named(looked))
+
+
+def newest(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
+    """All of a few runs; of many the newest, one of each machine before a second of any."""
+    if len(runs) <= most:
+        return runs
+    late = sorted(runs, key=lambda run: (run.when, run.label), reverse=True)
+    turns = {run.label: sum(other.machine == run.machine for other in late[:i]) for i, run in enumerate(late)}
+    chosen = sorted(late, key=lambda run: turns[run.label])[:most]
+    return [run for run in runs if run in chosen]
 
 
 def _every(runs: list[Run]) -> pd.DataFrame:

@@ -7,8 +7,8 @@ import vl_convert
 from PIL import Image
 
 from results.charts import theme
-from results.figures import all_charts, first_rows, newest
-from results.payload import payload
+from results.figures import all_charts, first_rows
+from results.payload import newest, payload
 from results.read import Run
 from results.webpage import webpage
 

@@ -20,11 +20,11 @@ import vl_convert
 from results import charts
 from results.cases import alone, outcomes
 from results.checks import published, worst_errors
-from results.figures import Chart, all_charts, first_detail, newest
+from results.figures import Chart, all_charts, first_detail
 from results.format import Section, records, rows_of, seconds
 from results.machines import side_by_side
 from results.pairs import over
-from results.payload import Payload, packed, script
+from results.payload import Payload, newest, packed, script
 from results.phases import break_evens
 from results.read import Run, mapping, text
 from results.report import TIMED
@@ -72,7 +72,7 @@ def webpage(runs: list[Run], held: Payload, baseline: str) -> str:
         filters=_filters(held, shown),
         baselines=sorted(held.speedups["baseline"].unique()),
         baseline=baseline,
-        details=_details(held),
+        details=_details(held, shown),
         detail=first_detail(held, shown),
         fit=fit,
         **_parts(shown, held, baseline),
@@ -124,9 +124,10 @@ def _filters(held: Payload, shown: list[Run]) -> list[dict[str, Any]]:
     return fields
 
 
-def _details(held: Payload) -> list[str]:
-    """The cases that can be looked at in detail, the smallest problem first."""
-    measured = held.cases[held.cases["status"] == "measured"]
+def _details(held: Payload, shown: list[Run]) -> list[str]:
+    """The cases that can be looked at in detail, smallest problem first: those with checks, or of the first runs."""
+    near = held.cases["run"].isin([run.label for run in shown]) | held.cases["detail"].isin(held.checks["detail"])
+    measured = held.cases[(held.cases["status"] == "measured") & near]
     return list(measured.sort_values(["run", "size", "detail"])["detail"].unique())
 
 

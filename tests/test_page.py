@@ -13,9 +13,9 @@ from runs import blocks, kept
 from test_results import MACHINE, entry
 
 from results.__main__ import main
-from results.figures import all_charts, first_detail, first_rows, newest
+from results.figures import all_charts, first_detail, first_rows
 from results.load import ROOT, find
-from results.payload import packed, payload, script
+from results.payload import newest, packed, payload, script
 from results.read import Run
 from results.summary import in_short
 from results.webpage import webpage
