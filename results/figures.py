@@ -49,7 +49,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
         "speedup": Chart(
             "Speed-up over the baseline",
             "Above 1x a step takes less time than the baseline's; 1/4x takes 4 times as long. Under each number its"
-            " interval, Holm over all comparisons with this baseline. ? undecided, which is not the same as equal;"
+            " interval, Holm over the run's comparisons with this baseline. ? undecided, not the same as equal;"
             " = equal within 2 %; hatched: not valid or not comparable.",
             charts.speedup_chart(),
             "speedups",

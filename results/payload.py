@@ -144,18 +144,20 @@ def _panel(row: dict[str, Any]) -> str:
 def _speedups(pages: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """A row per baseline and case that was tried: `speedup`, its interval `low` to `high`, `verdict`, and `why` none.
 
-    For each baseline Holm's procedure goes over all its comparisons, whatever a page's filters leave of them.
+    Holm's procedure goes over all comparisons of a run with a baseline, whatever a page's filters leave of them and
+    whichever runs stand beside it.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
     tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
     tried = tried.assign(panel=[", ".join(where) for where in tried[["run", "device", "dtype"]].to_numpy(str)])
     found = []
-    for baseline, page in pages.groupby("baseline"):
-        table = tried[tried["run"].isin(page["run"])].merge(_judged(page, str(baseline)), how="left", on=KEY)
+    cases_of = {str(run): table for run, table in tried.groupby("run")}
+    for (run, baseline), page in pages.groupby(["run", "baseline"]):
+        table = cases_of.get(str(run), tried[:0]).merge(_judged(page, str(baseline)), how="left", on=KEY)
         table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
         table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
         table["verdict"] = table["verdict"].fillna(INVALID)
-        found.append(table.assign(baseline=baseline))
+        found.append(table.assign(baseline=str(baseline)))
     where = ["machine", "framework", "plan", "panel", "size", "baseline"]
     columns = [*KEY, *where, "speedup", "low", "high", "verdict", "why"]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)

@@ -111,15 +111,15 @@ def extent(ratios: "pd.Series[float]", word: str) -> str:
     return f", {' to '.join(ends)}"
 
 
-def caveats(found: pd.DataFrame, reading: str = READING) -> Section:
-    """What the verdicts of a whole page mean, what UNDECIDED ones lack, and what nobody has recorded."""
+def caveats(found: pd.DataFrame, reading: str = READING, family: str = "this page") -> Section:
+    """What the verdicts of a page, or another `family`, mean, what UNDECIDED ones lack, what nobody has recorded."""
     compared = found[found["refused"] == ""]
     number, few = len(compared), compared[compared["verdict"] == UNDECIDED]
     if not number:
         return Section(notes=["Nothing here is comparable, so nothing is judged."])
     said = [
         f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, adjusted for the machine's pace in them.",
-        f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {number} comparisons of this page: a chance"
+        f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {number} comparisons of {family}: a chance"
         f" of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false. EQUIVALENT: interval within {MARGIN:.0%} of 1.",
     ]
     if (few["interval_high"] == math.inf).any():

@@ -90,15 +90,16 @@ def _parts(shown: list[Run], held: Payload, baseline: str) -> dict[str, Any]:
         "cards": [card(run) for run in shown],
         "codes": codes(shown, held.cases),
         "absences": [_of(run, part) for run in shown for part in absences(found[run.label])],
-        "method": [Section(notes=TIMED), _caveats(shown, baseline)],
+        "method": [Section(notes=TIMED), *[_caveats(run, baseline) for run in shown]],
     }
 
 
-def _caveats(shown: list[Run], baseline: str) -> Section:
+def _caveats(run: Run, baseline: str) -> Section:
     """What the speed-ups' verdicts mean, and what the undecided ones lack."""
-    found = pd.concat([over(single(run.rows), baseline) for run in shown], ignore_index=True)
+    found = over(single(run.rows), baseline)
     found = found[found["impl"] != baseline]
-    return replace(caveats(judged(found) if (found["refused"] == "").any() else found, SPEEDUPS), title="The verdicts")
+    said = caveats(judged(found) if (found["refused"] == "").any() else found, SPEEDUPS, "this run")
+    return replace(said, title=f"The verdicts: {run.label}")
 
 
 def _of(run: Run, section: Section) -> Section:
