@@ -35,13 +35,19 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     assert "edited" not in "".join(run.rows["reason"])
 
 
-@pytest.mark.parametrize("name", ["0001_bench", "0002_campaign"])
-def test_a_file_of_before_is_read_without_what_is_drawn(name: str) -> None:
-    (path,) = RUNS.rglob(f"{name}.json")
+def test_a_file_of_before_is_read_without_what_is_drawn() -> None:
+    (path,) = RUNS.rglob("0001_bench.json")
     run = find(str(path), RUNS)
     assert len(run.rows) and run.rows["per_step_s"].gt(0).all()
     assert run.rows[["iterates", "distances", "losses", "published", "limit_s"]].isna().all(axis=None)
     assert run.campaign and "sources" not in run.campaign
+
+
+def test_the_campaign_carries_what_is_drawn(campaign: str) -> None:
+    run = find(campaign, RUNS)
+    assert run.rows[["iterates", "distances", "losses"]].notna().all(axis=None)
+    assert set(run.rows.loc[run.rows["published"].notna(), "problem"]) == {"line", "crops", "scalar"}
+    assert set(run.campaign["sources"]) == set(run.rows.loc[run.rows["twin"].isna(), "impl"])
 
 
 def test_two_implementations_get_verdicts_with_the_noise_beside_them(campaign: str) -> None:
