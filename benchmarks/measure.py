@@ -104,9 +104,10 @@ class Checked:
         tried = [{"none": fixed, "half": steady - (steady - fewer_s) / rest, "all": steady}]
         if steady < SHORT:
             tried = [self.ask("grow") for _ in range(few)]
-        for more in (5, 25):  # where others load the machine, a few runs say little
-            if parity.growth(tried) < parity.GROWTH:
-                tried = [self.ask("grow") for _ in range(more * few)]
+        if parity.growth(tried) < parity.GROWTH:
+            tried = [self.ask("grow") for _ in range(5 * few)]
+        if parity.growth(tried) < parity.GROWTH:  # others may load the machine; beside the former, not in their place
+            tried += [self.ask("grow") for _ in range(25 * few)]
         if parity.growth(tried) < parity.GROWTH:
             raise Refused("more steps take no more time")
         return parity.growth(tried)
