@@ -43,15 +43,15 @@ def theme(name: str) -> Spec:
 
 def sweep_chart(impls: Sequence[str]) -> Spec:
     """Time per step against n, a panel for each d of a run that has several n with it."""
-    return _times_over(impls, "n", "rows of X: n", "datum.sweep == 1")
+    return _times_over(impls, "n", "rows of X: n")
 
 
 def time_chart(impls: Sequence[str]) -> Spec:
     """Time per step over the problems, by what a step reads: their d differ as well as their n."""
-    return _times_over(impls, "size", "numbers of X in a step: rows x features", "datum.sweep == 0")
+    return _times_over(impls, "size", "numbers of X in a step: rows x features")
 
 
-def _times_over(impls: Sequence[str], field: str, title: str, keep: str) -> Spec:
+def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
     """Log-log: thin bars to the extreme blocks, thick ones for the 95 % interval, dashes at the machine's limit."""
     x = alt.X(f"{field}:Q", title=title, scale=_log(), axis=_decades("format(datum.value, ',')"))
     y = alt.Y("per_step_s:Q", title="time per step", scale=_log(), axis=_decades(_seconds("datum.value", 1)))
@@ -68,7 +68,7 @@ def _times_over(impls: Sequence[str], field: str, title: str, keep: str) -> Spec
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
     limit = limit.transform_filter("isValid(datum.limit_s)")
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
-    return _panels(alt.layer(limit, bars, thick, *lines), "cases", f"datum.status == 'measured' && {keep}", texts)
+    return _panels(alt.layer(limit, bars, thick, *lines), "cases", texts)
 
 
 def speedup_chart() -> Spec:
@@ -95,7 +95,7 @@ def speedup_chart() -> Spec:
         "shade": "datum.hatched ? 0 : log(datum.speedup) / LN10",
     }
     layers = alt.layer(cells, hatch, number, bounds).properties(width=alt.Step(96), height=alt.Step(40))
-    return _panels(layers, "speedups", "true", texts, x="independent", y="independent")
+    return _panels(layers, "speedups", texts, x="independent", y="independent")
 
 
 def phases_chart() -> Spec:
@@ -111,7 +111,6 @@ def phases_chart() -> Spec:
     facet = alt.Facet("phase:N", title=None, sort=PHASES)
     chart = (
         layers.facet(data=alt.NamedData("cases"), facet=facet, columns=len(PHASES), spacing=66)
-        .transform_filter("datum.status == 'measured'")
         .transform_fold([f"{name}_s" for name in PHASES], as_=["clock", "seconds"])
         .transform_filter("isValid(datum.seconds)")
         .transform_calculate(phase="replace(datum.clock, '_s', '')", time=_seconds("datum.seconds"))
@@ -127,7 +126,7 @@ def error_chart(impls: Sequence[str]) -> Spec:
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / allowed:N"])
     texts = {"error / allowed": "format(datum.distance, '.3~g')"}
-    return _panels(alt.layer(limit, *lines), "checks", "datum.t > 0 && datum.distance > 0", texts, by="detail")
+    return _panels(alt.layer(limit, *lines), "checks", texts, by="detail", keep="datum.t > 0 && datum.distance > 0")
 
 
 def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
@@ -139,7 +138,7 @@ def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "time:N"])
     texts = {"time": _seconds("datum.seconds")}
-    return _panels(alt.layer(*lines), "checks", "datum.loss > 0 && datum.seconds > 0", texts, by="detail")
+    return _panels(alt.layer(*lines), "checks", texts, by="detail", keep="datum.loss > 0 && datum.seconds > 0")
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:
@@ -186,8 +185,10 @@ def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list
     ]
 
 
-def _panels(layers: Any, name: str, keep: str, texts: dict[str, str], by: str = "panel", **scales: Any) -> Spec:
-    """A panel for each value of `by`, under one another: machines never share a line."""
+def _panels(
+    layers: Any, name: str, texts: dict[str, str], by: str = "panel", keep: str = "true", **scales: Any
+) -> Spec:
+    """A panel for each value of `by`, under one another: machines never share a line. `keep`: what axes can show."""
     if not isinstance(getattr(layers, "width", alt.Undefined), alt.Step):
         layers = layers.properties(width=620, height=320)
     chart = layers.facet(data=alt.NamedData(name), facet=alt.Facet(f"{by}:N", title=None), columns=1)
