@@ -148,7 +148,7 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
 def worker_facts(worker: Worker) -> dict[str, Any]:
     """What the worker has said of the framework that it has loaded."""
     loaded = worker.loaded
-    return {"framework": loaded["framework"], "version": loaded["version"], "import_s": loaded["seconds"]}
+    return {name: loaded[name] for name in ("framework", "version", "work")} | {"import_s": loaded["seconds"]}
 
 
 def check_iterate(worker: Worker, task: Task, t: int, c: float) -> Iterate:

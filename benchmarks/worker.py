@@ -53,7 +53,8 @@ class Host:
         seconds = perf_counter() - STARTED
         self.framework = probes.framework(impl)
         version = str(getattr(sys.modules.get(self.framework), "__version__", ""))
-        return {"seconds": seconds, "framework": self.framework, "version": version}
+        work = getattr(self.prepare_run, "__globals__", {}).get("WORK", "X")
+        return {"seconds": seconds, "framework": self.framework, "version": version, "work": str(work)}
 
     def source(self, impl: str) -> Answer:
         """The file that the implementation was loaded from: what `source` says of it."""

@@ -7,6 +7,9 @@ Five sentences hold an implementation; `tests/test_contract.py` tests each over 
 3. Runs do not remember.
 4. The iterates are the reference's.
 5. Importing a module imports its own framework and no other.
+
+A module whose steps do not go over the rows of X says in a constant `WORK` what they go over instead ("Gram matrix"):
+its times are shown as such, and never compared with the others as equal.
 """
 
 import functools

@@ -23,6 +23,7 @@ WORDS = {
     "impl": "implementation",
     "framework": "its framework",
     "version": "the framework's version",
+    "work": "what its steps go over: X, or what it has made of it (Gram matrix)",
     "device": "cpu or gpu",
     "dtype": "float32 or float64",
     "problem": "name of the problem; @b marks mini-batches of b rows",

@@ -9,9 +9,9 @@ import pandas as pd
 from results.format import words
 from results.read import CASE
 
-WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "precision", "matmul_bits", "matvec_bits"]
-SAME = [*WORK, "threads"]
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files know none of them
+WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "work", *NEWER]
+SAME = [*WORK, "threads"]
 UNNEEDED = ["seed", *NEWER]  # what may be missing on both sides; problem_hash says as much as seed
 
 Sides = tuple[str, str]

@@ -71,6 +71,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list
     columns: dict[str, Any] = {name: [said] * len(entries) for name, said in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
     columns |= {name: _texts(values) for name, values in _each(WORDS, extra)}
+    columns["work"] = [word or "X" for word in columns["work"]]  # before it was told, there was no other
     columns |= {name: _numbers(values) for name, values in _each(NUMBERS, extra)}
     stats = _each([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
     columns |= {name: _numbers(values) for name, (_, values) in zip(STATS, stats, strict=True)}
