@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
     add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
     add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
+    add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
     add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
     add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
     if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option

@@ -138,7 +138,8 @@ class Campaign:
     def _build(self, name: str) -> None:
         """Make a problem in all dtypes of the plan, write them for the workers, keep their truth."""
         try:
-            exact, _ = problems.build(name, seed=self.plan.seed, target=self.plan.target, lr=self.plan.lr)
+            plan = self.plan
+            exact, _ = problems.build(name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps)
         except Unsupported as error:
             self.tasks |= {(name, dtype): error for dtype in self.plan.dtypes}
             return

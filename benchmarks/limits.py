@@ -5,6 +5,7 @@ https://doi.org/10.1145/1498765.1498785). The least that a step over the rows of
 once, for its residual and for its part of the gradient. Written as two products, X w and X' r, it reads X twice.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,13 @@ def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
     )
 
 
-def least(row: dict[str, Any]) -> Work:
-    """The least work of the way in which a row's implementation goes."""
+def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work] = one_pass) -> Work:
+    """The least work of the way in which a row's implementation goes; `over` is how it goes over the rows of X."""
     n, d, k, steps, size = *(int(row[name]) for name in ("n", "d", "k", "steps")), int(row["dtype"][-2:]) // 8
     if row["work"] == GRAM:
         return gram(n, d, k, size, steps)
     batch = int(row["batch"])
-    return one_pass(batch, d, k, size, min(n, steps * batch) * (d + k) * size)
+    return over(batch, d, k, size, min(n, steps * batch) * (d + k) * size)
 
 
 def shortest(work: Work, found: dict[str, Any], dtype: str) -> tuple[float, str]:
@@ -69,13 +70,13 @@ def shortest(work: Work, found: dict[str, Any], dtype: str) -> tuple[float, str]
 
 
 def told(row: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """`limit_s`, `limited_by` and `fraction_of_limit` (1: at the limit) of a row; {} for what is no timed descent."""
+    """A row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} if no timed descent."""
     if not {"per_step_s", "work", "batch"} <= row.keys() or not found:
         return {}
     seconds, by = shortest(least(row), found, row["dtype"])
-    if row["per_step_s"] <= 0:
-        return {"limit_s": seconds, "limited_by": by}
-    return {"limit_s": seconds, "limited_by": by, "fraction_of_limit": seconds / row["per_step_s"]}
+    twice = {} if row["work"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), found, row["dtype"])[0]}
+    near = {"fraction_of_limit": seconds / row["per_step_s"]} if row["per_step_s"] > 0 else {}
+    return {"limit_s": seconds, "limited_by": by, **twice, **near}
 
 
 def caches(cores: list[int]) -> dict[str, int]:

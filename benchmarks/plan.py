@@ -92,6 +92,7 @@ class Plan:
     minutes: float = math.inf  # no block begins that would not end by then
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
+    steps: int | None = None  # updates in a run; None: the problem's own number
     target: list[str] = field(default_factory=list)
 
     def cases(self) -> list[Case]:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plan import Plan
 from impls.interface import Array, Unsupported
 
 ROOT = Path(__file__).parent.parent
@@ -129,6 +130,20 @@ class Worker:
         last = self.stderr.read_text(errors="replace").strip().splitlines()[-1:]
         words = f": {last[0][:300]}" if last else ""
         return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
+
+
+def program(plan: Plan, device: str, folder: str, module: str, *args: str) -> str:
+    """What a program of this package prints, run as a worker is: first its cores are told to it, then the folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, ",".join(map(str, pinned(plan.threads))), folder, *args],
+        cwd=ROOT,
+        env=environment(plan.threads, device, plan.precision, folder),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=plan.timeout,
+    )
+    return done.stdout
 
 
 def pinned(threads: int) -> list[int]:

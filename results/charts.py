@@ -58,8 +58,8 @@ def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
     texts = {
         "time per step": _seconds("datum.per_step_s"),
         "lowest to highest block": f"{_seconds('datum.low_s')} + ' to ' + {_seconds('datum.high_s')}",
-        "of the limit": "isValid(datum.fraction_of_limit) ? format(datum.fraction_of_limit, '.3~p') + ' of ' +"
-        " datum.limited_by : 'not measured'",
+        "of the limit": "isValid(datum.fraction_of_limit) ? format(datum.fraction_of_limit, '.3~p') + ' (' +"
+        " datum.limited_by + ')' : 'not measured'",
         "95 % interval": f"isValid(datum.ci_low_s) ? {_seconds('datum.ci_low_s')} + ' to ' +"
         f" {_seconds('datum.ci_high_s')} : 'none: too few blocks'",
     }

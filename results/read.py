@@ -69,6 +69,7 @@ NUMBERS = {
     "pace_s": "seconds of a yardstick of fixed work around the timed runs: how fast the machine was",
     "blocked_s": "seconds of a run spent waiting for the device",
     "limit_s": "seconds that a step would take at the machine's limit",
+    "two_pass_s": "the same for a step that reads X twice, as two products do",
     "fraction_of_limit": "limit_s over per_step_s: 1 is at the limit",
 }
 STATS = {

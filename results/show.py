@@ -129,9 +129,9 @@ def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
 
 
 def of_limit(row: dict[str, Any]) -> str:
-    """How near a case comes to the machine's limit, and what that limit is: `87% of memory`."""
+    """How near a case comes to the machine's limit, and what it would wait for there: `87.0% (memory)`."""
     near = row["fraction_of_limit"]
-    return f"{digits(100 * near)}% of {words(row['limited_by'])}" if near == near else "-"
+    return f"{digits(100 * near)}% ({words(row['limited_by'])})" if near == near else "-"
 
 
 def compile_time(row: dict[str, Any]) -> str:
