@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import acceptance, growth
+from results import acceptance, growth, limits
 from results.cases import alone
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
@@ -89,6 +89,32 @@ def _growth(path: Path) -> list[Section]:
     return [Section(table=section.table, notes=section.notes)]
 
 
+def _limits(path: Path) -> list[Section]:
+    """What the machine reads, what steps take at that limit, and who comes nearest."""
+    run = find(str(path), path.parent)
+    parts = [part for part in limits.limits(run).sections if part.title.startswith(("The machine", "Steps"))]
+    return [*parts, Section(notes=[_made(run)])]
+
+
+def _layers(path: Path) -> list[Section]:
+    """What each layer adds to a step."""
+    run = find(str(path), path.parent)
+    (section,) = limits.layers(run)
+    return [Section(table=section.table, notes=[f"{section.title}. {section.notes[0]} {_made(run)}"])]
+
+
+def _closed(path: Path) -> list[Section]:
+    """The closed form, the shortest of its rounds, median and extremes of the blocks."""
+    run = find(str(path), path.parent)
+    table = []
+    for (problem, dtype, impl), of in run.rows.groupby(["problem", "dtype", "impl"], sort=False):
+        middle, low, high = (seconds(getattr(of["seconds"], what)()) for what in ("median", "min", "max"))
+        table.append(
+            {"": words(impl), "problem": f"{words(problem)}, {words(dtype)}", "answer": f"{middle} ({low} to {high})"}
+        )
+    return [Section(table=table, notes=[_made(run)])]
+
+
 def _noise(path: Path) -> list[Section]:
     return [Section(text=noise_line(find(str(path), path.parent)))]
 
@@ -101,8 +127,11 @@ def _made(run: Run) -> str:
 
 TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "acceptance": _acceptance,
+    "closed": _closed,
     "cold": _cold,
     "growth": _growth,
+    "layers": _layers,
+    "limits": _limits,
     "noise": _noise,
     "speeds": _speeds,
     "loops": _loops,
