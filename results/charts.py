@@ -69,8 +69,12 @@ def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
     limit = limit.transform_filter("isValid(datum.limit_s) && datum.work == 'X'")
+    named = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
+    named = named.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit"))
+    named = named.transform_filter("isValid(datum.limit_s) && datum.work == 'X'")
+    named = named.transform_aggregate(groupby=["panel"], **{"limit_s": "min(limit_s)", field: f"min({field})"})
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
-    return _panels(alt.layer(limit, bars, thick, *lines), "cases", texts)
+    return _panels(alt.layer(limit, named, bars, thick, *lines), "cases", texts)
 
 
 def speedup_chart() -> Spec:
