@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from results import acceptance, growth, limits
-from results.cases import alone
+from results.cases import alone, by_size, outcomes
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
 from results.noise import noise_line
@@ -96,6 +96,19 @@ def _limits(path: Path) -> list[Section]:
     return [*parts, Section(notes=[_made(run)])]
 
 
+def _tall(path: Path) -> list[Section]:
+    """A step of each implementation, its share of the set-up included, and who goes over what."""
+    run = find(str(path), path.parent)
+    found = [row for row in records(alone(run, outcomes(run))) if row["status"] == "measured"]
+    table = [
+        {"problem": f"{words(row['problem'])}, {words(row['dtype'])}", "implementation": words(row["impl"])}
+        | {"a step goes over": words(row["work"]), "per step": f"{seconds(row['per_step_s'])}"}
+        | {"blocks": f"{seconds(row['low_s'])} to {seconds(row['high_s'])}", "1,000 steps": seconds(row["steady_s"])}
+        for row in sorted(found, key=lambda row: (*by_size(row), row["per_step_s"]))
+    ]
+    return [Section(table=table, notes=[_made(run)])]
+
+
 def _layers(path: Path) -> list[Section]:
     """What each layer adds to a step."""
     run = find(str(path), path.parent)
@@ -134,6 +147,7 @@ TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "limits": _limits,
     "noise": _noise,
     "speeds": _speeds,
+    "tall": _tall,
     "loops": _loops,
     "overhead": _overhead,
 }
