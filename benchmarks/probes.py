@@ -14,14 +14,21 @@ from impls.interface import Array, Device
 
 SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
 SPARE = SIZE - 1  # the row that asks for a subnormal number
-CACHES = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
+CACHES = (
+    "JAX_COMPILATION_CACHE_DIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "NUMBA_CACHE_DIR",
+    "CUPY_CACHE_DIR",
+    "CACHEDB",
+)
 SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
 def framework(impl: str) -> str:
-    """What the implementation is written in: named by its file, or else loaded by it, or else NumPy."""
+    """What the implementation is written in: named by its file, or else the first that it has loaded, or else NumPy."""
     named = Path(impl).stem.partition("_")[0]
-    loaded = [module.__name__.removeprefix("impls._") for module in shared()]
+    loaded = [name for name in sys.modules if name in SHARED]  # in order: TensorFlow loads JAX, where it is there
     return named if named in sys.modules and named != Path(impl).stem else (*loaded, "numpy")[0]
 
 
