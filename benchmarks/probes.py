@@ -1,6 +1,8 @@
 """What a worker finds out about its own process: threads, precision, compilations; probed, for settings are ignored."""
 
+import contextlib
 import importlib
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -30,6 +32,14 @@ def framework(impl: str) -> str:
     named = Path(impl).stem.partition("_")[0]
     loaded = [name for name in sys.modules if name in SHARED]  # in order: TensorFlow loads JAX, where it is there
     return named if named in sys.modules and named != Path(impl).stem else (*loaded, "numpy")[0]
+
+
+def version(framework: str) -> str:
+    """The framework's version, as it says itself, or else as its package does; "" where neither is to be had."""
+    said = getattr(sys.modules.get(framework), "__version__", None)
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return str(said or importlib.metadata.version(framework))
+    return ""
 
 
 def shared() -> list[ModuleType]:

@@ -52,7 +52,7 @@ class Host:
         self.prepare_run = impls.load(impl)
         seconds = perf_counter() - STARTED
         self.framework = probes.framework(impl)
-        version = str(getattr(sys.modules.get(self.framework), "__version__", ""))
+        version = probes.version(self.framework)
         work = getattr(self.prepare_run, "__globals__", {}).get("WORK", "X")
         return {"seconds": seconds, "framework": self.framework, "version": version, "work": str(work)}
 

@@ -63,7 +63,7 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _set_up(framework: str) -> None:
-    """Import the framework's underscore file, if it has one, first: it sets what must be set before the framework comes."""
+    """Import the framework's underscore file, if there is one: it sets what must be set before the framework comes."""
     if (HERE / f"_{framework}.py").exists():
         importlib.import_module(f"impls._{framework}")
 

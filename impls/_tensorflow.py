@@ -1,4 +1,4 @@
-"""What the TensorFlow implementations share: the device, the precision, the loss; and what TensorFlow says of itself."""
+"""What the TensorFlow implementations share: the device, precision and loss; and what TensorFlow says of itself."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
 
-# TensorFlow also imports these where they are there, and needs none: its import clock is its own, its process holds it alone.
+# TensorFlow imports these as well where they are installed, and needs none of them: its import clock would be theirs.
 OTHERS = [name for name in ("jax", "pandas", "scipy", "sklearn") if name not in sys.modules]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no news of the CPU: the last words of a worker are its own
 sys.modules.update(dict.fromkeys(OTHERS))  # type: ignore[arg-type]  # None: not to be had

@@ -19,7 +19,7 @@ NUM_CPU_THREADS.value = int(
 
 def place(array: Array, device: Device) -> Tensor:
     """The array on the device, a copy."""
-    return Tensor(array, device=_ready(device)).contiguous().realize()
+    return Tensor(array, device=_ready(device)).realize()
 
 
 def _ready(device: Device) -> str:
