@@ -7,7 +7,7 @@ from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
 
 os.environ["CUPY_TF32"] = str(int(PRECISION == "tf32"))  # before CuPy is there; cuBLAS keeps float32 without it
 
-import cupy as cp  # noqa: E402
+import cupy as cp
 
 
 def place(array: Array, device: Device) -> cp.ndarray:
