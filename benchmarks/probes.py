@@ -28,15 +28,16 @@ SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
 def framework(impl: str, module: str) -> str:
-    """What the implementation is written in: named by its file, or else the first that it has loaded, or else NumPy.
+    """What the implementation is written in: named by its file, or else the last that was loaded, or else NumPy.
 
+    The last, for TensorFlow loads JAX, where that is installed, and is itself complete when JAX is.
     module: where its `prepare` comes from, for a package may be named as its implementations are.
     """
     named, own = Path(impl).stem.partition("_")[0], (Path(impl).stem, module.partition(".")[0])
     loaded = {module.__name__.removeprefix("impls._") for module in shared()}
     if named in sys.modules and named not in own:
         return named
-    return next((name for name in sys.modules if name in loaded), "numpy")  # TensorFlow loads JAX, where it is there
+    return next((name for name in reversed(sys.modules) if name in loaded), "numpy")
 
 
 def version(framework: str) -> str:

@@ -1,4 +1,4 @@
-"""Our code for CuPy, by the real command, on a stand-in for the package: CuPy itself and a GPU are not in these tests."""
+"""Our code for CuPy, by the real command, on a stand-in for the package: neither CuPy nor a GPU is in these tests."""
 
 from pathlib import Path
 
