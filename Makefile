@@ -4,8 +4,7 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep limits closed layers loops overhead growth report gallery browser readme notebook \
-	constraints clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -92,6 +91,9 @@ report: .venv/ready ## the page, its Markdown and its charts about the committed
 browser: ## what the tests of the page need beside Python: Chromium (Debian's) and axe-core (npm's)
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
 	npm install --silent --no-audit --no-fund --prefix build axe-core@4.14.1
+
+clang: ## what tinygrad compiles with: clang (Debian's)
+	command -v clang >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang >/dev/null; }
 
 gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
 	$(BIN)/python -m benchmarks gallery

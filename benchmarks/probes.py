@@ -1,6 +1,8 @@
 """What a worker finds out about its own process: threads, precision, compilations; probed, for settings are ignored."""
 
+import contextlib
 import importlib
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -14,15 +16,36 @@ from impls.interface import Array, Device
 
 SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
 SPARE = SIZE - 1  # the row that asks for a subnormal number
-CACHES = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR")
+CACHES = (
+    "JAX_COMPILATION_CACHE_DIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "NUMBA_CACHE_DIR",
+    "CUPY_CACHE_DIR",
+    "CACHEDB",
+)
 SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
-def framework(impl: str) -> str:
-    """What the implementation is written in: named by its file, or else loaded by it, or else NumPy."""
-    named = Path(impl).stem.partition("_")[0]
-    loaded = [module.__name__.removeprefix("impls._") for module in shared()]
-    return named if named in sys.modules and named != Path(impl).stem else (*loaded, "numpy")[0]
+def framework(impl: str, module: str) -> str:
+    """What the implementation is written in: named by its file, or else the last that was loaded, or else NumPy.
+
+    The last, for TensorFlow loads JAX, where that is installed, and is itself complete when JAX is.
+    module: where its `prepare` comes from, for a package may be named as its implementations are.
+    """
+    named, own = Path(impl).stem.partition("_")[0], (Path(impl).stem, module.partition(".")[0])
+    loaded = {module.__name__.removeprefix("impls._") for module in shared()}
+    if named in sys.modules and named not in own:
+        return named
+    return next((name for name in reversed(sys.modules) if name in loaded), "numpy")
+
+
+def version(framework: str) -> str:
+    """The framework's version, as it says itself, or else as its package does; "" where neither is to be had."""
+    said = getattr(sys.modules.get(framework), "__version__", None)
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return str(said or importlib.metadata.version(framework))
+    return ""
 
 
 def shared() -> list[ModuleType]:

@@ -51,8 +51,8 @@ class Host:
         """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included."""
         self.prepare_run = impls.load(impl)
         seconds = perf_counter() - STARTED
-        self.framework = probes.framework(impl)
-        version = str(getattr(sys.modules.get(self.framework), "__version__", ""))
+        self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
+        version = probes.version(self.framework)
         work = getattr(self.prepare_run, "__globals__", {}).get("WORK", "X")
         return {"seconds": seconds, "framework": self.framework, "version": version, "work": str(work)}
 

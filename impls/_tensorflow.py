@@ -1,0 +1,71 @@
+"""What the TensorFlow implementations share: the device, precision and loss; and what TensorFlow says of itself."""
+
+import os
+import sys
+from typing import Any
+
+from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
+
+# TensorFlow imports these as well where they are installed, and needs none of them: its import clock would be theirs.
+OTHERS = [name for name in ("jax", "pandas", "scipy", "sklearn") if name not in sys.modules]
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no news of the CPU: the last words of a worker are its own
+sys.modules.update(dict.fromkeys(OTHERS))  # type: ignore[arg-type]  # None: not to be had
+try:
+    import tensorflow as tf
+finally:
+    for name in OTHERS:
+        del sys.modules[name]
+
+tf.config.experimental.enable_tensor_float_32_execution(PRECISION == "tf32")
+tf.config.threading.set_intra_op_parallelism_threads(
+    int(os.environ.get("OMP_NUM_THREADS", 0))
+)  # it does not look itself
+tf.config.threading.set_inter_op_parallelism_threads(int(os.environ.get("OMP_NUM_THREADS", 0)))
+for gpu in tf.config.list_physical_devices("GPU"):
+    tf.config.experimental.set_memory_growth(gpu, True)  # else it takes all that there is
+
+graphs: list[str] = []  # an entry for each graph that has been traced in this process
+_new_graph = tf.Graph.__init__
+
+
+def _note(graph: Any, *args: Any, **more: Any) -> None:
+    graphs.append(type(graph).__name__)
+    _new_graph(graph, *args, **more)
+
+
+tf.Graph.__init__ = _note
+
+
+def place(array: Array, device: Device) -> tf.Tensor:
+    """The array on the device."""
+    if device == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise Unsupported("TensorFlow sees no gpu")
+    with tf.device(device):
+        return tf.constant(array)
+
+
+@noting_wait
+def fetch(w: Any) -> Array:
+    """The tensor or variable on the host, when it is done; a copy."""
+    return w.numpy().copy()
+
+
+def mse(w: tf.Tensor, X: tf.Tensor, y: tf.Tensor, rows: tf.Tensor | None) -> tf.Tensor:
+    """Mean squared error over all elements of X w - y, or of those rows of it."""
+    X_t, y_t = (X, y) if rows is None else (tf.gather(X, rows), tf.gather(y, rows))
+    return tf.reduce_mean((tf.tensordot(X_t, w, 1) - y_t) ** 2)
+
+
+def product(a: Array, b: Array, device: Device) -> Array:
+    """a @ b as TensorFlow computes it there: what a probe of the precision looks at."""
+    return tf.tensordot(place(a, device), place(b, device), 1).numpy()
+
+
+def threads() -> int | None:
+    """Threads that TensorFlow uses for one operation; None where it decides for itself."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or None
+
+
+def compilations() -> int:
+    """Graphs that have been traced in this process."""
+    return len(graphs)

@@ -1,0 +1,5 @@
+"""Their descent, for another version of the interface."""
+
+from impls.interface import Descent
+
+prepare = Descent().prepare
