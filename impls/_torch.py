@@ -8,6 +8,8 @@ from torch import Tensor
 
 from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
 
+GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough to be captured in no time
+
 torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 
@@ -30,6 +32,34 @@ def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[
         return lambda t: (X, y)
     rows = torch.from_numpy(order).to(X.device).long()
     return lambda t: (X[rows[t]], y[rows[t]])
+
+
+def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]:
+    """`replay(steps)` makes the steps 0, 1, ... from CUDA graphs, at most `most`; step(t) has its number on the device.
+
+    A graph of many steps is replayed as often as it fits in, one of a single step does the rest.
+    """
+    t = torch.zeros(1, dtype=torch.long, device="cuda")
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        step(t)  # what cuBLAS allocates when it is first called must not be captured
+    torch.cuda.synchronize()
+    graphs = [(count, torch.cuda.CUDAGraph()) for count in (min(most, GRAPH), 1)]
+    for count, graph in graphs:
+        with torch.cuda.graph(graph):
+            for _ in range(count):
+                step(t)
+                t += 1
+
+    def replay(steps: int) -> None:
+        t.zero_()
+        for count, graph in graphs:
+            for _ in range(steps // count):
+                graph.replay()
+            steps %= count
+
+    return replay
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
