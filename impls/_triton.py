@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 from triton import knobs
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 # ruff: noqa: ANN001, ANN202
 
 TILE = 2**14  # bytes of X that a program holds at a time

@@ -1,4 +1,4 @@
-"""triton_fused through Triton's interpreter, in processes of their own: TRITON_INTERPRET must not reach torch.compile."""
+"""triton_fused by Triton's interpreter, in processes of their own: TRITON_INTERPRET must not reach torch.compile."""
 
 import re
 import subprocess
@@ -17,8 +17,9 @@ from benchmarks.reference import truth
 from impls import _triton
 from impls.triton_fused import prepare
 _triton.LONGEST, _triton.NARROW, _triton.TILE = map(int, sys.argv[1:])
+single, double = "float32", "float64"
 for n, d, k, batch, dtype in (
-    (300, 33, None, None, "float32"), (70, 1, None, 9, "float64"), (1, 40, 2, None, "float64"), (90, 20, 3, 64, "float32")
+    (300, 33, None, None, single), (70, 1, None, 9, double), (1, 40, 2, None, double), (90, 20, 3, 64, single)
 ):
     problem = random_problem(n, d, k, batch, dtype, steps=3)
     exact, run = truth(problem, [1, 3]), prepare(problem, "cpu")
