@@ -73,7 +73,8 @@ class Worker:
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
         if "raised" in answer:
-            raise Refused(f"raised {answer['raised']}")
+            self.close()  # what it has left behind, device memory above all, must not meet the next case
+            raise Refused(answer["raised"])
         if wrong := answer.pop("wrong", ""):
             raise Refused(wrong)
         return dict(answer)
@@ -152,11 +153,14 @@ def pinned(threads: int) -> list[int]:
 
 
 def environment(threads: int, device: str, precision: str, scratch: str) -> dict[str, str]:
-    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU."""
+    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU.
+
+    JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others.
+    """
     unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE")
     env = {name: value for name, value in os.environ.items() if name not in unwanted}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
     env |= dict.fromkeys(CACHES, os.path.join(scratch, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
-        env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    return env
+        return env | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | env
