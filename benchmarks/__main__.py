@@ -9,7 +9,6 @@ from typing import NoReturn
 
 import numpy as np
 
-import impls
 from benchmarks import fit, gallery, options, telling
 from impls.interface import Unsupported
 
@@ -55,7 +54,7 @@ def _fit(args: argparse.Namespace) -> int:
 
 def _gallery(args: argparse.Namespace) -> int:
     right = True
-    for lines, agrees in gallery.sections(args.impl or impls.names(), args.out):
+    for lines, agrees in gallery.sections(args.impl or options.implementations(None, Path.cwd()), args.out):
         print(*lines, sep="\n", flush=True)
         right &= agrees
     return 0 if right else 1
