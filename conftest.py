@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import machine, options, progress
+from benchmarks import limits, machine, options, progress
 from benchmarks.campaign import Campaign
 from benchmarks.plan import PRESETS, Case
 from benchmarks.workers import Invalid, Refused
@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
         add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
     add("--require", "a skip is an error", action="store_true")
+    add("--no-limits", "do not measure what the machine could do: saves some seconds a block", action="store_true")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -182,6 +183,9 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     campaign = config.stash[CAMPAIGN]
+    for row in output_json["benchmarks"]:
+        facts = row["extra_info"]
+        facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}))
     output_json["campaign"] = {
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,

@@ -43,6 +43,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
         blocks=blocks,
         minutes=minutes,
+        limits=not option.no_limits,
         precision=precision,
         aa=twice(option.aa, chosen, here),
         seconds=preset.seconds,

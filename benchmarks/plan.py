@@ -90,6 +90,7 @@ class Plan:
     aa: str = ""  # the implementation that runs twice in every block
     precision: str = "highest"
     minutes: float = math.inf  # no block begins that would not end by then
+    limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
     target: list[str] = field(default_factory=list)
 

@@ -57,8 +57,12 @@ def threads() -> dict[str, Any]:
         if library["user_api"] == "blas":
             words = (library["internal_api"], library["version"], library.get("architecture"))
             blas.append(" ".join(str(word) for word in words if word))
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return {"pools": pools, "framework_threads": max(own, default=None), "blas": ", ".join(blas), "cores": cores}
+    return {"pools": pools, "framework_threads": max(own, default=None), "blas": ", ".join(blas), "cores": cores()}
+
+
+def cores() -> list[int] | None:
+    """The cores that this process is kept to; None where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:

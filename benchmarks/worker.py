@@ -21,7 +21,7 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
-from benchmarks import probes  # noqa: E402
+from benchmarks import ceiling, probes  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
 
@@ -59,6 +59,10 @@ class Host:
     def source(self, impl: str) -> Answer:
         """The file that the implementation was loaded from: what `source` says of it."""
         return source(impls.file(impl))
+
+    def ceiling(self, device: Device) -> Answer:
+        """What the framework's kernels read and multiply in a second: see `benchmarks/ceiling.py`."""
+        return ceiling.found(self.framework, device, probes.cores())
 
     def prepare(self, folder: str, device: Device) -> Answer:
         """Read a problem from its folder and give it to the implementation; only the latter is timed."""

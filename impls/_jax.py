@@ -52,6 +52,16 @@ def product(a: Array, b: Array, device: Device) -> Array:
     return np.array(put(a, device) @ put(b, device))
 
 
+resident = put
+
+
+def total(x: jax.Array, times: int) -> jax.Array:
+    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    for _ in range(times):
+        result = jnp.sum(x)
+    return result
+
+
 def threads() -> int | None:
     """Threads of XLA's pool for one operation, by their name (Linux); None where that is not to be had."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]

@@ -37,6 +37,21 @@ def product(a: Array, b: Array, device: Device) -> Array:
     return (place(a, device) @ place(b, device)).numpy(force=True)
 
 
+resident = place
+
+
+def total(x: Tensor, times: int) -> Tensor:
+    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    for _ in range(times):
+        result = x.sum()
+    return result
+
+
+def caches() -> dict[str, int]:
+    """Bytes of the first GPU's cache."""
+    return {"L2": torch.cuda.get_device_properties(0).L2_cache_size}
+
+
 def threads() -> int:
     """Threads that torch uses for one operation."""
     return torch.get_num_threads()

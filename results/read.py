@@ -37,6 +37,7 @@ WORDS = {
     "losses": "for each of `iterates`, the mean squared error over all rows of the weights that came back",
     "published": "JSON: [update, loss that a text prints, lowest and highest that a found loss may be], or empty",
     "digest": "seal over the row's rounds and facts",
+    "limited_by": "what a step would wait for at the machine's limit: dispatch, cache, memory or compute",
     "reason": "why the row does not count; empty for a valid row",
 }
 NUMBERS = {
@@ -68,6 +69,7 @@ NUMBERS = {
     "pace_s": "seconds of a yardstick of fixed work around the timed runs: how fast the machine was",
     "blocked_s": "seconds of a run spent waiting for the device",
     "limit_s": "seconds that a step would take at the machine's limit",
+    "fraction_of_limit": "limit_s over per_step_s: 1 is at the limit",
 }
 STATS = {
     "rounds": "timed rounds in the row",
