@@ -22,6 +22,7 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks import ceiling, probes  # noqa: E402
+from benchmarks.arrays import array  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
 
@@ -173,7 +174,7 @@ def read(folder: str) -> Problem:
     path = Path(folder)
     plan = json.loads((path / "plan.json").read_text())
     order = np.load(path / "order.npy") if (path / "order.npy").exists() else None
-    X, y, w0 = (np.load(path / f"{name}.npy") for name in ("X", "y", "w0"))
+    X, y, w0 = (array(path / f"{name}.npy") for name in ("X", "y", "w0"))
     return Problem(X, y, w0, plan["lr"], plan["steps"], order)
 
 

@@ -43,7 +43,7 @@ def _of(address: str) -> Client:
         raise Unsupported(f"no dask scheduler answers at {address}") from error
     try:
         connected.wait_for_workers(1, timeout=PATIENCE)
-        reason = _unequal(connected.get_versions())
+        reason = _unequal(connected.get_versions())  # type: ignore[arg-type]  # no coroutine: it is not asynchronous
     except TimeoutError:
         reason = "has no workers"
     if reason:
@@ -65,25 +65,25 @@ def _unequal(found: dict[str, Any]) -> str:
     return f"has {'; '.join(sorted(said))}" if said else ""
 
 
-def spread(problem: Problem) -> list[Future]:
+def spread(problem: Problem) -> list[Future[Any]]:
     """X and y in chunks, sent to the workers one after the other: (number of the first row, X, y) of each."""
     n, d = problem.X.shape
     rows = max(1, min(-(-n // sum(client().nthreads().values())), CHUNK // (d * problem.X.itemsize)))
     return [put((low, problem.X[low : low + rows], problem.y[low : low + rows])) for low in range(0, n, rows)]
 
 
-def put(thing: object) -> Future:
+def put(thing: object) -> Future[Any]:
     """The thing on a worker."""
     return client().scatter([thing], hash=False)[0]
 
 
-def submit(function: Callable[..., Array], *arguments: object) -> Future:
+def submit(function: Callable[..., Array], *arguments: object) -> Future[Any]:
     """What the function gives, on a worker, worked out anew."""
     return client().submit(function, *arguments, pure=False)
 
 
 @noting_wait
-def fetch(w: Future) -> Array:
+def fetch(w: Future[Any]) -> Array:
     """The array here, when it is done; a copy."""
     return np.array(w.result())
 
