@@ -89,6 +89,7 @@ class Plan:
     timeout: float
     aa: str = ""  # the implementation that runs twice in every block
     precision: str = "highest"
+    ranks: int = 0  # processes that are one descent; 0: each implementation is one process, and no rank
     minutes: float = math.inf  # no block begins that would not end by then
     lr: float | None = None
     target: list[str] = field(default_factory=list)
