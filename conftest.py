@@ -44,6 +44,14 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--aa", "which runs twice in every block, or none (default: numpy_manual, or the first)", metavar="NAME")
     add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
     add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
+    add(
+        "--ranks",
+        "so many processes that are one descent, on cores of their own (default: 0, off)",
+        type=int,
+        default=0,
+        metavar="N",
+    )
+    add("--oversubscribe", "more ranks than threads: they share cores", action="store_true")
     add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
     add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
     add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")

@@ -1,6 +1,7 @@
-"""An array from its file: in memory, or mapped from the disk where memory has no room for it."""
+"""An array from its file: in memory, or mapped where not all of it is looked at or memory has no room for it."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ MEMORY = Path("/proc/meminfo")
 
 
 def array(path: Path) -> Array:
-    """The array of a .npy file; where it would take more than half of what is free, it is read as it is used.
+    """The array of a .npy file. One of several ranks, or an array of more than half of what is free, reads as it looks.
 
     What is then written to it stays in this process, as ever.
     """
-    return np.asarray(np.load(path, mmap_mode="c" if path.stat().st_size > free() / 2 else None))
+    mapped = int(os.environ.get("WORLD_SIZE", 1)) > 1 or path.stat().st_size > free() / 2
+    return np.asarray(np.load(path, mmap_mode="c" if mapped else None))
 
 
 def free() -> float:

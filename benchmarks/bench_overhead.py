@@ -13,7 +13,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign import Campaign
 from benchmarks.plan import Case
-from benchmarks.workers import ROOT, environment, pinned
+from benchmarks.processes import ROOT
+from benchmarks.workers import environment, pinned
 
 PAIRS = 14
 WITHIN = 0.05

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks import ceiling, moment, problems, texts
 from benchmarks.measure import Checked, Task, open_descent
 from benchmarks.plan import Case, Plan
+from benchmarks.ranks import Ranks, wire_bytes
 from benchmarks.reference import TF32, truth
 from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
@@ -51,7 +52,9 @@ class Campaign:
         worker = self._worker(case)
         worker.deadline = time.monotonic() + self.plan.timeout
         descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
-        asked = {"threads": self.plan.threads, "seed": self.plan.seed, "precision": self.plan.precision}
+        asked = {"seed": self.plan.seed, "precision": self.plan.precision}
+        if self.plan.ranks:
+            descent.facts["wire_bytes"] = wire_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
         descent.facts |= case.row | asked
         self.inside_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
@@ -109,13 +112,20 @@ class Campaign:
         """The cases that ended so ("skipped: ", "refused: "), each with its reason."""
         return [(case, end.removeprefix(how)) for case, end in self.done.items() if end.startswith(how)]
 
+    def employ(self, case: Case) -> Worker:
+        """A fresh worker, or ranks where the plan has them. Raises what they raise."""
+        plan = self.plan
+        if plan.ranks:
+            return Ranks(case.impl, plan.ranks, plan.threads, case.device, plan.precision, plan.timeout)
+        return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout)
+
     def _worker(self, case: Case) -> Worker:
         if self.worker is not None and (self.host != case.host or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
             try:
-                self.worker = Worker(case.impl, self.plan.threads, case.device, self.plan.precision, self.plan.timeout)
+                self.worker = self.employ(case)
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise

@@ -29,6 +29,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
+        ("--ranks", option.ranks, 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
@@ -48,6 +49,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         aa=twice(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
+        ranks=option.ranks,
         seed=option.seed,
         timeout=timeout,
         lr=option.lr,

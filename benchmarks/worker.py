@@ -24,7 +24,7 @@ import impls  # noqa: E402
 from benchmarks import ceiling, probes  # noqa: E402
 from benchmarks.arrays import array  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, waits  # noqa: E402
 
 Answer = dict[str, Any]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -54,8 +54,9 @@ class Host:
         seconds = perf_counter() - STARTED
         self.framework = probes.framework(impl)
         version = str(getattr(sys.modules.get(self.framework), "__version__", ""))
-        work = getattr(self.prepare_run, "__globals__", {}).get("WORK", "X")
-        return {"seconds": seconds, "framework": self.framework, "version": version, "work": str(work)}
+        said = getattr(self.prepare_run, "__globals__", {})
+        told = {"work": str(said.get("WORK", "X")), "ranks": said.get("RANKS", False) is True}
+        return {"seconds": seconds, "framework": self.framework, "version": version, **told}
 
     def source(self, impl: str) -> Answer:
         """The file that the implementation was loaded from: what `source` says of it."""
@@ -133,10 +134,10 @@ class Host:
             seconds[name] = done["seconds"]
         return seconds
 
-    def busy(self, start: list[Any], steps: int, seconds: float) -> Answer:
-        """CPU seconds per second while runs follow one another for so long: the process's clock moves by ticks."""
+    def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
+        """CPU seconds per second while so many runs follow one another: the process's clock moves by ticks."""
         here, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
-        while perf_counter() - wall < seconds:
+        for _ in range(runs):  # a number, not a time: ranks must agree on the last one
             self.run(here.copy(), steps)
         return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
 
@@ -163,8 +164,11 @@ class Host:
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
-        names = ["X", "y", "w0", *(["order"] if saved.order is not None else [])]
+        names, mine = ["w0", *(["order"] if saved.order is not None else [])], shard(len(saved.X))
         intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
+        intact &= np.array_equal(self.problem.X[mine], saved.X[mine]) & np.array_equal(
+            self.problem.y[mine], saved.y[mine]
+        )
         found = {"rss_bytes": rss, "jit_cache": self.jit_cache, **self.precision[dtype], **probes.threads()}
         return found | {"wrong": "" if intact else "run changed the problem's data"}
 

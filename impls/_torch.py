@@ -1,12 +1,14 @@
 """What the torch implementations share: the device, the precision, the batches; and what torch says of itself."""
 
+import os
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
+from impls.interface import PRECISION, Array, Device, Unsupported, need_ranks, noting_wait
 
 torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
@@ -16,6 +18,19 @@ def place(array: Array, device: Device) -> Tensor:
     if device == "gpu" and not torch.cuda.is_available():
         raise Unsupported("torch sees no gpu")
     return torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
+
+
+def join(device: Device) -> None:
+    """Make this process a rank among the others, by gloo or NCCL, with a gpu of its own; once a process."""
+    need_ranks()
+    place(np.empty(0), device)
+    if device == "gpu":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise Unsupported(f"rank {os.environ['RANK']} has no gpu of its own: {torch.cuda.device_count()} here")
+        torch.cuda.set_device(local)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device == "gpu" else "gloo")
 
 
 @noting_wait
