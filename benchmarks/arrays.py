@@ -1,14 +1,24 @@
-"""An array from its file: in memory, or mapped where not all of it is looked at or memory has no room for it."""
+"""A problem from its folder: in memory, or mapped where not all of it is looked at or memory has no room for it."""
 
+import json
 import math
 import os
 from pathlib import Path
 
 import numpy as np
 
-from impls.interface import Array
+from impls.interface import Array, Problem
 
 MEMORY = Path("/proc/meminfo")
+
+
+def read(folder: str) -> Problem:
+    """The problem that `campaign.py` wrote there."""
+    path = Path(folder)
+    plan = json.loads((path / "plan.json").read_text())
+    order = np.load(path / "order.npy") if (path / "order.npy").exists() else None
+    X, y, w0 = (array(path / f"{name}.npy") for name in ("X", "y", "w0"))
+    return Problem(X, y, w0, plan["lr"], plan["steps"], order)
 
 
 def array(path: Path) -> Array:

@@ -179,7 +179,7 @@ class Campaign:
 
 
 def shelve(problem: Problem, folder: Path) -> None:
-    """Write a problem where a worker can read it (`worker.read`), in a folder that is made for it."""
+    """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it."""
     folder.mkdir()
     for name in ARRAYS:
         array = getattr(problem, name)

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks import ceiling, probes  # noqa: E402
-from benchmarks.arrays import array  # noqa: E402
+from benchmarks.arrays import read  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, waits  # noqa: E402
 
@@ -171,15 +171,6 @@ class Host:
         )
         found = {"rss_bytes": rss, "jit_cache": self.jit_cache, **self.precision[dtype], **probes.threads()}
         return found | {"wrong": "" if intact else "run changed the problem's data"}
-
-
-def read(folder: str) -> Problem:
-    """The problem that `campaign.py` wrote there."""
-    path = Path(folder)
-    plan = json.loads((path / "plan.json").read_text())
-    order = np.load(path / "order.npy") if (path / "order.npy").exists() else None
-    X, y, w0 = (array(path / f"{name}.npy") for name in ("X", "y", "w0"))
-    return Problem(X, y, w0, plan["lr"], plan["steps"], order)
 
 
 def source(path: Path) -> Answer:
