@@ -30,7 +30,7 @@ class Campaign:
     clock: Clock = field(default_factory=Clock)
     folder: tempfile.TemporaryDirectory[str] | None = None
     worker: Worker | None = None
-    host: tuple[str, str, int] | None = None
+    host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
@@ -120,7 +120,8 @@ class Campaign:
         return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout)
 
     def _worker(self, case: Case) -> Worker:
-        if self.worker is not None and (self.host != case.host or not self.worker.alive):
+        host = (*case.host, self.plan.ranks)
+        if self.worker is not None and (self.host != host or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
@@ -129,7 +130,7 @@ class Campaign:
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
-            self.host = case.host
+            self.host = host
         if case.original not in self.sources:
             self.sources[case.original] = self.worker.ask("source", impl=case.impl)
         return self.worker

@@ -22,6 +22,7 @@ from results.noise import noise
 from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report
+from results.scaling import scaling
 from results.show import list_runs, show
 from results.thresholds import thresholds
 from results.timeline import draw
@@ -199,6 +200,13 @@ def parser() -> argparse.ArgumentParser:
     readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
     readme.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")
     accepted = command("acceptance", make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with")
+    scaled = command(
+        "scaling",
+        lambda options: scaling(find(options.run, options.runs)),
+        "table",
+        "what `make scaling` has measured, and a model of more ranks",
+    )
+    scaled.add_argument("run", metavar="RUN", help="which run")
     exported = command("export", make_export, "csv", "runs as one tidy table: a row per case and block")
     exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")
     places = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import acceptance, growth
+from results import acceptance, growth, scaling
 from results.cases import alone
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
@@ -89,6 +89,12 @@ def _growth(path: Path) -> list[Section]:
     return [Section(table=section.table, notes=section.notes)]
 
 
+def _scaling(path: Path) -> list[Section]:
+    """How a descent scales over ranks, the model of it, and what that predicts."""
+    run = find(str(path), path.parent)
+    return [*scaling.scaling(run).sections, Section(notes=[_made(run)])]
+
+
 def _noise(path: Path) -> list[Section]:
     return [Section(text=noise_line(find(str(path), path.parent)))]
 
@@ -104,6 +110,7 @@ TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "cold": _cold,
     "growth": _growth,
     "noise": _noise,
+    "scaling": _scaling,
     "speeds": _speeds,
     "loops": _loops,
     "overhead": _overhead,

@@ -1,21 +1,14 @@
 """Several processes that are one descent: the iterates are the reference's, and whoever fails is named."""
 
-import os
-import signal
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import bench, random_problem, write
-from test_faults import running
+from helpers import random_problem
 
 from benchmarks.campaign import shelve
-from benchmarks.ranks import Ranks, merged, shares, wire_bytes
+from benchmarks.ranks import Ranks
 from benchmarks.reference import truth
-from benchmarks.workers import Refused
-from impls.interface import Problem, Unsupported, held, shard
 
 IMPLS = ("torch_ddp", "jax_sharded")
 # n, targets, rows of a mini-batch, dtype: uneven shards, empty ones, batches that a rank has nothing of
