@@ -50,21 +50,21 @@ MEASURED = (
 )
 MODEL = (
     "per step = call + reading x (X read once at the limit) + exchange x E + byte x (bytes that a rank sends), fitted"
-    " to all rows by their relative errors; in brackets 95 % of other draws of the blocks. Of a parameter that reaches 0"
-    " these rows cannot tell whether it is there."
+    " to all rows by their relative errors; in brackets 95 % of other draws of the blocks. Where 0 is in them, the rows"
+    " cannot tell whether there is such a cost."
 )
 PREDICTED = (
     "Never run: what the model says of more ranks, if each {most} of them share a machine like this one, and messages"
-    " between machines take what they take here, over one machine's loopback; over a network they take longer. Speed-ups"
-    " over one rank, from E = log2 r (a tree of exchanges) to E = r - 1 (a ring): two ranks cannot tell which. Weak: rows"
-    " are those of each rank."
+    " between machines take what they take here, over one machine's loopback; over a network they take longer."
+    " Speed-ups over one rank, from E = log2 r (a tree of exchanges) to E = r - 1 (a ring): two ranks cannot tell"
+    " which. Weak: rows are those of each rank."
 )
 
 
 def _rows(run: Run) -> pd.DataFrame:
     """The rows that count; `size`: bytes of a number."""
-    rows = run.rows[run.rows["valid"]]
-    if rows.empty or "wire_bytes" not in rows or rows["wire_bytes"].isna().all():
+    rows = run.rows[run.rows["valid"] & run.rows["wire_bytes"].notna()]
+    if rows.empty:
         raise RunError(f"{run.label} has no valid row of ranks: make scaling")
     return rows.assign(size=rows["dtype"].str[-2:].astype(int) // 8)
 
