@@ -1,4 +1,4 @@
-"""Commands: `fit PROBLEM` shows one descent as a tutorial would, `gallery` draws the tutorials', `ranks` is one of several."""
+"""Commands: `fit PROBLEM` shows one descent as a tutorial would, `gallery` draws theirs, `ranks` is one of several."""
 
 import argparse
 import os
