@@ -162,7 +162,7 @@ class Campaign:
     def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
         self.folder = self.folder or tempfile.TemporaryDirectory(prefix="descentbench-problems-")
         folder = Path(self.folder.name, f"{len(self.tasks)}-{dtype}")
-        shelve(problem, folder)
+        shelve(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
         for field_name in ARRAYS:
             array = getattr(problem, field_name)
@@ -179,11 +179,14 @@ class Campaign:
         return Task(str(folder), truth(problem, at, coarse), facts)
 
 
-def shelve(problem: Problem, folder: Path) -> None:
-    """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it."""
+def shelve(problem: Problem, folder: Path, **made: Any) -> None:
+    """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it.
+
+    made: what other hosts make it from (`problems.made`), and its dtype.
+    """
     folder.mkdir()
     for name in ARRAYS:
         array = getattr(problem, name)
         if array is not None:
             np.save(folder / f"{name}.npy", array)
-    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))
+    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps, "made": made}))

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import impls
-from benchmarks import machine, problems
+from benchmarks import machine, problems, ranks
 from benchmarks.plan import PRESETS, Plan
 
 TIMEOUT = 300.0  # seconds a case
@@ -29,7 +29,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
-        ("--ranks", option.ranks, 0, 10_000 if option.oversubscribe else threads),
+        ("--ranks", ranks.on_host(option.ranks), 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -37,6 +38,9 @@ class Member(Protocol):
 
     def obituary(self, deadline: float) -> str:
         """How it ended, in words; waits for its end until then."""
+
+    def where(self) -> str:
+        """In which function it is, "" if it does not say."""
 
     def close(self) -> None:
         """End it, and all that it has started."""
@@ -89,6 +93,15 @@ class Process:
         words = f": {last[0][:300]}" if last else ""
         return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
 
+    def where(self) -> str:
+        """In which function it is, as `faulthandler` writes to its stderr when a signal asks."""
+        before = self.stderr.stat().st_size
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(POLL)
+        said = self.stderr.read_bytes()[before:].decode(errors="replace")
+        found = re.search(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)', said)
+        return f" in {found[3]} ({found[1]}:{found[2]})" if found else ""
+
     def close(self) -> None:
         """End it and whatever it has started; remove its scratch folder."""
         with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it started
@@ -124,10 +137,9 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
         if not ready:
             ends |= {at: {"lost": members[at].obituary(until)} for at in dead}  # what it has started may hold the pipe
         if not ready and left == 0:
-            late = {"lost": "timed out and was killed"} if until == deadline else {}
             for at in set(waiting.values()) - set(dead):
+                ends[at] = {"lost": f"timed out{members[at].where()} and was killed"} if until == deadline else {}
                 members[at].close()
-                ends[at] = late
         if any({"lost", "raised", "unsupported"} & end.keys() for end in ends.values()):
             until = min(until, time.monotonic() + GRACE)
     return [ends[at] for at in range(len(members))]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.hosts import Hosts, place
 from benchmarks.processes import Answer
 from benchmarks.workers import Refused, Worker, pinned, started
 from impls.interface import Unsupported
@@ -15,6 +16,7 @@ from impls.interface import Unsupported
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "compiles", "gc_runs"}
 SLOWEST = {"seconds", "fixed_seconds", "pace_seconds", "blocked_seconds", "none", "half", "all", "framework_threads"}
 LOCAL = "127.0.0.1"
+others: Hosts | None = None  # where the ranks of other hosts come to, of a job over several
 
 
 class Ranks(Worker):
@@ -25,12 +27,19 @@ class Ranks(Worker):
     """
 
     def __init__(self, impl: str, ranks: int, threads: int, device: str, precision: str, timeout: float) -> None:
-        self.ranks, each, port = ranks, max(1, threads // ranks), free_port()
-        self.threads, self.cores = each * ranks, (cores := shares(pinned(threads), ranks))
-        self.members = [
-            started(cores[rank], each, device, precision, **place(rank, ranks, rank, ranks, LOCAL, port))
-            for rank in range(ranks)
-        ]
+        self.ranks, each, port = ranks, max(1, threads // on_host(ranks)), free_port()
+        self.threads, cores = each * ranks, shares(pinned(threads), on_host(ranks))
+        if others is None:
+            where = [place(rank, ranks, rank, ranks, LOCAL, port) for rank in range(ranks)]
+            self.members = [started(own, each, device, precision, **at) for own, at in zip(cores, where, strict=True)]
+            self.cores = cores
+        else:
+            remotes = others.gather(timeout)
+            settings = {"threads": threads, "each": each, "device": device, "precision": precision, "port": port}
+            own = cores[others.job.local]
+            self.cores = [own, *(remote.begin(**settings) for remote in remotes)]
+            at = others.job.environment(port, remotes[0].here)
+            self.members = [started(own, each, device, precision, **at), *remotes]
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:
@@ -91,10 +100,9 @@ def shares(cores: list[int], ranks: int) -> list[list[int]]:
     ]
 
 
-def place(rank: int, ranks: int, local: int, local_ranks: int, address: str, port: int) -> dict[str, str]:
-    """What a process finds in its environment when it is a rank, by torchrun's names."""
-    numbers = {"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": local, "LOCAL_WORLD_SIZE": local_ranks}
-    return {name: str(number) for name, number in numbers.items()} | {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+def on_host(ranks: int) -> int:
+    """How many of the ranks are on this host."""
+    return ranks if others is None else others.job.local_ranks
 
 
 def free_port() -> int:

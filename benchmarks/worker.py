@@ -9,6 +9,7 @@ from time import perf_counter, process_time  # bound here: what an implementatio
 STARTED = perf_counter()
 
 import ctypes  # noqa: E402
+import faulthandler  # noqa: E402
 import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
@@ -233,6 +234,7 @@ def main() -> None:
     """Answer requests until stdin ends."""
     pin(sys.argv[1])
     die_with_parent()
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
         host = Host()
