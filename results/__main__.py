@@ -200,12 +200,7 @@ def parser() -> argparse.ArgumentParser:
     readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
     readme.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")
     accepted = command("acceptance", make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with")
-    scaled = command(
-        "scaling",
-        lambda options: scaling(find(options.run, options.runs)),
-        "table",
-        "what `make scaling` has measured, and a model of more ranks",
-    )
+    scaled = command("scaling", lambda at: scaling(find(at.run, at.runs)), "table", "how ranks scale, and more would")
     scaled.add_argument("run", metavar="RUN", help="which run")
     exported = command("export", make_export, "csv", "runs as one tidy table: a row per case and block")
     exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")

@@ -3,16 +3,20 @@
 import csv
 import io
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import ROOT, command, environment
 from runs import kept
 from test_results import entry
 
 from results.__main__ import main
+from results.load import find
 from results.read import Run, RunError
 from results.scaling import scaling
 from results.scaling_model import LAWS, Array, Limits, design, model
@@ -156,3 +160,18 @@ def test_what_is_no_run_of_ranks_is_an_error(tmp_path: Path) -> None:
     unmeasured.document["campaign"]["limits"] = {"cpu": SAID["cpu, 1 thread"], "cpu, 2 threads": None}
     with pytest.raises(RunError, match="does not say what its machine's threads read"):
         scaling(unmeasured)
+
+
+def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
+    words = command(tmp_path, "--impl", "torch_ddp", "--problem", "20000x100")
+    words[words.index("benchmarks")] = "benchmarks/bench_scaling.py"
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout
+    held = find(str(tmp_path / "out.json"), tmp_path)
+    two = min(2, len(os.sched_getaffinity(0)))
+    assert held.rows["ranks"].tolist()[:two] == held.rows["threads"].tolist()[:two] == [1, 2][:two]
+    assert held.rows["wire_bytes"].tolist()[:two] == [0, 400][:two]
+    assert held.rows["valid"].all()
+    assert set(held.campaign["limits"]) >= {"cpu, 1 thread"}
+    with pytest.raises(RunError, match="a model takes at least two"):
+        scaling(held)
