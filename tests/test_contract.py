@@ -16,7 +16,7 @@ from impls.interface import Array, Problem, Run, Unsupported
 # torch.compile imports a part of torch that warns of another; the worker, which is no pytest, does not mind either
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 
-FRAMEWORKS = ("torch", "jax", "sklearn", "pandas")
+FRAMEWORKS = ("torch", "jax", "sklearn", "pandas", "numba")
 PROBLEMS = [
     (k, batch, dtype) for k in (None, 1, 3) for batch in (None, 4) for dtype in ("float32", "float64")
 ]  # targets, rows of a mini-batch, dtype
