@@ -43,7 +43,7 @@ def adder(k: int) -> Callable[..., None]:
 
     @njit(fastmath=FAST)
     def add(G: Array, W: Array, X: Array, Y: Array, rows: Array | None, first: int, last: int) -> None:
-        """Put the sum of X_i (X_i w - y_i) over the rows `first` to `last` into G (k, d or more), reading each row once."""
+        """Put the sum of X_i (X_i w - y_i) over the rows `first` to `last` into G (k, d or more); each is read once."""
         G[:] = 0
         whole = first + (last - first) // 4 * 4
         for i in range(first, whole, 4):
