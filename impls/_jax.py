@@ -24,6 +24,8 @@ from impls.interface import (
 jax.config.update("jax_enable_x64", True)  # float64 is float64; float32 input stays float32
 jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
 
+BLOCK = 2**17  # bytes of X that are scanned at a time
+
 compiled: list[str] = []  # an entry for each compilation of this process
 
 
@@ -83,6 +85,23 @@ def packed(order: Array, n: int, spare: int) -> Array:
     """Of each batch the rows that this rank holds, as many on every rank: filled up with the row `spare`."""
     longest = max(len(rows) for rank in range(int(os.environ["WORLD_SIZE"])) for rows in held(order, n, rank))
     return np.stack([pad(rows, longest, spare) for rows in held(order, n)])
+
+
+def blocks(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """X, y, and (1 or steps, blocks, ...) what to index them by for each block of up to BLOCK bytes of a batch.
+
+    All blocks have as many rows: rows of 0 fill the last. They add nothing to a gradient, but must not be counted.
+    """
+    X, y, order, b = problem.X, problem.y, problem.order, len(problem.X if problem.order is None else problem.order[0])
+    count = -(-b * X[0].nbytes // BLOCK)
+    X, y = (np.pad(array, [(0, -b % count), *[(0, 0)] * (array.ndim - 1)]) for array in (X, y))
+    if order is None:
+        X, y = (array.reshape(count, -1, *array.shape[1:]) for array in (X, y))
+        plan = np.arange(count)[None]
+    else:
+        filled = np.pad(order, ((0, 0), (0, -b % count)), constant_values=len(problem.X))
+        plan = filled.reshape(len(order), count, -1)
+    return put(X, device), put(y, device), put(plan, device)
 
 
 @noting_wait
