@@ -70,7 +70,7 @@ def shortest(work: Work, found: dict[str, Any], dtype: str) -> tuple[float, str]
 
 def told(row: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """`limit_s`, `limited_by` and `fraction_of_limit` (1: at the limit) of a row; {} for what is no timed descent."""
-    if not {"per_step_s", "work", "batch"} <= row.keys() or not found:
+    if not {"per_step_s", "work", "batch"} <= row.keys() or not found or row["work"] not in ("X", GRAM):
         return {}
     seconds, by = shortest(least(row), found, row["dtype"])
     if row["per_step_s"] <= 0:
