@@ -165,11 +165,9 @@ class Host:
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
-        names, mine = ["w0", *(["order"] if saved.order is not None else [])], shard(len(saved.X))
-        intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
-        intact &= np.array_equal(self.problem.X[mine], saved.X[mine]) & np.array_equal(
-            self.problem.y[mine], saved.y[mine]
-        )
+        mine, all_of = shard(len(saved.X)), slice(None)
+        parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
+        intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
         found = {"rss_bytes": rss, "jit_cache": self.jit_cache, **self.precision[dtype], **probes.threads()}
         return found | {"wrong": "" if intact else "run changed the problem's data"}
 
