@@ -170,11 +170,9 @@ class Host:
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
-        names, mine = ["w0", *(["order"] if saved.order is not None else [])], shard(len(saved.X))
-        intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
-        intact &= all(
-            np.array_equal(getattr(self.problem, name)[mine], getattr(saved, name)[mine]) for name in ("X", "y")
-        )
+        mine, all_of = shard(len(saved.X)), slice(None)
+        parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
+        intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
         found = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
         found |= self.precision[dtype] | probes.threads()
         return found | {"wrong": "" if intact else "run changed the problem's data"}

@@ -21,7 +21,7 @@ def prepare(problem: Problem, device: Device) -> Run:
     def descend(w: jax.Array, X: jax.Array, y: jax.Array, rows: jax.Array | None, steps: int) -> jax.Array:
         def step(w: jax.Array, rows: jax.Array | None) -> tuple[jax.Array, None]:
             X_t, y_t = (X, y) if rows is None else (X[rows], y[rows])
-            return w - rate * jax.lax.psum(X_t.T @ (X_t @ w - y_t), "ranks"), None
+            return w - rate * jax.lax.psum((X_t @ w - y_t).T @ X_t, "ranks").T, None  # X_t.T would be a copy
 
         return jax.lax.scan(step, w, None if rows is None else rows[:steps], length=steps)[0]
 
