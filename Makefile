@@ -4,8 +4,7 @@ BIN := .venv/bin
 NAME ?= bench
 ARGS ?=
 
-.PHONY: help bench campaign test lint types check fix acceptance cold sweep loops overhead growth report gallery browser clang readme notebook \
-	constraints clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -58,6 +57,21 @@ cold: .venv/ready ## seconds from nothing to the first weights, in fresh process
 sweep: .venv/ready ## time per step over n, for python -m results crossover
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 10 --preset quick --impl \
 	numpy_manual,torch_manual,jax_jit,jax_scan --problem 100x10,1000x10,10000x10,100000x10,100x100,1000x100,10000x100,100000x100 $(ARGS)
+
+limits: .venv/ready ## how near the implementations come to what this machine can do, and 1,000 steps on tall problems
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=limits --blocks 6 --dtype float32,float64 --aa none \
+	--preset quick --impl numpy_manual,numpy_blocked,numba_fused,torch_manual,torch_compile,jax_scan,jax_blocked \
+	--problem 10000x100,1000000x16,1000000x100,100000x1000 $(ARGS)
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=tall --blocks 6 --steps 1000 --aa none \
+	--preset quick --impl numpy_gram,numba_fused,numpy_blocked --problem 100000x16,1000000x16,100000x100 $(ARGS)
+
+closed: .venv/ready ## the closed form, for who only wants the answer
+	$(BIN)/python -m pytest benchmarks/bench_limits.py --benchmark-quiet --benchmark-json=results/closed.json --blocks 5 --no-limits \
+	--dtype float32,float64 --impl numpy_manual --aa none --problem small,10000x100,1000000x16,1000000x100
+
+layers: .venv/ready ## what each layer adds to a step, where there is next to nothing to compute
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=layers --blocks 8 --preset quick --problem tiny --impl \
+	numpy_manual,numba_fused,torch_manual,torch_autograd,torch_nn,torch_compile,jax_grad,jax_jit,jax_scan $(ARGS)
 
 loops: .venv/ready ## our implementations against the tutorials' own loops, as ratios in one run
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-json=results/loops.json --problem line,medium --blocks 8 --impl \

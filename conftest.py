@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import machine, options, progress
+from benchmarks import limits, machine, options, progress
 from benchmarks.campaign import Campaign
 from benchmarks.plan import PRESETS, Case
 from benchmarks.workers import Invalid, Refused
@@ -44,11 +44,13 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
     add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
     add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
+    add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
     add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
     add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
     if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
         add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
     add("--require", "a skip is an error", action="store_true")
+    add("--no-limits", "do not measure what the machine could do: saves some seconds a block", action="store_true")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -178,6 +180,9 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     campaign = config.stash[CAMPAIGN]
+    for row in output_json["benchmarks"]:
+        facts = row["extra_info"]
+        facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}))
     output_json["campaign"] = {
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,

@@ -3,8 +3,6 @@
 Not part of `pytest benchmarks`: run it with `make overhead`, or `pytest benchmarks/bench_overhead.py`.
 """
 
-import subprocess
-import sys
 from itertools import count
 from statistics import median
 
@@ -13,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign import Campaign
 from benchmarks.plan import Case
-from benchmarks.workers import ROOT, environment, pinned
+from benchmarks.workers import program
 
 PAIRS = 14
 WITHIN = 0.05
@@ -44,13 +42,4 @@ def bench_overhead(impl: str, problem: str, campaign: Campaign, benchmark: Bench
 def bare(campaign: Campaign, case: Case) -> float:
     """Seconds per step of a bare loop in a fresh process with the same environment."""
     folder = campaign.task(case.problem, case.dtype).folder
-    cores = ",".join(map(str, pinned(campaign.plan.threads)))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bare", cores, folder, case.impl, "30"],
-        cwd=ROOT,
-        env=environment(campaign.plan.threads, case.device, campaign.plan.precision, folder),
-        check=True,
-        capture_output=True,
-        timeout=campaign.plan.timeout,
-    )
-    return float(done.stdout)
+    return float(program(campaign.plan, case.device, folder, "benchmarks.bare", case.impl, "30"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import moment, problems, texts
+from benchmarks import ceiling, moment, problems, texts
 from benchmarks.measure import Checked, Task, open_descent
 from benchmarks.plan import Case, Plan
 from benchmarks.reference import TF32, truth
@@ -35,6 +35,7 @@ class Campaign:
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
+    limits: dict[str, dict[str, Any]] = field(default_factory=dict)  # by device, what it could do at best
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
     interrupted: bool = False
@@ -59,6 +60,9 @@ class Campaign:
         """Note how the machine is when a block begins."""
         if self.before is None:
             self.before = moment.now() | {"block": case.block}
+            for device in self.plan.devices if self.plan.limits else []:
+                found = ceiling.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
+                self.limits[device] = ceiling.better(self.limits.get(device, {}), found)
 
     def leave(self) -> None:
         """Note what the machine did besides while the block ran."""
@@ -97,6 +101,7 @@ class Campaign:
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "moments": self.moments,
             "sources": self.sources,
+            "limits": self.limits,
             "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
         }
 
@@ -133,7 +138,8 @@ class Campaign:
     def _build(self, name: str) -> None:
         """Make a problem in all dtypes of the plan, write them for the workers, keep their truth."""
         try:
-            exact, _ = problems.build(name, seed=self.plan.seed, target=self.plan.target, lr=self.plan.lr)
+            plan = self.plan
+            exact, _ = problems.build(name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps)
         except Unsupported as error:
             self.tasks |= {(name, dtype): error for dtype in self.plan.dtypes}
             return

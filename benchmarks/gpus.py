@@ -1,18 +1,22 @@
-"""What NVIDIA's management library says of the first GPU; nothing without one, or without nvidia-ml-py."""
+"""What NVIDIA's management library says of CUDA's first GPU; nothing without one, or without nvidia-ml-py."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
 
 @functools.cache
 def _first() -> tuple[Any, Any] | None:
-    """The library, and its handle of the first GPU."""
+    """The library, and its handle of the first GPU that CUDA_VISIBLE_DEVICES lets through (both count by PCI bus)."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
+        if seen.isdigit():
+            return pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(seen))
+        return (pynvml, pynvml.nvmlDeviceGetHandleByUUID(seen)) if seen not in ("", "-1") else None
     except ImportError:
         return None
     except pynvml.NVMLError:
@@ -47,6 +51,28 @@ def throttle_reasons() -> str:
     prefix = "nvmlClocksThrottleReason"
     reasons = {name.removeprefix(prefix): getattr(nvml, name) for name in dir(nvml) if name.startswith(prefix)}
     return ", ".join(name for name, bit in reasons.items() if bits & bit and name not in ("GpuIdle", "All"))
+
+
+def now() -> dict[str, Any]:
+    """Clocks (MHz) and the fastest for its processors, temperature (degrees C), power (W), what holds it back."""
+    asked: dict[str, Callable[[Any, Any], Any]] = {
+        "sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
+        "memory_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
+        "gpu_celsius": lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+        "gpu_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+        "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
+    }
+    return {what: _asked(ask) for what, ask in asked.items()} | {"throttled": throttle_reasons()} if _first() else {}
+
+
+def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Facts of a row from the `now` before its timed rounds and the one after them; {} without a GPU."""
+    if not before or not after:
+        return {}
+    held = sorted({word for one in (before, after) for word in one["throttled"].split(", ") if word})
+    clocks = ("sm_mhz", "memory_mhz", "gpu_celsius", "gpu_watts")
+    facts = {f"{name}_{when}": one[name] for name in clocks for when, one in (("before", before), ("after", after))}
+    return facts | {"max_sm_mhz": after["max_sm_mhz"], "throttled": ", ".join(held)}
 
 
 def _asked(ask: Callable[[Any, Any], Any]) -> Any:

@@ -3,7 +3,8 @@
 Clocks, in seconds: `import_s` the worker's code and the framework, `prepare_s` data to the device and objects built,
 `first_s` the first run (tracing and compiling in it), `steady_s` the median of the timed runs, `fixed_s` that of runs
 of 0 steps (weights there and back), one before each; `per_step_s` the median of their differences, over steps;
-`blocked_s` how much of a run is waiting for the device, where the framework tells.
+`blocked_s` how much of a run is waiting for the device, `transfer_s` how much of `prepare_s` is moving data to it,
+`event_s` a run by the device's own clock, where the framework tells.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import parity
+from benchmarks import gpus, parity
 from benchmarks.diagnosis import diagnose
 from benchmarks.iterates import Iterate, told
 from benchmarks.reference import Truth
@@ -48,6 +49,7 @@ class Checked:
     iterates: list[Iterate]  # where it was checked from the problem's own start
     facts: dict[str, Any]
     done: list[dict[str, float]] = field(default_factory=list)  # NUMBERS of each round
+    gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
 
     def round(self) -> None:
         """One timed run from a start that no run has had before; its result is checked when the clock has stopped."""
@@ -64,6 +66,8 @@ class Checked:
         Raises Refused for what only shows at the end.
         """
         facts = self.facts | self.clocks(self.task.facts["steps"])
+        if facts["device"] == "gpu":
+            facts |= gpus.over(self.gpu, gpus.now())
         if facts["steady_s"] < BUSY:
             facts |= self.ask("busy", seconds=BUSY)
         facts |= self.worker.ask("finish")
@@ -124,7 +128,7 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     Raises Unsupported, or Refused with what is wrong.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know where a round will start
-    prepare_s = worker.ask("prepare", folder=task.folder, device=device)["seconds"]
+    prepared = worker.ask("prepare", folder=task.folder, device=device)
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
     early_at = [t for t in task.truth.at[:-1] if first["seconds"] < LONG or t != last // 2] or [last]
@@ -139,7 +143,8 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     if run_s < SLOW:
         run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
     worst = max([elsewhere, *iterates], key=lambda one: one.error / one.allowed)
-    facts = {"prepare_s": prepare_s, "first_s": first["seconds"], "error": worst.error, "allowed": worst.allowed}
+    facts = {"prepare_s": prepared["seconds"], "transfer_s": prepared["transfer_seconds"], "first_s": first["seconds"]}
+    facts |= {"error": worst.error, "allowed": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
     return Checked(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)

@@ -28,6 +28,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
+        ("--steps", 1 if option.steps is None else option.steps, 1, 10**6),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
@@ -40,6 +41,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
         blocks=blocks,
         minutes=minutes,
+        limits=not option.no_limits,
         precision=precision,
         aa=twice(option.aa, chosen, here),
         seconds=preset.seconds,
@@ -47,6 +49,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         seed=option.seed,
         timeout=timeout,
         lr=option.lr,
+        steps=option.steps,
         target=target,
     )
 

@@ -5,12 +5,14 @@ from typing import Any
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
 GROWTH = 0.1  # of the time for all steps, the least that the second half of them must take; honest: up to 0.5
+CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
+SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
 NOISE = 0.01  # of a run: what the shortest of several may be off
 
 
 def faults(facts: dict[str, Any], cores: list[int]) -> list[str]:
     """Why a row must not be compared with others, in words; `cores` are those that the process was given."""
-    return [*_threads(facts, cores), *_precision(facts), *_window(facts)]
+    return [*_threads(facts, cores), *_precision(facts), *_window(facts), *_clocks(facts)]
 
 
 def _threads(facts: dict[str, Any], cores: list[int]) -> list[str]:
@@ -46,6 +48,15 @@ def _window(facts: dict[str, Any]) -> list[str]:
     if facts["gc_runs"]:
         found.append(f"garbage was collected in timed runs (collections: {facts['gc_runs']})")
     return found
+
+
+def _clocks(facts: dict[str, Any]) -> list[str]:
+    """A GPU that heat or its power supply slowed down. Its power limit is the machine's own: recorded, not a fault."""
+    top, why = facts.get("max_sm_mhz"), [word for word in facts.get("throttled", "").split(", ") if word in SLOWED]
+    slow = [mhz for mhz in (facts.get("sm_mhz_before"), facts.get("sm_mhz_after")) if mhz and top and mhz < CLOCK * top]
+    if not why or not slow:
+        return []
+    return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"]
 
 
 def growth(tried: list[dict[str, float]]) -> float:

@@ -90,7 +90,9 @@ class Plan:
     aa: str = ""  # the implementation that runs twice in every block
     precision: str = "highest"
     minutes: float = math.inf  # no block begins that would not end by then
+    limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
+    steps: int | None = None  # updates in a run; None: the problem's own number
     target: list[str] = field(default_factory=list)
 
     def cases(self) -> list[Case]:

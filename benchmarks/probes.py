@@ -4,8 +4,11 @@ import contextlib
 import importlib
 import importlib.metadata
 import os
+import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from types import ModuleType
 from typing import Any
 
@@ -64,6 +67,41 @@ def compilations() -> int:
     return sum(module.compilations() for module in shared())
 
 
+def reset_peak() -> None:
+    """Have the kernel count the peak of resident memory from here on, where it can (Linux)."""
+    clear = Path("/proc/self/clear_refs")
+    if os.access(clear, os.W_OK):
+        clear.write_text("5")
+
+
+def peak() -> int:
+    """Peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_device_bytes() -> None:
+    """Have the frameworks count their peak of device memory anew, where they can: JAX cannot."""
+    for module in shared():
+        getattr(module, "reset_device_bytes", lambda: None)()
+
+
+def device_bytes() -> int | None:
+    """The frameworks' peak of device memory; None where none knows of a device."""
+    told = [getattr(module, "device_bytes", lambda: None)() for module in shared()]
+    return max((count for count in told if count is not None), default=None)
+
+
+def event_seconds(run: Callable[[], object]) -> float | None:
+    """What a run takes by the device's own clock, the median of three; None where no framework can tell."""
+    clocks = [module.event_seconds for module in shared() if hasattr(module, "event_seconds")]
+    told = [seconds for clock in clocks for _ in range(3) if (seconds := clock(run)) is not None]
+    return median(told) if told else None
+
+
 def threads() -> dict[str, Any]:
     """Each thread pool with its size, by threadpoolctl and by the frameworks' own count; the cores; BLAS in words."""
     pools = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
@@ -80,8 +118,12 @@ def threads() -> dict[str, Any]:
         if library["user_api"] == "blas":
             words = (library["internal_api"], library["version"], library.get("architecture"))
             blas.append(" ".join(str(word) for word in words if word))
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return {"pools": pools, "framework_threads": max(own, default=None), "blas": ", ".join(blas), "cores": cores}
+    return {"pools": pools, "framework_threads": max(own, default=None), "blas": ", ".join(blas), "cores": cores()}
+
+
+def cores() -> list[int] | None:
+    """The cores that this process is kept to; None where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
@@ -89,7 +131,9 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
 
     (1 + 2^-j) * 1 is 1 + 2^-j just when a product keeps j bits of its factors; both factors and both kinds are tried.
     """
-    product = next((module.product for module in shared() if module.__name__ == f"impls._{framework}"), None)
+    product = next(
+        (getattr(module, "product", None) for module in shared() if module.__name__ == f"impls._{framework}"), None
+    )
     if product is None and framework != "numpy":
         return {}
     multiply = product or (lambda a, b, device: a @ b)

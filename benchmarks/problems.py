@@ -81,7 +81,12 @@ def parse(name: str) -> tuple[str, int | None]:
 
 
 def build(
-    name: str, *, seed: int = 0, target: list[str] | None = None, lr: float | None = None
+    name: str,
+    *,
+    seed: int = 0,
+    target: list[str] | None = None,
+    lr: float | None = None,
+    steps: int | None = None,
 ) -> tuple[Problem, list[str]]:
     """The problem in float64, and the names of its columns. Raises ValueError, Unsupported for a missing package.
 
@@ -97,7 +102,7 @@ def build(
     if batch is not None and batch > len(data.X):
         raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
     full, minibatch = entry.steps or (steps_for(data.X.size), steps_for(4 * (batch or 1) * data.X.shape[1]))
-    steps = full if batch is None else minibatch
+    steps = steps or (full if batch is None else minibatch)
     order = None if batch is None else shuffled(rng, len(data.X), batch, steps)
     L = max(high for _, high in curvatures(data.X, data.y, order))
     lr = lr if lr is not None else data.lr or _round_down(1 / L)

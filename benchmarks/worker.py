@@ -12,7 +12,6 @@ import ctypes  # noqa: E402
 import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import resource  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -21,9 +20,9 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
-from benchmarks import probes  # noqa: E402
+from benchmarks import ceiling, probes  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, waits  # noqa: E402
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, transfers, waits  # noqa: E402
 
 Answer = dict[str, Any]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -60,16 +59,25 @@ class Host:
         """The file that the implementation was loaded from: what `source` says of it."""
         return source(impls.file(impl))
 
+    def ceiling(self, device: Device) -> Answer:
+        """What the framework's kernels read and multiply in a second: see `benchmarks/ceiling.py`."""
+        return ceiling.found(self.framework, device, probes.cores())
+
     def prepare(self, folder: str, device: Device) -> Answer:
         """Read a problem from its folder and give it to the implementation; only the latter is timed."""
+        self.run = None  # type: ignore[assignment]  # the last problem's memory must not count as this one's
         self.problem, self.folder, self.device, self.last = read(folder), folder, device, None
-        reset_peak()
+        gc.unfreeze()
+        gc.collect()
+        probes.reset_peak()
+        probes.reset_device_bytes()
+        transfers.clear()
         start = perf_counter()
         self.run = self.prepare_run(self.problem, device)
         seconds = perf_counter() - start
         gc.collect()
         gc.freeze()
-        return {"seconds": seconds}
+        return {"seconds": seconds, "transfer_seconds": sum(transfers) if transfers else None}
 
     def descend(self, start: list[Any], steps: int) -> Answer:
         """One run, timed from the call to the host array, garbage collection off."""
@@ -154,14 +162,20 @@ class Host:
 
     def finish(self) -> Answer:
         """Peak memory since `prepare` (bytes), what the probes say, and whether the problem is still what it was."""
-        rss, saved = peak(), read(self.folder)
+        rss, used, saved = probes.peak(), probes.device_bytes(), read(self.folder)
+        event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps))
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
         names = ["X", "y", "w0", *(["order"] if saved.order is not None else [])]
         intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
-        found = {"rss_bytes": rss, "jit_cache": self.jit_cache, **self.precision[dtype], **probes.threads()}
-        return found | {"wrong": "" if intact else "run changed the problem's data"}
+        found = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
+        return (
+            found
+            | self.precision[dtype]
+            | probes.threads()
+            | {"wrong": "" if intact else "run changed the problem's data"}
+        )
 
 
 def read(folder: str) -> Problem:
@@ -189,22 +203,6 @@ def collections() -> int:
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
-def reset_peak() -> None:
-    """Have the kernel count the peak of resident memory from here on, where it can (Linux)."""
-    clear = Path("/proc/self/clear_refs")
-    if os.access(clear, os.W_OK):
-        clear.write_text("5")
-
-
-def peak() -> int:
-    """Peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def pin(cores: str) -> None:
     """Keep this process to these cores, "0,1,..."; "" where the system has no such thing."""
     if cores:
@@ -225,7 +223,9 @@ def answer(host: Host, line: str) -> Answer:
     except Unsupported as error:
         return {"unsupported": str(error)}
     except Exception as error:  # a stranger's code may raise anything
-        return {"raised": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        name, words = type(error).__name__, " ".join(str(error).split())[:300]
+        full = name == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in words  # torch and CuPy; XLA
+        return {"raised": f"{'out of device memory' if full else f'raised {name}'}: {words}"}
     return done
 
 

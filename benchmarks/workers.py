@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plan import Plan
 from impls.interface import Array, Unsupported
 
 ROOT = Path(__file__).parent.parent
@@ -72,7 +73,8 @@ class Worker:
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
         if "raised" in answer:
-            raise Refused(f"raised {answer['raised']}")
+            self.close()  # what it has left behind, device memory above all, must not meet the next case
+            raise Refused(answer["raised"])
         if wrong := answer.pop("wrong", ""):
             raise Refused(wrong)
         return dict(answer)
@@ -131,17 +133,34 @@ class Worker:
         return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
 
 
+def program(plan: Plan, device: str, folder: str, module: str, *args: str) -> str:
+    """What a program of this package prints, run as a worker is: first its cores are told to it, then the folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, ",".join(map(str, pinned(plan.threads))), folder, *args],
+        cwd=ROOT,
+        env=environment(plan.threads, device, plan.precision, folder),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=plan.timeout,
+    )
+    return done.stdout
+
+
 def pinned(threads: int) -> list[int]:
     """Cores of a worker with so many threads: the last that are to be had; [] where there is no choice."""
     return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
 
 
 def environment(threads: int, device: str, precision: str, scratch: str) -> dict[str, str]:
-    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU."""
+    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU.
+
+    JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others.
+    """
     unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE")
     env = {name: value for name, value in os.environ.items() if name not in unwanted}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
     env |= dict.fromkeys(CACHES, os.path.join(scratch, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
-        env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    return env
+        return env | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | env

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from impls.interface import PRECISION, Array, Device, Problem, Unsupported, noting_wait
+from impls.interface import PRECISION, Array, Device, Problem, Unsupported, noting_transfer, noting_wait
 
 jax.config.update("jax_enable_x64", True)  # float64 is float64; float32 input stays float32
 jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
@@ -28,12 +28,14 @@ def place(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array]:
     return put(problem.X, device), put(problem.y, device)
 
 
+@noting_transfer
 def put(array: Array, device: Device) -> jax.Array:
     """The array on the device, and there to stay."""
     try:
-        return jax.block_until_ready(jax.device_put(array, jax.devices(device)[0]))
+        there = jax.devices(device)[0]
     except RuntimeError as error:
         raise Unsupported(f"JAX sees no {device}") from error
+    return jax.block_until_ready(jax.device_put(array, there))
 
 
 @noting_wait
@@ -52,10 +54,25 @@ def product(a: Array, b: Array, device: Device) -> Array:
     return np.array(put(a, device) @ put(b, device))
 
 
+resident = put
+
+
+def total(x: jax.Array, times: int) -> jax.Array:
+    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    for _ in range(times):
+        result = jnp.sum(x)
+    return result
+
+
 def threads() -> int | None:
     """Threads of XLA's pool for one operation, by their name (Linux); None where that is not to be had."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return names.count("tf_XLAEigen") if names else None
+
+
+def device_bytes() -> int | None:
+    """Most memory that arrays have held on the GPU since the process began, in bytes; None on the CPU."""
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
 
 def compilations() -> int:

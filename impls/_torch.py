@@ -2,26 +2,66 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
+from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
+
+events: list[Any] | None = None  # moments on the GPU's clock, while they are noted
+GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough to be captured in no time
 
 torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 
+@noting_transfer
 def place(array: Array, device: Device) -> Tensor:
-    """The array as a tensor on the device (on the CPU: the same memory)."""
+    """The array as a tensor on the device, when it is there (on the CPU: the same memory)."""
     if device == "gpu" and not torch.cuda.is_available():
         raise Unsupported("torch sees no gpu")
-    return torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
+    tensor = torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
+    mark()
+    return tensor
 
 
 @noting_wait
 def fetch(w: Tensor) -> Array:
     """The tensor on the host, when it is done (on the CPU: the same memory)."""
+    mark()
     return w.numpy(force=True)
+
+
+def mark() -> None:
+    """Note this moment of the GPU's own clock, while `event_seconds` looks on."""
+    if events is not None:
+        events.append(torch.cuda.Event(enable_timing=True))
+        events[-1].record()
+
+
+def event_seconds(run: Callable[[], object]) -> float | None:
+    """By the GPU's own clock, what a run takes from its start's arrival to its last work; None on the CPU."""
+    global events
+    if not torch.cuda.is_initialized():
+        return None
+    events = []
+    try:
+        run()
+        torch.cuda.synchronize()
+        return events[0].elapsed_time(events[-1]) / 1e3
+    finally:
+        events = None
+
+
+def reset_device_bytes() -> None:
+    """Have `device_bytes` count from here on."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def device_bytes() -> int | None:
+    """Most memory that tensors have held on the GPU, in bytes; None on the CPU."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
 
 
 def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[Tensor, Tensor]]:
@@ -32,9 +72,52 @@ def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[
     return lambda t: (X[rows[t]], y[rows[t]])
 
 
+def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]:
+    """`replay(steps)` makes the steps 0, 1, ... from CUDA graphs, at most `most`; step(t) has its number on the device.
+
+    A graph of many steps is replayed as often as it fits in, one of a single step does the rest.
+    """
+    t = torch.zeros(1, dtype=torch.long, device="cuda")
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        step(t)  # what cuBLAS allocates when it is first called must not be captured
+    torch.cuda.synchronize()
+    graphs = [(count, torch.cuda.CUDAGraph()) for count in (min(most, GRAPH), 1)]
+    for count, graph in graphs:
+        with torch.cuda.graph(graph):
+            for _ in range(count):
+                step(t)
+                t += 1
+
+    def replay(steps: int) -> None:
+        t.zero_()
+        for count, graph in graphs:
+            for _ in range(steps // count):
+                graph.replay()
+            steps %= count
+
+    return replay
+
+
 def product(a: Array, b: Array, device: Device) -> Array:
     """a @ b as torch computes it there: what a probe of the precision looks at."""
     return (place(a, device) @ place(b, device)).numpy(force=True)
+
+
+resident = place
+
+
+def total(x: Tensor, times: int) -> Tensor:
+    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    for _ in range(times):
+        result = x.sum()
+    return result
+
+
+def caches() -> dict[str, int]:
+    """Bytes of the first GPU's cache."""
+    return {"L2": torch.cuda.get_device_properties(0).L2_cache_size}
 
 
 def threads() -> int:

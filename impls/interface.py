@@ -18,18 +18,20 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Device = Literal["cpu", "gpu"]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # What products of float32 keep on every framework: "highest" = float32, "tf32" = TF32 where the device has it.
 PRECISION = os.environ.get("DESCENTBENCH_PRECISION", "highest")
 waits: list[float] = []  # seconds that each `fetch` of this process has waited for the device
+transfers: list[float] = []  # seconds that moving each array to the device took
 
 
 class Unsupported(Exception):
@@ -80,17 +82,24 @@ class Run(Protocol):
 Prepare = Callable[[Problem, Device], Run]
 
 
-def noting_wait(fetch: Callable[[T], Array]) -> Callable[[T], Array]:
-    """A framework's `fetch`, device to host, noting in `waits` how long it blocks: the rest of a run is dispatch."""
+def noting(seconds: list[float]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Has a function note what each call took, in `waits` or `transfers`; it must return only when it is done."""
 
-    @functools.wraps(fetch)
-    def noted(w: T) -> Array:
-        start = perf_counter()
-        host = fetch(w)
-        waits.append(perf_counter() - start)
-        return host
+    def decorate(move: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(move)
+        def noted(*args: P.args, **kwargs: P.kwargs) -> T:
+            start = perf_counter()
+            moved = move(*args, **kwargs)
+            seconds.append(perf_counter() - start)
+            return moved
 
-    return noted
+        return noted
+
+    return decorate
+
+
+noting_wait = noting(waits)  # a framework's `fetch`, device to host: the rest of a run is dispatch
+noting_transfer = noting(transfers)  # its `place` or `put`, host to device
 
 
 def _check_data(X: Array, y: Array, w0: Array) -> None:

@@ -7,24 +7,11 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from results import gate
-from results.acceptance import acceptance
-from results.cases import rounds
-from results.ci import annotations, junit
-from results.compare import BASELINE, compare_implementations, compare_runs
-from results.crossover import crossover
-from results.format import FORMATS, Page, Section, markdown, rows_of, words, write
-from results.history import history
-from results.load import ROOT, files, find, find_all, join, read_all
-from results.noise import noise
+from results import commands, gate
+from results.compare import BASELINE
+from results.format import FORMATS, Page, words, write
+from results.load import ROOT
 from results.read import CASE, RunError
-from results.readme import filled
-from results.report import report
-from results.show import list_runs, show
-from results.thresholds import thresholds
-from results.timeline import draw
 
 NAMES = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
@@ -60,105 +47,13 @@ def deliver(page: Page, options: Namespace) -> None:
     print(f"wrote {options.out}", file=sys.stderr)
 
 
-def make_list(options: Namespace) -> Page:
-    return list_runs(options.runs)
-
-
-def make_show(options: Namespace) -> Page:
-    return show(find(options.run, options.runs), {name: getattr(options, name) for name in CASE})
-
-
-def make_compare(options: Namespace) -> Page:
-    """Implementations if a run is given or the latest knows one of the two names, else runs."""
-    a, b, root = options.a, options.b, options.runs
-    if options.run or {a, b} & _latest_implementations(root):
-        return compare_implementations(find_all(options.run, root), a, b, options.force)
-    return compare_runs(find(a, root), find(b, root), options.baseline, options.force)
-
-
-def _latest_implementations(root: Path) -> set[str]:
-    try:
-        return set(find("latest", root).rows["impl"].dropna())
-    except RunError:  # no runs here: A and B may still be paths
-        return set()
-
-
-def make_noise(options: Namespace) -> Page:
-    return noise(find(options.run, options.runs))
-
-
-def make_gate(options: Namespace) -> Page:
-    """Judge NEW against BASE; the annotations go to stderr, which GitHub reads too: stdout is the page's."""
-    limits = thresholds(options.slower, options.thresholds)
-    page = gate.gate(find(options.base, options.runs), find(options.new, options.runs), limits)
-    if options.junit:
-        options.junit.write_bytes(junit(page))
-    for line in annotations(page) if options.github else []:
-        print(line, file=sys.stderr)
-    return page
-
-
-def make_crossover(options: Namespace) -> Page:
-    return crossover(find_all(options.run, options.runs), options.a, options.b)
-
-
-def make_history(options: Namespace) -> Page:
-    """Every run that can be read, unless some are named."""
-    root = options.runs
-    runs, faults = (find_all(options.run, root), {}) if options.run else read_all(files(root), root)
-    if not runs:
-        raise RunError(f"no run can be read: {' | '.join(faults.values())}")
-    page = history(runs, {name: getattr(options, name) for name in CASE}, faults)
-    if options.plot:
-        draw(page.data, options.plot)
-    return page
-
-
-def make_acceptance(options: Namespace) -> Page:
-    return acceptance(find_all(options.run, options.runs))
-
-
-def make_report(options: Namespace) -> Page:
-    """The report as it is written, or, without a format, its files. Raises RunError where a package is missing."""
-    runs = find_all(options.run, options.runs)
-    page, folder = report(runs, options.baseline), Path(options.out or options.runs.parent / "report")
-    if options.format is not None:
-        return page
-    if options.out == "-":
-        raise RunError("the report is a folder of files: --out DIR, or --format md for stdout")
-    try:
-        from results.publish import publish
-    except ModuleNotFoundError as error:
-        raise RunError(f"the page needs {error.name}: pip install 'descentbench[report]'; or --format md") from error
-    files = publish(runs, options.baseline, markdown(page.sections), folder)
-    return Page(
-        pd.DataFrame({"file": files}), [Section(text=f"wrote {files[0]} and, beside it, {len(files) - 1} files")]
-    )
-
-
-def make_export(options: Namespace) -> Page:
-    runs = find_all(options.run, options.runs)
-    frame = join([rounds(run) if options.rounds else run.rows for run in runs])
-    return Page(frame, [Section("Rounds" if options.rounds else "Rows", table=rows_of(frame))])
-
-
-def make_readme(options: Namespace) -> Page:
-    """Fill the tables of a Markdown file. Raises RunError where they are stale and only to be checked."""
-    text = options.file.read_text(encoding="utf-8")
-    new = filled(text, options.file.parent)
-    if options.check and new != text:
-        raise RunError(f"{options.file} is stale: make readme")
-    options.file.write_text(new, encoding="utf-8")
-    return Page(pd.DataFrame({"file": [str(options.file)]}), [Section(text=f"{options.file} is up to date")])
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m results", description=__doc__, epilog=NAMES)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    names = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, make: Callable[[Namespace], Page], form: str | None, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text, epilog=NAMES)
+        added = names.add_parser(name, help=text, description=text, epilog=NAMES)
         added.add_argument(
             "--format", choices=FORMATS, default=form, help=f"how to write it (default: {form or 'all files'})"
         )
@@ -168,9 +63,13 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(make=make, out=None)
         return added
 
-    command("list", make_list, "table", "a line for each saved run, also for files that cannot be read")
-    _show_options(command("show", make_show, "table", "one run: machine, times, errors, what is missing and why"))
-    compare = command("compare", make_compare, "table", "two runs, or two implementations of one run, case by case")
+    command("list", commands.make_list, "table", "a line for each saved run, also for files that cannot be read")
+    _show_options(
+        command("show", commands.make_show, "table", "one run: machine, times, errors, what is missing and why")
+    )
+    compare = command(
+        "compare", commands.make_compare, "table", "two runs, or two implementations of one run, case by case"
+    )
     compare.add_argument("a", metavar="A", help="a run, or an implementation: what B is measured against")
     compare.add_argument("b", metavar="B", help="the other run or implementation")
     compare.add_argument(
@@ -180,26 +79,40 @@ def parser() -> argparse.ArgumentParser:
         "--baseline", default=BASELINE, metavar="IMPL", help="between machines, ratios are over it (%(default)s)"
     )
     compare.add_argument("--force", action="store_true", help="show what is not comparable too, by itself, unjudged")
-    noisy = command("noise", make_noise, "table", "how often a run's verdicts err, by what ran twice, and what to do")
+    noisy = command(
+        "noise", commands.make_noise, "table", "how often a run's verdicts err, by what ran twice, and what to do"
+    )
     noisy.add_argument("run", metavar="RUN", help="which run")
-    _gate_options(command("gate", make_gate, "table", "for CI: is run NEW slower than run BASE by more than so much?"))
-    crossing = command("crossover", make_crossover, "table", "at what n implementation B overtakes A")
+    _gate_options(
+        command("gate", commands.make_gate, "table", "for CI: is run NEW slower than run BASE by more than so much?")
+    )
+    crossing = command("crossover", commands.make_crossover, "table", "at what n implementation B overtakes A")
     crossing.add_argument("a", metavar="A", help="an implementation")
     crossing.add_argument("b", metavar="B", help="another")
     crossing.add_argument("--run", nargs="+", default=[], help="runs to look in, each for itself (default: latest)")
-    past = command("history", make_history, "table", "each case's time over dates and versions, and where it changed")
+    ceiling = command(
+        "limits", commands.make_limits, "table", "what the machine could do, how near a run comes, what a layer costs"
+    )
+    ceiling.add_argument("run", metavar="RUN", nargs="?", default="latest", help="which run (default: latest)")
+    past = command(
+        "history", commands.make_history, "table", "each case's time over dates and versions, and where it changed"
+    )
     _filters(past)
     past.add_argument("run", nargs="*", metavar="RUN", help="default: all that can be read")
     past.add_argument("--plot", type=Path, metavar="FILE", help="draw it as well: FILE.svg, FILE.png or FILE.html")
     reported = command(
-        "report", make_report, None, "a report of runs: a page with charts, the same in Markdown, the charts"
+        "report", commands.make_report, None, "a report of runs: a page with charts, the same in Markdown, the charts"
     )
     reported.add_argument("--baseline", default=BASELINE, metavar="IMPL", help="speed-ups over it (%(default)s)")
-    readme = command("readme", make_readme, "table", "fill the tables of a Markdown file from the runs it names")
+    readme = command(
+        "readme", commands.make_readme, "table", "fill the tables of a Markdown file from the runs it names"
+    )
     readme.add_argument("file", type=Path, metavar="FILE", help="README.md")
     readme.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")
-    accepted = command("acceptance", make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with")
-    exported = command("export", make_export, "csv", "runs as one tidy table: a row per case and block")
+    accepted = command(
+        "acceptance", commands.make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with"
+    )
+    exported = command("export", commands.make_export, "csv", "runs as one tidy table: a row per case and block")
     exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")
     places = {
         reported: "without --format a folder, results/report",

@@ -15,9 +15,10 @@ Row = dict[str, Any]
 PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
 
 
-NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall"]
+NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
+LABELS = ["work", "limited_by"]
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "blocked_s", "per_step_s"]
-NEEDED = [*CASE, "block", *NUMBERS, *CLOCKS, "error", "allowed", "rss_bytes", "valid", "reason"]
+NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "allowed", "rss_bytes", "valid", "reason"]
 
 
 def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
@@ -32,7 +33,8 @@ def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     rows["error_ratio"] = rows["error"] / rows["allowed"]
     same = rows.groupby(key, dropna=False)
     phases = [f"{phase}_s" for phase in PHASES]
-    table = same[["per_step_s", *phases, "iqr_s", "cpu_over_wall", "n", "d", "k"]].median()
+    table = same[["per_step_s", *phases, *NUMBERS]].median()
+    table[LABELS] = same[LABELS].first()
     table["blocks"] = same["block"].nunique(dropna=False)
     table["low_s"], table["high_s"] = same["per_step_s"].min(), same["per_step_s"].max()
     for edge, extremes in {"low": same[phases].min(), "high": same[phases].max()}.items():
@@ -41,7 +43,8 @@ def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     table["valid"] = same["valid"].all()
     told = rows["reason"].groupby(same.ngroup().where(rows["reason"] != "")).agg(lambda all_: "; ".join(all_.unique()))
     table["reason"] = told.reindex(range(len(table)), fill_value="").to_numpy(object)
-    table.loc[~table["valid"].astype(bool), ["per_step_s", "low_s", "high_s"]] = math.nan
+    untimed = ["per_step_s", "low_s", "high_s", "fraction_of_limit"]
+    table.loc[~table["valid"].astype(bool), untimed] = math.nan
     return table.reset_index()
 
 

@@ -58,6 +58,8 @@ def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
     texts = {
         "time per step": _seconds("datum.per_step_s"),
         "lowest to highest block": f"{_seconds('datum.low_s')} + ' to ' + {_seconds('datum.high_s')}",
+        "of the limit": "isValid(datum.fraction_of_limit) ? format(datum.fraction_of_limit, '.3~p') + ' (' +"
+        " datum.limited_by + ')' : 'not measured'",
         "95 % interval": f"isValid(datum.ci_low_s) ? {_seconds('datum.ci_low_s')} + ' to ' +"
         f" {_seconds('datum.ci_high_s')} : 'none: too few blocks'",
     }
@@ -66,9 +68,13 @@ def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
-    limit = limit.transform_filter("isValid(datum.limit_s)")
+    limit = limit.transform_filter("isValid(datum.limit_s) && datum.work == 'X'")
+    named = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
+    named = named.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit"))
+    named = named.transform_filter("isValid(datum.limit_s) && datum.work == 'X'")
+    named = named.transform_aggregate(groupby=["panel"], **{"limit_s": "min(limit_s)", field: f"min({field})"})
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
-    return _panels(alt.layer(limit, bars, thick, *lines), "cases", texts)
+    return _panels(alt.layer(limit, named, bars, thick, *lines), "cases", texts)
 
 
 def speedup_chart() -> Spec:
@@ -86,11 +92,12 @@ def speedup_chart() -> Spec:
     number = base.mark_text(fontSize=13, dy=-6, aria=False).encode(text="speed-up:N")
     bounds = base.mark_text(fontSize=10, dy=9, aria=False).encode(text="interval:N")
     low, high = (_times(f"datum.{end}") for end in ("low", "high"))
+    unequal = "test(/^work /, datum.why) ? 'other work' : 'invalid'"
     texts = {
         "hatched": "datum.verdict == 'INVALID' || datum.why != ''",
         "hatching": "datum.hatched ? '/////////' : ''",
         "sign": "datum.verdict == 'UNDECIDED' ? '? ' : datum.verdict == 'EQUIVALENT' ? '= ' : ''",
-        "speed-up": f"datum.hatched ? 'invalid' : datum.sign + {_times('datum.speedup')} + 'x'",
+        "speed-up": f"datum.hatched ? {unequal} : datum.sign + {_times('datum.speedup')} + 'x'",
         "interval": f"isValid(datum.low) && isValid(datum.high) && !datum.hatched ? {low} + ' to ' + {high} : ''",
         "shade": "datum.hatched ? 0 : log(datum.speedup) / LN10",
     }

@@ -28,7 +28,10 @@ class Chart:
 @cache
 def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     """The page's charts in their order, by name."""
-    bars = "Thin bars: lowest to highest block. Thick bars: 95 % interval of the block (6 blocks at least)."
+    bars = (
+        "Thin bars: lowest to highest block. Thick bars: 95 % interval of the block (6 blocks at least). Dotted, where"
+        " it was measured: what a step takes here that reads its rows of X once and does nothing else."
+    )
     valid = ("status", "measured")
     return {
         "sweep": Chart(

@@ -53,6 +53,9 @@ CASES = {
     "error_ratio": "worst error over what is allowed",
     "rss_bytes": "peak memory of the process",
     "limit_s": "seconds a step would take at the machine's limit",
+    "fraction_of_limit": "limit_s over per_step_s",
+    "limited_by": "dispatch, cache, memory or compute",
+    "work": "what its steps go over: X or Gram matrix",
     "sweep": "1 if the run has several n with these d and k in this plan, else 0",
     "panel": "the panel of a chart that the case is in: nothing in one panel was measured on two machines",
 }
@@ -119,7 +122,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 def _cases(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The outcomes of runs with what their rows say beside them."""
     same = rows.groupby(KEY)
-    found = found.merge(same[["framework", "version", "batch", "steps", "limit_s"]].first(), how="left", on=KEY)
+    found = found.merge(same[["framework", "version", "batch", "steps"]].first(), how="left", on=KEY)
     framework = found["impl"].map(lambda name: str(name).partition("_")[0])
     found["framework"] = found["framework"].where(found["framework"].fillna("") != "", framework)
     found["plan"] = np.where(found["batch"] < found["n"], "mini-batches", "full batch")

@@ -36,7 +36,9 @@ WORDS = {
     "distances": "for each of `iterates`, the distance to the reference over what is allowed there",
     "losses": "for each of `iterates`, the mean squared error over all rows of the weights that came back",
     "published": "JSON: [update, loss that a text prints, lowest and highest that a found loss may be], or empty",
+    "throttled": "what held the GPU's clocks back before or after the timed rounds, in NVIDIA's words; or empty",
     "digest": "seal over the row's rounds and facts",
+    "limited_by": "what a step would wait for at the machine's limit: dispatch, cache, memory or compute",
     "reason": "why the row does not count; empty for a valid row",
 }
 NUMBERS = {
@@ -67,7 +69,21 @@ NUMBERS = {
     "gc_runs": "garbage collections in timed runs",
     "pace_s": "seconds of a yardstick of fixed work around the timed runs: how fast the machine was",
     "blocked_s": "seconds of a run spent waiting for the device",
+    "transfer_s": "seconds of prepare_s in which data moved to the device",
+    "event_s": "seconds of a run by the GPU's own clock, from its start's arrival to its last work, outside the rounds",
+    "device_bytes": "most memory held on the GPU, bytes (JAX: since its process began)",
+    "sm_mhz_before": "clock of the GPU's processors before the timed rounds, MHz",
+    "sm_mhz_after": "after them",
+    "memory_mhz_before": "clock of the GPU's memory before the timed rounds, MHz",
+    "memory_mhz_after": "after them",
+    "gpu_celsius_before": "temperature of the GPU before the timed rounds, degrees Celsius",
+    "gpu_celsius_after": "after them",
+    "gpu_watts_before": "power that the GPU drew before the timed rounds, W",
+    "gpu_watts_after": "after them",
+    "max_sm_mhz": "fastest clock of the GPU's processors, MHz",
     "limit_s": "seconds that a step would take at the machine's limit",
+    "two_pass_s": "the same for a step that reads X twice, as two products do",
+    "fraction_of_limit": "limit_s over per_step_s: 1 is at the limit",
 }
 STATS = {
     "rounds": "timed rounds in the row",

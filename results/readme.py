@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import acceptance, growth
-from results.cases import alone
+from results import acceptance, growth, limits
+from results.cases import alone, by_size, outcomes
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
 from results.noise import noise_line
@@ -89,6 +89,45 @@ def _growth(path: Path) -> list[Section]:
     return [Section(table=section.table, notes=section.notes)]
 
 
+def _limits(path: Path) -> list[Section]:
+    """What the machine reads, what steps take at that limit, and who comes nearest."""
+    run = find(str(path), path.parent)
+    parts = [part for part in limits.limits(run).sections if part.title.startswith(("The machine", "Steps"))]
+    return [*parts, Section(notes=[_made(run)])]
+
+
+def _tall(path: Path) -> list[Section]:
+    """A step of each implementation, its share of the set-up included, and who goes over what."""
+    run = find(str(path), path.parent)
+    found = [row for row in records(alone(run, outcomes(run))) if row["status"] == "measured"]
+    table = [
+        {"problem": f"{words(row['problem'])}, {words(row['dtype'])}", "implementation": words(row["impl"])}
+        | {"a step goes over": words(row["work"]), "per step": f"{seconds(row['per_step_s'])}"}
+        | {"blocks": f"{seconds(row['low_s'])} to {seconds(row['high_s'])}", "1,000 steps": seconds(row["steady_s"])}
+        for row in sorted(found, key=lambda row: (*by_size(row), row["per_step_s"]))
+    ]
+    return [Section(table=table, notes=[_made(run)])]
+
+
+def _layers(path: Path) -> list[Section]:
+    """What each layer adds to a step."""
+    run = find(str(path), path.parent)
+    (section,) = limits.layers(run)
+    return [Section(table=section.table, notes=[f"{section.title}. {section.notes[0]} {_made(run)}"])]
+
+
+def _closed(path: Path) -> list[Section]:
+    """The closed form, the shortest of its rounds, median and extremes of the blocks."""
+    run = find(str(path), path.parent)
+    table = []
+    for (problem, dtype, impl), of in run.rows.groupby(["problem", "dtype", "impl"], sort=False):
+        middle, low, high = (seconds(getattr(of["seconds"], what)()) for what in ("median", "min", "max"))
+        table.append(
+            {"": words(impl), "problem": f"{words(problem)}, {words(dtype)}", "answer": f"{middle} ({low} to {high})"}
+        )
+    return [Section(table=table, notes=[_made(run)])]
+
+
 def _noise(path: Path) -> list[Section]:
     return [Section(text=noise_line(find(str(path), path.parent)))]
 
@@ -101,10 +140,14 @@ def _made(run: Run) -> str:
 
 TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "acceptance": _acceptance,
+    "closed": _closed,
     "cold": _cold,
     "growth": _growth,
+    "layers": _layers,
+    "limits": _limits,
     "noise": _noise,
     "speeds": _speeds,
+    "tall": _tall,
     "loops": _loops,
     "overhead": _overhead,
 }

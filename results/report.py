@@ -7,7 +7,7 @@ import pandas as pd
 
 from results.cases import Row, alone_each, by_size, groups, outcomes_each
 from results.checks import worst_errors
-from results.format import Page, Section, records, seconds, speedup
+from results.format import Page, Section, records, seconds, speedup, words
 from results.load import uncollected
 from results.noise import noise_lines
 from results.pairs import over_each
@@ -26,6 +26,9 @@ TIMED = [
     "blocked, dispatch: what of steady is spent waiting for the device, and the rest; where recorded.",
     "per step: (steady - fixed) / steps, the median over pairs of rounds. The numbers of the tables and speed-ups.",
     "import: the framework's import, in a fresh process.",
+    "the machine's limit: the shortest time that a pass over a step's rows can take here, by the bytes a second and"
+    " the operations a second that were measured in the same run; in brackets what it would wait for. Below the time of"
+    " the cheapest call that is dispatch: who calls for each operation waits for the calls.",
     "Not timed: making the data, and checking the iterates against the reference, which comes before any clock.",
     "Over several blocks each number is the median of theirs; rounds of different processes are never pooled.",
 ]
@@ -83,6 +86,10 @@ def speeds(found: list[Row], baseline: str) -> list[Section]:
         problems = dict.fromkeys(row["problem"] for row in sorted(named, key=by_size))
         names = sorted({row["impl"] for row in named}, key=lambda name: (name != baseline, name))
         table = [{"implementation": name} | {at: cells.get((name, at), "-") for at in problems} for name in names]
+        limits = {row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
+                  for row in named if row["work"] == "X" and row["limit_s"] == row["limit_s"]}  # fmt: skip
+        if limits:
+            table.append({"implementation": "the machine's limit"} | {at: limits.get(at, "-") for at in problems})
         notes = [f"In brackets: speed-up over {baseline}; 1/4x takes 4 times as long."]
         if baseline not in names:
             notes = [f"No speed-ups: {baseline} has no case here."]
@@ -93,4 +100,6 @@ def speeds(found: list[Row], baseline: str) -> list[Section]:
 def _speed(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
+    if row["work"] != "X":
+        return f"{seconds(row['per_step_s'])} ({words(row['work'])})"
     return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")

@@ -103,26 +103,35 @@ def tables(found: pd.DataFrame) -> list[Section]:
     sections = []
     for names, group in here.groupby(["problem", "dtype", "device"], sort=False, dropna=False):
         none = "none: the first run took no longer than a later one, within the spread of the rounds (iqr)"
-        table = [_case(row, bool(group["blocks"].max() > 1)) for row in records(group)]
+        several, limited = bool(group["blocks"].max() > 1), bool(group["limit_s"].notna().any())
+        table = [_case(row, several, limited) for row in records(group)]
         notes = [f"compile {none}"] if any(row.get("compile") == "none" for row in table) else []
         sections.append(Section(", ".join(map(words, names)), table=table, notes=notes, level=3))
     return sections
 
 
-def _case(row: dict[str, Any], several: bool) -> dict[str, str]:
+def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
     measured = row["status"] == "measured"
     spread = {"lowest..highest block": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"}
+    at_limit = {"of the limit": of_limit(row)}
     return {
-        "implementation": words(row["impl"]),
+        "implementation": words(row["impl"]) + ("" if row["work"] == "X" else f" ({words(row['work'])})"),
         "per step": seconds(row["per_step_s"]) if measured else "invalid",
         "blocks": words(row["blocks"]),
         **(spread if several else {}),
+        **(at_limit if limited else {}),
         "prepare": seconds(row["prepare_s"]),
         "compile": compile_time(row),
         "error / allowed": digits(row["error_ratio"]),
         "cpu / wall": digits(row["cpu_over_wall"]),
         "memory": size(row["rss_bytes"]),
     }
+
+
+def of_limit(row: dict[str, Any]) -> str:
+    """How near a case comes to the machine's limit, and what it would wait for there: `87.0% (memory)`."""
+    near = row["fraction_of_limit"]
+    return f"{digits(100 * near)}% ({words(row['limited_by'])})" if near == near else "-"
 
 
 def compile_time(row: dict[str, Any]) -> str:

@@ -94,9 +94,9 @@ def _several_sizes(rows: pd.DataFrame) -> list[bool]:
 
 
 def _quickest(measured: list[Row]) -> list[str]:
-    """Per device and dtype: each winner with the problems on which its median step is the shortest."""
+    """Per device, dtype and work: each winner with the problems on which its median step is the shortest."""
     said = []
-    for (device, dtype), group in groups(measured, "device", "dtype"):
+    for (device, dtype, work), group in groups(measured, "device", "dtype", "work"):
         best: dict[str, Row] = {}
         for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
             best.setdefault(words(row["problem"]), row)
@@ -104,7 +104,7 @@ def _quickest(measured: list[Row]) -> list[str]:
         for row in sorted(best.values(), key=by_size):
             wins.setdefault(words(row["impl"]), []).append(words(row["problem"]))
         won = "; ".join(f"{name} on {', '.join(problems)}" for name, problems in wins.items())
-        said.append(f"on the {device} in {dtype}: {won}")
+        said.append(f"on the {device} in {dtype}{'' if work == 'X' else f', over the {work}'}: {won}")
     return said
 
 

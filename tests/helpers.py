@@ -73,7 +73,7 @@ def command(tmp_path: Path, *options: str) -> list[str]:
     given = {option.partition("=")[0] for option in options}
     more = [word for name, value in defaults.items() if name not in given for word in (name, value)]
     saved = ["--benchmark-json", str(tmp_path / "out.json")]
-    return [sys.executable, "-m", "pytest", "benchmarks", *UNNEEDED, *saved, *more, *options]
+    return [sys.executable, "-m", "pytest", "benchmarks", "--no-limits", *UNNEEDED, *saved, *more, *options]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -1,0 +1,146 @@
+"""The machine's limits, measured: what it reads in a second, level by level, and what it multiplies.
+
+The best of several kernels and tries counts: a limit is what nobody is quicker than, and load only lengthens. The
+kernels are the frameworks', each in a process of its own, with the threads and cores that the implementations have.
+"""
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks import probes
+from benchmarks.limits import MEMORY, caches
+from benchmarks.workers import Refused, Worker
+from impls.interface import Array, Device, Unsupported
+
+KERNELS = {
+    "cpu": ("numpy_manual", "numba_fused", "torch_manual"),
+    "gpu": ("torch_manual", "cupy_manual", "jax_jit"),
+}  # an implementation of each framework whose kernels read
+SECONDS = 0.1  # of trying, a kernel and level
+LOOK = 2e-3  # seconds of one try: long beside a call
+OUTSIDE = {"cpu": 2**28, "gpu": 2**32}  # bytes that are read at least to go past all caches
+SQUARE = {"cpu": 512, "gpu": 8192}  # rows of the matrices that are multiplied
+NARROW = 256  # columns of the matrix in a matvec
+
+
+class NumPy:
+    """NumPy's kernels, as the frameworks' underscore files have theirs."""
+
+    @staticmethod
+    def resident(array: Array, device: Device) -> Array:
+        """The array, where the kernels read it."""
+        return array
+
+    @staticmethod
+    def total(x: Array, times: int) -> Array:
+        """Read all of x (m,) so many times."""
+        for _ in range(times):
+            result = x @ x
+        return np.asarray(result)
+
+    @staticmethod
+    def fetch(x: Array) -> Array:
+        """What is done, on the host."""
+        return x
+
+
+def measure(threads: int, device: str, precision: str, timeout: float) -> dict[str, Any]:
+    """What a device reads and multiplies with so many threads: `levels`, `flops_per_s`, `matvec_flops_per_s`, `call_s`.
+
+    {} where no kernel runs there.
+    """
+    found: dict[str, Any] = {}
+    for impl in KERNELS[device]:
+        try:
+            worker = Worker(impl, threads, device, precision, timeout)
+        except (Unsupported, Refused):  # not installed, or not for this device: another will do
+            continue
+        try:
+            found = better(found, worker.ask("ceiling", device=device))
+        except (Unsupported, Refused):
+            continue
+        finally:
+            worker.close()
+    return found
+
+
+def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The best of two measurements: more in a second, fewer seconds a call."""
+    if not one or not other:
+        return one or other
+    levels = {level["level"]: level for level in one["levels"]}
+    for level in other["levels"]:
+        known = levels.setdefault(level["level"], level)
+        levels[level["level"]] = max(known, level, key=lambda level: float(level["bytes_per_s"]))
+    rates = {
+        name: {dtype: max(one[name][dtype], other[name][dtype]) for dtype in one[name]}
+        for name in ("flops_per_s", "matvec_flops_per_s")
+    }
+    nearest = sorted(levels.values(), key=lambda level: level["holds"] or math.inf)
+    return {"levels": nearest, **rates, "call_s": min(one["call_s"], other["call_s"])}
+
+
+def found(framework: str, device: Device, cores: list[int] | None) -> dict[str, Any]:
+    """What `framework`, loaded in this process, reaches. Raises Unsupported where it has no kernels."""
+    module = next((module for module in probes.shared() if module.__name__ == f"impls._{framework}"), None)
+    kernels: Any = NumPy if framework == "numpy" else module
+    if not hasattr(kernels, "total"):
+        raise Unsupported(f"{framework} has no kernel that reads")
+    levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
+              for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip
+    few = kernels.resident(np.ones(16, np.float32), device)
+    call = min(_seconds(lambda: kernels.fetch(kernels.total(few, 1))) for _ in range(2000))
+    dtypes = ("float32", "float64")
+    return {
+        "levels": levels,
+        "flops_per_s": {dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
+        "matvec_flops_per_s": {dtype: _matvec(kernels, device, dtype) for dtype in dtypes},
+        "call_s": call,
+    }
+
+
+def _levels(kernels: Any, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
+    """Each level's name, what it holds, and how much is read to measure it: half of that, and past the last. Bytes."""
+    held = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
+    inside = [(name, size, size // 2) for name, size in held.items()]
+    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(held.values(), default=0)))]
+
+
+def _reading(kernels: Any, device: Device, size: int) -> float:
+    """Bytes a second, in the best of many tries."""
+    x = kernels.resident(np.ones(size // 4, np.float32), device)
+    return size / _shortest(lambda times: kernels.fetch(kernels.total(x, times)))
+
+
+def _multiplying(kernels: Any, device: Device, dtype: str) -> float:
+    """Operations a second of a product of square matrices."""
+    side = SQUARE[device]
+    a, b = (kernels.resident(np.ones((side, side), dtype), device) for _ in range(2))
+    return float(2 * side**3) / _shortest(lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
+
+
+def _matvec(kernels: Any, device: Device, dtype: str) -> float:
+    """Operations a second of a matrix-vector product, the matrix in a cache (1 MiB)."""
+    a = kernels.resident(np.ones((2**20 // NARROW // np.dtype(dtype).itemsize, NARROW), dtype), device)
+    w = kernels.resident(np.ones(NARROW, dtype), device)
+    return float(2 * a.shape[0] * NARROW) / _shortest(lambda times: kernels.fetch([a @ w for _ in range(times)][-1]))
+
+
+def _shortest(work: Callable[[int], object]) -> float:
+    """Seconds of the work done once: the shortest of many tries, each of which does it often enough to last LOOK."""
+    work(1)
+    times = max(1, round(LOOK / _seconds(lambda: work(1))))
+    end, best = perf_counter() + SECONDS, float("inf")
+    while perf_counter() < end:
+        best = min(best, _seconds(lambda: work(times)) / times)
+    return best
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start

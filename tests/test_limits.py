@@ -1,0 +1,204 @@
+"""The machine's limits: what a step must do, what the machine can do, and how rows and pages tell it."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import ROOT, bench, command, environment, random_problem, saved
+from runs import blocks, kept
+
+from benchmarks import ceiling, closed, limits
+from impls.interface import Unsupported
+from results.cases import outcomes
+from results.compare import compare_implementations
+from results.limits import limits as page_of
+from results.payload import payload
+from results.read import RunError
+from results.report import report
+from results.summary import in_short
+
+FOUND: dict[str, Any] = {
+    "levels": [
+        {"level": "L2", "holds": 2**20, "bytes_per_s": 100e9, "kernel": "numba"},
+        {"level": "memory", "holds": None, "bytes_per_s": 20e9, "kernel": "torch"},
+    ],
+    "flops_per_s": {"float32": 200e9, "float64": 100e9},
+    "matvec_flops_per_s": {"float32": 40e9, "float64": 20e9},
+    "call_s": 1e-6,
+}
+HUGE = {"n": 10**6, "d": 100, "k": 1, "batch": 10**6, "steps": 10, "dtype": "float32", "work": "X", "per_step_s": 0.05}
+
+
+def test_a_pass_reads_x_and_y_once_and_two_products_read_x_twice() -> None:
+    once, twice = (way(10**6, 100, 1, 4, 0.0) for way in (limits.one_pass, limits.two_pass))
+    assert once.bytes == 404e6 and once.flops == twice.flops == 4e8
+    assert twice.bytes == 812e6
+
+
+def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None:
+    few, many = (limits.gram(10**6, 100, 1, 4, steps) for steps in (1, 10**6))
+    assert few.bytes == pytest.approx(404e6 + 40_800) and few.flops == pytest.approx(1.03e10, rel=0.01)
+    assert many.bytes == pytest.approx(40_800 + 404) and many.flops == pytest.approx(20_000 + 10_300)
+
+
+@pytest.mark.parametrize(
+    ("change", "seconds", "by"),
+    [
+        ({}, 404e6 / 20e9, "memory"),
+        ({"n": 2000, "batch": 2000}, 2000 * 404 / 100e9, "cache"),
+        ({"n": 2000, "batch": 2000, "k": 100}, 4 * 2000 * 100 * 100 / 200e9, "compute"),
+        ({"n": 100, "batch": 100, "d": 2}, 1200 / 100e9, "dispatch"),
+        ({"batch": 1000, "steps": 1}, 404_000 / 100e9, "cache"),  # no more rows than fit into the cache are touched
+        ({"batch": 1000, "steps": 500}, 404_000 / 20e9, "memory"),
+    ],
+)
+def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any], seconds: float, by: str) -> None:
+    told = limits.told(HUGE | change, FOUND)
+    assert (told["limit_s"], told["limited_by"]) == (pytest.approx(seconds), by)
+    assert told["fraction_of_limit"] == pytest.approx(seconds / 0.05)
+    assert told["two_pass_s"] >= told["limit_s"]
+
+
+def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
+    told = limits.told(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
+    assert told["limit_s"] < 1e-5 and "two_pass_s" not in told
+
+
+@pytest.mark.parametrize("row", [{}, {"n": 3, "cold_s": 1.0}])
+def test_what_is_no_timed_descent_is_told_nothing(row: dict[str, Any]) -> None:
+    assert limits.told(row, FOUND) == {}
+    assert limits.told(HUGE, {}) == {}
+    assert "fraction_of_limit" not in limits.told(HUGE | {"per_step_s": 0.0}, FOUND)
+
+
+def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for core in (0, 1):
+        for index, (level, kind, size, shared) in enumerate(
+            [("1", "Data", "48K", core), ("1", "Instruction", "32K", core), ("2", "Unified", "1024K", core),
+             ("3", "Unified", "32768K", "0-1")]
+        ):  # fmt: skip
+            folder = tmp_path / f"cpu{core}" / "cache" / f"index{index}"
+            folder.mkdir(parents=True)
+            for name, held in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
+                (folder / name).write_text(f"{held}\n")
+    monkeypatch.setattr(limits, "CPU", tmp_path)
+    assert limits.caches([0, 1]) == {"L1": 96 * 1024, "L2": 2 * 2**20, "L3": 2**25}
+    assert limits.caches([1]) == {"L1": 48 * 1024, "L2": 2**20, "L3": 2**25}
+    assert limits.caches([7]) == {}
+
+
+def test_the_best_of_several_kernels_counts_level_by_level() -> None:
+    other = FOUND | {"levels": [{"level": "memory", "holds": None, "bytes_per_s": 30e9, "kernel": "numpy"}]}
+    other |= {"flops_per_s": {"float32": 1e9, "float64": 300e9}, "call_s": 5e-7}
+    best = ceiling.better(FOUND, other)
+    assert [(level["level"], level["kernel"]) for level in best["levels"]] == [("L2", "numba"), ("memory", "numpy")]
+    assert best["flops_per_s"] == {"float32": 200e9, "float64": 300e9} and best["call_s"] == 5e-7
+    assert ceiling.better({}, FOUND) == ceiling.better(FOUND, {}) == FOUND
+
+
+def test_a_framework_without_kernels_is_said_to_have_none() -> None:
+    with pytest.raises(Unsupported, match="a_stranger has no kernel that reads"):
+        ceiling.found("a_stranger", "cpu", [0])
+
+
+def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path: Path) -> None:
+    words = [word for word in command(tmp_path, "--problem=medium", "--threads=1") if word != "--no-limits"]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = saved(tmp_path / "out.json")
+    found = content["campaign"]["limits"]["cpu"]
+    rates = {level["level"]: level["bytes_per_s"] for level in found["levels"]}
+    assert 1e9 < rates["memory"] < 1e13 and found["call_s"] < 1e-3 and min(found["flops_per_s"].values()) > 1e8
+    (row,) = (entry["extra_info"] for entry in content["benchmarks"])
+    again = limits.told(row, found)
+    assert again and {name: row[name] for name in again} == again
+    assert row["limited_by"] in ("cache", "memory", "compute") and 0 < row["fraction_of_limit"] < 3
+
+
+def test_without_limits_a_run_is_told_none(tmp_path: Path) -> None:
+    done = bench(tmp_path)
+    assert done.json["campaign"]["limits"] == {} and "limit_s" not in done.rows[0]
+
+
+def run_of(tmp_path: Path, **more: Any) -> Any:
+    """Two implementations over X, one over the Gram matrix, 8 blocks."""
+    near = {"limit_s": 1e-6, "two_pass_s": 2e-6, "limited_by": "memory"}
+    rows = blocks("numpy_manual", [4e-6] * 8, **near, fraction_of_limit=0.25)
+    rows += blocks("numba_fused", [1.25e-6] * 8, **near, fraction_of_limit=0.8)
+    rows += blocks("numpy_gram", [1e-8] * 8, **near | {"limit_s": 5e-9}, fraction_of_limit=0.5, work="Gram matrix")
+    return kept(tmp_path, rows, **more)
+
+
+def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
+    run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND}})
+    tables = {section.title: section for section in page_of(run).sections}
+    assert [row["reads"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
+    assert tables["Steps at the limit: cpu, float64"].table == [
+        {"problem": "small", "one pass": "1.00 us (memory)", "two passes": "2.00 us",
+         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0%", "the next": "4.00 us, numpy_manual"}
+    ]  # fmt: skip
+    times = next(part for part in report([run], "numpy_manual").sections if part.title.startswith("Time per step"))
+    cells = {row["implementation"]: row["small"] for row in times.table}
+    assert cells["the machine's limit"] == "1.00 us (memory)"
+    assert cells["numpy_gram"] == "10.0 ns (Gram matrix)" and cells["numba_fused"] == "1.25 us (3.20x)"
+
+
+def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    with pytest.raises(RunError, match="nothing to compare: work X in A, Gram matrix in B"):
+        compare_implementations([run], "numba_fused", "numpy_gram")
+    cells = payload([run], "numpy_manual").speedups.set_index(["impl", "baseline"])
+    assert cells.loc[("numpy_gram", "numpy_manual"), "verdict"] == "INVALID"
+    assert cells.loc[("numpy_gram", "numpy_manual"), "why"].startswith("work X in ")
+    assert cells.loc[("numba_fused", "numpy_manual"), "verdict"] == "FASTER"
+    shortest = [line for line in in_short(run, "numpy_manual").lines if line.startswith("Shortest")]
+    assert shortest == [
+        "Shortest step on the cpu in float64, over the Gram matrix: numpy_gram on small.",
+        "Shortest step on the cpu in float64: numba_fused on small.",
+    ]
+
+
+def test_what_a_file_of_before_does_not_say_of_its_work_is_x(tmp_path: Path) -> None:
+    assert outcomes(kept(tmp_path, blocks("a", [1e-6])))["work"].tolist() == ["X"]
+
+
+def test_a_run_without_limits_is_an_error_that_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no measured limits.*--no-limits"):
+        page_of(run_of(tmp_path))
+
+
+def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
+    rows = blocks("torch_manual", [5e-6, 9e-6, 7e-6], n=100, d=2, batch=100)
+    rows += blocks("torch_autograd", [15e-6, 39e-6, 27e-6], n=100, d=2, batch=100)
+    rows += blocks("numpy_manual", [2e-6, 2e-6, 2e-6], n=512, d=16)  # no small problem: it says nothing of layers
+    run = kept(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
+    layers = page_of(run).sections[-1]
+    assert layers.title.startswith("The price of each layer")
+    assert [row["per step"] for row in layers.table] == ["20.0 us (10.0 us to 30.0 us)"]
+
+
+def test_a_wrong_closed_form_is_off(tmp_path: Path) -> None:
+    for dtype in ("float32", "float64"):
+        problem = random_problem(400, 3, None, None, dtype)
+        solved = [way(problem.X, problem.y) for way in closed.WAYS.values()]
+        assert all(closed.off(problem, w) < 1 for w in solved)
+        assert closed.off(problem, np.asarray(solved[0] * 1.1, dtype)) > 1
+
+
+def test_closed_forms_are_timed_beside(tmp_path: Path) -> None:
+    words = command(tmp_path, "--problem=small")
+    words[words.index("benchmarks")] = "benchmarks/bench_limits.py"
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["extra_info"]["impl"]: row for row in json.loads((tmp_path / "out.json").read_text())["benchmarks"]}
+    assert set(rows) == {"closed form: lstsq", "closed form: normal"}
+    assert all(0 < row["stats"]["median"] == row["extra_info"]["seconds"] < 1 for row in rows.values())
+
+
+def test_steps_are_what_is_asked_for(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--steps", "37", "--problem", "scalar,crops@5")
+    assert [row["steps"] for row in done.rows] == [37, 37], done.out
+    assert bench(tmp_path, "--steps", "0").code == 4
