@@ -16,20 +16,8 @@ from typing import Any
 from benchmarks import gpus
 
 PACKAGES = (
-    *(
-        "numpy",
-        "torch",
-        "jax",
-        "jaxlib",
-        "triton",
-        "numba",
-        "tensorflow-cpu",
-        "tensorflow",
-        "tinygrad",
-        "cupy-cuda12x",
-        "cupy-cuda13x",
-    ),
-    *("dask", "distributed", "pandas", "pytest", "pytest-benchmark"),
+    *("numpy", "torch", "jax", "jaxlib", "triton", "numba", "tensorflow-cpu", "tensorflow", "tinygrad", "cupy-cuda12x"),
+    *("cupy-cuda13x", "keras", "dask", "distributed", "pandas", "pytest", "pytest-benchmark"),
 )
 ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
 CPUFREQ = Path("/sys/devices/system/cpu")

@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
+from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
 
 os.environ["CUPY_TF32"] = str(int(PRECISION == "tf32"))  # before CuPy is there; cuBLAS keeps float32 without it
 
 import cupy as cp
 
 
+@noting_transfer
 def place(array: Array, device: Device) -> cp.ndarray:
     """The array on the gpu."""
     if device != "gpu":

@@ -4,10 +4,11 @@ import os
 import sys
 from typing import Any
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
+from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
 
 # TensorFlow imports these as well where they are installed, and needs none of them: its import clock would be theirs.
 OTHERS = [name for name in ("jax", "pandas", "scipy", "sklearn") if name not in sys.modules]
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 0))  # TensorFlow does not look for itself; 0: it decides
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no news of the CPU: the last words of a worker are its own
 sys.modules.update(dict.fromkeys(OTHERS))  # type: ignore[arg-type]  # None: not to be had
 try:
@@ -17,10 +18,8 @@ finally:
         del sys.modules[name]
 
 tf.config.experimental.enable_tensor_float_32_execution(PRECISION == "tf32")
-tf.config.threading.set_intra_op_parallelism_threads(
-    int(os.environ.get("OMP_NUM_THREADS", 0))
-)  # it does not look itself
-tf.config.threading.set_inter_op_parallelism_threads(int(os.environ.get("OMP_NUM_THREADS", 0)))
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 for gpu in tf.config.list_physical_devices("GPU"):
     tf.config.experimental.set_memory_growth(gpu, True)  # else it takes all that there is
 
@@ -36,6 +35,7 @@ def _note(graph: Any, *args: Any, **more: Any) -> None:
 tf.Graph.__init__ = _note
 
 
+@noting_transfer
 def place(array: Array, device: Device) -> tf.Tensor:
     """The array on the device."""
     if device == "gpu" and not tf.config.list_physical_devices("GPU"):

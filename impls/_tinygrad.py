@@ -8,15 +8,14 @@ from tinygrad import Tensor
 from tinygrad.codegen import to_program_cache
 from tinygrad.helpers import ALLOW_TF32, NUM_CPU_THREADS
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_wait
+from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
 
 COMPILER = os.environ.get("CC", "clang")
 ALLOW_TF32.value = int(PRECISION == "tf32")
-NUM_CPU_THREADS.value = int(
-    os.environ.get("OMP_NUM_THREADS", NUM_CPU_THREADS.value)
-)  # it would take the machine's cores
+NUM_CPU_THREADS.value = int(os.environ.get("OMP_NUM_THREADS", NUM_CPU_THREADS.value))  # it does not look for itself
 
 
+@noting_transfer
 def place(array: Array, device: Device) -> Tensor:
     """The array on the device, a copy."""
     return Tensor(array, device=_ready(device)).realize()

@@ -30,7 +30,7 @@ def test_it_is_checked_and_timed_on_the_gpu(done: Done) -> None:
     assert {(row["device"], row["framework"], row["valid"]) for row in done.rows} == {("gpu", "cupy", True)}
     assert {row["matmul_bits"] for row in done.rows} == {23, 52}
     assert {row["compiles"] for row in done.rows} == {0}
-    assert all(row["blocked_s"] > 0 for row in done.rows)
+    assert all(row["blocked_s"] > 0 and row["transfer_s"] > 0 for row in done.rows)
 
 
 def test_tf32_is_off_unless_it_is_asked_for(done: Done, tmp_path: Path) -> None:
