@@ -133,7 +133,9 @@ def _matvec(kernels: Any, device: Device, dtype: str) -> float:
 def _shortest(work: Callable[[int], object]) -> float:
     """Seconds of the work done once: the shortest of many tries, each of which does it often enough to last LOOK."""
     work(1)
-    times = max(1, round(LOOK / _seconds(lambda: work(1))))
+    times = 1
+    while min(_seconds(lambda: work(times)) for _ in range(3)) < LOOK:
+        times *= 2
     end, best = perf_counter() + SECONDS, float("inf")
     while perf_counter() < end:
         best = min(best, _seconds(lambda: work(times)) / times)

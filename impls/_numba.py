@@ -5,7 +5,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from numba.core import event
 
 from impls.interface import Array, Device, Unsupported
@@ -101,3 +101,33 @@ def threads() -> int:
 def compilations() -> int:
     """Functions that Numba has compiled in this process."""
     return len(compiled)
+
+
+def resident(array: Array, device: Device) -> Array:
+    """The array, where Numba reads it."""
+    host(device)
+    return array
+
+
+@njit(fastmath=FAST)
+def _sum(x: Array, times: int) -> float:
+    total = x.dtype.type(0)
+    for _ in range(times):
+        for i in range(len(x)):
+            total += x[i]
+    return total
+
+
+@njit(parallel=True, fastmath=FAST)
+def total(x: Array, times: int) -> Array:
+    """Read all of x (m,) so many times, each thread a part of it: what a bandwidth is measured with."""
+    parts = numba.get_num_threads()
+    sums = np.zeros(parts, x.dtype)
+    for p in prange(parts):
+        sums[p] = _sum(x[len(x) * p // parts : len(x) * (p + 1) // parts], times)
+    return sums
+
+
+def fetch(x: Array) -> Array:
+    """What is done, on the host."""
+    return x
