@@ -66,6 +66,8 @@ def job(environ: Mapping[str, str]) -> Job:
     if len(key) < SHORTEST:
         raise ValueError(f"set {KEY} to the same secret on all hosts, {SHORTEST} characters at least")
     rank, ranks, local, local_ranks = (int(told[what]) for what in ("rank", "ranks", "local", "local_ranks"))
+    if not (0 <= rank < ranks and 0 <= local < local_ranks):
+        raise ValueError(f"rank {rank} of {ranks}, {local} of {local_ranks} on its host: give srun --ntasks-per-node")
     port = int(environ.get("MASTER_PORT", "29500")) + 1  # torchrun listens on that itself
     return Job(rank, ranks, local, local_ranks, told["address"], port, key.encode())
 

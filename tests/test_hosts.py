@@ -54,7 +54,10 @@ def awaited(job: Job) -> Iterator[Hosts]:
 def test_job_is_what_torchrun_or_slurm_says() -> None:
     key = {"DESCENTBENCH_KEY": KEY}
     assert hosts.job(TORCHRUN | key) == Job(1, 4, 1, 2, "a", 6, KEY.encode())
-    assert hosts.job(SLURM | key) == Job(1, 4, 1, 1, "a", 29501, KEY.encode())
+    two = {"SLURM_NTASKS_PER_NODE": "2"}
+    assert hosts.job(SLURM | key | two) == Job(1, 4, 1, 2, "a", 29501, KEY.encode())
+    with pytest.raises(ValueError, match="rank 1 of 4, 1 of 1 on its host: give srun --ntasks-per-node"):
+        hosts.job(SLURM | key)
     with pytest.raises(ValueError, match="no RANK or SLURM_PROCID in the environment: start this by torchrun or srun"):
         hosts.job(key)
     for short in ({}, {"DESCENTBENCH_KEY": "short"}):
