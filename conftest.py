@@ -1,6 +1,7 @@
 """Options and hooks: the one place that ties pytest and pytest-benchmark to the house."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections import Counter
@@ -43,10 +44,19 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--aa", "which runs twice in every block, or none (default: numpy_manual, or the first)", metavar="NAME")
     add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
     add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
+    add(
+        "--ranks",
+        "so many processes that are one descent, on cores of their own (default: 0, off)",
+        type=int,
+        default=0,
+        metavar="N",
+    )
+    add("--oversubscribe", "more ranks than threads: they share cores", action="store_true")
     add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
     add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
     add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
     add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
+    add("--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS")
     if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
         add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
     add("--require", "a skip is an error", action="store_true")
@@ -62,6 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         name = machine.check_slug(config.option.machine or machine.slug())
     except (ValueError, Unsupported) as error:
         raise pytest.UsageError(str(error)) from error
+    if config.option.dask_scheduler:
+        os.environ["DASK_SCHEDULER_ADDRESS"] = config.option.dask_scheduler  # Dask reads it in the workers
     if config.option.benchmark_storage == "file://./.benchmarks":
         config.stash[FOLDER] = ROOT / "results" / "runs" / name
         config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"

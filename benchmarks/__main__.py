@@ -1,4 +1,4 @@
-"""Commands: `fit PROBLEM --impl NAME` shows one descent as a tutorial would, `gallery` draws the tutorials'."""
+"""Commands: `fit PROBLEM` shows one descent as a tutorial would, `gallery` draws theirs, `ranks` is one of several."""
 
 import argparse
 import os
@@ -9,8 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-import impls
-from benchmarks import fit, gallery, options, telling
+from benchmarks import agent, fit, gallery, options, telling
 from impls.interface import Unsupported
 
 
@@ -55,10 +54,17 @@ def _fit(args: argparse.Namespace) -> int:
 
 def _gallery(args: argparse.Namespace) -> int:
     right = True
-    for lines, agrees in gallery.sections(args.impl or impls.names(), args.out):
+    for lines, agrees in gallery.sections(args.impl or options.implementations(None, Path.cwd()), args.out):
         print(*lines, sep="\n", flush=True)
         right &= agrees
     return 0 if right else 1
+
+
+def _ranks(args: argparse.Namespace) -> int:
+    try:
+        return agent.main(args.options[args.options[:1] == ["--"] :])
+    except ValueError as error:
+        raise Unsupported(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,11 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     many.set_defaults(command=_gallery)
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     many.add_argument("--out", type=Path, default=Path("results/gallery"), metavar="DIR", help="(default: %(default)s)")
+    rank = commands.add_parser("ranks", help="one rank of `pytest benchmarks` over hosts", description=agent.__doc__)
+    rank.set_defaults(command=_ranks)
+    rank.add_argument("options", nargs=argparse.REMAINDER, help="after --: options of `pytest benchmarks`")
     return parser
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--start -1,1` as `--start=-1,1`: argparse takes what begins with a minus for an option."""
+    """`--start -1,1` as `--start=-1,1`: argparse takes what begins with a minus for an option; `ranks` with its --."""
+    if argv[:1] == ["ranks"] and argv[1:2] not in (["--"], ["-h"], ["--help"]):
+        return ["ranks", "--", *argv[1:]]
     words = iter(argv)
     return [f"--start={next(words, '')}" if word == "--start" else word for word in words]
 

@@ -8,7 +8,8 @@ from statistics import median
 from time import perf_counter
 
 import impls
-from benchmarks.worker import pin, read
+from benchmarks.arrays import read
+from benchmarks.worker import pin
 
 
 def main(folder: str, impl: str, rounds: int) -> None:

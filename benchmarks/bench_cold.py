@@ -13,13 +13,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign import Campaign
 from benchmarks.measure import Task, judge
 from benchmarks.plan import Case
-from benchmarks.workers import Worker
 
 
 def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
     """One cold start: a case has one a block."""
     task = campaign.task(case.problem, case.dtype)
-    facts = {**task.facts, **case.row, "threads": campaign.plan.threads, "precision": campaign.plan.precision}
+    facts = {**task.facts, **case.row, "precision": campaign.plan.precision}
     found: dict[str, Any] = {}
     try:
         benchmark.pedantic(lambda: found.update(start(case, campaign, task)), rounds=1)  # type: ignore[no-untyped-call]
@@ -33,8 +32,8 @@ def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> N
 
 def start(case: Case, campaign: Campaign, task: Task) -> dict[str, Any]:
     """From no process to weights; its `cold_s` is added to the campaign's clock."""
-    plan, before = campaign.plan, time.perf_counter()
-    worker = Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout)
+    before = time.perf_counter()
+    worker = campaign.employ(case)
     try:
         prepare_s = worker.ask("prepare", folder=task.folder, device=case.device)["seconds"]
         first = worker.run(task.truth.start(0.0), task.facts["steps"])
@@ -42,6 +41,9 @@ def start(case: Case, campaign: Campaign, task: Task) -> dict[str, Any]:
     finally:
         worker.close()
     campaign.clock.seconds += cold_s
-    told = {name: worker.loaded[name] for name in ("framework", "version")}
+    told = {name: worker.loaded[name] for name in ("framework", "version")} | {
+        "threads": worker.threads,
+        "ranks": worker.ranks,
+    }
     clocks = {"import_s": worker.loaded["seconds"], "prepare_s": prepare_s, "first_s": first["seconds"]}
     return {**told, **clocks, "cold_s": cold_s, "weights": first["weights"]}

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks import ceiling, moment, problems, texts
 from benchmarks.measure import Checked, Task, open_descent
 from benchmarks.plan import Case, Plan
+from benchmarks.ranks import Ranks, wire_bytes
 from benchmarks.reference import TF32, truth
 from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
@@ -29,7 +30,7 @@ class Campaign:
     clock: Clock = field(default_factory=Clock)
     folder: tempfile.TemporaryDirectory[str] | None = None
     worker: Worker | None = None
-    host: tuple[str, str, int] | None = None
+    host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
@@ -51,7 +52,9 @@ class Campaign:
         worker = self._worker(case)
         worker.deadline = time.monotonic() + self.plan.timeout
         descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
-        asked = {"threads": self.plan.threads, "seed": self.plan.seed, "precision": self.plan.precision}
+        asked = {"seed": self.plan.seed, "precision": self.plan.precision}
+        if self.plan.ranks:
+            descent.facts["wire_bytes"] = wire_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
         descent.facts |= case.row | asked
         self.inside_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
@@ -109,17 +112,25 @@ class Campaign:
         """The cases that ended so ("skipped: ", "refused: "), each with its reason."""
         return [(case, end.removeprefix(how)) for case, end in self.done.items() if end.startswith(how)]
 
+    def employ(self, case: Case) -> Worker:
+        """A fresh worker, or ranks where the plan has them. Raises what they raise."""
+        plan = self.plan
+        if plan.ranks:
+            return Ranks(case.impl, plan.ranks, plan.threads, case.device, plan.precision, plan.timeout)
+        return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout)
+
     def _worker(self, case: Case) -> Worker:
-        if self.worker is not None and (self.host != case.host or not self.worker.alive):
+        host = (*case.host, self.plan.ranks)
+        if self.worker is not None and (self.host != host or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
             try:
-                self.worker = Worker(case.impl, self.plan.threads, case.device, self.plan.precision, self.plan.timeout)
+                self.worker = self.employ(case)
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
-            self.host = case.host
+            self.host = host
         if case.original not in self.sources:
             self.sources[case.original] = self.worker.ask("source", impl=case.impl)
         return self.worker
@@ -152,7 +163,7 @@ class Campaign:
     def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
         self.folder = self.folder or tempfile.TemporaryDirectory(prefix="descentbench-problems-")
         folder = Path(self.folder.name, f"{len(self.tasks)}-{dtype}")
-        shelve(problem, folder)
+        shelve(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
         for field_name in ARRAYS:
             array = getattr(problem, field_name)
@@ -169,11 +180,14 @@ class Campaign:
         return Task(str(folder), truth(problem, at, coarse), facts)
 
 
-def shelve(problem: Problem, folder: Path) -> None:
-    """Write a problem where a worker can read it (`worker.read`), in a folder that is made for it."""
+def shelve(problem: Problem, folder: Path, **made: Any) -> None:
+    """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it.
+
+    made: what other hosts make it from (`problems.made`), and its dtype.
+    """
     folder.mkdir()
     for name in ARRAYS:
         array = getattr(problem, name)
         if array is not None:
             np.save(folder / f"{name}.npy", array)
-    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps}))
+    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps, "made": made}))

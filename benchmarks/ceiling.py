@@ -6,6 +6,8 @@ kernels are the frameworks', each in a process of its own, with the threads and 
 
 import math
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -133,7 +135,8 @@ def _matvec(kernels: Any, device: Device, dtype: str) -> float:
 def _shortest(work: Callable[[int], object]) -> float:
     """Seconds of the work done once: the shortest of many tries, each of which does it often enough to last LOOK."""
     work(1)
-    times = max(1, round(LOOK / _seconds(lambda: work(1))))
+    often = (2**power for power in count())
+    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= LOOK)
     end, best = perf_counter() + SECONDS, float("inf")
     while perf_counter() < end:
         best = min(best, _seconds(lambda: work(times)) / times)

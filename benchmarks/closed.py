@@ -11,7 +11,8 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.worker import pin, read
+from benchmarks.arrays import read
+from benchmarks.worker import pin
 from impls.interface import Array, Problem
 
 WAYS: dict[str, Callable[[Array, Array], Array]] = {

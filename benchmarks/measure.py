@@ -69,10 +69,10 @@ class Checked:
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
         if facts["steady_s"] < BUSY:
-            facts |= self.ask("busy", seconds=BUSY)
+            facts |= self.ask("busy", runs=int(BUSY / facts["steady_s"]) + 1)
         facts |= self.worker.ask("finish")
         faults = parity.faults(facts, self.worker.cores)
-        if not faults:
+        if not faults and facts["work"] == "X":  # what is made of X beforehand may outweigh steps that never read it
             facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
@@ -153,7 +153,8 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
 def worker_facts(worker: Worker) -> dict[str, Any]:
     """What the worker has said of the framework that it has loaded."""
     loaded = worker.loaded
-    return {name: loaded[name] for name in ("framework", "version", "work")} | {"import_s": loaded["seconds"]}
+    told = {name: loaded[name] for name in ("framework", "version", "work")}
+    return told | {"import_s": loaded["seconds"], "ranks": worker.ranks, "threads": worker.threads}
 
 
 def check_iterate(worker: Worker, task: Task, t: int, c: float) -> Iterate:

@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import impls
-from benchmarks import machine, problems
+from benchmarks import machine, problems, ranks
 from benchmarks.plan import PRESETS, Plan
 
 TIMEOUT = 300.0  # seconds a case
 MOST = 40  # blocks that --minutes may fill
 AA = "numpy_manual"  # runs twice in every block, if it runs at all
+BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
 
 def plan(option: Namespace, here: Path) -> Plan:
@@ -29,9 +30,12 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
         ("--steps", 1 if option.steps is None else option.steps, 1, 10**6),
+        ("--ranks", ranks.on_host(option.ranks), 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
+    if option.dask_scheduler and option.impl is None:
+        raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
     target, chosen = words(option.target or ""), implementations(option.impl, here)
     (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
     return Plan(
@@ -46,6 +50,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         aa=twice(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
+        ranks=option.ranks,
         seed=option.seed,
         timeout=timeout,
         lr=option.lr,
@@ -70,9 +75,12 @@ def words(given: str) -> list[str]:
 
 
 def implementations(given: str | None, here: Path) -> list[str]:
-    """Names and absolute paths. Raises ValueError for an unknown name, a missing file, or two of one name."""
+    """Names and absolute paths; where none are given, all names but BY_NAME.
+
+    Raises ValueError for an unknown name, a missing file, or two of one name.
+    """
     if given is None:
-        return impls.names()
+        return [name for name in impls.names() if name not in BY_NAME]
     if not words(given):
         raise ValueError(f"--impl {given!r}: name at least one of {', '.join(impls.names())}")
     paths = [str(here / word) if word.endswith(".py") else word for word in words(given)]

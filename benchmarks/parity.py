@@ -1,5 +1,6 @@
 """Was it measured under the same conditions as the others? What a worker has probed against what was asked for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
@@ -10,16 +11,17 @@ SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwS
 NOISE = 0.01  # of a run: what the shortest of several may be off
 
 
-def faults(facts: dict[str, Any], cores: list[int]) -> list[str]:
+def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
     """Why a row must not be compared with others, in words; `cores` are those that the process was given."""
     return [*_threads(facts, cores), *_precision(facts), *_window(facts), *_clocks(facts)]
 
 
-def _threads(facts: dict[str, Any], cores: list[int]) -> list[str]:
+def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
     allowed, found = facts["threads"], []
+    each = allowed // facts["ranks"]
     for pool, count in facts["pools"].items():
-        if count is not None and count > allowed:
-            found.append(f"{pool} has {count} threads, {allowed} asked for")
+        if count is not None and count > each:
+            found.append(f"{pool} has {count} threads, {each} asked for")
     if facts["cores"] is not None and facts["cores"] != cores:
         found.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
     if facts["cpu_over_wall"] > LOOSE * allowed:

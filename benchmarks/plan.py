@@ -89,6 +89,7 @@ class Plan:
     timeout: float
     aa: str = ""  # the implementation that runs twice in every block
     precision: str = "highest"
+    ranks: int = 0  # processes that are one descent; 0: each implementation is one process, and no rank
     minutes: float = math.inf  # no block begins that would not end by then
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import tables, tutorials
 from benchmarks.tables import Data
 from impls import nearest
-from impls.interface import Array, Problem
+from impls.interface import Array, Problem, shard
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,29 @@ def synthetic(n: int, d: int, rng: np.random.Generator, minibatch: bool) -> Data
     """X (n, d): independent uniform columns, scales from 1 down to 1/10 (condition of X'X about 100); y = X a + noise.
 
     The condition is exact as n/d grows: E X'X / n is diagonal, from 1 down to 1/100.
+    Of several ranks each makes its shard; the other rows are 0, of memory that nobody touches.
     """
     scales = 1 / (1 + 9 * np.arange(d) / max(d - 1, 1))
     a, w0 = rng.random(d) * 2 - 1, rng.random(d) * 2 - 1
-    X = rng.random((n, d))
-    y = rng.random(n) - 0.5
-    for rows in np.array_split(np.arange(n), max(1, n // 4096)):  # a block stays in the cache
-        block = X[rows[0] : rows[-1] + 1]
-        block -= 0.5
-        block *= scales * 3.4641016151377544  # sqrt(12): variance 1 before scaling
+    X, y = uniform(rng, (n, d)), uniform(rng, (n,))
+    blocks = (np.array_split(array[shard(n)], max(1, n // 4096)) for array in (X, y))  # a block stays in the cache
+    for X_block, y_block in zip(*blocks, strict=True):
+        X_block -= 0.5
+        X_block *= scales * 3.4641016151377544  # sqrt(12): variance 1 before scaling
+        y_block -= 0.5
         for j in range(d):
-            y[rows[0] : rows[-1] + 1] += block[:, j] * a[j]
+            y_block += X_block[:, j] * a[j]
     return Data(X, y, w0)
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """`rng.random(shape)`, of which this rank draws its shard and passes over the rest."""
+    drawn, mine = np.zeros(shape), shard(shape[0])
+    assert isinstance(rng.bit_generator, np.random.PCG64)
+    rng.bit_generator.advance(drawn[: mine.start].size)
+    rng.random(out=drawn[mine])
+    rng.bit_generator.advance(drawn[mine.stop :].size)
+    return drawn
 
 
 # Steps: one run of the fastest implementation here (jax_scan) lasts at least 1 ms on 2 cores; on the tutorials' few
@@ -92,6 +103,17 @@ def build(
 
     ValueError says "diverges: lr must be below ..." when lr is not below 2/L, L the largest curvature of any batch.
     """
+    data, steps, order = made(name, seed, target, steps)
+    L = max(high for _, high in curvatures(data.X, data.y, order))
+    lr = lr if lr is not None else data.lr or _round_down(1 / L)
+    problem = Problem(data.X, data.y, data.w0, lr, steps, order)
+    if lr * L >= 2:
+        raise ValueError(f"diverges: lr must be below {_round_down(2 / L):g} on {name}, not {lr:g}")
+    return problem, data.columns
+
+
+def made(name: str, seed: int, target: list[str] | None, steps: int | None = None) -> tuple[Data, int, Array | None]:
+    """The data, the steps and the order of a problem, as `build` gives them out."""
     base, batch = parse(name)
     rng = np.random.default_rng([seed, *base.encode()])
     entry = CATALOGUE.get(base)
@@ -103,13 +125,7 @@ def build(
         raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
     full, minibatch = entry.steps or (steps_for(data.X.size), steps_for(4 * (batch or 1) * data.X.shape[1]))
     steps = steps or (full if batch is None else minibatch)
-    order = None if batch is None else shuffled(rng, len(data.X), batch, steps)
-    L = max(high for _, high in curvatures(data.X, data.y, order))
-    lr = lr if lr is not None else data.lr or _round_down(1 / L)
-    problem = Problem(data.X, data.y, data.w0, lr, steps, order)
-    if lr * L >= 2:
-        raise ValueError(f"diverges: lr must be below {_round_down(2 / L):g} on {name}, not {lr:g}")
-    return problem, data.columns
+    return data, steps, None if batch is None else shuffled(rng, len(data.X), batch, steps)
 
 
 def cast(problem: Problem, dtype: str) -> Problem:

@@ -141,12 +141,16 @@ def _full(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tup
     for _ in range(steps):
         path.append(path[-1] - LONG(problem.lr) * (H @ path[-1] - c))
     largest = np.max([np.abs(W) for W in path], axis=0).astype(np.float64)  # (d, 2 k)
-    residual = problem.X @ W.astype(np.float64) - np.hstack([Y, Y])  # (n, 2 k)
-    norms = np.linalg.norm(problem.X.astype(np.float64), axis=0)  # (d,)
-    correlation = np.outer(norms, np.linalg.norm(residual, axis=0))
-    delta = _delta(problem, np.abs(problem.X), np.abs(np.hstack([Y, Y])), largest, correlation, coarse)
-    ((low, high),) = curvatures(problem.X.astype(np.float64), problem.y, None)
-    rho = max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
+    squares, spread, start = np.zeros(W.shape[1]), np.zeros(W.shape), W.astype(np.float64)
+    for first in range(0, len(Y), CHUNK):  # X may be most of the memory: no second copy of it
+        A, B = problem.X[first : first + CHUNK].astype(np.float64), np.tile(Y[first : first + CHUNK], 2)
+        squares += ((A @ start - B) ** 2).sum(axis=0)
+        A, B = np.abs(A), np.abs(B)
+        spread += A.T @ (A @ largest + B)
+    norms = np.sqrt(np.diagonal(H).astype(np.float64) * (problem.y.size / 2))  # (d,), of the columns
+    delta = _delta(problem, len(Y), spread, largest, np.outer(norms, np.sqrt(squares)), coarse)
+    spectrum = np.linalg.eigvalsh(H.astype(np.float64))
+    rho = max(abs(1 - problem.lr * max(spectrum[0], 0.0)), abs(1 - problem.lr * spectrum[-1]))
     return ((W, delta, rho) for W in path)
 
 
@@ -162,18 +166,18 @@ def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[
         A, r = np.abs(X_t).astype(np.float64), np.abs(residual).astype(np.float64)
         low, high = spectra[t % problem.steps]
         B, size = np.abs(Y_t).astype(np.float64), np.abs(W).astype(np.float64)
-        delta = _delta(problem, A, B, size, A.T @ r, coarse)
+        delta = _delta(problem, len(rows), A.T @ (A @ size + B), size, A.T @ r, coarse)
         yield W, delta, max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
         W = W - LONG(problem.lr) * (LONG(2) / (len(rows) * Y.shape[1])) * (X_t.T @ residual)
 
 
-def _delta(problem: Problem, A: Array, B: Array, W: Array, correlation: Array, coarse: float) -> Array:
-    """||delta||_2 per column from A = |X_t| (b, d), B = |y_t|, W = |w| and correlation >= |X_t|'|r|."""
-    b, d = A.shape
+def _delta(problem: Problem, b: int, spread: Array, W: Array, correlation: Array, coarse: float) -> Array:
+    """||delta||_2 per column, of b rows, from spread = |X_t|'(|X_t| W + |y_t|), W = |w|, correlation >= |X_t|'|r|."""
+    d = len(W)
     u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG).eps) / 2
     mean = 2 / (b * problem.y[0].size)
     here, there = _gamma(d + 2, u) + 2 * coarse, _gamma(b + 4, u) + 2 * coarse
-    gradient = mean * (here * (A.T @ (A @ W + B)) + there * correlation)
+    gradient = mean * (here * spread + there * correlation)
     delta = problem.lr * gradient + u * (W + 4 * problem.lr * mean * correlation)
     norms: Array = np.linalg.norm(delta, axis=0)
     return norms

@@ -9,6 +9,7 @@ from time import perf_counter, process_time  # bound here: what an implementatio
 STARTED = perf_counter()
 
 import ctypes  # noqa: E402
+import faulthandler  # noqa: E402
 import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
@@ -21,8 +22,9 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks import ceiling, probes  # noqa: E402
+from benchmarks.arrays import read  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, transfers, waits  # noqa: E402
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
 
 Answer = dict[str, Any]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -52,8 +54,9 @@ class Host:
         seconds = perf_counter() - STARTED
         self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
         version = probes.version(self.framework)
-        work = getattr(self.prepare_run, "__globals__", {}).get("WORK", "X")
-        return {"seconds": seconds, "framework": self.framework, "version": version, "work": str(work)}
+        said = getattr(self.prepare_run, "__globals__", {})
+        told = {"work": str(said.get("WORK", "X")), "ranks": said.get("RANKS", False) is True}
+        return {"seconds": seconds, "framework": self.framework, "version": version, **told}
 
     def source(self, impl: str) -> Answer:
         """The file that the implementation was loaded from: what `source` says of it."""
@@ -136,10 +139,10 @@ class Host:
             seconds[name] = done["seconds"]
         return seconds
 
-    def busy(self, start: list[Any], steps: int, seconds: float) -> Answer:
-        """CPU seconds per second while runs follow one another for so long: the process's clock moves by ticks."""
+    def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
+        """CPU seconds per second while so many runs follow one another: the process's clock moves by ticks."""
         here, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
-        while perf_counter() - wall < seconds:
+        for _ in range(runs):  # a number, not a time: ranks must agree on the last one
             self.run(here.copy(), steps)
         return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
 
@@ -167,24 +170,12 @@ class Host:
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
-        names = ["X", "y", "w0", *(["order"] if saved.order is not None else [])]
-        intact = all(np.array_equal(getattr(self.problem, name), getattr(saved, name)) for name in names)
+        mine, all_of = shard(len(saved.X)), slice(None)
+        parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
+        intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
         found = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
-        return (
-            found
-            | self.precision[dtype]
-            | probes.threads()
-            | {"wrong": "" if intact else "run changed the problem's data"}
-        )
-
-
-def read(folder: str) -> Problem:
-    """The problem that `campaign.py` wrote there."""
-    path = Path(folder)
-    plan = json.loads((path / "plan.json").read_text())
-    order = np.load(path / "order.npy") if (path / "order.npy").exists() else None
-    X, y, w0 = (np.load(path / f"{name}.npy") for name in ("X", "y", "w0"))
-    return Problem(X, y, w0, plan["lr"], plan["steps"], order)
+        found |= self.precision[dtype] | probes.threads()
+        return found | {"wrong": "" if intact else "run changed the problem's data"}
 
 
 def source(path: Path) -> Answer:
@@ -233,6 +224,7 @@ def main() -> None:
     """Answer requests until stdin ends."""
     pin(sys.argv[1])
     die_with_parent()
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
         host = Host()

@@ -1,24 +1,21 @@
-"""The parent's side of a worker: start it with its environment set, ask it, and bury it when it is lost."""
+"""The parent's side of a worker: start it with its environment set, ask it, and say what is wrong."""
 
-import contextlib
 import json
 import os
-import select
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.plan import Plan
+from benchmarks.processes import ROOT, Answer, Member, Process, exchange
 from impls.interface import Array, Unsupported
 
-ROOT = Path(__file__).parent.parent
-POLL = 0.2  # seconds between two looks whether a silent worker is alive
 CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB")  # tinygrad's
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
+RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_", "TORCHELASTIC_")  # begin so
 
 
 class Refused(Exception):
@@ -43,20 +40,17 @@ class Clock:
 class Worker:
     """A process of its own that holds one implementation. Raises what `ask` raises when it cannot be loaded."""
 
+    ranks = 1
+    members: Sequence[Member]
+    cores: Sequence[int | list[int]]  # of ranks: a list for each
+
     def __init__(self, impl: str, threads: int, device: str, precision: str, timeout: float) -> None:
-        self.scratch = tempfile.TemporaryDirectory(prefix="descentbench-worker-")
-        self.cores = pinned(threads)
-        self.stderr = Path(self.scratch.name, "stderr")
-        with self.stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, self.cores))],
-                cwd=ROOT,
-                env=environment(threads, device, precision, self.scratch.name),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                start_new_session=True,
-            )
+        self.threads, self.cores = threads, (cores := pinned(threads))
+        self.members = [started(cores, threads, device, precision)]
+        self.load(impl, timeout)
+
+    def load(self, impl: str, timeout: float) -> None:
+        """Have the implementation imported; `loaded` is the answer."""
         self.deadline = time.monotonic() + timeout
         try:
             self.loaded = self.ask("load", impl=impl)
@@ -69,15 +63,20 @@ class Worker:
 
         Raises Unsupported with the implementation's reason; Refused when it raises, breaks the contract, dies or hangs.
         """
-        answer = json.loads(self._exchange(json.dumps({"op": op, **fields}).encode() + b"\n"))
+        request = json.dumps({"op": op, **fields}).encode() + b"\n"
+        return self.judged(exchange(self.members, request, self.deadline))
+
+    def judged(self, ends: list[Answer]) -> Answer:
+        """The answer, of how the exchange has ended. Raises Unsupported, Refused."""
+        (answer,) = ends
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
+        if fault := answer.get("lost") or answer.pop("wrong", ""):
+            raise Refused(fault)
         if "raised" in answer:
             self.close()  # what it has left behind, device memory above all, must not meet the next case
             raise Refused(answer["raised"])
-        if wrong := answer.pop("wrong", ""):
-            raise Refused(wrong)
-        return dict(answer)
+        return answer
 
     def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
         """One run of the descent: what `worker.Host.descend` answers, or `round` or `grow` of it."""
@@ -86,51 +85,18 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether it can still be asked."""
-        return self.process.poll() is None
+        return all(member.alive for member in self.members)
 
     def close(self) -> None:
-        """End the process and whatever it has started; remove its scratch folder."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it started
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # what was still to be sent has nobody to read it
-                pipe.close()
-        self.scratch.cleanup()
+        """End it and whatever it has started."""
+        for member in self.members:
+            member.close()
 
-    def _exchange(self, request: bytes) -> bytes:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        try:
-            self.process.stdin.write(request)
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise Refused(self._obituary()) from None
-        answer = b""
-        while not answer.endswith(b"\n"):
-            left, dead = max(0.0, self.deadline - time.monotonic()), not self.alive
-            ready, _, _ = select.select([self.process.stdout], [], [], min(left, POLL))
-            if not ready and dead:  # what it has started may hold the pipe open
-                raise Refused(self._obituary())
-            if not ready and left == 0:
-                self.close()
-                raise Refused("timed out and was killed")
-            if not ready:
-                continue
-            part = os.read(self.process.stdout.fileno(), 1 << 20)
-            if not part:
-                raise Refused(self._obituary())
-            answer += part
-        return answer
 
-    def _obituary(self) -> str:
-        try:
-            code = self.process.wait(max(POLL, self.deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return "closed its pipes, timed out and was killed"
-        last = self.stderr.read_text(errors="replace").strip().splitlines()[-1:]
-        words = f": {last[0][:300]}" if last else ""
-        return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
+def started(cores: list[int], threads: int, device: str, precision: str, **more: str) -> Process:
+    """A worker's process with its environment, and more of it."""
+    scratch = tempfile.TemporaryDirectory(prefix="descentbench-worker-")
+    return Process(cores, environment(threads, device, precision, scratch.name) | more, scratch)
 
 
 def program(plan: Plan, device: str, folder: str, module: str, *args: str) -> str:
@@ -157,8 +123,8 @@ def environment(threads: int, device: str, precision: str, scratch: str) -> dict
 
     JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others.
     """
-    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE")
-    env = {name: value for name, value in os.environ.items() if name not in unwanted}
+    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", *RANKED)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
     env |= dict.fromkeys(CACHES, os.path.join(scratch, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":

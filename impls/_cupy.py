@@ -31,6 +31,21 @@ def product(a: Array, b: Array, device: Device) -> Array:
     return cp.asnumpy(place(a, device) @ place(b, device))
 
 
+resident = place
+
+
+def total(x: cp.ndarray, times: int) -> cp.ndarray:
+    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    for _ in range(times):
+        result = x.sum()
+    return result
+
+
+def caches() -> dict[str, int]:
+    """Bytes of the gpu's cache."""
+    return {"L2": int(cp.cuda.Device().attributes["L2CacheSize"])}
+
+
 def threads() -> None:
     """None: CuPy leaves nothing to threads of the CPU."""
 

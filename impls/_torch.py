@@ -1,13 +1,15 @@
 """What the torch implementations share: the device, the precision, the batches; and what torch says of itself."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
+from impls.interface import PRECISION, Array, Device, Unsupported, need_ranks, noting_transfer, noting_wait
 
 events: list[Any] | None = None  # moments on the GPU's clock, while they are noted
 GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough to be captured in no time
@@ -23,6 +25,19 @@ def place(array: Array, device: Device) -> Tensor:
     tensor = torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
     mark()
     return tensor
+
+
+def join(device: Device) -> None:
+    """Make this process a rank among the others, by gloo or NCCL, with a gpu of its own; once a process."""
+    need_ranks()
+    place(np.empty(0), device)
+    if device == "gpu":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise Unsupported(f"rank {os.environ['RANK']} has no gpu of its own: {torch.cuda.device_count()} here")
+        torch.cuda.set_device(local)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device == "gpu" else "gloo")
 
 
 @noting_wait

@@ -9,7 +9,8 @@ Five sentences hold an implementation; `tests/test_contract.py` tests each over 
 5. Importing a module imports its own framework and no other.
 
 A module whose steps do not go over the rows of X says in a constant `WORK` what they go over instead ("Gram matrix"):
-its times are shown as such, and never compared with the others as equal.
+its times are shown as such, and never compared with the others as equal. One that several processes carry out together
+says `RANKS = True`: each runs the same code on its own `shard` of the rows, and returns the same weights, bit for bit.
 """
 
 import functools
@@ -48,6 +49,8 @@ class Problem:
     lr: the learning rate, a Python float (np.float64 would widen float32 weights in JAX).
     steps: how many updates one run makes.
     order: (steps, b) int32, the rows of batch t; None = all rows, every step.
+
+    Of several ranks each may rely on no rows of X and y but those of its `shard`.
 
     Raises ValueError, naming the field, when they do not fit together.
     """
@@ -102,6 +105,25 @@ noting_wait = noting(waits)  # a framework's `fetch`, device to host: the rest o
 noting_transfer = noting(transfers)  # its `place` or `put`, host to device
 
 
+def shard(n: int, rank: int | None = None) -> slice:
+    """Of n rows those of a rank (this one), in one piece, as np.array_split cuts them; all where there are no ranks."""
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    rank = int(os.environ.get("RANK", 0)) if rank is None else rank
+    return slice(*(n // ranks * at + min(at, n % ranks) for at in (rank, rank + 1)))
+
+
+def held(order: Array, n: int, rank: int | None = None) -> list[Array]:
+    """Of each batch the rows in a rank's shard (this one's), counted from its first."""
+    mine = shard(n, rank)
+    return [rows[(mine.start <= rows) & (rows < mine.stop)] - mine.start for rows in order]
+
+
+def need_ranks() -> None:
+    """Raises Unsupported where this process is not one of several ranks, nor the only one."""
+    if "WORLD_SIZE" not in os.environ:
+        raise Unsupported("runs as ranks: --ranks 1 or more")
+
+
 def _check_data(X: Array, y: Array, w0: Array) -> None:
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must be (n, d) with n and d at least 1, not {X.shape}")
@@ -117,8 +139,9 @@ def _check_data(X: Array, y: Array, w0: Array) -> None:
     for name, array in (("y", y), ("w0", w0)):
         if array.dtype != X.dtype:
             raise ValueError(f"{name} must be {X.dtype} like X, not {array.dtype}")
-    for name, array in (("X", X), ("y", y), ("w0", w0)):
-        if not np.isfinite(array).all():
+    for name, array in (("X", X[shard(n)]), ("y", y[shard(n)]), ("w0", w0)):
+        ends = [array.min(initial=0), array.max(initial=0)]  # without a copy: X may be larger than memory
+        if not np.isfinite(ends).all():
             raise ValueError(f"{name} has values that are not finite")
 
 

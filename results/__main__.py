@@ -112,6 +112,8 @@ def parser() -> argparse.ArgumentParser:
     accepted = command(
         "acceptance", commands.make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with"
     )
+    scaled = command("scaling", commands.make_scaling, "table", "how ranks scale, and more would")
+    scaled.add_argument("run", metavar="RUN", help="which run")
     exported = command("export", commands.make_export, "csv", "runs as one tidy table: a row per case and block")
     exported.add_argument("--rounds", action="store_true", help="a row per raw round instead")
     places = {

@@ -20,6 +20,7 @@ from results.noise import noise
 from results.read import CASE, RunError
 from results.readme import filled
 from results.report import report
+from results.scaling import scaling
 from results.show import list_runs, show
 from results.thresholds import thresholds
 from results.timeline import draw
@@ -69,6 +70,10 @@ def make_crossover(options: Namespace) -> Page:
 
 def make_limits(options: Namespace) -> Page:
     return limits(find(options.run, options.runs))
+
+
+def make_scaling(options: Namespace) -> Page:
+    return scaling(find(options.run, options.runs))
 
 
 def make_history(options: Namespace) -> Page:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import acceptance, growth, limits
+from results import acceptance, growth, limits, scaling
 from results.cases import alone, by_size, outcomes
 from results.format import Section, digits, markdown, records, seconds, speedup, words
 from results.load import find
@@ -128,6 +128,12 @@ def _closed(path: Path) -> list[Section]:
     return [Section(table=table, notes=[_made(run)])]
 
 
+def _scaling(path: Path) -> list[Section]:
+    """How a descent scales over ranks, the model of it, and what that predicts."""
+    run = find(str(path), path.parent)
+    return [*scaling.scaling(run).sections, Section(notes=[_made(run)])]
+
+
 def _noise(path: Path) -> list[Section]:
     return [Section(text=noise_line(find(str(path), path.parent)))]
 
@@ -146,6 +152,7 @@ TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "layers": _layers,
     "limits": _limits,
     "noise": _noise,
+    "scaling": _scaling,
     "speeds": _speeds,
     "tall": _tall,
     "loops": _loops,

@@ -11,7 +11,7 @@ from results.read import CASE
 
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files know none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "work", *NEWER]
-SAME = [*WORK, "threads"]
+SAME = [*WORK, "threads", "ranks"]
 UNNEEDED = ["seed", *NEWER]  # what may be missing on both sides; problem_hash says as much as seed
 
 Sides = tuple[str, str]

@@ -73,6 +73,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list
     columns |= {name: _texts(values) for name, values in _each(WORDS, extra)}
     columns["work"] = [word or "X" for word in columns["work"]]  # before it was told, there was no other
     columns |= {name: _numbers(values) for name, values in _each(NUMBERS, extra)}
+    columns["ranks"] = [1 if held != held else held for held in columns["ranks"]]  # nor were there several
     stats = _each([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
     columns |= {name: _numbers(values) for name, (_, values) in zip(STATS, stats, strict=True)}
     told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]

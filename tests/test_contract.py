@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from helpers import HONEST, IMPLS, ROOT, environment, python, random_problem, write
 
 import impls
+from benchmarks.ranks import free_port, place
 from benchmarks.reference import truth
 from impls.interface import Array, Problem, Run, Unsupported
 
@@ -20,6 +21,15 @@ FRAMEWORKS = ("torch", "jax", "tensorflow", "tinygrad", "cupy", "numba", "triton
 PROBLEMS = [
     (k, batch, dtype) for k in (None, 1, 3) for batch in (None, 4) for dtype in ("float32", "float64")
 ]  # targets, rows of a mini-batch, dtype
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_rank() -> Iterator[None]:
+    """Implementations that run as ranks are here a rank that is alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in place(0, 1, 0, 1, "127.0.0.1", free_port()).items():
+            patch.setenv(variable, value)
+        yield
 
 
 @pytest.fixture(scope="module", params=IMPLS)

@@ -14,7 +14,7 @@ from impls.interface import Problem, Unsupported
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 
-STEPS = {"jax_grad": 6}  # of a problem's many: some 1.5 ms a step
+STEPS = {"dask_manual": 8, "jax_grad": 6}  # of a problem's many: 1.5 to 15 ms a step
 ROWS = {"torch_dataloader": 30_000}  # that a run may read: some 10 us a row
 BIG = ("large", "huge")  # medium is of the same family
 NAMES = [name for name in problems.CATALOGUE if name not in BIG]

@@ -460,7 +460,15 @@ def test_compiled_code_from_before_is_a_fault(monkeypatch: pytest.MonkeyPatch, t
         monkeypatch.setenv(name, str(tmp_path / name))
     assert probes.jit_cache() == "fresh"
     (tmp_path / "TRITON_CACHE_DIR").mkdir()
-    fair = {"threads": 1, "pools": {}, "cores": None, "cpu_over_wall": 1.0, "dtype": "float32", "precision": "highest"}
+    fair = {
+        "threads": 1,
+        "ranks": 1,
+        "pools": {},
+        "cores": None,
+        "cpu_over_wall": 1.0,
+        "dtype": "float32",
+        "precision": "highest",
+    }
     fair |= {"compiles": 0, "gc_runs": 0, "jit_cache": "fresh"}
     assert parity.faults(fair, []) == []
     (fault,) = parity.faults(fair | {"jit_cache": probes.jit_cache()}, [])

@@ -1,0 +1,103 @@
+"""What the Dask implementations share: the cluster, the chunks of rows; and what Dask says of itself."""
+
+import atexit
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import numpy as np
+from distributed import Client, Future, LocalCluster
+from threadpoolctl import threadpool_limits
+
+from impls.interface import Array, Device, Problem, Unsupported, noting_wait
+
+ADDRESS = dask.config.get("scheduler-address", "")  # Dask's own setting, DASK_SCHEDULER_ADDRESS; "": a local cluster
+CHUNK = 2**27  # bytes of X in a chunk at most, as of Dask's own arrays
+PATIENCE = 5  # seconds for a scheduler to answer, and for its first worker
+
+
+@functools.cache
+def client() -> Client:
+    """A client of the scheduler at ADDRESS, else of one in this process. Raises Unsupported where none answers."""
+    return _of(ADDRESS) if ADDRESS else _own()
+
+
+def _own() -> Client:
+    """All in this process, so that its threads and cores are those asked for; a thread of Dask's is one of BLAS's."""
+    threadpool_limits(1)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or dask.system.CPU_COUNT)
+    local = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}  # there is no "none"
+    cluster = LocalCluster(n_workers=1, processes=False, threads_per_worker=threads, memory_limit=0, **local)
+    atexit.register(cluster.close)
+    connected = Client(cluster)
+    atexit.register(connected.close)  # before the cluster: it would complain of lost data
+    return connected
+
+
+def _of(address: str) -> Client:
+    try:
+        connected = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise Unsupported(f"no dask scheduler answers at {address}") from error
+    try:
+        connected.wait_for_workers(1, timeout=PATIENCE)
+        reason = _unequal(connected.get_versions())  # type: ignore[arg-type]  # no coroutine: it is not asynchronous
+    except TimeoutError:
+        reason = "has no workers"
+    if reason:
+        connected.close()
+        raise Unsupported(f"the dask scheduler at {address} {reason}")
+    atexit.register(connected.close)
+    return connected
+
+
+def _unequal(found: dict[str, Any]) -> str:
+    """What has other versions there than here, by their first two numbers: functions are sent as this Python's code."""
+    here, *there = (side["packages"] for side in (found["client"], found["scheduler"], *found["workers"].values()))
+    said = {
+        f"{name} {other.get(name)}, here it is {here[name]}"
+        for other in there
+        for name in ("python", "dask", "distributed", "cloudpickle", "numpy")
+        if str(other.get(name)).split(".")[:2] != here[name].split(".")[:2]
+    }
+    return f"has {'; '.join(sorted(said))}" if said else ""
+
+
+def spread(problem: Problem) -> list[Future[Any]]:
+    """X and y in chunks, sent to the workers one after the other: (number of the first row, X, y) of each."""
+    n, d = problem.X.shape
+    rows = max(1, min(-(-n // sum(client().nthreads().values())), CHUNK // (d * problem.X.itemsize)))
+    return [put((low, problem.X[low : low + rows], problem.y[low : low + rows])) for low in range(0, n, rows)]
+
+
+def put(thing: object) -> Future[Any]:
+    """The thing on a worker."""
+    return client().scatter([thing], hash=False)[0]
+
+
+def submit(function: Callable[..., Array], *arguments: object) -> Future[Any]:
+    """What the function gives, on a worker, worked out anew."""
+    return client().submit(function, *arguments, pure=False)
+
+
+@noting_wait
+def fetch(w: Future[Any]) -> Array:
+    """The array here, when it is done; a copy."""
+    return np.array(w.result())
+
+
+def product(a: Array, b: Array, device: Device) -> Array:
+    """a @ b as a worker computes it: what a probe of the precision looks at."""
+    return fetch(submit(np.matmul, a, b))
+
+
+def threads() -> int | None:
+    """Threads of the cluster in this process; None where the cluster is elsewhere."""
+    return sum(client().nthreads().values()) if not ADDRESS else None
+
+
+def compilations() -> int:
+    """Dask compiles nothing."""
+    return 0

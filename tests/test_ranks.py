@@ -1,0 +1,202 @@
+"""Several processes that are one descent: the iterates are the reference's, and whoever fails is named."""
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from helpers import ROOT, bench, random_problem, write
+
+from benchmarks.campaign import shelve
+from benchmarks.ranks import Ranks, shares, wire_bytes
+from benchmarks.reference import truth
+from benchmarks.workers import Refused
+from impls.interface import Problem, held, shard
+
+PROBLEMS = [  # n, targets, rows of a mini-batch, dtype: uneven and empty shards, batches of which a rank holds nothing
+    (9, None, None, "float32"),
+    (9, 3, 4, "float64"),
+    (9, 1, 1, "float32"),
+    (2, None, None, "float64"),
+    (1, 2, 1, "float32"),
+]
+OFTEN = """
+import os, signal, time
+from impls.{base} import prepare as honest
+{at_once}
+RANKS = True
+
+def prepare(problem, device):
+    inner, second = honest(problem, device), os.environ.get("RANK") == "1"
+    def run(start, steps, /):
+        if second and steps: {fault}
+        return inner(start, steps)
+    return run
+"""
+FAULTS = {  # what rank 1 does, while rank 0 waits for it: what the reason says, all of it
+    "raise ValueError('no')": r"rank 1: raised ValueError: no",
+    "os.kill(os.getpid(), signal.SIGKILL)": r"rank 1: killed by SIGKILL.*",
+    "os._exit(3)": r"rank 1: exited with code 3.*",
+    "time.sleep(300)": r"rank 0: timed out in all_reduce .*; rank 1: timed out in run \(mine.py:10\) and was killed",
+    "os.kill(os.getpid(), signal.SIGSTOP)": r"rank 0: timed out in .*; rank 1: timed out and was killed",
+    "return inner(start, steps).tolist()": r"rank 1: run returned a list, not a NumPy array",
+    "return inner(start, steps) + 1": r"rank 1 has other weights than rank 0",
+}
+
+
+def ranks(impl: str, number: int, timeout: float = 60) -> Ranks:
+    return Ranks(impl, number, 2, "cpu", "highest", timeout)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("impl", ["torch_ddp", "jax_sharded"])
+def test_iterates_are_the_references(impl: str, number: int, tmp_path: Path) -> None:
+    """On uneven shards, empty ones, and batches of which a rank holds nothing."""
+    together = ranks(impl, number)
+    try:
+        for case, (n, k, batch, dtype) in enumerate(PROBLEMS):
+            problem = random_problem(n, 3, k, batch, dtype)
+            shelve(problem, tmp_path / str(case))
+            together.ask("prepare", folder=str(tmp_path / str(case)), device="cpu")
+            exact = truth(problem, [1, 2, 5, problem.steps])
+            for t in exact.at:
+                weights = np.asarray(together.run(exact.start(0.5), t)["weights"])
+                error, allowed = exact.distance(weights, t, 0.5, exact.start(0.5))
+                assert error <= allowed, (n, k, batch, dtype, t)
+            assert together.run(problem.w0, 0)["weights"] == problem.w0.tolist()
+        told = together.ask("finish")
+        assert told["cores"] == together.cores and len(told["cores"]) == number
+    finally:
+        together.close()
+
+
+@pytest.fixture
+def problem(tmp_path: Path) -> tuple[Problem, str]:
+    """A small one, and its folder."""
+    problem = random_problem(9, 3, None, None)
+    shelve(problem, tmp_path / "problem")
+    return problem, str(tmp_path / "problem")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple[Problem, str], tmp_path: Path) -> None:
+    together = ranks(write(tmp_path, "mine", OFTEN.format(base="torch_ddp", at_once="", fault=fault)), 2)
+    processes = psutil.Process().children(recursive=True)
+    together.ask("prepare", folder=problem[1], device="cpu")
+    assert together.run(problem[0].w0, 0)["weights"] == problem[0].w0.tolist()
+    together.deadline, began = time.monotonic() + 3, time.monotonic()
+    with pytest.raises(Refused) as refused:
+        together.run(problem[0].w0, 5)
+    assert re.fullmatch(FAULTS[fault], str(refused.value))
+    assert time.monotonic() - began < 8
+    assert not together.alive
+    together.close()  # a second time is as good
+    assert not any(process.is_running() for process in processes)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "says"),
+    [
+        ("import numpy; numpy.__version__ = os.environ['RANK']", "rank 1 has version 1, rank 0 0"),
+        ("if os.environ['RANK'] == '1': os._exit(4)", "rank 1: exited with code 4"),
+        ("if os.environ['RANK'] == '1': time.sleep(300)", "rank 1: timed out"),
+    ],
+)
+def test_rank_that_is_not_like_the_others_is_refused(at_once: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=f"^{says}"):
+        ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once=at_once, fault="pass")), 2, timeout=4)
+
+
+def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str], tmp_path: Path) -> None:
+    both = ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once="", fault="time.sleep(0.3)")), 2)
+    try:
+        both.ask("prepare", folder=problem[1], device="cpu")
+        assert 0.3 <= both.run(problem[0].w0, 1)["seconds"] < 1
+        told, each = both.ask("finish"), [psutil.Process(one.process.pid) for one in both.members]
+        assert told["rss_bytes"] > sum(process.memory_info().rss for process in each) / 2
+        assert told["rss_bytes"] > 1.5 * each[0].memory_info().rss
+        assert told["pools"]["openblas"] == 1
+    finally:
+        both.close()
+
+
+def mutant(folder: Path, name: str, line: str) -> str:
+    """torch_ddp with another line in place of its all-reduce."""
+    source = (ROOT / "impls" / "torch_ddp.py").read_text()
+    assert source.count("all_reduce(gradient)\n") == 1
+    return write(folder, name, source.replace("all_reduce(gradient)\n", f"{line}\n"))
+
+
+def test_command(tmp_path: Path) -> None:
+    """Rows say how many ranks; mutants are refused, what is no rank is skipped. `line` has 100 rows: 34, 33, 33."""
+    mean = "gradient *= n / len(X) / 3; all_reduce(gradient)"
+    drop = "gradient *= shard(n).start != 34; all_reduce(gradient)"
+    names = ["torch_ddp", "numpy_manual", mutant(tmp_path, "mean", mean), mutant(tmp_path, "drop", drop)]
+    done = bench(tmp_path, "--impl", ",".join(names), "--problem", "line", "--ranks", "3", "--oversubscribe")
+    assert done.code == 1
+    (row,) = done.rows
+    assert (row["impl"], row["valid"], row["ranks"], row["threads"]) == ("torch_ddp", True, 3, 3)
+    assert row["wire_bytes"] == wire_bytes(3, 2, 1, "float32") == 11
+    assert re.search(r"numpy_manual +cpu +0 timed +1 skipped: does not run as ranks", done.out)
+    for name in ("mean", "drop"):
+        assert "wrong weights after 1 update" in done.reasons(name)["line", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--ranks", "3", "--threads", "2"], 4, "--ranks must be between 0 and 2, not 3"),
+        (["--ranks", "-1"], 4, "--ranks must be between 0 and"),
+        (["--impl", "torch_ddp"], 0, "skipped: runs as ranks: --ranks 1 or more"),
+        (["--impl", "torch_ddp", "--require"], 1, "runs as ranks: --ranks 1 or more"),
+    ],
+)
+def test_ranks_as_they_cannot_be(options: list[str], code: int, says: str, tmp_path: Path) -> None:
+    done = bench(tmp_path, *options)
+    assert done.code == code
+    assert says in done.out + done.err
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_shards_are_those_of_array_split(n: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(number))
+    order = np.random.default_rng(0).integers(0, n, (3, 4), dtype=np.int32)
+    for rank, rows in enumerate(np.array_split(np.arange(n), number)):
+        assert np.arange(n)[shard(n, rank)].tolist() == rows.tolist()
+        monkeypatch.setenv("RANK", str(rank))
+        assert shard(n) == shard(n, rank)
+        mine = [[row for row in batch if row in rows] for batch in order]
+        assert [(some + shard(n).start).tolist() for some in held(order, n)] == mine
+
+
+def test_without_ranks_all_rows_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert shard(7) == slice(0, 7)
+
+
+def test_problem_looks_at_its_shard_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = random_problem(9, 3, None, None)
+    whole.X[8, 0] = np.nan
+    parts = whole.X, whole.y, whole.w0, whole.lr, whole.steps, None
+    with pytest.raises(ValueError, match="X has values that are not finite"):
+        Problem(*parts)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert Problem(*parts).steps == whole.steps
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ValueError, match="X has values that are not finite"):
+        Problem(*parts)
+
+
+@pytest.mark.parametrize(
+    ("cores", "number", "own"),
+    [([4, 5, 6, 7], 2, [[4, 5], [6, 7]]), ([4, 5, 6], 2, [[4], [5]]), ([4, 5], 3, [[4], [5], [4]]), ([], 2, [[], []])],
+)
+def test_each_rank_has_cores_of_its_own_where_there_are_enough(
+    cores: list[int], number: int, own: list[list[int]]
+) -> None:
+    assert shares(cores, number) == own
