@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import HONEST, ROOT, environment, python, random_problem, write
+from helpers import HONEST, IMPLS, ROOT, environment, python, random_problem, write
 
 import impls
 from benchmarks.ranks import free_port, place
@@ -32,7 +32,7 @@ def only_rank() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=impls.names())
+@pytest.fixture(scope="module", params=IMPLS)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from helpers import IMPLS
 
 import impls
 from benchmarks import problems
@@ -50,7 +51,7 @@ def steps_of(name: str, plan: str) -> int:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("plan", plans())
-@pytest.mark.parametrize("name", impls.names())
+@pytest.mark.parametrize("name", IMPLS)
 def test_iterates_are_the_references(name: str, plan: str, dtype: str) -> None:
     problem, exact = shortened(plan, dtype, steps_of(name, plan))
     try:
