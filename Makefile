@@ -7,7 +7,7 @@ ARGS ?=
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 .venv/ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -19,6 +19,19 @@ bench: .venv/ready ## measure here for 5 minutes, save, print the table, write t
 	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=$(NAME) $(FOR) $(ARGS) || status=$$?; \
 	if [ $$status -le 1 ]; then $(BIN)/python -m results show latest && $(BIN)/python -m results report; fi; exit $$status
 bench: FOR = --minutes 4.8
+
+ON_GPU = $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 60 --benchmark-json=build/$(1).json --benchmark-save=$(1)
+BIG ?= 10000000x100
+
+bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes
+	@mkdir -p build && rm -f build/gpu.json build/gpu-big.json; status=0; \
+	timeout -s INT -k 30 --preserve-status 230 $(call ON_GPU,gpu) --minutes 3.5 --device gpu,cpu --aa torch_manual \
+	--problem tiny,small,medium,large,huge,small@100,medium@256,large@1024,huge@4096 -k "(-gpu- or numpy_manual-cpu or jax_scan-cpu) \
+	and not ((torch_dataloader or jax_grad) and (tiny or large or huge))" $(ARGS) || status=$$?; \
+	timeout -s INT -k 30 --preserve-status 210 $(call ON_GPU,gpu-big) --device gpu,cpu --aa none --problem $(BIG) \
+	-k "numpy_manual-cpu or -gpu- and not (torch_dataloader or torch_nn or torch_autograd or jax_grad)" $(ARGS) || status=$$?; \
+	for run in gpu gpu-big; do $(PYTHON) -m results show build/$$run.json; done; \
+	$(PYTHON) -m results report build/gpu.json build/gpu-big.json --format md > build/gpu.md && echo "wrote build/gpu.md"; exit $$status
 
 campaign: .venv/ready ## the same with 12 blocks, enough for verdicts: 20 minutes on 2 cores
 	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 12'

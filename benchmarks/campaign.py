@@ -32,7 +32,7 @@ class Campaign:
     worker: Worker | None = None
     host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
-    unsupported: dict[tuple[str, str], str] = field(default_factory=dict)
+    unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
@@ -46,12 +46,18 @@ class Campaign:
 
     def open(self, case: Case) -> Checked:
         """The case, checked and ready to be timed. Raises Unsupported or Refused."""
-        if (case.impl, case.device) in self.unsupported:
-            raise Unsupported(self.unsupported[case.impl, case.device])
+        place = (case.impl, case.device)
+        for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
+            if known in self.unsupported:
+                raise Unsupported(self.unsupported[known])
         task = self.task(case.problem, case.dtype)
         worker = self._worker(case)
         worker.deadline = time.monotonic() + self.plan.timeout
-        descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
+        try:
+            descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
+        except Unsupported as error:
+            self.unsupported[*place, case.problem, case.dtype] = str(error)
+            raise
         asked = {"seed": self.plan.seed, "precision": self.plan.precision}
         if self.plan.ranks:
             descent.facts["wire_bytes"] = wire_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
