@@ -23,7 +23,7 @@ ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile"
 CPUFREQ = Path("/sys/devices/system/cpu")
 ENVIRONMENT = (
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMBA_", "NPROC", "PJRT_", "XLA_", "JAX_", "TF_XLA_"),
-    *("TORCH", "PYTORCH_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "MALLOC_", "LD_PRELOAD", "PYTHONHASHSEED"),
+    *("TORCH", "TRITON_", "PYTORCH_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "MALLOC_", "LD_PRELOAD", "PYTHONHASHSEED"),
 )  # settings that change speed or threads
 
 

@@ -104,8 +104,9 @@ def event_seconds(run: Callable[[], object]) -> float | None:
 
 def threads() -> dict[str, Any]:
     """Each thread pool with its size, by threadpoolctl and by the frameworks' own count; the cores; BLAS in words."""
-    pools = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
-    own = [count for count in pools.values() if count is not None]
+    counts = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
+    pools = {name: count for name, count in counts.items() if count is not None}
+    own = list(pools.values())
     blas = []
     try:
         import threadpoolctl
