@@ -1,8 +1,7 @@
-"""torch.compile: loss, gradient and update of one step compiled together."""
+"""torch.compile: gradient and update of one step compiled together, the gradient written by hand."""
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from impls._torch import batches, fetch, place
 from impls.interface import Array, Device, Problem, Run
@@ -15,7 +14,8 @@ def prepare(problem: Problem, device: Device) -> Run:
 
     @torch.compile
     def step(w: Tensor, X: Tensor, y: Tensor) -> Tensor:
-        return w - lr * torch.func.grad(lambda w: mse_loss(X @ w, y))(w)
+        residual = X @ w - y  # (b,) or (b, k); residual @ X is far faster than what torch.func.grad comes to
+        return w - (2 * lr / residual.numel()) * (residual @ X if y.ndim == 1 else X.T @ residual)
 
     @torch.no_grad()
     def run(start: Array, steps: int, /) -> Array:
