@@ -53,6 +53,7 @@ def adder(k: int) -> Callable[..., None]:
                 for j in range(X.shape[1]):
                     p += X[a, j] * W[m, j]
                     q += X[b, j] * W[m, j]
+                for j in range(X.shape[1]):
                     r += X[c, j] * W[m, j]
                     s += X[d, j] * W[m, j]
                 for j in range(X.shape[1]):
