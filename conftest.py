@@ -194,7 +194,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     campaign = config.stash[CAMPAIGN]
     for row in output_json["benchmarks"]:
         facts = row["extra_info"]
-        facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}))
+        measured = campaign.limits.get(facts.get("device"), [])
+        facts |= limits.told(facts, measured[facts["block"]] if facts.get("block", 0) < len(measured) else {})
     output_json["campaign"] = {
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,

@@ -1,13 +1,14 @@
 """The machine's limits, measured: what it reads in a second, level by level, and what it multiplies.
 
-The best of several kernels and tries counts: a limit is what nobody is quicker than, and load only lengthens. The
-kernels are the frameworks', each in a process of its own, with the threads and cores that the implementations have.
+In each block the best of several kernels and tries counts: a limit is what nobody is quicker than, and load only
+lengthens. The kernels are the frameworks', each in a process of its own, with the implementations' threads and cores.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -68,6 +69,22 @@ def measure(threads: int, device: str, precision: str, timeout: float) -> dict[s
         finally:
             worker.close()
     return found
+
+
+def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of what was measured block by block: on shared machines some blocks read twice what others do."""
+    known = [found for found in blocks if found]
+    if not known:
+        return {}
+    levels = [
+        {**level, "bytes_per_s": median(found["levels"][at]["bytes_per_s"] for found in known)}
+        for at, level in enumerate(known[-1]["levels"])
+    ]
+    rates = {
+        name: {dtype: median(found[name][dtype] for found in known) for dtype in known[-1][name]}
+        for name in ("flops_per_s", "matvec_flops_per_s")
+    }
+    return {"levels": levels, **rates, "call_s": median(found["call_s"] for found in known)}
 
 
 def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,21 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import njit, prange
-from numba.core import event
+from numba.core import event, types
+from numba.extending import intrinsic
 
 from impls.interface import Array, Device, Unsupported
 
+# mypy: disable-error-code="call-arg, type-var, arg-type"
 FAST = {"reassoc", "contract", "nsz"}  # a sum in any order, by vectors; NaN and infinity stay what they are
+
+WIDE = 32  # columns
+TILE = 64  # columns that are worked on between two requests for what comes next
+AHEAD = 2**13  # bytes
+CACHED = 2**24  # bytes of X that may stay in a cache
+Adder = Callable[..., None]
 
 compiled: list[str] = []  # an entry for each compilation of this process
 
@@ -32,42 +41,117 @@ def host(device: Device) -> None:
         raise Unsupported("Numba compiles for the cpu only here")
 
 
+@intrinsic
+def _send_for(context: Any, X: Any, row: Any, column: Any) -> Any:
+    """Ask for the cache line AHEAD bytes behind X[row, column]; no fault where nothing is there."""
+
+    def code(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = target.make_array(signature.args[0])(target, builder, args[0])
+        width = builder.extract_value(array.shape, 1)
+        place = builder.gep(array.data, [builder.add(builder.mul(args[1], width), args[2])])
+        byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        line = builder.gep(builder.bitcast(place, byte), [ir.IntType(64)(AHEAD)])
+        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(fetch, [line, whole(0), whole(3), whole(1)])  # to read, to the nearest cache, data
+        return target.get_dummy_value()
+
+    return types.void(X, types.uint64, types.uint64), code
+
+
+@njit
+def prefetch(X: Array, row: int, column: int, m: int) -> None:
+    """Send for a tile of X that comes AHEAD bytes later, once for all targets."""
+    if m == 0:
+        for j in range(column, min(column + TILE, X.shape[1]), 64 // X.itemsize):
+            _send_for(X, row, np.uint64(j))
+
+
 @njit()
 def at(rows: Array | None, i: int) -> Any:
     """Which row the i-th is; unsigned, so that no negative index has to be looked out for."""
     return np.uint64(i) if rows is None else np.uint64(rows[i])
 
 
-def adder(k: int) -> Callable[..., None]:
-    """`add` for k targets: what is known when it is compiled is not looked up in the innermost loops."""
+def kernel(X: Array, k: int, order: Array | None) -> Adder:
+    """What sums rows of X: sending for the next ones in time where they come from memory, one after the other."""
+    streams = order is None and X.nbytes > CACHED and X.shape[1] >= TILE
+    return (streamer if streams else adder)(k, X.shape[1])
+
+
+def adder(k: int, d: int) -> Adder:
+    """`add` for k targets and d columns: what is known when it is compiled is not looked up in the innermost loops."""
+    unroll = d >= WIDE  # of fewer columns a loop of known length becomes one long row of scalars
 
     @njit(fastmath=FAST)
     def add(G: Array, W: Array, X: Array, Y: Array, rows: Array | None, first: int, last: int) -> None:
-        """Put the sum of X_i (X_i w - y_i) over the rows `first` to `last` into G (k, d or more); each is read once."""
+        """Sum X_i (X_i w - y_i) into G (k, d or more) over the i-th rows from `first` to `last`, by fours."""
         G[:] = 0
+        columns = d if unroll else X.shape[1]
         whole = first + (last - first) // 4 * 4
         for i in range(first, whole, 4):
-            a, b, c, d = at(rows, i), at(rows, i + 1), at(rows, i + 2), at(rows, i + 3)
+            a, b, c, e = at(rows, i), at(rows, i + 1), at(rows, i + 2), at(rows, i + 3)
             for m in range(k):
-                p, q, r, s = -Y[a, m], -Y[b, m], -Y[c, m], -Y[d, m]
-                for j in range(X.shape[1]):
+                p, q, r, s = -Y[a, m], -Y[b, m], -Y[c, m], -Y[e, m]
+                for j in range(columns):
                     p += X[a, j] * W[m, j]
                     q += X[b, j] * W[m, j]
-                for j in range(X.shape[1]):
                     r += X[c, j] * W[m, j]
-                    s += X[d, j] * W[m, j]
-                for j in range(X.shape[1]):
-                    G[m, j] += p * X[a, j] + q * X[b, j] + r * X[c, j] + s * X[d, j]
+                    s += X[e, j] * W[m, j]
+                for j in range(columns):
+                    G[m, j] += p * X[a, j] + q * X[b, j] + r * X[c, j] + s * X[e, j]
         for i in range(whole, last):
-            a = at(rows, i)
-            for m in range(k):
-                p = -Y[a, m]
-                for j in range(X.shape[1]):
-                    p += X[a, j] * W[m, j]
-                for j in range(X.shape[1]):
-                    G[m, j] += p * X[a, j]
+            _add_row(G, W, X, Y, at(rows, i), k)
 
     return add
+
+
+def streamer(k: int, d: int) -> Adder:
+    """The same for all rows of an X in memory: by twos, and what comes next is sent for while these are worked on."""
+    tiles = d // TILE
+
+    @njit(fastmath=FAST)
+    def add(G: Array, W: Array, X: Array, Y: Array, rows: None, first: int, last: int) -> None:
+        G[:] = 0
+        whole = first + (last - first) // 2 * 2
+        for i in range(first, whole, 2):
+            a, b = np.uint64(i), np.uint64(i + 1)
+            for m in range(k):
+                p, q = -Y[a, m], -Y[b, m]
+                for tile in range(tiles):
+                    prefetch(X, a, tile * TILE, m)
+                    r, s = p * 0, q * 0
+                    for j in range(TILE):
+                        at_j = np.uint64(tile * TILE + j)
+                        r += X[a, at_j] * W[m, at_j]
+                        s += X[b, at_j] * W[m, at_j]
+                    p, q = p + r, q + s
+                for j in range(tiles * TILE, d):
+                    p += X[a, j] * W[m, j]
+                    q += X[b, j] * W[m, j]
+                for tile in range(tiles):
+                    prefetch(X, b, tile * TILE, m)
+                    for j in range(TILE):
+                        at_j = np.uint64(tile * TILE + j)
+                        G[m, at_j] += p * X[a, at_j] + q * X[b, at_j]
+                prefetch(X, a, tiles * TILE, m)
+                prefetch(X, b, tiles * TILE, m)
+                for j in range(tiles * TILE, d):
+                    G[m, j] += p * X[a, j] + q * X[b, j]
+        for i in range(whole, last):
+            _add_row(G, W, X, Y, at(rows, i), k)
+
+    return add
+
+
+@njit(fastmath=FAST)
+def _add_row(G: Array, W: Array, X: Array, Y: Array, a: int, k: int) -> None:
+    for m in range(k):
+        p = -Y[a, m]
+        for j in range(X.shape[1]):
+            p += X[a, j] * W[m, j]
+        for j in range(X.shape[1]):
+            G[m, j] += p * X[a, j]
 
 
 @njit(fastmath=FAST)

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, prange
 
-from impls._numba import FAST, adder, host, threads, update
+from impls._numba import FAST, host, kernel, threads, update
 from impls.interface import Array, Device, Problem, Run
 
 ALONE = 200_000  # numbers that one thread reads in the time that waking others takes
@@ -13,7 +13,7 @@ def prepare(problem: Problem, device: Device) -> Run:
     host(device)
     X, Y, order, d = problem.X, problem.y.reshape(len(problem.y), -1), problem.order, problem.X.shape[1]
     k, b = Y.shape[1], len(X) if order is None else order.shape[1]
-    add, parts, lr = adder(k), 1 if b * d <= ALONE else threads(), X.dtype.type(2 * problem.lr / (b * k))
+    add, parts, lr = kernel(X, k, order), 1 if b * d <= ALONE else threads(), X.dtype.type(2 * problem.lr / (b * k))
 
     @njit(fastmath=FAST, parallel=parts > 1)
     def descend(W: Array, X: Array, Y: Array, order: Array | None, steps: int) -> Array:

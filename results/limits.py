@@ -57,7 +57,8 @@ def _machine(device: str, held: Row) -> Section:
         if (of := mapping(held.get(name)))
     ]
     call = f"The cheapest call of a kernel takes {seconds(number(held.get('call_s')))}."
-    return Section(f"The machine: {device}", table=table, notes=[*rates, call], level=3)
+    told = "Medians over the blocks; in each the best of several kernels and tries."
+    return Section(f"The machine: {device}", table=table, notes=[told, *rates, call], level=3)
 
 
 def _cases(run: Run, found: list[Row]) -> list[Section]:
