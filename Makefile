@@ -95,7 +95,7 @@ loops: .venv/ready ## our implementations against the tutorials' own loops, as r
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
 	$(BIN)/python -m pytest benchmarks/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
 
-scaling: .venv/ready ## how ranks scale over the cores here, and what a model says of more of them: 30 minutes on 2 cores
+scaling: .venv/ready ## how ranks scale over the cores here, and what a model says of more of them: 15 minutes on 2 cores
 	$(BIN)/python -m pytest benchmarks/bench_scaling.py --no-limits --aa none --benchmark-quiet --benchmark-json=results/scaling.json \
 	--blocks 6 --impl torch_ddp,jax_sharded --problem 1000000x100,500000x100,100000x100,10000x100,1000x10,1000x2000 $(ARGS)
 	$(BIN)/python -m results scaling results/scaling.json

@@ -23,7 +23,7 @@ COMMANDS = [
 
 
 def test_figures_are_those_of_the_runs_that_they_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(re.findall(r"<!-- \w+ of \S+ -->", README)) == 6
+    assert len(re.findall(r"<!-- \w+ of \S+ -->", README)) == 11
     assert results(["readme", str(ROOT / "README.md"), "--check"]) == 0, capsys.readouterr().err
 
 
