@@ -1,6 +1,7 @@
 """Several processes that are one descent: the iterates are the reference's, and whoever fails is named."""
 
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,6 +45,9 @@ FAULTS = {  # what rank 1 does, while rank 0 waits for it: what the reason says,
     "return inner(start, steps).tolist()": r"rank 1: run returned a list, not a NumPy array",
     "return inner(start, steps) + 1": r"rank 1 has other weights than rank 0",
 }
+
+
+SHARED = Path("/dev/shm")
 
 
 def ranks(impl: str, number: int, timeout: float = 60) -> Ranks:
@@ -96,6 +100,33 @@ def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple
     assert not together.alive
     together.close()  # a second time is as good
     assert not any(process.is_running() for process in processes)
+
+
+def left_behind() -> set[str]:
+    """Ports that are listened on, shared memory, and folders of workers: what a descent must not leave on a host."""
+    ports = {str(one.laddr) for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+    folders = {str(path) for path in Path(tempfile.gettempdir()).glob("descentbench-worker-*")}
+    return ports | folders | ({str(path) for path in SHARED.iterdir()} if SHARED.exists() else set())
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("impl", ["torch_ddp", "jax_sharded"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_no_port_and_no_shared_memory_is_left(
+    impl: str, lost: bool, problem: tuple[Problem, str], tmp_path: Path
+) -> None:
+    before = left_behind()
+    fault = "os.kill(os.getpid(), signal.SIGKILL)" if lost else "pass"
+    together = ranks(write(tmp_path, "mine", OFTEN.format(base=impl, at_once="", fault=fault)), 2)
+    together.ask("prepare", folder=problem[1], device="cpu")
+    assert left_behind() - before, "ranks that run have a port and folders"
+    if lost:
+        with pytest.raises(Refused):
+            together.run(problem[0].w0, 5)
+    else:
+        together.run(problem[0].w0, 5)
+    together.close()
+    assert left_behind() <= before
 
 
 @pytest.mark.parametrize(
