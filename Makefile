@@ -103,7 +103,7 @@ growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100
 	$(BIN)/python -m results.growth results/growth.json
 
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
-	$(BIN)/python -m results report campaign sweep
+	$(BIN)/python -m results report campaign sweep limits
 
 browser: ## what the tests of the page need beside Python: Chromium (Debian's) and axe-core (npm's)
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }

@@ -60,11 +60,10 @@ def _send_for(context: Any, X: Any, row: Any, column: Any) -> Any:
 
 
 @njit
-def prefetch(X: Array, row: int, column: int, m: int) -> None:
-    """Send for a tile of X that comes AHEAD bytes later, once for all targets."""
-    if m == 0:
-        for j in range(column, min(column + TILE, X.shape[1]), 64 // X.itemsize):
-            _send_for(X, row, np.uint64(j))
+def send(X: Array, row: int, first: int, last: int, line: int) -> None:
+    """Send for what comes AHEAD bytes behind X[row, first:last]; line: numbers in a cache line."""
+    for j in range(first, last, line):
+        _send_for(X, row, np.uint64(j))
 
 
 @njit()
@@ -76,7 +75,7 @@ def at(rows: Array | None, i: int) -> Any:
 def kernel(X: Array, k: int, order: Array | None) -> Adder:
     """What sums rows of X: sending for the next ones in time where they come from memory, one after the other."""
     streams = order is None and X.nbytes > CACHED and X.shape[1] >= TILE
-    return (streamer if streams else adder)(k, X.shape[1])
+    return streamer(k, X.shape[1], 64 // X.itemsize) if streams else adder(k, X.shape[1])
 
 
 def adder(k: int, d: int) -> Adder:
@@ -106,9 +105,10 @@ def adder(k: int, d: int) -> Adder:
     return add
 
 
-def streamer(k: int, d: int) -> Adder:
+def streamer(k: int, d: int, line: int) -> Adder:
     """The same for all rows of an X in memory: by twos, and what comes next is sent for while these are worked on."""
     tiles = d // TILE
+    rest = tiles * TILE
 
     @njit(fastmath=FAST)
     def add(G: Array, W: Array, X: Array, Y: Array, rows: None, first: int, last: int) -> None:
@@ -119,24 +119,24 @@ def streamer(k: int, d: int) -> Adder:
             for m in range(k):
                 p, q = -Y[a, m], -Y[b, m]
                 for tile in range(tiles):
-                    prefetch(X, a, tile * TILE, m)
-                    r, s = p * 0, q * 0
+                    send(X, a, tile * TILE, (tile + 1) * TILE, line)
+                    r, s = X.dtype.type(0), X.dtype.type(0)  # not p and q: tiles would wait for one another
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         r += X[a, at_j] * W[m, at_j]
                         s += X[b, at_j] * W[m, at_j]
                     p, q = p + r, q + s
-                for j in range(tiles * TILE, d):
+                for j in range(rest, d):
                     p += X[a, j] * W[m, j]
                     q += X[b, j] * W[m, j]
                 for tile in range(tiles):
-                    prefetch(X, b, tile * TILE, m)
+                    send(X, b, tile * TILE, (tile + 1) * TILE, line)
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         G[m, at_j] += p * X[a, at_j] + q * X[b, at_j]
-                prefetch(X, a, tiles * TILE, m)
-                prefetch(X, b, tiles * TILE, m)
-                for j in range(tiles * TILE, d):
+                send(X, a, rest, d, line)
+                send(X, b, rest, d, line)
+                for j in range(rest, d):
                     G[m, j] += p * X[a, j] + q * X[b, j]
         for i in range(whole, last):
             _add_row(G, W, X, Y, at(rows, i), k)
