@@ -143,7 +143,10 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     if run_s < SLOW:
         run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
     worst = max([elsewhere, *iterates], key=lambda one: one.error / one.allowed)
-    facts = {"prepare_s": prepared["seconds"], "transfer_s": prepared["transfer_seconds"], "first_s": first["seconds"]}
+    moved = prepared["transfer_seconds"]
+    facts = {"prepare_s": prepared["seconds"], "first_s": first["seconds"]} | (
+        {} if moved is None else {"transfer_s": moved}
+    )
     facts |= {"error": worst.error, "allowed": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))

@@ -12,7 +12,11 @@ import impls
 
 HOUSES = ("impls", "benchmarks", "results")
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "cupy", "numba", "tinygrad", "triton", "dask", "distributed"}
-ALSO = {"triton": {"torch"}, "dask": {"distributed", "threadpoolctl"}}  # what a framework's own users import beside it
+ALSO = {
+    "triton": {"torch"},
+    "dask": {"distributed", "threadpoolctl"},
+    "numba": {"llvmlite"},
+}  # what a framework's own users import beside it
 LAZY = {
     "sklearn",
     "pandas",
