@@ -126,6 +126,7 @@ def streamer(k: int, d: int, line: int) -> Adder:
                         r += X[a, at_j] * W[m, at_j]
                         s += X[b, at_j] * W[m, at_j]
                     p, q = p + r, q + s
+                send(X, a, rest, d, line)
                 for j in range(rest, d):
                     p += X[a, j] * W[m, j]
                     q += X[b, j] * W[m, j]
@@ -134,7 +135,6 @@ def streamer(k: int, d: int, line: int) -> Adder:
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         G[m, at_j] += p * X[a, at_j] + q * X[b, at_j]
-                send(X, a, rest, d, line)
                 send(X, b, rest, d, line)
                 for j in range(rest, d):
                     G[m, j] += p * X[a, j] + q * X[b, j]
