@@ -190,12 +190,15 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         machine_info.get("cpu", {}).pop(fluctuating, None)
 
 
+def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
+    commit_info["project"] = "descentbench"  # not what somebody calls the folder
+
+
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     campaign = config.stash[CAMPAIGN]
     for row in output_json["benchmarks"]:
         facts = row["extra_info"]
-        measured = campaign.limits.get(facts.get("device"), [])
-        facts |= limits.told(facts, measured[facts["block"]] if facts.get("block", 0) < len(measured) else {})
+        facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
     output_json["campaign"] = {
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,

@@ -35,4 +35,4 @@ def limit(campaign: Campaign, case: Case, threads: int) -> None:
     if (name, case.block) not in measured:
         measured.add((name, case.block))
         found = ceiling.measure(threads, case.device, campaign.plan.precision, campaign.plan.timeout)
-        campaign.limits.setdefault(name, []).append(found)
+        campaign.limits.setdefault(name, {})[case.block] = found

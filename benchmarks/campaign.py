@@ -36,7 +36,7 @@ class Campaign:
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
-    limits: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
+    limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
     interrupted: bool = False
@@ -71,7 +71,7 @@ class Campaign:
             self.before = moment.now() | {"block": case.block}
             for device in self.plan.devices if self.plan.limits else []:
                 found = ceiling.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
-                self.limits.setdefault(device, []).append(found)
+                self.limits.setdefault(device, {})[case.block] = found
 
     def leave(self) -> None:
         """Note what the machine did besides while the block ran."""
@@ -110,7 +110,7 @@ class Campaign:
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "moments": self.moments,
             "sources": self.sources,
-            "limits": {device: ceiling.typical(blocks) for device, blocks in self.limits.items()},
+            "limits": {device: ceiling.typical([*blocks.values()]) for device, blocks in self.limits.items()},
             "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
         }
 

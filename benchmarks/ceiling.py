@@ -76,9 +76,10 @@ def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     known = [found for found in blocks if found]
     if not known:
         return {}
+    told = [level for found in known for level in found["levels"]]
     levels = [
-        {**level, "bytes_per_s": median(found["levels"][at]["bytes_per_s"] for found in known)}
-        for at, level in enumerate(known[-1]["levels"])
+        {**level, "bytes_per_s": median(one["bytes_per_s"] for one in told if one["level"] == level["level"])}
+        for level in known[-1]["levels"]
     ]
     rates = {
         name: {dtype: median(found[name][dtype] for found in known) for dtype in known[-1][name]}

@@ -32,7 +32,7 @@ def limits(run: Run) -> Page:
     """The run's measured limits, its cases beside them, its layers. Raises RunError where it has measured none."""
     measured = mapping(run.campaign.get("limits"))
     if not any(measured.values()):
-        raise RunError(f"{run.label} has no measured limits: it is older than they are, or was made with --no-limits")
+        raise RunError(f"{run.label} has no measured limits: it is older than they are, or made with --no-limits")
     found = outcomes(run)
     parts = [Section(f"Limits of {run.label}")]
     parts += [_machine(str(device), mapping(held)) for device, held in measured.items() if held]
