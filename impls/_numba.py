@@ -42,28 +42,26 @@ def host(device: Device) -> None:
 
 
 @intrinsic
-def _send_for(context: Any, X: Any, row: Any, column: Any) -> Any:
-    """Ask for the cache line AHEAD bytes behind X[row, column]; no fault where nothing is there."""
+def _send_for(context: Any, x: Any, place: Any) -> Any:
+    """Ask for the cache line AHEAD bytes behind x[place]; no fault where nothing is there."""
 
     def code(target: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = target.make_array(signature.args[0])(target, builder, args[0])
-        width = builder.extract_value(array.shape, 1)
-        place = builder.gep(array.data, [builder.add(builder.mul(args[1], width), args[2])])
         byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
-        line = builder.gep(builder.bitcast(place, byte), [ir.IntType(64)(AHEAD)])
+        line = builder.gep(builder.bitcast(builder.gep(array.data, [args[1]]), byte), [ir.IntType(64)(AHEAD)])
         kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         builder.call(fetch, [line, whole(0), whole(3), whole(1)])  # to read, to the nearest cache, data
         return target.get_dummy_value()
 
-    return types.void(X, types.uint64, types.uint64), code
+    return types.void(x, types.uint64), code
 
 
 @njit
-def send(X: Array, row: int, first: int, last: int, line: int) -> None:
-    """Send for what comes AHEAD bytes behind X[row, first:last]; line: numbers in a cache line."""
-    for j in range(first, last, line):
-        _send_for(X, row, np.uint64(j))
+def send(x: Array, first: int, lines: int, line: int) -> None:
+    """Send for so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
+    for i in range(lines):
+        _send_for(x, first + np.uint64(i * line))
 
 
 @njit()
@@ -109,33 +107,35 @@ def streamer(k: int, d: int, line: int) -> Adder:
     """The same for all rows of an X in memory: by twos, and what comes next is sent for while these are worked on."""
     tiles = d // TILE
     rest = tiles * TILE
+    lines, left = TILE // line, -((rest - d) // line)
 
     @njit(fastmath=FAST)
     def add(G: Array, W: Array, X: Array, Y: Array, rows: None, first: int, last: int) -> None:
         G[:] = 0
+        x, width = X.reshape(-1), np.uint64(d)
         whole = first + (last - first) // 2 * 2
         for i in range(first, whole, 2):
             a, b = np.uint64(i), np.uint64(i + 1)
             for m in range(k):
                 p, q = -Y[a, m], -Y[b, m]
                 for tile in range(tiles):
-                    send(X, a, tile * TILE, (tile + 1) * TILE, line)
+                    send(x, a * width + np.uint64(tile * TILE), lines, line)
                     r, s = X.dtype.type(0), X.dtype.type(0)  # not p and q: tiles would wait for one another
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         r += X[a, at_j] * W[m, at_j]
                         s += X[b, at_j] * W[m, at_j]
                     p, q = p + r, q + s
-                send(X, a, rest, d, line)
+                send(x, a * width + np.uint64(rest), left, line)
                 for j in range(rest, d):
                     p += X[a, j] * W[m, j]
                     q += X[b, j] * W[m, j]
                 for tile in range(tiles):
-                    send(X, b, tile * TILE, (tile + 1) * TILE, line)
+                    send(x, b * width + np.uint64(tile * TILE), lines, line)
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         G[m, at_j] += p * X[a, at_j] + q * X[b, at_j]
-                send(X, b, rest, d, line)
+                send(x, b * width + np.uint64(rest), left, line)
                 for j in range(rest, d):
                     G[m, j] += p * X[a, j] + q * X[b, j]
         for i in range(whole, last):
