@@ -10,7 +10,7 @@ def prepare(problem: Problem, device: Device) -> Run:
     if device != "cpu":
         raise Unsupported("NumPy runs on the cpu only")
     X, y, order = problem.X, problem.y, problem.order
-    b, rows = len(X) if order is None else order.shape[1], max(1, 2**19 // X[0].nbytes)  # so little has one BLAS thread
+    b, rows = len(X) if order is None else order.shape[1], max(1, 2**20 // X[0].nbytes)  # so little has one BLAS thread
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)) if b > 2 * rows else 1
     split, scale = map if threads == 1 else ThreadPoolExecutor(threads).map, 2 * problem.lr / (b * y[0].size)
 
