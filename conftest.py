@@ -79,7 +79,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
     if campaign.selected and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keep what is complete, leave nothing
+        for ending in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+            if signal.getsignal(ending) is signal.SIG_DFL:  # nohup has its reasons
+                signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: keep what is complete, leave nothing
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,11 +30,12 @@ class Kept:
 
 @dataclass
 class Journal:
-    """A campaign's head, its finished cases by name, and its own state when the last of them was finished."""
+    """A campaign's head, its finished cases, and its own state when the last of them was finished."""
 
     path: Path
     head: dict[str, Any]
-    kept: dict[str, Kept] = field(default_factory=dict)
+    kept: dict[str, Kept] = field(default_factory=dict)  # as they were read
+    finished: set[str] = field(default_factory=set)  # these, and those that were added since
     state: dict[str, Any] = field(default_factory=dict)
     fault: str = ""  # why it is written no more
     file: int | None = None
@@ -44,7 +45,7 @@ class Journal:
 
         Where that fails, `fault` says why and the run goes on: it may still be saved elsewhere.
         """
-        self.kept[case] = kept
+        self.finished.add(case)
         new = {name: held for name, held in json.loads(_line(state)).items() if self.state.get(name) != held}
         self.state |= new
         if self.fault:
@@ -105,6 +106,7 @@ def read(path: Path) -> Journal:
             found = json.loads(line)
             journal.state |= found["state"]
             journal.kept[found["case"]] = Kept(found["end"], found["facts"], found["rounds"])
+    journal.finished |= journal.kept.keys()
     return journal
 
 
@@ -122,7 +124,7 @@ def unfinished(folder: Path, name: str = "") -> list[Journal]:
 def told(journal: Journal) -> str:
     """What is left of a campaign, in words."""
     name, began = journal.head["name"], datetime.fromisoformat(journal.head["began"])
-    return f"{name!r}, begun {began.astimezone():%Y-%m-%d %H:%M}, {len(journal.kept)} cases finished"
+    return f"{name!r}, begun {began.astimezone():%Y-%m-%d %H:%M}, {len(journal.finished)} cases finished"
 
 
 def _line(value: object) -> str:

@@ -114,7 +114,9 @@ class Keeper:
             self.journal = journal.named(self.folder, option.benchmark_save or "unsaved", **head)
             return
         if said := differences(self.journal.head, json.loads(json.dumps(head))):
-            raise pytest.UsageError(f"--resume: since it began, {said} changed: begin anew, without --resume")
+            raise pytest.UsageError(
+                f"--resume: since it began, {said} changed: go back to that, or begin anew, without --resume"
+            )
         if left := set(self.journal.kept) - {item.nodeid for item in session.items}:
             raise pytest.UsageError(f"--resume: name the same files; {min(left)} was measured and is not among them")
         campaign.restore(self.journal.state)
@@ -152,16 +154,14 @@ class Keeper:
     def whole(self, session: pytest.Session) -> bool:
         """Whether every case that was to run has ended, and is saved where it was to be saved."""
         cases = {item.nodeid for item in session.items if "case" in getattr(item, "fixturenames", ())}
-        return self.journal is not None and cases <= self.journal.kept.keys() and not self.faults
+        return self.journal is not None and cases <= self.journal.finished and not self.faults
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """The journal goes when all is saved. Exit status 3 where that failed."""
-        yield
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """When pytest-benchmark has saved: the journal goes if that is all; exit status 3 where saving failed."""
         if self.journal and self.whole(session):
             self.journal.remove()
         if self.faults:
-            pytest.exit("; ".join(self.faults), returncode=3)
+            session.exitstatus = 3
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was not saved, and how to go on."""

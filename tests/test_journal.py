@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def test_a_full_disk_ends_the_journal_and_not_the_run(tmp_path: Path, monkeypatc
     one.add("y", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
     one.add("z", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
     assert "No space left" in one.fault
-    assert list(one.kept) == ["x", "y", "z"]
+    assert one.finished == {"x", "y", "z"}
     assert list(journal.read(one.path).kept) == ["x"]
 
 
@@ -140,13 +141,17 @@ def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path) -> None:
             assert row["stats"]["data"] == rounds[row["fullname"]]
     assert done.json["campaign"]["seed"] == 3
     assert [one["kept"] for one in done.json["campaign"]["resumed"]] == [len(kept)]
+    shown = subprocess.run(
+        [sys.executable, "-m", "results", "show", str(tmp_path / "out.json")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "Resumed once: between two of its cases" in " ".join(shown.stdout.split()), shown.stderr
     again = (tmp_path / "log").read_text().split()[len(before) :]
     assert len(again) == 6 - sum("slow" in name for name in kept)
     assert journals(tmp_path) == []
     assert len(list((tmp_path / "storage").rglob("0001_mine.json"))) == 1
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 def test_after_a_signal_what_is_there_is_saved_and_the_rest_can_follow(tmp_path: Path, by: signal.Signals) -> None:
     path = fault(tmp_path, "slow", STOPS)
     assert begun(tmp_path, "--impl", path, *PROBLEMS, "--benchmark-save=mine", by=by) == 2
