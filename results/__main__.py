@@ -1,6 +1,7 @@
 """List, show, compare, gate, report, export the saved runs, and their history. An error is one line, exit status 2."""
 
 import argparse
+import io
 import os
 import sys
 from argparse import Namespace
@@ -12,6 +13,7 @@ from results.compare import BASELINE
 from results.format import FORMATS, Page, words, write
 from results.load import ROOT
 from results.read import CASE, RunError
+from results.whole import whole
 
 NAMES = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has left, as `head` does: nothing to say, and no second flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130  # as shells say it
     except (RunError, OSError) as error:
         print("results:", words(str(error)), file=sys.stderr)
         return 2
@@ -42,7 +46,7 @@ def deliver(page: Page, options: Namespace) -> None:
     """Write the page where it was asked for."""
     if options.out is None or options.out == "-" or options.format is None:
         return write(page, options.format or "table", sys.stdout)
-    with Path(options.out).open("w", encoding="utf-8", newline="") as stream:
+    with whole(Path(options.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
         write(page, options.format, stream)
     print(f"wrote {options.out}", file=sys.stderr)
 

@@ -24,6 +24,7 @@ from results.scaling import scaling
 from results.show import list_runs, show
 from results.thresholds import thresholds
 from results.timeline import draw
+from results.whole import put
 
 
 def make_list(options: Namespace) -> Page:
@@ -58,7 +59,7 @@ def make_gate(options: Namespace) -> Page:
     allowed = thresholds(options.slower, options.thresholds)
     page = gate.gate(find(options.base, options.runs), find(options.new, options.runs), allowed)
     if options.junit:
-        options.junit.write_bytes(junit(page))
+        put(options.junit, junit(page))
     for line in annotations(page) if options.github else []:
         sys.stderr.write(f"{line}\n")
     return page
@@ -122,5 +123,5 @@ def make_readme(options: Namespace) -> Page:
     new = filled(text, options.file.parent)
     if options.check and new != text:
         raise RunError(f"{options.file} is stale: make readme")
-    options.file.write_text(new, encoding="utf-8")
+    put(options.file, new)
     return Page(pd.DataFrame({"file": [str(options.file)]}), [Section(text=f"{options.file} is up to date")])

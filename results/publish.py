@@ -1,5 +1,6 @@
 """The report of runs as files: the page, the same in Markdown, and each chart for a README, light and dark."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from results.figures import all_charts, first_rows
 from results.payload import newest, payload
 from results.read import Run
 from results.webpage import webpage
+from results.whole import put, whole
 
 SCALE = 1.5  # PNG: dots per point
 INKS = 128  # colours of a PNG: enough for smooth edges, a quarter of the bytes
@@ -22,7 +24,7 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     written = [folder / "report.html", folder / "report.md"]
     for path, content in zip(written, (webpage(runs, held, baseline), markdown), strict=True):
-        path.write_text(content, encoding="utf-8", newline="")
+        put(path, content)
     for name, chart in all_charts(held.impls).items():
         if rows := first_rows(chart, held, newest(runs), baseline):
             written += _pictures(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
@@ -34,8 +36,9 @@ def _pictures(stem: Path, spec: dict[str, Any]) -> list[Path]:
     for name in ("light", "dark"):
         path = stem.with_name(f"{stem.name}-{name}.svg")
         svg, drawn = vl_convert.vegalite_to_svg(spec, config=theme(name)), path.with_suffix(".png")
-        path.write_text(svg, encoding="utf-8")
-        drawn.write_bytes(vl_convert.svg_to_png(svg, scale=SCALE))
-        Image.open(drawn).convert("RGB").quantize(INKS).save(drawn, optimize=True)
+        put(path, svg)
+        png = Image.open(BytesIO(vl_convert.svg_to_png(svg, scale=SCALE)))
+        with whole(drawn) as stream:
+            png.convert("RGB").quantize(INKS).save(stream, "PNG", optimize=True)
         written += [path, drawn]
     return written

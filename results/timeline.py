@@ -11,6 +11,7 @@ from results.extra import package
 from results.format import records, seconds, words
 from results.history_words import begins, moved, sides
 from results.read import CASE, RunError
+from results.whole import put
 
 FORMATS = [".svg", ".png", ".html"]
 COLUMNS, WIDTH, HEIGHT = 3, 260, 120  # panels beside one another; pixels of each
@@ -29,11 +30,11 @@ def draw(page: pd.DataFrame, path: Path) -> None:
     alt, convert = package("altair"), package("vl_convert")
     chart = _chart(alt, page)
     if path.suffix == ".png":
-        path.write_bytes(convert.vegalite_to_png(chart.to_json(), ppi=144))
+        put(path, convert.vegalite_to_png(chart.to_json(), ppi=144))
     elif path.suffix == ".svg":
-        path.write_text(convert.vegalite_to_svg(chart.to_json()), encoding="utf-8")
+        put(path, convert.vegalite_to_svg(chart.to_json()))
     else:
-        path.write_text(str(chart.to_html(inline=True, json_kwds={"cls": _Escaped})), encoding="utf-8")
+        put(path, str(chart.to_html(inline=True, json_kwds={"cls": _Escaped})))
 
 
 class _Escaped(json.JSONEncoder):
