@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arguments, limits, machine, options, progress
+from benchmarks import arguments, endings, limits, machine, options, progress
 from benchmarks.campaign import Campaign
 from benchmarks.keeping import Keeper
 from benchmarks.plan import Case
@@ -78,10 +76,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     campaign = session.config.stash[CAMPAIGN]
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
-    if campaign.selected and threading.current_thread() is threading.main_thread():
-        for ending in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
-            if signal.getsignal(ending) is signal.SIG_DFL:  # nohup has its reasons
-                signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: keep what is complete, leave nothing
+    if campaign.selected:
+        endings.heed()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -152,6 +148,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
     """Before pytest-benchmark saves."""
+    endings.ignore()
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     yield
 

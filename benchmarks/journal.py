@@ -17,6 +17,7 @@ from benchmarks.saving import sync
 
 SUFFIX = ".journal"
 VERSION = 1
+RESERVE = 1 << 20  # bytes of the disk that are held for the next cases; they read as what was never finished
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Journal:
     state: dict[str, Any] = field(default_factory=dict)
     fault: str = ""  # why it is written no more
     file: int | None = None
+    end: int = 0  # bytes in it
 
     def add(self, case: str, kept: Kept, state: dict[str, Any]) -> None:
         """Put a finished case on the disk, and what is new of the campaign's state.
@@ -59,6 +61,8 @@ class Journal:
     def close(self) -> None:
         """Write no more."""
         if self.file is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.file, self.end)
             os.close(self.file)
         self.file = None
 
@@ -68,18 +72,28 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def _write(self, line: dict[str, Any]) -> None:
-        text = _line(line)
-        if self.file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            os.ftruncate(self.file, self.path.read_bytes().rfind(b"\n") + 1)  # without the half line of a power cut
-            if not os.fstat(self.file).st_size:
-                text = f"{_line(self.head)}\n{text}"
-        left = f"{text}\n".encode()
+        left, file = f"{_line(line)}\n".encode(), self.file
+        if file is None:
+            file = self._open()
+            left = left if self.end else f"{_line(self.head)}\n".encode() + left
+        elif not os.fstat(file).st_nlink:  # somebody has deleted it
+            left = os.pread(file, self.end, 0) + left
+            os.close(file)
+            file = self._open()
         while left:
-            left = left[os.write(self.file, left) :]
-        os.fsync(self.file)
+            written = os.pwrite(file, left, self.end)
+            left, self.end = left[written:], self.end + written
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with contextlib.suppress(OSError):
+                os.posix_fallocate(file, self.end, RESERVE)
+        os.fsync(file)
         sync(self.path.parent)
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        self.end = self.path.read_bytes().rfind(b"\n") + 1  # without the half line of a power cut
+        return self.file
 
 
 def named(folder: Path, name: str, **head: Any) -> Journal:

@@ -119,7 +119,8 @@ class Keeper:
             )
         if left := set(self.journal.kept) - {item.nodeid for item in session.items}:
             raise pytest.UsageError(f"--resume: name the same files; {min(left)} was measured and is not among them")
-        campaign.restore(self.journal.state)
+        if self.journal.kept:
+            campaign.restore(self.journal.state)
         campaign.resumed.append({"at": _now(), "kept": len(self.journal.kept)})
 
     def has(self, item: pytest.Item) -> bool:
@@ -146,6 +147,7 @@ class Keeper:
         if self.journal and call.when == "call" and isinstance(case, Case) and not self.has(item):
             end = self.campaign.done.get(case, "refused: interrupted")
             if end != "refused: interrupted":
+                benchmark.extra_info.update(saving.plain(benchmark.extra_info))
                 rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
                 kept = Kept(end, dict(benchmark.extra_info), rounds)
                 self.journal.add(item.nodeid, kept, self.campaign.state())

@@ -1,6 +1,7 @@
 """Saved files: whole or not there, an older one untouched until the new one is complete, no number used twice."""
 
 import contextlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -51,9 +52,21 @@ def install(session: BenchmarkSession) -> list[str]:
     return faults
 
 
-def encoded(document: dict[str, Any]) -> str:
-    """The JSON of a run, as pytest-benchmark lays it out."""
+def encoded(document: object) -> str:
+    """JSON as pytest-benchmark lays it out."""
     return str(safe_dumps(document, ensure_ascii=True, indent=4))  # type: ignore[no-untyped-call]
+
+
+def plain(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts as they come back from JSON; words stand for one that cannot be written, as pytest-benchmark has it."""
+    return {name: _plain(held) for name, held in facts.items()}
+
+
+def _plain(held: object) -> object:
+    try:
+        return json.loads(encoded(held))
+    except (TypeError, ValueError, RecursionError):
+        return f"UNSERIALIZABLE[{type(held).__name__}]"
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ class Scene:
         """All that a run has left, in words."""
         left = [f"process {pid} ({name(pid)})" for pid in self.processes()]
         left += [f"port {port}" for port in self.ports()]
-        left += [f"temporary file {path.relative_to(self.tmp)}" for path in sorted(self.tmp.iterdir())]
+        left += [f"temporary file {path.relative_to(self.tmp)}" for path in sorted(self.tmp.glob("*"))]
         halves = [path for path in sorted(self.folder.rglob(".*.tmp")) if self.tmp not in path.parents]
         left += [f"half a file {path.name}" for path in halves]
         return left + [f"shared memory {segment}" for segment in sorted(segments() - self.before)]

@@ -67,7 +67,7 @@ def scene_of(fault: Fault, folder: Path) -> Iterator[Struck]:
     try:
         if fault.small:
             scene.disk = scene.storage
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(scene.disk)], check=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(scene.disk)], check=True)
         scene.saved.mkdir(parents=True)
         (scene.saved / "0001_older.json").write_text(json.dumps(OLD))
         yield scene

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,12 +86,36 @@ def test_a_full_disk_ends_the_journal_and_not_the_run(tmp_path: Path, monkeypatc
 
     one = new(tmp_path)
     one.add("x", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
-    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "pwrite", fail)
     one.add("y", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
     one.add("z", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
     assert "No space left" in one.fault
     assert one.finished == {"x", "y", "z"}
     assert list(journal.read(one.path).kept) == ["x"]
+
+
+def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
+    """On a disk that is full from now on."""
+    one = new(tmp_path)
+    one.add("x", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+    assert os.stat(one.path).st_blocks * 512 >= journal.RESERVE
+    assert list(journal.read(one.path).kept) == ["x"]
+    one.close()
+    assert one.path.read_text().endswith("}\n")
+
+
+def test_one_that_was_deleted_comes_again(tmp_path: Path) -> None:
+    one = new(tmp_path / "runs")
+    one.add("x", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+    shutil.rmtree(tmp_path / "runs")
+    for name in "yz":
+        one.add(name, Kept("timed", {}, [2.0]), {"wall_s": 2.0})
+    assert one.fault == ""
+    assert {name: kept.rounds for name, kept in journal.read(one.path).kept.items()} == {
+        "x": [1.0],
+        "y": [2.0],
+        "z": [2.0],
+    }
 
 
 def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) -> int:
@@ -223,6 +248,16 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, cut: str) -> None:
     assert len(journals(tmp_path)) == 1  # nothing is lost by it
 
 
+def test_a_journal_without_a_whole_case_is_resumed_from_the_start(tmp_path: Path, cut: str) -> None:
+    """As a power cut may leave it: the head, and half of the first line."""
+    (file,) = journals(tmp_path)
+    head, first, *_ = file.read_text().split("\n")
+    file.write_text(f"{head}\n{first[:200]}")
+    done = bench(tmp_path, "--resume")
+    assert done.code == 0, done.out + done.err
+    assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
+
+
 def test_a_new_run_beside_it_says_so_and_touches_nothing(tmp_path: Path, cut: str) -> None:
     (file,) = journals(tmp_path)
     text = file.read_bytes()
@@ -247,7 +282,9 @@ def test_a_finished_run_leaves_no_journal(tmp_path: Path) -> None:
 
 def test_each_line_is_whole_while_the_run_goes_on(tmp_path: Path, cut: str) -> None:
     (file,) = journals(tmp_path)
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    *whole, rest = file.read_text().split("\n")
+    assert rest.strip("\0") == ""  # room on the disk for what follows
+    lines = [json.loads(line) for line in whole]
     assert lines[0]["journal"] == journal.VERSION
     assert [line["end"] for line in lines[1:]] == ["timed"]
     assert lines[1]["facts"]["problem"] == "line"

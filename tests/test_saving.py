@@ -148,3 +148,17 @@ def journal_lines(tmp_path: Path) -> list[str]:
 
 def test_encoded_is_what_pytest_benchmark_writes() -> None:
     assert saving.encoded({"a": [1.5, "ü"]}) == '{\n    "a": [\n        1.5,\n        "\\u00fc"\n    ]\n}'
+
+
+def test_facts_are_what_json_can_hold() -> None:
+    around: list[Any] = []
+    around.append(around)
+    facts = {"n": 1, "pair": (1, 2), "set": {1}, "half": "\ud800", "around": around, "by": {(1, 2): 3}}
+    found = saving.plain(facts)
+    assert found == facts | {
+        "pair": [1, 2],
+        "set": "UNSERIALIZABLE[{1}]",
+        "around": "UNSERIALIZABLE[list]",
+        "by": "UNSERIALIZABLE[dict]",
+    }
+    json.dumps(found)
