@@ -173,9 +173,15 @@ def _is_numeric(name: str, table: list[dict[str, str]]) -> bool:
     return all(re.match(r"[-\d]|none$|invalid$", row[name]) for row in table)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command: rich would exit with 1, which is what `gate` says of a slower run."""
+        raise BrokenPipeError
+
+
 def _print(page: Page, stream: TextIO) -> None:
     """Rich tables: at the width of a terminal, where cells wrap, or as wide as they are, without colours."""
-    console = Console(file=stream, width=None if stream.isatty() else WIDE, markup=False, emoji=False, highlight=False)
+    console = _Console(file=stream, width=None if stream.isatty() else WIDE, markup=False, emoji=False, highlight=False)
     for section in page.sections:
         if section.title:
             console.print(_plain(section.title), style="bold")

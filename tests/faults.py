@@ -6,7 +6,6 @@ in build/faults.
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,12 +14,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from aftermath import cases, compared, setting, short, torn
+from aftermath import alone, cases, compared, setting, short, torn
 from helpers import ROOT, Done, command, environment, saved
 from reporting import FILES, PLACES, reported
 from strikes import DISK, PARENT, PAUSE, VICTIM, WORKER, Fault, Struck, humble
@@ -191,17 +191,22 @@ def last(done: Done) -> str:
     return lines[-1][:200] if lines else "it said nothing"
 
 
-def tried(job: tuple[Fault, str]) -> list[str]:
+def named(fault: Fault, point: str) -> str:
+    """A cell in words."""
+    return f"{fault.name}, {POINTS[point]}"
+
+
+def tried(job: tuple[Fault, str], kept: Path) -> list[str]:
     """What a cell has found; its folder is kept if that is anything."""
     fault, point = job
-    folder = KEPT / f"{re.sub(r'[^a-z0-9]+', '-', fault.name.lower()).strip('-')}-{point}"
+    folder = kept / f"{re.sub(r'[^a-z0-9]+', '-', fault.name.lower()).strip('-')}-{point}"
     try:
         found = cell(fault, point, folder)
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
         found = [f"{type(error).__name__}: {error}"]
     if not found:
         shutil.rmtree(folder, ignore_errors=True)
-    sys.stdout.write(f"{fault.name}, {POINTS[point]}: {'; '.join(found) or 'ok'}\n")
+    sys.stdout.write(f"{named(fault, point)}: {'; '.join(found) or 'ok'}\n")
     sys.stdout.flush()
     return found
 
@@ -221,22 +226,19 @@ def table(found: dict[tuple[Fault, str], list[str]]) -> Iterator[str]:
 
 
 def main() -> int:
-    """All cells, or those whose fault's name has the words."""
+    """All cells, or some."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORDS", help="cells that match, as 'SIGKILL, while saving'")
+    parser.add_argument("--folder", type=Path, default=KEPT, help="where they take place (default: build)")
     parser.add_argument("--out", type=Path, help="where the table goes")
-    parser.add_argument("--only", default="", help="faults whose name matches")
-    parser.add_argument("--points", default="bdasr", help="points by their first letters")
     options = parser.parse_args()
-    if os.getuid() == 0 and shutil.which("unshare") and "FAULTS_ALONE" not in os.environ:
-        os.environ["FAULTS_ALONE"] = "1"  # shared memory and small disks that are nobody else's
-        os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])
-    if "FAULTS_ALONE" in os.environ:
-        subprocess.run(["mount", "-t", "tmpfs", "none", "/dev/shm"], check=True)
-    faults = [fault for group in GROUPS.values() for fault in group if re.search(options.only, fault.name)]
-    jobs = [(fault, point) for fault in faults for point in fault.points if point in options.points]
+    alone()
+    every = [(fault, point) for group in GROUPS.values() for fault in group for point in fault.points]
+    jobs = [job for job in every if re.search(options.only, named(*job))]
+    faults = {fault for fault, _ in jobs}
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(jobs, pool.map(tried, jobs), strict=True))
+        found = dict(zip(jobs, pool.map(partial(tried, kept=options.folder.absolute()), jobs), strict=True))
     bad = sum(map(bool, found.values()))
     said = f"{len(faults)} faults, {len(jobs)} runs struck: {len(jobs) - bad} ok, {bad} not."
     lines = ["# Faults", "", said, "", *table(found), setting("make faults", time.monotonic() - began), ""]

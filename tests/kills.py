@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from aftermath import Scene, cases, compared, setting, short, torn
+from aftermath import Scene, alone, cases, compared, setting, short, torn
 from helpers import ROOT, command, environment, saved
 
 FOLDER = ROOT / "build" / "kills"
@@ -125,7 +125,7 @@ def done_by(scene: Scene, pid: int) -> str:
     """What a process is about, by what there is."""
     if half(scene):
         return "saving"
-    if any(not path.read_bytes().endswith(b"\n") for path in scene.journals):
+    if any(path.read_bytes().rpartition(b"\n")[2].strip(b"\0") for path in scene.journals):
         return "writing the journal"
     if not (scene.tmp / "descentbench.lock").exists():
         return "starting or ending"
@@ -170,10 +170,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where it takes place (default: build)")
     parser.add_argument("--out", type=Path, help="where the table goes")
     options = parser.parse_args()
+    alone()
     began = time.monotonic()
-    tally = many(options.kills, options.seed, FOLDER)
+    tally = many(options.kills, options.seed, options.folder.absolute())
     words = f"python tests/kills.py --kills {options.kills} --seed {options.seed}"
     told = table(tally, words, time.monotonic() - began)
     sys.stdout.write(told)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from aftermath import Scene, setting
+from aftermath import Scene, alone, setting
 from helpers import HONEST, ROOT, command, environment, saved, write
 
 FOLDER = ROOT / "build" / "soak"
@@ -82,7 +82,7 @@ def grown(samples: list[Sample]) -> tuple[float, int]:
     """Bytes that were added between the first tenth and the end, and descriptors, by the most in each half."""
     first, last, half = samples[max(len(samples) // 10 - 1, 0)], samples[-1], len(samples) // 2
     most = [max(one.descriptors for one in part) for part in (samples[: half + 1], samples[half:])]
-    return last.pss - first.pss, most[1] - most[0]
+    return last.rss - first.rss, most[1] - most[0]
 
 
 def table(samples: list[Sample], wrong: list[str], command: str, seconds: float) -> str:
@@ -105,10 +105,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--every", type=int, default=50, help="cases between two samples")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where it takes place (default: build)")
     parser.add_argument("--out", type=Path, help="where the table goes")
     options = parser.parse_args()
+    alone()
     began = time.monotonic()
-    samples, code, wrong = soaked(options.cases, FOLDER, options.every)
+    samples, code, wrong = soaked(options.cases, options.folder.absolute(), options.every)
     memory, descriptors = grown(samples)
     wrong += [f"exit {code}, not 1"] * (code != 1) + ["memory grows"] * (memory >= MOST)
     wrong += ["descriptors grow"] * (descriptors > 0)

@@ -246,9 +246,9 @@ def by(*numbers: signal.Signals) -> Callable[[Struck], None]:
     return lambda scene: scene.signal(*numbers)
 
 
-def ending(reporting: int) -> dict[str, set[int]]:
-    """As Ctrl-C ends a run; a report is not a run."""
-    return each("bdas", 2) | each("r", reporting)
+def ending(*reporting: int) -> dict[str, set[int]]:
+    """As Ctrl-C ends a run; what is being saved is saved; a report is not a run."""
+    return each("bda", 2) | each("s", 0) | each("r", *reporting)
 
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
@@ -340,7 +340,7 @@ note("segments", made.name)
 ]
 PARENT = [
     Fault("Ctrl-C (SIGINT)", "bdasr", strike=by(INT), exits=ending(130)),
-    Fault("Ctrl-C twice", "bdasr", strike=by(INT, INT), exits=ending(130)),
+    Fault("Ctrl-C twice", "bdasr", strike=by(INT, INT), exits=ending(130, -2)),
     Fault("SIGTERM", "bdasr", strike=by(TERM), exits=ending(-15)),
     Fault("closed terminal (SIGHUP)", "bdasr", strike=by(HUP), exits=ending(-1)),
     Fault("SIGKILL", "bdasr", strike=by(KILL), exits=each("bdasr", -9)),
