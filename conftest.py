@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import limits, machine, options, progress
+from benchmarks import leftovers, limits, machine, options, progress, scratch
 from benchmarks.campaign import Campaign
 from benchmarks.plan import PRESETS, Case
 from benchmarks.workers import Invalid, Refused
@@ -59,6 +59,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS")
     if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
         add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
+    add("--memory", "what a worker may have, all ranks together: 8GB, 512MiB (default: no ceiling)", metavar="SIZE")
     add("--require", "a skip is an error", action="store_true")
     add("--no-limits", "do not measure what the machine could do: saves some seconds a block", action="store_true")
 
@@ -181,6 +182,8 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
     """Before pytest-benchmark saves."""
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    session.config.stash[CAMPAIGN].close()
+    scratch.close()
     yield
 
 
@@ -212,6 +215,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Implementation x device: how many cases have a time, and why the others have none."""
     campaign = config.stash[CAMPAIGN]
+    if leftovers.told:
+        terminalreporter.write_line(leftovers.line())
     if not campaign.done:
         return
     terminalreporter.section("implementations")
