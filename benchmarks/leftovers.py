@@ -48,7 +48,7 @@ def line() -> str:
 
 
 def end(mark: str, leader: int | None = None, before: Collection[str | int] = ()) -> None:
-    """End who bears the mark or is of the leader's session, and all their children; the leader itself is not waited for.
+    """End who bears the mark or is of the leader's session, and all their children; the leader is not waited for.
 
     What is then left of the shared memory that they held or made, and that was not there `before`, is removed. It is
     told, as are processes that had left the session, and who is killed and does not end.
@@ -146,7 +146,7 @@ def segments() -> set[str | int]:
 
 
 def unlink(files: set[Path], makers: Collection[int | None], before: Collection[str | int]) -> None:
-    """Remove of these files, and of System V's segments by these makers, what is this user's and was not there before."""
+    """Of these files, and of System V's segments by these makers, remove this user's that were not there before."""
     for path in sorted(files):
         if path.name not in before and path.is_file() and path.stat().st_uid == os.getuid():
             path.unlink()

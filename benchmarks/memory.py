@@ -13,7 +13,10 @@ from impls.interface import Unsupported
 
 ALLOWED = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
-OUT = re.compile(r"out of memory|memoryerror|bad_alloc|(can't|cannot|unable to) allocate|resource_?exhausted", re.IGNORECASE)
+OUT = re.compile(
+    r"out of memory|memoryerror|bad_alloc|memory allocation|(can't|cannot|unable to) allocate|resource_?exhausted",
+    re.IGNORECASE,
+)
 MEMINFO, VMSTAT = Path("/proc/meminfo"), Path("/proc/vmstat")
 CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -21,10 +24,9 @@ CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 def parsed(text: str) -> int:
     """Bytes of "8GB", "512MiB" or "1000000". Raises ValueError."""
     found = SIZE.fullmatch(text.strip())
-    size = 0
-    if found:
-        power = " kmgt".index((found[2] or " ").lower())
-        size = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    power = " kmgt".index((found[2] or " ").lower()) if found else 0
+    unit = float(1024 if found and found[3] else 1000) ** power
+    size = int(float(found[1]) * unit) if found else 0
     if not 0 < size < 2**63:
         raise ValueError(f"--memory {text!r}: give bytes, or a number with its unit, as 8GB or 512MiB")
     return size
@@ -42,9 +44,9 @@ def told(size: float) -> str:
 
 
 def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
-    """Whether so many numbers of a dtype and of `order` fit into what is allowed, and here in float64, as they are made.
+    """Raises Unsupported, with the bytes that are needed, where so many numbers, and so many of `order`, cannot fit.
 
-    Raises Unsupported, with the bytes that are needed.
+    In their dtype they must fit into what is allowed; in float64, as they are made, into the memory here.
     """
     needed, made = (floats * np.dtype(kind).itemsize + 4 * indices for kind in (dtype, "float64"))
     if allowed is not None and needed > allowed:

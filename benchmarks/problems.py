@@ -120,12 +120,12 @@ def made(name: str, seed: int, target: list[str] | None, steps: int | None = Non
     data = entry.make(rng, batch is not None)
     if batch is not None and batch > len(data.X):
         raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
-    steps = steps or _steps(entry, *data.X.shape, batch)
+    steps = steps or _steps(entry, len(data.X), data.X.shape[1], batch)
     return data, steps, None if batch is None else shuffled(rng, len(data.X), batch, steps)
 
 
 def numbers(name: str, steps: int | None) -> tuple[int, int]:
-    """How many numbers X, y and w0 of synthetic data hold, and how many `order`, before they are made; of others (0, 0)."""
+    """How many numbers X, y and w0 hold, and how many `order`, before they are made; (0, 0) of what is read."""
     base, batch = parse(name)
     entry = _entry(base)
     if entry is None or not isinstance(entry.make, partial) or entry.make.func is not synthetic:

@@ -51,7 +51,7 @@ class Member(Protocol):
 
 
 class Process:
-    """A `benchmarks.worker` of its own session, on those cores, with that environment; `folder` is its scratch folder."""
+    """A `benchmarks.worker` in a session of its own, on those cores, with that environment and that scratch folder."""
 
     def __init__(self, cores: list[int], env: dict[str, str], folder: Path) -> None:
         leftovers.adopt()

@@ -23,9 +23,10 @@ others: Hosts | None = None  # where the ranks of other hosts come to, of a job 
 
 
 class Ranks(Worker):
-    """A worker that is several: one process per rank, each on cores of its own, `threads` and `most` shared out among them.
+    """A worker that is several: one process per rank, each on cores of its own.
 
-    More ranks than threads share cores, and have one thread each. Raises what `Worker` raises, naming the rank;
+    `threads` and `most` are shared out among them. More ranks than threads share cores, and have one thread each.
+    Raises what `Worker` raises, naming the rank;
     Unsupported when the implementation does not know ranks.
     """
 

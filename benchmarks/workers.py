@@ -98,9 +98,7 @@ class Worker:
             member.close()
 
 
-def started(
-    cores: list[int], threads: int, device: str, precision: str, most: int | None, **more: str
-) -> Process:
+def started(cores: list[int], threads: int, device: str, precision: str, most: int | None, **more: str) -> Process:
     """A worker's process with its environment, and more of it; in so many bytes of memory at `most`."""
     folder = scratch.new("worker")
     ceiling = {} if most is None else {memory.ALLOWED: str(most)}
