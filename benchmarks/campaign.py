@@ -101,6 +101,7 @@ class Campaign:
             "seed": self.plan.seed,
             "threads": self.plan.threads,
             "precision": self.plan.precision,
+            "memory_limit_bytes": self.plan.memory,
             "aa": next((case.original for case in self.selected.values() if case.again), ""),
             "blocks": len({case.block for case in self.selected.values()}),
             "interrupted": self.interrupted,

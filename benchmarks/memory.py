@@ -13,8 +13,9 @@ from impls.interface import Unsupported
 
 ALLOWED = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
-OUT = re.compile(
-    r"out of memory|memoryerror|bad_alloc|memory allocation|(can't|cannot|unable to) allocate|resource_?exhausted",
+OUT = re.compile(  # what frameworks and libraries say where no more is to be had, threads' stacks included
+    r"out of memory|memoryerror|bad_alloc|memory allocation|(can't|cannot|unable to) allocate|resource_?exhausted"
+    r"|failed to map segment|can't start new thread|pthread_create failed",
     re.IGNORECASE,
 )
 MEMINFO, VMSTAT = Path("/proc/meminfo"), Path("/proc/vmstat")
@@ -37,7 +38,7 @@ def told(size: float) -> str:
     for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
         if size % unit == 0:
             return f"{size / unit:g} {name}"
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size:g} bytes"
@@ -98,11 +99,14 @@ def allowed() -> int:
     return int(os.environ.get(ALLOWED, 0))
 
 
-def blamed(said: str, allowed: int) -> str:
-    """How an end is told that was for want of memory where only so much was allowed (0: all); others as they are."""
-    if allowed and OUT.search(said):
-        return f"out of memory: --memory allows {told(allowed)} ({said})"
-    return said
+def blamed(end: str, allowed: int, said: str = "") -> str:
+    """How an end is told that was for want of memory where only so much was allowed (0: all); others as they are.
+
+    said: what else may tell that it was.
+    """
+    if allowed and OUT.search(end + said):
+        return f"out of memory: --memory allows {told(allowed)} ({end})"
+    return end
 
 
 def oom_kills() -> int:

@@ -110,7 +110,7 @@ class Process:
             words = f": the machine ran out of memory{words}"
         names = {one.value: one.name for one in signal.Signals}
         how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exited with code {code}"
-        return memory.blamed(how + words, self.allowed)
+        return memory.blamed(how + words, self.allowed, said)
 
     def where(self) -> str:
         """In which function it is, as `faulthandler` writes to its stderr when a signal asks."""

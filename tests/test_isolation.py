@@ -384,6 +384,28 @@ def test_what_cannot_fit_is_skipped_with_the_bytes(tight: Done) -> None:
     assert len(tight.json["campaign"]["skipped"]) == 4
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "raised MemoryError: Unable to allocate 8.00 GiB for an array",
+        "raised RuntimeError: [enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory",
+        "raised JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes.",
+        "raised ResourceExhaustedError: OOM when allocating tensor",
+        "raised ImportError: cpu_feature_guard.so: failed to map segment from shared object",
+        "raised RuntimeError: can't start new thread",
+        "killed by SIGABRT in f (a.py:1): what():  std::bad_alloc",
+        "killed by SIGABRT: LLVM ERROR: pthread_create failed: Resource temporarily unavailable",
+        "exited with code 1: OpenBLAS error: Memory allocation still failed after 10 retries, giving up.",
+    ],
+)
+def test_ends_for_want_of_memory(end: str) -> None:
+    """As they were met."""
+    assert memory.blamed(end, 10**9) == f"out of memory: --memory allows 1.0 GB ({end})"
+    assert memory.blamed(end, 0) == end
+    assert memory.blamed("killed by SIGINT", 10**9, f"... {end}\n").startswith("out of memory: ")
+    assert memory.blamed("raised ValueError: no", 10**9, "Killed\n") == "raised ValueError: no"
+
+
 def campaign(**more: object) -> Campaign:
     fields = dict(impls=[], devices=[], problems=[], dtypes=["float32", "float64"], blocks=1, seconds=0, threads=1)
     return Campaign(Plan(**fields, seed=0, timeout=60, **more))  # type: ignore[arg-type]
