@@ -58,15 +58,20 @@ class Process:
         self.folder, self.closed, self.allowed = folder, False, int(env.get(memory.ALLOWED, 0))
         self.segments, self.oom_kills = leftovers.segments(), memory.oom_kills()
         self.stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, cores))],
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.stderr,
-            start_new_session=True,
-        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, cores))],
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.stderr,
+                start_new_session=True,
+            )
+        except BaseException:
+            self.stderr.close()
+            scratch.remove(folder)
+            raise
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
 

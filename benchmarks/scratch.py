@@ -51,7 +51,7 @@ def new(what: str) -> Path:
 def remove(folder: Path) -> None:
     """Remove what `new` has made; with the last one this process's own folder goes."""
     global _home
-    shutil.rmtree(folder, ignore_errors=True)
+    wipe(folder)
     if _home is not None and not _home.inside():
         _home.cleanup()
         _home = None
@@ -82,8 +82,20 @@ def sweep() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if deserted(folder):
             leftovers.end(str(folder))
-            shutil.rmtree(folder, ignore_errors=True)
+            wipe(folder)
             leftovers.told.append(f"folder {folder} of a run that was killed")
+
+
+def wipe(folder: Path) -> None:
+    """Remove a folder, also what nobody may look into."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        folder.chmod(0o700)
+        for root, names, _ in os.walk(folder):
+            for path in (os.path.join(root, name) for name in names):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def deserted(folder: Path) -> bool:

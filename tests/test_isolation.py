@@ -279,12 +279,12 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    daemon = int((tmp_path / "daemon").read_text())
-    assert running(daemon)
+    daemon, worker = (int((tmp_path / name).read_text()) for name in ("daemon", "pid"))
+    assert waited(lambda: not running(worker)) and running(daemon)
     scratch.sweep()
     assert folders(tmp_path) == [] and not running(daemon)
-    assert leftovers.told[0].startswith(f"process {daemon} ")
-    assert leftovers.told[1:] == [f"folder {tmp_path / 'tmp' / left} of a run that was killed"]
+    swept = f"folder {tmp_path / 'tmp' / left} of a run that was killed"
+    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", leftovers.told[0]) and leftovers.told[1:] == [swept]
 
 
 def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
