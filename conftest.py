@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arguments, endings, limits, machine, options, progress
+from benchmarks import arguments, endings, leftovers, limits, machine, options, progress, scratch
 from benchmarks.campaign import Campaign
 from benchmarks.keeping import Keeper
 from benchmarks.plan import Case
@@ -150,6 +150,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     """Before pytest-benchmark saves."""
     endings.ignore()
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    session.config.stash[CAMPAIGN].close()
+    scratch.close()
     yield
 
 
@@ -181,6 +183,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Implementation x device: how many cases have a time, and why the others have none."""
     campaign = config.stash[CAMPAIGN]
+    if leftovers.told:
+        terminalreporter.write_line(leftovers.line())
     if not campaign.done:
         return
     terminalreporter.section("implementations")

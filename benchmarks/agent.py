@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import hosts, problems, ranks
+from benchmarks import hosts, leftovers, problems, ranks, scratch
 from benchmarks.hosts import Job, Line
 from benchmarks.options import TIMEOUT
 from benchmarks.processes import GRACE, POLL, ROOT, Process
@@ -46,6 +47,7 @@ def follow(job: Job) -> int:
             connection = socket.create_connection((job.address, job.port), timeout=hosts.PATIENCE)
         except OSError as error:
             if served:
+                sys.stderr.write(f"{leftovers.line()}\n" * bool(leftovers.told))
                 return 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"rank 0 does not answer at {job.address}:{job.port}: {error}") from error
@@ -64,15 +66,15 @@ def serve(line: Line, job: Job) -> None:
     asked = line.hear()
     cores = ranks.shares(pinned(asked["threads"]), job.local_ranks)[job.local]
     env = job.environment(asked["port"], line.here)
-    process = started(cores, asked["each"], asked["device"], asked["precision"], **env)
+    process = started(cores, asked["each"], asked["device"], asked["precision"], asked["most"], **env)
     try:
         line.say(cores=cores)
-        with tempfile.TemporaryDirectory(prefix="descentbench-shards-") as scratch:
+        with scratch.passing("shards") as folder:
             while True:
                 request = line.hear()
                 try:
                     if "plan" in request:
-                        request["folder"] = written(request.pop("plan"), Path(tempfile.mkdtemp(dir=scratch)))
+                        request["folder"] = written(request.pop("plan"), Path(tempfile.mkdtemp(dir=folder)))
                 except (ValueError, OSError, Unsupported) as error:
                     line.say(raised=f"{type(error).__name__}: {error}")
                     continue

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import ceiling, moment, problems, texts
+from benchmarks import ceiling, leftovers, memory, moment, problems, scratch, texts
 from benchmarks.measure import Checked, Task, open_descent
 from benchmarks.plan import Case, Plan
 from benchmarks.ranks import Ranks, wire_bytes
@@ -19,7 +18,7 @@ from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
-STATE = ("inside_s", "reference_s", "moments", "sources", "limits", "resumed")
+STATE = ("inside_s", "reference_s", "moments", "sources", "limits", "resumed", "left")
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -29,7 +28,7 @@ class Campaign:
 
     plan: Plan
     clock: Clock = field(default_factory=Clock)
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: Path | None = None
     worker: Worker | None = None
     host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
@@ -43,6 +42,7 @@ class Campaign:
     interrupted: bool = False
     resumed: list[dict[str, Any]] = field(default_factory=list)  # when, and with how many finished cases
     reference_s: float = 0.0  # seconds in which problems and their truth were made
+    left: list[str] = field(default_factory=list)  # what had to be removed in the processes before this one
     inside_s: float = 0.0  # seconds in workers' prepare, first and timed runs
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
@@ -60,9 +60,11 @@ class Campaign:
         except Unsupported as error:
             self.unsupported[*place, case.problem, case.dtype] = str(error)
             raise
-        asked = {"seed": self.plan.seed, "precision": self.plan.precision}
+        asked: dict[str, Any] = {"seed": self.plan.seed, "precision": self.plan.precision}
         if self.plan.ranks:
             descent.facts["wire_bytes"] = wire_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
+        if self.plan.memory is not None:
+            asked["memory_limit_bytes"] = self.plan.memory
         descent.facts |= case.row | asked
         self.inside_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
@@ -92,12 +94,12 @@ class Campaign:
         if self.worker is not None:
             self.worker.close()
         if self.folder is not None:
-            self.folder.cleanup()
+            scratch.remove(self.folder)
         self.worker = self.folder = None
 
     def state(self) -> dict[str, Any]:
         """What must outlive the process beside the finished cases; times in seconds, without those between two runs."""
-        told = {name: getattr(self, name) for name in STATE}
+        told = {name: getattr(self, name) for name in STATE} | {"left": self.left + leftovers.told}
         return told | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -117,9 +119,11 @@ class Campaign:
             "seed": self.plan.seed,
             "threads": self.plan.threads,
             "precision": self.plan.precision,
+            "memory_limit_bytes": self.plan.memory,
             "aa": next((case.original for case in self.selected.values() if case.again), ""),
             "blocks": len({case.block for case in self.selected.values()}),
             "interrupted": self.interrupted,
+            "leftovers": self.left + leftovers.told,
             "wall_s": time.monotonic() - self.started,
             "inside_s": self.inside_s,
             "timed_s": self.clock.total,
@@ -140,8 +144,8 @@ class Campaign:
         """A fresh worker, or ranks where the plan has them. Raises what they raise."""
         plan = self.plan
         if plan.ranks:
-            return Ranks(case.impl, plan.ranks, plan.threads, case.device, plan.precision, plan.timeout)
-        return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout)
+            return Ranks(case.impl, plan.ranks, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
+        return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
 
     def _worker(self, case: Case) -> Worker:
         host = (*case.host, self.plan.ranks)
@@ -171,22 +175,34 @@ class Campaign:
         return task
 
     def _build(self, name: str) -> None:
-        """Make a problem in all dtypes of the plan, write them for the workers, keep their truth."""
+        """Make a problem in those dtypes of the plan in which it fits, write them for the workers, keep their truth."""
+        plan = self.plan
+        dtypes = self._fitting(name, *problems.numbers(name, plan.steps))
+        if not dtypes:
+            return
         try:
-            plan = self.plan
             exact, _ = problems.build(name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps)
         except Unsupported as error:
-            self.tasks |= {(name, dtype): error for dtype in self.plan.dtypes}
+            self.tasks |= {(name, dtype): error for dtype in dtypes}
             return
         except ValueError as error:
-            self.tasks |= {(name, dtype): Refused(str(error)) for dtype in self.plan.dtypes}
+            self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
             return
-        for dtype in self.plan.dtypes:
+        for dtype in self._fitting(name, *problems.counted(exact)):
             self.tasks[name, dtype] = self._shelve(name, problems.cast(exact, dtype), dtype)
 
+    def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
+        """The plan's dtypes in which so many numbers fit into memory; of the others the reason is kept."""
+        for dtype in self.plan.dtypes:
+            try:
+                memory.require(floats, indices, dtype, self.plan.memory)
+            except Unsupported as error:
+                self.tasks[name, dtype] = error
+        return [dtype for dtype in self.plan.dtypes if (name, dtype) not in self.tasks]
+
     def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
-        self.folder = self.folder or tempfile.TemporaryDirectory(prefix="descentbench-problems-")
-        folder = Path(self.folder.name, f"{len(self.tasks)}-{dtype}")
+        self.folder = self.folder or scratch.new("problems")
+        folder = self.folder / f"{len(self.tasks)}-{dtype}"
         shelve(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
         for field_name in ARRAYS:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.fit import Descent, Section
 from benchmarks.scenes import Descents, Scene, descents, difference, scenes
 from benchmarks.workers import Refused
@@ -25,8 +26,8 @@ def sections(chosen: list[str], out: Path) -> Iterator[Section]:
     _open(out)
     right: dict[str, Descents] = {}
     agrees = True
-    with tempfile.TemporaryDirectory(prefix="descentbench-gallery-") as folder:
-        stage = scenes(folder)
+    with scratch.passing("gallery") as folder:
+        stage = scenes(str(folder))
         for impl in chosen:
             name = Path(impl).stem
             try:

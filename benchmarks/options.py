@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import impls
-from benchmarks import machine, problems, ranks
+from benchmarks import machine, memory, problems, ranks
 from benchmarks.plan import PRESETS, Plan
 
 TIMEOUT = 300.0  # seconds a case
@@ -53,6 +53,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ranks=option.ranks,
         seed=option.seed,
         timeout=timeout,
+        memory=None if option.memory is None else memory.parsed(option.memory),
         lr=option.lr,
         steps=option.steps,
         target=target,

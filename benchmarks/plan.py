@@ -87,6 +87,7 @@ class Plan:
     threads: int
     seed: int
     timeout: float
+    memory: int | None = None  # bytes that a worker may have, or all ranks together
     aa: str = ""  # the implementation that runs twice in every block
     precision: str = "highest"
     ranks: int = 0  # processes that are one descent; 0: each implementation is one process, and no rank

@@ -116,16 +116,28 @@ def made(name: str, seed: int, target: list[str] | None, steps: int | None = Non
     """The data, the steps and the order of a problem, as `build` gives them out."""
     base, batch = parse(name)
     rng = np.random.default_rng([seed, *base.encode()])
-    entry = CATALOGUE.get(base)
-    if size := SIZE.fullmatch(base):
-        entry = Entry(base, partial(synthetic, int(size["n"]), int(size["d"])))
-    entry = entry or Entry(base, lambda rng, minibatch: tables.read_csv(base, target or [], rng))
+    entry = _entry(base) or Entry(base, lambda rng, minibatch: tables.read_csv(base, target or [], rng))
     data = entry.make(rng, batch is not None)
     if batch is not None and batch > len(data.X):
         raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
-    full, minibatch = entry.steps or (steps_for(data.X.size), steps_for(4 * (batch or 1) * data.X.shape[1]))
-    steps = steps or (full if batch is None else minibatch)
+    steps = steps or _steps(entry, len(data.X), data.X.shape[1], batch)
     return data, steps, None if batch is None else shuffled(rng, len(data.X), batch, steps)
+
+
+def numbers(name: str, steps: int | None) -> tuple[int, int]:
+    """How many numbers X, y and w0 hold, and how many `order`, before they are made; (0, 0) of what is read."""
+    base, batch = parse(name)
+    entry = _entry(base)
+    if entry is None or not isinstance(entry.make, partial) or entry.make.func is not synthetic:
+        return 0, 0
+    n, d = entry.make.args
+    return n * d + n + d, (batch or 0) * (steps or _steps(entry, n, d, batch))
+
+
+def counted(problem: Problem) -> tuple[int, int]:
+    """The same of a problem that has been made."""
+    order = problem.order
+    return sum(array.size for array in (problem.X, problem.y, problem.w0)), 0 if order is None else order.size
 
 
 def cast(problem: Problem, dtype: str) -> Problem:
@@ -152,6 +164,18 @@ def curvatures(X: Array, y: Array, order: Array | None) -> list[tuple[float, flo
     batches = [X] if order is None else (X[rows] for rows in order)
     spectra = (np.linalg.eigvalsh((2 / (len(X_t) * k)) * (X_t.T @ X_t)) for X_t in batches)
     return [(max(float(spectrum[0]), 0.0), float(spectrum[-1])) for spectrum in spectra]
+
+
+def _entry(base: str) -> Entry | None:
+    """What the catalogue has, or synthetic data of the size that the name says; None of a table."""
+    if size := SIZE.fullmatch(base):
+        return Entry(base, partial(synthetic, int(size["n"]), int(size["d"])))
+    return CATALOGUE.get(base)
+
+
+def _steps(entry: Entry, n: int, d: int, batch: int | None) -> int:
+    full, minibatch = entry.steps or (steps_for(n * d), steps_for(4 * (batch or 1) * d))
+    return full if batch is None else minibatch
 
 
 def _round_down(value: float) -> float:

@@ -8,15 +8,19 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks import leftovers, memory, scratch
+
 ROOT = Path(__file__).parent.parent
 POLL = 0.2  # seconds between two looks whether a silent process is alive
 GRACE = 1.0  # seconds that are left to the others when one is lost: who waits for it waits in vain
+LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
+MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
+FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
 Answer = dict[str, Any]
 
 
@@ -47,27 +51,36 @@ class Member(Protocol):
 
 
 class Process:
-    """A `benchmarks.worker` of its own session, on those cores, with that environment; `scratch` is its folder."""
+    """A `benchmarks.worker` in a session of its own, on those cores, with that environment and that scratch folder."""
 
-    def __init__(self, cores: list[int], env: dict[str, str], scratch: tempfile.TemporaryDirectory[str]) -> None:
-        self.scratch, self.stderr = scratch, Path(scratch.name, "stderr")
-        with self.stderr.open("wb") as stderr:
+    def __init__(self, cores: list[int], env: dict[str, str], folder: Path) -> None:
+        leftovers.adopt()
+        self.folder, self.closed, self.allowed = folder, False, int(env.get(memory.ALLOWED, 0))
+        self.segments, self.oom_kills = leftovers.segments(), memory.oom_kills()
+        self.stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
+        try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.worker", ",".join(map(str, cores))],
                 cwd=ROOT,
                 env=env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=self.stderr,
                 start_new_session=True,
             )
+        except BaseException:
+            self.stderr.close()
+            scratch.remove(folder)
+            raise
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
-        return self.process.poll() is None
+        """Whether it runs. If it has filled its stderr, that is emptied: nothing but last words is ever asked of it."""
+        if not self.closed and os.fstat(self.stderr.fileno()).st_size > MOST:
+            self.stderr.truncate(0)
+        return not self.closed and self.process.poll() is None
 
     def fileno(self) -> int:
         """Its stdout."""
@@ -83,34 +96,62 @@ class Process:
         """From its stdout."""
         return os.read(self.stdout.fileno(), 1 << 20)
 
+    def said(self, begin: int = 0) -> str:
+        """What it has written to its stderr from there on, the last of it."""
+        size = os.fstat(self.stderr.fileno()).st_size
+        return os.pread(self.stderr.fileno(), LAST, max(begin, size - LAST)).decode(errors="replace")
+
     def obituary(self, deadline: float) -> str:
-        """How it ended, with the last line that it wrote."""
+        """How it ended, with the last line that it wrote; a crash also names the function, as `faulthandler` does."""
         try:
             code = self.process.wait(max(POLL, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
+            self.close()
             return "closed its pipes, timed out and was killed"
-        last = self.stderr.read_text(errors="replace").strip().splitlines()[-1:]
-        words = f": {last[0][:300]}" if last else ""
-        return (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}") + words
+        said, _, fault = self.said().partition("Fatal Python error: ")
+        last = said.strip().splitlines()[-1:]
+        words = f"{frame(fault)}: {last[0][:300]}" if last else frame(fault)
+        if -code == signal.SIGKILL and memory.oom_kills() > self.oom_kills:
+            words = f": the machine ran out of memory{words}"
+        names = {one.value: one.name for one in signal.Signals}
+        how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exited with code {code}"
+        return memory.blamed(how + words, self.allowed, said)
 
     def where(self) -> str:
         """In which function it is, as `faulthandler` writes to its stderr when a signal asks."""
-        before = self.stderr.stat().st_size
+        before = os.fstat(self.stderr.fileno()).st_size
         self.process.send_signal(signal.SIGUSR1)
         time.sleep(POLL)
-        said = self.stderr.read_bytes()[before:].decode(errors="replace")
-        found = re.search(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)', said)
-        return f" in {found[3]} ({found[1]}:{found[2]})" if found else ""
+        return frame(self.said(before))
 
     def close(self) -> None:
         """End it and whatever it has started; remove its scratch folder."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it started
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for pipe in (self.stdin, self.stdout):
+        if self.closed:
+            return
+        self.closed = True
+        leftovers.end(str(self.folder), self.process.pid, self.segments)
+        try:
+            self.process.wait(leftovers.PATIENCE)
+        except subprocess.TimeoutExpired:
+            leftovers.told.append(f"process {self.process.pid} (a worker), which was killed and does not end")
+        for pipe in (self.stdin, self.stdout, self.stderr):
             with contextlib.suppress(BrokenPipeError):  # what was still to be sent has nobody to read it
                 pipe.close()
-        self.scratch.cleanup()
+        scratch.remove(self.folder)
+
+
+def understood(line: bytes) -> Answer:
+    """What a worker has answered; it is lost when something else has written to its pipe."""
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError):
+        return {"lost": "something else than an answer came from its pipe"}
+
+
+def frame(said: str) -> str:
+    """The first function that `faulthandler` has written: " in run (mine.py:12)", or ""."""
+    found = FRAME.search(said)
+    return f" in {found[3]} ({found[1]}:{found[2]})" if found else ""
 
 
 def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list[Answer]:
@@ -131,7 +172,7 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
             part = members[at].receive()
             heard[at] += part
             if heard[at].endswith(b"\n"):
-                ends[at] = json.loads(heard[at])
+                ends[at] = understood(heard[at])
             elif not part:
                 ends[at] = {"lost": members[at].obituary(until)}
         if not ready:

@@ -23,26 +23,40 @@ others: Hosts | None = None  # where the ranks of other hosts come to, of a job 
 
 
 class Ranks(Worker):
-    """A worker that is several: one process per rank, each on cores of its own, `threads` shared out among them.
+    """A worker that is several: one process per rank, each on cores of its own.
 
-    More ranks than threads share cores, and have one thread each. Raises what `Worker` raises, naming the rank;
+    `threads` and `most` are shared out among them. More ranks than threads share cores, and have one thread each.
+    Raises what `Worker` raises, naming the rank;
     Unsupported when the implementation does not know ranks.
     """
 
-    def __init__(self, impl: str, ranks: int, threads: int, device: str, precision: str, timeout: float) -> None:
+    def __init__(
+        self,
+        impl: str,
+        ranks: int,
+        threads: int,
+        device: str,
+        precision: str,
+        timeout: float,
+        most: int | None = None,
+    ) -> None:
         self.ranks, each, port = ranks, max(1, threads // on_host(ranks)), free_port()
         self.threads, cores = each * ranks, shares(pinned(threads), on_host(ranks))
+        own_most = None if most is None else most // ranks
         if others is None:
             where = [place(rank, ranks, rank, ranks, LOCAL, port) for rank in range(ranks)]
-            self.members = [started(own, each, device, precision, **at) for own, at in zip(cores, where, strict=True)]
+            self.members = [
+                started(own, each, device, precision, own_most, **at) for own, at in zip(cores, where, strict=True)
+            ]
             self.cores = cores
         else:
             remotes = others.gather(timeout)
             settings = {"threads": threads, "each": each, "device": device, "precision": precision, "port": port}
+            settings["most"] = own_most
             own = cores[others.job.local]
             self.cores = [own, *(remote.begin(**settings) for remote in remotes)]
             at = others.job.environment(port, remotes[0].here)
-            self.members = [started(own, each, device, precision, **at), *remotes]
+            self.members = [started(own, each, device, precision, own_most, **at), *remotes]
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:

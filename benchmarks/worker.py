@@ -21,8 +21,8 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
-from benchmarks import ceiling, probes  # noqa: E402
-from benchmarks.arrays import read  # noqa: E402
+from benchmarks import ceiling, memory, probes  # noqa: E402
+from benchmarks.arrays import kept, others, read  # noqa: E402
 from benchmarks.pace import yardstick  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
 
@@ -39,7 +39,7 @@ class Host:
     run: Run
     folder: str
     framework: str
-    device: Device
+    device: Device = "cpu"
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
     precision: dict[str, Answer]  # by dtype, once it has been asked
     jit_cache: str
@@ -68,8 +68,9 @@ class Host:
 
     def prepare(self, folder: str, device: Device) -> Answer:
         """Read a problem from its folder and give it to the implementation; only the latter is timed."""
-        self.run = None  # type: ignore[assignment]  # the last problem's memory must not count as this one's
-        self.problem, self.folder, self.device, self.last = read(folder), folder, device, None
+        self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
+        memory.hold(others(folder))
+        self.problem, self.folder, self.device = read(folder), folder, device
         gc.unfreeze()
         gc.collect()
         probes.reset_peak()
@@ -165,7 +166,7 @@ class Host:
 
     def finish(self) -> Answer:
         """Peak memory since `prepare` (bytes), what the probes say, and whether the problem is still what it was."""
-        rss, used, saved = probes.peak(), probes.device_bytes(), read(self.folder)
+        rss, used, saved = probes.peak(), probes.device_bytes(), kept(self.folder)
         event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps))
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
@@ -216,7 +217,9 @@ def answer(host: Host, line: str) -> Answer:
     except Exception as error:  # a stranger's code may raise anything
         name, words = type(error).__name__, " ".join(str(error).split())[:300]
         full = name == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in words  # torch and CuPy; XLA
-        return {"raised": f"{'out of device memory' if full else f'raised {name}'}: {words}"}
+        if full and not (host.device == "cpu" and memory.allowed()):
+            return {"raised": f"out of device memory: {words}"}
+        return {"raised": memory.blamed(f"raised {name}: {words}", memory.allowed())}
     return done
 
 
@@ -224,6 +227,8 @@ def main() -> None:
     """Answer requests until stdin ends."""
     pin(sys.argv[1])
     die_with_parent()
+    memory.hold()
+    faulthandler.enable(all_threads=False)  # who crashes says where
     faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import leftovers, memory, scratch
 from benchmarks.plan import Plan
 from benchmarks.processes import ROOT, Answer, Member, Process, exchange
 from impls.interface import Array, Unsupported
@@ -50,15 +50,20 @@ class Clock:
 
 
 class Worker:
-    """A process of its own that holds one implementation. Raises what `ask` raises when it cannot be loaded."""
+    """A process of its own that holds one implementation, in so many bytes of memory at `most`.
+
+    Raises what `ask` raises when it cannot be loaded.
+    """
 
     ranks = 1
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
 
-    def __init__(self, impl: str, threads: int, device: str, precision: str, timeout: float) -> None:
+    def __init__(
+        self, impl: str, threads: int, device: str, precision: str, timeout: float, most: int | None = None
+    ) -> None:
         self.threads, self.cores = threads, (cores := pinned(threads))
-        self.members = [started(cores, threads, device, precision)]
+        self.members = [started(cores, threads, device, precision, most)]
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:
@@ -105,10 +110,11 @@ class Worker:
             member.close()
 
 
-def started(cores: list[int], threads: int, device: str, precision: str, **more: str) -> Process:
-    """A worker's process with its environment, and more of it."""
-    scratch = tempfile.TemporaryDirectory(prefix="descentbench-worker-")
-    return Process(cores, environment(threads, device, precision, scratch.name) | more, scratch)
+def started(cores: list[int], threads: int, device: str, precision: str, most: int | None, **more: str) -> Process:
+    """A worker's process with its environment, and more of it; in so many bytes of memory at `most`."""
+    folder = scratch.new("worker")
+    ceiling = {} if most is None else {memory.ALLOWED: str(most)}
+    return Process(cores, environment(threads, device, precision, str(folder)) | ceiling | more, folder)
 
 
 def program(plan: Plan, device: str, folder: str, module: str, *args: str) -> str:
@@ -130,15 +136,17 @@ def pinned(threads: int) -> list[int]:
     return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
 
 
-def environment(threads: int, device: str, precision: str, scratch: str) -> dict[str, str]:
+def environment(threads: int, device: str, precision: str, folder: str) -> dict[str, str]:
     """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU.
 
-    JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others.
+    JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others. Temporary
+    files and caches go into the folder, whose name is the mark of the worker and of all that it starts.
     """
-    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", *RANKED)
+    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, *RANKED)
     env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
-    env |= dict.fromkeys(CACHES, os.path.join(scratch, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    env |= {leftovers.MARK: folder, "TMPDIR": folder}
+    env |= dict.fromkeys(CACHES, os.path.join(folder, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
         return env | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | env

@@ -73,6 +73,7 @@ NUMBERS = {
     "blocked_s": "seconds of a run spent waiting for the device",
     "transfer_s": "seconds of prepare_s in which data moved to the device",
     "event_s": "seconds of a run by the GPU's own clock, from its start's arrival to its last work, outside the rounds",
+    "memory_limit_bytes": "what the worker was allowed (--memory), all ranks together, bytes",
     "device_bytes": "most memory held on the GPU, bytes (JAX: since its process began)",
     "sm_mhz_before": "clock of the GPU's processors before the timed rounds, MHz",
     "sm_mhz_after": "after them",

@@ -105,8 +105,8 @@ def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple
 def left_behind() -> set[str]:
     """Ports that are listened on, shared memory, and folders of workers: what a descent must not leave on a host."""
     ports = {str(one.laddr) for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
-    folders = {str(path) for path in Path(tempfile.gettempdir()).glob("descentbench-worker-*")}
-    return ports | folders | ({str(path) for path in SHARED.iterdir()} if SHARED.exists() else set())
+    folders = {str(path) for path in Path(tempfile.gettempdir()).glob("descentbench-*/worker-*")}
+    return ports | folders | {str(path) for path in SHARED.glob("*") if path.is_file()}
 
 
 @pytest.mark.measures
