@@ -99,6 +99,15 @@ scaling: .venv/ready ## how ranks scale over the cores here, and what a model sa
 	--blocks 4 --preset quick --impl torch_ddp,jax_sharded --problem 1000000x100,500000x100,100000x100,10000x100,1000x10,1000x2000 $(ARGS)
 	$(BIN)/python -m results scaling results/scaling.json
 
+faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 10 minutes
+	$(BIN)/python tests/faults.py --out results/endurance/faults.md $(ARGS)
+
+kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 15 minutes
+	$(BIN)/python tests/kills.py --kills 200 --out results/endurance/kills.md $(ARGS)
+
+soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: results/endurance/soak.md, 5 minutes
+	$(BIN)/python tests/soak.py --cases 1000 --out results/endurance/soak.md $(ARGS)
+
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.growth results/growth.json
 

@@ -1,0 +1,60 @@
+"""Reports are written whole or not at all, and how a command ends that was interrupted or has no reader."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, environment
+
+from results import __main__ as command
+from results.whole import put, whole
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    path.write_text("old")
+    with pytest.raises(OSError, match="full"), whole(path) as stream:
+        stream.write(b"half")
+        raise OSError("the disk is full")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.md"]
+
+
+def test_what_a_kill_has_left_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".report.md.tmp").write_text("half")
+    put(tmp_path / "report.md", "né")
+    assert (tmp_path / "report.md").read_bytes() == "né".encode()
+    assert os.listdir(tmp_path) == ["report.md"]
+
+
+def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    put(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit((tmp_path / "pipe").read_text)
+        put(tmp_path / "pipe", "through")
+        assert reading.result(10) == "through"
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "deliver", interrupted)
+    assert command.main(["list"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_table_without_a_reader_is_no_verdict() -> None:
+    """Exit status 1 is what `gate` says of a slower run."""
+    words = f"{sys.executable} -m results list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", words], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
