@@ -38,6 +38,7 @@ class Tally:
     campaigns: int = 0
     resumed: int = 0
     cases: int = 0
+    files: int = 0
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
@@ -74,8 +75,8 @@ def campaign(scene: Scene, tally: Tally, rng: random.Random, kills: int, whole_s
         process = started(scene, resume)
         wait = (lambda: whole_s * rng.random()) if tally.kills.total() % EVERY else (lambda: None)
         ended = tally.kills.total() >= kills or not struck(scene, process, wait(), tally)
-        if ended:
-            process.wait(LONGEST)
+        if ended and (code := process.wait(LONGEST)) not in (0, 1):
+            tally.lost.append(f"exit {code}")
         tally.left += [f"process {pid} lives on" for pid in scene.processes(1.0)]
         tally.torn += torn(scene.folder)
         tally.lost += [f"{path.name} was changed" for path, was in older.items() if path.read_bytes() != was]
@@ -87,6 +88,7 @@ def campaign(scene: Scene, tally: Tally, rng: random.Random, kills: int, whole_s
         resume = bool(scene.journals)
         tally.resumed += resume
     judge(scene, tally, known)
+    tally.left += scene.litter() if ended else []  # of the last kill, by the next run
 
 
 def started(scene: Scene, resume: bool) -> "subprocess.Popen[bytes]":
@@ -151,14 +153,19 @@ def judge(scene: Scene, tally: Tally, known: dict[str, list[float]]) -> None:
     tally.lost += [f"no {one}" for one in PLAN - {short(name) for name in found}] + compared(found, known)
     tally.twice += [f"not planned: {short(name)}" for name in found if short(name) not in PLAN]
     tally.cases += len(found)
-    tally.left += scene.litter() + [path.name for path in scene.journals]
+    tally.files = sum(1 for _ in scene.storage.rglob("*.json"))
+    tally.left += [path.name for path in scene.journals]
 
 
 def table(tally: Tally, command: str, seconds: float) -> str:
     """In Markdown."""
     rows = {f"kills: {doing}": count for doing, count in sorted(tally.kills.items())}
     rows |= {"kills in all": tally.kills.total(), "campaigns": tally.campaigns, "times resumed": tally.resumed}
-    rows |= {"cases in saved runs": tally.cases, "cases lost or changed": len(tally.lost)}
+    rows |= {
+        "saved files": tally.files,
+        "cases of the campaigns": tally.cases,
+        "cases lost or changed": len(tally.lost),
+    }
     rows |= {"cases twice": len(tally.twice), "torn files": len(tally.torn), "left behind": len(tally.left)}
     lines = [f"| {name} | {count:,} |" for name, count in rows.items()]
     bad = [f"- {words}" for words in tally.bad]

@@ -315,7 +315,7 @@ while not (HERE / "listens").exists():
         "bda",
         """
 from multiprocessing import resource_tracker, shared_memory
-made = problem.__dict__["made"] = shared_memory.SharedMemory(create=True, size=65536)
+made = sys.modules["made"] = shared_memory.SharedMemory(create=True, size=65536)
 resource_tracker.unregister(made._name, "shared_memory")
 note("segments", made.name)
 """,
