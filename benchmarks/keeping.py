@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,7 +119,7 @@ class Keeper:
         if left := set(self.journal.kept) - {item.nodeid for item in session.items}:
             raise pytest.UsageError(f"--resume: name the same files; {min(left)} was measured and is not among them")
         campaign.restore(self.journal.state)
-        campaign.resumed.append({"at": _now(), "kept": len(self.journal.kept)})
+        campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.kept)})
 
     def has(self, item: pytest.Item) -> bool:
         """Whether the journal has the case."""
@@ -195,7 +194,3 @@ def replay(kept: Kept, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
 
 def _plain(value: Any) -> Any:
     return str(value.absolute()) if isinstance(value, Path) else value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
