@@ -70,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         config.stash[CAMPAIGN] = Campaign(options.plan(config.option, config.invocation_params.dir))
         name = machine.check_slug(config.option.machine or machine.slug())
+        machine.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
     except (ValueError, Unsupported) as error:
         raise pytest.UsageError(str(error)) from error
     if config.option.dask_scheduler:
@@ -199,13 +200,15 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     for row in output_json["benchmarks"]:
         facts = row["extra_info"]
         facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
+    from results.digest import seal  # not before: pandas comes along
+    from results.schema import VERSION
+
     output_json["campaign"] = {
+        "schema": VERSION,
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,
         **campaign.summary(),
     }
-    from results.digest import seal  # not before: pandas comes along
-
     seal(output_json)
 
 

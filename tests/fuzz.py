@@ -1,0 +1,338 @@
+"""Mutated result files through load, compare and report: no traceback, no second lost, nothing that comes alive.
+
+python tests/fuzz.py --files 100000 --out results/fuzz.md: a file that fails is kept in build/fuzz, beside its seed.
+"""
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import multiprocessing
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from random import Random
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from mutations import KINDS, honest, implementations, mutated
+
+from results.cases import rounds
+from results.compare import compare_implementations, compare_runs
+from results.figures import all_charts
+from results.format import Page, Section, markdown, write
+from results.load import ROOT, find, join
+from results.payload import payload
+from results.read import Run, RunError
+from results.report import report
+from results.webpage import vega, webpage
+
+KEPT = Path(__file__).parent.parent / "build" / "fuzz"
+TOGETHER = 50  # files of a report
+SLOW = 1.0  # seconds that a file may take
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "h4", "p", "nav", "main", "section"),
+    *("article", "span", "ul", "li", "form", "details", "summary", "div", "fieldset", "legend", "label", "input", "select"),
+    *("option", "button", "noscript", "figure", "figcaption", "output", "table", "caption", "thead", "tbody", "tr", "th", "td"),
+    *("pre", "code", "script"),
+}  # what the page is made of
+
+
+@dataclass
+class Told:
+    """What came of files of one kind: how many, why not read, the slowest's seconds, and what should not have been."""
+
+    files: int = 0
+    readable: int = 0
+    slowest: float = 0.0
+    refused: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: "Told") -> "Told":
+        self.files, self.readable = self.files + other.files, self.readable + other.readable
+        self.slowest, self.failed = max(self.slowest, other.slowest), self.failed + other.failed
+        self.refused += other.refused
+        return self
+
+
+def batch(seed: int) -> dict[str, Told]:
+    """TOGETHER files, of all kinds in turn, each for itself; then a report of those that can be read."""
+    warnings.simplefilter("error")
+    found, runs = {kind: Told() for kind in KINDS}, dict[Path, tuple[str, Run]]()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        base = Path(folder, "0000_honest.json")
+        base.write_text(json.dumps(honest(Random(seed))))
+        other = find(str(base), ROOT)
+        for number in range(TOGETHER):
+            kind = KINDS[(seed * TOGETHER + number) % len(KINDS)]
+            path = Path(folder, f"{seed:06}_{number:02}.json")
+            path.write_bytes(mutated(Random(f"{seed} {number}"), kind))
+            told = found[kind]
+            told.files += 1
+            begin = time.perf_counter()
+            with _noted(told, path):
+                if run := read(path, told):
+                    runs[path] = kind, run
+                    compared(run, other)
+            _timed(told, path, time.perf_counter() - begin)
+        _reported(runs, found, seed)
+    return found
+
+
+@contextlib.contextmanager
+def _noted(told: Told, path: Path) -> Iterator[None]:
+    """Keep the file that raised what it should not have."""
+    try:
+        yield
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+        _keep(told, path, f"{type(error).__name__} at {where}: {str(error)[:200]}")
+
+
+def _keep(told: Told, path: Path, why: str) -> None:
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / path.name).write_bytes(path.read_bytes())
+    told.failed.append(f"{path.name}: {why}")
+
+
+def _timed(told: Told, path: Path, seconds: float) -> None:
+    told.slowest = max(told.slowest, seconds)
+    if seconds > SLOW:
+        _keep(told, path, f"{seconds:.1f} s")
+
+
+def read(path: Path, told: Told) -> Run | None:
+    try:
+        run = find(str(path), ROOT)
+    except RunError as error:
+        said = str(error)
+        assert said.count("\n") == 0, f"more than a line: {said}"
+        told.refused[re.sub(r"\d[\d,]*", "N", said.partition(".json")[2].lstrip(": "))[:48]] += 1
+        return None
+    told.readable += 1
+    return run
+
+
+def compared(run: Run, other: Run) -> None:
+    """The two implementations of the run, and the run with an honest one, in either order."""
+    a, b = implementations()
+    for compare in (
+        lambda: compare_implementations([run], a, b),
+        lambda: compare_runs(other, run),
+        lambda: compare_runs(run, other, force=True),
+    ):
+        try:
+            check(markdown(compare().sections), "md")
+        except RunError:
+            continue
+
+
+def _reported(runs: dict[Path, tuple[str, Run]], found: dict[str, Told], seed: int) -> None:
+    """A report of all, in all its forms; where it fails, or takes long, of each alone: whose fault is it?"""
+    begin = time.perf_counter()
+    try:
+        everything([run for _, run in runs.values()], seed % 8 == 0)
+        if time.perf_counter() - begin < SLOW * len(runs):
+            return
+    except Exception as error:
+        whole = f"{type(error).__name__}: {str(error)[:200]}"
+    else:
+        whole = "it takes long"
+    before = sum(len(told.failed) for told in found.values())
+    for path, (kind, run) in runs.items():
+        begin = time.perf_counter()
+        with _noted(found[kind], path):
+            everything([run], seed % 8 == 0)
+        if time.perf_counter() - begin > 10 * SLOW:
+            _keep(found[kind], path, "the report takes long")
+    if before == sum(len(told.failed) for told in found.values()):
+        found[KINDS[0]].failed.append(f"batch {seed}: its report fails, and that of no file alone: {whole}")
+
+
+def everything(runs: list[Run], page: bool) -> None:
+    """The report in Markdown, the export as CSV and JSON, with `page` the page and the terminal's tables, checked."""
+    baseline, _ = implementations()
+    try:
+        told = report(runs, baseline)
+    except RunError:  # none of them knows the baseline
+        return
+    check(markdown(told.sections), "md")
+    rows = join([run.rows for run in runs])
+    for form in ("csv", "json"):
+        check(written(Page(rows, []), form), form)
+    for run in runs[:2]:
+        try:
+            check(written(Page(rounds(run), []), "csv"), "csv")
+        except RunError:
+            continue
+    if page:
+        all_charts.cache_clear()
+        check(webpage(runs, payload(runs, baseline), baseline), "page")
+        check(written(told, "table"), "table")
+
+
+def written(page: Page, form: str) -> str:
+    """The page as `python -m results` prints it."""
+    stream = io.StringIO()
+    write(page, form, stream)
+    return stream.getvalue()
+
+
+def check(text: str, form: str) -> None:
+    """Raise AssertionError where something in a page would come alive, or a table is none."""
+    if form in ("md", "table"):
+        assert text.replace("\n", "").isprintable(), "a control character"
+        assert form == "table" or "<img" not in text, "HTML in Markdown"
+    elif form == "csv":
+        table = [*csv.reader(io.StringIO(text, newline=""))]
+        assert len({len(row) for row in table}) == 1, "ragged"
+        alive = [cell for row in table for cell in row if cell.startswith(tuple("=+-@\t\r\n")) and not _number(cell)]
+        assert not alive, f"a formula: {alive[:3]}"
+    elif form == "json":
+        json.loads(text, parse_constant=_no_constant)
+    else:
+        Tags().feed(text.replace(vega(), ""))
+
+
+def _number(cell: str) -> bool:
+    try:
+        return bool(float(cell) or True)
+    except ValueError:
+        return False
+
+
+def _no_constant(word: str) -> None:
+    raise AssertionError(f"{word} in JSON")
+
+
+class Tags(HTMLParser):
+    """Reads a page, and complains of elements and attributes that it is not made of."""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        names = {name for name, _ in attributes}
+        assert tag in TAGS and not any(name.startswith("on") for name in names), f"<{tag} {names}> in the page"
+        assert all(held and held.startswith("#") for name, held in attributes if name in ("href", "src")), "a link"
+
+
+# The page in a browser
+
+
+def alive(pages: list[Path]) -> Iterator[str]:
+    """What came alive in each of the pages, or what they complained of, in a real browser."""
+    from test_browser import CHROMIUM, FLAGS, Shown, sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for path in pages:
+            shown = Shown(browser, path)
+            said = shown.page.evaluate(DOM, sorted(TAGS))
+            shown.context.close()
+            faults = [*shown.wrong, *said, *(url for url in shown.asked if not url.startswith(("file:", "about:", "data:", "blob:")))]
+            yield from (f"{path.name}: {fault}" for fault in faults)
+        browser.close()
+
+
+DOM = """tags => {
+  const outside = [...document.querySelectorAll("body *")].filter((one) => !one.closest("svg"));
+  const odd = outside.filter((one) => !tags.includes(one.localName) && !["canvas", "svg"].includes(one.localName));
+  const armed = [...document.querySelectorAll("*")].filter((one) => [...one.attributes].some((held) => held.name.startsWith("on")));
+  const links = [...document.querySelectorAll("svg a, svg image, svg foreignObject, svg script, img, iframe, object, embed")];
+  const told = [...odd, ...armed, ...links].map((one) => one.outerHTML.slice(0, 200));
+  if (typeof window.hacked !== "undefined") told.push("a script ran");
+  if (document.scripts.length !== 3) told.push(`${document.scripts.length} scripts`);
+  return told;
+}"""
+
+
+def pages(folder: Path, count: int) -> list[Path]:
+    """Pages of TOGETHER mutated files that can be read each, so many files in all."""
+    made = []
+    baseline, _ = implementations()
+    for seed in range(-(-count // TOGETHER)):
+        runs, number = list[Run](), 0
+        while len(runs) < TOGETHER:
+            path = folder / f"{seed:03}_{number:03}.json"
+            path.write_bytes(mutated(Random(f"page {seed} {number}"), KINDS[number % 9]))
+            run, number = read(path, Told()), number + 1
+            runs += [run] if run else []
+        made.append(folder / f"{seed}.html")
+        made[-1].write_text(webpage(runs, payload(runs, baseline), baseline), encoding="utf-8")
+    return made
+
+
+# The table
+
+
+def sections(found: dict[str, Told], seconds: float, seen: str) -> list[Section]:
+    """A row per kind of mutation, all together, and how it was made."""
+    rows = [
+        {"mutation": kind, "files": f"{told.files:,}", "readable": f"{told.readable:,}"}
+        | {"refused": f"{told.refused.total():,}", "why, most often": "; ".join(why for why, _ in told.refused.most_common(2)) or "-"}
+        | {"slowest": f"{told.slowest:.2f} s", "failed": str(len(told.failed))}
+        for kind, told in found.items()
+    ]
+    files, failed = sum(told.files for told in found.values()), [one for told in found.values() for one in told.failed]
+    text = f"{files:,} mutated files through load, compare and report: {len(failed)} failed."
+    made = f"{_cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}; {datetime.now(UTC):%Y-%m-%d %H:%MZ};"
+    made += f" {seconds:.0f} s by all cores. Again: make fuzz, or python tests/fuzz.py --files {files}."
+    notes = [
+        "Slowest: loading and comparing one file. Reports are of 50 files each; what fails there is tried file by file.",
+        "Failed: a traceback, a warning, more than a second, a line break in an error, or a string that came alive.",
+        seen,
+        made,
+        *failed[:20],
+    ]
+    return [Section("Mutated result files", text, rows, notes)]
+
+
+def _cpu() -> str:
+    from cpuinfo import get_cpu_info
+
+    return str(get_cpu_info().get("brand_raw", platform.machine()))
+
+
+def main() -> int:
+    """Run it; exit status 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--pages", type=int, default=200, help="files whose page is looked at in a browser")
+    parser.add_argument("--seed", type=int, default=0, help="of the first batch")
+    parser.add_argument("--out", type=Path, help="the table, in Markdown")
+    options = parser.parse_args()
+    begin, found = time.perf_counter(), {kind: Told() for kind in KINDS}
+    seeds = range(options.seed, options.seed - (-options.files // TOGETHER))
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for told in pool.imap_unordered(batch, seeds):
+            for kind, one in told.items():
+                found[kind] += one
+    seconds = time.perf_counter() - begin
+    seen = "The page was not looked at in a browser."
+    if options.pages:
+        with tempfile.TemporaryDirectory() as folder:
+            faults = [*alive(pages(Path(folder), options.pages))]
+        seen = f"The pages of {options.pages} readable files in a browser: {len(faults)} elements, scripts or complaints."
+        found[KINDS[0]].failed += faults
+    told = sections(found, seconds, seen)
+    write(Page(pd.DataFrame(), told), "table", sys.stdout)
+    if options.out:
+        options.out.write_text(markdown(told), encoding="utf-8")
+    return int(any(one.failed for one in found.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
