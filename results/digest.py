@@ -1,8 +1,8 @@
 """A digest over each row and one over the whole file: they tell whether, and where, it was edited by hand.
 
-That of a row is over its raw rounds and its facts. That of the file is over machine, campaign, commit and date, the code
-of the implementations as run (`campaign.sources`), and the names and digests of all rows in their order. Before schema
-5 it was over machine and campaign alone. A seal, not a signature: who knows how it is made can make another.
+That of a row is over its raw rounds and its facts. That of the file is over machine, campaign, commit and date, the
+code of the implementations as run (`campaign.sources`), and the names and digests of all rows in their order. Before
+schema 5 it was over machine and campaign alone. A seal, not a signature: who knows how it is made can make another.
 """
 
 import hashlib

@@ -206,7 +206,7 @@ def label(path: Path, root: Path) -> str:
     """How a file under `root` is called: short, and like no other there."""
     parts = path.relative_to(root).with_suffix("").parts
     only = len(parts) == 3 and sum(entry.is_dir() for entry in path.parent.parent.iterdir()) == 1
-    return clean("/".join([parts[0], parts[2]] if only else parts))
+    return str(clean("/".join([parts[0], parts[2]] if only else parts)))
 
 
 def _open(path: Path, root: Path) -> File:

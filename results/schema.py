@@ -18,7 +18,13 @@ VERSIONS = {
 }
 SEALED_WHOLE = 5
 BEGAN = {"limits": 4, "sources": 3, "digest": 2}  # what a campaign without a number is known by
-BYTES, ROWS, ROUNDS, FACTS, DEPTH = 2**28, 10**6, 10**6, 1_000, 32  # of a file; of a file; of a row; of all rows; nested
+BYTES, ROWS, ROUNDS, FACTS, DEPTH = (
+    2**28,
+    10**6,
+    10**6,
+    1_000,
+    32,
+)  # of a file; of a file; of a row; of all rows; nested
 KINDS: dict[str, Any] = {"benchmarks": list, "machine_info": dict, "commit_info": dict | None, "campaign": dict | None}
 
 Document = dict[str, Any]

@@ -125,7 +125,9 @@ def _cases(columns: dict[str, Any]) -> list[str]:
     for name in CASE:
         words = set(columns[name])
         if None in words:
-            said = [why if word else f"it does not say its {name}" for why, word in zip(said, columns[name], strict=True)]
+            said = [
+                why if word else f"it does not say its {name}" for why, word in zip(said, columns[name], strict=True)
+            ]
         if any(len(word) > NAME for word in words if word):
             long = [len(word or "") > NAME for word in columns[name]]
             said = [f"its {name} is too long" if cut else why for why, cut in zip(said, long, strict=True)]

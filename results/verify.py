@@ -15,8 +15,8 @@ MATCHES, EDITED, UNSEALED, UNREAD = "matches", "edited by hand", "no seal", "can
 NAMED = 5  # rows that are named
 CODE = ["impls/*.py", "benchmarks/loops/*.py"]  # what may have been run, in the repository that `results` lies in
 NOTES = [
-    "A digest is over each row's rounds and facts; from schema 5 on another is over all else and the list of rows, before"
-    " over machine and campaign. Seals, not signatures: they show an edit by who does not know how they are made.",
+    "A digest is over each row's rounds and facts; another, from schema 5 on, over all else and the list of rows,"
+    " before that over machine and campaign. A seal, not a signature: who knows how it is made can make another.",
     "Code that has changed since is no fault: the run holds what was run, and its numbers are of that.",
 ]
 

@@ -45,9 +45,54 @@ KEPT = Path(__file__).parent.parent / "build" / "fuzz"
 TOGETHER = 50  # files of a report
 SLOW = 1.0  # seconds that a file may take
 TAGS = {
-    *("html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "h4", "p", "nav", "main", "section"),
-    *("article", "span", "ul", "li", "form", "details", "summary", "div", "fieldset", "legend", "label", "input", "select"),
-    *("option", "button", "noscript", "figure", "figcaption", "output", "table", "caption", "thead", "tbody", "tr", "th", "td"),
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "a",
+        "header",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "p",
+        "nav",
+        "main",
+        "section",
+    ),
+    *(
+        "article",
+        "span",
+        "ul",
+        "li",
+        "form",
+        "details",
+        "summary",
+        "div",
+        "fieldset",
+        "legend",
+        "label",
+        "input",
+        "select",
+    ),
+    *(
+        "option",
+        "button",
+        "noscript",
+        "figure",
+        "figcaption",
+        "output",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    ),
     *("pre", "code", "script"),
 }  # what the page is made of
 
@@ -242,7 +287,11 @@ def alive(pages: list[Path]) -> Iterator[str]:
             shown = Shown(browser, path)
             said = shown.page.evaluate(DOM, sorted(TAGS))
             shown.context.close()
-            faults = [*shown.wrong, *said, *(url for url in shown.asked if not url.startswith(("file:", "about:", "data:", "blob:")))]
+            faults = [
+                *shown.wrong,
+                *said,
+                *(url for url in shown.asked if not url.startswith(("file:", "about:", "data:", "blob:"))),
+            ]
             yield from (f"{path.name}: {fault}" for fault in faults)
         browser.close()
 
@@ -250,8 +299,9 @@ def alive(pages: list[Path]) -> Iterator[str]:
 DOM = """tags => {
   const outside = [...document.querySelectorAll("body *")].filter((one) => !one.closest("svg"));
   const odd = outside.filter((one) => !tags.includes(one.localName) && !["canvas", "svg"].includes(one.localName));
-  const armed = [...document.querySelectorAll("*")].filter((one) => [...one.attributes].some((held) => held.name.startsWith("on")));
-  const links = [...document.querySelectorAll("svg a, svg image, svg foreignObject, svg script, img, iframe, object, embed")];
+  const has = (one) => [...one.attributes].some((held) => held.name.startsWith("on"));
+  const armed = [...document.querySelectorAll("*")].filter(has);
+  const links = [...document.querySelectorAll("svg :is(a, image, foreignObject, script), img, iframe, object, embed")];
   const told = [...odd, ...armed, ...links].map((one) => one.outerHTML.slice(0, 200));
   if (typeof window.hacked !== "undefined") told.push("a script ran");
   if (document.scripts.length !== 3) told.push(`${document.scripts.length} scripts`);
@@ -282,7 +332,10 @@ def sections(found: dict[str, Told], seconds: float, seen: str) -> list[Section]
     """A row per kind of mutation, all together, and how it was made."""
     rows = [
         {"mutation": kind, "files": f"{told.files:,}", "readable": f"{told.readable:,}"}
-        | {"refused": f"{told.refused.total():,}", "why, most often": "; ".join(why for why, _ in told.refused.most_common(2)) or "-"}
+        | {
+            "refused": f"{told.refused.total():,}",
+            "why, most often": "; ".join(why for why, _ in told.refused.most_common(2)) or "-",
+        }
         | {"slowest": f"{told.slowest:.2f} s", "failed": str(len(told.failed))}
         for kind, told in found.items()
     ]
@@ -291,7 +344,7 @@ def sections(found: dict[str, Told], seconds: float, seen: str) -> list[Section]
     made = f"{_cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}; {datetime.now(UTC):%Y-%m-%d %H:%MZ};"
     made += f" {seconds:.0f} s by all cores. Again: make fuzz, or python tests/fuzz.py --files {files}."
     notes = [
-        "Slowest: loading and comparing one file. Reports are of 50 files each; what fails there is tried file by file.",
+        "Slowest: loading and comparing one file. Reports are of 50 files; what fails there is tried file by file.",
         "Failed: a traceback, a warning, more than a second, a line break in an error, or a string that came alive.",
         seen,
         made,
@@ -325,7 +378,9 @@ def main() -> int:
     if options.pages:
         with tempfile.TemporaryDirectory() as folder:
             faults = [*alive(pages(Path(folder), options.pages))]
-        seen = f"The pages of {options.pages} readable files in a browser: {len(faults)} elements, scripts or complaints."
+        seen = (
+            f"The pages of {options.pages} readable files in a browser: {len(faults)} elements, scripts or complaints."
+        )
         found[KINDS[0]].failed += faults
     told = sections(found, seconds, seen)
     write(Page(pd.DataFrame(), told), "table", sys.stdout)

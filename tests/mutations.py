@@ -1,5 +1,6 @@
 """Saved files as strangers might leave them: seeded mutations of small honest files of every schema version."""
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable, Iterator
@@ -50,10 +51,49 @@ STRINGS = [
     "0001-01-01T00:00:00",
     "1969-12-31",
 ]
-NUMBERS: list[Any] = [float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), 10**5000, 2**63, 2**64, -(2**63) - 1]
-NUMBERS += [0, -0.0, -1, -1e-9, 5e-324, 1e-300, 1e308, 1.7976931348623157e308, 1e18, 1e15, 0.5, 1, 2, True, "@1e400@"]
-NAMES = ["round", "seconds", "at", "of", "run", "machine", "series", "size", "plan", "index", "level_0", "0", "", "digest"]
-NAMES += ["valid", "reason", "speedup", "baseline", "panel", "detail", "ratio", "logs", "kind", MARK, "__proto__", "\ud800", "=1"]
+TOKENS = {"@small@": "1e400", "@long@": "9" * 5_000}  # what no Python number is written as
+NUMBERS: list[Any] = [
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    10**400,
+    -(10**400),
+    2**63,
+    2**64,
+    -(2**63) - 1,
+]
+NUMBERS += [0, -0.0, -1, -1e-9, 5e-324, 1e-300, 1e308, 1.7976931348623157e308, 1e18, 1e15, 0.5, 1, 2, True, *TOKENS]
+NAMES = [
+    "round",
+    "seconds",
+    "at",
+    "of",
+    "run",
+    "machine",
+    "series",
+    "size",
+    "plan",
+    "index",
+    "level_0",
+    "0",
+    "",
+    "digest",
+]
+NAMES += [
+    "valid",
+    "reason",
+    "speedup",
+    "baseline",
+    "panel",
+    "detail",
+    "ratio",
+    "logs",
+    "kind",
+    MARK,
+    "__proto__",
+    "\ud800",
+    "=1",
+]
 
 
 @cache
@@ -73,7 +113,9 @@ def _small(whole: dict[str, Any]) -> dict[str, Any]:
     info["installed"] = {"numpy": "2.4.6"}
     for source in campaign.get("sources", {}).values():
         source["text"] = source["text"][:200]
-    campaign["refused"] = [{name: first[name] for name in ("impl", "device", "dtype", "problem", "block")} | {"reason": "x"}]
+    campaign["refused"] = [
+        {name: first[name] for name in ("impl", "device", "dtype", "problem", "block")} | {"reason": "x"}
+    ]
     campaign["skipped"] = [{"impl": "torch_nn", "device": "gpu", "reason": "no gpu"}]
     if "digest" in campaign:
         seal(whole)
@@ -100,16 +142,20 @@ def mutated(rng: Random, kind: str) -> bytes:
     for _ in range(rng.choice([1, 1, 2, 3])):
         STRUCTURE[kind](rng, whole)
     if rng.random() < 0.5:
-        try:
+        with contextlib.suppress(TypeError, KeyError, AttributeError, ValueError, RecursionError):  # no file any more
             seal(whole)
-        except (TypeError, KeyError, AttributeError, ValueError, RecursionError):
-            pass  # what cannot be sealed is left as it is
     return _written(rng, whole)
 
 
 def _written(rng: Random, whole: object) -> bytes:
     text = json.dumps(whole, indent=rng.choice([4, None]), ensure_ascii=rng.random() < 0.8)
-    return text.replace('"@1e400@"', "1e400").encode("utf-8", "surrogatepass")
+    return _tokens(text).encode("utf-8", "surrogatepass")
+
+
+def _tokens(text: str) -> str:
+    for name, token in TOKENS.items():
+        text = text.replace(f'"{name}"', token)
+    return text
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -214,8 +260,17 @@ def _flip(rng: Random, text: bytes) -> bytes:
 def _insert(rng: Random, text: bytes) -> bytes:
     at = rng.randrange(len(text))
     start = rng.randrange(len(text))
-    words = [text[start : start + rng.choice([1, 20, 2_000])], b"[" * rng.choice([3, 2_000, 200_000]), b"9" * 400, b"\xff\x00"]
-    return text[:at] + rng.choice([*words, b"NaN", b'"a":1,', b"\xef\xbb\xbf", json.dumps(rng.choice(STRINGS)).encode()]) + text[at:]
+    words = [
+        text[start : start + rng.choice([1, 20, 2_000])],
+        b"[" * rng.choice([3, 2_000, 200_000]),
+        b"9" * 400,
+        b"\xff\x00",
+    ]
+    return (
+        text[:at]
+        + rng.choice([*words, b"NaN", b'"a":1,', b"\xef\xbb\xbf", json.dumps(rng.choice(STRINGS)).encode()])
+        + text[at:]
+    )
 
 
 def _double(rng: Random, text: bytes) -> bytes:
@@ -224,7 +279,7 @@ def _double(rng: Random, text: bytes) -> bytes:
     at = rng.choice(opened) + 1
     key = text[at : text.index(b":", at)].strip() if b":" in text[at:] else b'"a"'
     name = key if key.startswith(b'"') and rng.random() < 0.7 else json.dumps(rng.choice(NAMES)).encode()
-    value = json.dumps(_anything(rng)).replace('"@1e400@"', "1e400").encode()
+    value = _tokens(json.dumps(_anything(rng))).encode()
     return text[:at] + name + b": " + value + b", " + text[at:]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import fuzz
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import KINDS, MARK, mutated
 from runs import blocks, kept
@@ -19,7 +19,6 @@ from results.__main__ import main
 from results.compare import compare_implementations
 from results.crossover import crossover
 from results.load import find
-from results.read import RunError
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
