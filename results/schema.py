@@ -17,7 +17,6 @@ VERSIONS = {
     5: "its own number (campaign.schema), and a digest over the whole file",
 }
 SEALED_WHOLE = 5
-BEGAN = {"limits": 4, "sources": 3, "digest": 2}  # what a campaign without a number is known by
 BYTES, ROWS, ROUNDS, FACTS, DEPTH = (
     2**28,
     10**6,
@@ -32,8 +31,9 @@ Document = dict[str, Any]
 
 def version(document: Document) -> int:
     """The version of a file that `fault` and `excess` find nothing against."""
-    campaign = document.get("campaign") or {}
-    return int(campaign.get("schema") or max((BEGAN[name] for name in BEGAN.keys() & campaign.keys()), default=1))
+    campaign, rows = document.get("campaign") or {}, document["benchmarks"]
+    known = {4: bool(rows) and "work" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
+    return int(campaign.get("schema") or max((number for number, by in known.items() if by), default=1))
 
 
 def fault(document: object) -> str:

@@ -148,7 +148,7 @@ def mutated(rng: Random, kind: str) -> bytes:
 
 
 def _written(rng: Random, whole: object) -> bytes:
-    text = json.dumps(whole, indent=rng.choice([4, None]), ensure_ascii=rng.random() < 0.8)
+    text = json.dumps(whole, indent=4 if rng.random() < 0.1 else None, ensure_ascii=rng.random() < 0.8)
     return _tokens(text).encode("utf-8", "surrogatepass")
 
 
@@ -241,7 +241,7 @@ def _column(rng: Random, whole: Any) -> None:
 def _nest(rng: Random, whole: Any) -> None:
     holder, key = _place(rng, whole)
     value: Any = holder[key]
-    for _ in range(rng.choice([2, 10, 30, 40, 200])):
+    for _ in range(rng.choice([1, 2, 5, 20, 24, 40, 200])):
         value = rng.choice([[value], {"a": value}])
     holder[key] = value
 
@@ -253,7 +253,7 @@ def _cut(rng: Random, text: bytes) -> bytes:
 def _flip(rng: Random, text: bytes) -> bytes:
     held = bytearray(text)
     for _ in range(rng.choice([1, 1, 2, 8])):
-        held[rng.randrange(len(held))] = rng.choice([rng.randrange(256), ord(rng.choice('{}[]":,0eE-.\\ '))])
+        held[rng.randrange(len(held))] = rng.choice([rng.randrange(256), ord(rng.choice('{":,.-eE 0123456789ax<'))])
     return bytes(held)
 
 
