@@ -163,6 +163,8 @@ def forced(found: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key: list[str]
     timed = [rows[rows["per_step_s"].between(0, math.inf, inclusive="neither")] for rows in (a, b)]
     medians = [rows.groupby(key)["per_step_s"].median() for rows in timed]
     both = pd.concat(medians, axis=1, join="inner", keys=["a_s", "b_s"]).assign(ratio=lambda at: at["b_s"] / at["a_s"])
+    if both.empty:  # a run without rows: there is nothing to force
+        return found
     found, refused = found.copy(), found["refused"] != ""
     found.loc[refused, TIMES] = (
         found.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)[TIMES].to_numpy()

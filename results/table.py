@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from results.digest import broken_seals, sealed
 from results.format import shortened
 from results.parse import clean
-from results.read import CASE, COLUMNS, NUMBERS, ORIGIN, STATS, WORDS, Run, RunError, document, mapping, number, text
+from results.read import CASE, COLUMNS, NUMBERS, STATS, WORDS, Run, RunError, document, mapping, number, text
 from results.schema import FACTS, migrated, utc
 
 NAME = 200  # characters of a name
@@ -59,9 +59,8 @@ def laid_out(files: list[File]) -> pd.DataFrame:
     """The rows of the files under one another: COLUMNS, then what else any of them says."""
     names = dict.fromkeys([*COLUMNS, *chain.from_iterable(file.columns for file in files)])
     rows = pd.DataFrame({name: _joined(files, name) for name in names})
-    unfit: dict[str, type] = {name: float for name in {**NUMBERS, **STATS} if rows[name].dtype.kind not in "if"}
-    unfit |= {name: object for name in {**ORIGIN, **WORDS} if rows[name].dtype.kind == "f"}  # where there is no row
-    return rows.astype(unfit) if unfit else rows
+    unfit = [name for name in {**NUMBERS, **STATS} if rows[name].dtype.kind not in "if"]
+    return rows.astype(dict.fromkeys(unfit, float)) if unfit else rows
 
 
 def runs_of(files: list[File]) -> list[Run]:
