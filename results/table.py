@@ -89,7 +89,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list
     stats = _each([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
     numbers = [*_each(NUMBERS, extra), *((name, values) for name, (_, values) in zip(STATS, stats, strict=True))]
     odd = _cases(columns)
-    columns |= {name: _possible(name, np.array(_numbers(values)), odd) for name, values in numbers}
+    columns |= {name: _numbers(name, values, odd) for name, values in numbers}
     told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
     marks = [row.get("valid") is True for row in extra]
     faults = zip(broken, map(_fault, marks, *told), odd, strict=True)
@@ -115,10 +115,6 @@ def _texts(values: Sequence[Any]) -> list[str | None]:
     return [held.setdefault(word, word) for word in words]
 
 
-def _numbers(values: Sequence[Any]) -> Sequence[float]:
-    return values if {*map(type, values)} <= {int, float} else [number(value) for value in values]
-
-
 def _cases(columns: dict[str, Any]) -> list[str]:
     """For each row what its case lacks for a name, or has too long a one for; the latter are cut in `columns`."""
     said = ["" for _ in columns["name"]]
@@ -135,8 +131,12 @@ def _cases(columns: dict[str, Any]) -> list[str]:
     return said
 
 
-def _possible(name: str, held: Array, odd: list[str]) -> Array:
-    """A column of numbers, with NaN for what it cannot be; `odd` gains the reason, where a row has none yet."""
+def _numbers(name: str, values: Sequence[Any], odd: list[str]) -> Array:
+    """A column of numbers, NaN for what is none or cannot be; `odd` gains why it cannot, where a row has no reason."""
+    kinds = {*map(type, values)}
+    if kinds == {type(None)}:  # as of every fact that a file does not know: quick
+        return np.full(len(values), math.nan)
+    held = np.array(values if kinds <= {int, float} else [number(value) for value in values])
     least = LEAST.get(name, 0.0)
     if name in FREE or (np.fmin.reduce(held, initial=least) >= least and np.fmax.reduce(held, initial=0) <= MOST):
         return held

@@ -437,7 +437,7 @@ def test_runs_without_rows_are_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_nothing_is_forced_out_of_a_run_without_rows(tmp_path: Path) -> None:
-    empty, full = kept(tmp_path, []), kept(tmp_path, blocks("numpy_manual", [1e-6]), "0002_full")
+    empty, full = made(tmp_path, "box", []), made(tmp_path, "box", rows())
     for a, b in ((empty, full), (full, empty), (empty, empty)):
         with pytest.raises(RunError, match="nothing to compare"):
             compare_runs(a, b, force=True)
