@@ -86,14 +86,16 @@ def test_a_newer_file_is_refused_and_a_strange_number_too(tmp_path: Path) -> Non
 # The published schema
 
 
+OTHERS = [ROOT / "results" / f"{name}.json" for name in ("closed", "cold", "loops", "overhead", "scaling")]
+
+
 @pytest.mark.parametrize(
-    "path", [*SAMPLES, *sorted((ROOT / "results").rglob("runs/*/*/*.json")), *(ROOT / "results").glob("[clos]*s.json")]
+    "path", [*SAMPLES, *OTHERS, *sorted((ROOT / "results" / "runs").rglob("*.json"))], ids=lambda path: path.stem
 )
 def test_every_committed_run_is_as_the_schema_says(path: Path) -> None:
     content = json.loads(path.read_text())
-    if path.name != "schema.json" and "benchmarks" in content:
-        JUDGE.validate(content)
-        assert not schema.fault(content) and not schema.excess(content)
+    JUDGE.validate(content)
+    assert not schema.fault(content) and not schema.excess(content)
 
 
 PARTS = st.sampled_from(
@@ -187,6 +189,34 @@ def test_a_file_named_in_no_encoding_is_named_all_the_same(tmp_path: Path, capsy
     write(tmp_path, "{}", os.fsdecode(b"0002_\xff\n.json"))
     assert main(["list", "--runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("udcff") == 3
+
+
+@pytest.mark.parametrize(
+    "date", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "1969-12-31", "20250101T00"]
+)
+def test_no_date_is_too_far_away(date: str, tmp_path: Path) -> None:
+    write(tmp_path, document(entry(), datetime=date))
+    write(tmp_path, document(entry()), "0002_b.json")
+    for command in (["list"], ["show", "1"], ["history", "--plot", str(tmp_path / "x.svg")], ["report", "all"]):
+        assert (
+            main([*command, "--runs", str(tmp_path), *(["--format", "md", "--out", "-"] * (command[0] == "report"))])
+            == 0
+        )
+
+
+@pytest.mark.parametrize(
+    "date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "", "now", 20250101, None, []]
+)
+def test_what_is_no_date_is_refused(date: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="its datetime is not a date"):
+        find(str(write(tmp_path, document(entry(), datetime=date))), tmp_path)
+
+
+def test_of_a_key_told_twice_the_last_counts_and_the_seal_is_broken(tmp_path: Path) -> None:
+    text = json.dumps(whole(entry()))
+    path = write(tmp_path, text.replace('"per_step_s": 2e-06', '"per_step_s": 2e-06, "per_step_s": 1e-09'))
+    row = find(str(path), tmp_path).rows.iloc[0]
+    assert (row["per_step_s"], row["valid"]) == (1e-9, False) and row["reason"].startswith("edited by hand")
 
 
 # The seal over the whole file
