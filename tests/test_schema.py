@@ -191,9 +191,7 @@ def test_a_file_named_in_no_encoding_is_named_all_the_same(tmp_path: Path, capsy
     assert capsys.readouterr().out.count("udcff") == 3
 
 
-@pytest.mark.parametrize(
-    "date", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "1969-12-31", "20250101T00"]
-)
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"])
 def test_no_date_is_too_far_away(date: str, tmp_path: Path) -> None:
     write(tmp_path, document(entry(), datetime=date))
     write(tmp_path, document(entry()), "0002_b.json")
