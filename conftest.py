@@ -11,56 +11,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks import limits, machine, options, progress
+from benchmarks import arguments, limits, machine, options, progress
 from benchmarks.campaign import Campaign
-from benchmarks.plan import PRESETS, Case
+from benchmarks.keeping import Keeper
+from benchmarks.plan import Case
 from benchmarks.workers import Invalid, Refused
 from impls.interface import Unsupported
 
 ROOT = Path(__file__).parent
 CAMPAIGN = pytest.StashKey[Campaign]()
 FOLDER = pytest.StashKey[Path]()
+KEEPER = pytest.StashKey[Keeper]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    group = parser.getgroup("descentbench", "gradient descent, framework against framework")
-
-    def add(name: str, help: str, **more: Any) -> None:
-        group.addoption(name, help=help, **more)
-
-    add(
-        "--preset",
-        f"how much of everything: {', '.join(PRESETS)} (default: default)",
-        default="default",
-        metavar="NAME",
-    )
-    add("--impl", "implementations: names, or paths of your own files (default: all)", metavar="A,B,PATH.py")
-    add("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv")
-    add("--target", "which columns of your own table to predict", metavar="COL[,COL]")
-    add("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu")
-    add("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64")
-    add("--blocks", "repeat everything in so many fresh processes (default: the preset's)", type=int, metavar="K")
-    add("--minutes", "as many blocks as fit into so many minutes, one at least", type=float, metavar="M")
-    add("--aa", "which runs twice in every block, or none (default: numpy_manual, or the first)", metavar="NAME")
-    add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
-    add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
-    add(
-        "--ranks",
-        "so many processes that are one descent, on cores of their own (default: 0, off)",
-        type=int,
-        default=0,
-        metavar="N",
-    )
-    add("--oversubscribe", "more ranks than threads: they share cores", action="store_true")
-    add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
-    add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
-    add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
-    add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
-    add("--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS")
-    if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
-        add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
-    add("--require", "a skip is an error", action="store_true")
-    add("--no-limits", "do not measure what the machine could do: saves some seconds a block", action="store_true")
+    arguments.declare(parser.getgroup("descentbench", "gradient descent, framework against framework"), pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,16 +33,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and any("benchmarks" in Path(arg).parts for arg in config.args):
         raise pytest.UsageError("-n: benchmarks that run at the same time disturb one another; leave -n out")
     try:
-        config.stash[CAMPAIGN] = Campaign(options.plan(config.option, config.invocation_params.dir))
         name = machine.check_slug(config.option.machine or machine.slug())
         machine.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
+        if config.option.benchmark_storage == "file://./.benchmarks":
+            config.stash[FOLDER] = ROOT / "results" / "runs" / name
+            config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"
+        keeper = config.stash[KEEPER] = Keeper(config)
+        config.pluginmanager.register(keeper, "descentbench-keeper")
+        keeper.take_up()
+        config.stash[CAMPAIGN] = keeper.campaign = Campaign(options.plan(config.option, keeper.here))
     except (ValueError, Unsupported) as error:
         raise pytest.UsageError(str(error)) from error
     if config.option.dask_scheduler:
         os.environ["DASK_SCHEDULER_ADDRESS"] = config.option.dask_scheduler  # Dask reads it in the workers
-    if config.option.benchmark_storage == "file://./.benchmarks":
-        config.stash[FOLDER] = ROOT / "results" / "runs" / name
-        config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"
 
 
 @pytest.fixture
@@ -112,7 +80,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
     if campaign.selected and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keep what is complete, leave nothing
+        for ending in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+            if signal.getsignal(ending) is signal.SIG_DFL:  # nohup has its reasons
+                signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: keep what is complete, leave nothing
 
 
 @pytest.hookimpl(wrapper=True)
@@ -146,9 +116,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     case = case_of(item, campaign)
     if case is None:
         return (yield)
-    campaign.enter(case)
+    kept = item.config.stash[KEEPER].has(item)
+    if not kept:
+        campaign.enter(case)
     try:
-        if reporter is not None:
+        if reporter is not None and not kept:
             progress.show(reporter, campaign, case)
             reporter.currentfspath = item.path  # pytest would name the file again
         return (yield)

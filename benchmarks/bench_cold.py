@@ -40,7 +40,7 @@ def start(case: Case, campaign: Campaign, task: Task) -> dict[str, Any]:
         cold_s = time.perf_counter() - before
     finally:
         worker.close()
-    campaign.clock.seconds += cold_s
+    campaign.clock.turn(cold_s)
     told = {name: worker.loaded[name] for name in ("framework", "version")} | {
         "threads": worker.threads,
         "ranks": worker.ranks,

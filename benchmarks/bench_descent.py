@@ -1,5 +1,7 @@
 """What `pytest benchmarks` runs: each case is checked against the reference, then timed in its worker."""
 
+from typing import NoReturn
+
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign import Campaign
@@ -15,13 +17,18 @@ def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -
     descent = campaign.open(case)
     benchmark.extra_info.update(descent.facts)
     try:
-        benchmark.pedantic(descent.round, rounds=descent.rounds)  # type: ignore[no-untyped-call]
+        benchmark.pedantic(descent.round, setup=campaign.clock.zero, rounds=descent.rounds)  # type: ignore[no-untyped-call]
         benchmark.extra_info.update(descent.finish())
         campaign.inside_s += benchmark.extra_info["inside_s"]
     except BaseException:
         benchmark.has_error = True  # pytest-benchmark would keep the rounds of a failed or interrupted case
         raise
     if not benchmark.extra_info["valid"]:
-        assert benchmark.stats is not None
-        benchmark.stats.name = f"INVALID {benchmark.name}"  # wherever pytest-benchmark shows its rounds
-        raise Invalid(benchmark.extra_info["reason"])
+        invalid(benchmark, benchmark.extra_info["reason"])
+
+
+def invalid(benchmark: BenchmarkFixture, reason: str) -> NoReturn:
+    """Name the row so wherever pytest-benchmark shows its rounds, and raise Invalid."""
+    assert benchmark.stats is not None
+    benchmark.stats.name = f"INVALID {benchmark.name}"
+    raise Invalid(reason)

@@ -28,7 +28,7 @@ def bench_closed_form(way: str, case: Case, campaign: Campaign, benchmark: Bench
         if not done["off"] <= 1:
             raise Refused(f"{way} misses the normal equations by {done['off']:.2g} times what rounding allows")
         found.append(min(done["seconds"]))
-        campaign.clock.seconds += found[-1]
+        campaign.clock.turn(found[-1])
 
     benchmark.pedantic(one, rounds=1)  # type: ignore[no-untyped-call]
     row = {**case.row, **task.facts, "impl": f"closed form: {way}", "threads": campaign.plan.threads}

@@ -16,7 +16,6 @@ from benchmarks.campaign import Campaign
 from benchmarks.plan import Case
 
 COUNTS = [2**i for i in range(machine.cores().bit_length())]
-measured: set[tuple[str, int]] = set()  # what has been read by so many threads, in that block
 
 
 @pytest.mark.parametrize("ranks", COUNTS)
@@ -32,7 +31,6 @@ def bench_scaling(
 def limit(campaign: Campaign, case: Case, threads: int) -> None:
     """Have the campaign know what so many threads read in a second, at best over its blocks."""
     name = f"{case.device}, {threads} thread{'s' * (threads > 1)}"
-    if (name, case.block) not in measured:
-        measured.add((name, case.block))
+    if case.block not in campaign.limits.setdefault(name, {}):
         found = ceiling.measure(threads, case.device, campaign.plan.precision, campaign.plan.timeout)
-        campaign.limits.setdefault(name, {})[case.block] = found
+        campaign.limits[name][case.block] = found

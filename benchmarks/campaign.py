@@ -19,6 +19,7 @@ from benchmarks.workers import Clock, Refused, Worker
 from impls.interface import Problem, Unsupported
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
+STATE = ("inside_s", "reference_s", "moments", "sources", "limits", "resumed")
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -40,6 +41,7 @@ class Campaign:
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
     interrupted: bool = False
+    resumed: list[dict[str, Any]] = field(default_factory=list)  # when, and with how many finished cases
     reference_s: float = 0.0  # seconds in which problems and their truth were made
     inside_s: float = 0.0  # seconds in workers' prepare, first and timed runs
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
@@ -70,8 +72,9 @@ class Campaign:
         if self.before is None:
             self.before = moment.now() | {"block": case.block}
             for device in self.plan.devices if self.plan.limits else []:
-                found = ceiling.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
-                self.limits.setdefault(device, {})[case.block] = found
+                if case.block not in self.limits.setdefault(device, {}):
+                    found = ceiling.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
+                    self.limits[device][case.block] = found
 
     def leave(self) -> None:
         """Note what the machine did besides while the block ran."""
@@ -81,7 +84,7 @@ class Campaign:
 
     def has_time(self) -> bool:
         """Whether another block, as long as the longest so far, would end within the minutes of the plan."""
-        longest = max(float(passed["seconds"]) for passed in self.moments)
+        longest = max((float(passed["seconds"]) for passed in self.moments), default=0.0)
         return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
 
     def close(self) -> None:
@@ -91,6 +94,20 @@ class Campaign:
         if self.folder is not None:
             self.folder.cleanup()
         self.worker = self.folder = None
+
+    def state(self) -> dict[str, Any]:
+        """What must outlive the process beside the finished cases; times in seconds, without those between two runs."""
+        told = {name: getattr(self, name) for name in STATE}
+        return told | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a state, read from JSON."""
+        for name in STATE:
+            setattr(self, name, state[name])
+        self.limits = {
+            device: {int(block): found for block, found in blocks.items()} for device, blocks in self.limits.items()
+        }
+        self.started, self.clock.total = time.monotonic() - state["wall_s"], state["timed_s"]
 
     def summary(self) -> dict[str, Any]:
         """What the saved JSON says of the campaign beside its rows."""
@@ -105,7 +122,8 @@ class Campaign:
             "interrupted": self.interrupted,
             "wall_s": time.monotonic() - self.started,
             "inside_s": self.inside_s,
-            "timed_s": self.clock.seconds,
+            "timed_s": self.clock.total,
+            "resumed": self.resumed,
             "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "moments": self.moments,

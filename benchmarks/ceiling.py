@@ -54,28 +54,36 @@ class NumPy:
 def measure(threads: int, device: str, precision: str, timeout: float) -> dict[str, Any]:
     """What a device reads and multiplies with so many threads: `levels`, `flops_per_s`, `matvec_flops_per_s`, `call_s`.
 
-    {} where no kernel runs there.
+    {} where no kernel runs there; `failed`: which ones should and did not, and why.
     """
     found: dict[str, Any] = {}
+    failed: dict[str, str] = {}
     for impl in KERNELS[device]:
         try:
             worker = Worker(impl, threads, device, precision, timeout)
-        except (Unsupported, Refused):  # not installed, or not for this device: another will do
+        except Unsupported:  # not installed: another will do
+            continue
+        except Refused as error:
+            failed[impl] = str(error)
             continue
         try:
             found = better(found, worker.ask("ceiling", device=device))
-        except (Unsupported, Refused):
+        except Unsupported:  # not for this device
             continue
+        except Refused as error:
+            failed[impl] = str(error)
         finally:
             worker.close()
-    return found
+    return found | ({"failed": failed} if failed else {})
 
 
 def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     """The medians of what was measured block by block: on shared machines some blocks read twice what others do."""
-    known = [found for found in blocks if found]
+    failed = {impl: why for found in blocks for impl, why in found.get("failed", {}).items()}
+    told_of = {"failed": failed} if failed else {}
+    known = [found for found in blocks if "levels" in found]
     if not known:
-        return {}
+        return told_of
     told = [level for found in known for level in found["levels"]]
     levels = [
         {**level, "bytes_per_s": median(one["bytes_per_s"] for one in told if one["level"] == level["level"])}
@@ -85,7 +93,7 @@ def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
         name: {dtype: median(found[name][dtype] for found in known) for dtype in known[-1][name]}
         for name in ("flops_per_s", "matvec_flops_per_s")
     }
-    return {"levels": levels, **rates, "call_s": median(found["call_s"] for found in known)}
+    return {"levels": levels, **rates, "call_s": median(found["call_s"] for found in known), **told_of}
 
 
 def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

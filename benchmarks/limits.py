@@ -71,7 +71,7 @@ def shortest(work: Work, found: dict[str, Any], dtype: str) -> tuple[float, str]
 
 def told(row: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """A row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} if no timed descent."""
-    if not {"per_step_s", "work", "batch"} <= row.keys() or not found or row["work"] not in ("X", GRAM):
+    if not {"per_step_s", "work", "batch"} <= row.keys() or "levels" not in found or row["work"] not in ("X", GRAM):
         return {}
     seconds, by = shortest(least(row), found, row["dtype"])
     twice = {} if row["work"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), found, row["dtype"])[0]}

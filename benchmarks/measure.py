@@ -54,7 +54,7 @@ class Checked:
     def round(self) -> None:
         """One timed run from a start that no run has had before; its result is checked when the clock has stopped."""
         done, worst = run_checked(self.worker, self.task, float(self.rng.random()))
-        self.clock.seconds += done["seconds"]
+        self.clock.turn(done["seconds"])
         self.done.append(done)
         self.facts["error"], self.facts["allowed"] = max(
             (self.facts["error"], self.facts["allowed"]), worst, key=lambda pair: pair[0] / pair[1]

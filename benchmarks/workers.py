@@ -27,10 +27,22 @@ class Invalid(Exception):
 
 
 class Clock:
-    """The seconds that workers have spent inside timed runs, added up: the timer that pytest-benchmark reads."""
+    """The seconds that workers have spent inside timed runs: the timer that pytest-benchmark reads.
+
+    It is set to 0 before each round, so that a round's seconds are what the worker said, to the last bit.
+    """
 
     def __init__(self) -> None:
+        self.seconds = self.total = 0.0
+
+    def zero(self) -> None:
+        """Begin a round."""
         self.seconds = 0.0
+
+    def turn(self, seconds: float) -> None:
+        """So long was a timed run."""
+        self.seconds += seconds
+        self.total += seconds
 
     def worker_seconds(self) -> float:
         """What the clock shows (a method, so that the timer has a name in the JSON)."""

@@ -58,7 +58,8 @@ def _machine(device: str, held: Row) -> Section:
     ]
     call = f"The cheapest call of a kernel takes {seconds(number(held.get('call_s')))}."
     told = "Medians over the blocks; in each the best of several kernels and tries."
-    return Section(f"The machine: {device}", table=table, notes=[told, *rates, call], level=3)
+    failed = [f"{words(impl)} could not measure: {words(why)}." for impl, why in mapping(held.get("failed")).items()]
+    return Section(f"The machine: {device}", table=table, notes=[told, *rates, call, *failed], level=3)
 
 
 def _cases(run: Run, found: list[Row]) -> list[Section]:

@@ -80,13 +80,14 @@ def card(run: Run) -> Section:
 def caveats(run: Run) -> list[str]:
     """What a reader must know before trusting the numbers."""
     blocks = len(dict.fromkeys(run.rows["block"].fillna(-1).tolist()))
-    invalid = int((~run.rows["valid"]).sum())
+    invalid, resumed = int((~run.rows["valid"]).sum()), len(sequence(run.campaign.get("resumed")))
     said = {
         "The file holds no rows.": run.rows.empty,
         "One block: a process per implementation, so the noise between processes is not shown.": blocks == 1,
         f"{blocks} blocks, a fresh process each: a number is their median.": blocks > 1,
         f"Rows without a valid result, shown with their reason and without a time: {invalid}.": invalid > 0,
         "Interrupted: cases are missing, or rest on fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
+        f"Resumed {_times(resumed)}: between two of its cases the machine may have changed.": resumed > 0,
         "Made from a working tree with uncommitted changes.": bool(run.commit.get("dirty")),
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
         "No digests: whether the file was edited by hand is unknown.": not run.sealed,
@@ -95,6 +96,10 @@ def caveats(run: Run) -> list[str]:
     twins = [(again, impl) for again, impl in labels if isinstance(impl, str)]
     noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]
     return [caveat for caveat, holds in said.items() if holds] + noise
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def tables(found: pd.DataFrame) -> list[Section]:

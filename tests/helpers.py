@@ -74,6 +74,8 @@ def command(tmp_path: Path, *options: str) -> list[str]:
     }
     defaults["--benchmark-storage"] = f"file://{tmp_path / 'storage'}"
     given = {option.partition("=")[0] for option in options}
+    if "--resume" in given:  # what it began with holds
+        given |= defaults.keys() - {"--benchmark-storage", "--machine"}
     more = [word for name, value in defaults.items() if name not in given for word in (name, value)]
     saved = ["--benchmark-json", str(tmp_path / "out.json")]
     return [sys.executable, "-m", "pytest", "benchmarks", "--no-limits", *UNNEEDED, *saved, *more, *options]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, bench, command, environment, random_problem, saved
+from helpers import ROOT, bench, command, environment, random_problem, saved, write
 from runs import blocks, kept
 
 from benchmarks import ceiling, closed, limits
@@ -102,6 +102,20 @@ def test_the_best_of_several_kernels_counts_level_by_level() -> None:
 def test_a_framework_without_kernels_is_said_to_have_none() -> None:
     with pytest.raises(Unsupported, match="a_stranger has no kernel that reads"):
         ceiling.found("a_stranger", "cpu", [0])
+
+
+def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that is not installed or not for the device is nobody's fault; one that dies is told of."""
+    dies = write(tmp_path, "dies", "import os\nos._exit(3)\n")
+    absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
+    monkeypatch.setitem(ceiling.KERNELS, "cpu", (dies, absent))
+    found = ceiling.measure(1, "cpu", "highest", 60)
+    assert found == {"failed": {dies: "exited with code 3"}}
+    assert ceiling.typical([found, FOUND]) == ceiling.typical([FOUND]) | found
+    assert ceiling.typical([found]) == found
+    assert limits.told(HUGE, found) == {}
+    run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND | {"failed": {"numba_fused": "exited"}}}})
+    assert "numba_fused could not measure: exited." in page_of(run).sections[1].notes
 
 
 def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path: Path) -> None:

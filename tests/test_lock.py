@@ -1,0 +1,92 @@
+"""One measurement at a time on a machine: the second is refused or waits, and no lock outlives its process."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from helpers import ROOT, bench, command, environment
+from test_faults import waited
+
+from benchmarks.lock import Lock
+
+HOLD = "import sys, time; from benchmarks.lock import Lock; from pathlib import Path\n"
+HOLD += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(300)"
+
+
+def holding(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "\n"
+    return process
+
+
+def test_it_is_held_once_and_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = Lock(path)
+    assert lock.take() == "" and lock.take() == ""
+    assert "process" in Lock(path).take()
+    lock.release()
+    assert not path.exists()
+    assert Lock(path).take() == ""
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    process = holding(path)
+    assert f"process {process.pid}, since" in Lock(path).take()
+    process.kill()
+    process.wait()
+    assert path.exists()
+    lock = Lock(path)
+    assert lock.take() == ""
+    lock.release()
+    assert not path.exists()
+
+
+def test_many_take_turns(tmp_path: Path) -> None:
+    """Each adds to a number that it has read before: were two ever inside at once, one addition would be lost."""
+    code = (
+        "import sys; from pathlib import Path; from benchmarks import lock\nlock.LOOK = 0.001\n"
+        "for _ in range(20):\n"
+        "    one = lock.Lock(Path(sys.argv[1], 'lock')); one.wait(lambda _: None)\n"
+        "    at = Path(sys.argv[1], 'n'); n = int(at.read_text()); at.write_text(str(n + 1)); one.release()"
+    )
+    (tmp_path / "n").write_text("0")
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment()) for _ in range(4)
+    ]
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert (tmp_path / "n").read_text() == "80"
+
+
+def test_a_second_run_is_refused_or_waits(tmp_path: Path) -> None:
+    process = holding(tmp_path / "descentbench.lock")
+    env = {"TMPDIR": str(tmp_path)}
+    done = bench(tmp_path, env=env)
+    assert done.code == 4
+    assert f"another measurement is running (process {process.pid}, since" in done.err
+    assert "--wait" in done.err
+    assert not (tmp_path / "out.json").exists()
+    said = tmp_path / "said"
+    with said.open("w") as out:
+        waiting = subprocess.Popen(
+            command(tmp_path, "--wait"), cwd=ROOT, env=environment(**env), stdout=out, stderr=out
+        )
+    assert waited(lambda: "waiting for another measurement" in said.read_text()), said.read_text()
+    time.sleep(1)
+    assert waiting.poll() is None
+    process.kill()
+    process.wait()
+    assert waiting.wait(60) == 0, said.read_text()
+    assert (tmp_path / "out.json").exists()
+    assert not (tmp_path / "descentbench.lock").exists()
+
+
+def test_what_measures_nothing_needs_no_lock(tmp_path: Path) -> None:
+    process = holding(tmp_path / "descentbench.lock")
+    done = bench(tmp_path, "--collect-only", env={"TMPDIR": str(tmp_path)})
+    process.kill()
+    process.wait()
+    assert done.code == 0, done.out
