@@ -17,7 +17,7 @@ from test_results import document, entry
 
 import results
 from results.__main__ import main
-from results.compare import compare_implementations
+from results.compare import compare_implementations, compare_runs
 from results.crossover import crossover
 from results.load import find
 
@@ -137,6 +137,13 @@ def test_rounds_that_are_no_numbers_are_no_rounds(tmp_path: Path) -> None:
     path.write_text(json_of(odd, entry() | {"stats": {"data": "UNSERIALIZABLE[x]"}}))
     assert main(["export", "--rounds", str(path), "--out", str(tmp_path / "rounds.json"), "--format", "json"]) == 0
     assert (tmp_path / "rounds.json").read_text().count('"round"') == 1
+
+
+def test_facts_called_as_columns_of_ours_stand_back_between_machines(tmp_path: Path) -> None:
+    odd = dict.fromkeys(["logs", "refused", "ratio", "verdict", "of", "spread", "machines", "speedup"], "mine")
+    rows = [*blocks("numpy_manual", [1e-6] * 6, **odd), *blocks("jax_scan", [2e-6] * 6, **odd)]
+    page = compare_runs(kept(tmp_path, rows, machine="a"), kept(tmp_path, rows, machine="b"))
+    assert page.data["ratio"].tolist() == [1]
 
 
 # Strings
