@@ -99,6 +99,9 @@ scaling: .venv/ready ## how ranks scale over the cores here, and what a model sa
 	--blocks 4 --preset quick --impl torch_ddp,jax_sharded --problem 1000000x100,500000x100,100000x100,10000x100,1000x10,1000x2000 $(ARGS)
 	$(BIN)/python -m results scaling results/scaling.json
 
+fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md
+	$(BIN)/python tests/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
+
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.growth results/growth.json
 
