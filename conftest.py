@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("-n: benchmarks that run at the same time disturb one another; leave -n out")
     try:
         name = machine.check_slug(config.option.machine or machine.slug())
+        machine.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
         if config.option.benchmark_storage == "file://./.benchmarks":
             config.stash[FOLDER] = ROOT / "results" / "runs" / name
             config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"
@@ -170,13 +171,15 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     for row in output_json["benchmarks"]:
         facts = row["extra_info"]
         facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
+    from results.digest import seal  # not before: pandas comes along
+    from results.schema import VERSION
+
     output_json["campaign"] = {
+        "schema": VERSION,
         "machine": config.option.machine or machine.slug(),
         "preset": config.option.preset,
         **campaign.summary(),
     }
-    from results.digest import seal  # not before: pandas comes along
-
     seal(output_json)
 
 

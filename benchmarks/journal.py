@@ -8,8 +8,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
+import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +100,14 @@ class Journal:
 
 def named(folder: Path, name: str, **head: Any) -> Journal:
     """A new journal of the campaign that will be saved as `name`."""
-    began = datetime.now(UTC)
-    path = folder / f"{name}-{began:%Y%m%dT%H%M%S}-{os.getpid()}{SUFFIX}"
-    return Journal(path, {"journal": VERSION, "name": name, "began": began.isoformat(timespec="seconds"), **head})
+    began = date()
+    path = folder / f"{name}-{re.sub('[-:Z]', '', began)}-{os.getpid()}{SUFFIX}"
+    return Journal(path, {"journal": VERSION, "name": name, "began": began, **head})
+
+
+def date() -> str:
+    """The date and the time of day, UTC, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def read(path: Path) -> Journal:

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -121,7 +120,7 @@ class Keeper:
             raise pytest.UsageError(f"--resume: name the same files; {min(left)} was measured and is not among them")
         if self.journal.kept:
             campaign.restore(self.journal.state)
-        campaign.resumed.append({"at": _now(), "kept": len(self.journal.kept)})
+        campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.kept)})
 
     def has(self, item: pytest.Item) -> bool:
         """Whether the journal has the case."""
@@ -197,7 +196,3 @@ def replay(kept: Kept, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
 
 def _plain(value: Any) -> Any:
     return str(value.absolute()) if isinstance(value, Path) else value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -35,10 +35,13 @@ def slug() -> str:
     return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in parts)))
 
 
-def check_slug(name: str) -> str:
-    """The name, if it can be a folder's. Raises ValueError."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise ValueError(f"machine {name!r}: letters, digits, '.', '_' and '-', at most 64, no '.' or '-' in front")
+def check_slug(name: str, what: str = "machine") -> str:
+    """The name, if it can be a file's or a folder's on any system. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name):
+        rule = "letters, digits, '.', '_' and '-', at most 64, no '.', '_' or '-' in front, no '.' at the end"
+        raise ValueError(f"{what} {name!r}: {rule}")
+    if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name, re.IGNORECASE):
+        raise ValueError(f"{what} {name!r}: Windows has a device of that name")
     return name
 
 

@@ -1,4 +1,4 @@
-"""List, show, compare, gate, report, export the saved runs, and their history. An error is one line, exit status 2."""
+"""List, show, compare, gate, report, export, verify the saved runs, and their history. An error is a line, status 2."""
 
 import argparse
 import io
@@ -116,6 +116,10 @@ def parser() -> argparse.ArgumentParser:
     accepted = command(
         "acceptance", commands.make_acceptance, "table", "do the verdicts hold? what `make acceptance` ends with"
     )
+    sealed = command(
+        "verify", commands.make_verify, "table", "which files match their digests; exit status 1 if any does not"
+    )
+    sealed.add_argument("run", nargs="*", metavar="RUN", help="default: all")
     scaled = command("scaling", commands.make_scaling, "table", "how ranks scale, and more would")
     scaled.add_argument("run", metavar="RUN", help="which run")
     exported = command("export", commands.make_export, "csv", "runs as one tidy table: a row per case and block")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from results.format import words
 from results.load import join
-from results.read import CASE, COLUMNS, Run, RunError, document, sequence, text
+from results.read import CASE, COLUMNS, Run, RunError, document, number, sequence, text
 
 Row = dict[str, Any]
 
@@ -108,9 +108,11 @@ def by_size(row: Row) -> tuple[Any, ...]:
 
 def rounds(run: Run) -> pd.DataFrame:
     """One row per raw round: the columns of its block's row, with `round` (from 0) and `seconds`. Raises RunError."""
-    data = [entry["stats"].get("data") or [] for entry in document(run.path)[1]["benchmarks"]]
+    told = [entry["stats"].get("data") for entry in document(run.path)[1]["benchmarks"]]
+    data = [[number(seconds) for seconds in held] if isinstance(held, list) else [] for held in told]
     if not any(data):
         raise RunError(f"{run.label} holds no raw rounds; they are kept by --benchmark-save-data")
-    table = run.rows.assign(seconds=pd.Series(data, dtype=object)).explode("seconds").dropna(subset="seconds")
+    rows = run.rows.drop(columns="round", errors="ignore")  # a stranger's
+    table = rows.assign(seconds=pd.Series(data, dtype=object)).explode("seconds").dropna(subset="seconds")
     table.insert(len(COLUMNS), "round", table.groupby(level=0).cumcount())
     return table.reset_index(drop=True).astype({"seconds": float})

@@ -1,6 +1,5 @@
 """What the checks found: error and loss by iterate, the worst error, the numbers that the tutorials print."""
 
-import json
 import math
 from typing import Any
 
@@ -9,8 +8,11 @@ import pandas as pd
 
 from results.cases import Row, groups
 from results.format import Section, digits, records, words
+from results.parse import parsed
 from results.read import CASE, Run
 from results.sides import single
+
+LONGEST = 20_000  # characters of a list of numbers
 
 
 def checks(rows: pd.DataFrame) -> pd.DataFrame:
@@ -28,9 +30,9 @@ def checks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(text: object) -> list[float]:
-    """The numbers of a row's fact, which is text: none if it is missing or not made of numbers."""
+    """The numbers of a row's fact, which is text: none if it is missing, not made of numbers or longer than any."""
     try:
-        return [float(word) for word in text.split()] if isinstance(text, str) else []
+        return [float(word) for word in text.split()] if isinstance(text, str) and len(text) <= LONGEST else []
     except ValueError:
         return []
 
@@ -52,10 +54,10 @@ def published(runs: list[Run]) -> list[Section]:
 
 
 def _printed(told: str) -> list[tuple[float, float, float, float]]:
-    """Update, loss in the text, lowest and highest that may be found."""
+    """Update, loss in the text, lowest and highest that may be found; nothing where that is not what is told."""
     try:
-        return [(float(t), float(text), float(low), float(high)) for t, text, low, high in json.loads(told)]
-    except (ValueError, TypeError):
+        return [(float(t), float(text), float(low), float(high)) for t, text, low, high in parsed(told)]
+    except (ValueError, TypeError, RecursionError):
         return []
 
 

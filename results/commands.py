@@ -15,7 +15,7 @@ from results.crossover import crossover
 from results.format import Page, Section, markdown, rows_of
 from results.history import history
 from results.limits import limits
-from results.load import files, find, find_all, join, read_all
+from results.load import files, find, find_all, join, places, read_all
 from results.noise import noise
 from results.read import CASE, RunError
 from results.readme import filled
@@ -24,6 +24,7 @@ from results.scaling import scaling
 from results.show import list_runs, show
 from results.thresholds import thresholds
 from results.timeline import draw
+from results.verify import verify
 from results.whole import put
 
 
@@ -115,6 +116,10 @@ def make_export(options: Namespace) -> Page:
     runs = find_all(options.run, options.runs)
     frame = join([rounds(run) if options.rounds else run.rows for run in runs])
     return Page(frame, [Section("Rounds" if options.rounds else "Rows", table=rows_of(frame))])
+
+
+def make_verify(options: Namespace) -> Page:
+    return verify(places(options.run, options.runs), options.runs)
 
 
 def make_readme(options: Namespace) -> Page:

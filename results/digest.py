@@ -1,18 +1,27 @@
-"""A digest over each row and over the facts of a run: it tells whether a saved file was edited by hand.
+"""A digest over each row and one over the whole file: they tell whether, and where, it was edited by hand.
 
-It is a seal, not a signature: who knows how it is made can make another.
+That of a row is over its raw rounds and its facts. That of the file is over machine, campaign, commit and date, the
+code of the implementations as run (`campaign.sources`), and the names and digests of all rows in their order. Before
+schema 5 it was over machine and campaign alone. A seal, not a signature: who knows how it is made can make another.
 """
 
 import hashlib
 import json
 from typing import Any
 
+from results.schema import SEALED_WHOLE, version
+
 KEY = "digest"
+FACTS = {
+    False: "edited by hand: the facts of the machine or the campaign do not match their digest",
+    True: "edited by hand: the facts of the machine or the campaign do not match their digest, or the list of rows",
+}  # by whether the file was sealed whole
+ROW = "edited by hand: its rounds or facts do not match their digest"
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 def seal(document: dict[str, Any]) -> None:
-    """Put a digest into each row and one for machine and campaign; `document` is what is about to be saved."""
+    """Put a digest into each row and one into the campaign; `document` is what is about to be saved."""
     for entry in document["benchmarks"]:
         entry["extra_info"][KEY] = of_row(entry)
     document["campaign"][KEY] = of_facts(document)
@@ -32,18 +41,20 @@ def broken_seals(document: dict[str, Any], source: str = "") -> list[str]:
     `source` is the text of the file, for speed: it need not be given.
     """
     rows = document["benchmarks"]
+    if facts := broken_facts(document):
+        return [facts] * len(rows)
     if not sealed(document):
         return [""] * len(rows)
-    campaign = document.get("campaign")
-    whole = isinstance(campaign, dict) and campaign.get(KEY) == of_facts(document)
-    facts = "" if whole else "edited by hand: the facts of the machine or the campaign do not match their digest"
-    row = "edited by hand: its rounds or facts do not match their digest"
     held = [entry["extra_info"].get(KEY) for entry in rows]
     quick = _of_texts(source, held)
-    return [
-        facts or row * (told != seen and told != of_row(entry))
-        for told, seen, entry in zip(held, quick, rows, strict=True)
-    ]
+    return [ROW * (told != seen and told != of_row(entry)) for told, seen, entry in zip(held, quick, rows, strict=True)]
+
+
+def broken_facts(document: dict[str, Any]) -> str:
+    """What speaks for the facts of a file, or from schema 5 on the list of its rows, having been edited, or ""."""
+    whole, campaign = version(document) >= SEALED_WHOLE, document.get("campaign") or {}
+    asked = whole or sealed(document)
+    return FACTS[whole] if asked and (KEY not in campaign or campaign[KEY] != of_facts(document)) else ""
 
 
 def _of_texts(source: str, held: list[object]) -> list[str]:
@@ -92,9 +103,12 @@ def of_row(entry: dict[str, Any]) -> str:
 
 
 def of_facts(document: dict[str, Any]) -> str:
-    """Digest over what the file says of its machine and its campaign."""
+    """Digest over all of the file but its rows, of which their names and digests; before schema 5 not over all."""
     campaign = {name: held for name, held in document["campaign"].items() if name != KEY}
-    return _digest([document["machine_info"], campaign])
+    if version(document) < SEALED_WHOLE:
+        return _digest([document["machine_info"], campaign])
+    rows = [[entry.get("name"), entry["extra_info"].get(KEY)] for entry in document["benchmarks"]]
+    return _digest(document | {"campaign": campaign, "benchmarks": rows})
 
 
 def _digest(content: object) -> str:

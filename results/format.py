@@ -17,6 +17,8 @@ from rich.table import Table
 FORMATS = ["table", "json", "csv", "md"]
 SIGNS = re.compile(r"[\\`|*\[\]~#_&<]")  # what Markdown may take for more than it is
 WIDE = 10_000  # columns of a terminal that cuts nothing
+LONG = 1_000  # characters of a cell that are shown
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet would compute; the last four are wide
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ def words(value: object) -> str:
     """Any cell as text that prints on one line; `-` if there is nothing."""
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return _plain(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
+    return _plain(shortened(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)))
+
+
+def shortened(text: str, most: int = LONG) -> str:
+    """Its first characters, and how many there are: files come from strangers."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def rows_of(frame: pd.DataFrame, show: Mapping[str, Callable[[Any], str]] | None = None) -> list[dict[str, str]]:
@@ -124,7 +131,7 @@ def _csv(page: Page) -> str:
 
 def _defused(cell: object) -> object:
     """A string that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _markdown(page: Page) -> str:

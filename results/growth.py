@@ -25,6 +25,7 @@ import pandas as pd
 from results.digest import seal
 from results.format import Page, Section, seconds, size, write
 from results.load import ROOT
+from results.schema import VERSION, migrated
 
 REPORTS = {"md": ["--format", "md"], "page": []}  # what they are called in the table, and the options that make them
 COUNTS, ROWS, MACHINES = (20, 100, 1_000), 100, 5
@@ -77,7 +78,7 @@ def _opened(row: dict[Any, Any]) -> dict[str, str]:
 def made(root: str, count: int) -> None:
     """So many files under `root`, on five machines, laid out as pytest-benchmark does."""
     (source,) = ROOT.rglob("0002_campaign.json")
-    campaign = json.loads(source.read_text(encoding="utf-8"))
+    campaign = migrated(json.loads(source.read_text(encoding="utf-8")))
     entries = sorted(campaign["benchmarks"], key=lambda entry: int(entry["extra_info"]["block"]))
     problems = list(dict.fromkeys(entry["extra_info"]["problem"] for entry in entries))[:5]
     campaign["benchmarks"] = [entry for entry in entries if entry["extra_info"]["problem"] in problems][:ROWS]
@@ -93,7 +94,7 @@ def _shaken(campaign: dict[str, Any], machine: str, number: int) -> dict[str, An
     rng = random.Random(number)
     document = campaign | {
         "machine_info": campaign["machine_info"] | {"node": machine, "slug": machine},
-        "campaign": dict(campaign["campaign"]),
+        "campaign": campaign["campaign"] | {"schema": VERSION},
         "datetime": (BEGIN + timedelta(hours=number)).isoformat(),
         "benchmarks": [_row(entry, rng) for entry in campaign["benchmarks"]],
     }

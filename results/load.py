@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.format import words
+from results.parse import clean
 from results.read import Run, RunError
 from results.table import File, laid_out, opened, runs_of
 
@@ -82,18 +83,36 @@ def files(root: Path) -> list[Path]:
 
 
 def _meant(name: str, root: Path) -> File:
+    *folders, last = name.split("/")
+    if last != "latest" or os.path.isfile(name):
+        return _open(_place(name, root), root)
+    return max(_readable(_inside(files(root), folders, root), root)[0], key=lambda file: (file.when, file.label))
+
+
+def _place(name: str, root: Path) -> Path:
+    """The file that a name other than `latest` or `all` means. Raises RunError."""
     if name.endswith(".json") or os.path.isfile(name):
-        return _open(Path(name), root)
+        return Path(name)
     *folders, last = name.split("/")
     known = _inside(files(root), folders, root)
-    if last == "latest":
-        return max(_readable(known, root)[0], key=lambda file: (file.when, file.label))
     matches = [path for path in known if _answers(path, last)]
     if len(matches) > 1:
         raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
     if not matches:
         raise RunError(f"no run is called {name!r}; {nearest(name, [label(path, root) for path in known])}")
-    return _open(matches[0], root)
+    return matches[0]
+
+
+def places(names: list[str], root: Path) -> list[Path]:
+    """The files named (default: all), whether they can be read or not. Raises RunError for a name that fits none."""
+    found: dict[Path, None] = {}
+    for name in names or ["all"]:
+        *folders, last = name.split("/")
+        if last == "all" and not os.path.isfile(name):
+            found |= dict.fromkeys(_inside(files(root), folders, root))
+        else:
+            found[_meant(name, root).path if last == "latest" else _place(name, root)] = None
+    return [*found]
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -187,7 +206,7 @@ def label(path: Path, root: Path) -> str:
     """How a file under `root` is called: short, and like no other there."""
     parts = path.relative_to(root).with_suffix("").parts
     only = len(parts) == 3 and sum(entry.is_dir() for entry in path.parent.parent.iterdir()) == 1
-    return "/".join([parts[0], parts[2]] if only else parts)
+    return str(clean("/".join([parts[0], parts[2]] if only else parts)))
 
 
 def _open(path: Path, root: Path) -> File:

@@ -10,7 +10,7 @@ from results.format import Page, Section, records, speedup, tabled, times, words
 from results.load import join, nearest
 from results.noise import noise_section
 from results.pairs import forced, over, ratios
-from results.read import CASE, Run, RunError, facts
+from results.read import CASE, COLUMNS, Run, RunError, facts
 from results.sides import WORK, by_case, differences, single
 from results.verdicts import bounds, caveats, held, judged, refusals, summed_up
 
@@ -77,7 +77,7 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
 
 def _relative(rows: pd.DataFrame, above: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """The rows with their ratio over the baseline for a time; invalid where there is none."""
-    table = rows[rows["impl"] != baseline].merge(above[[*CASE, "refused", "logs"]], on=CASE)
+    table = rows.loc[rows["impl"] != baseline, [*COLUMNS]].merge(above[[*CASE, "refused", "logs"]], on=CASE)
     logs = zip(table["logs"], table["block"].fillna(0), strict=True)
     refused = f"not comparable with {baseline}: " + table["refused"]
     table = table.assign(per_step_s=[math.exp(log.get(block, math.nan)) for log, block in logs])

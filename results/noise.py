@@ -163,7 +163,8 @@ def _quieter(run: Run) -> list[str]:
     busy, stolen = _above(moments[:1], "load_before", cores / 3), _above(moments, "steal", 0.01)
     stopped = _above(moments, "throttled", 0)
     slowed = ", ".join(dict.fromkeys(filter(None, (text(entry.get("gpu_throttled")) for entry in moments))))
-    slow, usual = run.rows["pace_s"].quantile(0.9), run.rows["pace_s"].quantile(0.1)
+    paces = run.rows.loc[run.rows["pace_s"] > 0, "pace_s"]
+    slow, usual = paces.quantile(0.9), paces.quantile(0.1)
     said = {
         f"The machine changed its pace: a yardstick of fixed work took {slow / usual:.1f} times as long in slow spells."
         " Verdicts are adjusted for it; unshared cores need fewer blocks.": slow > SPELLS * usual,

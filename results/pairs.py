@@ -13,6 +13,7 @@ from results.sides import NEWER, ByImpl, Case, Side, Sides, by_case, by_impl, di
 from results.stats import INVALID, Array, adjusted, alike, hodges_lehmann
 
 TIMES = ["a_s", "b_s", "ratio"]
+SHORTEST = 1e-15  # seconds of a yardstick: what is shorter, has none
 FOUND = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs"]
 
 
@@ -132,7 +133,7 @@ def _refusal(pair: Pair) -> dict[str, str]:
 
 def _estimates(a: Array, b: Array, pace_a: Array, pace_b: Array) -> Iterable[dict[str, Any]]:
     """Of each pair of a page: seconds (P, K) of its sides and of their yardsticks."""
-    known = (pace_a > 0) & (pace_b > 0) & np.isfinite(pace_a + pace_b)
+    known = (pace_a > SHORTEST) & (pace_b > SHORTEST)  # and no NaN
     paired, pace = b / a, np.divide(pace_b, pace_a, where=known, out=np.ones_like(pace_a))
     logs = adjusted(np.log(paired), np.log(pace))
     told = {
@@ -162,6 +163,8 @@ def forced(found: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key: list[str]
     timed = [rows[rows["per_step_s"].between(0, math.inf, inclusive="neither")] for rows in (a, b)]
     medians = [rows.groupby(key)["per_step_s"].median() for rows in timed]
     both = pd.concat(medians, axis=1, join="inner", keys=["a_s", "b_s"]).assign(ratio=lambda at: at["b_s"] / at["a_s"])
+    if both.empty:  # a run without rows: there is nothing to force
+        return found
     found, refused = found.copy(), found["refused"] != ""
     found.loc[refused, TIMES] = (
         found.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)[TIMES].to_numpy()

@@ -16,7 +16,7 @@ def parsed(source: str) -> Any:
         with contextlib.suppress(quick.JSONDecodeError):  # NaN, half a surrogate pair, or no JSON at all
             return quick.loads(source)
     found = json.loads(source, parse_int=_integer)
-    return _clean(found) if "\\u" in source else found
+    return clean(found) if "\\u" in source else found
 
 
 def _integer(digits: str) -> float:
@@ -25,10 +25,10 @@ def _integer(digits: str) -> float:
     return number if -(2**63) <= number < 2**64 else float(digits)
 
 
-def _clean(value: object) -> object:
+def clean(value: Any) -> Any:
     """The same with every half of a surrogate pair spelled out: no encoder takes one."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
-        return {_clean(name): _clean(held) for name, held in value.items()}
-    return [_clean(held) for held in value] if isinstance(value, list) else value
+        return {clean(name): clean(held) for name, held in value.items()}
+    return [clean(held) for held in value] if isinstance(value, list) else value

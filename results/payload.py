@@ -10,7 +10,7 @@ import pandas as pd
 
 from results.cases import alone_each, outcomes_each
 from results.checks import checks
-from results.format import records, words
+from results.format import records, shortened, words
 from results.load import join
 from results.pairs import every, over_each
 from results.read import CASE, Run
@@ -188,7 +188,7 @@ def _column(held: "pd.Series[Any]") -> Any:
     if pd.api.types.is_numeric_dtype(held) and not pd.api.types.is_bool_dtype(held):
         return [None if not math.isfinite(cell) else _short(cell) for cell in held.astype(float)]
     codes, levels = pd.factorize(held)
-    return {"levels": [str(level) for level in levels], "codes": codes.tolist()}
+    return {"levels": [shortened(str(level)) for level in levels], "codes": codes.tolist()}
 
 
 def _short(value: float) -> float | int:

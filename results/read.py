@@ -2,14 +2,17 @@
 
 import json
 import math
+import stat
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from results.format import shortened
 from results.parse import parsed
+from results.schema import BYTES, excess, fault
 
 CASE = ["impl", "device", "dtype", "problem"]
 ORIGIN = {
@@ -135,8 +138,13 @@ class Run:
 
 
 def document(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text of a file, and all that it holds. Raises RunError if it is no benchmark file."""
+    """The text of a file, and all that it holds. Raises RunError if it is no benchmark file, or too much of one."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise RunError(f"cannot read {path}: no regular file")
+        if status.st_size > BYTES:
+            raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {BYTES:,} are read at most")
         source = path.read_bytes().decode("utf-8")
         content = parsed(source)
     except OSError as error:
@@ -146,28 +154,11 @@ def document(path: Path) -> tuple[str, dict[str, Any]]:
         raise RunError(f"{path} is {'empty or cut off' if cut else 'not JSON'}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON: {error}") from error
-    if fault := _not_benchmarks(content):
-        raise RunError(f"{path} is not a benchmark file: {fault}")
+    if said := fault(content):
+        raise RunError(f"{path} is not a benchmark file: {said}")
+    if said := excess(content):
+        raise RunError(f"cannot read {path}: {said}")
     return source, dict(content)
-
-
-def _not_benchmarks(document: object) -> str:
-    if not isinstance(document, dict) or not {"benchmarks", "machine_info", "datetime"} <= set(document):
-        return "it lacks benchmarks, machine_info or datetime"
-    for number, entry in enumerate(document["benchmarks"] if isinstance(document["benchmarks"], list) else [None]):
-        if not isinstance(mapping(entry).get("extra_info"), dict) or not isinstance(entry.get("stats"), dict):
-            return f"entry {number} of benchmarks lacks extra_info or stats"
-    try:
-        utc(document["datetime"])
-    except (ValueError, OverflowError):
-        return "its datetime is not a date"
-    return ""
-
-
-def utc(stamp: object) -> datetime:
-    """A stamp as a moment in UTC, which it is in if it names no zone. Raises ValueError or OverflowError."""
-    moment = datetime.fromisoformat(str(stamp))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -202,4 +193,4 @@ def facts(run: Run) -> dict[str, str]:
         "system": f"{text(info.get('system'))} {text(info.get('release'))}".strip(),
     }
     told |= {name: text(version) for name, version in sorted(mapping(info.get("packages")).items())}
-    return {name: "not recorded" if held in ("", "nan GiB") else held for name, held in told.items()}
+    return {name: "not recorded" if held in ("", "nan GiB") else shortened(held) for name, held in told.items()}

@@ -18,6 +18,7 @@ from results.scaling_model import LAWS, PARAMETERS, Limits, Model, model
 MORE = (8, 64, 512)  # ranks to predict
 SIZE = ["n", "d", "k"]
 OF = ["impl", "dtype"]
+BYTES = {"float32": 4, "float64": 8}
 
 
 def scaling(run: Run) -> Page:
@@ -63,17 +64,17 @@ PREDICTED = (
 
 def _rows(run: Run) -> pd.DataFrame:
     """The rows that count; `size`: bytes of a number."""
-    rows = run.rows[run.rows["valid"] & run.rows["wire_bytes"].notna()]
+    rows = run.rows[run.rows["valid"] & run.rows["wire_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
     if rows.empty:
         raise RunError(f"{run.label} has no valid row of ranks: make scaling")
-    return rows.assign(size=rows["dtype"].str[-2:].astype(int) // 8)
+    return rows.assign(size=rows["dtype"].map(BYTES))
 
 
 def _limits(run: Run) -> Limits:
     """What the run says of its machine's limits, by threads."""
     levels = {}
     for name, held in mapping(run.campaign.get("limits")).items():
-        if found := re.fullmatch(r"cpu, (\d+) threads?", name):
+        if found := re.fullmatch(r"cpu, (\d{1,4}) threads?", name):
             known = sequence(mapping(held).get("levels"))
             levels[int(found[1])] = [
                 (number(level.get("holds")) if level.get("holds") else np.inf, number(level.get("bytes_per_s")))

@@ -10,9 +10,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from results.digest import broken_seals, sealed
-from results.read import COLUMNS, NUMBERS, STATS, WORDS, Run, document, mapping, number, text, utc
+from results.format import shortened
+from results.parse import clean
+from results.read import CASE, COLUMNS, NUMBERS, STATS, WORDS, Run, RunError, document, mapping, number, text
+from results.schema import FACTS, migrated, utc
+
+NAME = 200  # characters of a name
+MOST = 1e18  # no number of a row is larger, no time shorter than its inverse
+SHORTEST = 1e-15  # seconds of a step: light goes a third of a micrometre
+LEAST = dict.fromkeys(["n", "d", "k", "batch", "steps", "threads", "ranks"], 1.0)  # of others: 0
+FREE = {"lr", "seed", "growth", "gpu_celsius_before", "gpu_celsius_after"}  # may be anything: nothing is made of them
+
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +45,13 @@ class File:
 def opened(path: Path, label: str = "") -> File:
     """One file, not yet laid out: many are laid out together. Raises RunError if it is no benchmark file."""
     source, content = document(path)
-    machine_info, commit = mapping(content["machine_info"]), mapping(content.get("commit_info"))
-    machine = text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown"
-    label, when = label or f"{machine}/{path.stem}", utc(content["datetime"])
+    broken, marked = broken_seals(content, source), sealed(content)  # of what was saved, before anything is filled in
+    content = migrated(content)
+    machine_info, commit = content["machine_info"], mapping(content.get("commit_info"))
+    machine = shortened(text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown", NAME)
+    label, when = label or f"{machine}/{clean(path.stem)}", utc(content["datetime"])
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
-    columns, marked = _columns(content["benchmarks"], origin, broken_seals(content, source)), sealed(content)
+    columns = _columns(content["benchmarks"], origin, broken)
     return File(path, label, machine, when, content, marked, len(content.pop("benchmarks")), columns)
 
 
@@ -71,17 +86,18 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list
     columns: dict[str, Any] = {name: [said] * len(entries) for name, said in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
     columns |= {name: _texts(values) for name, values in _each(WORDS, extra)}
-    columns["work"] = [word or "X" for word in columns["work"]]  # before it was told, there was no other
-    columns |= {name: _numbers(values) for name, values in _each(NUMBERS, extra)}
-    columns["ranks"] = [1 if held != held else held for held in columns["ranks"]]  # nor were there several
     stats = _each([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
-    columns |= {name: _numbers(values) for name, (_, values) in zip(STATS, stats, strict=True)}
+    numbers = [*_each(NUMBERS, extra), *((name, values) for name, (_, values) in zip(STATS, stats, strict=True))]
+    odd = _cases(columns)
+    columns |= {name: _numbers(name, values, odd) for name, values in numbers}
     told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
     marks = [row.get("valid") is True for row in extra]
-    columns["reason"] = [said or fault for said, fault in zip(broken, map(_fault, marks, *told), strict=True)]
+    faults = zip(broken, map(_fault, marks, *told), odd, strict=True)
+    columns["reason"] = [said or fault or strange for said, fault, strange in faults]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
-    columns |= {name: np.array(columns[name]) for name in (*NUMBERS, *STATS)}
     others = set().union(*extra) - columns.keys()
+    if len(others) > FACTS:
+        raise RunError(f"cannot read {origin['run']}: {len(others):,} facts that are unknown here; {FACTS:,} at most")
     ordered = dict.fromkeys(name for row in extra for name in row if name in others) if others else ()
     return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in ordered}
 
@@ -99,8 +115,35 @@ def _texts(values: Sequence[Any]) -> list[str | None]:
     return [held.setdefault(word, word) for word in words]
 
 
-def _numbers(values: Sequence[Any]) -> Sequence[float]:
-    return values if {*map(type, values)} <= {int, float} else [number(value) for value in values]
+def _cases(columns: dict[str, Any]) -> list[str]:
+    """For each row what its case lacks for a name, or has too long a one for; the latter are cut in `columns`."""
+    said = ["" for _ in columns["name"]]
+    for name in CASE:
+        words = set(columns[name])
+        if None in words:
+            said = [
+                why if word else f"it does not say its {name}" for why, word in zip(said, columns[name], strict=True)
+            ]
+        if any(len(word) > NAME for word in words if word):
+            long = [len(word or "") > NAME for word in columns[name]]
+            said = [f"its {name} is too long" if cut else why for why, cut in zip(said, long, strict=True)]
+            columns[name] = [word and shortened(word, NAME) for word in columns[name]]
+    return said
+
+
+def _numbers(name: str, values: Sequence[Any], odd: list[str]) -> Array:
+    """A column of numbers, NaN for what is none or cannot be; `odd` gains why it cannot, where a row has no reason."""
+    kinds = {*map(type, values)}
+    if kinds == {type(None)}:  # as of every fact that a file does not know: quick
+        return np.full(len(values), math.nan)
+    held = np.array(values if kinds <= {int, float} else [number(value) for value in values])
+    least = LEAST.get(name, 0.0)
+    if name in FREE or (np.fmin.reduce(held, initial=least) >= least and np.fmax.reduce(held, initial=0) <= MOST):
+        return held
+    wrong = (held < least) | (held > MOST)
+    for at in np.flatnonzero(wrong):
+        odd[at] = odd[at] or f"impossible: its {name} is {held[at]:g}"
+    return np.where(wrong, math.nan, held)
 
 
 def _plain(value: object) -> object:
@@ -113,4 +156,4 @@ def _fault(marked: bool, reason: str | None, error: float, allowed: float, per_s
         return reason or "not marked as valid"
     if not error <= allowed:
         return "its error is above what is allowed, or not recorded"
-    return "" if 0 < per_step < math.inf else "no per-step time above zero"
+    return "" if per_step >= SHORTEST else "no per-step time above zero"

@@ -21,7 +21,7 @@ from results import charts
 from results.cases import alone, outcomes
 from results.checks import published, worst_errors
 from results.figures import Chart, all_charts, first_detail
-from results.format import Section, records, rows_of, seconds
+from results.format import Section, records, rows_of, seconds, shortened
 from results.machines import side_by_side
 from results.pairs import over
 from results.payload import Payload, newest, packed, script
@@ -35,6 +35,7 @@ from results.verdicts import caveats, judged
 
 HERE = Path(__file__).parent
 FIT = HERE / "gallery" / "line.json"  # what `make gallery` has descended
+CODE = 100_000  # characters of a file that are shown
 FILTERS = {
     "machine": "Machine",
     "run": "Run",
@@ -140,7 +141,7 @@ def codes(runs: list[Run], cases: pd.DataFrame) -> list[dict[str, Any]]:
             code, here = text(mapping(source).get("text")), cases[(cases["run"] == run.label) & (cases["impl"] == impl)]
             table = here.sort_values(["size", "problem", "dtype"])[["problem", "dtype", "device", "per_step_s"]]
             numbers = Section(table=rows_of(table.rename(columns={"per_step_s": "per step"}), {"per step": seconds}))
-            told = {"impl": impl, "file": text(mapping(source).get("file")), "text": code}
+            told = {"impl": impl, "file": shortened(text(mapping(source).get("file"))), "text": shortened(code, CODE)}
             found[impl] = told | {"lines": len(code.splitlines()), "numbers": numbers}
     return [found[impl] for impl in sorted(found)]
 

@@ -383,6 +383,7 @@ DISK = [
         "bdas",
         strike=lambda scene: shutil.rmtree(scene.tmp),
         repair=lambda scene: scene.tmp.mkdir(exist_ok=True),
+        exits=each("bda", 1),
     ),
     Fault("a fact that is no JSON", "d", fact="{1, 2}"),
     Fault("a fact with half a character", "d", fact=r"'\ud800'"),

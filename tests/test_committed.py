@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 
 import pytest
@@ -33,6 +34,13 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     assert run.rows["block"].nunique() >= 12 and not run.campaign["interrupted"]
     assert run.campaign["inside_s"] >= 0.6 * run.campaign["wall_s"], "most of it in prepare, first and timed runs"
     assert "edited" not in "".join(run.rows["reason"])
+
+
+def test_every_committed_run_matches_its_seal() -> None:
+    code, out, _ = said("verify", "--format", "json")
+    told = {row["run"].partition("/")[2]: row["seal"] for row in json.loads(out)}
+    assert code == 0 and told.pop("0001_bench") == "no seal"
+    assert len(told) >= 5 and set(told.values()) == {"matches"}
 
 
 def test_a_file_of_before_is_read_without_what_is_drawn() -> None:

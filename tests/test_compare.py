@@ -434,3 +434,10 @@ def test_runs_without_rows_are_refused_in_one_line(tmp_path: Path) -> None:
             compare_runs(a, other)
     with pytest.raises(RunError, match="known: none"):
         compare_implementations([a, b], "numpy_manual", "jax_scan")
+
+
+def test_nothing_is_forced_out_of_a_run_without_rows(tmp_path: Path) -> None:
+    empty, full = made(tmp_path, "box", []), made(tmp_path, "box", rows())
+    for a, b in ((empty, full), (full, empty), (empty, empty)):
+        with pytest.raises(RunError, match="nothing to compare"):
+            compare_runs(a, b, force=True)

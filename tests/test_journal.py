@@ -122,13 +122,10 @@ def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) ->
     """A run that is ended by a signal in its second case."""
     (tmp_path / "stop").touch()
     (tmp_path / "pid").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        command(tmp_path, *options),
-        cwd=ROOT,
-        env=environment(),
-        stdout=(tmp_path / "said").open("w"),
-        stderr=subprocess.STDOUT,
-    )
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            command(tmp_path, *options), cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT
+        )
     assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
     process.send_signal(by)
     code = process.wait(60)

@@ -1,8 +1,10 @@
 """One measurement at a time on a machine: the second is refused or waits, and no lock outlives its process."""
 
+import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from helpers import ROOT, bench, command, environment
@@ -14,12 +16,16 @@ HOLD = "import sys, time; from benchmarks.lock import Lock; from pathlib import 
 HOLD += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(300)"
 
 
-def holding(path: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "\n"
-    return process
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock, until the block is left or it is killed."""
+    words = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "\n"
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_it_is_held_once_and_leaves_no_file(tmp_path: Path) -> None:
@@ -34,10 +40,8 @@ def test_it_is_held_once_and_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    process = holding(path)
-    assert f"process {process.pid}, since" in Lock(path).take()
-    process.kill()
-    process.wait()
+    with holding(path) as process:
+        assert f"process {process.pid}, since" in Lock(path).take()
     assert path.exists()
     lock = Lock(path)
     assert lock.take() == ""
@@ -62,31 +66,25 @@ def test_many_take_turns(tmp_path: Path) -> None:
 
 
 def test_a_second_run_is_refused_or_waits(tmp_path: Path) -> None:
-    process = holding(tmp_path / "descentbench.lock")
-    env = {"TMPDIR": str(tmp_path)}
-    done = bench(tmp_path, env=env)
-    assert done.code == 4
-    assert f"another measurement is running (process {process.pid}, since" in done.err
-    assert "--wait" in done.err
-    assert not (tmp_path / "out.json").exists()
-    said = tmp_path / "said"
-    with said.open("w") as out:
-        waiting = subprocess.Popen(
-            command(tmp_path, "--wait"), cwd=ROOT, env=environment(**env), stdout=out, stderr=out
-        )
-    assert waited(lambda: "waiting for another measurement" in said.read_text()), said.read_text()
-    time.sleep(1)
-    assert waiting.poll() is None
-    process.kill()
-    process.wait()
+    env, said = {"TMPDIR": str(tmp_path)}, tmp_path / "said"
+    with holding(tmp_path / "descentbench.lock") as process:
+        done = bench(tmp_path, env=env)
+        assert done.code == 4
+        assert f"another measurement is running (process {process.pid}, since" in done.err
+        assert "--wait" in done.err
+        assert not (tmp_path / "out.json").exists()
+        with said.open("w") as out:
+            words = command(tmp_path, "--wait")
+            waiting = subprocess.Popen(words, cwd=ROOT, env=environment(**env), stdout=out, stderr=out)
+        assert waited(lambda: "waiting for another measurement" in said.read_text()), said.read_text()
+        time.sleep(1)
+        assert waiting.poll() is None
     assert waiting.wait(60) == 0, said.read_text()
     assert (tmp_path / "out.json").exists()
     assert not (tmp_path / "descentbench.lock").exists()
 
 
 def test_what_measures_nothing_needs_no_lock(tmp_path: Path) -> None:
-    process = holding(tmp_path / "descentbench.lock")
-    done = bench(tmp_path, "--collect-only", env={"TMPDIR": str(tmp_path)})
-    process.kill()
-    process.wait()
+    with holding(tmp_path / "descentbench.lock"):
+        done = bench(tmp_path, "--collect-only", env={"TMPDIR": str(tmp_path)})
     assert done.code == 0, done.out

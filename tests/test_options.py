@@ -101,6 +101,13 @@ WRONG = [  # options, what the one line says
     (["--machine", "a/b"], "machine 'a/b'"),
     (["--machine", "../up"], "machine '../up'"),
     (["--machine", ".hidden"], "machine '.hidden'"),
+    (["--machine", "box."], "no '.' at the end"),
+    (["--machine", "b\u043ex"], "machine 'b\u043ex'"),  # a Cyrillic letter
+    (["--machine", "Aux.b"], "Windows has a device of that name"),
+    (["--benchmark-save", ".."], "--benchmark-save '..'"),
+    (["--benchmark-save", "a b"], "--benchmark-save 'a b'"),
+    (["--benchmark-save", "x" * 65], "at most 64"),
+    (["--benchmark-save", "com1"], "Windows has a device of that name"),
 ]
 NO_NUMBERS = [["--threads", "two"], ["--blocks", "1.5"], ["--lr", "fast"], ["--timeout", "soon"], ["--seed", "x"]]
 

@@ -24,14 +24,21 @@ HOSTILE = '</script><img src=x onerror="hacked()"> \u202e"quoted" \U0001f680'
 SOURCE = "def prepare(problem, device):  # </pre><script>hacked()</script>\n    return run\n"
 
 
-def hostile_run(root: Path, name: str = "0001_odd", **top: Any) -> Run:
-    """Two implementations on two problems, one row refused and one invalid, and text that would break out of a page."""
+NAMED = "0001_<img src=x onerror=hacked()>"
+
+
+def hostile_run(root: Path, name: str = NAMED, **top: Any) -> Run:
+    """Two implementations on two problems, one row refused and one invalid, and text that would break out of a page.
+
+    It is in every place that a file has for text, in the file's own name too.
+    """
     rows = [
         *blocks("numpy_manual", [2e-6] * 12),
         *blocks("jax_scan", [1e-6] * 12),
         *blocks("numpy_manual", [4e-6] * 12, problem="large", n=9000),
     ]
-    rows += blocks("jax_scan", [1e-6] * 12, problem="large", n=9000, valid=False, reason=HOSTILE)
+    odd: dict[str, Any] = dict.fromkeys(["version", "framework", "limited_by", "published", HOSTILE], HOSTILE)
+    rows += blocks("jax_scan", [1e-6] * 12, problem="large", n=9000, valid=False, reason=HOSTILE, **odd)
     refused = {
         "impl": "torch_bad",
         "device": "cpu",
@@ -40,9 +47,13 @@ def hostile_run(root: Path, name: str = "0001_odd", **top: Any) -> Run:
         "block": 0,
         "reason": HOSTILE,
     }
-    campaign = {"seed": 0, "refused": [refused], "sources": {"jax_scan": {"file": "impls/jax_scan.py", "text": SOURCE}}}
+    sources = {"jax_scan": {"file": "impls/jax_scan.py", "text": SOURCE}, HOSTILE: {"file": HOSTILE, "text": HOSTILE}}
+    skipped = {"impl": HOSTILE, "device": HOSTILE, "reason": HOSTILE}
+    campaign = {"seed": HOSTILE, "preset": HOSTILE, "refused": [refused], "skipped": [skipped], "sources": sources}
+    info = MACHINE | dict.fromkeys(["slug", "gpu", "system", "release", "python_version"], HOSTILE)
+    info |= {"cpu": {"brand_raw": HOSTILE}, "packages": {HOSTILE: HOSTILE}}
     return kept(
-        root, rows, name, **({"campaign": campaign, "machine_info": MACHINE | {"slug": HOSTILE, "gpu": HOSTILE}} | top)
+        root, rows, name, **({"campaign": campaign, "machine_info": info, "commit_info": {"id": HOSTILE}} | top)
     )
 
 

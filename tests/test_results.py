@@ -210,7 +210,7 @@ def test_the_same_run_named_twice_counts_once_and_a_namesake_is_refused(save: Sa
         ("hello", "not JSON"),
         ("[" * 100_000, "JSON"),
         ("[]", "not a benchmark file"),
-        ('{"benchmarks": 3, "machine_info": {}, "datetime": "2025-01-01"}', "entry 0 of benchmarks"),
+        ('{"benchmarks": 3, "machine_info": {}, "datetime": "2025-01-01"}', "its benchmarks is no list"),
         ('{"benchmarks": [{"name": "x"}], "machine_info": {}, "datetime": "2025-01-01"}', "lacks extra_info or stats"),
         ('{"benchmarks": [], "machine_info": {}, "datetime": 7}', "datetime is not a date"),
     ],

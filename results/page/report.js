@@ -214,7 +214,7 @@ function save(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-const formula = /^[=+\-@\t\r]/; // what a spreadsheet would compute
+const formula = /^[=+\-@\t\r\n＝＋－＠]/; // what a spreadsheet would compute
 
 function csv(rows) {
   const names = Object.keys(rows[0] || {}), quote = (text) => `"${String(formula.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
