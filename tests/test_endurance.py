@@ -20,7 +20,7 @@ CELLS = [  # that no other test has
     "stopped and continued, during a case",
     "folder of runs deleted, after a case",
     "a fact that contains itself, during a case",
-    "disk full, while reporting",
+    "disk full, during a case",
 ]
 
 
@@ -50,13 +50,13 @@ def test_a_short_soak(tmp_path: Path) -> None:
     assert " and 0 descriptors." in said
 
 
+LEFT: list["subprocess.Popen[bytes]"] = []
 LOST = "benchmarks/bench_descent.py::bench_descent[lost-cpu-line-float32-0]"
 
 
 def sabotage(scene: Struck) -> None:
     """Everything that no run may leave, and a case that has finished and is nowhere."""
-    child = subprocess.Popen(["sleep", "300"], env=environment(TMPDIR=str(scene.tmp)), start_new_session=True)
-    scene.others.append(child)
+    LEFT.append(subprocess.Popen(["sleep", "300"], env=environment(TMPDIR=str(scene.tmp)), start_new_session=True))
     (scene.tmp / "forgotten").touch()
     (scene.folder / ".out.json.0badcafe.tmp").touch()
     (scene.saved / "0001_older.json").write_text('{"kept": "as it')
@@ -66,6 +66,7 @@ def sabotage(scene: Struck) -> None:
 
 def test_a_cell_finds_what_is_wrong(tmp_path: Path) -> None:
     found = cell(Fault("sabotage", "a", strike=sabotage, exits=each("a", 5)), "a", tmp_path / "here")
+    assert LEFT.pop().wait(10) == -signal.SIGKILL  # it is found and ended
     for words in ("exit 0, not 5", "process ", "temporary file forgotten", "half a file .out.json.0badcafe.tmp"):
         assert any(words in one for one in found), (words, found)
     assert any(one.startswith("0001_older.json is torn") for one in found)
