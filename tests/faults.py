@@ -53,7 +53,7 @@ def cell(fault: Fault, point: str, folder: Path) -> list[str]:
         found += whole(scene, fault, done)
         found += [f"{again}{words}" for words in scene.litter()]
         older = scene.saved / "0001_older.json"
-        if fault.name != "folder of runs deleted" and saved(older) != OLD:
+        if fault.name != "folder of runs deleted" and older.read_text() != json.dumps(OLD):
             found.append("an older file is not what it was")
         scene.clean()
         return found
@@ -115,17 +115,18 @@ def start(scene: Struck, options: list[str], moment: str, fact: str = "") -> "su
         FAULTS_FACT=fact,
     )
     words = [*command(scene.folder, *options), "-p", "moments"]
-    return subprocess.Popen(
-        words,
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=(scene.folder / "stderr").open("a"),
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        preexec_fn=humble,
-    )
+    with (scene.folder / "stderr").open("a") as stderr:
+        return subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=humble,
+        )
 
 
 def ended(scene: Struck) -> Done:

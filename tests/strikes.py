@@ -99,11 +99,10 @@ class Struck(Scene):
         """Another run beside it, with the same folder for temporary files."""
         beside = self.folder / "beside"
         beside.mkdir(exist_ok=True)
-        said = (beside / "said").open("w")
-        env = environment(TMPDIR=str(self.tmp))
-        process = subprocess.Popen(command(beside, *options), cwd=ROOT, env=env, stdout=said, stderr=said, text=True)
-        self.others.append(process)
-        return process
+        env, words = environment(TMPDIR=str(self.tmp)), command(beside, *options)
+        with (beside / "said").open("w") as said:
+            self.others.append(subprocess.Popen(words, cwd=ROOT, env=env, stdout=said, stderr=said, text=True))
+        return self.others[-1]
 
 
 @dataclass(frozen=True, eq=False)

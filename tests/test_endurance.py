@@ -58,7 +58,7 @@ def sabotage(scene: Struck) -> None:
     """Everything that no run may leave, and a case that has finished and is nowhere."""
     LEFT.append(subprocess.Popen(["sleep", "300"], env=environment(TMPDIR=str(scene.tmp)), start_new_session=True))
     (scene.tmp / "forgotten").touch()
-    (scene.folder / ".out.json.0badcafe.tmp").touch()
+    (scene.folder / ".other.json.0badcafe.tmp").touch()
     (scene.saved / "0001_older.json").write_text('{"kept": "as it')
     with (scene.folder / "witness").open("a") as file:
         file.write(json.dumps([LOST, [1.0]]) + "\n")
@@ -67,7 +67,7 @@ def sabotage(scene: Struck) -> None:
 def test_a_cell_finds_what_is_wrong(tmp_path: Path) -> None:
     found = cell(Fault("sabotage", "a", strike=sabotage, exits=each("a", 5)), "a", tmp_path / "here")
     assert LEFT.pop().wait(10) == -signal.SIGKILL  # it is found and ended
-    for words in ("exit 0, not 5", "process ", "temporary file forgotten", "half a file .out.json.0badcafe.tmp"):
+    for words in ("exit 0, not 5", "process ", "temporary file forgotten", "half a file .other.json.0badcafe.tmp"):
         assert any(words in one for one in found), (words, found)
     assert any(one.startswith("0001_older.json is torn") for one in found)
     assert "lost lost-cpu-line-float32-0" in found
