@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from test_faults import running
+from test_faults import running, waited
 
 from benchmarks import journal
 from benchmarks.machine import cores, cpu
 
 SHM, SYSTEM_V = Path("/dev/shm"), Path("/proc/sysvipc/shm")
-SOON = 2.0  # seconds in which what was killed must be gone
+SOON, PATIENCE = 2.0, 15.0  # seconds in which what was killed must be gone; what another run here may hold
 INTERRUPTED = "interrupted"
 
 
@@ -55,6 +55,7 @@ class Scene:
         left += [f"temporary file {path.relative_to(self.tmp)}" for path in sorted(self.tmp.glob("*"))]
         halves = [path for path in sorted(self.folder.rglob(".*.tmp")) if self.tmp not in path.parents]
         left += [f"half a file {path.name}" for path in halves]
+        waited(lambda: segments() <= self.before, PATIENCE)  # that of a run beside this one goes with it
         return left + [f"shared memory {segment}" for segment in sorted(segments() - self.before)]
 
     def processes(self, seconds: float = SOON) -> list[int]:

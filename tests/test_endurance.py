@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aftermath
 import pytest
 from aftermath import SHM, Scene, cases, compared, torn
 from faults import cell
@@ -74,7 +75,8 @@ def test_a_cell_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "an older file is not what it was" in found
 
 
-def test_litter_is_seen(tmp_path: Path) -> None:
+def test_litter_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aftermath, "PATIENCE", 0.5)
     scene = Scene(tmp_path)
     segment = SHM / f"descentbench-endurance-{os.getpid()}"
     with socket.create_server(("127.0.0.1", 0)) as server:
