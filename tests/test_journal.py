@@ -126,9 +126,13 @@ def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) ->
         process = subprocess.Popen(
             command(tmp_path, *options), cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT
         )
-    assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
-    process.send_signal(by)
-    code = process.wait(60)
+    try:
+        assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
+        process.send_signal(by)
+        code = process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
     (tmp_path / "stop").unlink()
     return code
 
