@@ -19,6 +19,7 @@ from benchmarks.saving import sync
 
 SUFFIX = ".journal"
 VERSION = 1
+HEAD = {"name", "began", "options", "here", "plan", "code", "machine"}
 RESERVE = 1 << 20  # bytes of the disk that are held for the next cases; they read as what was never finished
 
 
@@ -118,9 +119,10 @@ def read(path: Path) -> Journal:
     head, *lines = path.read_bytes().split(b"\n")
     try:
         journal = Journal(path, json.loads(head))
-        if journal.head["journal"] != VERSION:
+        if journal.head["journal"] != VERSION or not journal.head.keys() >= HEAD:
             raise ValueError(f"{path} is of another version of this suite")
-    except (KeyError, TypeError, ValueError) as error:
+        datetime.fromisoformat(journal.head["began"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no journal that can be resumed") from error
     for line in lines[:-1]:  # what follows the last line break was never finished
         with contextlib.suppress(KeyError, TypeError, ValueError):

@@ -25,7 +25,7 @@ STOPS = (  # in its second case: it notes every case that it is prepared for, an
 
 
 def new(folder: Path) -> journal.Journal:
-    return journal.named(folder, "a", options={}, plan={"blocks": 1})
+    return journal.named(folder, "a", options={}, here="/", plan={"blocks": 1}, code="1", machine="2")
 
 
 def test_a_finished_case_is_on_the_disk(tmp_path: Path) -> None:
@@ -71,7 +71,9 @@ def test_a_line_that_is_no_longer_readable_is_one_case(tmp_path: Path) -> None:
     assert list(journal.read(one.path).kept) == ["x", "z"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]\n", "{}\n", '{"journal": 99}\n', "\xff\n", "null\n"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]\n", '{"journal": 99}\n', '{"journal": 1, "name": 3}\n', "\xff\n", "null\n"]
+)
 def test_what_is_no_journal_is_passed_over(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.journal"
     path.write_text(text, encoding="latin-1")
@@ -126,9 +128,13 @@ def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) ->
         process = subprocess.Popen(
             command(tmp_path, *options), cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT
         )
-    assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
-    process.send_signal(by)
-    code = process.wait(60)
+    try:
+        assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
+        process.send_signal(by)
+        code = process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
     (tmp_path / "stop").unlink()
     return code
 
