@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import aftermath
@@ -13,6 +14,7 @@ import pytest
 from aftermath import SHM, Scene, cases, compared, torn
 from faults import cell
 from helpers import ROOT, environment
+from soak import Sample, grown
 from strikes import Fault, Struck, each
 
 CELLS = [  # that no other test has
@@ -48,7 +50,7 @@ def test_three_kills(tmp_path: Path) -> None:
 
 def test_a_short_soak(tmp_path: Path) -> None:
     said = script("soak", tmp_path, "--cases", "27", "--every", "6")
-    assert " and 0 descriptors." in said
+    assert said.startswith("# Soak\n\nBetween ")
 
 
 LEFT: list["subprocess.Popen[bytes]"] = []
@@ -73,6 +75,12 @@ def test_a_cell_finds_what_is_wrong(tmp_path: Path) -> None:
     assert any(one.startswith("0001_older.json is torn") for one in found)
     assert "lost lost-cpu-line-float32-0" in found
     assert "an older file is not what it was" in found
+
+
+def test_growth_is_seen() -> None:
+    grows = [Sample(cases, 0, 10**6 * cases, 14 + cases // 10, 2, 1, 2) for cases in range(10, 110, 10)]
+    assert grown(grows) == (90 * 10**6, 4)
+    assert grown([replace(one, rss=5, descriptors=14) for one in grows]) == (0, 0)
 
 
 def test_litter_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
