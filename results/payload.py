@@ -124,13 +124,15 @@ def _cases(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     same = rows.groupby(KEY)
     found = found.merge(same[["framework", "version", "batch", "steps"]].first(), how="left", on=KEY)
     framework = found["impl"].map(lambda name: str(name).partition("_")[0])
-    found["framework"] = found["framework"].where(found["framework"].fillna("") != "", framework)
+    told = found["framework"].map(lambda name: isinstance(name, str) and name != "").astype(bool)
+    found["framework"] = found["framework"].astype(object).where(told, framework)
     found["plan"] = np.where(found["batch"] < found["n"], "mini-batches", "full batch")
     found["size"] = found["batch"] * found["d"]
     sizes = found.groupby(["run", "device", "dtype", "d", "k", "plan"])["n"].transform("nunique")
     found["sweep"] = (sizes > 1).astype(int)
     found["panel"] = [_panel(row) for row in records(found)]
-    logs = rows[rows["valid"]].assign(log=np.log(rows["per_step_s"])).groupby(KEY)["log"]
+    timed = rows[rows["valid"] & (rows["per_step_s"] > 0)]
+    logs = timed.assign(log=np.log(timed["per_step_s"])).groupby(KEY)["log"]
     ends = {case: interval(held.to_numpy(float)) for case, held in logs if len(held) >= fewest_blocks(1)}
     at = [ends.get(case, (math.nan, math.nan)) for case in found[KEY].itertuples(index=False, name=None)]
     found[["ci_low_s", "ci_high_s"]] = np.exp(np.array(at, float).reshape(len(found), 2))

@@ -252,3 +252,10 @@ def test_the_verdict_says_from_where_on_a_gpu_pays(tmp_path: Path) -> None:
         rows += blocks("torch_manual", [gpu] * 12, device="gpu", **size)
     lines = in_short(kept(tmp_path, rows), "numpy_manual").lines
     assert any(line.startswith("torch_manual on the gpu overtakes numpy_manual at n = ") for line in lines)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_step_of_no_time_and_no_framework_are_no_trouble(tmp_path: Path) -> None:
+    cases = payload([kept(tmp_path, blocks("jax_scan", [1e-6, 0.0] + [1e-6] * 6, framework=None))], "jax_scan").cases
+    assert cases["framework"].tolist() == ["jax"]
+    assert cases["status"].tolist() == ["invalid"]
