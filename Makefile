@@ -33,7 +33,7 @@ bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing inst
 	for run in gpu gpu-big; do $(PYTHON) -m results show build/$$run.json; done; \
 	$(PYTHON) -m results report build/gpu.json build/gpu-big.json --format md > build/gpu.md && echo "wrote build/gpu.md"; exit $$status
 
-campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: 50 minutes on 2 cores
+campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: an hour on 2 cores
 	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 13'
 
 test: lint types check ## lint, types and tests
@@ -71,7 +71,7 @@ sweep: .venv/ready ## time per step over n, for python -m results crossover
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 10 --preset quick --impl \
 	numpy_manual,torch_manual,jax_jit,jax_scan --problem 100x10,1000x10,10000x10,100000x10,100x100,1000x100,10000x100,100000x100 $(ARGS)
 
-limits: .venv/ready ## how near the implementations come to what this machine can do, and 1,000 steps on tall problems: 20 minutes
+limits: .venv/ready ## how near the implementations come to what this machine can do, and 1,000 steps on tall problems: half an hour
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=limits --blocks 6 --preset quick --dtype float32,float64 --aa none \
 	--impl numpy_manual,numpy_blocked,numba_fused,torch_compile,jax_scan --problem 10000x100,1000000x16,1000000x100,100000x1000 $(ARGS)
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=tall --blocks 6 --preset quick --steps 1000 --aa none \
@@ -99,16 +99,16 @@ scaling: .venv/ready ## how ranks scale over the cores here, and what a model sa
 	--blocks 4 --preset quick --impl torch_ddp,jax_sharded --problem 1000000x100,500000x100,100000x100,10000x100,1000x10,1000x2000 $(ARGS)
 	$(BIN)/python -m results scaling results/scaling.json
 
-faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 10 minutes
+faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 15 minutes
 	$(BIN)/python tests/faults.py --out results/endurance/faults.md $(ARGS)
 
-kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 15 minutes
+kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 20 minutes
 	$(BIN)/python tests/kills.py --kills 200 --out results/endurance/kills.md $(ARGS)
 
 soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: results/endurance/soak.md, 5 minutes
 	$(BIN)/python tests/soak.py --cases 1000 --out results/endurance/soak.md $(ARGS)
 
-fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md
+fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md, half an hour
 	$(BIN)/python tests/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
 
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take

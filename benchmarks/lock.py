@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -79,9 +78,3 @@ class Lock:
             return os.path.samestat(os.fstat(file), os.stat(self.path))
         except FileNotFoundError:
             return False
-
-
-def say(words: str) -> None:
-    """To stderr, at once."""
-    sys.stderr.write(words)
-    sys.stderr.flush()
