@@ -114,7 +114,7 @@ def start(scene: Struck, options: list[str], moment: str, fact: str = "") -> "su
         FAULTS_AT=moment,
         FAULTS_FACT=fact,
     )
-    words = [*command(scene.folder, *options), "-p", "moments"]
+    words = humble([*command(scene.folder, *options), "-p", "moments"])
     with (scene.folder / "stderr").open("a") as stderr:
         return subprocess.Popen(
             words,
@@ -125,7 +125,6 @@ def start(scene: Struck, options: list[str], moment: str, fact: str = "") -> "su
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=humble,
         )
 
 

@@ -140,7 +140,7 @@ def struck(scene: Struck, fault: Fault, words: list[str], during: bool) -> Done:
     """`python -m results` with these words; struck when it is about to put its first file in its place."""
     env = environment(TMPDIR=str(scene.tmp), FAULTS_FOLDER=str(scene.folder), FAULTS_AT="during" * during)
     scene.process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words, "--runs", str(scene.storage)],
+        humble([sys.executable, "-c", PROGRAM, *words, "--runs", str(scene.storage)]),
         cwd=ROOT,
         env=env,
         stdout=subprocess.PIPE,
@@ -148,7 +148,6 @@ def struck(scene: Struck, fault: Fault, words: list[str], during: bool) -> Done:
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=humble,
     )
     try:
         if during and fault.strike:

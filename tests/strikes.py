@@ -1,7 +1,6 @@
 """Faults: what strikes a run, at which points, and what it is expected to say of it."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -16,7 +15,14 @@ from aftermath import Scene
 from helpers import ROOT, command, environment
 from test_faults import waited
 
+HUMBLE = """
+import ctypes, os, sys
+
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
+for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 VICTIM = """
 import ctypes, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 from pathlib import Path
@@ -127,10 +133,12 @@ class Fault:
     saving: str = "saving"  # which moment that is: saving or writing
 
 
-def humble() -> None:
-    """What permissions forbid is forbidden to root as well: in a child, before its program begins."""
-    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+def humble(words: list[str]) -> list[str]:
+    """A command to which what permissions forbid is forbidden, to root as well.
+
+    Not by a function between fork and exec: JAX, once it is loaded here, forbids that.
+    """
+    return [sys.executable, "-c", HUMBLE, *words]
 
 
 def each(points: str, *codes: int) -> dict[str, set[int]]:
