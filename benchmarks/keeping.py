@@ -52,10 +52,13 @@ class Keeper:
 
     def hold(self) -> None:
         """Be the only measurement on this machine. Raises UsageError where another one is."""
-        if self.config.option.wait:
-            self.lock.wait(sys.stderr.write)
-        elif holder := self.lock.take():
-            raise pytest.UsageError(f"another measurement is running ({holder}): both would be slower. --wait waits")
+        try:
+            if self.config.option.wait:
+                self.lock.wait(sys.stderr.write)
+            elif holder := self.lock.take():
+                raise pytest.UsageError(f"another measurement is running ({holder}): both would be slower. --wait waits")
+        except OSError as error:
+            raise pytest.UsageError(f"no way to be the only measurement here: {error}") from error
 
     def take_up(self) -> None:
         """With --resume, the campaign that was cut short last, and its options. Raises UsageError."""

@@ -13,6 +13,7 @@ try:
 except ImportError:  # Windows: nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # where all may write, a link may lead to a file that is not to be emptied
 LOOK = 0.5  # seconds between two looks whether the other has ended
 
 
@@ -29,7 +30,7 @@ class Lock:
     held: int | None = None
 
     def take(self) -> str:
-        """Hold it and return ""; or, where another process holds it, what that says of itself."""
+        """Hold it and return ""; or, where another process holds it, what that says of itself. Raises OSError."""
         while self.held is None and fcntl:
             file = self._opened()
             try:
@@ -65,9 +66,9 @@ class Lock:
 
     def _opened(self) -> int:
         try:
-            return os.open(self.path, os.O_RDWR)
+            return os.open(self.path, os.O_RDWR | NO_LINK)
         except FileNotFoundError:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | NO_LINK)
             with contextlib.suppress(OSError):  # another user's, made between the two calls
                 os.fchmod(file, 0o666)
             return file

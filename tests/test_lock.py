@@ -65,6 +65,17 @@ def test_many_take_turns(tmp_path: Path) -> None:
     assert (tmp_path / "n").read_text() == "80"
 
 
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Where all may write, anybody can put one there: what it leads to would be emptied."""
+    (victim := tmp_path / "victim").write_text("kept")
+    (tmp_path / "descentbench.lock").symlink_to(victim)
+    for options in ([], ["--wait"]):
+        done = bench(tmp_path, *options, env={"TMPDIR": str(tmp_path)})
+        assert done.code == 4 and "Traceback" not in done.err, done.err
+        assert "no way to be the only measurement here" in done.err and "descentbench.lock" in done.err
+    assert victim.read_text() == "kept"
+
+
 def test_a_second_run_is_refused_or_waits(tmp_path: Path) -> None:
     env, said = {"TMPDIR": str(tmp_path)}, tmp_path / "said"
     with holding(tmp_path / "descentbench.lock") as process:
