@@ -33,7 +33,7 @@ bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing inst
 	for run in gpu gpu-big; do $(PYTHON) -m results show build/$$run.json; done; \
 	$(PYTHON) -m results report build/gpu.json build/gpu-big.json --format md > build/gpu.md && echo "wrote build/gpu.md"; exit $$status
 
-campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: an hour on 2 cores
+campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: 45 minutes on 2 cores
 	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 13'
 
 test: lint types check ## lint, types and tests

@@ -56,7 +56,7 @@ class Keeper:
             if self.config.option.wait:
                 self.lock.wait(sys.stderr.write)
             elif holder := self.lock.take():
-                raise pytest.UsageError(f"another measurement is running ({holder}): both would be slower. --wait waits")
+                raise pytest.UsageError(f"another measurement runs ({holder}): both would be slower. --wait waits")
         except OSError as error:
             raise pytest.UsageError(f"no way to be the only measurement here: {error}") from error
 

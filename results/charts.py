@@ -195,11 +195,12 @@ def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list
 def _panels(
     layers: Any, name: str, texts: dict[str, str], by: str = "panel", keep: str = "true", **scales: Any
 ) -> Spec:
-    """A panel for each value of `by`, under one another: machines never share a line. `keep`: what axes can show."""
+    """A panel for each value of `by`, in the rows' order: machines never share a line. `keep`: what axes can show."""
     if not isinstance(getattr(layers, "width", alt.Undefined), alt.Step):
         layers = layers.properties(width=620, height=320)
-    chart = layers.facet(data=alt.NamedData(name), facet=alt.Facet(f"{by}:N", title=None), columns=1)
-    chart = chart.transform_filter(keep)
+    facet = alt.Facet(f"{by}:N", title=None, sort=alt.EncodingSortField("place", op="min"))
+    chart = layers.facet(data=alt.NamedData(name), facet=facet, columns=1)
+    chart = chart.transform_filter(keep).transform_window(place="row_number()")
     for text, expression in texts.items():
         chart = chart.transform_calculate(**{text: expression})
     return _bare(chart.resolve_scale(**scales) if scales else chart)

@@ -34,7 +34,7 @@ def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
 
 
 def find_all(names: list[str], root: Path) -> list[Run]:
-    """The runs named (default: the latest), each once, by machine. Raises RunError, also where two share a label.
+    """The runs named (default: the latest), each once, in that order. Raises RunError, also where two share a label.
 
     `all`, also with a machine/ in front, is every run that can be read; the others are named on stderr.
     """
@@ -51,7 +51,7 @@ def _opened(names: list[str], root: Path) -> list[File]:
     for file in chain.from_iterable(_named(name, root) for name in names or ["latest"]):
         if found.setdefault(file.label, file).when != file.when:
             raise RunError(f"two files are both {file.label}; put them under one --runs folder")
-    return sorted(found.values(), key=lambda file: (file.machine, file.label))
+    return list(found.values())
 
 
 def _named(name: str, root: Path) -> list[File]:

@@ -71,9 +71,15 @@ class Payload:
 
     @property
     def impls(self) -> tuple[str, ...]:
-        """All implementations, those of a framework beside one another: the order of colours and legends."""
+        """All implementations, those of a framework beside one another."""
         known = self.cases.dropna(subset="impl").drop_duplicates("impl").sort_values(["framework", "impl"])
         return tuple(known["impl"])
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Those of which anything was measured: the order of colours and legends."""
+        measured = set(self.cases.loc[self.cases["status"] == "measured", "impl"])
+        return tuple(impl for impl in self.impls if impl in measured)
 
     @property
     def problems(self) -> list[str]:
@@ -137,8 +143,10 @@ def _cases(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     at = [ends.get(case, (math.nan, math.nan)) for case in found[KEY].itertuples(index=False, name=None)]
     found[["ci_low_s", "ci_high_s"]] = np.exp(np.array(at, float).reshape(len(found), 2))
     found.loc[found["status"] != "measured", ["ci_low_s", "ci_high_s"]] = math.nan
-    order = ["run", "size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
-    return found.reindex(columns=[*CASES]).sort_values(order, ignore_index=True)
+    order = ["size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
+    place = {label: at for at, label in enumerate(found["run"].unique())}
+    found = found.assign(place=found["run"].map(place)).sort_values(["place", *order], ignore_index=True)
+    return found.reindex(columns=[*CASES])
 
 
 def _panel(row: dict[str, Any]) -> str:
@@ -157,7 +165,7 @@ def _speedups(pages: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     tried = tried.assign(panel=[", ".join(where) for where in tried[["run", "device", "dtype"]].to_numpy(str)])
     found = []
     cases_of = {str(run): table for run, table in tried.groupby("run")}
-    for (run, baseline), page in pages.groupby(["run", "baseline"]):
+    for (run, baseline), page in pages.groupby(["run", "baseline"], sort=False):
         table = cases_of.get(str(run), tried[:0]).merge(_judged(page, str(baseline)), how="left", on=KEY)
         table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
         table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"

@@ -25,7 +25,7 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list
     written = [folder / "report.html", folder / "report.md"]
     for path, content in zip(written, (webpage(runs, held, baseline), markdown), strict=True):
         put(path, content)
-    for name, chart in all_charts(held.impls).items():
+    for name, chart in all_charts(held.drawn).items():
         if rows := first_rows(chart, held, newest(runs), baseline):
             written += _pictures(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
     return written

@@ -52,7 +52,7 @@ SPEEDUPS = "Speed-up: the baseline's time per step over the implementation's. Th
 def webpage(runs: list[Run], held: Payload, baseline: str) -> str:
     """The page about `runs` and their tables: HTML, the same for the same runs; `baseline` is what it begins with."""
     shown = newest(runs)
-    drawn = all_charts(held.impls)
+    drawn = all_charts(held.drawn)
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
     style, program = ((HERE / "page" / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     given = {
@@ -134,11 +134,14 @@ def _details(held: Payload, shown: list[Run]) -> list[str]:
 
 
 def codes(runs: list[Run], cases: pd.DataFrame) -> list[dict[str, Any]]:
-    """The file of each implementation as it was run, the newest where runs differ, with its lines and its numbers."""
+    """The file of each implementation that was timed, the newest where runs differ, with its lines and its numbers."""
     found: dict[str, dict[str, Any]] = {}
+    cases = cases[cases["per_step_s"].notna()]
     for run in sorted(runs, key=lambda run: run.when):
         for impl, source in sorted(mapping(run.campaign.get("sources")).items()):
             code, here = text(mapping(source).get("text")), cases[(cases["run"] == run.label) & (cases["impl"] == impl)]
+            if here.empty:
+                continue
             table = here.sort_values(["size", "problem", "dtype"])[["problem", "dtype", "device", "per_step_s"]]
             numbers = Section(table=rows_of(table.rename(columns={"per_step_s": "per step"}), {"per step": seconds}))
             told = {"impl": impl, "file": shortened(text(mapping(source).get("file"))), "text": shortened(code, CODE)}

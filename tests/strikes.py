@@ -230,7 +230,7 @@ def another(scene: Struck) -> None:
     """A second run is refused, and says so."""
     code = scene.second().wait(60)
     said = (scene.folder / "beside" / "said").read_text()
-    if code != 4 or "another measurement is running" not in said:
+    if code != 4 or "another measurement runs" not in said:
         raise AssertionError(f"the second run: exit {code}")
 
 

@@ -131,6 +131,15 @@ def test_a_block_that_was_refused_spoils_its_case(tmp_path: Path) -> None:
     assert judged(tmp_path, base(problem="other"), new(1.0, problem="other"), **top).code == 0
 
 
+def test_what_was_skipped_of_some_problems_is_no_word_on_the_others(tmp_path: Path) -> None:
+    top = {"campaign": {"skipped": [{"impl": "numpy_manual", "device": "cpu", "reason": "no mini-batches"}]}}
+    others = new(1.0, impl="jax_scan")
+    page = judged(tmp_path, base(), new(1.0) + others, **top)
+    assert page.code == 0, page.data["reason"].tolist()
+    page = judged(tmp_path, base(), new(1.0, 9) + others, **top)
+    assert page.code == 2 and page.data["reason"].tolist() == ["skipped (no mini-batches) in NEW"]
+
+
 def test_one_slow_case_outweighs_what_is_unknown(tmp_path: Path) -> None:
     old = base() + base(impl="jax_scan") + base(impl="torch_nn") + base(impl="a")
     page = judged(tmp_path, old, new(1.0) + new(2.0, impl="jax_scan") + new(1.0, 3, impl="torch_nn"))

@@ -81,7 +81,7 @@ def test_a_second_run_is_refused_or_waits(tmp_path: Path) -> None:
     with holding(tmp_path / "descentbench.lock") as process:
         done = bench(tmp_path, env=env)
         assert done.code == 4
-        assert f"another measurement is running (process {process.pid}, since" in done.err
+        assert f"another measurement runs (process {process.pid}, since" in done.err
         assert "--wait" in done.err
         assert not (tmp_path / "out.json").exists()
         with said.open("w") as out:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,7 +104,7 @@ def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call,
 
 def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path) -> None:
     written = []
-    for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("2", "1", "latest"), "2")):
+    for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("1", "2", "1"), "2")):
         command = [sys.executable, "-m", "results", "report", *runs, "--runs", str(root), "--out", str(tmp_path / name)]
         where = Path(__file__).parents[1]
         subprocess.run(
@@ -112,6 +113,12 @@ def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path
         written.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")})
     assert {"report.html", "report.md", "time-dark.svg", "speedup-light.png"} <= set(written[0])
     assert written[0] == written[1]
+
+
+def test_a_report_has_its_runs_in_the_order_in_which_they_are_named(call: Call) -> None:
+    for runs in (["1", "2"], ["2", "1"]):
+        out = call("report", *runs, "--format", "md")[1]
+        assert [*dict.fromkeys(re.findall(r"box/000(\d)_run", out))] == runs, out
 
 
 def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
