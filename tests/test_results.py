@@ -457,8 +457,8 @@ def test_machines_are_sections_of_their_own(save: Save, root: Path) -> None:
     save(document(entry(step=1.0), machine="box-b"), "0001_b", "box-b/Linux")
     page = report(find_all(["box-b/1", "box-a/1"], root), "numpy_manual")
     assert [part.title for part in page.sections if part.title.startswith("Run ")] == [
-        "Run box-a/0001_base",
         "Run box-b/0001_b",
+        "Run box-a/0001_base",
     ]
     assert page.data["speedup"].dropna().tolist() == [1, 1]
 
