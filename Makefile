@@ -108,7 +108,7 @@ kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each 
 soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: results/endurance/soak.md, 5 minutes
 	$(BIN)/python tests/soak.py --cases 1000 --out results/endurance/soak.md $(ARGS)
 
-fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md, half an hour
+fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md, 20 minutes
 	$(BIN)/python tests/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
 
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
