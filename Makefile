@@ -99,7 +99,7 @@ scaling: .venv/ready ## how ranks scale over the cores here, and what a model sa
 	--blocks 4 --preset quick --impl torch_ddp,jax_sharded --problem 1000000x100,500000x100,100000x100,10000x100,1000x10,1000x2000 $(ARGS)
 	$(BIN)/python -m results scaling results/scaling.json
 
-faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 15 minutes
+faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 6 to 15 minutes
 	$(BIN)/python tests/faults.py --out results/endurance/faults.md $(ARGS)
 
 kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 20 minutes
