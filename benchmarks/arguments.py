@@ -49,6 +49,6 @@ def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager
         add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
     add("--memory", "what a worker may have, all ranks together: 8GB, 512MiB (default: no ceiling)", metavar="SIZE")
     add("--require", "a skip is an error (name by --impl what must run)", action="store_true")
-    add("--no-limits", "do not measure what the machine could do: saves some seconds a block", action="store_true")
+    add("--no-limits", "do not measure what the machine could do: saves some 10 seconds a block", action="store_true")
     add("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true")
     add("--resume", "go on with the campaign that was cut short last, with its own options", action="store_true")
