@@ -102,7 +102,7 @@ scaling: .venv/ready ## how ranks scale over the cores here, and what a model sa
 faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 6 to 15 minutes
 	$(BIN)/python tests/faults.py --out results/endurance/faults.md $(ARGS)
 
-kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 20 minutes
+kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 8 to 20 minutes
 	$(BIN)/python tests/kills.py --kills 200 --out results/endurance/kills.md $(ARGS)
 
 soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: results/endurance/soak.md, 5 minutes
