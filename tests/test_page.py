@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
 from runs import blocks, kept
 from test_results import MACHINE, entry
 
@@ -18,7 +19,7 @@ from results.load import ROOT, find
 from results.payload import newest, packed, payload, script
 from results.read import Run
 from results.summary import in_short
-from results.webpage import webpage
+from results.webpage import codes, webpage
 
 HOSTILE = '</script><img src=x onerror="hacked()"> \u202e"quoted" \U0001f680'
 SOURCE = "def prepare(problem, device):  # </pre><script>hacked()</script>\n    return run\n"
@@ -144,6 +145,25 @@ def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) 
     panels = cases.groupby("sweep")["panel"].unique()
     assert [panel.rpartition("full batch")[2] for panel in panels[1]] == [", d = 4, k = 1", ", d = 8, k = 1"]
     assert cases.loc[cases["sweep"] == 0, "problem"].tolist() == ["other"]
+
+
+def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(tmp_path: Path) -> None:
+    sources = {name: {"file": f"{name}.py", "text": SOURCE} for name in ("numpy_manual", "torch_graph")}
+    skipped = [{"impl": "torch_graph", "device": "cpu", "reason": "on the gpu only"}]
+    campaign = {"skipped": skipped, "sources": sources}
+    runs = [
+        kept(tmp_path, blocks("numpy_manual", [1e-6] * 8), name, campaign=campaign) for name in ("0002_b", "0001_a")
+    ]
+    held = payload(runs, "numpy_manual")
+    assert (held.impls, held.drawn) == (("numpy_manual", "torch_graph"), ("numpy_manual",))
+    for name in ("time", "speedup"):
+        chart = all_charts(held.drawn)[name]
+        rows = first_rows(chart, held, runs, "numpy_manual")
+        panels = [*dict.fromkeys(row["panel"] for row in rows)]
+        svg = vl_convert.vegalite_to_svg(chart.spec | {"datasets": {chart.table: rows}})
+        assert len(panels) == 2 and svg.index(panels[0]) < svg.index(panels[1])
+        assert "0002_b" in panels[0] and "torch_graph" not in svg
+    assert [told["impl"] for told in codes(runs, held.cases)] == ["numpy_manual"]
 
 
 def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path) -> None:
