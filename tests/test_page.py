@@ -241,7 +241,7 @@ def test_odd_runs_have_a_page_all_the_same(rows: list[dict[str, Any]], tmp_path:
 
 
 def test_older_files_have_a_page() -> None:
-    page = page_of(find("0001_bench", ROOT))
+    page = page_of(find("amd-epyc-2c-e60e65/0001_bench", ROOT))
     assert "do not say what code they ran" in page
     assert len(given(page)["tables"]["cases"]["per_step_s"]) > 100
     assert not given(page)["tables"]["checks"]["t"]
