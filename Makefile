@@ -1,7 +1,7 @@
 # Everything that one does here. `make` alone says what there is.
 PYTHON ?= python3
 BIN := .venv/bin
-NAME ?= bench
+NAME ?= mine
 ARGS ?=
 
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
@@ -34,7 +34,8 @@ bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing inst
 	$(PYTHON) -m results report build/gpu.json build/gpu-big.json --format md > build/gpu.md && echo "wrote build/gpu.md"; exit $$status
 
 campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: 45 minutes on 2 cores
-	@$(MAKE) --no-print-directory bench NAME=campaign FOR='--blocks 13'
+	@$(MAKE) --no-print-directory bench NAME=$(NAME) FOR='--blocks 13'
+campaign: NAME = my-campaign
 
 test: lint types check ## lint, types and tests
 
@@ -115,7 +116,7 @@ growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100
 	$(BIN)/python -m results.growth results/growth.json
 
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
-	$(BIN)/python -m results report campaign sweep limits
+	$(BIN)/python -m results report $(addprefix amd-epyc-2c-e60e65/,campaign sweep limits)
 
 browser: ## what the tests of the page need beside Python: Chromium (Debian's) and axe-core (npm's)
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
