@@ -18,7 +18,7 @@ FAST = {"reassoc", "contract", "nsz"}  # a sum in any order, by vectors; NaN and
 WIDE = 32  # columns
 TILE = 64  # columns that are worked on between two requests for what comes next
 AHEAD = 2**13  # bytes
-CACHED = 2**24  # bytes of X that may stay in a cache
+NEAR, CACHED = 2**20, 2**24  # bytes of X that may stay in a core's own cache, in any
 Adder = Callable[..., None]
 
 compiled: list[str] = []  # an entry for each compilation of this process
@@ -71,23 +71,28 @@ def at(rows: Array | None, i: int) -> Any:
 
 
 def kernel(X: Array, k: int, order: Array | None) -> Adder:
-    """What sums rows of X: sending for the next ones in time where they come from memory, one after the other."""
-    streams = order is None and X.nbytes > CACHED and X.shape[1] >= TILE
-    return streamer(k, X.shape[1], 64 // X.itemsize) if streams else adder(k, X.shape[1])
+    """What sums rows of X: sending for the next ones in time where they come from afar, one after the other."""
+    d, line, far = X.shape[1], 64 // X.itemsize, X.nbytes if order is None else 0
+    return streamer(k, d, line) if far > CACHED and d >= TILE else adder(k, d, line if far > NEAR else 0)
 
 
-def adder(k: int, d: int) -> Adder:
-    """`add` for k targets and d columns: what is known when it is compiled is not looked up in the innermost loops."""
+def adder(k: int, d: int, line: int) -> Adder:
+    """`add` for k targets and d columns: what is known when it is compiled is not looked up in the innermost loops.
+
+    `line`: numbers in a cache line of those to be sent for; 0: none.
+    """
     unroll = d >= WIDE  # of fewer columns a loop of known length becomes one long row of scalars
+    lines = line and -(-4 * d // line)
 
     @njit(fastmath=FAST)
     def add(G: Array, W: Array, X: Array, Y: Array, rows: Array | None, first: int, last: int) -> None:
         """Sum X_i (X_i w - y_i) into G (k, d or more) over the i-th rows from `first` to `last`, by fours."""
         G[:] = 0
-        columns = d if unroll else X.shape[1]
+        x, width, columns = X.reshape(-1), np.uint64(d), d if unroll else X.shape[1]
         whole = first + (last - first) // 4 * 4
         for i in range(first, whole, 4):
             a, b, c, e = at(rows, i), at(rows, i + 1), at(rows, i + 2), at(rows, i + 3)
+            send(x, a * width, lines, line)
             for m in range(k):
                 p, q, r, s = -Y[a, m], -Y[b, m], -Y[c, m], -Y[e, m]
                 for j in range(columns):

@@ -1,5 +1,7 @@
 """Numba's kernel for an X in memory: it is not met on small problems, so here it is made to work on them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers import random_problem
@@ -10,23 +12,33 @@ _numba = pytest.importorskip("impls._numba", reason="numba is not installed")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("n", "d", "k"), [(9, 64, None), (300, 70, 3), (301, 131, None), (1, 64, 1)])
+@pytest.mark.parametrize(("n", "d", "k"), [(9, 64, None), (300, 70, 3), (301, 131, None), (1, 64, 1), (301, 7, 2)])
+@pytest.mark.parametrize("limit", ["CACHED", "NEAR"])
 def test_rows_that_are_sent_for_give_the_same_iterates(
-    monkeypatch: pytest.MonkeyPatch, n: int, d: int, k: int | None, dtype: str
+    monkeypatch: pytest.MonkeyPatch, limit: str, n: int, d: int, k: int | None, dtype: str
 ) -> None:
     from impls import numba_fused
 
-    monkeypatch.setattr(_numba, "CACHED", 0)
+    monkeypatch.setattr(_numba, limit, 0)
     monkeypatch.setattr(numba_fused, "ALONE", 200)  # two threads have parts of unequal length
     problem = random_problem(n, d, k, None, dtype)
-    assert "streamer" in _numba.kernel(problem.X, k or 1, None).__qualname__
+    add = _numba.kernel(problem.X, k or 1, None)
+    assert ("streamer" if limit == "CACHED" and d >= _numba.TILE else "adder") in add.__qualname__
+    assert _sends(add) == (limit == "NEAR" or d >= _numba.TILE)
     run, exact = numba_fused.prepare(problem, "cpu"), truth(problem, [1, 2, 12])
     for t in exact.at:
         error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
         assert error <= allowed, t
 
 
-def test_small_ones_and_batches_are_summed_by_fours() -> None:
-    X = np.ones((8, 64))
-    assert "adder" in _numba.kernel(X, 1, None).__qualname__
-    assert "adder" in _numba.kernel(X, 1, np.zeros((1, 2), np.int32)).__qualname__
+def _sends(add: Any) -> bool:
+    """Whether it asks for lines: by how many it asks at a time, which is fixed when it is made."""
+    fixed = dict(zip(add.py_func.__code__.co_freevars, add.py_func.__closure__, strict=True))
+    return fixed["lines"].cell_contents > 0
+
+
+def test_small_ones_and_batches_are_summed_by_fours_and_not_sent_for() -> None:
+    X, order = np.ones((8, 64)), np.zeros((1, 2), np.int32)
+    for add in (_numba.kernel(X, 1, None), _numba.kernel(X, 1, order), _numba.kernel(np.ones((2**14, 64)), 1, order)):
+        assert "adder" in add.__qualname__
+        assert not _sends(add)
