@@ -41,27 +41,32 @@ def host(device: Device) -> None:
         raise Unsupported("Numba compiles for the cpu only here")
 
 
-@intrinsic
-def _send_for(context: Any, x: Any, place: Any) -> Any:
-    """Ask for the cache line AHEAD bytes behind x[place]; no fault where nothing is there."""
+def _sender(keep: int) -> Any:
+    """What sends for cache lines, to stay in all caches (3) or in the nearest alone (0); no fault where none is."""
 
-    def code(target: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = target.make_array(signature.args[0])(target, builder, args[0])
-        byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
-        line = builder.gep(builder.bitcast(builder.gep(array.data, [args[1]]), byte), [ir.IntType(64)(AHEAD)])
-        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
-        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        builder.call(fetch, [line, whole(0), whole(3), whole(1)])  # to read, to the nearest cache, data
-        return target.get_dummy_value()
+    @intrinsic
+    def send_for(context: Any, x: Any, place: Any) -> Any:
+        def code(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = target.make_array(signature.args[0])(target, builder, args[0])
+            byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+            line = builder.gep(builder.bitcast(builder.gep(array.data, [args[1]]), byte), [ir.IntType(64)(AHEAD)])
+            kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+            fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+            builder.call(fetch, [line, whole(0), whole(keep), whole(1)])  # to read, keep, data
+            return target.get_dummy_value()
 
-    return types.void(x, types.uint64), code
+        return types.void(x, types.uint64), code
+
+    @njit
+    def send(x: Array, first: int, lines: int, line: int) -> None:
+        """Send for so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
+        for i in range(lines):
+            send_for(x, first + np.uint64(i * line))
+
+    return send
 
 
-@njit
-def send(x: Array, first: int, lines: int, line: int) -> None:
-    """Send for so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
-    for i in range(lines):
-        _send_for(x, first + np.uint64(i * line))
+send, send_once = _sender(3), _sender(0)
 
 
 @njit()
@@ -124,23 +129,23 @@ def streamer(k: int, d: int, line: int) -> Adder:
             for m in range(k):
                 p, q = -Y[a, m], -Y[b, m]
                 for tile in range(tiles):
-                    send(x, a * width + np.uint64(tile * TILE), lines, line)
+                    send_once(x, a * width + np.uint64(tile * TILE), lines, line)
                     r, s = X.dtype.type(0), X.dtype.type(0)  # not p and q: tiles would wait for one another
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         r += X[a, at_j] * W[m, at_j]
                         s += X[b, at_j] * W[m, at_j]
                     p, q = p + r, q + s
-                send(x, a * width + np.uint64(rest), left, line)
+                send_once(x, a * width + np.uint64(rest), left, line)
                 for j in range(rest, d):
                     p += X[a, j] * W[m, j]
                     q += X[b, j] * W[m, j]
                 for tile in range(tiles):
-                    send(x, b * width + np.uint64(tile * TILE), lines, line)
+                    send_once(x, b * width + np.uint64(tile * TILE), lines, line)
                     for j in range(TILE):
                         at_j = np.uint64(tile * TILE + j)
                         G[m, at_j] += p * X[a, at_j] + q * X[b, at_j]
-                send(x, b * width + np.uint64(rest), left, line)
+                send_once(x, b * width + np.uint64(rest), left, line)
                 for j in range(rest, d):
                     G[m, j] += p * X[a, j] + q * X[b, j]
         for i in range(whole, last):
