@@ -14,6 +14,7 @@ from results.load import find
 RUNS = ROOT / "results" / "runs"
 HERE = "amd-epyc-2c-e60e65"  # a reader's own runs may stand beside these, under the same names
 BENCH, CAMPAIGN, SWEEP = f"{HERE}/0001_bench", f"{HERE}/0007_campaign", f"{HERE}/0003_sweep"
+LIMITS = f"{HERE}/0004_limits"
 
 
 def said(*words: str) -> tuple[int, str, str]:
@@ -37,6 +38,23 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     share = run.campaign["inside_s"] / run.campaign["wall_s"]
     assert f"prepare, first and timed runs:** {100 * share:.0f} %" in (ROOT / "CONTRIBUTING.md").read_text()
     assert "edited" not in "".join(run.rows["reason"])
+
+
+def test_what_was_aimed_at_and_missed_is_told() -> None:
+    """numba_fused: 90 % of memory, half of a cache, 3 times the best framework; numpy_blocked: twice numpy_manual."""
+    rows = find(LIMITS, RUNS).rows
+    fused = (
+        rows[rows["impl"] == "numba_fused"].groupby(["limited_by", "problem", "dtype"])["fraction_of_limit"].median()
+    )
+    assert len(fused["memory"]) == 6 and fused["cache"].min() >= 0.5
+    there = rows[(rows["problem"] == "1000000x100") & (rows["dtype"] == "float32")]
+    step = there.groupby("impl")["per_step_s"].median()
+    best = step[["numpy_manual", "torch_compile", "jax_scan"]].min()
+    times = {best / step["numba_fused"]: 3, step["numpy_manual"] / step["numpy_blocked"]: 2}
+    missed = {f"{100 * share:.0f} %" for share in fused["memory"] if share < 0.9}
+    missed |= {f"{reached:.1f} times" for reached, aim in times.items() if reached < aim}
+    text = (ROOT / "README.md").read_text().partition("Below what was aimed at: ")[2].partition("Above 100 %")[0]
+    assert set(re.findall(r"\d+ %(?! was)|[\d.]+ times", text)) == missed
 
 
 def test_every_committed_run_matches_its_seal() -> None:
