@@ -146,7 +146,7 @@ def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str]
     both = ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once="", fault="time.sleep(0.3)")), 2)
     try:
         both.ask("prepare", folder=problem[1], device="cpu")
-        assert both.run(problem[0].w0, 1)["seconds"] >= 0.3
+        assert 0.3 <= both.run(problem[0].w0, 1)["seconds"] < 30
         told, each = both.ask("finish"), [psutil.Process(one.process.pid) for one in both.members]
         assert told["rss_bytes"] > sum(process.memory_info().rss for process in each) / 2
         assert told["rss_bytes"] > 1.5 * each[0].memory_info().rss
