@@ -61,12 +61,12 @@ fix: .venv/ready ## format, and mend what ruff can mend
 acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same code twice, and of 5 % more work: 10 minutes
 	@rm -rf build/acceptance && mkdir -p build/acceptance
 	@for i in $$(seq 20); do echo "campaign $$i of 20"; $(BIN)/python -m pytest benchmarks -q --benchmark-quiet --preset quick \
-	--impl numpy_manual,benchmarks/loops/five_per_cent.py --problem small --blocks 12 --seed $$i \
+	--impl numpy_manual,benchmarks/extra/loops/five_per_cent.py --problem small --blocks 12 --seed $$i \
 	--benchmark-json=build/acceptance/$$i.json > build/acceptance/$$i.txt || { cat build/acceptance/$$i.txt; exit 1; }; done
 	$(BIN)/python -m results acceptance build/acceptance/*.json --format json --out results/acceptance.json
 
 cold: .venv/ready ## seconds from nothing to the first weights, in fresh processes
-	$(BIN)/python -m pytest benchmarks/bench_cold.py --problem line --blocks 8 --benchmark-quiet --benchmark-json=results/cold.json
+	$(BIN)/python -m pytest benchmarks/extra/bench_cold.py --problem line --blocks 8 --benchmark-quiet --benchmark-json=results/cold.json
 
 sweep: .venv/ready ## time per step over n, for python -m results crossover
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 10 --preset quick --impl \
@@ -79,7 +79,7 @@ limits: .venv/ready ## how near the implementations come to what this machine ca
 	--impl numpy_gram,numba_fused --problem 100000x16,1000000x16 $(ARGS)
 
 closed: .venv/ready ## the closed form, for who only wants the answer
-	$(BIN)/python -m pytest benchmarks/bench_limits.py --benchmark-quiet --benchmark-json=results/closed.json --blocks 3 --no-limits \
+	$(BIN)/python -m pytest benchmarks/extra/bench_closed_form.py --benchmark-quiet --benchmark-json=results/closed.json --blocks 3 --no-limits \
 	--dtype float32,float64 --impl numpy_manual --aa none --problem small,10000x100,1000000x16,1000000x100
 
 layers: .venv/ready ## what each layer adds to a step, where there is next to nothing to compute
@@ -88,15 +88,15 @@ layers: .venv/ready ## what each layer adds to a step, where there is next to no
 
 loops: .venv/ready ## our implementations against the tutorials' own loops, as ratios in one run
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-json=results/loops.json --problem line,medium --blocks 8 --impl \
-	numpy_manual,torch_autograd,torch_nn,benchmarks/loops/numpy_tutorial.py,benchmarks/loops/torch_tutorial.py,benchmarks/loops/torch_builtins.py
+	numpy_manual,torch_autograd,torch_nn,benchmarks/extra/loops/numpy_tutorial.py,benchmarks/extra/loops/torch_tutorial.py,benchmarks/extra/loops/torch_builtins.py
 	@for pair in numpy_tutorial,numpy_manual torch_tutorial,torch_autograd torch_builtins,torch_nn; do \
 	$(BIN)/python -m results compare $${pair%,*} $${pair#*,} --run results/loops.json; done
 
 overhead: .venv/ready ## reported times against bare loops in fresh processes, as ratios in one run
-	$(BIN)/python -m pytest benchmarks/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
+	$(BIN)/python -m pytest benchmarks/extra/bench_overhead.py --threads 1 --benchmark-quiet --benchmark-json=results/overhead.json
 
 scaling: .venv/ready ## how ranks scale over the cores here, and what a model says of more of them: 15 minutes on 2 cores
-	$(BIN)/python -m pytest benchmarks/bench_scaling.py --no-limits --aa none --benchmark-quiet --benchmark-json=results/scaling.json \
+	$(BIN)/python -m pytest benchmarks/extra/bench_scaling.py --no-limits --aa none --benchmark-quiet --benchmark-json=results/scaling.json \
 	--blocks 4 --preset quick --impl torch_ddp,jax_sharded --problem 1000000x100,500000x100,100000x100,10000x100,1000x10,1000x2000 $(ARGS)
 	$(BIN)/python -m results scaling results/scaling.json
 
@@ -113,7 +113,7 @@ fuzz: .venv/ready ## 100,000 mutated result files through load, compare and repo
 	$(BIN)/python tests/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
 
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
-	$(BIN)/python -m results.growth results/growth.json
+	$(BIN)/python -m results.upkeep.growth results/growth.json
 
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
 	$(BIN)/python -m results report $(addprefix amd-epyc-2c-e60e65/,campaign sweep limits)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import arguments, endings, leftovers, limits, machine, options, progress, scratch
-from benchmarks.campaign import Campaign
-from benchmarks.keeping import Keeper
-from benchmarks.plan import Case
-from benchmarks.workers import Invalid, Refused
+from benchmarks.campaign import options, progress, signals
+from benchmarks.campaign.campaign import Campaign
+from benchmarks.campaign.plan import Case
+from benchmarks.campaign.resume import Keeper
+from benchmarks.machine import identity, roofline
+from benchmarks.worker import cleanup, folders
+from benchmarks.worker.client import Invalid, Refused
 from impls.interface import Unsupported
 
 ROOT = Path(__file__).parent
@@ -23,7 +25,7 @@ KEEPER = pytest.StashKey[Keeper]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    arguments.declare(parser.getgroup("descentbench", "gradient descent, framework against framework"), pluginmanager)
+    options.declare(parser.getgroup("descentbench", "gradient descent, framework against framework"), pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,8 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and any("benchmarks" in Path(arg).parts for arg in config.args):
         raise pytest.UsageError("-n: benchmarks that run at the same time disturb one another; leave -n out")
     try:
-        name = machine.check_slug(config.option.machine or machine.slug())
-        machine.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
+        name = identity.check_slug(config.option.machine or identity.slug())
+        identity.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
         if config.option.benchmark_storage == "file://./.benchmarks":
             config.stash[FOLDER] = ROOT / "results" / "runs" / name
             config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"
@@ -78,7 +80,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
     if campaign.selected:
-        endings.heed()
+        signals.heed()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -149,15 +151,15 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
     """Before pytest-benchmark saves."""
-    endings.ignore()
+    signals.ignore()
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     session.config.stash[CAMPAIGN].close()
-    scratch.close()
+    folders.close()
     yield
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    machine_info |= machine.facts(config.option.machine or machine.slug())
+    machine_info |= identity.facts(config.option.machine or identity.slug())
     for fluctuating in ("hz_actual", "hz_actual_friendly"):  # else every comparison warns of another machine
         machine_info.get("cpu", {}).pop(fluctuating, None)
 
@@ -170,13 +172,13 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     campaign = config.stash[CAMPAIGN]
     for row in output_json["benchmarks"]:
         facts = row["extra_info"]
-        facts |= limits.told(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
-    from results.digest import seal  # not before: pandas comes along
-    from results.schema import VERSION
+        facts |= roofline.told(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
+    from results.store.schema import VERSION
+    from results.store.seal import seal  # not before: pandas comes along
 
     output_json["campaign"] = {
         "schema": VERSION,
-        "machine": config.option.machine or machine.slug(),
+        "machine": config.option.machine or identity.slug(),
         "preset": config.option.preset,
         **campaign.summary(),
     }
@@ -186,8 +188,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Implementation x device: how many cases have a time, and why the others have none."""
     campaign = config.stash[CAMPAIGN]
-    if leftovers.told:
-        terminalreporter.write_line(leftovers.line())
+    if cleanup.told:
+        terminalreporter.write_line(cleanup.line())
     if not campaign.done:
         return
     terminalreporter.section("implementations")

@@ -9,7 +9,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from benchmarks import agent, fit, gallery, options, telling
+from benchmarks.campaign import options
+from benchmarks.distributed import rank_server
+from benchmarks.tutorial import fit, fit_output, gallery
 from impls.interface import Unsupported
 
 
@@ -44,7 +46,7 @@ def _fit(args: argparse.Namespace) -> int:
     descent = fit.setup(args)
     right = True
     with np.errstate(over="ignore", invalid="ignore"):  # a wrong implementation may diverge
-        for lines, agrees in telling.sections(descent, args.every):
+        for lines, agrees in fit_output.sections(descent, args.every):
             print(*lines, sep="\n", end="\n\n" if lines else "", flush=True)
             right &= agrees
         for path in fit.pictures(descent, args.plot, args.animate):
@@ -62,7 +64,7 @@ def _gallery(args: argparse.Namespace) -> int:
 
 def _ranks(args: argparse.Namespace) -> int:
     try:
-        return agent.main(args.options[args.options[:1] == ["--"] :])
+        return rank_server.main(args.options[args.options[:1] == ["--"] :])
     except ValueError as error:
         raise Unsupported(str(error)) from error
 
@@ -70,7 +72,7 @@ def _ranks(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("fit", help="one descent as a tutorial shows it", description=telling.__doc__)
+    one = commands.add_parser("fit", help="one descent as a tutorial shows it", description=fit_output.__doc__)
     one.set_defaults(command=_fit)
     one.add_argument("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
     one.add_argument(
@@ -90,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     many.set_defaults(command=_gallery)
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     many.add_argument("--out", type=Path, default=Path("results/gallery"), metavar="DIR", help="(default: %(default)s)")
-    rank = commands.add_parser("ranks", help="one rank of `pytest benchmarks` over hosts", description=agent.__doc__)
+    rank = commands.add_parser(
+        "ranks", help="one rank of `pytest benchmarks` over hosts", description=rank_server.__doc__
+    )
     rank.set_defaults(command=_ranks)
     rank.add_argument("options", nargs=argparse.REMAINDER, help="after --: options of `pytest benchmarks`")
     return parser

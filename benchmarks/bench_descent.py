@@ -1,12 +1,9 @@
 """What `pytest benchmarks` runs: each case is checked against the reference, then timed in its worker."""
 
-from typing import NoReturn
-
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.campaign import Campaign
-from benchmarks.plan import Case
-from benchmarks.workers import Invalid
+from benchmarks.campaign.campaign import Campaign, mark_invalid
+from benchmarks.campaign.plan import Case
 
 
 def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
@@ -24,11 +21,4 @@ def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -
         benchmark.has_error = True  # pytest-benchmark would keep the rounds of a failed or interrupted case
         raise
     if not benchmark.extra_info["valid"]:
-        invalid(benchmark, benchmark.extra_info["reason"])
-
-
-def invalid(benchmark: BenchmarkFixture, reason: str) -> NoReturn:
-    """Name the row so wherever pytest-benchmark shows its rounds, and raise Invalid."""
-    assert benchmark.stats is not None
-    benchmark.stats.name = f"INVALID {benchmark.name}"
-    raise Invalid(reason)
+        mark_invalid(benchmark, benchmark.extra_info["reason"])

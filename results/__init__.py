@@ -4,7 +4,7 @@
 >>> rows = results.load("latest")  # doctest: +SKIP
 """
 
-from results.load import load
-from results.read import COLUMNS, RunError
+from results.store.reading import COLUMNS, RunError
+from results.store.runs import load
 
 __all__ = ["COLUMNS", "RunError", "load"]

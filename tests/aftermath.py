@@ -17,8 +17,8 @@ from typing import Any
 
 from test_faults import running, waited
 
-from benchmarks import journal
-from benchmarks.machine import cores, cpu
+from benchmarks.campaign import journal
+from benchmarks.machine.identity import cores, cpu
 
 SHM, SYSTEM_V = Path("/dev/shm"), Path("/proc/sysvipc/shm")
 SOON, PATIENCE = 2.0, 15.0  # seconds in which what was killed must be gone; what another run here may hold

@@ -28,23 +28,22 @@ import pandas as pd
 from harmless import alive, browser_is_here, check
 from mutations import KINDS, honest, implementations, mutated
 
-from results.cases import rounds
-from results.compare import compare_implementations, compare_runs
-from results.crossover import crossover
-from results.figures import all_charts
-from results.format import Page, Section, markdown, write
-from results.gate import gate
-from results.history import history
-from results.limits import limits
-from results.load import ROOT, find, join, uncollected
-from results.noise import noise
-from results.payload import RUNS_SHOWN, payload
-from results.read import Run, RunError
-from results.report import report
-from results.scaling import scaling
-from results.show import show
-from results.thresholds import thresholds
-from results.webpage import webpage
+from results.commands.compare import compare_implementations, compare_runs
+from results.commands.gate import gate, thresholds
+from results.commands.history import history
+from results.commands.limits import limits
+from results.commands.noise import noise
+from results.commands.scaling import scaling
+from results.commands.show import show
+from results.output import Page, Section, markdown, write
+from results.page.charts import all_charts
+from results.page.data import RUNS_SHOWN, payload
+from results.page.page import webpage
+from results.page.report import report
+from results.stats.crossover import crossover
+from results.store.outcomes import rounds
+from results.store.reading import Run, RunError
+from results.store.runs import ROOT, find, join, uncollected
 
 KEPT = Path(__file__).parent.parent / "build" / "fuzz"
 TOGETHER = 50  # files of a report

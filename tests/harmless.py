@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-from results.format import FORMULA
-from results.webpage import vega
+from results.output import FORMULA
+from results.page.page import vega
 
 csv.field_size_limit(2**30)
 WORDS = (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import saving
+from benchmarks.campaign import storage
 
 FOLDER, AT = Path(os.environ["FAULTS_FOLDER"]), os.environ["FAULTS_AT"]
 SECOND = "-scalar-"  # in the name of the second case
@@ -68,10 +68,10 @@ def fsync(file: int, real: Any = os.fsync) -> None:
     real(file)
 
 
-def write(path: Path, text: str, real: Any = saving.write) -> None:
+def write(path: Path, text: str, real: Any = storage.write) -> None:
     """As it is, after its moment."""
     pause("writing")
     real(path, text)
 
 
-os.fsync, saving.write = fsync, write
+os.fsync, storage.write = fsync, write

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from results.digest import seal
+from results.store.seal import seal
 
 DATA = Path(__file__).parent / "data"
 MARK = '<img src=x onerror="hacked()">'  # what must never come alive

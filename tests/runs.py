@@ -7,8 +7,8 @@ from typing import Any
 
 from test_results import document, entry
 
-from results.load import find
-from results.read import Run
+from results.store.reading import Run
+from results.store.runs import find
 
 
 def blocks(impl: str, times: Iterable[float], **extra: Any) -> list[dict[str, Any]]:

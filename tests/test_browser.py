@@ -13,10 +13,10 @@ from runs import blocks, kept
 from test_page import HOSTILE, hostile_run
 from test_results import MACHINE
 
-from results.format import seconds, speedup
-from results.load import find_all
-from results.payload import Payload, payload
-from results.webpage import webpage
+from results.output import seconds, speedup
+from results.page.data import Payload, payload
+from results.page.page import webpage
+from results.store.runs import find_all
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from results import changes
-from results.stats import ALPHA
+from results.stats import change_points
+from results.stats.signed_rank import ALPHA
 
 SERIES = 2000
 STEP = math.log(1.1)
@@ -27,8 +27,8 @@ def noise(kind, rng, shape):
 def alarms(series):
     """The share of series, each a page of its own, in which a change is claimed."""
     n = series.shape[-1]
-    reached = [max(changes.weakest(x, changes.segmented(x))) for x in changes.held(series)]
-    return np.mean([changes.chance(t, n, changes.DRAWS) <= ALPHA for t in reached])
+    reached = [max(change_points.weakest(x, change_points.segmented(x))) for x in change_points.held(series)]
+    return np.mean([change_points.chance(t, n, change_points.DRAWS) <= ALPHA for t in reached])
 
 
 @pytest.mark.parametrize("n", [20, 40])
@@ -48,7 +48,7 @@ def test_ten_per_cent_are_found(kind, runs, least):
 def test_slower_and_mended_again_is_found_as_two_changes():
     x = noise("normal", np.random.default_rng(4), (100, 40))
     x[:, 13:26] += STEP
-    found = [changes.search([series])[0].changes for series in x]
+    found = [change_points.search([series])[0].changes for series in x]
     assert np.mean([len(one) == 2 for one in found]) >= 0.95
     assert np.mean([[change.at for change in one] == [13, 26] for one in found]) >= 0.8
 
@@ -57,7 +57,7 @@ def test_slower_and_mended_again_is_found_as_two_changes():
 def test_the_intervals_hold_the_truth(kind):
     x = noise(kind, np.random.default_rng(5), (300, 20))
     x[:, 9:] += STEP
-    found = [one.changes[0] for one in (changes.search([series])[0] for series in x) if len(one.changes) == 1]
+    found = [one.changes[0] for one in (change_points.search([series])[0] for series in x) if len(one.changes) == 1]
     assert len(found) > 250
     assert np.mean([change.low <= 1.1 <= change.high for change in found]) >= 0.93
     assert np.mean([change.first <= 9 <= change.last for change in found]) >= 0.93
@@ -65,18 +65,18 @@ def test_the_intervals_hold_the_truth(kind):
 
 def test_a_page_of_many_series_raises_no_more_alarms_than_one():
     x = noise("slowly drifting", np.random.default_rng(6), (60 * 12, 12)).reshape(60, 12, 12)
-    assert np.mean([any(one.changes for one in changes.search(page)) for page in x]) <= 0.1
+    assert np.mean([any(one.changes for one in change_points.search(page)) for page in x]) <= 0.1
 
 
 def test_the_places_named_have_the_least_squares_of_all():
-    x = changes.held(noise("contaminated", np.random.default_rng(7), (20, 15)))
+    x = change_points.held(noise("contaminated", np.random.default_rng(7), (20, 15)))
     for series in x:
         squares = {k: sum(part.var() * len(part) for part in np.split(series, [k])) for k in range(3, 13)}
-        assert changes.segmented(series)[0] == [min(squares, key=squares.__getitem__)]
+        assert change_points.segmented(series)[0] == [min(squares, key=squares.__getitem__)]
 
 
 def test_a_clean_step_is_exact():
-    (found,) = changes.search([[math.log(1e-6)] * 5 + [math.log(1.2e-6)] * 7])
+    (found,) = change_points.search([[math.log(1e-6)] * 5 + [math.log(1.2e-6)] * 7])
     (change,) = found.changes
     assert (change.at, change.first, change.last) == (5, 5, 5)
     assert change.ratio == pytest.approx(1.2) and 1.15 < change.low < 1.2 < change.high < 1.25
@@ -84,18 +84,18 @@ def test_a_clean_step_is_exact():
 
 
 def test_a_step_that_no_float_holds_is_one_all_the_same():
-    (found,) = changes.search([[-690.0] * 5 + [690.0] * 7])
+    (found,) = change_points.search([[-690.0] * 5 + [690.0] * 7])
     assert [change.at for change in found.changes] == [5]
     assert 0 < found.changes[0].low <= found.changes[0].ratio <= found.changes[0].high < math.inf
 
 
 def test_what_does_not_change_is_not_a_change():
-    (found,) = changes.search([[1.5] * 12])
+    (found,) = change_points.search([[1.5] * 12])
     assert found.changes == [] and found.p == 1 and 1 < found.smallest < 1.02
 
 
 def test_fewer_than_three_on_a_side_are_never_claimed():
-    short, late = changes.search([[0, 0, 0, 1, 1], [0.001 * (i % 3) for i in range(10)] + [1, 1]])
+    short, late = change_points.search([[0, 0, 0, 1, 1], [0.001 * (i % 3) for i in range(10)] + [1, 1]])
     assert short.changes == [] and math.isnan(short.p) and short.smallest == math.inf
     assert late.changes == []
 
@@ -103,11 +103,11 @@ def test_fewer_than_three_on_a_side_are_never_claimed():
 def test_a_spell_of_one_run_neither_makes_nor_hides_nor_shifts_a_change():
     steady = np.tile([0.0, 0.01, -0.01, 0.005], 5)
     spell, step = 0.5 * (np.arange(20) == 7), 0.3 * (np.arange(20) >= 10)
-    alone, both = changes.search([steady + spell, steady + spell + step])
+    alone, both = change_points.search([steady + spell, steady + spell + step])
     assert alone.changes == []
     assert [change.at for change in both.changes] == [10]
     assert both.changes[0].low < math.exp(0.3) < both.changes[0].high
 
 
 def test_an_empty_page():
-    assert changes.search([]) == []
+    assert change_points.search([]) == []

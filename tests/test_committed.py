@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT
 
 from results.__main__ import main
-from results.load import find
+from results.store.runs import find
 
 RUNS = ROOT / "results" / "runs"
 HERE = "amd-epyc-2c-e60e65"  # a reader's own runs may stand beside these, under the same names

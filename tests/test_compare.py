@@ -12,13 +12,13 @@ import pytest
 from test_results import CAMPAIGN, MACHINE, document, entry
 
 from results.__main__ import main
-from results.compare import compare_implementations, compare_runs
-from results.format import FORMATS, Page
-from results.load import find
-from results.machines import one_run_each
-from results.pairs import ratios
-from results.read import CASE, Run, RunError
-from results.verdicts import held
+from results.commands.compare import compare_implementations, compare_runs
+from results.output import FORMATS, Page
+from results.page.machines import one_run_each
+from results.stats.pairing import ratios
+from results.stats.verdicts import held
+from results.store.reading import CASE, Run, RunError
+from results.store.runs import find
 
 KNOWN = {"precision": "highest", "matmul_bits": 52, "matvec_bits": 52}
 BLOCKS = 14

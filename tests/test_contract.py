@@ -10,8 +10,8 @@ import pytest
 from helpers import HONEST, IMPLS, ROOT, environment, python, random_problem, write
 
 import impls
-from benchmarks.ranks import free_port, place
-from benchmarks.reference import truth
+from benchmarks.distributed.ranks import free_port, place
+from benchmarks.reference.solution import truth
 from impls.interface import Array, Problem, Run, Unsupported
 
 # torch.compile imports a part of torch that warns of another; the worker, which is no pytest, does not mind either

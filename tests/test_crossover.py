@@ -11,10 +11,10 @@ import pytest
 from runs import blocks, kept
 
 from results.__main__ import main
-from results.crossover import Curve, crossover, sentence
-from results.format import FORMATS, Page
-from results.read import Run, RunError
-from results.stats import ALPHA, interval
+from results.output import FORMATS, Page
+from results.stats.crossover import Curve, crossover, sentence
+from results.stats.signed_rank import ALPHA, interval
+from results.store.reading import Run, RunError
 
 SIZES = (100, 1_000, 10_000, 100_000)
 NOISE = np.exp([0, 0.01, -0.01, 0.02, -0.02, 0.015, -0.015, 0.005, -0.005, 0.03, -0.03]).tolist()  # centre: 1

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from helpers import Done, bench, python
 
-from benchmarks import arrays, limits, options
+from benchmarks.campaign import options
+from benchmarks.machine import roofline
+from benchmarks.worker import arrays
 
 pytest.importorskip("distributed")
 
@@ -92,7 +94,7 @@ def test_the_option_leads_to_the_cluster_and_the_row_says_so(cluster: str, tmp_p
 
 def test_a_cluster_is_not_held_against_the_limits_of_this_machine() -> None:
     row = {"per_step_s": 1.0, "batch": 3, "work": "X, on a cluster"}
-    assert limits.told(row, {"levels": [], "flops_per_s": {}}) == {}
+    assert roofline.told(row, {"levels": [], "flops_per_s": {}}) == {}
 
 
 def test_a_dead_address_is_a_skip_with_the_reason(tmp_path: Path) -> None:

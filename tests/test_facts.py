@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from helpers import HONEST, MUTANTS, ROOT, Done, bench, random_problem, write
 
-from benchmarks import iterates, problems, texts, tutorials
-from benchmarks.campaign import Campaign
-from benchmarks.plan import Plan
+from benchmarks.campaign.campaign import Campaign
+from benchmarks.campaign.plan import Plan
+from benchmarks.problems import catalogue, tutorials
+from benchmarks.problems import published as texts
+from benchmarks.reference import iterates
 from impls.interface import Array, Problem
 from impls.numpy_manual import prepare
-from results.digest import broken_seals
+from results.store.seal import broken_seals
 
 TUTORIALS = ["line", "crops", "scalar"]
 LONG = HONEST + "# é\n" * 6000  # some 30 kB
@@ -38,7 +40,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Done:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[descentbench.impls]\ntheir_way = their_descent\n")
     write(folder, "their_descent", HONEST)
-    paths = [MUTANTS / "numpy_sum.py", ROOT / "benchmarks/loops/numpy_tutorial.py", write(folder, "mine", LONG)]
+    paths = [MUTANTS / "numpy_sum.py", ROOT / "benchmarks/extra/loops/numpy_tutorial.py", write(folder, "mine", LONG)]
     names = ",".join(["numpy_manual", "their_way", *map(str, paths)])
     return bench(folder, "--impl", names, "--blocks", "2", env={"PYTHONPATH": str(folder)})
 
@@ -72,7 +74,7 @@ def test_the_three_lists_go_together(done: Done) -> None:
 def test_losses_are_those_of_the_weights_that_came_back(done: Done) -> None:
     """In float32, whose rounding shows in the ninth digit."""
     for row in done.rows:
-        problem = problems.cast(problems.build(row["problem"])[0], row["dtype"])
+        problem = catalogue.cast(catalogue.build(row["problem"])[0], row["dtype"])
         run = prepare(problem, "cpu")
         mine = {t: loss(problem, run(problem.w0, t)) for t in (0, 1, 2, 3, 5, 8)}
         assert {t: found(row)[t] for t in mine} == pytest.approx(mine, rel=1e-8), row["problem"]
@@ -137,7 +139,7 @@ def test_an_altered_loss_is_outside(name: str, factor: float, done: Done) -> Non
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_a_wrong_descent_is_outside(name: str, factor: float, done: Done) -> None:
     row = next(row for row in done.rows if row["problem"] == name)
-    problem = problems.build(name)[0]
+    problem = catalogue.build(name)[0]
     run = prepare(replace(problem, lr=factor * problem.lr), "cpu")
     assert not inside(row["published"], {t: loss(problem, run(problem.w0, t)) for t in found(row)})
 
@@ -145,13 +147,13 @@ def test_a_wrong_descent_is_outside(name: str, factor: float, done: Done) -> Non
 def test_another_text_has_other_limits(monkeypatch: pytest.MonkeyPatch, done: Done) -> None:
     row = next(row for row in done.rows if row["problem"] == "crops")
     monkeypatch.setattr(tutorials, "CROPS_LOSSES", {0: 6266.8789, 1: 4479.5811})
-    assert not inside(texts.fact(texts.checked("crops", problems.build("crops")[0]))["published"], found(row))
+    assert not inside(texts.fact(texts.checked("crops", catalogue.build("crops")[0]))["published"], found(row))
 
 
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_the_text_s_numbers_belong_to_its_own_start_and_lr(name: str) -> None:
-    problem = problems.build(name)[0]
-    assert texts.checked(name, problems.cast(problem, "float32")) == texts.checked(name, problem) != []
+    problem = catalogue.build(name)[0]
+    assert texts.checked(name, catalogue.cast(problem, "float32")) == texts.checked(name, problem) != []
     assert texts.checked(name, replace(problem, lr=problem.lr / 2)) == []
     assert texts.checked(name, replace(problem, w0=problem.w0 + 1)) == []
     assert texts.fact([]) == {}
@@ -176,7 +178,7 @@ def test_the_code_of_each_implementation_is_saved_as_it_was_run(several: Done) -
         "numpy_manual": "impls/numpy_manual.py",
         "their_way": "their_descent.py",
         "numpy_sum": "tests/mutants/numpy_sum.py",
-        "numpy_tutorial": "benchmarks/loops/numpy_tutorial.py",
+        "numpy_tutorial": "benchmarks/extra/loops/numpy_tutorial.py",
         "mine": "mine.py",
     }
     for name in ("numpy_manual", "numpy_sum", "numpy_tutorial"):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import telling, tutorials
 from benchmarks.__main__ import main
+from benchmarks.problems import tutorials
+from benchmarks.tutorial import fit_output
 
 WRONG = """
 from dataclasses import replace
@@ -232,5 +233,5 @@ def test_interrupted(shown, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(telling, "sections", interrupt)
+    monkeypatch.setattr(fit_output, "sections", interrupt)
     assert shown("line") == (130, "", "")

@@ -17,9 +17,9 @@ from test_results import document, entry
 
 import results
 from results.__main__ import main
-from results.compare import compare_implementations, compare_runs
-from results.crossover import crossover
-from results.load import find
+from results.commands.compare import compare_implementations, compare_runs
+from results.stats.crossover import crossover
+from results.store.runs import find
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

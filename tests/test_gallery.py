@@ -12,8 +12,10 @@ import pytest
 from helpers import HONEST, MUTANTS, ROOT, write
 from PIL import Image
 
-from benchmarks import pictures, plots, problems, reference
 from benchmarks.__main__ import main
+from benchmarks.problems import catalogue
+from benchmarks.reference import solution
+from benchmarks.tutorial import fit_plots, gallery_plots
 
 README = (ROOT / "README.md").read_text()
 COMMITTED = ROOT / "results" / "gallery"
@@ -27,7 +29,7 @@ TWO = "numpy_manual,torch_manual"
 def _short_films():
     """A film's every frame takes a tenth of a second to draw: a few will do here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "FRAMES", 3)
+        patch.setattr(fit_plots, "FRAMES", 3)
         yield
 
 
@@ -70,8 +72,8 @@ def test_the_same_bytes_again(two, tmp_path, capsys):
 def check_line(line: dict) -> None:
     """The numbers are the reference's, to the six digits that are written."""
     assert list(line) == ["x", "y", "start", "updates", "weights", "loss", "impls"]
-    problem = problems.cast(replace(problems.build("line")[0], steps=100), "float32")
-    known = reference.truth(problem, list(range(1, 101)))
+    problem = catalogue.cast(replace(catalogue.build("line")[0], steps=100), "float32")
+    known = solution.truth(problem, list(range(1, 101)))
     w = np.array([known.expected(t, 0.0)[:, 0] for t in range(101)], float)
     assert line["updates"] == list(range(101)) and line["start"] == [-1, 1] == line["weights"][0]
     np.testing.assert_allclose(
@@ -139,7 +141,7 @@ def test_without_matplotlib(tmp_path):
 
 
 def test_spread():
-    assert pictures.spread(np.array([[4.0, 2.0], [5.0, 2.0], [4.5, 2.1]])) == pytest.approx(0.25)
+    assert gallery_plots.spread(np.array([[4.0, 2.0], [5.0, 2.0], [4.5, 2.1]])) == pytest.approx(0.25)
 
 
 def test_what_is_committed_is_whole():

@@ -11,12 +11,21 @@ import pytest
 from runs import blocks, kept
 
 from results.__main__ import main
-from results.ci import annotations, junit
-from results.format import FORMATS, Page
-from results.gate import FAIL, PASS, REFUSED, decide, gate
-from results.read import Run, RunError
-from results.stats import UNDECIDED
-from results.thresholds import Thresholds, fraction, thresholds
+from results.commands.gate import (
+    FAIL,
+    PASS,
+    REFUSED,
+    Thresholds,
+    annotations,
+    decide,
+    fraction,
+    gate,
+    junit,
+    thresholds,
+)
+from results.output import FORMATS, Page
+from results.stats.signed_rank import UNDECIDED
+from results.store.reading import Run, RunError
 
 FIVE = Thresholds(0.05, [])
 NOISE = [1.0, 1.001, 0.999, 1.002, 0.998, 1.0015, 0.9985, 1.0005, 0.9995, 1.003]
@@ -61,7 +70,9 @@ def test_the_verdict_is_the_truth_s(ratio: float, verdict: str, code: int, words
 
 
 def test_at_the_threshold_itself_five_in_a_hundred_pass_and_five_pages_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.gate.blocks_needed", lambda *_: None)  # the slow part, and no part of the verdict
+    monkeypatch.setattr(
+        "results.commands.gate.blocks_needed", lambda *_: None
+    )  # the slow part, and no part of the verdict
     rng = np.random.default_rng(0)
     d = rng.normal(math.log(1.05), 0.01, (3000, 10))
     alone = [decide(list(row), 0.05, 1)["verdict"] for row in d]

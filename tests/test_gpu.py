@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from helpers import HONEST, Done, bench, random_problem, write
 
-from benchmarks import gpus, parity, workers
-from benchmarks.reference import truth
+from benchmarks.machine import gpu as gpus
+from benchmarks.reference.solution import truth
+from benchmarks.timing import parity
+from benchmarks.worker import client
 from impls.interface import Unsupported
 
 torch = pytest.importorskip("torch")
@@ -109,12 +111,12 @@ def test_the_gpu_is_the_one_that_cuda_would_use(monkeypatch: pytest.MonkeyPatch,
 
 def test_gpu_workers_keep_the_users_choice_of_gpu_and_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    env = workers.environment(1, "gpu", "highest", "scratch")
+    env = client.environment(1, "gpu", "highest", "scratch")
     assert (env["CUDA_VISIBLE_DEVICES"], env["CUDA_DEVICE_ORDER"]) == ("1", "PCI_BUS_ID")
     assert env["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
-    assert workers.environment(1, "gpu", "highest", "scratch")["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
-    assert workers.environment(1, "cpu", "highest", "scratch")["CUDA_VISIBLE_DEVICES"] == ""
+    assert client.environment(1, "gpu", "highest", "scratch")["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
+    assert client.environment(1, "cpu", "highest", "scratch")["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_full_memory_is_not_taken_for_a_missing_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

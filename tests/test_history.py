@@ -13,10 +13,10 @@ import pytest
 from runs import blocks, kept
 
 from results.__main__ import main
-from results.format import FORMATS, Page
-from results.history import history
-from results.load import files, read_all
-from results.read import CASE, RunError
+from results.commands.history import history
+from results.output import FORMATS, Page
+from results.store.reading import CASE, RunError
+from results.store.runs import files, read_all
 
 RUNS, STEP = 12, 1.3  # the change is in the middle
 ANY: dict[str, list[str] | None] = dict.fromkeys(CASE)
@@ -157,8 +157,7 @@ def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> N
 
 
 def test_only_the_latest_runs_of_a_long_series_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("history", "history_words"):
-        monkeypatch.setattr(f"results.{module}.LONGEST", RUNS)
+    monkeypatch.setattr("results.commands.history.LONGEST", RUNS)
     nights(tmp_path, lambda run, noise: slowed(run - 4, noise)[:3], RUNS + 4)
     found = page(tmp_path)
     assert found.data.loc[found.data["ratio"].notna(), "run"].tolist() == ["box/0010_night"]

@@ -17,12 +17,13 @@ import pytest
 from helpers import Done, command, environment, saved, write
 from test_ranks import OFTEN
 
-from benchmarks import agent, hosts, problems
-from benchmarks.campaign import shelve
-from benchmarks.hosts import Hosts, Job, Line
-from benchmarks.ranks import free_port
-from benchmarks.worker import read
-from benchmarks.workers import Refused
+from benchmarks.campaign.campaign import shelve
+from benchmarks.distributed import hosts, rank_server
+from benchmarks.distributed.hosts import Hosts, Job, Line
+from benchmarks.distributed.ranks import free_port
+from benchmarks.problems import catalogue
+from benchmarks.worker.client import Refused
+from benchmarks.worker.server import read
 from impls.interface import shard
 
 KEY = "a secret of two dozen characters"
@@ -117,15 +118,15 @@ def test_a_rank_that_does_not_come_is_named_and_not_waited_for_again(awaited: Ho
 
 @pytest.mark.parametrize("name", ["300x4", "300x4@7", "crops@5"])
 def test_each_rank_makes_its_rows_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact, _ = problems.build(name, seed=3)
-    whole = problems.cast(exact, "float32")
+    exact, _ = catalogue.build(name, seed=3)
+    whole = catalogue.cast(exact, "float32")
     shelve(whole, tmp_path / "whole", name=name, seed=3, target=None, dtype="float32")
     monkeypatch.setenv("WORLD_SIZE", "3")
     for rank in range(3):
         monkeypatch.setenv("RANK", str(rank))
-        plan = agent.json.loads((tmp_path / "whole" / "plan.json").read_text())
+        plan = rank_server.json.loads((tmp_path / "whole" / "plan.json").read_text())
         (folder := tmp_path / str(rank)).mkdir()
-        part, mine = read(agent.written(plan, folder)), shard(len(whole.X))
+        part, mine = read(rank_server.written(plan, folder)), shard(len(whole.X))
         assert isinstance(part.X.base, np.memmap)
         for field in ("X", "y"):
             assert getattr(part, field)[mine].tobytes() == getattr(whole, field)[mine].tobytes()
@@ -151,7 +152,7 @@ def rank(
     within = ["ip", "netns", "exec", f"{inside}{number}"] if inside else []
     return subprocess.Popen(
         [*within, sys.executable, "-m", "benchmarks", "ranks", "--", *words],
-        cwd=agent.ROOT,
+        cwd=rank_server.ROOT,
         env=environment(**env, DESCENTBENCH_KEY=key),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

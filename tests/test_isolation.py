@@ -17,11 +17,13 @@ import pytest
 from helpers import HONEST, ROOT, Done, bench, command, environment, random_problem, write
 from test_faults import fault, folders, running, waited
 
-from benchmarks import leftovers, memory, processes, scratch
-from benchmarks.campaign import Campaign, shelve
-from benchmarks.plan import Plan
-from benchmarks.ranks import Ranks
-from benchmarks.workers import Refused, Worker
+from benchmarks.campaign.campaign import Campaign, shelve
+from benchmarks.campaign.plan import Plan
+from benchmarks.distributed.ranks import Ranks
+from benchmarks.worker import cleanup, memory
+from benchmarks.worker import folders as scratch
+from benchmarks.worker import process as processes
+from benchmarks.worker.client import Refused, Worker
 from impls.interface import Unsupported
 
 DAEMON = """
@@ -141,7 +143,7 @@ def test_no_shared_memory_is_left(done: Done, folder: Path) -> None:
     assert done.rows
     tracked, untracked, number = words(folder, "segments")
     assert int(number) >= 0
-    assert leftovers.segments().isdisjoint({tracked, untracked, int(number)})
+    assert cleanup.segments().isdisjoint({tracked, untracked, int(number)})
 
 
 def test_no_folder_is_left(done: Done, folder: Path) -> None:
@@ -200,7 +202,7 @@ def test_killed_for_want_of_memory_is_told_apart(
 
 def test_no_zombie_is_left_here(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the process that started the worker: it gets the orphans."""
-    monkeypatch.setattr(leftovers, "told", [])
+    monkeypatch.setattr(cleanup, "told", [])
     before = {child.pid for child in psutil.Process().children()}
     litter = HARMLESS["zombies"].replace("calls.here", "here") + DAEMON
     assert reason(worker, tmp_path, f"{litter}\nraise ValueError") == "raised ValueError: "
@@ -219,15 +221,15 @@ def test_stderr_does_not_grow_without_bound(worker: Worker, tmp_path: Path, monk
 
 def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a process that waits for a disk or a driver, which no signal reaches."""
-    monkeypatch.setattr(leftovers, "PATIENCE", 0.3)
-    monkeypatch.setattr(leftovers, "told", [])
+    monkeypatch.setattr(cleanup, "PATIENCE", 0.3)
+    monkeypatch.setattr(cleanup, "told", [])
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
-    child = subprocess.Popen(["sleep", "300"], env={leftovers.MARK: "/nowhere/else"})
+    child = subprocess.Popen(["sleep", "300"], env={cleanup.MARK: "/nowhere/else"})
     try:
         began = time.monotonic()
-        leftovers.end("/nowhere/else")
+        cleanup.end("/nowhere/else")
         assert time.monotonic() - began < 5
-        assert f"process {child.pid} (sleep), which was killed and does not end" in leftovers.told
+        assert f"process {child.pid} (sleep), which was killed and does not end" in cleanup.told
     finally:
         monkeypatch.undo()
         child.kill()
@@ -236,21 +238,21 @@ def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_strangers_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker's process, one without a mark, a zombie that is somebody's child here, others' segments."""
-    monkeypatch.setattr(leftovers, "told", [])
-    others = [subprocess.Popen(["sleep", "300"], env={leftovers.MARK: mark}) for mark in ("/else/worker-b", "")]
+    monkeypatch.setattr(cleanup, "told", [])
+    others = [subprocess.Popen(["sleep", "300"], env={cleanup.MARK: mark}) for mark in ("/else/worker-b", "")]
     ended = subprocess.Popen(["true"], start_new_session=True)
     number = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
-    segment = leftovers.SHM / f"descentbench-test-{os.getpid()}"
+    segment = cleanup.SHM / f"descentbench-test-{os.getpid()}"
     try:
         with segment.open("w"):
             assert waited(lambda: not running(ended.pid))
-            leftovers.end("/else/worker-a")
+            cleanup.end("/else/worker-a")
             assert all(process.poll() is None for process in others)
-            assert leftovers.segments() >= {number, segment.name}
-            assert (ended.wait(), leftovers.told) == (0, [])
+            assert cleanup.segments() >= {number, segment.name}
+            assert (ended.wait(), cleanup.told) == (0, [])
     finally:
         segment.unlink()
-        ctypes.CDLL(None).shmctl(number, leftovers.IPC_RMID, None)
+        ctypes.CDLL(None).shmctl(number, cleanup.IPC_RMID, None)
         for process in others:
             process.kill()
             process.wait()
@@ -270,12 +272,12 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
         start_new_session=True,
     )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(leftovers, "told", [])
+    monkeypatch.setattr(cleanup, "told", [])
     try:
         assert waited((tmp_path / "pid").exists)
         scratch.sweep()
         (left,) = folders(tmp_path)
-        assert left.startswith(f"descentbench-{process.pid}-") and leftovers.told == []  # it lives
+        assert left.startswith(f"descentbench-{process.pid}-") and cleanup.told == []  # it lives
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -284,7 +286,7 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
     scratch.sweep()
     assert folders(tmp_path) == [] and not running(daemon)
     swept = f"folder {tmp_path / 'tmp' / left} of a run that was killed"
-    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", leftovers.told[0]) and leftovers.told[1:] == [swept]
+    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", cleanup.told[0]) and cleanup.told[1:] == [swept]
 
 
 def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,12 +305,12 @@ def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytes
 def test_end_of_a_run_removes_and_tells_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(scratch, "_home", None)
-    monkeypatch.setattr(leftovers, "told", [])
+    monkeypatch.setattr(cleanup, "told", [])
     made = scratch.new("worker")
-    child = subprocess.Popen(["sleep", "300"], env={leftovers.MARK: str(made)})
+    child = subprocess.Popen(["sleep", "300"], env={cleanup.MARK: str(made)})
     scratch.close()
     child.wait()
-    assert leftovers.told == [f"process {child.pid} (sleep)", f"folder {made}"]
+    assert cleanup.told == [f"process {child.pid} (sleep)", f"folder {made}"]
     assert [*tmp_path.iterdir()] == []
 
 

@@ -8,8 +8,8 @@ import pytest
 from helpers import IMPLS
 
 import impls
-from benchmarks import problems
-from benchmarks.reference import Truth, truth
+from benchmarks.problems import catalogue
+from benchmarks.reference.solution import Truth, truth
 from impls.interface import Problem, Unsupported
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:Deprec
 STEPS = {"dask_manual": 8, "jax_grad": 6}  # of a problem's many: 1.5 to 15 ms a step
 ROWS = {"torch_dataloader": 30_000}  # that a run may read: some 10 us a row
 BIG = ("large", "huge")  # medium is of the same family
-NAMES = [name for name in problems.CATALOGUE if name not in BIG]
+NAMES = [name for name in catalogue.CATALOGUE if name not in BIG]
 BATCH = {"line": 10, "crops": 5, "scalar": 2, "tiny": 10, "small": 32, "medium": 256, "diabetes": 32, "linnerud": 5}
 
 
@@ -28,7 +28,7 @@ def plans() -> list[str]:
 @cache
 def built(plan: str) -> Problem:
     try:
-        return problems.build(plan)[0]
+        return catalogue.build(plan)[0]
     except Unsupported as reason:
         pytest.skip(str(reason))
 
@@ -36,7 +36,7 @@ def built(plan: str) -> Problem:
 @cache
 def shortened(plan: str, dtype: str, steps: int) -> tuple[Problem, Truth]:
     """The problem with its first steps only, and its truth."""
-    whole = problems.cast(built(plan), dtype)
+    whole = catalogue.cast(built(plan), dtype)
     steps = min(steps, whole.steps)
     problem = dataclasses.replace(whole, steps=steps, order=None if whole.order is None else whole.order[:steps])
     return problem, truth(problem, sorted({t for t in (1, 2, 5) if t < steps} | {steps}))
@@ -77,5 +77,5 @@ def test_iterates_of_all_the_problems_own_steps(plan: str, dtype: str) -> None:
 
 
 def test_problems_that_are_left_out_are_of_a_family_that_is_not() -> None:
-    assert set(problems.CATALOGUE) == {*NAMES, *BIG}
-    assert {problems.CATALOGUE[name].make.func for name in (*BIG, "medium")} == {problems.synthetic}  # type: ignore[attr-defined]
+    assert set(catalogue.CATALOGUE) == {*NAMES, *BIG}
+    assert {catalogue.CATALOGUE[name].make.func for name in (*BIG, "medium")} == {catalogue.synthetic}  # type: ignore[attr-defined]

@@ -14,8 +14,8 @@ import pytest
 from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
 from test_faults import fault, waited
 
-from benchmarks import journal
-from benchmarks.journal import Kept
+from benchmarks.campaign import journal
+from benchmarks.campaign.journal import Kept
 
 PROBLEMS = ("--problem", "line,scalar,crops")
 STOPS = (  # in its second case: it notes every case that it is prepared for, and stops where a file is
@@ -221,7 +221,7 @@ def test_cases_without_a_time_end_again_as_they_did(tmp_path: Path) -> None:
 
 def order(seed: int, impls: list[str]) -> list[str]:
     """The order of a first block."""
-    from benchmarks.plan import Plan
+    from benchmarks.campaign.plan import Plan
 
     plan = Plan(impls, ["cpu"], ["line"], ["float32"], 1, 0.1, 1, seed, 300.0)
     return [case.impl for case in plan.cases()]

@@ -28,8 +28,25 @@ LAZY = {
     "threadpoolctl",
     "pynvml",
 }  # what a run of the benchmarks does without
-LOOPS = ROOT / "benchmarks" / "loops"  # programs of their own, run in workers like files by path
-LINES, IMPLEMENTATION_LINES = 250, 30
+LOOPS = ROOT / "benchmarks" / "extra" / "loops"  # programs of their own, run in workers like files by path
+IMPLEMENTATION_LINES = 30
+WIDEST = 12  # Python files of a folder, without __init__.py
+ORDER = {  # of each package's folders and files: each imports only what stands before it
+    "benchmarks": (
+        "machine",
+        "worker",
+        "problems",
+        "reference",
+        "timing",
+        "distributed",
+        "campaign",
+        "bench_descent",
+        "tutorial",
+        "extra",
+        "__main__",
+    ),
+    "results": ("output", "store", "stats", "page", "commands", "upkeep", "__main__"),
+}
 
 
 def files(house: str) -> list[Path]:
@@ -86,16 +103,18 @@ def roots(names: set[str]) -> set[str]:
 def test_there_is_something_to_read() -> None:
     assert {short(path) for path in SOURCES} >= {
         "impls/interface.py",
-        "benchmarks/worker.py",
-        "results/load.py",
+        "benchmarks/worker/server.py",
+        "results/store/runs.py",
         "conftest.py",
     }
     assert {path.stem for path in IMPLEMENTATIONS} >= {"numpy_manual", "torch_nn", "jax_scan"}
     assert {path.stem for path in SHARED} >= {"_torch", "_jax"}
     assert "torch" in roots(imported(ROOT / "impls" / "_torch.py"))
-    assert "sklearn" in roots(imported(ROOT / "benchmarks" / "tables.py"))
-    assert "sklearn" not in roots(at_once(ROOT / "benchmarks" / "tables.py"))
-    assert "pandas" not in roots(at_once(ROOT / "benchmarks" / "tables.py"))  # it is there for type checkers
+    assert "sklearn" in roots(imported(ROOT / "benchmarks" / "problems" / "tables.py"))
+    assert "sklearn" not in roots(at_once(ROOT / "benchmarks" / "problems" / "tables.py"))
+    assert "pandas" not in roots(
+        at_once(ROOT / "benchmarks" / "problems" / "tables.py")
+    )  # it is there for type checkers
 
 
 @pytest.mark.parametrize("path", [*IMPLEMENTATIONS, *SHARED], ids=short)
@@ -129,7 +148,7 @@ def test_results_imports_neither_impls_nor_benchmarks_nor_a_framework(path: Path
 @pytest.mark.parametrize("path", BENCHMARKS, ids=short)
 def test_benchmarks_never_import_a_framework(path: Path) -> None:
     """Nor `results`, but for the seal and the number of the schema that conftest.py puts on what is saved."""
-    sealing = ("results.digest", "results.schema")
+    sealing = ("results.store.seal", "results.store.schema")
     found = {name for name in imported(path) if path.name != "conftest.py" or not name.startswith(sealing)}
     assert roots(found).isdisjoint({*FRAMEWORKS, "results", "tests"})
 
@@ -152,7 +171,11 @@ def test_pytests_own_process_imports_what_it_needs_and_no_more() -> None:
         for name in seen[path]:
             near = [ROOT / (name.replace(".", "/") + ".py"), ROOT / name.replace(".", "/") / "__init__.py"]
             waiting += [other for other in near if other.exists() and other not in seen]
-    assert {short(path) for path in seen} >= {"benchmarks/reference.py", "benchmarks/tables.py", "impls/interface.py"}
+    assert {short(path) for path in seen} >= {
+        "benchmarks/reference/solution.py",
+        "benchmarks/problems/tables.py",
+        "impls/interface.py",
+    }
     needless = {short(path): roots(names) & (FRAMEWORKS | LAZY) for path, names in seen.items()}
     assert {path: names for path, names in needless.items() if names} == {}
 
@@ -163,6 +186,28 @@ def test_implementation_is_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
-def test_file_is_not_long_and_says_what_it_is(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LINES
+def test_file_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_folders_import_downwards(package: str) -> None:
+    order = ORDER[package]
+    own = [path for path in files(package) if LOOPS not in path.parents and path.parent != ROOT / package]
+    own += [path for path in (ROOT / package).glob("*.py") if path.stem != "__init__"]
+    assert {path.relative_to(ROOT / package).parts[0].removesuffix(".py") for path in own} == set(order)
+    wrong = set()
+    for path in own:
+        place = order.index(path.relative_to(ROOT / package).parts[0].removesuffix(".py"))
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[0] == package and len(parts) > 1 and parts[1] in order and order.index(parts[1]) > place:
+                wrong.add(f"{short(path)} -> {name}")
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_a_folder_is_not_too_wide(package: str) -> None:
+    folders = {path.parent for path in files(package) if LOOPS not in path.parents}
+    widths = {short(folder): len([*folder.glob("[!_]*.py")]) for folder in folders}
+    assert {name: width for name, width in widths.items() if width > WIDEST} == {}

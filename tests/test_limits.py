@@ -10,15 +10,17 @@ import pytest
 from helpers import ROOT, bench, command, environment, random_problem, saved, write
 from runs import blocks, kept
 
-from benchmarks import ceiling, closed, limits
+from benchmarks.extra import closed_form
+from benchmarks.machine import bandwidth, roofline
+from benchmarks.timing import limits
 from impls.interface import Unsupported
-from results.cases import outcomes
-from results.compare import compare_implementations
-from results.limits import limits as page_of
-from results.payload import payload
-from results.read import RunError
-from results.report import report
-from results.summary import in_short
+from results.commands.compare import compare_implementations
+from results.commands.limits import limits as page_of
+from results.page.data import payload
+from results.page.report import report
+from results.page.summary import in_short
+from results.store.outcomes import outcomes
+from results.store.reading import RunError
 
 FOUND: dict[str, Any] = {
     "levels": [
@@ -33,13 +35,13 @@ HUGE = {"n": 10**6, "d": 100, "k": 1, "batch": 10**6, "steps": 10, "dtype": "flo
 
 
 def test_a_pass_reads_x_and_y_once_and_two_products_read_x_twice() -> None:
-    once, twice = (way(10**6, 100, 1, 4, 0.0) for way in (limits.one_pass, limits.two_pass))
+    once, twice = (way(10**6, 100, 1, 4, 0.0) for way in (roofline.one_pass, roofline.two_pass))
     assert once.bytes == 404e6 and once.flops == twice.flops == 4e8
     assert twice.bytes == 812e6
 
 
 def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None:
-    few, many = (limits.gram(10**6, 100, 1, 4, steps) for steps in (1, 10**6))
+    few, many = (roofline.gram(10**6, 100, 1, 4, steps) for steps in (1, 10**6))
     assert few.bytes == pytest.approx(404e6 + 40_800) and few.flops == pytest.approx(1.03e10, rel=0.01)
     assert many.bytes == pytest.approx(40_800 + 404) and many.flops == pytest.approx(20_000 + 10_300)
 
@@ -56,22 +58,22 @@ def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None
     ],
 )
 def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any], seconds: float, by: str) -> None:
-    told = limits.told(HUGE | change, FOUND)
+    told = roofline.told(HUGE | change, FOUND)
     assert (told["limit_s"], told["limited_by"]) == (pytest.approx(seconds), by)
     assert told["fraction_of_limit"] == pytest.approx(seconds / 0.05)
     assert told["two_pass_s"] >= told["limit_s"]
 
 
 def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
-    told = limits.told(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
+    told = roofline.told(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
     assert told["limit_s"] < 1e-5 and "two_pass_s" not in told
 
 
 @pytest.mark.parametrize("row", [{}, {"n": 3, "cold_s": 1.0}])
 def test_what_is_no_timed_descent_is_told_nothing(row: dict[str, Any]) -> None:
-    assert limits.told(row, FOUND) == {}
-    assert limits.told(HUGE, {}) == {}
-    assert "fraction_of_limit" not in limits.told(HUGE | {"per_step_s": 0.0}, FOUND)
+    assert roofline.told(row, FOUND) == {}
+    assert roofline.told(HUGE, {}) == {}
+    assert "fraction_of_limit" not in roofline.told(HUGE | {"per_step_s": 0.0}, FOUND)
 
 
 def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,36 +86,36 @@ def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.
             folder.mkdir(parents=True)
             for name, held in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
                 (folder / name).write_text(f"{held}\n")
-    monkeypatch.setattr(limits, "CPU", tmp_path)
-    assert limits.caches([0, 1]) == {"L1": 96 * 1024, "L2": 2 * 2**20, "L3": 2**25}
-    assert limits.caches([1]) == {"L1": 48 * 1024, "L2": 2**20, "L3": 2**25}
-    assert limits.caches([7]) == {}
+    monkeypatch.setattr(roofline, "CPU", tmp_path)
+    assert roofline.caches([0, 1]) == {"L1": 96 * 1024, "L2": 2 * 2**20, "L3": 2**25}
+    assert roofline.caches([1]) == {"L1": 48 * 1024, "L2": 2**20, "L3": 2**25}
+    assert roofline.caches([7]) == {}
 
 
 def test_the_best_of_several_kernels_counts_level_by_level() -> None:
     other = FOUND | {"levels": [{"level": "memory", "holds": None, "bytes_per_s": 30e9, "kernel": "numpy"}]}
     other |= {"flops_per_s": {"float32": 1e9, "float64": 300e9}, "call_s": 5e-7}
-    best = ceiling.better(FOUND, other)
+    best = bandwidth.better(FOUND, other)
     assert [(level["level"], level["kernel"]) for level in best["levels"]] == [("L2", "numba"), ("memory", "numpy")]
     assert best["flops_per_s"] == {"float32": 200e9, "float64": 300e9} and best["call_s"] == 5e-7
-    assert ceiling.better({}, FOUND) == ceiling.better(FOUND, {}) == FOUND
+    assert bandwidth.better({}, FOUND) == bandwidth.better(FOUND, {}) == FOUND
 
 
 def test_a_framework_without_kernels_is_said_to_have_none() -> None:
     with pytest.raises(Unsupported, match="a_stranger has no kernel that reads"):
-        ceiling.found("a_stranger", "cpu", [0])
+        bandwidth.measured("a_stranger", None, "cpu", [0])
 
 
 def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One that is not installed or not for the device is nobody's fault; one that dies is told of."""
     dies = write(tmp_path, "dies", "import os\nos._exit(3)\n")
     absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
-    monkeypatch.setitem(ceiling.KERNELS, "cpu", (dies, absent))
-    found = ceiling.measure(1, "cpu", "highest", 60)
+    monkeypatch.setitem(limits.KERNELS, "cpu", (dies, absent))
+    found = limits.measure(1, "cpu", "highest", 60)
     assert found == {"failed": {dies: "exited with code 3"}}
-    assert ceiling.typical([found, FOUND]) == ceiling.typical([FOUND]) | found
-    assert ceiling.typical([found]) == found
-    assert limits.told(HUGE, found) == {}
+    assert bandwidth.typical([found, FOUND]) == bandwidth.typical([FOUND]) | found
+    assert bandwidth.typical([found]) == found
+    assert roofline.told(HUGE, found) == {}
     run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND | {"failed": {"numba_fused": "exited"}}}})
     assert "numba_fused could not measure: exited." in page_of(run).sections[1].notes
 
@@ -127,7 +129,7 @@ def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path
     rates = {level["level"]: level["bytes_per_s"] for level in found["levels"]}
     assert 1e9 < rates["memory"] < 1e13 and found["call_s"] < 1e-3 and min(found["flops_per_s"].values()) > 1e8
     (row,) = (entry["extra_info"] for entry in content["benchmarks"])
-    again = limits.told(row, found)
+    again = roofline.told(row, found)
     assert again and {name: row[name] for name in again} == again
     assert row["limited_by"] in ("cache", "memory", "compute") and 0 < row["fraction_of_limit"] < 3
 
@@ -197,14 +199,14 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
 def test_a_wrong_closed_form_is_off(tmp_path: Path) -> None:
     for dtype in ("float32", "float64"):
         problem = random_problem(400, 3, None, None, dtype)
-        solved = [way(problem.X, problem.y) for way in closed.WAYS.values()]
-        assert all(closed.off(problem, w) < 1 for w in solved)
-        assert closed.off(problem, np.asarray(solved[0] * 1.1, dtype)) > 1
+        solved = [way(problem.X, problem.y) for way in closed_form.WAYS.values()]
+        assert all(closed_form.off(problem, w) < 1 for w in solved)
+        assert closed_form.off(problem, np.asarray(solved[0] * 1.1, dtype)) > 1
 
 
 def test_closed_forms_are_timed_beside(tmp_path: Path) -> None:
     words = command(tmp_path, "--problem=small")
-    words[words.index("benchmarks")] = "benchmarks/bench_limits.py"
+    words[words.index("benchmarks")] = "benchmarks/extra/bench_closed_form.py"
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row["extra_info"]["impl"]: row for row in json.loads((tmp_path / "out.json").read_text())["benchmarks"]}

@@ -10,9 +10,9 @@ from pathlib import Path
 from helpers import ROOT, bench, command, environment
 from test_faults import waited
 
-from benchmarks.lock import Lock
+from benchmarks.campaign.lock import Lock
 
-HOLD = "import sys, time; from benchmarks.lock import Lock; from pathlib import Path\n"
+HOLD = "import sys, time; from benchmarks.campaign.lock import Lock; from pathlib import Path\n"
 HOLD += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(300)"
 
 

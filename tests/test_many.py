@@ -12,13 +12,14 @@ import pytest
 from test_results import document, entry
 
 import results
-from results import digest, parse
 from results.__main__ import main
-from results.digest import KEY, broken_seals, of_row, seal
-from results.growth import growth, made
-from results.load import find, find_all
-from results.read import COLUMNS, RunError
-from results.report import report
+from results.page.report import report
+from results.store import json_values
+from results.store import seal as digest
+from results.store.reading import COLUMNS, RunError
+from results.store.runs import find, find_all
+from results.store.seal import KEY, broken_seals, of_row, seal
+from results.upkeep.growth import growth, made
 
 
 def sealed(*entries: dict[str, Any], indent: int | None = 4, **top: Any) -> str:
@@ -87,7 +88,7 @@ def test_a_run_among_others_says_what_it_says_alone(root: Path, capsys: pytest.C
 
 BY_ALL_CORES = """
 import os, sys, pandas, results
-load, root = sys.modules["results.load"], sys.argv[1]
+load, root = sys.modules["results.store.runs"], sys.argv[1]
 one = results.load("all", root=root)
 load.MANY, os.sched_getaffinity, pool, used = 2, lambda _: {0, 1}, load.ProcessPoolExecutor, []
 load.ProcessPoolExecutor = lambda *how: used.append(how[0]) or pool(*how)
@@ -116,7 +117,7 @@ def test_the_quick_parser_and_the_standard_one_read_the_same(
 ) -> None:
     saved(tmp_path, sealed(entry(word, n=number, note=word)))
     quick = results.load("all", root=tmp_path)
-    monkeypatch.setattr(parse, "quick", None)
+    monkeypatch.setattr(json_values, "quick", None)
     pd.testing.assert_frame_equal(results.load("all", root=tmp_path), quick)
     assert quick["n"].dtype.kind in "if"
 

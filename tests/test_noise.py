@@ -13,10 +13,11 @@ from test_compare import made, rows, text
 from test_results import CAMPAIGN, MACHINE, entry
 
 from results.__main__ import main
-from results.format import FORMATS
-from results.noise import NO_PAIR, noise, noise_line, pair
-from results.read import COLUMNS, Run
-from results.stats import ALPHA, detectable
+from results.commands.noise import noise
+from results.output import FORMATS
+from results.stats.noise import NO_PAIR, noise_line, pair
+from results.stats.signed_rank import ALPHA, detectable
+from results.store.reading import COLUMNS, Run
 
 QUIET = {"seconds": 95.1, "load_before": 0.3, "load_after": 1.9, "steal": 0.002, "throttled": 0, "gpu_throttled": ""}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import random_problem
 
-from benchmarks.reference import truth
+from benchmarks.reference.solution import truth
 
 _numba = pytest.importorskip("impls._numba", reason="numba is not installed")
 

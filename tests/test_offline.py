@@ -122,7 +122,10 @@ def test_nobody_elsewhere_is_called(done: Done, folder: Path) -> None:
     [
         (["pytest", "benchmarks", "--help"], set()),
         (["pytest", "benchmarks", "--collect-only"], set()),
-        (["pytest", "benchmarks", "--preset", "quick", "--problem", "scalar", "--no-limits"], {"benchmarks.worker"}),
+        (
+            ["pytest", "benchmarks", "--preset", "quick", "--problem", "scalar", "--no-limits"],
+            {"benchmarks.worker.server"},
+        ),
         (["benchmarks", "fit", "scalar"], {"benchmarks.__main__"}),
     ],
     ids=["help", "collect", "run", "fit"],

@@ -12,7 +12,8 @@ import pytest
 from helpers import HONEST, ROOT, Done, bench, command, environment, write
 
 import impls
-from benchmarks import machine, problems
+from benchmarks.machine import identity
+from benchmarks.problems import catalogue
 
 KEYS = {
     "impl": str,
@@ -61,7 +62,7 @@ KEYS = {
     "losses": str,
     "digest": str,
 }
-TOO_MANY = machine.cores() + 1
+TOO_MANY = identity.cores() + 1
 
 WRONG = [  # options, what the one line says
     (["--problem", "smal"], "no problem 'smal'; did you mean 'small'?"),
@@ -201,7 +202,7 @@ def test_lr_that_is_none_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["scalar", "scalar@2"])
 def test_lr_that_no_descent_survives(name: str, lr: float) -> None:
     with pytest.raises(ValueError, match=r"diverges: lr must be below|lr must be a finite positive"):
-        problems.build(name, lr=lr)
+        catalogue.build(name, lr=lr)
 
 
 def test_lr_just_below_is_run_and_recorded() -> None:
@@ -325,8 +326,8 @@ platform.node = socket.gethostname = socket.getfqdn = lambda *args: "zanzibar-ho
 def test_hosts_name_is_not_in_the_file(tmp_path: Path) -> None:
     write(tmp_path, "private", PRIVATE)
     env = {"PYTHONPATH": str(tmp_path), "HOSTNAME": "zanzibar-host-3f"}
-    done = bench(tmp_path, "-p", "private", f"--machine={machine.slug()}", env=env)
-    assert done.json["machine_info"]["node"] == machine.slug() == done.json["campaign"]["machine"]
+    done = bench(tmp_path, "-p", "private", f"--machine={identity.slug()}", env=env)
+    assert done.json["machine_info"]["node"] == identity.slug() == done.json["campaign"]["machine"]
     assert "zanzibar" not in json.dumps(done.json)
     named = bench(tmp_path, "-p", "private", "--machine", "zanzibar-host-3f", env=env)
     assert named.json["machine_info"]["node"] == named.json["campaign"]["machine"] == "zanzibar-host-3f"
@@ -386,7 +387,7 @@ def test_runs_are_saved_under_the_machines_slug_without_a_name(copy: Path, tmp_p
         timeout=100,
     )
     assert done.returncode == 0, done.stdout
-    (file,) = (copy / "results/runs" / machine.slug()).rglob("*.json")
+    (file,) = (copy / "results/runs" / identity.slug()).rglob("*.json")
     row = json.loads(file.read_text())["benchmarks"][0]
     assert row["stats"]["data"]
 
@@ -490,10 +491,10 @@ def test_k_selects_cases(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["quick", "default", "full"])
 def test_presets_problems_are_in_the_catalogue(preset: str) -> None:
-    from benchmarks.plan import PRESETS
+    from benchmarks.campaign.plan import PRESETS
 
     for problem in PRESETS[preset].problems:
-        assert problems.parse(problem)[0] in problems.CATALOGUE
+        assert catalogue.parse(problem)[0] in catalogue.CATALOGUE
 
 
 ONLY_NUMPY = """

@@ -14,12 +14,12 @@ from runs import blocks, kept
 from test_results import MACHINE, entry
 
 from results.__main__ import main
-from results.figures import all_charts, first_detail, first_rows
-from results.load import ROOT, find
-from results.payload import newest, packed, payload, script
-from results.read import Run
-from results.summary import in_short
-from results.webpage import codes, webpage
+from results.page.charts import all_charts, first_detail, first_rows
+from results.page.data import newest, packed, payload, script
+from results.page.page import codes, webpage
+from results.page.summary import in_short
+from results.store.reading import Run
+from results.store.runs import ROOT, find
 
 HOSTILE = '</script><img src=x onerror="hacked()"> \u202e"quoted" \U0001f680'
 SOURCE = "def prepare(problem, device):  # </pre><script>hacked()</script>\n    return run\n"

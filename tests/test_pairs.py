@@ -11,10 +11,9 @@ import pytest
 from runs import blocks, kept
 from test_results import entry
 
-from results.pairs import every, over, ratios
-from results.read import CASE
-from results.sides import single
-from results.verdicts import judged
+from results.stats.pairing import every, over, ratios, single
+from results.stats.verdicts import judged
+from results.store.reading import CASE
 
 NAMES = ["jax_scan", "numpy_manual", "torch_nn"]
 PACES = [1e-4, 1.7e-4, 1e-4, 1e-4, 1.8e-4, 1e-4, 1e-4, 1.6e-4]
@@ -77,7 +76,7 @@ def test_a_pair_is_the_same_alone(tmp_path: Path) -> None:
 def test_a_page_of_one_pair_at_a_time_is_the_same_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = uneven(tmp_path)
     whole = judged(every(rows))
-    monkeypatch.setattr("results.stats.TOGETHER", 1)
+    monkeypatch.setattr("results.stats.signed_rank.TOGETHER", 1)
     pd.testing.assert_frame_equal(whole, judged(every(rows)), check_exact=True)
 
 

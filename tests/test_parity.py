@@ -17,7 +17,9 @@ import pytest
 from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, saved, write
 from test_faults import running, waited
 
-from benchmarks import gpus, parity, probes
+from benchmarks.machine import gpu as gpus
+from benchmarks.timing import parity
+from benchmarks.worker import probes
 
 CASE = ("scalar", "float32")
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")

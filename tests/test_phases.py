@@ -9,10 +9,10 @@ import pytest
 from runs import kept
 from test_results import entry
 
-from results.cases import PHASES, cases
-from results.format import Section
-from results.phases import break_even, break_even_section
-from results.report import report
+from results.output import Section
+from results.page.phases import break_even, break_even_section
+from results.page.report import report
+from results.store.outcomes import PHASES, cases
 
 Clocks = tuple[float, float, float]  # prepare, first, steady: seconds
 Rows = list[dict[str, Any]]

@@ -58,7 +58,7 @@ def test_its_code_is_saved_without_its_path(done: Done) -> None:
 
 def test_it_is_imported_by_workers_only(done: Done, site: Path) -> None:
     assert done.rows
-    assert {*(site / "notes").read_text().split()} == {"benchmarks.worker"}
+    assert {*(site / "notes").read_text().split()} == {"benchmarks.worker.server"}
 
 
 def test_what_it_needs_and_is_not_there_is_a_skip_with_the_reason(done: Done) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT, bench, command, environment, saved
 
-from benchmarks.plan import Case
-from benchmarks.progress import Standing, line
+from benchmarks.campaign.plan import Case
+from benchmarks.campaign.progress import Standing, line
 
 CASE = Case("torch_dataloader", "cpu", "medium@256", "float32", 1)
 AT = Standing(CASE, 13, 120, 12, 0.1, 250.0)

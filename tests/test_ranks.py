@@ -10,10 +10,10 @@ import psutil
 import pytest
 from helpers import ROOT, bench, random_problem, write
 
-from benchmarks.campaign import shelve
-from benchmarks.ranks import Ranks, shares, wire_bytes
-from benchmarks.reference import truth
-from benchmarks.workers import Refused
+from benchmarks.campaign.campaign import shelve
+from benchmarks.distributed.ranks import Ranks, shares, wire_bytes
+from benchmarks.reference.solution import truth
+from benchmarks.worker.client import Refused
 from impls.interface import Problem, held, shard
 
 PROBLEMS = [  # n, targets, rows of a mini-batch, dtype: uneven and empty shards, batches of which a rank holds nothing

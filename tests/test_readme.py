@@ -8,8 +8,8 @@ import pytest
 from helpers import ROOT
 
 import impls
-from benchmarks import problems
 from benchmarks.__main__ import _parser as benchmarks_parser
+from benchmarks.problems import catalogue
 from results.__main__ import main as results
 from results.__main__ import parser as results_parser
 
@@ -43,12 +43,12 @@ def test_the_example_is_the_implementation() -> None:
 
 
 def test_every_implementation_and_problem_is_there() -> None:
-    missing = [name for name in [*impls.names(), *problems.CATALOGUE] if f"`{name}`" not in README]
+    missing = [name for name in [*impls.names(), *catalogue.CATALOGUE] if f"`{name}`" not in README]
     assert missing == []
 
 
 def test_every_option_is_there(pytestconfig: pytest.Config) -> None:
-    source = (ROOT / "benchmarks" / "arguments.py").read_text()
+    source = (ROOT / "benchmarks" / "campaign" / "options.py").read_text()
     options = re.findall(r'add\(\s*"(--[\w-]+)"', source)
     assert len(options) > 10
     assert [option for option in options if f"`{option}" not in README and f"{option} " not in README] == []

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import impls
-from benchmarks import problems
-from benchmarks.diagnosis import diagnose
-from benchmarks.reference import Truth, hessian, truth
+from benchmarks.problems import catalogue
+from benchmarks.reference.diagnosis import diagnose
+from benchmarks.reference.solution import Truth, hessian, truth
 from impls.interface import Array, Problem, Unsupported
 
 Matrix = list[list[Fraction]]
@@ -207,7 +207,7 @@ def wild_problems(draw: st.DrawFn) -> Problem:
     steps = draw(st.integers(1, 30))
     batch = draw(st.sampled_from([None, None, 1, 2, 16]))
     order = None if batch is None else rng.integers(0, n, (steps, batch)).astype(np.int32)
-    L = max(high for _, high in problems.curvatures(X.astype(float), y, order))
+    L = max(high for _, high in catalogue.curvatures(X.astype(float), y, order))
     return Problem(X, y, w0, draw(st.floats(0.01, 1.99)) / L, steps, order)
 
 
@@ -262,7 +262,7 @@ def test_honest_descents_are_allowed_on_many_rows_of_few_values(name: str, value
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_allowed_is_not_loose(name: str, early: float, last: float, dtype: str) -> None:
-    problem = problems.cast(problems.build(name)[0], dtype)
+    problem = catalogue.cast(catalogue.build(name)[0], dtype)
     known = truth(problem, [1, problem.steps])
     units = 1.0 if dtype == "float64" else 2.0**29
     for t, most in ((1, early), (problem.steps, last)):
@@ -345,7 +345,7 @@ def test_words_for_a_gradient_that_is_hardly_off() -> None:
 
 @pytest.mark.parametrize(("dtype", "times", "coarser"), [("float64", 2.0**29, "float32"), ("float32", 2.0**13, "TF32")])
 def test_words_for_a_coarser_arithmetic(dtype: str, times: float, coarser: str) -> None:
-    problem = problems.cast(random_problem(40, 3, None, None), dtype)
+    problem = catalogue.cast(random_problem(40, 3, None, None), dtype)
     known = known_and(problem)
     error = 0.5 * known.allowed[5] * times * np.array([[2], [-1], [2]]) / 3  # half of what it would be allowed
     assert said(problem, known.expected(5, 0.0) + error, 5) == f"they agree only as {coarser} would"

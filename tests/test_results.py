@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 import results
-from results.cases import cases, outcomes, rounds
-from results.compare import compare_implementations, compare_runs
-from results.format import digits, seconds, size, times
-from results.load import find, find_all
-from results.pairs import ratios
-from results.read import CASE, COLUMNS, Run, RunError
-from results.report import report
-from results.show import compile_time, list_runs
+from results.commands.compare import compare_implementations, compare_runs
+from results.commands.show import list_runs
+from results.output import digits, seconds, size, times
+from results.page.report import report
+from results.page.sections import compile_time
+from results.stats.pairing import ratios
+from results.store.outcomes import cases, outcomes, rounds
+from results.store.reading import CASE, COLUMNS, Run, RunError
+from results.store.runs import find, find_all
 
 MACHINE = {
     "node": "box-a",

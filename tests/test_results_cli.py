@@ -18,9 +18,9 @@ from markdown_it import MarkdownIt
 from rich.text import Text
 
 from results.__main__ import main
-from results.format import FORMATS, Section, escaped, markdown, words, write
-from results.load import find
-from results.show import show
+from results.commands.show import show
+from results.output import FORMATS, Section, escaped, markdown, words, write
+from results.store.runs import find
 
 MACHINE = {"node": "box", "cpu": {"brand_raw": "CPU"}, "cores": 2, "packages": {"numpy": "2.4.6"}}
 

@@ -13,8 +13,8 @@ import pytest
 from helpers import ROOT, bench, environment
 from pytest_benchmark.logger import Logger
 
-from benchmarks import saving
-from benchmarks.saving import Storage, write
+from benchmarks.campaign import storage as saving
+from benchmarks.campaign.storage import Storage, write
 
 
 def storage(folder: Path) -> Storage:

@@ -16,10 +16,10 @@ from runs import kept
 from test_results import entry
 
 from results.__main__ import main
-from results.load import find
-from results.read import Run, RunError
-from results.scaling import scaling
-from results.scaling_model import LAWS, Array, Limits, design, model
+from results.commands.scaling import scaling
+from results.stats.scaling_model import LAWS, Array, Limits, design, model
+from results.store.reading import Run, RunError
+from results.store.runs import find
 
 TRUE = np.array([20e-6, 3.0, 80e-6, 2e-9])  # call, reading, exchange, byte
 SIZES = [(1_000_000, 100), (500_000, 100), (10_000, 100), (1_000, 10), (1_000, 2_000)]
@@ -164,7 +164,7 @@ def test_what_is_no_run_of_ranks_is_an_error(tmp_path: Path) -> None:
 
 def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
     words = command(tmp_path, "--impl", "torch_ddp", "--problem", "20000x100")
-    words[words.index("benchmarks")] = "benchmarks/bench_scaling.py"
+    words[words.index("benchmarks")] = "benchmarks/extra/bench_scaling.py"
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout
     held = find(str(tmp_path / "out.json"), tmp_path)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from test_results import document, entry
 
 import results
-from results import schema
 from results.__main__ import main
-from results.digest import seal, sealed
-from results.load import find, read_all
-from results.read import RunError
-from results.read import document as read
+from results.store import schema
+from results.store.reading import RunError
+from results.store.reading import document as read
+from results.store.runs import find, read_all
+from results.store.seal import seal, sealed
 
 SAMPLES = sorted((ROOT / "tests" / "data").glob("schema-*.json"))
 WRITTEN = json.loads((ROOT / "results" / "schema.json").read_text())
@@ -138,8 +138,8 @@ def test_too_much_is_refused_with_its_number(
     name: str, limit: int, content: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, content)
-    for module in ("schema", "read", "table"):
-        monkeypatch.setattr(f"results.{module}.{name}", limit, raising=False)
+    for module in ("schema", "reading", "frame"):
+        monkeypatch.setattr(f"results.store.{module}.{name}", limit, raising=False)
     with pytest.raises(RunError, match=r"^cannot read [^\n]+$") as caught:
         find(str(path), tmp_path)
     assert said in str(caught.value)

@@ -11,8 +11,8 @@ from helpers import bench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import problems
-from benchmarks.problems import build
+from benchmarks.problems import catalogue
+from benchmarks.problems.catalogue import build
 from impls.interface import Problem
 
 GOOD = "height,weight,age\n1.5,60,30\n1.7,70,50\n1.6,55,20\n1.9,90,41\n1.8,77,33\n"
@@ -390,7 +390,7 @@ def test_mini_batches_have_the_data_of_the_full_batch() -> None:
 @settings(deadline=None)
 def test_an_epoch_has_each_row_once(n: int, steps: int, seed: int, data: st.DataObject) -> None:
     batch = data.draw(st.integers(1, n))
-    order = problems.shuffled(np.random.default_rng(seed), n, batch, steps)
+    order = catalogue.shuffled(np.random.default_rng(seed), n, batch, steps)
     assert (order.shape, order.dtype) == ((steps, batch), np.int32)
     per_epoch = n // batch
     for first in range(0, steps, per_epoch):
@@ -399,21 +399,21 @@ def test_an_epoch_has_each_row_once(n: int, steps: int, seed: int, data: st.Data
         assert set(rows) <= set(range(n))
 
 
-@pytest.mark.parametrize("name", [*problems.CATALOGUE, "tiny@10", "small@32", "crops@5"])
+@pytest.mark.parametrize("name", [*catalogue.CATALOGUE, "tiny@10", "small@32", "crops@5"])
 def test_lr_of_the_catalogue_is_stable_and_round(name: str) -> None:
     if name == "huge":
         pytest.skip("as large, which takes long enough")
     if name in ("diabetes", "linnerud"):
         pytest.importorskip("sklearn")
     problem, _ = build(name)
-    L = max(high for _, high in problems.curvatures(problem.X, problem.y, problem.order))
+    L = max(high for _, high in catalogue.curvatures(problem.X, problem.y, problem.order))
     assert problem.lr * L < 2
     assert float(f"{problem.lr:.3g}") == problem.lr
 
 
 def test_cast_keeps_the_plan() -> None:
     problem = build("small@32")[0]
-    narrow = problems.cast(problem, "float32")
+    narrow = catalogue.cast(problem, "float32")
     assert {array.dtype for array in (narrow.X, narrow.y, narrow.w0)} == {np.dtype("float32")}
     assert (narrow.lr, narrow.steps) == (problem.lr, problem.steps)
     assert narrow.order is problem.order

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import problems, tutorials
+from benchmarks.problems import catalogue, tutorials
 from impls.interface import Problem
 from impls.numpy_manual import prepare
 
 
 def tutorial(name: str) -> Problem:
-    return problems.build(name)[0]
+    return catalogue.build(name)[0]
 
 
 def loss(problem: Problem, t: int) -> float:
@@ -70,10 +70,10 @@ def test_crops_least_squares():
 
 def test_crops_diverges_above_the_text_s_limit():
     problem = tutorial("crops")
-    ((_, largest),) = problems.curvatures(problem.X, problem.y, None)
+    ((_, largest),) = catalogue.curvatures(problem.X, problem.y, None)
     assert 2 / largest == pytest.approx(1.117e-4, abs=5e-8)
     with pytest.raises(ValueError, match=r"diverges: lr must be below 0\.000111"):
-        problems.build("crops", lr=1.12e-4)
+        catalogue.build("crops", lr=1.12e-4)
 
 
 def test_crops_mini_batches_hold_the_five_regions_three_times():
@@ -124,7 +124,7 @@ def test_line_fits_the_noise_s_mean_as_well():
     """U[0, 1) has mean 1/2: the bias is about 2.5, not 2, and the loss that stays is its variance, 1/12."""
     fits = []
     for seed in range(50):
-        problem, _ = problems.build("line", seed=seed)
+        problem, _ = catalogue.build("line", seed=seed)
         fits.append(prepare(problem, "cpu")(problem.w0, problem.steps))
     np.testing.assert_allclose(np.mean(fits, axis=0), [3.0, 2.5], atol=0.03)
     assert loss(problem, problem.steps) == pytest.approx(1 / 12, abs=0.03)

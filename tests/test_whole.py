@@ -10,7 +10,7 @@ import pytest
 from helpers import ROOT, environment
 
 from results import __main__ as command
-from results.whole import put, whole
+from results.store.atomic import put, whole
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:

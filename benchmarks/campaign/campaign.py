@@ -1,0 +1,244 @@
+"""A campaign: a plan while it is carried out, and everything that is needed to open the next case."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.campaign.plan import Case, Plan
+from benchmarks.distributed.ranks import Ranks, wire_bytes
+from benchmarks.machine import bandwidth, load
+from benchmarks.problems import catalogue, published
+from benchmarks.reference.solution import TF32, truth
+from benchmarks.timing import limits
+from benchmarks.timing.measure import Checked, Task, open_descent
+from benchmarks.worker import cleanup, folders, memory
+from benchmarks.worker.client import Clock, Invalid, Refused, Worker
+from impls.interface import Problem, Unsupported
+
+EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
+STATE = ("inside_s", "reference_s", "moments", "sources", "limits", "resumed", "left")
+ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
+
+
+@dataclass
+class Campaign:
+    """A plan while it is carried out: the worker of the moment, problems on disk, and what came of each case."""
+
+    plan: Plan
+    clock: Clock = field(default_factory=Clock)
+    folder: Path | None = None
+    worker: Worker | None = None
+    host: tuple[object, ...] | None = None
+    tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
+    unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
+    done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
+    moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
+    limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
+    started: float = field(default_factory=time.monotonic)
+    selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
+    interrupted: bool = False
+    resumed: list[dict[str, Any]] = field(default_factory=list)  # when, and with how many finished cases
+    reference_s: float = 0.0  # seconds in which problems and their truth were made
+    left: list[str] = field(default_factory=list)  # what had to be removed in the processes before this one
+    inside_s: float = 0.0  # seconds in workers' prepare, first and timed runs
+    before: dict[str, Any] | None = None  # the machine when the block of the moment began
+
+    def open(self, case: Case) -> Checked:
+        """The case, checked and ready to be timed. Raises Unsupported or Refused."""
+        place = (case.impl, case.device)
+        for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
+            if known in self.unsupported:
+                raise Unsupported(self.unsupported[known])
+        task = self.task(case.problem, case.dtype)
+        worker = self._worker(case)
+        worker.deadline = time.monotonic() + self.plan.timeout
+        try:
+            descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
+        except Unsupported as error:
+            self.unsupported[*place, case.problem, case.dtype] = str(error)
+            raise
+        asked: dict[str, Any] = {"seed": self.plan.seed, "precision": self.plan.precision}
+        if self.plan.ranks:
+            descent.facts["wire_bytes"] = wire_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
+        if self.plan.memory is not None:
+            asked["memory_limit_bytes"] = self.plan.memory
+        descent.facts |= case.row | asked
+        self.inside_s += descent.facts["prepare_s"] + descent.facts["first_s"]
+        return descent
+
+    def enter(self, case: Case) -> None:
+        """Note how the machine is when a block begins."""
+        if self.before is None:
+            self.before = load.now() | {"block": case.block}
+            for device in self.plan.devices if self.plan.limits else []:
+                if case.block not in self.limits.setdefault(device, {}):
+                    found = limits.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
+                    self.limits[device][case.block] = found
+
+    def leave(self) -> None:
+        """Note what the machine did besides while the block ran."""
+        if self.before is not None:
+            self.moments.append(load.between(self.before, load.now()))
+        self.before = None
+
+    def has_time(self) -> bool:
+        """Whether another block, as long as the longest so far, would end within the minutes of the plan."""
+        longest = max((float(passed["seconds"]) for passed in self.moments), default=0.0)
+        return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
+
+    def close(self) -> None:
+        """End the worker and remove the problems from the disk."""
+        if self.worker is not None:
+            self.worker.close()
+        if self.folder is not None:
+            folders.remove(self.folder)
+        self.worker = self.folder = None
+
+    def state(self) -> dict[str, Any]:
+        """What must outlive the process beside the finished cases; times in seconds, without those between two runs."""
+        told = {name: getattr(self, name) for name in STATE} | {"left": self.left + cleanup.told}
+        return told | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a state, read from JSON."""
+        for name in STATE:
+            setattr(self, name, state[name])
+        self.limits = {
+            device: {int(block): found for block, found in blocks.items()} for device, blocks in self.limits.items()
+        }
+        self.started, self.clock.total = time.monotonic() - state["wall_s"], state["timed_s"]
+
+    def summary(self) -> dict[str, Any]:
+        """What the saved JSON says of the campaign beside its rows."""
+        skipped = sorted({(case.name, case.device, reason) for case, reason in self.ended("skipped: ")})
+        return {
+            "planned": len(self.selected),
+            "seed": self.plan.seed,
+            "threads": self.plan.threads,
+            "precision": self.plan.precision,
+            "memory_limit_bytes": self.plan.memory,
+            "aa": next((case.original for case in self.selected.values() if case.again), ""),
+            "blocks": len({case.block for case in self.selected.values()}),
+            "interrupted": self.interrupted,
+            "leftovers": self.left + cleanup.told,
+            "wall_s": time.monotonic() - self.started,
+            "inside_s": self.inside_s,
+            "timed_s": self.clock.total,
+            "resumed": self.resumed,
+            "reference_s": self.reference_s,
+            "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
+            "moments": self.moments,
+            "sources": self.sources,
+            "limits": {device: bandwidth.typical([*blocks.values()]) for device, blocks in self.limits.items()},
+            "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
+        }
+
+    def ended(self, how: str) -> list[tuple[Case, str]]:
+        """The cases that ended so ("skipped: ", "refused: "), each with its reason."""
+        return [(case, end.removeprefix(how)) for case, end in self.done.items() if end.startswith(how)]
+
+    def employ(self, case: Case) -> Worker:
+        """A fresh worker, or ranks where the plan has them. Raises what they raise."""
+        plan = self.plan
+        if plan.ranks:
+            return Ranks(case.impl, plan.ranks, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
+        return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
+
+    def _worker(self, case: Case) -> Worker:
+        host = (*case.host, self.plan.ranks)
+        if self.worker is not None and (self.host != host or not self.worker.alive):
+            self.worker.close()
+            self.worker = None
+        if self.worker is None:
+            try:
+                self.worker = self.employ(case)
+            except Unsupported as error:
+                self.unsupported[case.impl, case.device] = str(error)
+                raise
+            self.host = host
+        if case.original not in self.sources:
+            self.sources[case.original] = self.worker.ask("source", impl=case.impl)
+        return self.worker
+
+    def task(self, name: str, dtype: str) -> Task:
+        """A problem on disk, made when it is first asked for. Raises Unsupported or Refused where it cannot be."""
+        if (name, dtype) not in self.tasks:
+            start = time.monotonic()
+            self._build(name)
+            self.reference_s += time.monotonic() - start
+        task = self.tasks[name, dtype]
+        if isinstance(task, Exception):
+            raise task
+        return task
+
+    def _build(self, name: str) -> None:
+        """Make a problem in those dtypes of the plan in which it fits, write them for the workers, keep their truth."""
+        plan = self.plan
+        dtypes = self._fitting(name, *catalogue.numbers(name, plan.steps))
+        if not dtypes:
+            return
+        try:
+            exact, _ = catalogue.build(name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps)
+        except Unsupported as error:
+            self.tasks |= {(name, dtype): error for dtype in dtypes}
+            return
+        except ValueError as error:
+            self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
+            return
+        for dtype in self._fitting(name, *catalogue.counted(exact)):
+            self.tasks[name, dtype] = self._shelve(name, catalogue.cast(exact, dtype), dtype)
+
+    def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
+        """The plan's dtypes in which so many numbers fit into memory; of the others the reason is kept."""
+        for dtype in self.plan.dtypes:
+            try:
+                memory.require(floats, indices, dtype, self.plan.memory)
+            except Unsupported as error:
+                self.tasks[name, dtype] = error
+        return [dtype for dtype in self.plan.dtypes if (name, dtype) not in self.tasks]
+
+    def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
+        self.folder = self.folder or folders.new("problems")
+        folder = self.folder / f"{len(self.tasks)}-{dtype}"
+        shelve(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
+        digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
+        for field_name in ARRAYS:
+            array = getattr(problem, field_name)
+            if array is not None:
+                digest.update(array)
+        n, d = problem.X.shape
+        batch = n if problem.order is None else problem.order.shape[1]
+        facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
+        coarse = TF32 if (dtype, self.plan.precision) == ("float32", "tf32") else 0.0
+        printed = [] if coarse else published.checked(name, problem)  # what is printed is float32's
+        also = (problem.steps // 2, *(one.update for one in printed))
+        at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
+        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}
+        return Task(str(folder), truth(problem, at, coarse), facts)
+
+
+def shelve(problem: Problem, folder: Path, **made: Any) -> None:
+    """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it.
+
+    made: what other hosts make it from (`problems.made`), and its dtype.
+    """
+    folder.mkdir()
+    for name in ARRAYS:
+        array = getattr(problem, name)
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps, "made": made}))
+
+
+def mark_invalid(benchmark: BenchmarkFixture, reason: str) -> NoReturn:
+    """Name the row so wherever pytest-benchmark shows its rounds, and raise Invalid."""
+    assert benchmark.stats is not None
+    benchmark.stats.name = f"INVALID {benchmark.name}"
+    raise Invalid(reason)

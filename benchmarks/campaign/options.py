@@ -1,0 +1,179 @@
+"""From the command line's words to a plan."""
+
+import math
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import impls
+from benchmarks.campaign.plan import PRESETS, Plan
+from benchmarks.distributed import ranks
+from benchmarks.machine import identity
+from benchmarks.problems import catalogue
+from benchmarks.worker import memory
+from benchmarks.worker.client import TIMEOUT
+
+MOST = 40  # blocks that --minutes may fill
+AA = "numpy_manual"  # runs twice in every block, if it runs at all
+BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
+
+
+def plan(option: Namespace, here: Path) -> Plan:
+    """What the options ask for, paths from `here`. Raises ValueError for what does not exist, with the nearest name."""
+    (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
+    preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
+    threads = identity.cores() if option.threads is None else option.threads
+    minutes = math.inf if option.minutes is None else option.minutes
+    blocks = preset.blocks if option.minutes is None else MOST
+    blocks = blocks if option.blocks is None else option.blocks
+    for name, value, low, high in (
+        ("--threads", threads, 1, identity.cores()),
+        ("--blocks", blocks, 1, 10_000),
+        ("--minutes", minutes, 0.1, math.inf),
+        ("--timeout", timeout, 0.1, 1e6),
+        ("--seed", option.seed, 0, 10**15),
+        ("--steps", 1 if option.steps is None else option.steps, 1, 10**6),
+        ("--ranks", ranks.on_host(option.ranks), 0, 10_000 if option.oversubscribe else threads),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
+    if option.dask_scheduler and option.impl is None:
+        raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
+    target, chosen = words(option.target or ""), implementations(option.impl, here)
+    (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
+    return Plan(
+        impls=chosen,
+        devices=choose("device", option.device, ["cpu", "gpu"]),
+        problems=tables(option.problem, here, target) or preset.problems,
+        dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
+        blocks=blocks,
+        minutes=minutes,
+        limits=not option.no_limits,
+        precision=precision,
+        aa=twice(option.aa, chosen, here),
+        seconds=preset.seconds,
+        threads=threads,
+        ranks=option.ranks,
+        seed=option.seed,
+        timeout=timeout,
+        memory=None if option.memory is None else memory.parsed(option.memory),
+        lr=option.lr,
+        steps=option.steps,
+        target=target,
+    )
+
+
+def choose(what: str, given: str, known: list[str], at_most: int = 99) -> list[str]:
+    """The comma-separated words, each of which must be known."""
+    if not 1 <= len(words(given)) <= at_most:
+        raise ValueError(f"--{what} {given!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(known)}")
+    for word in words(given):
+        if word not in known:
+            raise ValueError(f"no {what} {word!r}{impls.nearest(word, known)}")
+    return words(given)
+
+
+def words(given: str) -> list[str]:
+    """Comma-separated words, each once."""
+    return list(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
+
+
+def implementations(given: str | None, here: Path) -> list[str]:
+    """Names and absolute paths; where none are given, all names but BY_NAME.
+
+    Raises ValueError for an unknown name, a missing file, or two of one name.
+    """
+    if given is None:
+        return [name for name in impls.names() if name not in BY_NAME]
+    if not words(given):
+        raise ValueError(f"--impl {given!r}: name at least one of {', '.join(impls.names())}")
+    paths = [str(here / word) if word.endswith(".py") else word for word in words(given)]
+    names = Counter(Path(path).stem for path in paths)
+    for path in paths:
+        if names[Path(path).stem] > 1:
+            raise ValueError(f"two implementations are called {Path(path).stem!r}; rename one file")
+        if path.endswith(".py") and not Path(path).is_file():
+            raise ValueError(f"no file {path!r}")
+        if not path.endswith(".py"):
+            choose("implementation", path, impls.names())
+    return paths
+
+
+def twice(given: str | None, chosen: list[str], here: Path) -> str:
+    """Which of the implementations runs twice; "" for `none`. Raises ValueError for one that does not run."""
+    if given is None:
+        return AA if AA in chosen else chosen[0]
+    found = "" if given == "none" else str(here / given) if given.endswith(".py") else given
+    if found and found not in chosen:
+        names = [Path(path).stem if path.endswith(".py") else path for path in chosen]
+        if given not in names:
+            raise ValueError(f"--aa {given!r}: name one that runs, or none (running: {', '.join(names)})")
+        found = chosen[names.index(given)]
+    return found
+
+
+def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
+    """Problems' names, tables by absolute path. Raises ValueError for unknown names and tables that cannot be used."""
+    if given is not None and not words(given):
+        raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
+    if target and ".csv" not in (given or ""):
+        raise ValueError("--target goes with a table: --problem path.csv")
+    names = []
+    for word in words(given or ""):
+        base, batch = catalogue.parse(word)
+        if base.endswith(".csv"):
+            word = str(here / base) + (f"@{batch}" if batch else "")
+            catalogue.build(word, target=target)
+        names.append(word)
+    return names
+
+
+OWN: dict[str, str] = {}  # attribute of `config.option` to option
+
+
+def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add them to pytest's."""
+
+    def add(name: str, help: str, **more: Any) -> None:
+        group.addoption(name, help=help, **more)
+        OWN[name.removeprefix("--").replace("-", "_")] = name
+
+    add(
+        "--preset",
+        f"how much of everything: {', '.join(PRESETS)} (default: default)",
+        default="default",
+        metavar="NAME",
+    )
+    add("--impl", "implementations: names, or paths of your own files (default: all)", metavar="A,B,PATH.py")
+    add("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv")
+    add("--target", "which columns of your own table to predict", metavar="COL[,COL]")
+    add("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu")
+    add("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64")
+    add("--blocks", "repeat everything in so many fresh processes (default: the preset's)", type=int, metavar="K")
+    add("--minutes", "as many blocks as fit into so many minutes, one at least", type=float, metavar="M")
+    add("--aa", "which runs twice in every block, or none (default: numpy_manual, or the first)", metavar="NAME")
+    add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
+    add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
+    add(
+        "--ranks",
+        "so many processes that are one descent, on cores of their own (default: 0, off)",
+        type=int,
+        default=0,
+        metavar="N",
+    )
+    add("--oversubscribe", "more ranks than threads: they share cores", action="store_true")
+    add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
+    add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
+    add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
+    add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
+    add("--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS")
+    if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
+        add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
+    add("--memory", "what a worker may have, all ranks together: 8GB, 512MiB (default: no ceiling)", metavar="SIZE")
+    add("--require", "a skip is an error (name by --impl what must run)", action="store_true")
+    add("--no-limits", "do not measure what the machine could do: saves some 10 seconds a block", action="store_true")
+    add("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true")
+    add("--resume", "go on with the campaign that was cut short last, with its own options", action="store_true")

@@ -1,0 +1,222 @@
+"""What makes a campaign outlive its process: the lock, the journal, --resume; a plugin that conftest.py registers."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.campaign import journal, options, storage
+from benchmarks.campaign.campaign import Campaign, mark_invalid
+from benchmarks.campaign.journal import Journal, Kept
+from benchmarks.campaign.lock import Lock
+from benchmarks.campaign.plan import Case
+from benchmarks.machine import identity
+from benchmarks.problems import catalogue
+from benchmarks.worker.client import Refused
+from benchmarks.worker.process import ROOT
+from impls.interface import Unsupported
+
+NOW = ("wait", "resume")  # options of this process, not of the campaign
+ALSO = {  # options of others that say what is measured and how it is saved
+    "keyword": "-k",
+    "markexpr": "-m",
+    "benchmark_save": "--benchmark-save",
+    "benchmark_autosave": "--benchmark-autosave",
+    "benchmark_json": "--benchmark-json",
+    "benchmark_storage": "--benchmark-storage",
+}
+
+
+class Keeper:
+    """Keeps what a campaign has measured until it is saved."""
+
+    campaign: Campaign
+    journal: Journal | None = None
+    resumed: bool = False
+    faults: Sequence[str] = ()  # what could not be saved
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config, self.lock = config, Lock()
+        self.options = {name: word for name, word in (options.OWN | ALSO).items() if name not in NOW}
+        self.folder = Path(config.option.benchmark_storage.removeprefix("file://"))
+
+    @property
+    def measures(self) -> bool:
+        """Whether this process measures anything, if there are cases."""
+        option = self.config.option
+        return not (option.collectonly or option.benchmark_disable or option.benchmark_skip)
+
+    def hold(self) -> None:
+        """Be the only measurement on this machine. Raises UsageError where another one is."""
+        try:
+            if self.config.option.wait:
+                self.lock.wait(sys.stderr.write)
+            elif holder := self.lock.take():
+                raise pytest.UsageError(f"another measurement runs ({holder}): both would be slower. --wait waits")
+        except OSError as error:
+            raise pytest.UsageError(f"no way to be the only measurement here: {error}") from error
+
+    def take_up(self) -> None:
+        """With --resume, the campaign that was cut short last, and its options. Raises UsageError."""
+        option, given = self.config.option, self.given()
+        if not option.resume:
+            return
+        self.hold()  # before the journal is read: its writer may live
+        found = journal.unfinished(self.folder, option.benchmark_save or "")
+        if not found:
+            known = "; ".join(map(journal.told, journal.unfinished(self.folder))) or "none is in that folder"
+            raise pytest.UsageError(f"--resume: no campaign to go on with in {self.folder} ({known})")
+        self.journal, self.resumed = found[-1], True
+        for name, word in self.options.items():
+            began = self.journal.head["options"].get(name)
+            if word in given and _plain(getattr(option, name)) != began:
+                raise pytest.UsageError(f"--resume: the campaign keeps the options it began with; leave {word} out")
+            setattr(option, name, Path(began) if name == "benchmark_json" and began else began)
+
+    def given(self) -> set[str]:
+        """The options on the command line, without their values."""
+        return {word.partition("=")[0] for word in self.config.invocation_params.args}
+
+    @property
+    def here(self) -> Path:
+        """Where the campaign began: paths in its options count from there."""
+        return Path(self.journal.head["here"]) if self.journal else self.config.invocation_params.dir
+
+    def pytest_report_header(self) -> str:
+        """What there is to resume, or what is resumed."""
+        if self.resumed and self.journal:
+            return f"resuming {journal.told(self.journal)}"
+        measures = self.measures and any("benchmarks" in Path(arg).parts for arg in self.config.args)
+        left = journal.unfinished(self.folder) if measures else []
+        return f"cut short: {journal.told(left[-1])}; --resume goes on with it" if left else ""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Hold the lock, begin a journal or see that the one there is fits what is about to run."""
+        if not self.measures or not any("campaign" in getattr(item, "fixturenames", ()) for item in session.items):
+            return
+        self.hold()
+        option, campaign = self.config.option, self.campaign
+        session_of_benchmarks = self.config.pluginmanager.get_plugin("pytest-benchmark")
+        assert session_of_benchmarks is not None
+        self.faults = storage.install(session_of_benchmarks)
+        plan = campaign.plan
+        head = {
+            "options": {name: _plain(getattr(option, name)) for name in self.options},
+            "here": str(self.here),
+            "plan": asdict(plan),
+            "code": code(plan.impls, plan.problems),
+            "machine": identity.facts(option.machine or identity.slug())["setup_hash"],
+        }
+        if self.journal is None:
+            self.journal = journal.named(self.folder, option.benchmark_save or "unsaved", **head)
+            return
+        if said := differences(self.journal.head, json.loads(json.dumps(head))):
+            raise pytest.UsageError(
+                f"--resume: since it began, {said} changed: go back to that, or begin anew, without --resume"
+            )
+        if left := set(self.journal.kept) - {item.nodeid for item in session.items}:
+            raise pytest.UsageError(f"--resume: name the same files; {min(left)} was measured and is not among them")
+        if self.journal.kept:
+            campaign.restore(self.journal.state)
+        campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.kept)})
+
+    def has(self, item: pytest.Item) -> bool:
+        """Whether the journal has the case."""
+        return self.journal is not None and item.nodeid in self.journal.kept
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """A finished case ends as it ended: its rounds are told to pytest-benchmark again."""
+        if self.journal is None or not self.has(pyfuncitem):
+            return None
+        benchmark = cast(BenchmarkFixture, pyfuncitem.funcargs["benchmark"])
+        replay(self.journal.kept[pyfuncitem.nodeid], benchmark, self.campaign)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put a case on the disk as soon as it has ended."""
+        report = yield
+        told = item.funcargs if isinstance(item, pytest.Function) else {}
+        case, benchmark = told.get("case"), cast(BenchmarkFixture, told.get("benchmark"))
+        if self.journal and call.when == "call" and isinstance(case, Case) and not self.has(item):
+            end = self.campaign.done.get(case, "refused: interrupted")
+            if end != "refused: interrupted":
+                benchmark.extra_info.update(storage.plain(benchmark.extra_info))
+                rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
+                kept = Kept(end, dict(benchmark.extra_info), rounds)
+                self.journal.add(item.nodeid, kept, self.campaign.state())
+        return report
+
+    def whole(self, session: pytest.Session) -> bool:
+        """Whether every case that was to run has ended, and is saved where it was to be saved."""
+        cases = {item.nodeid for item in session.items if "case" in getattr(item, "fixturenames", ())}
+        return self.journal is not None and cases <= self.journal.finished and not self.faults
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """When pytest-benchmark has saved: the journal goes if that is all; exit status 3 where saving failed."""
+        if self.journal and self.whole(session):
+            self.journal.remove()
+        if self.faults:
+            session.exitstatus = 3
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """What was not saved, and how to go on."""
+        session = terminalreporter._session
+        for fault in [*self.faults, *([self.journal.fault] if self.journal and self.journal.fault else [])]:
+            terminalreporter.write_line(fault, red=True)
+        if self.journal and self.journal.path.exists() and session and not self.whole(session):
+            terminalreporter.write_line(f"kept: {journal.told(self.journal)}; --resume goes on with it")
+
+    def pytest_unconfigure(self) -> None:
+        """Let others measure."""
+        if self.journal:
+            self.journal.close()
+        self.lock.release()
+
+
+def replay(kept: Kept, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
+    """Have a finished case end as it did: its rounds for pytest-benchmark, its facts, or why it has no time."""
+    how, _, why = kept.end.partition(": ")
+    benchmark.extra_info.update(kept.facts)
+    if kept.rounds:
+        left = iter(kept.rounds)
+        benchmark.pedantic(lambda: campaign.clock.turn(next(left)), setup=campaign.clock.zero, rounds=len(kept.rounds))  # type: ignore[no-untyped-call]
+    if how == "skipped":
+        raise Unsupported(why)
+    if how == "refused":
+        raise Refused(why)
+    if how == "invalid":
+        mark_invalid(benchmark, why)
+
+
+def _plain(value: Any) -> Any:
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def code(impls: list[str], tables: list[str]) -> str:
+    """A hash over the suite's own code, implementations given by path, and tables."""
+    mine = [ROOT / "conftest.py", *ROOT.glob("impls/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
+    given = [*impls, *(catalogue.parse(name)[0] for name in tables)]
+    digest = hashlib.sha256()
+    for path in [*sorted(mine), *(Path(name) for name in given if name.endswith((".py", ".csv")))]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """What of plan, code and machine is not what it was, in words; "" where nothing is."""
+    plan = [name for name, held in new["plan"].items() if old["plan"].get(name) != held]
+    said = [f"the plan's {name}" for name in plan]
+    said += ["the code of the suite, of an implementation or a table"] * (old["code"] != new["code"])
+    said += ["the machine, its packages or settings"] * (old["machine"] != new["machine"])
+    return ", ".join(said)

@@ -1,0 +1,1 @@
+"""One descent by several ranks, on one host or on several."""

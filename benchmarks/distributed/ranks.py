@@ -1,0 +1,132 @@
+"""Several processes that are one descent: as many ranks, asked together, whose answers become one.
+
+A run takes as long as its slowest rank; CPU time and memory are those of all ranks together.
+"""
+
+import socket
+from typing import Any
+
+import numpy as np
+
+from benchmarks.distributed.hosts import Hosts, place
+from benchmarks.worker.client import Refused, Worker, pinned, started
+from benchmarks.worker.process import Answer
+from impls.interface import Unsupported
+
+SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
+SLOWEST = {
+    *("seconds", "fixed_seconds", "pace_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
+    *("none", "half", "all", "framework_threads"),
+}
+LOCAL = "127.0.0.1"
+others: Hosts | None = None  # where the ranks of other hosts come to, of a job over several
+
+
+class Ranks(Worker):
+    """A worker that is several: one process per rank, each on cores of its own.
+
+    `threads` and `most` are shared out among them. More ranks than threads share cores, and have one thread each.
+    Raises what `Worker` raises, naming the rank;
+    Unsupported when the implementation does not know ranks.
+    """
+
+    def __init__(
+        self,
+        impl: str,
+        ranks: int,
+        threads: int,
+        device: str,
+        precision: str,
+        timeout: float,
+        most: int | None = None,
+    ) -> None:
+        self.ranks, each, port = ranks, max(1, threads // on_host(ranks)), free_port()
+        self.threads, cores = each * ranks, shares(pinned(threads), on_host(ranks))
+        own_most = None if most is None else most // ranks
+        if others is None:
+            where = [place(rank, ranks, rank, ranks, LOCAL, port) for rank in range(ranks)]
+            self.members = [
+                started(own, each, device, precision, own_most, **at) for own, at in zip(cores, where, strict=True)
+            ]
+            self.cores = cores
+        else:
+            remotes = others.gather(timeout)
+            settings = {"threads": threads, "each": each, "device": device, "precision": precision, "port": port}
+            settings["most"] = own_most
+            own = cores[others.job.local]
+            self.cores = [own, *(remote.begin(**settings) for remote in remotes)]
+            at = others.job.environment(port, remotes[0].here)
+            self.members = [started(own, each, device, precision, own_most, **at), *remotes]
+        self.load(impl, timeout)
+
+    def load(self, impl: str, timeout: float) -> None:
+        """Have every rank import the implementation."""
+        super().load(impl, timeout)
+        if not self.loaded["ranks"]:
+            self.close()
+            raise Unsupported("does not run as ranks")
+
+    def judged(self, ends: list[Answer]) -> Answer:
+        """One answer for all. Raises Unsupported, Refused; then all ranks are ended, for some may wait for others."""
+        try:
+            for kind in ("lost", "unsupported", "raised", "wrong"):  # who waits for one that is lost may raise that
+                told = {rank: end[kind] for rank, end in enumerate(ends) if end.get(kind)}
+                if kind == "unsupported" and told:
+                    raise Unsupported(next(iter(told.values())))
+                if told:
+                    raise Refused("; ".join(f"rank {rank}: {words}" for rank, words in told.items()))
+            return merged(ends)
+        except (Unsupported, Refused):
+            self.close()
+            raise
+
+
+def merged(answers: list[Answer]) -> Answer:
+    """One answer of all ranks'. Raises Refused for what must be equal and is not: weights, versions, code, probes."""
+    one = dict(answers[0])
+    for name, first in answers[0].items():
+        told = [answer[name] for answer in answers]
+        if name in SUMMED:
+            one[name] = None if None in told else sum(told)
+        elif name in SLOWEST:
+            one[name] = max((value for value in told if value is not None), default=None)
+        elif name == "pools":
+            one[name] = {pool: max(pools.get(pool) or 0 for pools in told) for pool in first}
+        elif name == "cores":
+            one[name] = None if None in told else told
+        elif name != "blas":
+            _require_equal(name, told)
+    return one
+
+
+def _require_equal(name: str, told: list[Any]) -> None:
+    for rank, value in enumerate(told[1:], 1):
+        if name == "weights" and np.asarray(value).tobytes() != np.asarray(told[0]).tobytes():
+            raise Refused(f"rank {rank} has other weights than rank 0")
+        if name != "weights" and value != told[0]:
+            raise Refused(f"rank {rank} has {name} {str(value)[:80]}, rank 0 {str(told[0])[:80]}")
+
+
+def shares(cores: list[int], ranks: int) -> list[list[int]]:
+    """Each rank's cores: as many of its own for all; one that others may have too where there are more ranks."""
+    each = max(1, len(cores) // ranks)
+    return [
+        [cores[at % len(cores)] for at in range(rank * each, (rank + 1) * each)] if cores else []
+        for rank in range(ranks)
+    ]
+
+
+def on_host(ranks: int) -> int:
+    """How many of the ranks are on this host."""
+    return ranks if others is None else others.job.local_ranks
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wire_bytes(ranks: int, d: int, k: int, dtype: str) -> int:
+    """Bytes that a rank sends per step, computed: a ring's all-reduce of the gradient sends 2 (r - 1) / r of it."""
+    return round(2 * (ranks - 1) / ranks * d * k * np.dtype(dtype).itemsize)

@@ -1,0 +1,1 @@
+"""The machine: its identity, system load, GPU, measured bandwidth and the roofline."""

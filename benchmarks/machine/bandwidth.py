@@ -1,0 +1,145 @@
+"""The machine's limits, measured: what it reads in a second, level by level, and what it multiplies.
+
+In each block the best of several kernels and tries counts: a limit is what nobody is quicker than, and load only
+lengthens. The kernels are the frameworks', each in a process of its own, with the implementations' threads and cores.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine.roofline import MEMORY, caches
+from impls.interface import Array, Device, Unsupported
+
+SECONDS = 0.1  # of trying, a kernel and level
+LOOK = 2e-3  # seconds of one try: long beside a call
+OUTSIDE = {"cpu": 2**28, "gpu": 2**32}  # bytes that are read at least to go past all caches
+SQUARE = {"cpu": 512, "gpu": 8192}  # rows of the matrices that are multiplied
+NARROW = 256  # columns of the matrix in a matvec
+
+
+class NumPy:
+    """NumPy's kernels, as the frameworks' underscore files have theirs."""
+
+    @staticmethod
+    def resident(array: Array, device: Device) -> Array:
+        """The array, where the kernels read it."""
+        return array
+
+    @staticmethod
+    def total(x: Array, times: int) -> Array:
+        """Read all of x (m,) so many times."""
+        for _ in range(times):
+            result = x @ x
+        return np.asarray(result)
+
+    @staticmethod
+    def fetch(x: Array) -> Array:
+        """What is done, on the host."""
+        return x
+
+
+def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of what was measured block by block: on shared machines some blocks read twice what others do."""
+    failed = {impl: why for found in blocks for impl, why in found.get("failed", {}).items()}
+    told_of = {"failed": failed} if failed else {}
+    known = [found for found in blocks if "levels" in found]
+    if not known:
+        return told_of
+    told = [level for found in known for level in found["levels"]]
+    levels = [
+        {**level, "bytes_per_s": median(one["bytes_per_s"] for one in told if one["level"] == level["level"])}
+        for level in known[-1]["levels"]
+    ]
+    rates = {
+        name: {dtype: median(found[name][dtype] for found in known) for dtype in known[-1][name]}
+        for name in ("flops_per_s", "matvec_flops_per_s")
+    }
+    return {"levels": levels, **rates, "call_s": median(found["call_s"] for found in known), **told_of}
+
+
+def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The best of two measurements: more in a second, fewer seconds a call."""
+    if not one or not other:
+        return one or other
+    levels = {level["level"]: level for level in one["levels"]}
+    for level in other["levels"]:
+        known = levels.setdefault(level["level"], level)
+        levels[level["level"]] = max(known, level, key=lambda level: float(level["bytes_per_s"]))
+    rates = {
+        name: {dtype: max(one[name][dtype], other[name][dtype]) for dtype in one[name]}
+        for name in ("flops_per_s", "matvec_flops_per_s")
+    }
+    nearest = sorted(levels.values(), key=lambda level: level["holds"] or math.inf)
+    return {"levels": nearest, **rates, "call_s": min(one["call_s"], other["call_s"])}
+
+
+def measured(framework: str, module: object, device: Device, cores: list[int] | None) -> dict[str, Any]:
+    """Measure what `framework` reads and multiplies in this process.
+
+    module: the framework's shared module, which holds its kernels. Raises Unsupported where it has none.
+    """
+    kernels: Any = NumPy if framework == "numpy" else module
+    if not hasattr(kernels, "total"):
+        raise Unsupported(f"{framework} has no kernel that reads")
+    levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
+              for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip
+    few = kernels.resident(np.ones(16, np.float32), device)
+    call = min(_seconds(lambda: kernels.fetch(kernels.total(few, 1))) for _ in range(2000))
+    dtypes = ("float32", "float64")
+    return {
+        "levels": levels,
+        "flops_per_s": {dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
+        "matvec_flops_per_s": {dtype: _matvec(kernels, device, dtype) for dtype in dtypes},
+        "call_s": call,
+    }
+
+
+def _levels(kernels: Any, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
+    """Each level's name, what it holds, and how much is read to measure it: half of that, and past the last. Bytes."""
+    held = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
+    inside = [(name, size, size // 2) for name, size in held.items()]
+    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(held.values(), default=0)))]
+
+
+def _reading(kernels: Any, device: Device, size: int) -> float:
+    """Bytes a second, in the best of many tries."""
+    x = kernels.resident(np.ones(size // 4, np.float32), device)
+    return size / _shortest(lambda times: kernels.fetch(kernels.total(x, times)))
+
+
+def _multiplying(kernels: Any, device: Device, dtype: str) -> float:
+    """Operations a second of a product of square matrices."""
+    side = SQUARE[device]
+    a, b = (kernels.resident(np.ones((side, side), dtype), device) for _ in range(2))
+    return float(2 * side**3) / _shortest(lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
+
+
+def _matvec(kernels: Any, device: Device, dtype: str) -> float:
+    """Operations a second of a matrix-vector product, the matrix in a cache (1 MiB)."""
+    a = kernels.resident(np.ones((2**20 // NARROW // np.dtype(dtype).itemsize, NARROW), dtype), device)
+    w = kernels.resident(np.ones(NARROW, dtype), device)
+    return float(2 * a.shape[0] * NARROW) / _shortest(lambda times: kernels.fetch([a @ w for _ in range(times)][-1]))
+
+
+def _shortest(work: Callable[[int], object]) -> float:
+    """Seconds of the work done once: the shortest of many tries, each of which does it often enough to last LOOK."""
+    work(1)
+    often = (2**power for power in count())
+    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= LOOK)
+    end, best = perf_counter() + SECONDS, float("inf")
+    while perf_counter() < end:
+        best = min(best, _seconds(lambda: work(times)) / times)
+    return best
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start

@@ -1,0 +1,133 @@
+"""The machine: what it is called and what it is. The host's name stays here."""
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import gpu
+
+PACKAGES = (
+    *("numpy", "torch", "jax", "jaxlib", "triton", "numba", "tensorflow-cpu", "tensorflow", "tinygrad", "cupy-cuda12x"),
+    *("cupy-cuda13x", "keras", "dask", "distributed", "pandas", "pytest", "pytest-benchmark"),
+)
+ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
+CPUFREQ = Path("/sys/devices/system/cpu")
+ENVIRONMENT = (
+    *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMBA_", "NPROC", "PJRT_", "XLA_", "JAX_", "TF_XLA_"),
+    *("TORCH", "TRITON_", "PYTORCH_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "MALLOC_", "LD_PRELOAD", "PYTHONHASHSEED"),
+)  # settings that change speed or threads
+
+
+@functools.cache
+def slug() -> str:
+    """CPU, cores, GPU and six hex digits that tell two equal machines apart: `amd-epyc-2c-3f9a1c`."""
+    name = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|@.*|\d+-core", " ", cpu().lower())
+    parts = [name, f"{cores()}c", gpu.name().lower(), fingerprint()]
+    return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in parts)))
+
+
+def check_slug(name: str, what: str = "machine") -> str:
+    """The name, if it can be a file's or a folder's on any system. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name):
+        rule = "letters, digits, '.', '_' and '-', at most 64, no '.', '_' or '-' in front, no '.' at the end"
+        raise ValueError(f"{what} {name!r}: {rule}")
+    if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name, re.IGNORECASE):
+        raise ValueError(f"{what} {name!r}: Windows has a device of that name")
+    return name
+
+
+@functools.cache
+def cpu() -> str:
+    """The CPU's own name."""
+    return str(cpu_info().get("brand_raw", "cpu"))
+
+
+@functools.cache
+def cpu_info() -> dict[str, Any]:
+    """What py-cpuinfo finds."""
+    import cpuinfo
+
+    return dict(cpuinfo.get_cpu_info())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fingerprint() -> str:
+    """Six hex digits of a hash over the operating system's machine id, or the network card's address without one."""
+    ids = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+    known = next((path.read_text().strip() for path in ids if path.exists() and path.read_text().strip()), "")
+    return hashlib.sha256(f"descentbench {known or uuid.getnode()}".encode()).hexdigest()[:6]
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What a run's `machine_info` says beside pytest-benchmark's own; `node` is the slug, not the host's name.
+
+    RAM in bytes; cores by the cgroup's quota; None or "" is what the machine does not tell. `setup_hash` is over what
+    must agree for times to be comparable: two runs with the same one were made on the same machine, set up the same.
+    """
+    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions() if dist.name}
+    setup = {
+        "slug": name,
+        "isa": ", ".join(flag for flag in ISA if flag in cpu_info().get("flags", [])),
+        "cores": cores(),
+        "physical_cores": _psutil("cpu_count", logical=False),
+        "quota_cores": quota(),
+        "governor": _first_line(CPUFREQ / "cpu0" / "cpufreq" / "scaling_governor"),
+        "turbo": turbo(),
+        "ram_bytes": getattr(_psutil("virtual_memory"), "total", None),
+        "gpu": gpu.name(),
+        "gpu_facts": gpu.facts(),
+        "system_release": platform.release(),
+        "python": platform.python_version(),
+        "packages": {package: installed[package] for package in PACKAGES if package in installed},
+        "env": {name: _public(text) for name, text in sorted(os.environ.items()) if name.startswith(ENVIRONMENT)},
+    }
+    digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
+    return {"node": name, **setup, "installed": installed, "setup_hash": digest[:16]}
+
+
+def _public(text: str) -> str:
+    """A setting without the paths of somebody's disk."""
+    return "(a path)" if os.sep in text else text.encode("utf-8", "backslashreplace").decode()
+
+
+def quota() -> float | None:
+    """Cores' worth of CPU time that the cgroup grants, or None without a limit."""
+    words = _first_line(Path("/sys/fs/cgroup/cpu.max")).split()  # "max 100000" or "200000 100000"
+    if not words:
+        old = Path("/sys/fs/cgroup/cpu")
+        words = [_first_line(old / "cpu.cfs_quota_us") or "-1", _first_line(old / "cpu.cfs_period_us") or "1"]
+    return None if words[0] in ("max", "-1") else int(words[0]) / int(words[1])
+
+
+def turbo() -> str:
+    """ "on" or "off"; "" where the system does not tell."""
+    switches = {CPUFREQ / "intel_pstate" / "no_turbo": "01", CPUFREQ / "cpufreq" / "boost": "10"}
+    said = {_first_line(path): on_off for path, on_off in switches.items() if path.exists()}
+    return next(("on" if word == on_off[0] else "off" for word, on_off in said.items()), "")
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text().partition("\n")[0].strip()
+    except OSError:  # not there, or not for us
+        return ""
+
+
+def _psutil(function: str, **how: Any) -> Any:
+    """What psutil says, or None where it is not installed."""
+    if importlib.util.find_spec("psutil") is None:
+        return None
+    return getattr(importlib.import_module("psutil"), function)(**how)

@@ -1,0 +1,52 @@
+"""The machine's load, stolen time and throttling: now, and over a stretch of time. What cannot be known is None."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import gpu
+
+CGROUP = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))  # version 2, version 1
+
+
+def now() -> dict[str, Any]:
+    """Load, CPU seconds in all and stolen, periods in which a cgroup's quota stopped us, what holds the GPU back."""
+    total, stolen = _cpu_seconds()
+    return {
+        "at": time.monotonic(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "total": total,
+        "stolen": stolen,
+        "throttled": _throttled(),
+        "gpu_throttled": gpu.throttle_reasons(),
+    }
+
+
+def between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What happened from one `now` to another: seconds, loads, the stolen fraction of CPU time, throttled periods."""
+    spent = None if before["total"] is None else after["total"] - before["total"]
+    known = before["throttled"] is not None and after["throttled"] is not None
+    return {
+        "block": before["block"],
+        "seconds": after["at"] - before["at"],
+        "load_before": before["load"],
+        "load_after": after["load"],
+        "steal": (after["stolen"] - before["stolen"]) / spent if spent else None,
+        "throttled": after["throttled"] - before["throttled"] if known else None,
+        "gpu_throttled": after["gpu_throttled"],
+    }
+
+
+def _cpu_seconds() -> tuple[float | None, float]:
+    try:
+        import psutil
+    except ImportError:
+        return None, 0.0
+    times = psutil.cpu_times()
+    return sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0), getattr(times, "steal", 0.0)
+
+
+def _throttled() -> int | None:
+    lines = next((path.read_text().splitlines() for path in CGROUP if path.exists()), [])
+    return next((int(line.split()[1]) for line in lines if line.startswith("nr_throttled ")), None)

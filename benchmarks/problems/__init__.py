@@ -1,0 +1,1 @@
+"""The problems: catalogue, synthetic data, CSV tables, tutorials and their published numbers."""

@@ -1,0 +1,182 @@
+"""The catalogue: a problem's name, `small` or `small@32` for mini-batches of 32 rows, to its data.
+
+Data are made in float64 from a seed and then cast. Only operations whose result IEEE 754 fixes are used on the way (no
+BLAS, no libm), and lr = 1/L is rounded down to three digits, so a seed means the same bytes on every machine.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Context
+from functools import partial
+
+import numpy as np
+
+from benchmarks.problems import tables, tutorials
+from benchmarks.problems.tables import Data
+from impls import nearest
+from impls.interface import Array, Problem, shard
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One problem of the catalogue: how its data are made, for the full-batch plan or for mini-batches."""
+
+    about: str
+    make: Callable[[np.random.Generator, bool], Data]
+    steps: tuple[int, int] | None = None  # full batch, mini-batch; None = from the size of the data
+
+
+def synthetic(n: int, d: int, rng: np.random.Generator, minibatch: bool) -> Data:
+    """X (n, d): independent uniform columns, scales from 1 down to 1/10 (condition of X'X about 100); y = X a + noise.
+
+    The condition is exact as n/d grows: E X'X / n is diagonal, from 1 down to 1/100.
+    Of several ranks each makes its shard; the other rows are 0, of memory that nobody touches.
+    """
+    scales = 1 / (1 + 9 * np.arange(d) / max(d - 1, 1))
+    a, w0 = rng.random(d) * 2 - 1, rng.random(d) * 2 - 1
+    X, y = uniform(rng, (n, d)), uniform(rng, (n,))
+    blocks = (np.array_split(array[shard(n)], max(1, n // 4096)) for array in (X, y))  # a block stays in the cache
+    for X_block, y_block in zip(*blocks, strict=True):
+        X_block -= 0.5
+        X_block *= scales * 3.4641016151377544  # sqrt(12): variance 1 before scaling
+        y_block -= 0.5
+        for j in range(d):
+            y_block += X_block[:, j] * a[j]
+    return Data(X, y, w0)
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """`rng.random(shape)`, of which this rank draws its shard and passes over the rest."""
+    drawn, mine = np.zeros(shape), shard(shape[0])
+    assert isinstance(rng.bit_generator, np.random.PCG64)
+    rng.bit_generator.advance(drawn[: mine.start].size)
+    rng.random(out=drawn[mine])
+    rng.bit_generator.advance(drawn[mine.stop :].size)
+    return drawn
+
+
+# Steps: one run of the fastest implementation here (jax_scan) lasts at least 1 ms on 2 cores; on the tutorials' few
+# rows, where that would take 80,000, as many as show in its time.
+CATALOGUE = {
+    "line": Entry("a line through 100 noisy points, lr 0.1", tutorials.line, (400, 1000)),
+    "crops": Entry("3 features to 2 targets, lr 1e-5; mini-batches: the 15 rows", tutorials.crops, (600, 300)),
+    "scalar": Entry("f = w x on 4 points, no intercept, lr 0.01", tutorials.scalar, (1000, 1000)),
+    "tiny": Entry("synthetic, 100 x 2", partial(synthetic, 100, 2), (5000, 5000)),
+    "small": Entry("synthetic, 1,000 x 10", partial(synthetic, 1_000, 10), (300, 1000)),
+    "medium": Entry("synthetic, 10,000 x 100", partial(synthetic, 10_000, 100), (20, 200)),
+    "large": Entry("synthetic, 100,000 x 100", partial(synthetic, 100_000, 100), (10, 100)),
+    "huge": Entry("synthetic, 1,000,000 x 100", partial(synthetic, 1_000_000, 100), (10, 20)),
+    "diabetes": Entry("442 patients, 10 features (scikit-learn)", partial(tables.bundled, "diabetes")),
+    "linnerud": Entry("20 athletes, 3 features to 3 targets (scikit-learn)", partial(tables.bundled, "linnerud")),
+}
+
+SIZE = re.compile(r"(?P<n>[1-9]\d{0,9})x(?P<d>[1-9]\d{0,9})")
+LARGEST = 10**9  # numbers in X: 8 GB in float64
+
+
+def parse(name: str) -> tuple[str, int | None]:
+    """`small@32` to ("small", 32), `small` to ("small", None). Raises ValueError for what is not known.
+
+    Known are the catalogue, tables, and `<n>x<d>`: synthetic data of any size.
+    """
+    base, at, batch = name.rpartition("@") if re.search(r"@\d+$", name) else (name, "", "")
+    if at and int(batch) < 1:
+        raise ValueError(f"problem {name!r}: a mini-batch has at least one row")
+    size = SIZE.fullmatch(base)
+    if size and int(size["n"]) * int(size["d"]) > LARGEST:
+        raise ValueError(f"problem {name!r}: more than {LARGEST:.0e} numbers in X")
+    if not size and base not in CATALOGUE and not base.endswith(".csv"):
+        raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
+    return base, int(batch) if at else None
+
+
+def build(
+    name: str,
+    *,
+    seed: int = 0,
+    target: list[str] | None = None,
+    lr: float | None = None,
+    steps: int | None = None,
+) -> tuple[Problem, list[str]]:
+    """The problem in float64, and the names of its columns. Raises ValueError, Unsupported for a missing package.
+
+    ValueError says "diverges: lr must be below ..." when lr is not below 2/L, L the largest curvature of any batch.
+    """
+    data, steps, order = made(name, seed, target, steps)
+    L = max(high for _, high in curvatures(data.X, data.y, order))
+    lr = lr if lr is not None else data.lr or _round_down(1 / L)
+    problem = Problem(data.X, data.y, data.w0, lr, steps, order)
+    if lr * L >= 2:
+        raise ValueError(f"diverges: lr must be below {_round_down(2 / L):g} on {name}, not {lr:g}")
+    return problem, data.columns
+
+
+def made(name: str, seed: int, target: list[str] | None, steps: int | None = None) -> tuple[Data, int, Array | None]:
+    """The data, the steps and the order of a problem, as `build` gives them out."""
+    base, batch = parse(name)
+    rng = np.random.default_rng([seed, *base.encode()])
+    entry = _entry(base) or Entry(base, lambda rng, minibatch: tables.read_csv(base, target or [], rng))
+    data = entry.make(rng, batch is not None)
+    if batch is not None and batch > len(data.X):
+        raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
+    steps = steps or _steps(entry, len(data.X), data.X.shape[1], batch)
+    return data, steps, None if batch is None else shuffled(rng, len(data.X), batch, steps)
+
+
+def numbers(name: str, steps: int | None) -> tuple[int, int]:
+    """How many numbers X, y and w0 hold, and how many `order`, before they are made; (0, 0) of what is read."""
+    base, batch = parse(name)
+    entry = _entry(base)
+    if entry is None or not isinstance(entry.make, partial) or entry.make.func is not synthetic:
+        return 0, 0
+    n, d = entry.make.args
+    return n * d + n + d, (batch or 0) * (steps or _steps(entry, n, d, batch))
+
+
+def counted(problem: Problem) -> tuple[int, int]:
+    """The same of a problem that has been made."""
+    order = problem.order
+    return sum(array.size for array in (problem.X, problem.y, problem.w0)), 0 if order is None else order.size
+
+
+def cast(problem: Problem, dtype: str) -> Problem:
+    """The same problem in float32 or float64."""
+    X, y, w0 = (np.ascontiguousarray(array, dtype) for array in (problem.X, problem.y, problem.w0))
+    return replace(problem, X=X, y=y, w0=w0)
+
+
+def shuffled(rng: np.random.Generator, n: int, batch: int, steps: int) -> Array:
+    """(steps, b) int32: epoch after epoch, all rows in a new order cut into batches; what is left over is dropped."""
+    per_epoch = n // batch
+    epochs = [rng.permutation(n)[: per_epoch * batch].reshape(per_epoch, batch) for _ in range(-(-steps // per_epoch))]
+    return np.concatenate(epochs)[:steps].astype(np.int32)
+
+
+def steps_for(elements: int) -> int:
+    """Steps for a step that reads so many elements: some 1 ms at 0.2 us a step and 5e-11 s an element; 10 to 5000."""
+    return int(np.clip(float(f"{1e-3 / (0.2e-6 + 5e-11 * elements):.1g}"), 10, 5000))
+
+
+def curvatures(X: Array, y: Array, order: Array | None) -> list[tuple[float, float]]:
+    """Smallest and largest eigenvalue of each batch's Hessian 2/(b k) X'X; full batch: one pair."""
+    k = y[0].size
+    batches = [X] if order is None else (X[rows] for rows in order)
+    spectra = (np.linalg.eigvalsh((2 / (len(X_t) * k)) * (X_t.T @ X_t)) for X_t in batches)
+    return [(max(float(spectrum[0]), 0.0), float(spectrum[-1])) for spectrum in spectra]
+
+
+def _entry(base: str) -> Entry | None:
+    """What the catalogue has, or synthetic data of the size that the name says; None of a table."""
+    if size := SIZE.fullmatch(base):
+        return Entry(base, partial(synthetic, int(size["n"]), int(size["d"])))
+    return CATALOGUE.get(base)
+
+
+def _steps(entry: Entry, n: int, d: int, batch: int | None) -> int:
+    full, minibatch = entry.steps or (steps_for(n * d), steps_for(4 * (batch or 1) * d))
+    return full if batch is None else minibatch
+
+
+def _round_down(value: float) -> float:
+    return float(Context(prec=3, rounding=ROUND_DOWN).create_decimal_from_float(value))

@@ -1,0 +1,70 @@
+"""The losses that a text prints for a problem, each with the lowest and the highest that a found one may be."""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.problems import catalogue, tutorials
+from benchmarks.problems.tutorials import ScalarRun
+from impls.interface import Problem
+
+# `line`: a few of the text's ten, for each number of steps is another compilation of `jax_scan`.
+CHECKED = {"line": (0, 10, 30, 90), "crops": (*tutorials.CROPS_LOSSES,), "scalar": (0, 10, 20, 30, 40)}
+
+
+class Printed(NamedTuple):
+    """A loss that a text prints, after `update` updates, and the lowest and highest that a found one may be there."""
+
+    update: int
+    loss: float
+    lowest: float
+    highest: float
+
+
+def printed(name: str, problem: Problem) -> list[Printed]:
+    """What a text prints for this problem; nothing where no text has it, or has it with another start or lr."""
+    if name not in CHECKED:
+        return []
+    usual, w0 = catalogue.build(name)[0], problem.w0
+    starts = [*tutorials.LINE_RUNS] if name == "line" else [usual.w0]
+    if problem.lr != usual.lr or not any(np.array_equal(w0, np.array(start, w0.dtype)) for start in starts):
+        return []
+    if name == "line":
+        found = line((float(w0[0]), float(w0[1])))
+    else:
+        found = crops() if name == "crops" else scalar(tutorials.SCALAR_AUTOGRAD, 1)
+    return [one for one in found if one.update <= problem.steps]
+
+
+def checked(name: str, problem: Problem) -> list[Printed]:
+    """Those of `printed` that a benchmark checks as well."""
+    return [one for one in printed(name, problem) if one.update in CHECKED[name]]
+
+
+def fact(checked: list[Printed]) -> dict[str, str]:
+    """A row's `published`, a JSON list of [update, loss, lowest, highest]; nothing where nothing is printed."""
+    return {"published": json.dumps(checked)} if checked else {}
+
+
+def line(start: tuple[float, float]) -> list[Printed]:
+    """The text's data are unseeded: a found loss may be what the middle 95 % of draws are."""
+    band, _ = tutorials.line_band(start)
+    rows = zip(tutorials.LINE_RUNS[start], band.tolist(), strict=True)
+    return [Printed(10 * i, loss, low, high) for i, (loss, (low, high)) in enumerate(rows)]
+
+
+def crops() -> list[Printed]:
+    """The text prints its start to four decimals, which moves each loss by so much at most."""
+    moved = {t: tutorials.crops_rounding(t)[0] for t in tutorials.CROPS_LOSSES}
+    return [Printed(t, loss, loss - moved[t], loss + moved[t]) for t, loss in tutorials.CROPS_LOSSES.items()]
+
+
+def scalar(text: ScalarRun, times: int) -> list[Printed]:
+    """One of the text's two runs, a descent with `times` the gradient: its exact w is 2 - 2 (1 - 0.15 times)^t."""
+    found = []
+    for t, _, loss in text:
+        if loss is not None:
+            may = tutorials.scalar_rounding(2 - 2 * (1 - 0.15 * times) ** (t - 1))[1]
+            found.append(Printed(t - 1, loss, loss - may, loss + may))
+    return found

@@ -1,0 +1,121 @@
+"""Four published tutorials: their problems and the numbers that they print.
+
+line    "Gradient Descent from Scratch in PyTorch" (2019) and notes on fast.ai's lesson2-sgd: y = 3 x + 2 + U[0, 1)
+crops   "Linear Regression and Gradient Descent from scratch in PyTorch" (PyTorch: Zero to GANs, part 2)
+scalar  "Gradient Descent Using Autograd" (PyTorch Beginner 05): f = 2 x, by hand in NumPy and then with autograd
+"""
+
+from functools import cache
+
+import numpy as np
+
+from benchmarks.problems.tables import Data
+from impls.interface import Array
+
+STEPS = {"line": 100, "crops": 102, "scalar": 100}  # updates that the texts make; a benchmark makes more
+
+# The notes start the line at (1, 1); the from-scratch texts at (-1, 1). Losses before updates 0, 10, ... 90, unseeded.
+LINE_RUNS = {
+    (1.0, 1.0): [3.8033, 0.4544, 0.1692, 0.1089, 0.0950, 0.0918, 0.0911, 0.0909, 0.0908, 0.0908],
+    (-1.0, 1.0): [7.9356, 1.4609, 0.4824, 0.1995, 0.1147, 0.0893, 0.0816, 0.0793, 0.0786, 0.0784],
+}
+
+CROPS_INPUTS = [
+    [73, 67, 43],
+    [91, 88, 64],
+    [87, 134, 58],
+    [102, 43, 37],
+    [69, 96, 70],
+]  # temperature, rainfall, humidity
+CROPS_TARGETS = [[56, 70], [81, 101], [119, 133], [22, 37], [103, 119]]  # apples, oranges
+CROPS_NAMES = ["apples", "oranges"]
+CROPS_W0 = [[1.1392, 0.1791, 0.5564], [-0.4957, -0.0760, 1.0687]]  # (2, 3), as nn.Linear keeps it
+CROPS_B0 = [-1.7726, -0.2386]
+CROPS_LOSSES = {0: 6266.8789, 1: 4497.5811, 2: 3301.8618, 102: 247.3322}  # after so many updates
+CROPS_GRADIENT = [[5688.9482, 4634.8120, 3166.7852], [-6902.1353, -7799.5835, -4676.5386]]  # at the start
+
+# scalar: update, w after it, loss before it. The two columns of the text differ: its hand-written gradient takes the
+# `.mean()` of a dot product, which is already a sum, so it steps with 4 times the gradient of the MSE that it prints.
+ScalarRun = list[tuple[int, float, float | None]]
+SCALAR_AUTOGRAD: ScalarRun = [
+    (1, 0.300, 30.0),
+    (11, 1.665, 1.16278565),
+    (21, 1.934, 0.04506890),
+    (31, 1.987, 0.00174685),
+    (41, 1.997, 0.00006770),
+]
+SCALAR_BY_HAND: ScalarRun = [
+    (1, 1.200, 30.0),
+    (2, 1.680, 4.79999924),
+    (3, 1.872, 0.76800019),
+    (5, 1.980, None),
+    (11, 2.000, None),
+]
+
+
+def line(rng: np.random.Generator, minibatch: bool) -> Data:
+    """100 points x ~ U(-1, 1), a column of ones behind; noise U[0, 1) has mean 1/2: the fitted bias is about 2.5."""
+    x = rng.random(100) * 2 - 1
+    X = np.column_stack([x, np.ones(100)])
+    return Data(X, x * 3.0 + 2.0 + rng.random(100), np.array([-1.0, 1.0]), 0.1, ["x", "intercept"])
+
+
+def crops(rng: np.random.Generator, minibatch: bool) -> Data:
+    """The five regions; for mini-batches the text's 15 rows, which are these five three times."""
+    X = np.column_stack([np.array(CROPS_INPUTS, float), np.ones(5)])
+    w0 = np.vstack([np.transpose(CROPS_W0), CROPS_B0])  # (4, 2)
+    times = 3 if minibatch else 1
+    names = ["temperature", "rainfall", "humidity", "intercept"]
+    return Data(np.tile(X, (times, 1)), np.tile(np.array(CROPS_TARGETS, float), (times, 1)), w0, 1e-5, names)
+
+
+def scalar(rng: np.random.Generator, minibatch: bool) -> Data:
+    """X = 1, 2, 3, 4 and y = 2 X, from w = 0."""
+    X = np.arange(1.0, 5.0)[:, None]
+    return Data(X, 2 * X[:, 0], np.zeros(1), 0.01, ["x"])
+
+
+def line_losses(start: tuple[float, float], seeds: int = 4000) -> Array:
+    """(seeds, 10): the loss before updates 0, 10, ... 90 in so many draws of the line's data.
+
+    Each draw descends exactly: w* + (I - lr H)^t (w0 - w*), H = 2/n X'X, so a draw costs some 50 microseconds.
+    """
+    losses = np.empty((seeds, 10))
+    for seed in range(seeds):
+        data = line(np.random.default_rng(seed), False)
+        H = 2 / len(data.X) * (data.X.T @ data.X)
+        best = np.linalg.solve(H, 2 / len(data.X) * (data.X.T @ data.y))
+        values, vectors = np.linalg.eigh(H)
+        decay = (1 - 0.1 * values) ** (10 * np.arange(10)[:, None])  # (10, 2)
+        w = best + (decay * (vectors.T @ (np.array(start) - best))) @ vectors.T
+        losses[seed] = ((data.X @ w.T - data.y[:, None]) ** 2).mean(axis=0)
+    return losses
+
+
+@cache
+def line_band(start: tuple[float, float], seeds: int = 4000) -> tuple[Array, float]:
+    """(10, 2): the middle 95 % of `line_losses` at each of the ten updates, and the share of draws inside all ten."""
+    losses = line_losses(start, seeds)
+    low, high = np.quantile(losses, [0.025, 0.975], axis=0)
+    return np.column_stack([low, high]), float(np.mean(((losses >= low) & (losses <= high)).all(axis=1)))
+
+
+def crops_rounding(steps: int) -> tuple[float, Array]:
+    """How far the start's four printed decimals let the loss after `steps` updates and the gradient (4,) there be off.
+
+    To first order: the start is known to 5e-5, and an error e of it is (I - lr H)^t e after t updates.
+    """
+    data = crops(np.random.default_rng(), False)
+    H, c = (2 / data.y.size * (data.X.T @ M) for M in (data.X, data.y))
+    carried, w = np.eye(4), data.w0
+    for _ in range(steps):
+        carried, w = carried - 1e-5 * (H @ carried), w - 1e-5 * (H @ w - c)
+    return 5e-5 * float(np.abs(carried.T @ (H @ w - c)).sum()), 5e-5 * np.abs(H @ carried).sum(axis=1)
+
+
+def scalar_rounding(w: float) -> tuple[float, float]:
+    """How far w after an update from w, and the loss before it, may be from the text's: its digits and its float32.
+
+    Float32 rounds w <= 2 by up to 2^-24 * 2 an update, of which 0.85 is carried on: 1e-6 at most. Loss: 7.5 (w - 2)^2.
+    """
+    return 5e-4 + 1e-6, 5e-9 + 15 * abs(w - 2) * 1e-6

@@ -1,0 +1,1 @@
+"""The reference solution, its tolerance, and the diagnosis of wrong weights."""

@@ -1,0 +1,1 @@
+"""Check one implementation, time it, and judge whether the conditions were equal."""

@@ -1,0 +1,1 @@
+"""The commands `fit` and `gallery`: one descent shown as a tutorial shows it, and the plots."""

@@ -1,0 +1,153 @@
+"""One descent of `fit`: a problem, who descends it, and how it is asked for."""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import impls
+from benchmarks.problems import catalogue, tutorials
+from benchmarks.reference.iterates import losses
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
+
+Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
+
+
+@dataclass(eq=False)
+class Descent:
+    """A problem and who descends it. The implementation records nothing: it runs again for each update of interest."""
+
+    name: str
+    impl: str
+    problem: Problem
+    device: Device
+    prepare: Prepare
+    columns: list[str]
+    targets: list[str]
+    began: float = field(default_factory=time.monotonic)
+    known: dict[int, Array] = field(default_factory=dict)
+
+    @cached_property
+    def run(self) -> Run:
+        return self.prepare(self.problem, self.device)
+
+    @property
+    def base(self) -> str:
+        return catalogue.parse(self.name)[0]
+
+    @property
+    def title(self) -> str:
+        return f"{Path(self.name).name}, {self.impl}, lr {self.problem.lr:g}, {self.problem.steps} updates"
+
+    def weights(self, t: int) -> Array:
+        """The weights after t updates, as the implementation gives them."""
+        if t not in self.known:
+            show = time.monotonic() - self.began > 2 and sys.stderr.isatty()
+            sys.stderr.write(f"descending to update {t} of {self.problem.steps}\r" * show)
+            w, w0 = self.run(self.problem.w0.copy(), t), self.problem.w0
+            sys.stderr.write("\x1b[K" * show)
+            if not isinstance(w, np.ndarray) or (w.shape, w.dtype) != (w0.shape, w0.dtype):
+                raise Unsupported(f"{self.impl} must return a NumPy array {w0.shape} of {w0.dtype}")
+            self.known[t] = w
+        return self.known[t]
+
+    def predict(self, X: Array, t: int) -> Array:
+        """(m, k) float64: predictions for the rows X (m, d) after t updates."""
+        return X.astype(np.float64) @ self.weights(t).astype(np.float64).reshape(X.shape[1], -1)
+
+    def loss(self, t: int) -> float:
+        """MSE over all rows after t updates, in float64."""
+        return losses(self.problem.X, self.problem.y, [self.weights(t)])[0]
+
+    def scaled(self, factor: float) -> "Descent":
+        """The same descent with `factor` times the gradient."""
+        return replace(self, problem=replace(self.problem, lr=factor * self.problem.lr), known={})
+
+
+Descents = dict[str, Descent]  # by case of the gallery
+
+
+def setup(args: argparse.Namespace) -> Descent:
+    """Problem and implementation as asked for. Raises Unsupported, with the reason, for what cannot be done."""
+    try:
+        for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
+            _check_picture(path, suffixes)
+        targets = args.target.split(",") if args.target else []
+        if targets and not catalogue.parse(args.problem)[0].endswith(".csv"):
+            raise ValueError("--target goes with a CSV file")
+        problem, columns = catalogue.build(args.problem, seed=args.seed, target=targets, lr=args.lr)
+        problem = _with_steps(problem, args.steps or tutorials.STEPS.get(args.problem), args.seed)
+        problem = _with_start(problem, args.start)
+        problem = catalogue.cast(problem, args.dtype)
+        names = targets or (tutorials.CROPS_NAMES if catalogue.parse(args.problem)[0] == "crops" else [])
+        names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
+        columns = columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
+        impl = Path(args.impl).stem
+        descent = Descent(args.problem, impl, problem, args.device, impls.load(args.impl), columns, names)
+        descent.weights(0)
+        return descent
+    except ValueError as error:
+        raise Unsupported(str(error)) from error
+
+
+def least_squares(problem: Problem) -> float:
+    """The smallest loss that any weights have."""
+    X, y = problem.X.astype(np.float64), problem.y.astype(np.float64)
+    return float(np.mean((X @ np.linalg.lstsq(X, y)[0] - y) ** 2))
+
+
+def pictures(descent: Descent, plot: Path | None, animate: Path | None) -> Iterator[Path]:
+    """Draw what was asked for, and name each file once it is there."""
+    if plot or animate:
+        from benchmarks.tutorial import fit_plots
+
+        for path, draw in ((plot, fit_plots.save), (animate, fit_plots.animate)):
+            if path:
+                draw(path, descent)
+                yield path
+
+
+def table(headers: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{'>' if j else '<'}{widths[j]}}" for j, cell in enumerate(row)).rstrip()
+        for row in [headers, *rows]
+    ]
+
+
+def _with_steps(problem: Problem, steps: int | None, seed: int) -> Problem:
+    """Shorter, or longer by more epochs in new orders."""
+    if steps is None or problem.order is None:
+        return replace(problem, steps=steps or problem.steps)
+    order, more = problem.order, steps - problem.steps
+    if more > 0:
+        rng = np.random.default_rng([seed, problem.steps])
+        order = np.concatenate([order, catalogue.shuffled(rng, len(problem.X), order.shape[1], more)])
+    return replace(problem, steps=steps, order=order[:steps])
+
+
+def _with_start(problem: Problem, start: list[float] | None) -> Problem:
+    if start is None:
+        return problem
+    if len(start) != problem.w0.size:
+        shape = " x ".join(map(str, problem.w0.shape))
+        raise ValueError(f"--start needs {problem.w0.size} numbers ({shape}, row by row), not {len(start)}")
+    return replace(problem, w0=np.reshape(start, problem.w0.shape))
+
+
+def _check_picture(path: Path | None, suffixes: list[str]) -> None:
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: the name of a picture ends in {' or '.join(suffixes)}")
+    if not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+        raise ValueError(f"{path}: cannot be written")
+    importlib.import_module("matplotlib")

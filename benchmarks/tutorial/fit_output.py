@@ -1,0 +1,82 @@
+"""A descent as a tutorial shows it: weights, prediction and loss, before and after, and whether they are right."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.problems import catalogue
+from benchmarks.reference.diagnosis import diagnose
+from benchmarks.reference.solution import truth
+from benchmarks.tutorial.fit import Descent, Section, least_squares, table
+from benchmarks.tutorial.published_output import published
+
+PROBES = {"scalar": ("f(5)", [5.0]), "line": ("f(0.5)", [0.5, 1.0])}  # what the texts predict
+SHOWN = 8  # weights of a target
+
+
+def sections(descent: Descent, every: int | None) -> Iterator[Section]:
+    """What there is to say, part by part."""
+    steps = descent.problem.steps
+    at = range(0, steps, every or max(1, round(steps / 10)))
+    yield heading(descent), True
+    yield state(descent, "before", 0), True
+    yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in at]), True
+    best = f"loss after         {descent.loss(steps):#.6g} (least squares: {least_squares(descent.problem):#.6g})"
+    yield [*state(descent, "after", steps), best], True
+    lines, agrees = agreement(descent, [*at, steps])
+    yield lines, agrees
+    if agrees:
+        yield published(descent)
+
+
+def heading(descent: Descent) -> list[str]:
+    """The problem and how it is descended."""
+    p = descent.problem
+    about = catalogue.CATALOGUE[descent.base].about if descent.base in catalogue.CATALOGUE else "a table"
+    batch = "all rows at once" if p.order is None else f"mini-batches of {p.order.shape[1]} rows"
+    (n, d), k = p.X.shape, p.y[0].size
+    return [
+        f"{descent.name}: {about}",
+        f"n = {n} rows, d = {d} weights, k = {k} target{'s' * (k > 1)}, {batch}, lr = {p.lr:g}, {p.steps} updates",
+        f"{descent.impl}, {p.X.dtype}, {descent.device}",
+    ]
+
+
+def state(descent: Descent, when: str, t: int) -> list[str]:
+    """Weights and prediction after t updates."""
+    lines = []
+    for name, w in zip(descent.targets, descent.weights(t).reshape(len(descent.columns), -1).T, strict=True):
+        named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN], strict=False)]
+        more = [f"... {len(w) - SHOWN} more"] * (len(w) > SHOWN)
+        owner = f"{name}: " * (len(descent.targets) > 1)
+        lines.append(f"{f'weights {when}':18} {owner}{', '.join(named + more)}")
+    return lines + prediction(descent, f"prediction {when}", t)
+
+
+def prediction(descent: Descent, title: str, t: int) -> list[str]:
+    """f(x) where the text asks for one; else predicted beside target: all regions of crops, one row of other tables."""
+    if descent.base in PROBES:
+        label, x = PROBES[descent.base]
+        return [f"{title:18} {label} = {descent.predict(np.array([x]), t)[0, 0]:.3f}"]
+    rows = 5 if descent.base == "crops" else 1
+    found, y = descent.predict(descent.problem.X[:rows], t), descent.problem.y[:rows].reshape(rows, -1)
+    cells = [
+        [f"row {i + 1}", *(f"{value:.4g}" for pair in zip(found[i], y[i], strict=True) for value in pair)]
+        for i in range(rows)
+    ]
+    return table([title, *(word for name in descent.targets for word in (name, "target"))], cells)
+
+
+def agreement(descent: Descent, at: list[int]) -> Section:
+    """The iterates beside the reference's."""
+    problem = descent.problem
+    at = sorted({1, *at} - {0})
+    known = truth(problem, at)
+    pairs = [known.distance(descent.weights(t), t, 0.0, problem.w0) for t in at]
+    shares = [error / allowed for error, allowed in pairs]
+    wrong = [t for t, share in zip(at, shares, strict=True) if not share <= 1]
+    if not wrong:
+        return [f"agrees with the reference: worst error is {max(shares):.2%} of what is allowed"], True
+    why = diagnose(known, descent.weights(wrong[0]), wrong[0], 0.0, str(problem.X.dtype))
+    times = f"{shares[at.index(wrong[0])]:.3g} times what is allowed"
+    return [f"does NOT agree with the reference after update {wrong[0]}: {why} ({times})"], False

@@ -1,0 +1,147 @@
+"""Pictures of a descent: the line through its points where there is one feature, else the loss and the predictions."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmarks.tutorial.fit import Descent, least_squares
+from impls.interface import Array
+
+BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito; their black is the text's colour
+CLOUDS = BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", SKY
+POINTS, FRAMES = 500, 60  # at most: rows in a scatter, updates looked at
+FRAME_MS, PAUSE_MS = 70, 2000  # how long a frame stays, and the last one
+
+Update = Callable[[int], object]
+
+
+def save(path: Path, descent: Descent) -> None:
+    """The picture of `still`, in the format that the file's name ends in."""
+    still(descent).savefig(path, dpi=150)
+
+
+def still(descent: Descent) -> Figure:
+    """The fitted line where there is one feature, else the loss curve."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    last = descent.problem.steps
+    if one_feature(descent):
+        _line(axes, descent)(last)
+    else:
+        _loss(axes, descent)(last)
+    figure.suptitle(descent.title)
+    return figure
+
+
+def animate(path: Path, descent: Descent) -> None:
+    """A GIF: the line moving, or the loss falling while the predictions come to lie on the targets."""
+    single = one_feature(descent)
+    figure = Figure(figsize=(6, 4) if single else (9, 4), layout="constrained")
+    axes = [figure.subplots()] if single else list(figure.subplots(1, 2))
+    draw = [_line(axes[0], descent)] if single else [_loss(axes[0], descent), _predictions(axes[1], descent)]
+    frames, at = [], moments(descent)
+    for t in at:
+        for update in draw:
+            update(t)
+        figure.suptitle(f"{descent.title}\nt = {t}, loss = {descent.loss(t):.4g}")
+        figure.savefig(page := io.BytesIO())
+        figure.set_layout_engine("none")  # laid out once: axes that move with their labels distract, and take time
+        frames.append(Image.open(page).convert("RGB").quantize(64))
+    durations = [FRAME_MS] * (len(at) - 1) + [PAUSE_MS]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def one_feature(descent: Descent) -> bool:
+    """One target, and a column of X, with or without a column of ones behind it."""
+    X = descent.problem.X
+    return descent.problem.y[0].size == 1 and (X.shape[1] == 1 or (X.shape[1] == 2 and bool((X[:, 1] == 1).all())))
+
+
+def moments(descent: Descent) -> list[int]:
+    """Updates to look at, evenly spaced, first and last among them."""
+    return [int(t) for t in np.unique(np.linspace(0, descent.problem.steps, FRAMES + 1).round())]
+
+
+def _line(axes: Axes, descent: Descent) -> Update:
+    X = descent.problem.X
+    ends = X[[np.argmin(X[:, 0]), np.argmax(X[:, 0])]]
+    rows = _some(len(X))
+    axes.scatter(X[rows, 0], descent.problem.y[rows], s=18, color=_blue(), alpha=0.7, zorder=3, label="data")
+    axes.plot(ends[:, 0], descent.predict(ends, 0), color=rcParams["text.color"], linewidth=1, label="start")
+    (line,) = axes.plot(ends[:, 0], descent.predict(ends, 0), color=VERMILLION, linewidth=3, label="fitted")
+    axes.set(xlabel=descent.columns[0], ylabel="y" if descent.targets == ["target 1"] else descent.targets[0])
+    _legend(axes)
+
+    def update(t: int) -> None:
+        line.set_ydata(descent.predict(ends, t))
+        axes.relim()
+        axes.autoscale_view()
+
+    return update
+
+
+def _loss(axes: Axes, descent: Descent) -> Update:
+    at = moments(descent)
+    losses = [descent.loss(t) for t in at]
+    axes.plot(at, losses, color=_blue(), linewidth=1)
+    (line,) = axes.plot(at, losses, color=VERMILLION, linewidth=3, label="loss")
+    best = least_squares(descent.problem)
+    if best > 1e-9 * losses[0]:  # a perfect fit has no place on a logarithmic axis
+        axes.axhline(best, color=rcParams["text.color"], linestyle="--", linewidth=1, label="least squares")
+    axes.set(xlabel="update", ylabel="loss (MSE, all rows)", yscale="log")
+    axes.locator_params(axis="x", integer=True)
+    _legend(axes)
+
+    def update(t: int) -> None:
+        line.set_ydata([loss if moment <= t else np.nan for moment, loss in zip(at, losses, strict=True)])
+
+    return update
+
+
+def _predictions(axes: Axes, descent: Descent) -> Update:
+    rows = _some(len(descent.problem.X))
+    X, Y = descent.problem.X[rows], descent.problem.y[rows].reshape(len(rows), -1)
+    clouds = []
+    for j, name in enumerate(descent.targets):
+        clouds.append(axes.scatter(Y[:, j], Y[:, j], s=30, alpha=0.7, color=CLOUDS[j % len(CLOUDS)], label=name))
+    start = descent.predict(X, 0)
+    low, high = float(min(Y.min(), start.min())), float(max(Y.max(), start.max()))
+    room = 0.05 * (high - low)
+    axes.set(ylim=(low - room, high + room), xlabel="target", ylabel="predicted")
+    axes.axline(
+        (float(Y.mean()), float(Y.mean())),
+        slope=1,
+        color=rcParams["text.color"],
+        linestyle="--",
+        linewidth=1,
+        label="right",
+    )
+    _legend(axes)
+
+    def update(t: int) -> None:
+        for cloud, y, predicted in zip(clouds, Y.T, descent.predict(X, t).T, strict=True):
+            cloud.set_offsets(np.column_stack([y, predicted]))
+
+    return update
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where it hides nothing."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+
+
+def _blue() -> str:
+    """The blue that stands out from the paper, also where it is thin or let through."""
+    return BLUE if sum(to_rgb(rcParams["axes.facecolor"])) > 1.5 else SKY
+
+
+def _some(n: int) -> Array:
+    """All rows, or POINTS of them, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, POINTS)).astype(int))

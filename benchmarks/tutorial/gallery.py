@@ -1,0 +1,168 @@
+"""The tutorials' descents as pictures, by every implementation that can run here, and the line's numbers as JSON."""
+
+import importlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.campaign.campaign import shelve
+from benchmarks.problems import catalogue, tutorials
+from benchmarks.reference.solution import truth
+from benchmarks.timing.measure import Task, check_iterate, judge
+from benchmarks.tutorial.fit import Descent, Descents, Section
+from benchmarks.worker import folders
+from benchmarks.worker.client import TIMEOUT, Refused, Worker
+from impls.interface import Array, Device, Problem, Run, Unsupported
+
+DTYPE = "float32"
+
+TARGETS = {"line": ["y"], "crops": tutorials.CROPS_NAMES}  # what the texts predict
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A problem with its text's updates, in float32, on disk for the workers; its truth is known after each update."""
+
+    name: str
+    problem: Problem
+    columns: list[str]
+    task: Task
+
+
+LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
+
+
+def sections(chosen: list[str], out: Path) -> Iterator[Section]:
+    """Who takes part, one by one, then the files. `chosen`: names or paths, as `impls.load` takes them.
+
+    Before anything is computed, raises Unsupported when `out` cannot be written to, ModuleNotFoundError without
+    matplotlib; later Unsupported when no implementation can run here.
+    """
+    importlib.import_module("matplotlib")
+    _open(out)
+    right: dict[str, Descents] = {}
+    agrees = True
+    with folders.passing("gallery") as folder:
+        stage = scenes(str(folder))
+        for impl in chosen:
+            name = Path(impl).stem
+            try:
+                right[name] = descents(impl, stage)
+                yield [_agreement(name, right[name], stage)], True
+            except Unsupported as error:
+                yield [f"{name} is not in the pictures: {error}"], True
+            except Refused as error:
+                agrees = False
+                yield [f"{name} is REFUSED from the pictures: {error}"], False
+    if right:
+        yield [f"written: {path}" for path in _write(out, right, stage)], True
+    elif agrees:
+        raise Unsupported("nothing is drawn: no implementation can run here")
+
+
+def player(line: Descent, differences: dict[str, float]) -> dict[str, Any]:
+    """What a page needs to play the line's descent: data, and weights and loss after each update, as plain lists.
+
+    `impls`: by how much each implementation's weights differ from the reference's at most, relatively. Numbers have
+    six significant digits.
+    """
+    updates = list(range(line.problem.steps + 1))
+    return {
+        "x": _digits(line.problem.X[:, 0]),
+        "y": _digits(line.problem.y),
+        "start": _digits(line.problem.w0),
+        "updates": updates,
+        "weights": [_digits(line.weights(t)) for t in updates],
+        "loss": _digits([line.loss(t) for t in updates]),
+        "impls": dict(zip(differences, _digits(differences.values()), strict=True)),
+    }
+
+
+def _write(out: Path, right: dict[str, Descents], stage: dict[str, Scene]) -> list[Path]:
+    from benchmarks.tutorial import gallery_plots
+
+    lead = right[LEAD] if LEAD in right else next(iter(right.values()))
+    differences = {name: difference(found["line"], stage["line"]) for name, found in right.items()}
+    played = out / "line.json"
+    played.write_text(json.dumps(player(lead["line"], differences)) + "\n")
+    return [*gallery_plots.write(out, right, lead), played]
+
+
+def _agreement(name: str, found: Descents, stage: dict[str, Scene]) -> str:
+    worst = max(difference(found[scene], stage[scene]) for scene in stage)
+    return f"{name} agrees with the reference after every update; largest relative difference {worst:.2g}"
+
+
+def _digits(numbers: Iterable[float]) -> list[float]:
+    """As plain numbers of six significant digits."""
+    return [float(f"{number:.6g}") for number in numbers]
+
+
+def _open(folder: Path) -> None:
+    """Make the folder if need be. Raises Unsupported where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise Unsupported(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def scenes(folder: str) -> dict[str, Scene]:
+    """The line from both of its texts' starts and the crops, kept below `folder`."""
+    notes, scratch = map(np.array, tutorials.LINE_RUNS)
+    return {
+        "line": _scene("line", folder, scratch),
+        "line of the notes": _scene("line", folder, notes),
+        "crops": _scene("crops", folder),
+    }
+
+
+def descents(impl: str, scenes: dict[str, Scene]) -> Descents:
+    """The descent of each scene, all iterates known and right, from one worker on one core.
+
+    Raises Unsupported with the implementation's reason, Refused with what is wrong.
+    """
+    worker = Worker(impl, 1, "cpu", "highest", TIMEOUT)
+    try:
+        return {name: _descent(worker, Path(impl).stem, scene) for name, scene in scenes.items()}
+    finally:
+        worker.close()
+
+
+def difference(descent: Descent, scene: Scene) -> float:
+    """The largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
+    known = scene.task.truth
+    right = {t: known.expected(t, 0.0) for t in known.at}
+    return max(
+        float(np.linalg.norm(descent.weights(t).reshape(w.shape) - w) / np.linalg.norm(w)) for t, w in right.items()
+    )
+
+
+def _scene(name: str, folder: str, start: Array | None = None) -> Scene:
+    exact, columns = catalogue.build(name)
+    w0 = exact.w0 if start is None else start
+    problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
+    kept = Path(tempfile.mkdtemp(dir=folder), "problem")
+    shelve(problem, kept)
+    known = truth(problem, list(range(1, problem.steps + 1)))
+    return Scene(name, problem, columns, Task(str(kept), known, {"dtype": DTYPE}))
+
+
+def _descent(worker: Worker, impl: str, scene: Scene) -> Descent:
+    def prepare(problem: Problem, device: Device) -> Run:
+        worker.ask("prepare", folder=scene.task.folder, device=device)
+        return lambda start, steps, /: np.array(worker.run(start, steps)["weights"], start.dtype)
+
+    start = scene.problem.w0
+    descent = Descent(scene.name, impl, scene.problem, "cpu", prepare, scene.columns, TARGETS[scene.name])
+    if not np.array_equal(descent.weights(0), start):
+        raise Refused("run(start, 0) is not start")
+    for t in scene.task.truth.at:
+        judge(scene.task, descent.weights(t), t, 0.0, start)
+    check_iterate(worker, scene.task, 1, 0.5)  # does it remember the first start?
+    return descent

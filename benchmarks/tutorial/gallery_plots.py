@@ -1,0 +1,121 @@
+"""The gallery's pictures, for light paper and for dark: one line, its losses, its way over the loss.
+
+Nothing is told by colour alone: markers and dashes differ too, and what matters has its words beside it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rcParams, style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullLocator
+
+from benchmarks.tutorial.fit import Descent, Descents
+from benchmarks.tutorial.fit_plots import CLOUDS, animate, still
+from impls.interface import Array
+
+PAPERS = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#f0f6fc")}  # background, text: GitHub's
+MARKERS = "osD^v<>PpXh*"
+ROOM = (-1.5, 4.5), (0.5, 3.5)  # the weights that the contours show
+LEVELS = {0.2: (3, 2.2), 0.5: (3, 1.9), 1: (3, 1.5), 2: (3, 1.1), 5: (-0.1, 1.2), 10: (-1.3, 0.6)}  # loss: its words
+MILESTONES = 1, 5, 10, 20  # updates that a path names
+
+
+def write(folder: Path, right: dict[str, Descents], lead: Descents) -> list[Path]:
+    """All pictures; their files. `right`: whose losses stand beside one another; `lead`: whose descent is shown."""
+    files = []
+    line, ways = lead["line"], [lead["line"], lead["line of the notes"]]
+    compared = {name: [found[name] for found in right.values()] for name in ("line", "crops")}
+    for paper, (background, ink) in PAPERS.items():
+        with style.context(_settings(background, ink), after_reset=True):
+            for name, figure in {"line": still(line), "losses": losses(compared), "paths": paths(ways)}.items():
+                files.append(folder / f"{name}-{paper}.svg")
+                figure.savefig(files[-1], metadata={"Date": None})
+            files.append(folder / f"line-{paper}.gif")
+            animate(files[-1], line)
+    return files
+
+
+def losses(right: dict[str, list[Descent]]) -> Figure:
+    """For each problem one curve, marked update by update by the implementations in turn."""
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    for axes, (name, descents) in zip(figure.subplots(1, len(right)), right.items(), strict=True):
+        table = np.array([[descent.loss(t) for t in range(descent.problem.steps + 1)] for descent in descents])
+        axes.plot(table[0], color=rcParams["text.color"], linewidth=1, zorder=1)
+        for i, (descent, row) in enumerate(zip(descents, table, strict=True)):
+            at = np.arange(i, len(row), len(table))
+            axes.plot(at, row[at], linestyle="none", label=descent.impl, **_marker(i))
+        axes.set(xlabel="update", ylabel="loss (MSE)", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_title(f"{name}: losses differ by at most {spread(table):.2g} of their value", fontsize=10)
+    figure.suptitle(f"{len(table)} implementation{'s' * (len(table) > 1)} on one curve, taking turns to mark it")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def spread(table: Array) -> float:
+    """(implementations, updates) losses: the largest difference between two at the same update, over the smaller."""
+    return float(np.max(np.ptp(table, axis=0) / table.min(axis=0)))
+
+
+def paths(ways: Sequence[Descent]) -> Figure:
+    """The loss over both weights as contours, and the iterates from each start."""
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    axes = figure.subplots()
+    first, last = ways[0], ways[0].problem.steps
+    for i, (way, dash, aside) in enumerate(zip(ways, ("-", "--"), ((-9, 7), (10, -8)), strict=True)):
+        path = np.array([way.weights(t) for t in range(last + 1)])
+        axes.plot(*path.T, linestyle=dash, linewidth=1, markersize=5, zorder=3, **_marker(i))
+        _words(axes, f"start ({path[0, 0]:g}, {path[0, 1]:g})", path[0], (0, -14))
+        for t in MILESTONES:
+            _words(axes, str(t), path[t], aside)
+    end = first.weights(last)
+    axes.plot(*end, marker="*", markersize=14, color=rcParams["text.color"], zorder=4)
+    _words(axes, f"({end[0]:.2f}, {end[1]:.2f}) after {last} updates", end, (0, 16))
+    axes.set(
+        xlim=ROOM[0], ylim=ROOM[1], aspect="equal", xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1]
+    )
+    _contours(axes, first)
+    figure.suptitle(first.title)
+    axes.set_title(
+        "first across the valley, then along it; numbers at the paths: updates, at the contours: loss", fontsize=10
+    )
+    return figure
+
+
+def _contours(axes: Axes, descent: Descent) -> None:
+    """Lines of equal loss."""
+    slope, intercept = np.meshgrid(*(np.linspace(*ends, 100) for ends in ROOM))
+    X, y = descent.problem.X.astype(np.float64), descent.problem.y.astype(np.float64)
+    errors = X @ np.stack([slope.ravel(), intercept.ravel()]) - y[:, None]
+    loss = np.mean(errors**2, axis=0).reshape(slope.shape)
+    lines = axes.contour(slope, intercept, loss, [*LEVELS], colors=rcParams["text.color"], linewidths=0.8, alpha=0.5)
+    axes.clabel(lines, fmt="%g", manual=[*LEVELS.values()])
+
+
+def _marker(i: int) -> dict[str, Any]:
+    """Colour and shape of the i-th of several; from the seventh on hollow, for colours have come round."""
+    color = CLOUDS[i % len(CLOUDS)]
+    face = color if i < len(CLOUDS) else rcParams["axes.facecolor"]
+    return {"color": color, "marker": MARKERS[i % len(MARKERS)], "markerfacecolor": face, "markeredgewidth": 1.5}
+
+
+def _words(axes: Axes, words: str, at: Any, off: tuple[float, float]) -> None:
+    """Words beside a point, so many points of print away, legible over lines."""
+    halo = [withStroke(linewidth=3, foreground=rcParams["axes.facecolor"])]
+    axes.annotate(
+        words, at, off, textcoords="offset points", ha="center", va="center", fontsize=9, path_effects=halo, zorder=10
+    )
+
+
+def _settings(background: str, ink: str) -> dict[str, Any]:
+    """Matplotlib's, for one paper; files of the same picture have the same bytes."""
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    return dict.fromkeys(inked, ink) | dict.fromkeys(papers, background) | {"svg.hashsalt": "descentbench"}

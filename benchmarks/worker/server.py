@@ -1,0 +1,243 @@
+"""A fresh process that holds one implementation: it loads, prepares, runs and times it, and judges nothing.
+
+Requests come as JSON lines on stdin, answers go as JSON lines to what was stdout; what an implementation prints goes to
+stderr. The parent sets the environment before this process starts (`benchmarks/worker/client.py`).
+"""
+
+from time import perf_counter, process_time  # bound here: what an implementation does to `time` changes no clock
+
+STARTED = perf_counter()
+
+import ctypes  # noqa: E402
+import faulthandler  # noqa: E402
+import gc  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+import impls  # noqa: E402
+from benchmarks.machine import bandwidth  # noqa: E402
+from benchmarks.machine.calibration import yardstick  # noqa: E402
+from benchmarks.worker import memory, probes  # noqa: E402
+from benchmarks.worker.arrays import kept, others, read  # noqa: E402
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
+
+Answer = dict[str, Any]
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+MOST = 20_000  # bytes of a file that are told
+
+
+class Host:
+    """One implementation and the problem that it has been given last."""
+
+    prepare_run: Prepare
+    problem: Problem
+    run: Run
+    folder: str
+    framework: str
+    device: Device = "cpu"
+    last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
+    precision: dict[str, Answer]  # by dtype, once it has been asked
+    jit_cache: str
+
+    def __init__(self) -> None:
+        self.precision = {}
+        self.jit_cache = probes.jit_cache()
+
+    def load(self, impl: str) -> Answer:
+        """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included."""
+        self.prepare_run = impls.load(impl)
+        seconds = perf_counter() - STARTED
+        self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
+        version = probes.version(self.framework)
+        said = getattr(self.prepare_run, "__globals__", {})
+        told = {"work": str(said.get("WORK", "X")), "ranks": said.get("RANKS", False) is True}
+        return {"seconds": seconds, "framework": self.framework, "version": version, **told}
+
+    def source(self, impl: str) -> Answer:
+        """The file that the implementation was loaded from: what `source` says of it."""
+        return source(impls.file(impl))
+
+    def bandwidth(self, device: Device) -> Answer:
+        """What the framework's kernels read and multiply in a second: see `benchmarks/machine/bandwidth.py`."""
+        module = next((module for module in probes.shared() if module.__name__ == f"impls._{self.framework}"), None)
+        return bandwidth.measured(self.framework, module, device, probes.cores())
+
+    def prepare(self, folder: str, device: Device) -> Answer:
+        """Read a problem from its folder and give it to the implementation; only the latter is timed."""
+        self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
+        memory.hold(others(folder))
+        self.problem, self.folder, self.device = read(folder), folder, device
+        gc.unfreeze()
+        gc.collect()
+        probes.reset_peak()
+        probes.reset_device_bytes()
+        transfers.clear()
+        start = perf_counter()
+        self.run = self.prepare_run(self.problem, device)
+        seconds = perf_counter() - start
+        gc.collect()
+        gc.freeze()
+        return {"seconds": seconds, "transfer_seconds": sum(transfers) if transfers else None}
+
+    def descend(self, start: list[Any], steps: int) -> Answer:
+        """One run, timed from the call to the host array, garbage collection off."""
+        here = np.array(start, self.problem.w0.dtype)
+        given = here.copy()
+        waits.clear()
+        gc.disable()
+        compiled, collected = probes.compilations(), collections()
+        cpu, wall = process_time(), perf_counter()
+        result = self.run(here, steps)
+        seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
+        collected = collections() - collected
+        gc.enable()
+        answer = {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "blocked_seconds": sum(waits) if waits else None,
+            "compiles": probes.compilations() - compiled,
+            "gc_runs": collected,
+            "wrong": self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start"),
+        }
+        if not answer["wrong"]:
+            answer["weights"] = result.tolist()
+            result.fill(np.nan)
+            self.last = result
+        return answer
+
+    def round(self, start: list[Any], steps: int) -> Answer:
+        """A run of 0 steps and one of `steps`, after some that do not count: waiting cools caches and threads.
+
+        The yardstick is read before and after: how fast the machine was.
+        """
+        readings = [yardstick()]
+        for uncounted in (1, 0, 0, 0):
+            self.run(self.problem.w0.copy(), uncounted)
+        nothing = self.descend(start, 0)
+        if not nothing["wrong"] and nothing["weights"] != start:
+            nothing["wrong"] = "run(start, 0) is not start"
+        if nothing["wrong"]:
+            return nothing
+        whole = self.descend(start, steps)
+        whole["compiles"] += nothing["compiles"]
+        readings.append(yardstick())
+        return whole | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
+
+    def grow(self, start: list[Any], steps: int) -> Answer:
+        """Seconds of no steps, half of them and all, each right after uncounted runs, the last as long."""
+        counts = {"none": 0, "half": steps // 2, "all": steps}
+        seconds = {}
+        for name, count in counts.items():
+            for uncounted in (steps, count):
+                self.run(self.problem.w0.copy(), uncounted)
+            done = self.descend(start, count)
+            if done["wrong"]:
+                return done
+            seconds[name] = done["seconds"]
+        return seconds
+
+    def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
+        """CPU seconds per second while so many runs follow one another: the process's clock moves by ticks."""
+        here, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
+        for _ in range(runs):  # a number, not a time: ranks must agree on the last one
+            self.run(here.copy(), steps)
+        return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
+
+    def wrong_with(self, result: object, start: Array) -> str:
+        """What contract sentence 2 has against a result, or ""."""
+        w0, others = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
+        if type(result) is not np.ndarray:  # a subclass may still have to compute
+            return f"run returned a {type(result).__name__}, not a NumPy array"
+        if result.dtype != w0.dtype:
+            return f"the result is {result.dtype}, the problem {w0.dtype}"
+        if result.shape != w0.shape:
+            return f"the result has shape {result.shape}, w0 {w0.shape}"
+        if not result.flags.writeable:
+            return "the result is not the caller's own: it cannot be written to"
+        if any(np.may_share_memory(result, other) for other in others):
+            return "the result is not the caller's own: it is the memory of start or of the problem"
+        if self.last is not None and not np.isnan(self.last).all():
+            return "the result is not the caller's own: a later run wrote to an earlier result"
+        return ""
+
+    def finish(self) -> Answer:
+        """Peak memory since `prepare` (bytes), what the probes say, and whether the problem is still what it was."""
+        rss, used, saved = probes.peak(), probes.device_bytes(), kept(self.folder)
+        event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps))
+        dtype = str(saved.X.dtype)
+        if dtype not in self.precision:
+            self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
+        mine, all_of = shard(len(saved.X)), slice(None)
+        parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
+        intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
+        found = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
+        found |= self.precision[dtype] | probes.threads()
+        return found | {"wrong": "" if intact else "run changed the problem's data"}
+
+
+def source(path: Path) -> Answer:
+    """`file`: where it lies in the repository, elsewhere its name; `text`: its first MOST bytes, "" if not Python's."""
+    here, root = path.resolve(), Path(__file__).parents[2].resolve()
+    near = here.relative_to(root) if here.is_relative_to(root) else Path(path.name)
+    file = path.name if "site-packages" in near.parts else near.as_posix()
+    text = path.read_text("utf-8", "replace") if path.suffix == ".py" and path.is_file() else ""
+    if (size := len(text.encode())) > MOST:
+        text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {size} bytes"
+    return {"file": file, "text": text}
+
+
+def collections() -> int:
+    """How often garbage has been collected in this process."""
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def pin(cores: str) -> None:
+    """Keep this process to these cores, "0,1,..."; "" where the system has no such thing."""
+    if cores:
+        os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent is killed (Linux); elsewhere it ends with its next request."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def answer(host: Host, line: str) -> Answer:
+    """Do what a request asks; what goes wrong in an implementation is an answer, not the end."""
+    request = json.loads(line)
+    try:
+        done: Answer = getattr(host, request.pop("op"))(**request)
+    except Unsupported as error:
+        return {"unsupported": str(error)}
+    except Exception as error:  # a stranger's code may raise anything
+        name, words = type(error).__name__, " ".join(str(error).split())[:300]
+        full = name == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in words  # torch and CuPy; XLA
+        if full and not (host.device == "cpu" and memory.allowed()):
+            return {"raised": f"out of device memory: {words}"}
+        return {"raised": memory.blamed(f"raised {name}: {words}", memory.allowed())}
+    return done
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    pin(sys.argv[1])
+    die_with_parent()
+    memory.hold()
+    faulthandler.enable(all_threads=False)  # who crashes says where
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
+    with os.fdopen(os.dup(1), "w", buffering=1) as out:
+        os.dup2(2, 1)
+        host = Host()
+        for line in sys.stdin:
+            print(json.dumps(answer(host, line)), file=out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `python -m results`, one file each."""

@@ -1,0 +1,1 @@
+"""The report: its page, text, charts and files."""

@@ -1,0 +1,1 @@
+"""Statistics on blocks: pairing, verdicts, noise, change points."""

@@ -1,0 +1,1 @@
+"""For maintainers: acceptance of the verdicts, growth with the number of files, tables of the docs."""
