@@ -12,7 +12,7 @@ import pytest
 from benchmarks.campaign import options, progress, signals
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
-from benchmarks.campaign.resume import Keeper
+from benchmarks.campaign.resume import ResumePlugin
 from benchmarks.machine import identity, roofline
 from benchmarks.worker import cleanup, folders
 from benchmarks.worker.client import Invalid, Refused
@@ -21,7 +21,7 @@ from impls.interface import Unsupported
 ROOT = Path(__file__).parent
 CAMPAIGN = pytest.StashKey[Campaign]()
 FOLDER = pytest.StashKey[Path]()
-KEEPER = pytest.StashKey[Keeper]()
+RESUME = pytest.StashKey[ResumePlugin]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -38,10 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.option.benchmark_storage == "file://./.benchmarks":
             config.stash[FOLDER] = ROOT / "results" / "runs" / name
             config.option.benchmark_storage = f"file://{config.stash[FOLDER]}"
-        keeper = config.stash[KEEPER] = Keeper(config)
-        config.pluginmanager.register(keeper, "descentbench-keeper")
-        keeper.take_up()
-        config.stash[CAMPAIGN] = keeper.campaign = Campaign(options.plan(config.option, keeper.here))
+        resume_plugin = config.stash[RESUME] = ResumePlugin(config)
+        config.pluginmanager.register(resume_plugin, "descentbench-resume")
+        resume_plugin.load_checkpoint()
+        config.stash[CAMPAIGN] = resume_plugin.campaign = Campaign(options.plan(config.option, resume_plugin.here))
     except (ValueError, Unsupported) as error:
         raise pytest.UsageError(str(error)) from error
     if config.option.dask_scheduler:
@@ -80,7 +80,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
     if campaign.selected:
-        signals.heed()
+        signals.install_signal_handlers()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -114,7 +114,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     case = case_of(item, campaign)
     if case is None:
         return (yield)
-    kept = item.config.stash[KEEPER].has(item)
+    kept = item.config.stash[RESUME].has(item)
     if not kept:
         campaign.enter(case)
     try:

@@ -17,9 +17,9 @@ import pytest
 from helpers import Done, command, environment, saved, write
 from test_ranks import OFTEN
 
-from benchmarks.campaign.campaign import shelve
+from benchmarks.campaign.campaign import write_problem
 from benchmarks.distributed import hosts, rank_server
-from benchmarks.distributed.hosts import Hosts, Job, Line
+from benchmarks.distributed.hosts import Hosts, JsonSocket, RankInfo
 from benchmarks.distributed.ranks import free_port
 from benchmarks.problems import catalogue
 from benchmarks.worker.client import Refused
@@ -39,13 +39,13 @@ SLURM = {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1", "SLURM_
 
 
 @pytest.fixture
-def job() -> Job:
+def job() -> RankInfo:
     """Rank 1 of two, with rank 0 on this machine."""
-    return Job(1, 2, 0, 1, "127.0.0.1", free_port(), KEY.encode())
+    return RankInfo(1, 2, 0, 1, "127.0.0.1", free_port(), KEY.encode())
 
 
 @pytest.fixture
-def awaited(job: Job) -> Iterator[Hosts]:
+def awaited(job: RankInfo) -> Iterator[Hosts]:
     """Where rank 0 waits for it."""
     waiting = Hosts(replace(job, rank=0))
     yield waiting
@@ -54,9 +54,9 @@ def awaited(job: Job) -> Iterator[Hosts]:
 
 def test_job_is_what_torchrun_or_slurm_says() -> None:
     key = {"DESCENTBENCH_KEY": KEY}
-    assert hosts.job(TORCHRUN | key) == Job(1, 4, 1, 2, "a", 6, KEY.encode())
+    assert hosts.job(TORCHRUN | key) == RankInfo(1, 4, 1, 2, "a", 6, KEY.encode())
     two = {"SLURM_NTASKS_PER_NODE": "2"}
-    assert hosts.job(SLURM | key | two) == Job(1, 4, 1, 2, "a", 29501, KEY.encode())
+    assert hosts.job(SLURM | key | two) == RankInfo(1, 4, 1, 2, "a", 29501, KEY.encode())
     with pytest.raises(ValueError, match="rank 1 of 4, 1 of 1 on its host: give srun --ntasks-per-node"):
         hosts.job(SLURM | key)
     with pytest.raises(ValueError, match="no RANK or SLURM_PROCID in the environment: start this by torchrun or srun"):
@@ -66,7 +66,7 @@ def test_job_is_what_torchrun_or_slurm_says() -> None:
             hosts.job(TORCHRUN | short)
 
 
-def knocks(job: Job, *words: bytes) -> None:
+def knocks(job: RankInfo, *words: bytes) -> None:
     """One that connects and says so much, whatever it is asked."""
     with socket.create_connection((job.address, job.port)) as connection:
         for word in words:
@@ -74,12 +74,12 @@ def knocks(job: Job, *words: bytes) -> None:
         connection.recv(1 << 16)
 
 
-def joins(job: Job) -> None:
+def joins(job: RankInfo) -> None:
     with socket.create_connection((job.address, job.port)) as connection:
-        hosts.admit(Line(connection), job)
+        hosts.authenticate_to(JsonSocket(connection), job)
 
 
-def refused_at_the_door(job: Job) -> None:
+def refused_at_the_door(job: RankInfo) -> None:
     with pytest.raises(PermissionError, match="rank 0 has another DESCENTBENCH_KEY"):
         joins(job)
 
@@ -92,7 +92,7 @@ def at_once(*doings: Callable[[], None]) -> list[threading.Thread]:
     return threads
 
 
-def test_only_who_knows_the_key_is_let_in(job: Job, awaited: Hosts) -> None:
+def test_only_who_knows_the_key_is_let_in(job: RankInfo, awaited: Hosts) -> None:
     """Not who says nothing, nonsense, too much, another key or another rank; then the true one is."""
     nonsense = [b"\n", b"GET / HTTP/1.0\r\n\r\n", b"x" * 5000, b'{"rank": 1}\n', b"[]\n", b"\xff\xfe\n"]
     strangers = [lambda words=words: knocks(job, words) for words in nonsense]
@@ -120,7 +120,7 @@ def test_a_rank_that_does_not_come_is_named_and_not_waited_for_again(awaited: Ho
 def test_each_rank_makes_its_rows_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exact, _ = catalogue.build(name, seed=3)
     whole = catalogue.cast(exact, "float32")
-    shelve(whole, tmp_path / "whole", name=name, seed=3, target=None, dtype="float32")
+    write_problem(whole, tmp_path / "whole", name=name, seed=3, target=None, dtype="float32")
     monkeypatch.setenv("WORLD_SIZE", "3")
     for rank in range(3):
         monkeypatch.setenv("RANK", str(rank))

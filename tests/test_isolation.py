@@ -17,7 +17,7 @@ import pytest
 from helpers import HONEST, ROOT, Done, bench, command, environment, random_problem, write
 from test_faults import fault, folders, running, waited
 
-from benchmarks.campaign.campaign import Campaign, shelve
+from benchmarks.campaign.campaign import Campaign, write_problem
 from benchmarks.campaign.plan import Plan
 from benchmarks.distributed.ranks import Ranks
 from benchmarks.worker import cleanup, memory
@@ -169,7 +169,7 @@ def test_what_had_left_is_told(done: Done, folder: Path) -> None:
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """One that has loaded an implementation which does, in `prepare`, what the problem's folder has as `code.py`."""
     path = mine(tmp_path, "obeys", "exec((HERE / 'code.py').read_text(), globals())")
-    shelve(random_problem(9, 3, None, None), tmp_path / "problem")
+    write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
     employed = Worker(path, 1, "cpu", "highest", 60)
     yield employed
     employed.close()
@@ -474,7 +474,7 @@ def data_limit(process: object) -> int:
 def test_ranks_share_the_ceiling_and_others_rows_do_not_count(tmp_path: Path) -> None:
     """Each maps the whole of X and y, of which half is the other's: 9 x 3 and 9 numbers of 8 bytes, two headers."""
     path = write(tmp_path, "mine", HONEST + "RANKS = True\n")
-    shelve(random_problem(9, 3, None, None), tmp_path / "problem")
+    write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
     both = Ranks(path, 2, 2, "cpu", "highest", 60, 2**31)
     try:
         assert [data_limit(member) for member in both.members] == [2**30, 2**30]
@@ -487,7 +487,7 @@ def test_ranks_share_the_ceiling_and_others_rows_do_not_count(tmp_path: Path) ->
 def test_problem_counts_once_while_it_is_prepared_and_checked(tmp_path: Path) -> None:
     """The problem before it is gone by then, and what it is held against at the end is mapped."""
     problem = random_problem(20_000, 100, None, None)  # 16 MB
-    shelve(problem, tmp_path / "problem")
+    write_problem(problem, tmp_path / "problem")
 
     def used(most: int | None = None) -> int:
         """Bytes that the kernel counts while it holds the problem and has run."""

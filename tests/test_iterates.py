@@ -9,7 +9,7 @@ from helpers import IMPLS
 
 import impls
 from benchmarks.problems import catalogue
-from benchmarks.reference.solution import Truth, truth
+from benchmarks.reference.solution import ReferenceSolution, truth
 from impls.interface import Problem, Unsupported
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
@@ -34,7 +34,7 @@ def built(plan: str) -> Problem:
 
 
 @cache
-def shortened(plan: str, dtype: str, steps: int) -> tuple[Problem, Truth]:
+def shortened(plan: str, dtype: str, steps: int) -> tuple[Problem, ReferenceSolution]:
     """The problem with its first steps only, and its truth."""
     whole = catalogue.cast(built(plan), dtype)
     steps = min(steps, whole.steps)

@@ -15,7 +15,7 @@ from helpers import HONEST, ROOT, Done, bench, command, environment, saved, writ
 from test_faults import fault, waited
 
 from benchmarks.campaign import journal
-from benchmarks.campaign.journal import Kept
+from benchmarks.campaign.journal import FinishedCase
 
 PROBLEMS = ("--problem", "line,scalar,crops")
 STOPS = (  # in its second case: it notes every case that it is prepared for, and stops where a file is
@@ -32,15 +32,15 @@ def test_a_finished_case_is_on_the_disk(tmp_path: Path) -> None:
     one = new(tmp_path)
     assert list(tmp_path.iterdir()) == []  # nothing is finished yet
     facts = {"lr": 0.1, "nothing": None, "nan": float("nan"), "words": "ü \ud800", "odd": {1, 2}}
-    one.add("x", Kept("timed", facts, [0.1 + 0.2, 1e-300]), {"wall_s": 1.5, "limits": {"cpu": {0: "a"}}})
-    one.add("y", Kept("refused: why: so", {}, []), {"wall_s": 2.5, "limits": {"cpu": {0: "a"}}})
+    one.add("x", FinishedCase("timed", facts, [0.1 + 0.2, 1e-300]), {"wall_s": 1.5, "limits": {"cpu": {0: "a"}}})
+    one.add("y", FinishedCase("refused: why: so", {}, []), {"wall_s": 2.5, "limits": {"cpu": {0: "a"}}})
     assert one.path.read_text().count("limits") == 1  # what has not changed is not said again
     found = journal.read(one.path)
     assert found.head == one.head
     assert found.kept["x"].rounds == [0.1 + 0.2, 1e-300]
     assert found.kept["x"].facts["words"] == "ü \ud800"
     assert found.kept["x"].facts["odd"] == "UNSERIALIZABLE[{1, 2}]"
-    assert found.kept["y"] == Kept("refused: why: so", {}, [])
+    assert found.kept["y"] == FinishedCase("refused: why: so", {}, [])
     assert found.state == {"wall_s": 2.5, "limits": {"cpu": {"0": "a"}}}
     one.remove()
     assert list(tmp_path.iterdir()) == []
@@ -49,7 +49,7 @@ def test_a_finished_case_is_on_the_disk(tmp_path: Path) -> None:
 def test_every_cut_of_a_journal_keeps_the_whole_lines(tmp_path: Path) -> None:
     one = new(tmp_path)
     for name in "xyz":
-        one.add(name, Kept("timed", {"n": 1}, [1.0]), {"wall_s": 1.0})
+        one.add(name, FinishedCase("timed", {"n": 1}, [1.0]), {"wall_s": 1.0})
     one.close()
     text = one.path.read_bytes()
     ends = [at for at, byte in enumerate(text) if byte == ord("\n")]
@@ -57,7 +57,7 @@ def test_every_cut_of_a_journal_keeps_the_whole_lines(tmp_path: Path) -> None:
         one.path.write_bytes(text[:cut])
         found = journal.read(one.path)
         assert list(found.kept) == list("xyz")[: sum(end < cut for end in ends) - 1]
-        found.add("w", Kept("timed", {}, []), {"wall_s": 1.0})
+        found.add("w", FinishedCase("timed", {}, []), {"wall_s": 1.0})
         found.close()
         assert list(journal.read(one.path).kept)[-1] == "w"
 
@@ -65,7 +65,7 @@ def test_every_cut_of_a_journal_keeps_the_whole_lines(tmp_path: Path) -> None:
 def test_a_line_that_is_no_longer_readable_is_one_case(tmp_path: Path) -> None:
     one = new(tmp_path)
     for name in "xyz":
-        one.add(name, Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+        one.add(name, FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     lines = one.path.read_text().splitlines()
     one.path.write_text("\n".join([*lines[:2], "\0" * 40, '{"case": "q"}', "[]", *lines[3:], ""]))
     assert list(journal.read(one.path).kept) == ["x", "z"]
@@ -87,10 +87,10 @@ def test_a_full_disk_ends_the_journal_and_not_the_run(tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     one = new(tmp_path)
-    one.add("x", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+    one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     monkeypatch.setattr(os, "pwrite", fail)
-    one.add("y", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
-    one.add("z", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+    one.add("y", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
+    one.add("z", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     assert "No space left" in one.fault
     assert one.finished == {"x", "y", "z"}
     assert list(journal.read(one.path).kept) == ["x"]
@@ -99,7 +99,7 @@ def test_a_full_disk_ends_the_journal_and_not_the_run(tmp_path: Path, monkeypatc
 def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
     """On a disk that is full from now on."""
     one = new(tmp_path)
-    one.add("x", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+    one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     assert os.stat(one.path).st_blocks * 512 >= journal.RESERVE
     assert list(journal.read(one.path).kept) == ["x"]
     one.close()
@@ -108,10 +108,10 @@ def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
 
 def test_one_that_was_deleted_comes_again(tmp_path: Path) -> None:
     one = new(tmp_path / "runs")
-    one.add("x", Kept("timed", {}, [1.0]), {"wall_s": 1.0})
+    one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     shutil.rmtree(tmp_path / "runs")
     for name in "yz":
-        one.add(name, Kept("timed", {}, [2.0]), {"wall_s": 2.0})
+        one.add(name, FinishedCase("timed", {}, [2.0]), {"wall_s": 2.0})
     assert one.fault == ""
     assert {name: kept.rounds for name, kept in journal.read(one.path).kept.items()} == {
         "x": [1.0],

@@ -67,7 +67,7 @@ def test_a_machine_that_changes_its_pace_is_named(tmp_path: Path) -> None:
     run = quiet(tmp_path)
     run.rows["pace_s"] = [1e-4 * (1.7 if row % 3 else 1.0) for row in range(len(run.rows))]
     (advice,) = advised(run)
-    assert advice.startswith("The machine changed its pace: a yardstick of fixed work took 1.7 times as long")
+    assert advice.startswith("The machine changed its pace: the calibration loop took 1.7 times as long")
 
 
 def test_each_case_says_what_its_blocks_show(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_page_of_one_pair_at_a_time_is_the_same_page(tmp_path: Path, monkeypat
     pd.testing.assert_frame_equal(whole, judged(every(rows)), check_exact=True)
 
 
-def test_a_yardstick_of_no_time_adjusts_nothing(tmp_path: Path) -> None:
+def test_a_calibration_loop_of_no_time_adjusts_nothing(tmp_path: Path) -> None:
     rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], pace_s=0.0) + blocks("jax_scan", [1e-6] * 3, pace_s=1e-4)
     found = over(kept(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
     assert list(np.exp(found["logs"])) == pytest.approx([1, 1 / 2, 1 / 3])

@@ -17,10 +17,10 @@ import pytest
 from helpers import ROOT, bench, command, environment, saved
 
 from benchmarks.campaign.plan import Case
-from benchmarks.campaign.progress import Standing, line
+from benchmarks.campaign.progress import CampaignProgress, line
 
 CASE = Case("torch_dataloader", "cpu", "medium@256", "float32", 1)
-AT = Standing(CASE, 13, 120, 12, 0.1, 250.0)
+AT = CampaignProgress(CASE, 13, 120, 12, 0.1, 250.0)
 NAMES = ["torch_dataloader", "数値", "e\u0301\u0301", "😀" * 9, "a\x1b[2Jb\rc\nd", "x" * 300]
 
 
@@ -50,7 +50,7 @@ LATE = dataclasses.replace(AT, case=dataclasses.replace(CASE, block=99), blocks=
         (19, AT, " ~4 min: torc…"),
     ],
 )
-def test_what_finds_no_room_is_said_in_fewer_words(columns: int, at: Standing, told: str) -> None:
+def test_what_finds_no_room_is_said_in_fewer_words(columns: int, at: CampaignProgress, told: str) -> None:
     said = line(at, columns, colours=True)
     assert re.sub(r"\x1b\[[\d;]*m", "", said).lstrip("━╸╺").rstrip() == told
     assert "\x1b[" in said

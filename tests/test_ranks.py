@@ -10,7 +10,7 @@ import psutil
 import pytest
 from helpers import ROOT, bench, random_problem, write
 
-from benchmarks.campaign.campaign import shelve
+from benchmarks.campaign.campaign import write_problem
 from benchmarks.distributed.ranks import Ranks, shares, wire_bytes
 from benchmarks.reference.solution import truth
 from benchmarks.worker.client import Refused
@@ -62,7 +62,7 @@ def test_iterates_are_the_references(impl: str, number: int, tmp_path: Path) -> 
     try:
         for case, (n, k, batch, dtype) in enumerate(PROBLEMS):
             problem = random_problem(n, 3, k, batch, dtype)
-            shelve(problem, tmp_path / str(case))
+            write_problem(problem, tmp_path / str(case))
             together.ask("prepare", folder=str(tmp_path / str(case)), device="cpu")
             exact = truth(problem, [1, 2, 5, problem.steps])
             for t in exact.at:
@@ -80,7 +80,7 @@ def test_iterates_are_the_references(impl: str, number: int, tmp_path: Path) -> 
 def problem(tmp_path: Path) -> tuple[Problem, str]:
     """A small one, and its folder."""
     problem = random_problem(9, 3, None, None)
-    shelve(problem, tmp_path / "problem")
+    write_problem(problem, tmp_path / "problem")
     return problem, str(tmp_path / "problem")
 
 

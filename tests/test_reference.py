@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import impls
 from benchmarks.problems import catalogue
 from benchmarks.reference.diagnosis import diagnose
-from benchmarks.reference.solution import Truth, hessian, truth
+from benchmarks.reference.solution import ReferenceSolution, hessian, truth
 from impls.interface import Array, Problem, Unsupported
 
 Matrix = list[list[Fraction]]
@@ -308,7 +308,7 @@ def test_distance_is_the_worst_targets() -> None:
     assert allowed == pytest.approx(known.allowed[2][2])
 
 
-def known_and(problem: Problem) -> Truth:
+def known_and(problem: Problem) -> ReferenceSolution:
     return truth(problem, [1, 2, 3, 5, 8, 12])
 
 

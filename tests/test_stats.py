@@ -166,7 +166,7 @@ def test_false_verdicts_over_a_page_are_at_most_six_per_cent(kind, K):
 
 
 def spells(rng, shape, effect=0.0):
-    """Log ratios d and x (..., K) of blocks on a shared machine: 45 % slower in spells, and its yardstick 60 %."""
+    """Log ratios d and x (..., K) of blocks on a shared machine: 45 % slower in spells, its calibration loop 60 %."""
     slow = rng.random((2, *shape)) < 0.4
     d = effect + rng.normal(0, 0.01, shape) + 0.37 * (slow[1].astype(float) - slow[0])
     x = rng.normal(0, 0.02, shape) + 0.47 * (slow[1].astype(float) - slow[0])
@@ -203,7 +203,7 @@ def test_on_a_machine_with_spells_too(K):
     assert np.mean((low <= 0.05) & (0.05 <= high)) >= 0.94
 
 
-def test_five_per_cent_is_found_among_spells_and_not_without_the_yardstick():
+def test_five_per_cent_is_found_among_spells_and_not_without_the_calibration_loop():
     rng = np.random.default_rng(7)
     d, x = spells(rng, (CAMPAIGNS, 12), math.log(1.05))
     assert np.mean(signed_rank.p_value(signed_rank.adjusted(d, x)) <= signed_rank.ALPHA) >= 0.95

@@ -16,7 +16,7 @@ from benchmarks.machine import bandwidth, load
 from benchmarks.problems import catalogue, published
 from benchmarks.reference.solution import TF32, truth
 from benchmarks.timing import limits
-from benchmarks.timing.measure import Checked, Task, open_descent
+from benchmarks.timing.measure import PreparedProblem, TimedCase, open_descent
 from benchmarks.worker import cleanup, folders, memory
 from benchmarks.worker.client import Clock, Invalid, Refused, Worker
 from impls.interface import Problem, Unsupported
@@ -35,7 +35,7 @@ class Campaign:
     folder: Path | None = None
     worker: Worker | None = None
     host: tuple[object, ...] | None = None
-    tasks: dict[tuple[str, str], Task | Exception] = field(default_factory=dict)
+    tasks: dict[tuple[str, str], PreparedProblem | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
@@ -50,7 +50,7 @@ class Campaign:
     inside_s: float = 0.0  # seconds in workers' prepare, first and timed runs
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
-    def open(self, case: Case) -> Checked:
+    def open(self, case: Case) -> TimedCase:
         """The case, checked and ready to be timed. Raises Unsupported or Refused."""
         place = (case.impl, case.device)
         for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
@@ -144,7 +144,7 @@ class Campaign:
         """The cases that ended so ("skipped: ", "refused: "), each with its reason."""
         return [(case, end.removeprefix(how)) for case, end in self.done.items() if end.startswith(how)]
 
-    def employ(self, case: Case) -> Worker:
+    def start_worker(self, case: Case) -> Worker:
         """A fresh worker, or ranks where the plan has them. Raises what they raise."""
         plan = self.plan
         if plan.ranks:
@@ -158,7 +158,7 @@ class Campaign:
             self.worker = None
         if self.worker is None:
             try:
-                self.worker = self.employ(case)
+                self.worker = self.start_worker(case)
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
@@ -167,7 +167,7 @@ class Campaign:
             self.sources[case.original] = self.worker.ask("source", impl=case.impl)
         return self.worker
 
-    def task(self, name: str, dtype: str) -> Task:
+    def task(self, name: str, dtype: str) -> PreparedProblem:
         """A problem on disk, made when it is first asked for. Raises Unsupported or Refused where it cannot be."""
         if (name, dtype) not in self.tasks:
             start = time.monotonic()
@@ -193,7 +193,7 @@ class Campaign:
             self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
             return
         for dtype in self._fitting(name, *catalogue.counted(exact)):
-            self.tasks[name, dtype] = self._shelve(name, catalogue.cast(exact, dtype), dtype)
+            self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
 
     def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
         """The plan's dtypes in which so many numbers fit into memory; of the others the reason is kept."""
@@ -204,10 +204,10 @@ class Campaign:
                 self.tasks[name, dtype] = error
         return [dtype for dtype in self.plan.dtypes if (name, dtype) not in self.tasks]
 
-    def _shelve(self, name: str, problem: Problem, dtype: str) -> Task:
+    def _prepare(self, name: str, problem: Problem, dtype: str) -> PreparedProblem:
         self.folder = self.folder or folders.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
-        shelve(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
+        write_problem(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
         for field_name in ARRAYS:
             array = getattr(problem, field_name)
@@ -221,10 +221,10 @@ class Campaign:
         also = (problem.steps // 2, *(one.update for one in printed))
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
         facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}
-        return Task(str(folder), truth(problem, at, coarse), facts)
+        return PreparedProblem(str(folder), truth(problem, at, coarse), facts)
 
 
-def shelve(problem: Problem, folder: Path, **made: Any) -> None:
+def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
     """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it.
 
     made: what other hosts make it from (`problems.made`), and its dtype.

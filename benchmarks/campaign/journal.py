@@ -24,7 +24,7 @@ RESERVE = 1 << 20  # bytes of the disk that are held for the next cases; they re
 
 
 @dataclass(frozen=True)
-class Kept:
+class FinishedCase:
     """A finished case: how it ended ("timed", "refused: why"), the facts of its row, its rounds in seconds."""
 
     end: str
@@ -38,14 +38,14 @@ class Journal:
 
     path: Path
     head: dict[str, Any]
-    kept: dict[str, Kept] = field(default_factory=dict)  # as they were read
+    kept: dict[str, FinishedCase] = field(default_factory=dict)  # as they were read
     finished: set[str] = field(default_factory=set)  # these, and those that were added since
     state: dict[str, Any] = field(default_factory=dict)
     fault: str = ""  # why it is written no more
     file: int | None = None
     end: int = 0  # bytes in it
 
-    def add(self, case: str, kept: Kept, state: dict[str, Any]) -> None:
+    def add(self, case: str, kept: FinishedCase, state: dict[str, Any]) -> None:
         """Put a finished case on the disk, and what is new of the campaign's state.
 
         Where that fails, `fault` says why and the run goes on: it may still be saved elsewhere.
@@ -128,7 +128,7 @@ def read(path: Path) -> Journal:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             found = json.loads(line)
             journal.state |= found["state"]
-            journal.kept[found["case"]] = Kept(found["end"], found["facts"], found["rounds"])
+            journal.kept[found["case"]] = FinishedCase(found["end"], found["facts"], found["rounds"])
     journal.finished |= journal.kept.keys()
     return journal
 

@@ -21,7 +21,7 @@ KNOWN = 9  # cases after which the time left is worth telling
 
 
 @dataclass(frozen=True)
-class Standing:
+class CampaignProgress:
     """Where a campaign is when a case begins: its cases, the share of its time, seconds left (NaN: not known yet)."""
 
     case: Case
@@ -32,14 +32,16 @@ class Standing:
     left_s: float
 
 
-def standing(campaign: Campaign, case: Case) -> Standing:
+def standing(campaign: Campaign, case: Case) -> CampaignProgress:
     """From the cases done so far; with --minutes, how many cases and blocks there will be is not known."""
     limit_s, passed = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
     done, total = len(campaign.done), len(campaign.selected)
     left = min(passed / done * (total - done), max(limit_s - passed, 0)) if done >= KNOWN else math.nan
     share = min(max(done / total, passed / limit_s), 1.0)
     known = limit_s == math.inf
-    return Standing(case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, left)
+    return CampaignProgress(
+        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, left
+    )
 
 
 def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
@@ -66,7 +68,7 @@ def has_bar(reporter: pytest.TerminalReporter) -> bool:
     return bool(reporter.isatty) and reporter.verbosity <= 0 and importlib.util.find_spec("rich") is not None
 
 
-def line(at: Standing, columns: int, colours: bool) -> str:
+def line(at: CampaignProgress, columns: int, colours: bool) -> str:
     """The bar, how much is left and what runs now, in just so many columns: what finds no room is left out."""
     from rich.console import Console  # not before: most runs have no terminal
     from rich.progress_bar import ProgressBar
@@ -80,7 +82,7 @@ def line(at: Standing, columns: int, colours: bool) -> str:
     bar.truncate(width, pad=True)
     what = Text(plain(f"{at.case.name} {at.case.title} {at.case.dtype} {at.case.device}"))
     room = columns - width - 1
-    told = next((told for told, rest in tellings(at, what.cell_len) if len(told) + rest <= room), "")
+    told = next((told for told, rest in remaining_texts(at, what.cell_len) if len(told) + rest <= room), "")
     what.truncate(max(room - len(told), 0), overflow="ellipsis")
     whole = Text.assemble(bar, " ", told, what)
     whole.truncate(columns, overflow="crop", pad=True)
@@ -89,7 +91,7 @@ def line(at: Standing, columns: int, colours: bool) -> str:
     return caught.get().encode(console.encoding, "replace").decode(console.encoding)
 
 
-def tellings(at: Standing, whole: int) -> list[tuple[str, int]]:
+def remaining_texts(at: CampaignProgress, whole: int) -> list[tuple[str, int]]:
     """How much is left, in ever fewer words, each with the columns that it leaves to what runs, at the least."""
     left = duration(at.left_s)
     where, short = block(at), block(at).replace(" of ", "/")
@@ -107,12 +109,12 @@ def plain(name: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in name)
 
 
-def counted(at: Standing) -> str:
+def counted(at: CampaignProgress) -> str:
     """`3/40`, or `3` where nobody knows how many there will be."""
     return f"{at.number}" + (f"/{at.total}" if at.total else "")
 
 
-def block(at: Standing) -> str:
+def block(at: CampaignProgress) -> str:
     """`block 2 of 12`, or `block 2`."""
     return f"block {at.case.block + 1}" + (f" of {at.blocks}" if at.blocks else "")
 

@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign import journal, options, storage
 from benchmarks.campaign.campaign import Campaign, mark_invalid
-from benchmarks.campaign.journal import Journal, Kept
+from benchmarks.campaign.journal import FinishedCase, Journal
 from benchmarks.campaign.lock import Lock
 from benchmarks.campaign.plan import Case
 from benchmarks.machine import identity
@@ -33,7 +33,7 @@ ALSO = {  # options of others that say what is measured and how it is saved
 }
 
 
-class Keeper:
+class ResumePlugin:
     """Keeps what a campaign has measured until it is saved."""
 
     campaign: Campaign
@@ -62,7 +62,7 @@ class Keeper:
         except OSError as error:
             raise pytest.UsageError(f"no way to be the only measurement here: {error}") from error
 
-    def take_up(self) -> None:
+    def load_checkpoint(self) -> None:
         """With --resume, the campaign that was cut short last, and its options. Raises UsageError."""
         option, given = self.config.option, self.given()
         if not option.resume:
@@ -153,7 +153,7 @@ class Keeper:
             if end != "refused: interrupted":
                 benchmark.extra_info.update(storage.plain(benchmark.extra_info))
                 rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
-                kept = Kept(end, dict(benchmark.extra_info), rounds)
+                kept = FinishedCase(end, dict(benchmark.extra_info), rounds)
                 self.journal.add(item.nodeid, kept, self.campaign.state())
         return report
 
@@ -184,7 +184,7 @@ class Keeper:
         self.lock.release()
 
 
-def replay(kept: Kept, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
+def replay(kept: FinishedCase, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
     """Have a finished case end as it did: its rounds for pytest-benchmark, its facts, or why it has no time."""
     how, _, why = kept.end.partition(": ")
     benchmark.extra_info.update(kept.facts)

@@ -7,7 +7,7 @@ from typing import Any
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def heed() -> None:
+def install_signal_handlers() -> None:
     """From now on each of them is Ctrl-C, once; but who ignores one (nohup does) has his reasons."""
     if threading.current_thread() is threading.main_thread():
         for ending in ENDING:

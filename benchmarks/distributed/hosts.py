@@ -32,7 +32,7 @@ NAMES = {  # torchrun's and Slurm's variables
 
 
 @dataclass(frozen=True)
-class Job:
+class RankInfo:
     """This process among `ranks`, and among those on its host; where rank 0 listens."""
 
     rank: int
@@ -55,7 +55,7 @@ def place(rank: int, ranks: int, local: int, local_ranks: int, address: str, por
     return {name: str(number) for name, number in numbers.items()} | {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
 
 
-def job(environ: Mapping[str, str]) -> Job:
+def job(environ: Mapping[str, str]) -> RankInfo:
     """What torchrun or Slurm has put into the environment. Raises ValueError for what is missing there."""
     told = {what: next((environ[name] for name in names if name in environ), "") for what, names in NAMES.items()}
     told["local_ranks"] = told["local_ranks"] or "1"
@@ -69,10 +69,10 @@ def job(environ: Mapping[str, str]) -> Job:
     if not (0 <= rank < ranks and 0 <= local < local_ranks):
         raise ValueError(f"rank {rank} of {ranks}, {local} of {local_ranks} on its host: give srun --ntasks-per-node")
     port = int(environ.get("MASTER_PORT", "29500")) + 1  # torchrun listens on that itself
-    return Job(rank, ranks, local, local_ranks, told["address"], port, key.encode())
+    return RankInfo(rank, ranks, local, local_ranks, told["address"], port, key.encode())
 
 
-class Line:
+class JsonSocket:
     """A connection that carries lines of JSON."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -102,7 +102,7 @@ class Line:
         return dict(json.loads(line))
 
 
-class Remote(Line):
+class Remote(JsonSocket):
     """A worker on another host, as `processes.Member`."""
 
     def begin(self, **settings: object) -> list[int]:
@@ -136,7 +136,7 @@ class Remote(Line):
         self.alive = bool(part)
         return part
 
-    def obituary(self, deadline: float) -> str:
+    def exit_reason(self, deadline: float) -> str:
         """All that is known."""
         return "its connection was closed"
 
@@ -158,7 +158,7 @@ class Remote(Line):
 class Hosts:
     """Where rank 0 waits for the others. Raises OSError when the port is taken."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: RankInfo) -> None:
         self.job, self.server, self.missing = job, socket.create_server(("", job.port)), ""
 
     def gather(self, timeout: float) -> list[Remote]:
@@ -173,7 +173,7 @@ class Hosts:
                 absent = (str(rank) for rank in range(1, self.job.ranks) if rank not in found)
                 self.missing = f"rank {', '.join(absent)} did not come within {timeout:g} s"
                 break
-            rank = admitted(remote, self.job)
+            rank = authenticate(remote, self.job)
             if rank in found or rank == 0:
                 remote.close()
             else:
@@ -185,7 +185,7 @@ class Hosts:
         return [found[rank] for rank in sorted(found)]
 
 
-def admitted(line: Line, job: Job) -> int:
+def authenticate(line: JsonSocket, job: RankInfo) -> int:
     """The rank of who has connected; 0 of one who does not prove that it knows the key."""
     ours = secrets.token_hex(32)
     line.socket.settimeout(PATIENCE)
@@ -202,7 +202,7 @@ def admitted(line: Line, job: Job) -> int:
     return rank
 
 
-def admit(line: Line, job: Job) -> None:
+def authenticate_to(line: JsonSocket, job: RankInfo) -> None:
     """Prove to rank 0 that this rank knows the key, and have it do so. Raises PermissionError, ConnectionError."""
     ours = secrets.token_hex(32)
     theirs = str(line.hear(LONGEST)["challenge"])  # it comes when rank 0 needs this rank
@@ -215,7 +215,7 @@ def admit(line: Line, job: Job) -> None:
         raise PermissionError(f"rank 0 has another {KEY}, or has this rank already")
 
 
-def proof(job: Job, rank: int, challenge: str) -> str:
+def proof(job: RankInfo, rank: int, challenge: str) -> str:
     """What only a rank that knows the key can answer; of `ranks` in all, so that two jobs do not mix."""
     return hmac.digest(job.key, f"{rank} of {job.ranks} {challenge}".encode(), "sha256").hex()
 

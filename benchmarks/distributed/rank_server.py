@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.distributed import hosts, ranks
-from benchmarks.distributed.hosts import Job, Line
+from benchmarks.distributed.hosts import JsonSocket, RankInfo
 from benchmarks.problems import catalogue
 from benchmarks.worker import cleanup, folders
 from benchmarks.worker.client import RANKED, TIMEOUT, pinned, started
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
     return int(pytest.main([str(ROOT / "benchmarks"), *words, "--ranks", str(job.ranks)]))
 
 
-def follow(job: Job) -> int:
+def follow(job: RankInfo) -> int:
     """Serve one worker after another until rank 0 has ended. Raises TimeoutError when it never answers."""
     os.environ |= hosts.place(job.rank, job.ranks, job.local, job.local_ranks, job.address, 0)  # for `shard`
     deadline, served = time.monotonic() + TIMEOUT, False
@@ -57,12 +57,12 @@ def follow(job: Job) -> int:
         served = True
         connection.settimeout(None)
         with connection, contextlib.suppress(ConnectionError):  # that it is closed ends the worker, or all
-            line = Line(connection)
-            hosts.admit(line, job)
+            line = JsonSocket(connection)
+            hosts.authenticate_to(line, job)
             serve(line, job)
 
 
-def serve(line: Line, job: Job) -> None:
+def serve(line: JsonSocket, job: RankInfo) -> None:
     """One worker, as rank 0 wants it, until rank 0 closes the connection. Raises ConnectionError then."""
     asked = line.hear()
     cores = ranks.shares(pinned(asked["threads"]), job.local_ranks)[job.local]
@@ -85,7 +85,7 @@ def serve(line: Line, job: Job) -> None:
         process.close()
 
 
-def answer(process: Process, line: Line) -> bytes:
+def answer(process: Process, line: JsonSocket) -> bytes:
     """What the worker answers, or how it was lost; on the way rank 0 may ask where it is, or close the connection."""
     heard = b""
     while not heard.endswith(b"\n"):
@@ -97,12 +97,12 @@ def answer(process: Process, line: Line) -> bytes:
         part = process.receive() if process.fileno() in ready else b""
         heard += part
         if not part and (process.fileno() in ready or dead):
-            return json.dumps({"lost": process.obituary(time.monotonic() + GRACE)}).encode() + b"\n"
+            return json.dumps({"lost": process.exit_reason(time.monotonic() + GRACE)}).encode() + b"\n"
     return heard
 
 
 def written(plan: dict[str, Any], folder: Path) -> str:
-    """Write a problem as `campaign.shelve` does, of X and y only this rank's rows: the files are sparse."""
+    """Write a problem as `campaign.write_problem` does, of X and y only this rank's rows: the files are sparse."""
     dtype = plan["made"].pop("dtype")
     data, _, order = catalogue.made(**plan["made"])
     mine = shard(len(data.X))

@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
-from benchmarks.timing.measure import Task, judge
+from benchmarks.timing.measure import PreparedProblem, judge
 
 
 def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
@@ -30,10 +30,10 @@ def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> N
     benchmark.extra_info.update(facts, **found, error=error, allowed=allowed)
 
 
-def start(case: Case, campaign: Campaign, task: Task) -> dict[str, Any]:
+def start(case: Case, campaign: Campaign, task: PreparedProblem) -> dict[str, Any]:
     """From no process to weights; its `cold_s` is added to the campaign's clock."""
     before = time.perf_counter()
-    worker = campaign.employ(case)
+    worker = campaign.start_worker(case)
     try:
         prepare_s = worker.ask("prepare", folder=task.folder, device=case.device)["seconds"]
         first = worker.run(task.truth.start(0.0), task.facts["steps"])

@@ -1,4 +1,4 @@
-"""How fast the machine runs just now: a yardstick of fixed work. Neighbours on shared cores come and go in spells.
+"""The calibration loop: fixed work that shows how fast the machine runs now. Interference comes and goes on shared cores.
 
 It is read before and after each timed run, and is a covariate of the verdicts (`results/stats/signed_rank.py`): a block
 in which one process met a slow spell and the other did not says less of the two than of the machine.
@@ -7,7 +7,7 @@ in which one process met a slow spell and the other did not says less of the two
 from time import perf_counter
 
 
-def yardstick() -> float:
+def calibration_loop() -> float:
     """Seconds of some 0.1 ms of plain Python."""
     start, total = perf_counter(), 0
     for i in range(4000):

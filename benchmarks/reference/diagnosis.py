@@ -4,27 +4,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.reference.solution import Truth
+from benchmarks.reference.solution import ReferenceSolution
 from impls.interface import Array
 
 ROUND_OFF = {"float64": 2.0**-53, "float32": 2.0**-24, "TF32": 2.0**-11}
 COARSER = {"float64": "float32", "float32": "TF32"}
 
 
-def diagnose(truth: Truth, weights: Array, t: int, c: float, dtype: str) -> str:
+def diagnose(truth: ReferenceSolution, weights: Array, t: int, c: float, dtype: str) -> str:
     """The words for weights after t updates from the start at c."""
     W = weights.reshape(len(weights), -1).astype(np.longdouble)
     if not np.isfinite(W).all():
         return "they are not finite"
     allowed = 2 * (truth.allowed[t] + truth.contraction[t] * ROUND_OFF[dtype] * (1 + np.abs(W).max()))
-    mistakes: list[Callable[[Truth, Array, int, float, Array], str]] = [_steps, _gradient, _start]
+    mistakes: list[Callable[[ReferenceSolution, Array, int, float, Array], str]] = [_steps, _gradient, _start]
     if c:  # all was well from the first start
         mistakes = [_start, _steps, _gradient]
     words = next((words for mistake in mistakes if (words := mistake(truth, W, t, c, allowed))), "")
     return words or _precision(truth, W, t, c, dtype) or "they are not the reference's"
 
 
-def _steps(truth: Truth, W: Array, t: int, c: float, allowed: Array) -> str:
+def _steps(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
     """One update more or less than asked for."""
     if _near(W, truth.expected(t + 1, c), allowed):
         return "one step too many"
@@ -33,7 +33,7 @@ def _steps(truth: Truth, W: Array, t: int, c: float, allowed: Array) -> str:
     return "the first update changes nothing" if t == 1 else "one step too few"
 
 
-def _gradient(truth: Truth, W: Array, t: int, c: float, allowed: Array) -> str:
+def _gradient(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
     """After the first update: a gradient that points the right way and has another length."""
     if t != 1:
         return ""
@@ -48,7 +48,7 @@ def _gradient(truth: Truth, W: Array, t: int, c: float, allowed: Array) -> str:
     return f"the gradient (or lr) is {f'{ratio:.{digits}f}'.rstrip('0')} times the reference"
 
 
-def _start(truth: Truth, W: Array, t: int, c: float, allowed: Array) -> str:
+def _start(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
     """The right descent, but from another start than the one that was asked for."""
     here, there = truth.expected(t, 0.0), truth.expected(t, 1.0)
     way = there - here
@@ -59,7 +59,7 @@ def _start(truth: Truth, W: Array, t: int, c: float, allowed: Array) -> str:
     return ""
 
 
-def _precision(truth: Truth, W: Array, t: int, c: float, dtype: str) -> str:
+def _precision(truth: ReferenceSolution, W: Array, t: int, c: float, dtype: str) -> str:
     """As near as a coarser arithmetic would come."""
     error = np.linalg.norm(W - truth.expected(t, c), axis=0)
     coarser = COARSER[dtype]

@@ -42,7 +42,7 @@ LONG = np.longdouble
 
 
 @dataclass(frozen=True)
-class Truth:
+class ReferenceSolution:
     """What a descent must give at the updates `at`: iterates (d, k) from w0 and from w0 + direction, allowed (k,)."""
 
     w0: Array
@@ -76,7 +76,7 @@ class Truth:
         return float(error[worst]), float(allowed[worst])
 
 
-def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> Truth:
+def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolution:
     """The iterates after the updates `at` (0 and their neighbours are added) and the distance allowed there.
 
     coarse: what rounding a factor does to it where products are taken in TF32.
@@ -101,7 +101,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> Truth:
         rho_all *= rho
     pairs = {t: (W[:, :k], W[:, k:]) for t, W in iterates.items()}
     own, others = ({t: pair for t, pair in pairs.items() if (t in wanted) == own} for own in (True, False))
-    return Truth(problem.w0, problem.lr, direction, own, allowed, contraction, others)
+    return ReferenceSolution(problem.w0, problem.lr, direction, own, allowed, contraction, others)
 
 
 def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.machine import gpu as gpus
 from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.iterates import Iterate, told
-from benchmarks.reference.solution import Truth
+from benchmarks.reference.solution import ReferenceSolution
 from benchmarks.timing import parity
 from benchmarks.worker.client import Clock, Refused, Worker
 from impls.interface import Array
@@ -29,20 +29,20 @@ NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "pace_seconds", "blocked_s
 
 
 @dataclass(frozen=True)
-class Task:
+class PreparedProblem:
     """A problem in one dtype, on disk for the workers, with its truth and the facts of it that a row carries."""
 
     folder: str
-    truth: Truth
+    truth: ReferenceSolution
     facts: dict[str, Any]
 
 
 @dataclass
-class Checked:
+class TimedCase:
     """An implementation that has passed its check on a task and can be timed, round by round."""
 
     worker: Worker
-    task: Task
+    task: PreparedProblem
     clock: Clock
     rng: np.random.Generator
     rounds: int
@@ -123,7 +123,7 @@ class Checked:
         return self.worker.ask(op, start=start.tolist(), steps=self.task.facts["steps"], **more)
 
 
-def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds: float) -> Checked:
+def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float) -> TimedCase:
     """Prepare, run once, check the iterates, warm up; rounds are as many as fit in `seconds`: 3 to 50, 1 of a slow run.
 
     Raises Unsupported, or Refused with what is wrong.
@@ -151,7 +151,7 @@ def open_descent(worker: Worker, task: Task, device: str, clock: Clock, seconds:
     facts |= {"error": worst.error, "allowed": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
-    return Checked(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
+    return TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
@@ -161,18 +161,18 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     return told | {"import_s": loaded["seconds"], "ranks": worker.ranks, "threads": worker.threads}
 
 
-def check_iterate(worker: Worker, task: Task, t: int, c: float) -> Iterate:
+def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:
     """A run of t updates from the start at c, judged. Raises Refused."""
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
-def iterate(task: Task, done: dict[str, Any], t: int, c: float) -> Iterate:
+def iterate(task: PreparedProblem, done: dict[str, Any], t: int, c: float) -> Iterate:
     """What a run of t updates from the start at c has answered, judged. Raises Refused."""
     weights = np.asarray(done["weights"])
     return Iterate(t, weights, done["seconds"], *judge(task, weights, t, c, task.truth.start(c)))
 
 
-def run_checked(worker: Worker, task: Task, c: float) -> tuple[dict[str, float], tuple[float, float]]:
+def run_checked(worker: Worker, task: PreparedProblem, c: float) -> tuple[dict[str, float], tuple[float, float]]:
     """A whole run from the start at c: what it took, and the distance with what is allowed."""
     start = task.truth.start(c)
     done = worker.run(start, task.truth.at[-1], "round")
@@ -180,7 +180,7 @@ def run_checked(worker: Worker, task: Task, c: float) -> tuple[dict[str, float],
     return {name: done[name] for name in NUMBERS}, judged
 
 
-def judge(task: Task, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
+def judge(task: PreparedProblem, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
     """Distance to the truth after t updates and the distance allowed. Raises Refused, in words, when it is too far."""
     error, allowed = task.truth.distance(weights, t, c, start)
     if error <= allowed:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.campaign.campaign import shelve
+from benchmarks.campaign.campaign import write_problem
 from benchmarks.problems import catalogue, tutorials
 from benchmarks.reference.solution import truth
-from benchmarks.timing.measure import Task, check_iterate, judge
+from benchmarks.timing.measure import PreparedProblem, check_iterate, judge
 from benchmarks.tutorial.fit import Descent, Descents, Section
 from benchmarks.worker import folders
 from benchmarks.worker.client import TIMEOUT, Refused, Worker
@@ -25,13 +25,13 @@ TARGETS = {"line": ["y"], "crops": tutorials.CROPS_NAMES}  # what the texts pred
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class GalleryCase:
     """A problem with its text's updates, in float32, on disk for the workers; its truth is known after each update."""
 
     name: str
     problem: Problem
     columns: list[str]
-    task: Task
+    task: PreparedProblem
 
 
 LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
@@ -48,7 +48,7 @@ def sections(chosen: list[str], out: Path) -> Iterator[Section]:
     right: dict[str, Descents] = {}
     agrees = True
     with folders.passing("gallery") as folder:
-        stage = scenes(str(folder))
+        stage = gallery_cases(str(folder))
         for impl in chosen:
             name = Path(impl).stem
             try:
@@ -83,7 +83,7 @@ def player(line: Descent, differences: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _write(out: Path, right: dict[str, Descents], stage: dict[str, Scene]) -> list[Path]:
+def _write(out: Path, right: dict[str, Descents], stage: dict[str, GalleryCase]) -> list[Path]:
     from benchmarks.tutorial import gallery_plots
 
     lead = right[LEAD] if LEAD in right else next(iter(right.values()))
@@ -93,7 +93,7 @@ def _write(out: Path, right: dict[str, Descents], stage: dict[str, Scene]) -> li
     return [*gallery_plots.write(out, right, lead), played]
 
 
-def _agreement(name: str, found: Descents, stage: dict[str, Scene]) -> str:
+def _agreement(name: str, found: Descents, stage: dict[str, GalleryCase]) -> str:
     worst = max(difference(found[scene], stage[scene]) for scene in stage)
     return f"{name} agrees with the reference after every update; largest relative difference {worst:.2g}"
 
@@ -112,7 +112,7 @@ def _open(folder: Path) -> None:
         raise Unsupported(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def scenes(folder: str) -> dict[str, Scene]:
+def gallery_cases(folder: str) -> dict[str, GalleryCase]:
     """The line from both of its texts' starts and the crops, kept below `folder`."""
     notes, scratch = map(np.array, tutorials.LINE_RUNS)
     return {
@@ -122,19 +122,19 @@ def scenes(folder: str) -> dict[str, Scene]:
     }
 
 
-def descents(impl: str, scenes: dict[str, Scene]) -> Descents:
+def descents(impl: str, gallery_cases: dict[str, GalleryCase]) -> Descents:
     """The descent of each scene, all iterates known and right, from one worker on one core.
 
     Raises Unsupported with the implementation's reason, Refused with what is wrong.
     """
     worker = Worker(impl, 1, "cpu", "highest", TIMEOUT)
     try:
-        return {name: _descent(worker, Path(impl).stem, scene) for name, scene in scenes.items()}
+        return {name: _descent(worker, Path(impl).stem, scene) for name, scene in gallery_cases.items()}
     finally:
         worker.close()
 
 
-def difference(descent: Descent, scene: Scene) -> float:
+def difference(descent: Descent, scene: GalleryCase) -> float:
     """The largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
     known = scene.task.truth
     right = {t: known.expected(t, 0.0) for t in known.at}
@@ -143,17 +143,17 @@ def difference(descent: Descent, scene: Scene) -> float:
     )
 
 
-def _scene(name: str, folder: str, start: Array | None = None) -> Scene:
+def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:
     exact, columns = catalogue.build(name)
     w0 = exact.w0 if start is None else start
     problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
     kept = Path(tempfile.mkdtemp(dir=folder), "problem")
-    shelve(problem, kept)
+    write_problem(problem, kept)
     known = truth(problem, list(range(1, problem.steps + 1)))
-    return Scene(name, problem, columns, Task(str(kept), known, {"dtype": DTYPE}))
+    return GalleryCase(name, problem, columns, PreparedProblem(str(kept), known, {"dtype": DTYPE}))
 
 
-def _descent(worker: Worker, impl: str, scene: Scene) -> Descent:
+def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:
     def prepare(problem: Problem, device: Device) -> Run:
         worker.ask("prepare", folder=scene.task.folder, device=device)
         return lambda start, steps, /: np.array(worker.run(start, steps)["weights"], start.dtype)

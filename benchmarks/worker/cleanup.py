@@ -25,7 +25,7 @@ told: list[str] = []  # what had to be removed in this process's time, in words
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProcessInfo:
     """A process when it was looked at; its state is "Z" when it has ended and nobody has asked how."""
 
     pid: int
@@ -36,7 +36,7 @@ class Seen:
 
 
 @functools.cache
-def adopt() -> None:
+def become_subreaper() -> None:
     """Have workers' orphans become this process's children, not init's (Linux): so they can be waited for."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -54,7 +54,7 @@ def end(mark: str, leader: int | None = None, before: Collection[str | int] = ()
     told, as are processes that had left the session, and who is killed and does not end.
     """
     until, grace = time.monotonic() + PATIENCE, time.monotonic() + GRACE
-    known, files = dict[int, Seen](), set[Path]()
+    known, files = dict[int, ProcessInfo](), set[Path]()
     if leader is not None and not PROC.joinpath("self").exists():
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
@@ -80,7 +80,7 @@ def end(mark: str, leader: int | None = None, before: Collection[str | int] = ()
     unlink(files, {*known, leader}, before)
 
 
-def family(mark: str, leader: int | None) -> list[Seen]:
+def family(mark: str, leader: int | None) -> list[ProcessInfo]:
     """Who bears the mark (or one that begins so), is of the leader's session, or descends from one of these."""
     everyone = {seen.pid: seen for seen in processes() if seen.pid != os.getpid()}
     words = b"\0" + os.fsencode(f"{MARK}={mark}")
@@ -90,20 +90,20 @@ def family(mark: str, leader: int | None) -> list[Seen]:
     return [everyone[pid] for pid in found]
 
 
-def processes() -> Iterator[Seen]:
+def processes() -> Iterator[ProcessInfo]:
     """All there are."""
     for name in os.listdir(PROC) if PROC.is_dir() else []:
         if name.isdecimal() and (seen := look(int(name))):
             yield seen
 
 
-def look(pid: int) -> Seen | None:
+def look(pid: int) -> ProcessInfo | None:
     """One of them; None where there is none."""
     name, _, rest = read(pid, "stat").decode(errors="replace").partition("(")[2].rpartition(")")
     if not rest:
         return None
     state, parent, _, session = rest.split()[:4]
-    return Seen(pid, int(parent), int(session), state, name)
+    return ProcessInfo(pid, int(parent), int(session), state, name)
 
 
 def read(pid: int, what: str) -> bytes:

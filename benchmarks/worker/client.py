@@ -94,7 +94,7 @@ class Worker:
         return answer
 
     def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
-        """One run of the descent: what `worker.Host.descend` answers, or `round` or `grow` of it."""
+        """One run of the descent: what `server.WorkerServer.descend` answers, or `round` or `grow` of it."""
         return self.ask(op, start=start.tolist(), steps=steps)
 
     @property

@@ -51,7 +51,7 @@ def new(what: str) -> Path:
 def remove(folder: Path) -> None:
     """Remove what `new` has made; with the last one this process's own folder goes."""
     global _home
-    wipe(folder)
+    remove_tree(folder)
     if _home is not None and not _home.inside():
         _home.cleanup()
         _home = None
@@ -80,13 +80,13 @@ def close() -> None:
 def sweep() -> None:
     """Remove what this user's runs have left that were killed: processes that bear their mark, their folder."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if deserted(folder):
+        if is_stale(folder):
             leftovers.end(str(folder))
-            wipe(folder)
+            remove_tree(folder)
             leftovers.told.append(f"folder {folder} of a run that was killed")
 
 
-def wipe(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
     """Remove a folder, also what nobody may look into."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
@@ -98,7 +98,7 @@ def wipe(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def deserted(folder: Path) -> bool:
+def is_stale(folder: Path) -> bool:
     """Whether a folder is this user's, and nobody holds its lock."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():

@@ -40,7 +40,7 @@ class Member(Protocol):
     def receive(self) -> bytes:
         """What there is; b"" when it will say no more."""
 
-    def obituary(self, deadline: float) -> str:
+    def exit_reason(self, deadline: float) -> str:
         """How it ended, in words; waits for its end until then."""
 
     def where(self) -> str:
@@ -54,7 +54,7 @@ class Process:
     """A `benchmarks.worker.server` in a session of its own, with its cores, its environment and its working folder."""
 
     def __init__(self, cores: list[int], env: dict[str, str], folder: Path) -> None:
-        cleanup.adopt()
+        cleanup.become_subreaper()
         self.folder, self.closed, self.allowed = folder, False, int(env.get(memory.ALLOWED, 0))
         self.segments, self.oom_kills = cleanup.segments(), memory.oom_kills()
         self.stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
@@ -101,7 +101,7 @@ class Process:
         size = os.fstat(self.stderr.fileno()).st_size
         return os.pread(self.stderr.fileno(), LAST, max(begin, size - LAST)).decode(errors="replace")
 
-    def obituary(self, deadline: float) -> str:
+    def exit_reason(self, deadline: float) -> str:
         """How it ended, with the last line that it wrote; a crash also names the function, as `faulthandler` does."""
         try:
             code = self.process.wait(max(POLL, deadline - time.monotonic()))
@@ -140,7 +140,7 @@ class Process:
         folders.remove(self.folder)
 
 
-def understood(line: bytes) -> Answer:
+def parse_answer(line: bytes) -> Answer:
     """What a worker has answered; it is lost when something else has written to its pipe."""
     try:
         return dict(json.loads(line))
@@ -172,11 +172,13 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
             part = members[at].receive()
             heard[at] += part
             if heard[at].endswith(b"\n"):
-                ends[at] = understood(heard[at])
+                ends[at] = parse_answer(heard[at])
             elif not part:
-                ends[at] = {"lost": members[at].obituary(until)}
+                ends[at] = {"lost": members[at].exit_reason(until)}
         if not ready:
-            ends |= {at: {"lost": members[at].obituary(until)} for at in dead}  # what it has started may hold the pipe
+            ends |= {
+                at: {"lost": members[at].exit_reason(until)} for at in dead
+            }  # what it has started may hold the pipe
         if not ready and left == 0:
             for at in set(waiting.values()) - set(dead):
                 ends[at] = {"lost": f"timed out{members[at].where()} and was killed"} if until == deadline else {}

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks.machine import bandwidth  # noqa: E402
-from benchmarks.machine.calibration import yardstick  # noqa: E402
+from benchmarks.machine.calibration import calibration_loop  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
 from benchmarks.worker.arrays import kept, others, read  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST = 20_000  # bytes of a file that are told
 
 
-class Host:
+class WorkerServer:
     """One implementation and the problem that it has been given last."""
 
     prepare_run: Prepare
@@ -114,9 +114,9 @@ class Host:
     def round(self, start: list[Any], steps: int) -> Answer:
         """A run of 0 steps and one of `steps`, after some that do not count: waiting cools caches and threads.
 
-        The yardstick is read before and after: how fast the machine was.
+        The calibration loop is read before and after: how fast the machine was.
         """
-        readings = [yardstick()]
+        readings = [calibration_loop()]
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
         nothing = self.descend(start, 0)
@@ -126,7 +126,7 @@ class Host:
             return nothing
         whole = self.descend(start, steps)
         whole["compiles"] += nothing["compiles"]
-        readings.append(yardstick())
+        readings.append(calibration_loop())
         return whole | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
@@ -209,7 +209,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def answer(host: Host, line: str) -> Answer:
+def answer(host: WorkerServer, line: str) -> Answer:
     """Do what a request asks; what goes wrong in an implementation is an answer, not the end."""
     request = json.loads(line)
     try:
@@ -234,7 +234,7 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
-        host = Host()
+        host = WorkerServer()
         for line in sys.stdin:
             print(json.dumps(answer(host, line)), file=out)
 

@@ -2,7 +2,7 @@
 
 A series is one case of one machine that does the same work (`sides.SAME`); other work is another series. A point is one
 run: the median over its valid blocks. `changes` says where a series changed. Beside each change stands what the
-yardstick of fixed work (`pace_s`) did at the same place, for it tells whether the machine changed.
+calibration loop (`pace_s`) did at the same place, for it tells whether the machine changed.
 """
 
 import json
@@ -37,8 +37,8 @@ NOTES = [
     f" over its series), even where what runs are off by is correlated by {CORRELATION} from one to the next; more"
     " where a machine drifts for longer. The intervals of ratio and place: by seeded simulation of such noise, at the"
     " level that decided.",
-    "Machine's pace: the time of a yardstick of fixed work after the change, over that before. Where it moved as much"
-    " as the case did, the machine changed, not the code.",
+    "Machine's pace: the time of the calibration loop after the change, over that before. Where it moved as much as the"
+    " case did, the machine changed, not the code.",
 ]
 
 Wanted = dict[str, list[str] | None]

@@ -14,7 +14,7 @@ from results.stats.verdicts import bounds, fine, refusals
 from results.store.reading import CASE, Run, mapping, number, sequence, text
 from results.store.runs import find
 
-SPELLS = 1.2  # times as long a yardstick as usual: somebody else is on these cores
+SPELLS = 1.2  # times as long a calibration loop as usual: somebody else is on these cores
 
 
 LEGEND = [
@@ -105,7 +105,7 @@ def _quieter(run: Run) -> list[str]:
     paces = run.rows.loc[run.rows["pace_s"] > 0, "pace_s"]
     slow, usual = paces.quantile(0.9), paces.quantile(0.1)
     said = {
-        f"The machine changed its pace: a yardstick of fixed work took {slow / usual:.1f} times as long in slow spells."
+        f"The machine changed its pace: the calibration loop took {slow / usual:.1f} times as long in slow spells."
         " Verdicts are adjusted for it; unshared cores need fewer blocks.": slow > SPELLS * usual,
         f"Load above a third of the {words(cores)} cores before {busy}: end what else runs.": busy,
         f"More than 1% of the CPU time stolen in {stolen}: use a machine that is not shared.": stolen,

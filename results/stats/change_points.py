@@ -190,5 +190,5 @@ def _excess(x: Array) -> Array:
     sums = np.cumsum(x, axis=-1)
     before, total = sums[..., after - 1], sums[..., -1:]
     gain = before**2 / after + (total - before) ** 2 / (x.shape[-1] - after)
-    excess: Array = gain.max(axis=-1, keepdims=True) - gain
-    return excess
+    check_limits: Array = gain.max(axis=-1, keepdims=True) - gain
+    return check_limits

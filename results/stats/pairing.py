@@ -35,7 +35,7 @@ class Side(NamedTuple):
     """The rows of one case on one side.
 
     fault: why one of them does not count; facts: of each of SAME the values in words, sorted.
-    clocks: by block, rising: seconds per step, and of the yardstick, NaN where nobody told.
+    clocks: by block, rising: seconds per step, and of the calibration loop, NaN where nobody told.
     """
 
     fault: str
@@ -44,7 +44,7 @@ class Side(NamedTuple):
 
 
 TIMES = ["a_s", "b_s", "ratio"]
-SHORTEST = 1e-15  # seconds of a yardstick: what is shorter, has none
+SHORTEST = 1e-15  # seconds of a calibration loop: what is shorter, has none
 FOUND = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs"]
 
 
@@ -163,7 +163,7 @@ def _refusal(pair: Pair) -> dict[str, str]:
 
 
 def _estimates(a: Array, b: Array, pace_a: Array, pace_b: Array) -> Iterable[dict[str, Any]]:
-    """Of each pair of a page: seconds (P, K) of its sides and of their yardsticks."""
+    """Of each pair of a page: seconds (P, K) of its sides and of their calibration loops."""
     known = (pace_a > SHORTEST) & (pace_b > SHORTEST)  # and no NaN
     paired, pace = b / a, np.divide(pace_b, pace_a, where=known, out=np.ones_like(pace_a))
     logs = adjusted(np.log(paired), np.log(pace))

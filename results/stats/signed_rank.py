@@ -23,7 +23,9 @@ MARGIN = 0.02  # a ratio within 1 -+ this is as good as equal
 POWER = 0.8
 RECENTRED = 2  # times; a third changes nothing that counts
 TOGETHER = 2**21  # differences of a page that are worked on at once: some tens of MiB
-SPELL = 0.1  # log ratio of yardsticks from which on a machine was slower for one side of a pair than for the other
+SPELL = (
+    0.1  # log ratio of calibration loops from which on a machine was slower for one side of a pair than for the other
+)
 FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
 INVALID = "INVALID"  # never judged: it failed its check, or the two sides did unequal work
 
@@ -91,7 +93,7 @@ def _verdicts(d: Array, p: Array, levels: Array, alpha: float, limit: float) -> 
 
 
 def adjusted(d: Array, x: Array, spell: float = SPELL) -> Array:
-    """The log ratios d (..., K) less what the machine's pace explains; x (..., K): log ratios of the yardstick.
+    """The log ratios d (..., K) less what the machine's pace explains; x (..., K): log ratios of the calibration loop.
 
     An analysis of covariance over the blocks where only one side met a slow spell, |x| > `spell`: in each, x times a
     slope that comes from the others of them, sum(x (d - centre)) / sum(x^2), between 0 and 1. Around the centre 0,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from results.output import shortened
 from results.store.json_values import parsed
-from results.store.schema import BYTES, excess, fault
+from results.store.schema import BYTES, check_limits, fault
 
 CASE = ["impl", "device", "dtype", "problem"]
 ORIGIN = {
@@ -72,7 +72,7 @@ NUMBERS = {
     "growth": "(run - run of half the steps) / (run - run of no steps); 0.5 where time grows with steps",
     "compiles": "compilations in timed runs",
     "gc_runs": "garbage collections in timed runs",
-    "pace_s": "seconds of a yardstick of fixed work around the timed runs: how fast the machine was",
+    "pace_s": "seconds of a calibration loop of fixed work around the timed runs: how fast the machine was",
     "blocked_s": "seconds of a run spent waiting for the device",
     "transfer_s": "seconds of prepare_s in which data moved to the device",
     "event_s": "seconds of a run by the GPU's own clock, from its start's arrival to its last work, outside the rounds",
@@ -156,7 +156,7 @@ def document(path: Path) -> tuple[str, dict[str, Any]]:
         raise RunError(f"{path} is not JSON: {error}") from error
     if said := fault(content):
         raise RunError(f"{path} is not a benchmark file: {said}")
-    if said := excess(content):
+    if said := check_limits(content):
         raise RunError(f"cannot read {path}: {said}")
     return source, dict(content)
 

@@ -30,7 +30,7 @@ Document = dict[str, Any]
 
 
 def version(document: Document) -> int:
-    """The version of a file that `fault` and `excess` find nothing against."""
+    """The version of a file that `fault` and `check_limits` find nothing against."""
     campaign, rows = document.get("campaign") or {}, document["benchmarks"]
     known = {4: bool(rows) and "work" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
     return int(campaign.get("schema") or max((number for number, by in known.items() if by), default=1))
@@ -60,7 +60,7 @@ def utc(stamp: str) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def excess(document: Document) -> str:
+def check_limits(document: Document) -> str:
     """What forbids to go on with a saved file: it is too new, too large or too deep; "" if nothing does."""
     told = (document.get("campaign") or {}).get("schema", 1)
     if type(told) is not int or told < 1:
