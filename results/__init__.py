@@ -4,7 +4,8 @@
 >>> rows = results.load("latest")  # doctest: +SKIP
 """
 
-from results.store.reading import COLUMNS, RunError
+from results.store.columns import COLUMNS
+from results.store.reading import RunError
 from results.store.runs import load
 
 __all__ = ["COLUMNS", "RunError", "load"]

@@ -17,7 +17,8 @@ from results.output import FORMATS, Page
 from results.page.machines import one_run_each
 from results.stats.pairing import ratios
 from results.stats.verdicts import held
-from results.store.reading import CASE, Run, RunError
+from results.store.columns import CASE
+from results.store.reading import Run, RunError
 from results.store.runs import find
 
 KNOWN = {"precision": "highest", "matmul_bits": 52, "matvec_bits": 52}

@@ -15,7 +15,8 @@ from runs import blocks, kept
 from results.__main__ import main
 from results.commands.history import history
 from results.output import FORMATS, Page
-from results.store.reading import CASE, RunError
+from results.store.columns import CASE
+from results.store.reading import RunError
 from results.store.runs import files, read_all
 
 RUNS, STEP = 12, 1.3  # the change is in the middle

@@ -16,7 +16,8 @@ from results.__main__ import main
 from results.page.report import report
 from results.store import json_values
 from results.store import seal as digest
-from results.store.reading import COLUMNS, RunError
+from results.store.columns import COLUMNS
+from results.store.reading import RunError
 from results.store.runs import find, find_all
 from results.store.seal import KEY, broken_seals, of_row, seal
 from results.upkeep.growth import growth, made

@@ -17,7 +17,8 @@ from results.commands.noise import noise
 from results.output import FORMATS
 from results.stats.noise import NO_PAIR, noise_line, pair
 from results.stats.signed_rank import ALPHA, detectable
-from results.store.reading import COLUMNS, Run
+from results.store.columns import COLUMNS
+from results.store.reading import Run
 
 QUIET = {"seconds": 95.1, "load_before": 0.3, "load_after": 1.9, "steal": 0.002, "throttled": 0, "gpu_throttled": ""}
 

@@ -13,7 +13,7 @@ from test_results import entry
 
 from results.stats.pairing import every, over, ratios, single
 from results.stats.verdicts import judged
-from results.store.reading import CASE
+from results.store.columns import CASE
 
 NAMES = ["jax_scan", "numpy_manual", "torch_nn"]
 PACES = [1e-4, 1.7e-4, 1e-4, 1e-4, 1.8e-4, 1e-4, 1e-4, 1.6e-4]

@@ -17,8 +17,9 @@ from results.output import digits, seconds, size, times
 from results.page.report import report
 from results.page.sections import compile_time
 from results.stats.pairing import ratios
+from results.store.columns import CASE, COLUMNS
 from results.store.outcomes import cases, outcomes, rounds
-from results.store.reading import CASE, COLUMNS, Run, RunError
+from results.store.reading import Run, RunError
 from results.store.runs import find, find_all
 
 MACHINE = {

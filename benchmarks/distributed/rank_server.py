@@ -19,7 +19,8 @@ from benchmarks.distributed import hosts, ranks
 from benchmarks.distributed.hosts import JsonSocket, RankInfo
 from benchmarks.problems import catalogue
 from benchmarks.worker import cleanup, folders
-from benchmarks.worker.client import RANKED, TIMEOUT, pinned, started
+from benchmarks.worker.client import TIMEOUT, started
+from benchmarks.worker.environment import RANKED, pinned
 from benchmarks.worker.process import GRACE, POLL, ROOT, Process
 from impls.interface import Unsupported, shard
 

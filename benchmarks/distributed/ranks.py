@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.distributed.hosts import Hosts, place
-from benchmarks.worker.client import Refused, Worker, pinned, started
+from benchmarks.worker.client import Refused, Worker, started
+from benchmarks.worker.environment import pinned
 from benchmarks.worker.process import Answer
 from impls.interface import Unsupported
 

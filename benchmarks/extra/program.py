@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from benchmarks.campaign.plan import Plan
-from benchmarks.worker.client import environment, pinned
+from benchmarks.worker.environment import environment, pinned
 from benchmarks.worker.process import ROOT
 
 

@@ -1,4 +1,6 @@
-"""The calibration loop: fixed work that shows how fast the machine runs now. Interference comes and goes on shared cores.
+"""The calibration loop: fixed work that shows how fast the machine runs now.
+
+On shared cores interference comes and goes.
 
 It is read before and after each timed run, and is a covariate of the verdicts (`results/stats/signed_rank.py`): a block
 in which one process met a slow spell and the other did not says less of the two than of the machine.

@@ -15,7 +15,8 @@ from results.stats.noise import noise_section
 from results.stats.pairing import forced, ratios, single
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
 from results.stats.verdicts import caveats, fine, judged, summed_up, tables
-from results.store.reading import CASE, Run, RunError, facts, mapping, text
+from results.store.columns import CASE
+from results.store.reading import Run, RunError, facts, mapping, text
 from results.store.runs import find, find_all, join, nearest
 
 BASELINE = "numpy_manual"

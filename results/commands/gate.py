@@ -27,8 +27,9 @@ from results.stats.noise import noise_section
 from results.stats.pairing import ratios
 from results.stats.signed_rank import ALPHA, UNDECIDED, blocks_needed, fewest_blocks, hodges_lehmann, interval, scale
 from results.store.atomic import put
+from results.store.columns import CASE
 from results.store.outcomes import absent
-from results.store.reading import CASE, Run, RunError
+from results.store.reading import Run, RunError
 from results.store.runs import find
 
 

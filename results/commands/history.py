@@ -24,8 +24,9 @@ from results.stats.pairing import SAME, by_case, differences, single
 from results.stats.signed_rank import ALPHA
 from results.stats.verdicts import fine
 from results.store.atomic import put
+from results.store.columns import CASE
 from results.store.optional import package
-from results.store.reading import CASE, Run, RunError, facts, text
+from results.store.reading import Run, RunError, facts, text
 from results.store.runs import files, find_all, join, read_all
 
 POINT = ["series", "run", "machine", "datetime", "commit", *CASE, "framework", "version"]

@@ -11,7 +11,8 @@ from results.output import Page, Section, digits, records, seconds, tabled, word
 from results.stats.noise import EFFECT, called, noise_line, pair, percent
 from results.stats.signed_rank import ALPHA, fewest_blocks
 from results.stats.verdicts import bounds, fine, refusals
-from results.store.reading import CASE, Run, mapping, number, sequence, text
+from results.store.columns import CASE
+from results.store.reading import Run, mapping, number, sequence, text
 from results.store.runs import find
 
 SPELLS = 1.2  # times as long a calibration loop as usual: somebody else is on these cores

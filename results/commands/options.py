@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from results.output import FORMATS, Page
-from results.store.reading import CASE
+from results.store.columns import CASE
 from results.store.runs import ROOT
 
 BASELINE = "numpy_manual"

@@ -13,8 +13,9 @@ from results.page.errors import checks
 from results.stats.pairing import by_impl, every, over_each, single
 from results.stats.signed_rank import INVALID, fewest_blocks, interval
 from results.stats.verdicts import judged
+from results.store.columns import CASE
 from results.store.outcomes import alone_each, outcomes_each
-from results.store.reading import CASE, Run
+from results.store.reading import Run
 from results.store.runs import join
 
 KEY = ["run", *CASE]

@@ -8,9 +8,10 @@ import pandas as pd
 
 from results.output import Section, digits, records, words
 from results.stats.pairing import single
+from results.store.columns import CASE
 from results.store.json_values import parsed
 from results.store.outcomes import Row, groups
-from results.store.reading import CASE, Run
+from results.store.reading import Run
 
 LONGEST = 20_000  # characters of a list of numbers
 

@@ -10,7 +10,8 @@ from results.output import Page, Section, records, speedup, tabled, times, words
 from results.stats.noise import noise_section
 from results.stats.pairing import WORK, by_case, differences, forced, over, ratios, single
 from results.stats.verdicts import bounds, caveats, held, judged, refusals, summed_up
-from results.store.reading import CASE, COLUMNS, Run, RunError, facts
+from results.store.columns import CASE, COLUMNS
+from results.store.reading import Run, RunError, facts
 from results.store.runs import join, nearest
 
 READING = (

@@ -9,8 +9,9 @@ import pandas as pd
 from results.output import Section, records, seconds, words
 from results.page.sections import compile_time
 from results.stats.pairing import by_impl, over_each, ratios, single
+from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
-from results.store.reading import CASE, Run
+from results.store.reading import Run
 
 KEY = CASE[1:]
 CLOCKS = ["prepare_s", "first_s", "steady_s", "steps"]

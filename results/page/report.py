@@ -12,8 +12,9 @@ from results.page.sections import absences, card
 from results.page.summary import whole
 from results.stats.noise import noise_lines
 from results.stats.pairing import by_impl, over_each
+from results.store.columns import CASE
 from results.store.outcomes import Row, alone_each, by_size, groups, outcomes_each
-from results.store.reading import CASE, Run, RunError
+from results.store.reading import Run, RunError
 from results.store.runs import uncollected
 
 TIMED = [

@@ -3,8 +3,9 @@
 from typing import Any
 
 from results.output import Section, digits, seconds, words
+from results.store.columns import CASE
 from results.store.outcomes import Row
-from results.store.reading import CASE, Run, facts, number, sequence, text
+from results.store.reading import Run, facts, number, sequence, text
 
 PLAN = ("preset", "seed", "threads", "precision", "blocks")
 

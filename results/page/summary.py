@@ -9,8 +9,9 @@ from results.output import digits, records, words
 from results.page.errors import place
 from results.stats.crossover import crossover
 from results.stats.noise import noise_line
+from results.store.columns import CASE
 from results.store.outcomes import Row, alone, by_size, groups, outcomes
-from results.store.reading import CASE, Run, RunError
+from results.store.reading import Run, RunError
 
 
 @dataclass(frozen=True)

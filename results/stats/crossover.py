@@ -19,7 +19,8 @@ from results.output import Page, Section, digits, records, rows_of, seconds, tim
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios
 from results.stats.signed_rank import ALPHA, FASTER, SLOWER, UNDECIDED, fewest_blocks, hodges_lehmann, interval
-from results.store.reading import CASE, Run, RunError
+from results.store.columns import CASE
+from results.store.reading import Run, RunError
 from results.store.runs import join, nearest
 
 Array = NDArray[np.float64]

@@ -11,7 +11,8 @@ from results.output import Section, digits
 from results.stats.pairing import FOUND, ByImpl, by_impl, twins_each
 from results.stats.signed_rank import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks, judge
 from results.stats.verdicts import judged
-from results.store.reading import CASE, Run
+from results.store.columns import CASE
+from results.store.reading import Run
 
 EFFECT = 0.05  # what a usual campaign should show
 NO_PAIR = "No A/A pair in this run: how often its verdicts err is unknown."

@@ -10,7 +10,7 @@ import pandas as pd
 
 from results.output import words
 from results.stats.signed_rank import INVALID, Array, adjusted, alike, hodges_lehmann
-from results.store.reading import CASE
+from results.store.columns import CASE
 
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files know none of them
 

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from results.output import shortened
+from results.store.columns import CASE, COLUMNS, NUMBERS, STATS, WORDS
 from results.store.json_values import clean
-from results.store.reading import CASE, COLUMNS, NUMBERS, STATS, WORDS, Run, RunError, document, mapping, number, text
+from results.store.reading import Run, RunError, document, mapping, number, text
 from results.store.schema import FACTS, migrated, utc
 from results.store.seal import broken_seals, sealed
 

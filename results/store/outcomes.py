@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from results.output import words
-from results.store.reading import CASE, COLUMNS, Run, RunError, document, number, sequence, text
+from results.store.columns import CASE, COLUMNS
+from results.store.reading import Run, RunError, document, number, sequence, text
 from results.store.runs import join
 
 Row = dict[str, Any]

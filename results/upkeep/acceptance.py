@@ -14,8 +14,9 @@ from results.output import Page, Section
 from results.stats.pairing import ratios
 from results.stats.signed_rank import ALPHA, FASTER, SLOWER
 from results.stats.verdicts import judged
+from results.store.columns import CASE
 from results.store.outcomes import rounds
-from results.store.reading import CASE, Run, RunError, facts
+from results.store.reading import Run, RunError, facts
 from results.store.runs import find_all
 
 ORIGINAL, AGAIN, SLOWED = "numpy_manual", "numpy_manual-again", "five_per_cent"

@@ -15,8 +15,9 @@ from results.page.report import speeds, with_speedups
 from results.stats.noise import noise_line
 from results.stats.pairing import ratios
 from results.store.atomic import put
+from results.store.columns import CASE
 from results.store.outcomes import alone, by_size, outcomes
-from results.store.reading import CASE, Run, RunError, facts
+from results.store.reading import Run, RunError, facts
 from results.store.runs import find
 from results.upkeep import acceptance, growth
 

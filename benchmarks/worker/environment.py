@@ -1,0 +1,34 @@
+"""The environment and the cores of a worker: they must be set before a framework is imported."""
+
+import os
+
+from benchmarks.worker import cleanup, memory
+
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB")  # tinygrad's
+
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
+
+
+RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_", "TORCHELASTIC_")  # begin so
+
+
+def pinned(threads: int) -> list[int]:
+    """Cores of a worker with so many threads: the last that are to be had; [] where there is no choice."""
+    return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
+
+
+def environment(threads: int, device: str, precision: str, folder: str) -> dict[str, str]:
+    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU.
+
+    JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others. Temporary
+    files and caches go into the folder, whose name is the mark of the worker and of all that it starts.
+    """
+    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, *RANKED)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
+    env |= {cleanup.MARK: folder, "TMPDIR": folder}
+    env |= dict.fromkeys(CACHES, os.path.join(folder, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    if device == "cpu":
+        return env | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | env
