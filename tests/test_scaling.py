@@ -129,8 +129,8 @@ def test_speed_ups_and_their_ceiling(tmp_path: Path) -> None:
     assert measured["ceiling"].to_dict() == pytest.approx({"strong": 1.8, "weak": 1.8})
     assert measured["of_ceiling"]["strong"] == pytest.approx((one / two)[0] / 1.8)
     assert measured["efficiency"]["strong"] == pytest.approx((one / two)[0] / 2)
-    weak = found[(found["kind"] == "predicted") & (found["mode"] == "weak") & (found["ranks"] == 64)]
-    assert (weak["efficiency"] < 1).all()
+    weak = found[(found["kind"] == "predicted") & (found["mode"] == "weak") & (found["ranks"] == 4)]
+    assert len(weak) and (weak["efficiency"] < 1).all()
 
 
 def test_predictions_are_never_shown_as_measurements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,9 +139,9 @@ def test_predictions_are_never_shown_as_measurements(tmp_path: Path, capsys: pyt
     before, after = capsys.readouterr().out.split(
         "### Predicted, not measured: from 2 ranks over one machine's loopback"
     )
-    assert "512 ranks" in after
+    assert "4 ranks" in after
     assert "Never run" in after
-    assert "512" not in before.partition("### The model")[0]
+    assert "4 ranks" not in before
     assert main(["scaling", path, "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["kind"] for row in rows if row["ranks"] and row["ranks"] > 2} == {"predicted"}

@@ -18,7 +18,7 @@ from results.stats.scaling_model import LAWS, PARAMETERS, Limits, Model, model
 from results.store.reading import Run, RunError, mapping, number, sequence
 from results.store.runs import find
 
-MORE = (8, 64, 512)  # ranks to predict
+FURTHER = 2  # times the measured ranks are predicted: beyond that a model of few ranks is no evidence
 SIZE = ["n", "d", "k"]
 OF = ["impl", "dtype"]
 BYTES = {"float32": 4, "float64": 8}
@@ -123,22 +123,22 @@ def _parameters(of: pd.DataFrame, found: Model) -> Iterator[dict[str, Any]]:
 
 
 def _predicted(of: pd.DataFrame, found: Model) -> Iterator[dict[str, Any]]:
-    """For each measured size by MORE ranks, strong and weak: as many rows for each as one rank had."""
+    """For each measured size by FURTHER times the most measured ranks; weak: each rank has the rows that one had."""
     alone = of[[*SIZE, "size"]].drop_duplicates().sort_values(SIZE).assign(ranks=1)
     base = found.per_step(alone)
-    for ranks in MORE:
-        for mode, scale in (("strong", 1), ("weak", ranks)):
-            took = found.per_step(alone.assign(ranks=ranks, n=alone["n"] * scale))
-            gain = scale * base / took
-            for at, case in enumerate(records(alone[SIZE])):
-                low, high = np.quantile(gain[1:, at], [0.025, 0.975])
-                yield {**of[OF].iloc[0], "mode": mode, **case, "ranks": ranks, "law": found.law} | {
-                    "per_step_s": took[0, at],
-                    "speedup": gain[0, at],
-                    "low": low,
-                    "high": high,
-                    "efficiency": gain[0, at] / ranks,
-                }
+    ranks = FURTHER * int(of["ranks"].max())
+    for mode, scale in (("strong", 1), ("weak", ranks)):
+        took = found.per_step(alone.assign(ranks=ranks, n=alone["n"] * scale))
+        gain = scale * base / took
+        for at, case in enumerate(records(alone[SIZE])):
+            low, high = np.quantile(gain[1:, at], [0.025, 0.975])
+            yield {**of[OF].iloc[0], "mode": mode, **case, "ranks": ranks, "law": found.law} | {
+                "per_step_s": took[0, at],
+                "speedup": gain[0, at],
+                "low": low,
+                "high": high,
+                "efficiency": gain[0, at] / ranks,
+            }
 
 
 def _measured_cells(row: dict[str, Any]) -> dict[str, str]:
