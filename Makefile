@@ -128,8 +128,8 @@ clang: ## what tinygrad compiles with: clang (Debian's)
 gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
 	$(BIN)/python -m benchmarks gallery
 
-readme: .venv/ready ## put the newest committed figures into README.md
-	$(BIN)/python -m results readme README.md
+docs: .venv/ready ## put the newest committed figures into README.md and docs/results.md
+	$(BIN)/python -m results readme README.md docs/results.md
 
 notebook: .venv/ready ## execute results/tour.ipynb again
 	$(BIN)/python tests/notebooks.py results/tour.ipynb

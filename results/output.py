@@ -77,8 +77,8 @@ def times(ratio: float) -> str:
 
 
 def speedup(ratio: float) -> str:
-    """`10.5x` where it is quicker, `1/400x` where it takes 400 times as long."""
-    return times(ratio) if not ratio < 0.9995 else f"1/{digits(1 / ratio)}x"
+    """`10.5x` where it is faster, `400x slower` where it takes 400 times as long."""
+    return times(ratio) if not ratio < 0.9995 else f"{digits(1 / ratio)}x slower"
 
 
 def size(count: float) -> str:

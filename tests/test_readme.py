@@ -12,19 +12,25 @@ from benchmarks.__main__ import _parser as benchmarks_parser
 from benchmarks.problems import catalogue
 from results.__main__ import main as results
 from results.__main__ import parser as results_parser
+from results.upkeep import docs
 
 README = (ROOT / "README.md").read_text()
-DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *PAGES]
+TABLES = [ROOT / "README.md", ROOT / "docs" / "results.md"]
+GENERATED = {"cli.md", "columns.md", "results.md"}
 COMMANDS = [
     line.split("  #")[0].strip()
-    for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
+    for path in DOCS
+    for block in re.findall(r"```\n(.*?)```", path.read_text(), re.DOTALL)
     for line in block.splitlines()
 ]
 
 
 def test_figures_are_those_of_the_runs_that_they_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(re.findall(r"<!-- \w+ of \S+ -->", README)) == 11
-    assert results(["readme", str(ROOT / "README.md"), "--check"]) == 0, capsys.readouterr().err
+    text = "".join(path.read_text() for path in TABLES)
+    assert set(re.findall(r"<!-- (\w+) of \S+ -->", text)) == docs.TABLES.keys() - {"noise"}
+    assert results(["readme", *map(str, TABLES), "--check"]) == 0, capsys.readouterr().err
 
 
 def test_a_stale_figure_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +43,15 @@ def test_a_stale_figure_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture
     assert stale.read_text() == README
 
 
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150 and len(README.split()) <= 1_200
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.name not in GENERATED], ids=lambda path: path.name)
+def test_page_is_not_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
 def test_the_example_is_the_implementation() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert example == (ROOT / "impls" / "numpy_manual.py").read_text()
@@ -47,14 +62,11 @@ def test_every_implementation_and_problem_is_there() -> None:
     assert missing == []
 
 
-def test_every_option_is_there(pytestconfig: pytest.Config) -> None:
-    source = (ROOT / "benchmarks" / "campaign" / "options.py").read_text()
-    options = re.findall(r'add\(\s*"(--[\w-]+)"', source)
-    assert len(options) > 10
-    assert [option for option in options if f"`{option}" not in README and f"{option} " not in README] == []
-    known = {*options, "--benchmark-save", "--benchmark-compare", "--benchmark-group-by", "--benchmark-json", "--help"}
-    own = set(re.findall(r"pytest benchmarks[^`\n]*", README))
-    assert {word for line in own for word in re.findall(r"--[\w-]+", line)} <= known
+def test_no_step_is_shown_shorter_than_a_cycle() -> None:
+    """A limit below the cheapest call is no limit of anything."""
+    text = (ROOT / "docs" / "results.md").read_text().partition("## Time per step")[2].partition("\n## ")[0]
+    steps = [float(number) for number in re.findall(r"\| ([\d.]+) ns", text)]
+    assert steps and min(steps) > 1
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python -m ")])
@@ -67,13 +79,19 @@ def test_every_command_is_understood(command: str) -> None:
 def test_every_make_target_is_there() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {target for path in DOCS for target in re.findall(r"(?:^|`)make (\w+)", path.read_text(), re.MULTILINE)}
-    assert {"bench", "test", "overhead", "loops"} <= named <= targets
+    assert {"bench", "test", "overhead", "loops"} <= named <= targets, named - targets
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda path: path.name)
+def test_every_file_that_is_named_is_there(path: Path) -> None:
+    named = re.findall(r"`((?:benchmarks|results|impls|tests)/[\w/]+\.\w+)`", path.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_constraints_are_exact_and_cover_what_is_needed() -> None:

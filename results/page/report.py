@@ -34,6 +34,10 @@ TIMED = [
 ]
 
 
+EXPERT = ("numba_fused", "triton_fused")  # tuned by hand beyond what a framework's users write
+BOUND = ("memory", "cache", "compute")  # limits that a step can meet; below the cheapest call nothing meets one
+
+
 def report(runs: list[Run], baseline: str) -> Page:
     """All about `runs`, one part each, machines never pooled. Raises RunError if none of them knows the baseline."""
     known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
@@ -85,12 +89,16 @@ def speeds(found: list[Row], baseline: str) -> list[Section]:
         named = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
         problems = dict.fromkeys(row["problem"] for row in sorted(named, key=by_size))
         names = sorted({row["impl"] for row in named}, key=lambda name: (name != baseline, name))
-        table = [{"implementation": name} | {at: cells.get((name, at), "-") for at in problems} for name in names]
+        table = [
+            {"implementation": f"{name} (expert-tuned)" if name in EXPERT else name}
+            | {at: cells.get((name, at), "-") for at in problems}
+            for name in names
+        ]
         limits = {row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
-                  for row in named if row["work"] == "X" and row["limit_s"] == row["limit_s"]}  # fmt: skip
+                  for row in named if row["work"] == "X" and row["limited_by"] in BOUND}  # fmt: skip
         if limits:
             table.append({"implementation": "the machine's limit"} | {at: limits.get(at, "-") for at in problems})
-        notes = [f"In brackets: speed-up over {baseline}; 1/4x takes 4 times as long."]
+        notes = [f"In brackets: speed-up over {baseline}; 4x slower: it takes 4 times as long."]
         if baseline not in names:
             notes = [f"No speed-ups: {baseline} has no case here."]
         sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))

@@ -22,6 +22,8 @@ from results.store.runs import find
 from results.upkeep import acceptance, growth
 
 MARK = re.compile(r"(?P<head><!-- (?P<what>\w+) of (?P<run>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL)
+HEADLINE = ("numpy_manual", "torch_autograd", "torch_nn", "torch_compile", "jax_jit", "jax_scan")
+HEADLINE_PROBLEMS = ("line", "small", "medium", "medium@256")
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
 
@@ -42,6 +44,14 @@ def _speeds(path: Path) -> list[Section]:
     here = (found["dtype"] == "float32") & (found["device"] == "cpu")
     table = speeds(records(found[here]), "numpy_manual")[0]
     return [Section(table=table.table, notes=[*table.notes, _made(run)])]
+
+
+def _headline(path: Path) -> list[Section]:
+    """The implementations that people choose between, on three sizes."""
+    (section,) = _speeds(path)
+    named = [row for row in section.table if row["implementation"] in HEADLINE]
+    table = [{"implementation": row["implementation"]} | {at: row[at] for at in HEADLINE_PROBLEMS} for row in named]
+    return [replace(section, table=table)]
 
 
 def _loops(path: Path) -> list[Section]:
@@ -156,6 +166,7 @@ TABLES: dict[str, Callable[[Path], list[Section]]] = {
     "closed": _closed,
     "cold": _cold,
     "growth": _growth,
+    "headline": _headline,
     "layers": _layers,
     "limits": _limits,
     "noise": _noise,
@@ -169,16 +180,23 @@ TABLES: dict[str, Callable[[Path], list[Section]]] = {
 
 def add_commands(commands: options.Commands) -> None:
     """Add `readme` to the command line."""
-    command = options.add(commands, "readme", _readme, "fill the tables of a Markdown file from the runs it names")
-    command.add_argument("file", type=Path, metavar="FILE", help="README.md")
+    command = options.add(commands, "readme", _readme, "fill the tables of Markdown files from the runs that they name")
+    command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="README.md, docs/results.md")
     command.add_argument("--check", action="store_true", help="change nothing; exit 2 if the file is stale")
 
 
 def _readme(given: Namespace) -> Page:
-    """Fill the tables of a Markdown file. Raises RunError where they are stale and only to be checked."""
-    text = given.file.read_text(encoding="utf-8")
-    new = filled(text, given.file.parent)
-    if given.check and new != text:
-        raise RunError(f"{given.file} is stale: make readme")
-    put(given.file, new)
-    return Page(pd.DataFrame({"file": [str(given.file)]}), [Section(text=f"{given.file} is up to date")])
+    """Fill the tables of Markdown files. Raises RunError where they are stale and only to be checked."""
+    for file in given.file:
+        text = file.read_text(encoding="utf-8")
+        new = filled(text, _root(file))
+        if given.check and new != text:
+            raise RunError(f"{file} is stale: make docs")
+        put(file, new)
+    names = [str(file) for file in given.file]
+    return Page(pd.DataFrame({"file": names}), [Section(text=f"up to date: {', '.join(names)}")])
+
+
+def _root(file: Path) -> Path:
+    """The nearest folder above the file that holds `results`."""
+    return next((folder for folder in file.absolute().parents if (folder / "results").is_dir()), file.parent)

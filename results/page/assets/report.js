@@ -154,7 +154,7 @@ function seconds(x) {
   return `${digits(x)} s`;
 }
 
-function times(x) { return x < 0.9995 ? `1/${digits(1 / x)}x` : `${digits(x)}x`; }
+function times(x) { return x < 0.9995 ? `${digits(1 / x)}x slower` : `${digits(x)}x`; }
 
 function cell(name, value) {
   if (value === null || value === undefined || value === "") return "-";
