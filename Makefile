@@ -128,8 +128,9 @@ clang: ## what tinygrad compiles with: clang (Debian's)
 gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
 	$(BIN)/python -m benchmarks gallery
 
-docs: .venv/ready ## put the newest committed figures into README.md and docs/results.md
+docs: .venv/ready ## make the generated parts of README.md and docs/ anew
 	$(BIN)/python -m results readme README.md docs/results.md
+	$(BIN)/python -m results.upkeep.reference_pages docs
 
 notebook: .venv/ready ## execute results/tour.ipynb again
 	$(BIN)/python tests/notebooks.py results/tour.ipynb
