@@ -130,7 +130,7 @@ gallery: .venv/ready ## the tutorials' pictures, by every implementation: result
 
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew
 	$(BIN)/python -m results readme README.md docs/results.md
-	$(BIN)/python -m results.upkeep.reference_pages docs
+	$(BIN)/python -m results.reference_pages docs
 
 notebook: .venv/ready ## execute results/tour.ipynb again
 	$(BIN)/python tests/notebooks.py results/tour.ipynb

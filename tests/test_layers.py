@@ -45,7 +45,7 @@ ORDER = {  # of each package's folders and files: each imports only what stands 
         "extra",
         "__main__",
     ),
-    "results": ("output", "store", "stats", "page", "commands", "upkeep", "__main__"),
+    "results": ("output", "store", "stats", "page", "commands", "upkeep", "__main__", "reference_pages"),
 }
 
 

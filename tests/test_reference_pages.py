@@ -6,7 +6,7 @@ import pytest
 from helpers import ROOT
 
 from results import COLUMNS
-from results.upkeep.reference_pages import main
+from results.reference_pages import main
 
 
 def test_the_committed_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,7 @@ def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager
 
     add(
         "--preset",
-        f"how much of everything: {', '.join(PRESETS)} (default: default)",
+        f"number of problems, dtypes and blocks: {', '.join(PRESETS)} (default: default)",
         default="default",
         metavar="NAME",
     )
@@ -152,28 +152,42 @@ def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager
     add("--target", "which columns of your own table to predict", metavar="COL[,COL]")
     add("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu")
     add("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64")
-    add("--blocks", "repeat everything in so many fresh processes (default: the preset's)", type=int, metavar="K")
-    add("--minutes", "as many blocks as fit into so many minutes, one at least", type=float, metavar="M")
-    add("--aa", "which runs twice in every block, or none (default: numpy_manual, or the first)", metavar="NAME")
-    add("--precision", "products of float32: highest, or tf32 (default: highest)", default="highest", metavar="NAME")
+    add(
+        "--blocks",
+        "number of blocks: each runs everything in fresh processes (default: the preset's)",
+        type=int,
+        metavar="K",
+    )
+    add("--minutes", "run as many blocks as fit into M minutes, at least one", type=float, metavar="M")
+    add(
+        "--aa",
+        "implementation to run twice per block as an A/A control, or none (default: numpy_manual or the first)",
+        metavar="NAME",
+    )
+    add(
+        "--precision",
+        "precision of float32 products: highest or tf32 (default: highest)",
+        default="highest",
+        metavar="NAME",
+    )
     add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
     add(
         "--ranks",
-        "so many processes that are one descent, on cores of their own (default: 0, off)",
+        "number of ranks that share one descent, each on its own cores (default: 0, off)",
         type=int,
         default=0,
         metavar="N",
     )
-    add("--oversubscribe", "more ranks than threads: they share cores", action="store_true")
-    add("--seed", "seed of data and of mini-batches' order (default: 0)", type=int, default=0, metavar="N")
+    add("--oversubscribe", "allow more ranks than threads: they share cores", action="store_true")
+    add("--seed", "seed of the data and of the order of mini-batches (default: 0)", type=int, default=0, metavar="N")
     add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
     add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
     add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
     add("--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS")
     if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
         add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
-    add("--memory", "what a worker may have, all ranks together: 8GB, 512MiB (default: no ceiling)", metavar="SIZE")
-    add("--require", "a skip is an error (name by --impl what must run)", action="store_true")
-    add("--no-limits", "do not measure what the machine could do: saves some 10 seconds a block", action="store_true")
+    add("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE")
+    add("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true")
+    add("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true")
     add("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true")
-    add("--resume", "go on with the campaign that was cut short last, with its own options", action="store_true")
+    add("--resume", "resume the latest interrupted campaign, with its own options", action="store_true")

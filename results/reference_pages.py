@@ -1,6 +1,6 @@
 """The reference pages of docs/: every column of a saved run, every command and option, made from the code.
 
-usage: python -m results.upkeep.reference_pages DOCS [--check]
+usage: python -m results.reference_pages DOCS [--check]
 """
 
 import argparse
@@ -37,7 +37,7 @@ def columns() -> str:
 
 
 def cli() -> str:
-    """docs/cli.md: the options of `pytest benchmarks` and `python -m benchmarks`, the commands of `python -m results`."""
+    """docs/cli.md: the options of `pytest benchmarks`, and the commands of both packages."""
     lines = ["# Command line", "", NOTE, "", "## `pytest benchmarks`", ""]
     lines += ["pytest's and pytest-benchmark's own options work as usual. These are added:", ""]
     lines += _lines(_pytest_options())
@@ -45,14 +45,8 @@ def cli() -> str:
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_help("benchmarks", name), "```"]
     for name, command in _commands(parser()):
         summary, _, rest = (command.description or "").partition("\n\n")
-        lines += [
-            "",
-            f"## `python -m results {name}`",
-            "",
-            _sentence(summary),
-            *(["", rest.strip()] if rest else []),
-            "",
-        ]
+        lines += ["", f"## `python -m results {name}`", "", _sentence(summary), ""]
+        lines += [rest.strip(), ""] if rest else []
         lines += _lines(_options(command))
     return "\n".join(lines) + "\n"
 
@@ -69,7 +63,10 @@ def _options(command: argparse.ArgumentParser) -> Table:
     for action in command._actions:
         if "--help" in action.option_strings:
             continue
-        value = formatter._format_args(action, action.metavar or action.dest.upper()) if action.nargs != 0 else ""
+        metavar = (
+            action.metavar if isinstance(action.metavar, str) else ",".join(action.choices or [action.dest.upper()])
+        )
+        value = formatter._format_args(action, metavar) if action.nargs != 0 else ""
         name = action.option_strings[-1] if action.option_strings else ""
         rows.append({"option": f"`{f'{name} {value}'.strip()}`", "meaning": formatter._expand_help(action)})
     return rows
@@ -94,7 +91,7 @@ def _help(module: str, *words: str) -> list[str]:
         check=True,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
     )
     return done.stdout.rstrip().splitlines()
