@@ -19,7 +19,7 @@ LIMIT = 120  # seconds that a report may take
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from results import whole
+from results.store import atomic
 from results.__main__ import main
 
 real = Path.replace

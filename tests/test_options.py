@@ -349,8 +349,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The house in another place, with two saved runs, so that this one stays as it is."""
     house = tmp_path_factory.mktemp("copy") / "house"
     house.mkdir()
-    for name in ("impls", "benchmarks"):
-        shutil.copytree(ROOT / name, house / name, ignore=shutil.ignore_patterns("__pycache__"))
+    unneeded = shutil.ignore_patterns("__pycache__", "runs", "report", "gallery")
+    for name in ("impls", "benchmarks", "results"):
+        shutil.copytree(ROOT / name, house / name, ignore=unneeded)
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, house)
     for name in ("first", "second"):

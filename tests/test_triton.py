@@ -13,7 +13,7 @@ SHAPES = """
 import sys
 sys.path.insert(0, "tests")
 from helpers import random_problem
-from benchmarks.reference import truth
+from benchmarks.reference.solution import truth
 from impls import _triton
 from impls.triton_fused import prepare
 _triton.LONGEST, _triton.NARROW, _triton.TILE = map(int, sys.argv[1:])

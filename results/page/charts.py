@@ -223,8 +223,8 @@ def _seconds(value: str, digits: int = 3) -> str:
 
 
 def _times(value: str) -> str:
-    """Vega's expression for a speed-up in the words of the tables, less their x: `7.77`, `436 slower`."""
-    return f"({value} < 0.9995 ? format(1 / {value}, '.3r') + ' slower' : format({value}, '.3r'))"
+    """Vega's expression for a speed-up in the words of the tables, less their x: `7.77`, `1/436`."""
+    return f"({value} < 0.9995 ? '1/' + format(1 / {value}, '.3r') : format({value}, '.3r'))"
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
         ),
         "speedup": Chart(
             "Speed-up over the baseline",
-            "Above 1x a step is faster than the baseline's; 4 slower: it takes 4 times as long. Under each number its"
+            "Above 1x a step is faster than the baseline's; 1/4x takes 4 times as long. Under each number its"
             " interval, Holm over the run's comparisons with this baseline. ? undecided, not the same as equal;"
             " = equal within 2 %; hatched: not valid or not comparable.",
             speedup_chart(),
