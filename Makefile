@@ -39,6 +39,11 @@ campaign: NAME = my-campaign
 
 test: lint types check ## lint, types and tests
 
+QUICK := layers readme reference_pages stats pairs compare gate history results schema committed results_cli crossover noise phases
+
+quick: lint types ## lint, types and the fast tests: for the desk, a minute and a half
+	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --benchmark-disable $(QUICK:%=tests/test_%.py)
+
 lint: .venv/ready ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
