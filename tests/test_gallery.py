@@ -17,7 +17,6 @@ from benchmarks.problems import catalogue
 from benchmarks.reference import solution
 from benchmarks.tutorial import fit_plots, gallery_plots
 
-README = (ROOT / "README.md").read_text()
 COMMITTED = ROOT / "results" / "gallery"
 PAPERS = {"light": "#ffffff", "dark": "#0d1117"}
 FILES = {"line.json"} | {f"{name}-{paper}.svg" for name in ("line", "losses", "paths") for paper in PAPERS}
@@ -150,11 +149,13 @@ def test_what_is_committed_is_whole():
     check_line(json.loads((COMMITTED / "line.json").read_text()))
 
 
-def test_readme_shows_pictures_in_light_and_dark_and_in_words():
+@pytest.mark.parametrize(("page", "pictures"), [("README.md", 1), ("docs/results.md", 2)])
+def test_pages_show_pictures_in_light_and_dark_and_in_words(page: str, pictures: int):
+    folder, text = (ROOT / page).parent, (ROOT / page).read_text()
     shown = re.findall(
-        r'<source media="\(prefers-color-scheme: dark\)" srcset="(.*?)">\s*<img src="(.*?)" alt="(.*?)">', README
+        r'<source media="\(prefers-color-scheme: dark\)" srcset="(.*?)">\s*<img src="(.*?)" alt="(.*?)">', text
     )
-    assert len(shown) == README.count("<picture>") == 3
+    assert len(shown) == text.count("<picture>") == pictures
     for dark, light, words in shown:
-        assert (ROOT / dark).is_file() and (ROOT / light).is_file() and dark == light.replace("light", "dark")
+        assert (folder / dark).is_file() and (folder / light).is_file() and dark == light.replace("light", "dark")
         assert len(words) > 60
