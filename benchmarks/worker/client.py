@@ -108,5 +108,5 @@ class Worker:
 def started(cores: list[int], threads: int, device: str, precision: str, most: int | None, **more: str) -> Process:
     """A worker's process with its environment, and more of it; in so many bytes of memory at `most`."""
     folder = folders.new("worker")
-    ceiling = {} if most is None else {memory.ALLOWED: str(most)}
-    return Process(cores, environment(threads, device, precision, str(folder)) | ceiling | more, folder)
+    limit = {} if most is None else {memory.ALLOWED: str(most)}
+    return Process(cores, environment(threads, device, precision, str(folder)) | limit | more, folder)
