@@ -68,10 +68,10 @@ def fsync(file: int, real: Any = os.fsync) -> None:
     real(file)
 
 
-def write(path: Path, text: str, real: Any = storage.write) -> None:
+def atomic_write(path: Path, text: str, real: Any = storage.atomic_write) -> None:
     """As it is, after its moment."""
     pause("writing")
     real(path, text)
 
 
-os.fsync, storage.write = fsync, write
+os.fsync, storage.atomic_write = fsync, atomic_write

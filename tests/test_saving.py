@@ -14,7 +14,7 @@ from helpers import ROOT, bench, environment
 from pytest_benchmark.logger import Logger
 
 from benchmarks.campaign import storage as saving
-from benchmarks.campaign.storage import Storage, write
+from benchmarks.campaign.storage import Storage, atomic_write
 
 
 def storage(folder: Path) -> Storage:
@@ -63,13 +63,13 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     if fails_in == "encoding":
-        write(path, "old")
+        atomic_write(path, "old")
         with pytest.raises(UnicodeEncodeError):
-            write(path, "half a pair: \ud800")
+            atomic_write(path, "half a pair: \ud800")
     else:
         monkeypatch.setattr(os, "fsync", fail) if fails_in == "writing" else monkeypatch.setattr(Path, "replace", fail)
         with pytest.raises(OSError, match="No space"):
-            write(path, "new")
+            atomic_write(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["out.json"]
 
@@ -88,23 +88,23 @@ def test_a_storage_that_cannot_save_says_so_and_leaves_nothing(tmp_path: Path, m
 def test_what_a_killed_writer_has_left_goes(tmp_path: Path) -> None:
     (tmp_path / ".out.json.0badcafe.tmp").write_text('{"half')
     (tmp_path / ".other.json.0badcafe.tmp").write_text("another's")
-    write(tmp_path / "out.json", "new")
+    atomic_write(tmp_path / "out.json", "new")
     assert names(tmp_path) == [".other.json.0badcafe.tmp", "out.json"]
 
 
 def test_a_link_keeps_being_one(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to("real.json")
-    write(tmp_path / "link.json", "new")
+    atomic_write(tmp_path / "link.json", "new")
     assert (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "real.json").read_text() == "new"
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     path, whole = tmp_path / "out.json", {"a" * 200_000, "b" * 200_000}
-    write(path, "a" * 200_000)
+    atomic_write(path, "a" * 200_000)
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(lambda: [write(path, letter * 200_000) for letter in "ba" * 20])
+        writing = pool.submit(lambda: [atomic_write(path, letter * 200_000) for letter in "ba" * 20])
         end = time.monotonic() + 30
         while not writing.done() and time.monotonic() < end:
             assert path.read_text() in whole
@@ -115,7 +115,7 @@ def test_a_pipe_may_be_where_the_json_goes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit((tmp_path / "pipe").read_text)
-        write(tmp_path / "pipe", "through")
+        atomic_write(tmp_path / "pipe", "through")
         assert reading.result(10) == "through"
 
 

@@ -1,81 +1,74 @@
-"""One measurement at a time on a machine: two at once would time each other."""
+"""The machine lock: one measurement at a time, because two at once would slow each other down."""
 
 import contextlib
 import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: nobody is kept out
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock, Timeout
 
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # where all may write, a link may lead to a file that is not to be emptied
-LOOK = 0.5  # seconds between two looks whether the other has ended
+POLL_INTERVAL_S = 0.5  # between two attempts while another measurement runs
 
 
-def place() -> Path:
-    """The file that all users of this machine lock; each temporary directory has its own."""
+def default_path() -> Path:
+    """The lock file of this machine's users. Each temporary directory has its own."""
     return Path(tempfile.gettempdir(), "descentbench.lock")
 
 
-@dataclass
 class Lock:
-    """A lock that the system lets go of when its process ends, however it ends."""
+    """An exclusive lock on a file. The kernel releases it when the process ends, however it ends.
 
-    path: Path = field(default_factory=place)
-    held: int | None = None
+    The holder writes its process number and start time into the file, for the message to others.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+        self._file_lock = FileLock(
+            self.path,
+            mode=0o666,  # all users of the machine share it
+            blocking=False,
+            thread_local=False,
+            fallback_to_soft=False,  # a soft lock would outlive a killed process
+            on_acquired=_write_holder,
+        )
 
     def take(self) -> str:
-        """Hold it and return ""; or, where another process holds it, what that says of itself. Raises OSError."""
-        while self.held is None and fcntl:
-            file = self._opened()
+        """Acquire the lock and return "", or return a description of its holder. Raises OSError."""
+        if not self._file_lock.is_locked:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                said = os.pread(file, 300, 0).decode(errors="replace").strip()
-                os.close(file)
-                return said or "another process"
-            if self._is(file):
-                self.held = file
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
-            else:  # its holder has ended meanwhile, and removed it
-                os.close(file)
+                self._file_lock.acquire()
+            except Timeout:
+                return self._holder()
         return ""
 
     def wait(self, say: Callable[[str], object]) -> None:
-        """Hold it as soon as nobody else does; says once whom it waits for."""
-        told = False
+        """Acquire the lock as soon as it is free. Name the holder once while waiting. Raises OSError."""
+        announced = False
         while holder := self.take():
-            if not told:
+            if not announced:
                 say(f"waiting for another measurement to end ({holder})\n")
-            told = True
-            time.sleep(LOOK)
+            announced = True
+            time.sleep(POLL_INTERVAL_S)
 
     def release(self) -> None:
-        """Let go of it; the file goes too, unless it is another user's."""
-        if self.held is not None:
+        """Remove the file, unless another user owns it, and release the lock."""
+        if self._file_lock.is_locked:
             with contextlib.suppress(OSError):
-                self.path.unlink()
-            os.close(self.held)
-            self.held = None
+                self.path.unlink()  # before the release: a process that waits for this file tries again with a new one
+            self._file_lock.release()
 
-    def _opened(self) -> int:
-        try:
-            return os.open(self.path, os.O_RDWR | NO_LINK)
-        except FileNotFoundError:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | NO_LINK)
-            with contextlib.suppress(OSError):  # another user's, made between the two calls
-                os.fchmod(file, 0o666)
-            return file
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError):  # the holder has just removed the file
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                return os.read(file, 300).decode(errors="replace").strip() or "another process"
+            finally:
+                os.close(file)
+        return "another process"
 
-    def _is(self, file: int) -> bool:
-        """Whether an open file is still what the path leads to."""
-        try:
-            return os.path.samestat(os.fstat(file), os.stat(self.path))
-        except FileNotFoundError:
-            return False
+
+def _write_holder(file: int) -> None:
+    os.ftruncate(file, 0)
+    os.pwrite(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)

@@ -1,4 +1,4 @@
-"""Saved files: whole or not there, an older one untouched until the new one is complete, no number used twice."""
+"""Save runs: files are written atomically, and no two runs get the same number."""
 
 import contextlib
 import json
@@ -8,34 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import lock_descriptor
 from pytest_benchmark.session import BenchmarkSession
 from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 
 class Storage(FileStorage):
-    """pytest-benchmark's folder of numbered files; what cannot be saved is kept in `faults`, in words."""
+    """pytest-benchmark's folder of numbered files. `faults` lists why a file could not be saved."""
 
     faults: list[str]
 
     def save(self, output_json: dict[str, Any], save: str) -> None:
-        """Write NNNN_save.json, the number above all that are there."""
-        with told(self.faults):
+        """Write NNNN_save.json, numbered one above the highest number in the folder."""
+        with record_failure(self.faults):
             folder, text = self.get("").resolve(), encoded(output_json)  # type: ignore[no-untyped-call]
-            with alone(folder):
+            with exclusive_lock(folder):
                 numbers = [path.name.partition("_")[0] for path in folder.glob("*_*.json")]
                 number = max((int(word) for word in numbers if word.isdecimal()), default=0) + 1
-                write(path := folder / f"{number:04}_{save}.json", text)
+                atomic_write(path := folder / f"{number:04}_{save}.json", text)
             self.logger.info(f"Saved benchmark data in: {path}")
 
 
 def install(session: BenchmarkSession) -> list[str]:
-    """Have pytest-benchmark save so; the list is of what it could not save, in words."""
+    """Make pytest-benchmark save through this module. Return the list that failures are added to."""
     faults: list[str] = []
     if type(session.storage) is FileStorage:
         old = session.storage
@@ -44,8 +40,8 @@ def install(session: BenchmarkSession) -> list[str]:
     if isinstance(session.json, (str, Path)):  # an open file in older versions
 
         def save_json(output_json: dict[str, Any]) -> None:
-            with told(faults):
-                write(Path(session.json), encoded(output_json))
+            with record_failure(faults):
+                atomic_write(Path(session.json), encoded(output_json))
                 session.logger.info(f"Wrote benchmark data in: {session.json}", purple=True)  # type: ignore[no-untyped-call]
 
         session.save_json = save_json  # type: ignore[method-assign]
@@ -53,25 +49,25 @@ def install(session: BenchmarkSession) -> list[str]:
 
 
 def encoded(document: object) -> str:
-    """JSON as pytest-benchmark lays it out."""
+    """Encode a document as pytest-benchmark does."""
     return str(safe_dumps(document, ensure_ascii=True, indent=4))  # type: ignore[no-untyped-call]
 
 
 def plain(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts as they come back from JSON; words stand for one that cannot be written, as pytest-benchmark has it."""
-    return {name: _plain(held) for name, held in facts.items()}
+    """Return the facts as JSON gives them back. A placeholder replaces each value that JSON cannot hold."""
+    return {name: _plain(value) for name, value in facts.items()}
 
 
-def _plain(held: object) -> object:
+def _plain(value: object) -> object:
     try:
-        return json.loads(encoded(held))
+        return json.loads(encoded(value))
     except (TypeError, ValueError, RecursionError):
-        return f"UNSERIALIZABLE[{type(held).__name__}]"
+        return f"UNSERIALIZABLE[{type(value).__name__}]"
 
 
 @contextlib.contextmanager
-def told(faults: list[str]) -> Iterator[None]:
-    """A failure to save is words in `faults`: the journal keeps what was measured."""
+def record_failure(faults: list[str]) -> Iterator[None]:
+    """Add a failure to save to `faults` and go on: the journal still has the measurements."""
     try:
         yield
     except (OSError, TypeError, ValueError, RecursionError) as error:
@@ -79,25 +75,24 @@ def told(faults: list[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """While no other process saves in that folder."""
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Wait until no other process saves in the folder, and lock it for the block. Raises OSError."""
     file = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock_descriptor(file, poll_interval=0.01)  # of the folder itself: no lock file appears among the runs
         yield
     finally:
         os.close(file)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text file at once: who reads it sees the old one or the new one. Raises OSError."""
+def atomic_write(path: Path, text: str) -> None:
+    """Write a text file atomically: readers see the old content or the new. Raises OSError."""
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
         path.write_text(text)
         return
     path = Path(os.path.realpath(path))
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # by one that was killed while it wrote
-        left.unlink(missing_ok=True)
+    for abandoned in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed while it wrote
+        abandoned.unlink(missing_ok=True)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with new.open("x", encoding="utf-8") as file:
@@ -112,7 +107,7 @@ def write(path: Path, text: str) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Have a folder's new names on the disk."""
+    """Flush a folder's new entries to the disk."""
     with contextlib.suppress(OSError):  # not every system opens folders
         file = os.open(folder, os.O_RDONLY)
         try:

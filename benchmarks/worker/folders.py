@@ -1,46 +1,47 @@
-"""Folders that a run needs while it runs, all of a process in one: what a killed run has left, the next one finds.
+"""Temporary folders of a run, all inside one folder of the process. The next run removes those of a killed run.
 
-The folder is this process's as long as a lock in it is held, which the kernel lets go however the process ends: a
-process's number may come again, and is another host's where they share the folder for temporary files.
+A process owns its folder while it locks a file in it. The kernel releases the lock however the process ends. Process
+numbers would not do: they are used again, and other hosts may share the directory for temporary files.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.worker import cleanup as leftovers
+from filelock import lock_descriptor
+
+from benchmarks.worker import cleanup as orphans
 
 PREFIX, LOCK = "descentbench-", "lock"
 _home: "Home | None" = None
 
 
 class Home(tempfile.TemporaryDirectory[str]):
-    """This process's folder; Python removes it at the latest when the process ends."""
+    """This process's folder. Python removes it when the process ends, if not before."""
 
     def __init__(self) -> None:
         super().__init__(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
-        making = Path(self.name, "making")
-        self.lock = making.open("w")
-        with contextlib.suppress(OSError):  # a file system without locks: nobody will sweep here
-            fcntl.flock(self.lock, fcntl.LOCK_EX)
-            making.rename(Path(self.name, LOCK))  # not before it is held
+        unlocked = Path(self.name, "making")
+        self.lock = unlocked.open("w")
+        with contextlib.suppress(OSError):  # a file system without locks: no other run removes this folder
+            lock_descriptor(self.lock.fileno())
+            unlocked.rename(Path(self.name, LOCK))  # only now: others take an unlocked LOCK for a killed run's
 
     def inside(self) -> list[Path]:
-        """What is in it, the lock apart."""
+        """List its content without the lock file."""
         return [path for path in Path(self.name).iterdir() if path.name != LOCK]
 
     def cleanup(self) -> None:
-        """Remove it, whatever the permissions inside."""
+        """Remove the folder, then release its lock."""
         super().cleanup()
         self.lock.close()
 
 
 def new(what: str) -> Path:
-    """A fresh folder, `what-XXXXXXXX`, in this process's own."""
+    """Make a folder `what-XXXXXXXX` inside this process's folder."""
     global _home
     if _home is None:
         sweep()
@@ -49,7 +50,7 @@ def new(what: str) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove what `new` has made; with the last one this process's own folder goes."""
+    """Remove a folder that `new` made. The last one takes this process's folder with it."""
     global _home
     remove_tree(folder)
     if _home is not None and not _home.inside():
@@ -59,7 +60,7 @@ def remove(folder: Path) -> None:
 
 @contextlib.contextmanager
 def passing(what: str) -> Iterator[Path]:
-    """A fresh folder that goes when the block is left."""
+    """Make a folder that is removed at the end of the block."""
     folder = new(what)
     try:
         yield folder
@@ -68,26 +69,26 @@ def passing(what: str) -> Iterator[Path]:
 
 
 def close() -> None:
-    """At the end of a run: nothing bears a mark of this process's, no folder is there. What is, is removed and told."""
+    """End a run: stop its orphans, remove its folders, and record each of them."""
     global _home
     if _home is not None:
-        leftovers.end(_home.name)
-        leftovers.told.extend(f"folder {path}" for path in _home.inside())
+        orphans.end(_home.name)
+        orphans.told.extend(f"folder {path}" for path in _home.inside())
         _home.cleanup()
         _home = None
 
 
 def sweep() -> None:
-    """Remove what this user's runs have left that were killed: processes that bear their mark, their folder."""
+    """Stop the orphans and remove the folders of this user's killed runs."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if is_stale(folder):
-            leftovers.end(str(folder))
+            orphans.end(str(folder))
             remove_tree(folder)
-            leftovers.told.append(f"folder {folder} of a run that was killed")
+            orphans.told.append(f"folder {folder} of a run that was killed")
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, also what nobody may look into."""
+    """Remove a folder with all its content, including subfolders without read permission."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         folder.chmod(0o700)
@@ -99,12 +100,11 @@ def remove_tree(folder: Path) -> None:
 
 
 def is_stale(folder: Path) -> bool:
-    """Whether a folder is this user's, and nobody holds its lock."""
+    """Return whether this user owns the folder and no process locks it."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return False
         with (folder / LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held; or without a lock
+            return lock_descriptor(lock.fileno(), blocking=False)
+    except OSError:  # no lock file, or a file system without locks
         return False
-    return True
