@@ -45,7 +45,7 @@ class Scene:
     def kept(self) -> dict[str, list[float]]:
         """Finished cases of the journal, with their rounds."""
         with contextlib.suppress(ValueError, OSError, IndexError):
-            return {name: one.rounds for name, one in journal.read(self.journals[-1]).kept.items()}
+            return {name: one.rounds for name, one in journal.read(self.journals[-1]).loaded.items()}
         return {}
 
     def litter(self) -> list[str]:

@@ -37,10 +37,10 @@ def test_a_finished_case_is_on_the_disk(tmp_path: Path) -> None:
     assert one.path.read_text().count("limits") == 1  # what has not changed is not said again
     found = journal.read(one.path)
     assert found.head == one.head
-    assert found.kept["x"].rounds == [0.1 + 0.2, 1e-300]
-    assert found.kept["x"].facts["words"] == "ü \ud800"
-    assert found.kept["x"].facts["odd"] == "UNSERIALIZABLE[{1, 2}]"
-    assert found.kept["y"] == FinishedCase("refused: why: so", {}, [])
+    assert found.loaded["x"].rounds == [0.1 + 0.2, 1e-300]
+    assert found.loaded["x"].facts["words"] == "ü \ud800"
+    assert found.loaded["x"].facts["odd"] == "UNSERIALIZABLE[{1, 2}]"
+    assert found.loaded["y"] == FinishedCase("refused: why: so", {}, [])
     assert found.state == {"wall_s": 2.5, "limits": {"cpu": {"0": "a"}}}
     one.remove()
     assert list(tmp_path.iterdir()) == []
@@ -56,10 +56,10 @@ def test_every_cut_of_a_journal_keeps_the_whole_lines(tmp_path: Path) -> None:
     for cut in range(ends[0] + 1, len(text)):
         one.path.write_bytes(text[:cut])
         found = journal.read(one.path)
-        assert list(found.kept) == list("xyz")[: sum(end < cut for end in ends) - 1]
+        assert list(found.loaded) == list("xyz")[: sum(end < cut for end in ends) - 1]
         found.add("w", FinishedCase("timed", {}, []), {"wall_s": 1.0})
         found.close()
-        assert list(journal.read(one.path).kept)[-1] == "w"
+        assert list(journal.read(one.path).loaded)[-1] == "w"
 
 
 def test_a_line_that_is_no_longer_readable_is_one_case(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_line_that_is_no_longer_readable_is_one_case(tmp_path: Path) -> None:
         one.add(name, FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     lines = one.path.read_text().splitlines()
     one.path.write_text("\n".join([*lines[:2], "\0" * 40, '{"case": "q"}', "[]", *lines[3:], ""]))
-    assert list(journal.read(one.path).kept) == ["x", "z"]
+    assert list(journal.read(one.path).loaded) == ["x", "z"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_full_disk_ends_the_journal_and_not_the_run(tmp_path: Path, monkeypatc
     one.add("z", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     assert "No space left" in one.fault
     assert one.finished == {"x", "y", "z"}
-    assert list(journal.read(one.path).kept) == ["x"]
+    assert list(journal.read(one.path).loaded) == ["x"]
 
 
 def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
     one = new(tmp_path)
     one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
     assert os.stat(one.path).st_blocks * 512 >= journal.RESERVE
-    assert list(journal.read(one.path).kept) == ["x"]
+    assert list(journal.read(one.path).loaded) == ["x"]
     one.close()
     assert one.path.read_text().endswith("}\n")
 
@@ -113,7 +113,7 @@ def test_one_that_was_deleted_comes_again(tmp_path: Path) -> None:
     for name in "yz":
         one.add(name, FinishedCase("timed", {}, [2.0]), {"wall_s": 2.0})
     assert one.fault == ""
-    assert {name: kept.rounds for name, kept in journal.read(one.path).kept.items()} == {
+    assert {name: case.rounds for name, case in journal.read(one.path).loaded.items()} == {
         "x": [1.0],
         "y": [2.0],
         "z": [2.0],
@@ -154,7 +154,7 @@ def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path) -> None:
     assert begun(tmp_path, *options) == -signal.SIGKILL
     assert saved(tmp_path / "out.json") == {}
     (file,) = journals(tmp_path)
-    kept = journal.read(file).kept
+    kept = journal.read(file).loaded
     rounds = {name: one.rounds for name, one in kept.items()}
     assert kept
     before = (tmp_path / "log").read_text().split()
@@ -205,7 +205,7 @@ def test_cases_without_a_time_end_again_as_they_did(tmp_path: Path) -> None:
     names = f"{wrong},{cannot},{collects},{stops}"
     seed = next(n for n in range(100) if order(n, names.split(","))[-1] == stops)
     assert begun(tmp_path, "--impl", names, *PROBLEMS, "--seed", str(seed), "--threads", "1") == -signal.SIGKILL
-    ends = {name.partition("[")[2]: one.end for name, one in journal.read(journals(tmp_path)[0]).kept.items()}
+    ends = {name.partition("[")[2]: one.end for name, one in journal.read(journals(tmp_path)[0]).loaded.items()}
     assert len(ends) == 10
     for path in (wrong, cannot, collects):
         Path(path).touch()

@@ -30,14 +30,14 @@ def test_the_line_has_just_so_many_columns(columns: int) -> None:
 
     for name in NAMES:
         for left, total in ((250.0, 120), (math.nan, None)):
-            at = dataclasses.replace(AT, case=dataclasses.replace(CASE, impl=name), left_s=left, total=total)
+            at = dataclasses.replace(AT, case=dataclasses.replace(CASE, impl=name), remaining_s=left, total=total)
             said = line(at, columns, colours=False)
             assert cell_len(said) == columns
             assert "".join(said.split("\u0301")).isprintable()
             assert re.sub(r"\x1b\[[\d;]*m", "", line(at, columns, colours=True)).count("\x1b") == 0
 
 
-LATE = dataclasses.replace(AT, case=dataclasses.replace(CASE, block=99), blocks=100, left_s=2400.0)
+LATE = dataclasses.replace(AT, case=dataclasses.replace(CASE, block=99), blocks=100, remaining_s=2400.0)
 
 
 @pytest.mark.parametrize(

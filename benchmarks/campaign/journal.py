@@ -1,7 +1,7 @@
-"""The journal of a campaign: what a finished case has given is on the disk before the next one begins.
+"""The journal of a campaign: the result of a finished case is on the disk before the next case begins.
 
-JSON lines beside the saved runs, in NAME-TIME-PID.journal: first what the campaign is, then a line for each case. The
-file comes with the first of them and goes when the run has been saved: one that is there is of a campaign cut short.
+NAME-TIME-PID.journal holds JSON lines beside the saved runs: a head that describes the campaign, then a line for each
+case. The first finished case creates the file. Saving the run removes it, so a journal marks an unfinished campaign.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from benchmarks.campaign.storage import sync
 SUFFIX = ".journal"
 VERSION = 1
 HEAD = {"name", "began", "options", "here", "plan", "code", "machine"}
-RESERVE = 1 << 20  # bytes of the disk that are held for the next cases; they read as what was never finished
+RESERVE = 1 << 20  # bytes of the disk reserved for the next cases; readers take them for an unfinished line
 
 
 @dataclass(frozen=True)
@@ -38,31 +38,31 @@ class Journal:
 
     path: Path
     head: dict[str, Any]
-    kept: dict[str, FinishedCase] = field(default_factory=dict)  # as they were read
-    finished: set[str] = field(default_factory=set)  # these, and those that were added since
+    loaded: dict[str, FinishedCase] = field(default_factory=dict)  # the cases read from the file
+    finished: set[str] = field(default_factory=set)  # the names of these and of the cases added since
     state: dict[str, Any] = field(default_factory=dict)
-    fault: str = ""  # why it is written no more
+    fault: str = ""  # why nothing more is written
     file: int | None = None
     end: int = 0  # bytes in it
 
-    def add(self, case: str, kept: FinishedCase, state: dict[str, Any]) -> None:
-        """Put a finished case on the disk, and what is new of the campaign's state.
+    def add(self, case: str, result: FinishedCase, state: dict[str, Any]) -> None:
+        """Write a finished case and the changes of the campaign's state to the disk.
 
-        Where that fails, `fault` says why and the run goes on: it may still be saved elsewhere.
+        If that fails, `fault` gives the reason and the run goes on: it may still be saved elsewhere.
         """
         self.finished.add(case)
-        new = {name: held for name, held in json.loads(_line(state)).items() if self.state.get(name) != held}
-        self.state |= new
+        changes = {name: value for name, value in json.loads(_line(state)).items() if self.state.get(name) != value}
+        self.state |= changes
         if self.fault:
             return
         try:
-            self._write({"case": case, **dataclasses.asdict(kept), "state": new})
+            self._write({"case": case, **dataclasses.asdict(result), "state": changes})
         except OSError as error:
             self.fault = f"the journal cannot be written: {error.strerror}; if this run is cut short, it is lost"
             self.close()
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file without its reserve."""
         if self.file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.file, self.end)
@@ -70,22 +70,22 @@ class Journal:
         self.file = None
 
     def remove(self) -> None:
-        """All that it holds has been saved."""
+        """Remove the file, once the run has been saved."""
         self.close()
         self.path.unlink(missing_ok=True)
 
     def _write(self, line: dict[str, Any]) -> None:
-        left, file = f"{_line(line)}\n".encode(), self.file
+        data, file = f"{_line(line)}\n".encode(), self.file
         if file is None:
             file = self._open()
-            left = left if self.end else f"{_line(self.head)}\n".encode() + left
-        elif not os.fstat(file).st_nlink:  # somebody has deleted it
-            left = os.pread(file, self.end, 0) + left
+            data = data if self.end else f"{_line(self.head)}\n".encode() + data
+        elif not os.fstat(file).st_nlink:  # somebody has deleted the file
+            data = os.pread(file, self.end, 0) + data
             os.close(file)
             file = self._open()
-        while left:
-            written = os.pwrite(file, left, self.end)
-            left, self.end = left[written:], self.end + written
+        while data:
+            written = os.pwrite(file, data, self.end)
+            data, self.end = data[written:], self.end + written
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with contextlib.suppress(OSError):
                 os.posix_fallocate(file, self.end, RESERVE)
@@ -100,21 +100,21 @@ class Journal:
 
 
 def named(folder: Path, name: str, **head: Any) -> Journal:
-    """A new journal of the campaign that will be saved as `name`."""
+    """Return a new journal for the campaign that will be saved as `name`."""
     began = date()
     path = folder / f"{name}-{re.sub('[-:Z]', '', began)}-{os.getpid()}{SUFFIX}"
     return Journal(path, {"journal": VERSION, "name": name, "began": began, **head})
 
 
 def date() -> str:
-    """The date and the time of day, UTC, ISO 8601."""
+    """Return the current date and time in UTC, in ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def read(path: Path) -> Journal:
-    """A journal from the disk; a line that is not whole is left out, and its case will be measured again.
+    """Read a journal. A damaged line is skipped, and its case will be measured again.
 
-    Raises ValueError where the head is not one of ours, OSError.
+    Raises ValueError if the head is not that of a journal, and OSError.
     """
     head, *lines = path.read_bytes().split(b"\n")
     try:
@@ -124,31 +124,31 @@ def read(path: Path) -> Journal:
         datetime.fromisoformat(journal.head["began"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no journal that can be resumed") from error
-    for line in lines[:-1]:  # what follows the last line break was never finished
+    for line in lines[:-1]:  # the text after the last line break is an unfinished line
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            found = json.loads(line)
-            journal.state |= found["state"]
-            journal.kept[found["case"]] = FinishedCase(found["end"], found["facts"], found["rounds"])
-    journal.finished |= journal.kept.keys()
+            entry = json.loads(line)
+            journal.state |= entry["state"]
+            journal.loaded[entry["case"]] = FinishedCase(entry["end"], entry["facts"], entry["rounds"])
+    journal.finished |= journal.loaded.keys()
     return journal
 
 
 def unfinished(folder: Path, name: str = "") -> list[Journal]:
-    """Journals of campaigns that were cut short, the oldest first: all, or those that were to be saved as `name`."""
-    found = []
+    """Return the journals of unfinished campaigns, oldest first: all, or those to be saved as `name`."""
+    journals = []
     for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime):
         with contextlib.suppress(ValueError, OSError):
             journal = read(path)
             if name in ("", journal.head["name"]):
-                found.append(journal)
-    return found
+                journals.append(journal)
+    return journals
 
 
-def told(journal: Journal) -> str:
-    """What is left of a campaign, in words."""
+def describe(journal: Journal) -> str:
+    """Describe an unfinished campaign in a few words."""
     name, began = journal.head["name"], datetime.fromisoformat(journal.head["began"])
     return f"{name!r}, begun {began.astimezone():%Y-%m-%d %H:%M}, {len(journal.finished)} cases finished"
 
 
 def _line(value: object) -> str:
-    return json.dumps(value, default=lambda held: f"UNSERIALIZABLE[{held!r}]")
+    return json.dumps(value, default=lambda value: f"UNSERIALIZABLE[{value!r}]")

@@ -1,6 +1,6 @@
-"""How far a campaign is: a bar with the time left on a terminal, a line a process elsewhere.
+"""Show the progress of a campaign: a bar with the remaining time on a terminal, elsewhere one line per process.
 
-It is drawn when a case begins and at no other time: nothing of it runs while a worker is being timed.
+The bar is drawn only when a case begins, so none of this code runs while a worker is timed.
 """
 
 import importlib.util
@@ -17,35 +17,35 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 
 WIDEST, NARROWEST = 40, 5  # columns of the bar
-KNOWN = 9  # cases after which the time left is worth telling
+KNOWN = 9  # cases after which the remaining time is shown
 
 
 @dataclass(frozen=True)
 class CampaignProgress:
-    """Where a campaign is when a case begins: its cases, the share of its time, seconds left (NaN: not known yet)."""
+    """The state of a campaign when a case begins. `remaining_s` is NaN until it can be estimated."""
 
     case: Case
     number: int
     total: int | None
     blocks: int | None
     share: float
-    left_s: float
+    remaining_s: float
 
 
 def standing(campaign: Campaign, case: Case) -> CampaignProgress:
-    """From the cases done so far; with --minutes, how many cases and blocks there will be is not known."""
+    """Estimate the progress from the finished cases. With --minutes, the totals are unknown."""
     limit_s, passed = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
     done, total = len(campaign.done), len(campaign.selected)
-    left = min(passed / done * (total - done), max(limit_s - passed, 0)) if done >= KNOWN else math.nan
+    remaining_s = min(passed / done * (total - done), max(limit_s - passed, 0)) if done >= KNOWN else math.nan
     share = min(max(done / total, passed / limit_s), 1.0)
     known = limit_s == math.inf
     return CampaignProgress(
-        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, left
+        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, remaining_s
     )
 
 
 def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
-    """Say what runs now and how much is left."""
+    """Show the case that runs now and the remaining time."""
     at = standing(campaign, case)
     if has_bar(reporter):
         columns = shutil.get_terminal_size().columns - 1  # in the last one, some terminals begin a new line
@@ -53,24 +53,24 @@ def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> N
     elif not campaign.done or next(reversed(campaign.done)).host != case.host:
         if reporter.verbosity > 0:
             reporter.ensure_newline()  # pytest names each case
-        left = f", about {duration(at.left_s)} left" if at.left_s >= 0 else ""
-        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{left}\n")
+        remaining = f", about {duration(at.remaining_s)} left" if at.remaining_s >= 0 else ""
+        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{remaining}\n")
 
 
 def clear(reporter: pytest.TerminalReporter) -> None:
-    """Leave an empty line where the bar was: whatever comes next, Ctrl-C among it, finds a clean terminal."""
+    """Clear the bar, so that later output, also after Ctrl-C, begins on an empty line."""
     if has_bar(reporter):
         reporter.write(f"\r{' ' * (shutil.get_terminal_size().columns - 1)}\r", flush=True)
 
 
 def has_bar(reporter: pytest.TerminalReporter) -> bool:
-    """On a terminal, unless pytest writes a line a case there (-v) or rich is not installed."""
+    """Return whether to draw a bar: on a terminal, without -v, and with rich installed."""
     return bool(reporter.isatty) and reporter.verbosity <= 0 and importlib.util.find_spec("rich") is not None
 
 
 def line(at: CampaignProgress, columns: int, colours: bool) -> str:
-    """The bar, how much is left and what runs now, in just so many columns: what finds no room is left out."""
-    from rich.console import Console  # not before: most runs have no terminal
+    """Render the bar, the remaining time and the case in exactly `columns` columns, shortening the text to fit."""
+    from rich.console import Console  # imported here: most runs have no terminal
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
@@ -80,37 +80,38 @@ def line(at: CampaignProgress, columns: int, colours: bool) -> str:
     drawn = console.render(ProgressBar(total=1, completed=at.share, width=width, complete_style="cyan"))
     bar = Text.assemble(*[(piece.text, piece.style or "") for piece in drawn])
     bar.truncate(width, pad=True)
-    what = Text(plain(f"{at.case.name} {at.case.title} {at.case.dtype} {at.case.device}"))
+    case_name = Text(plain(f"{at.case.name} {at.case.title} {at.case.dtype} {at.case.device}"))
     room = columns - width - 1
-    told = next((told for told, rest in remaining_texts(at, what.cell_len) if len(told) + rest <= room), "")
-    what.truncate(max(room - len(told), 0), overflow="ellipsis")
-    whole = Text.assemble(bar, " ", told, what)
-    whole.truncate(columns, overflow="crop", pad=True)
-    with console.capture() as caught:
-        console.print(whole, end="", soft_wrap=True)
-    return caught.get().encode(console.encoding, "replace").decode(console.encoding)
+    texts = remaining_texts(at, case_name.cell_len)
+    status = next((text for text, reserve in texts if len(text) + reserve <= room), "")
+    case_name.truncate(max(room - len(status), 0), overflow="ellipsis")
+    row = Text.assemble(bar, " ", status, case_name)
+    row.truncate(columns, overflow="crop", pad=True)
+    with console.capture() as capture:
+        console.print(row, end="", soft_wrap=True)
+    return capture.get().encode(console.encoding, "replace").decode(console.encoding)
 
 
-def remaining_texts(at: CampaignProgress, whole: int) -> list[tuple[str, int]]:
-    """How much is left, in ever fewer words, each with the columns that it leaves to what runs, at the least."""
-    left = duration(at.left_s)
+def remaining_texts(at: CampaignProgress, name_width: int) -> list[tuple[str, int]]:
+    """Return ever shorter texts of the progress, each with the columns it must leave for the case's name."""
+    remaining = duration(at.remaining_s)
     where, short = block(at), block(at).replace(" of ", "/")
-    said = [
-        ([counted(at), where, left and f"about {left} left"], whole),
-        ([counted(at), short, left and f"~{left} left"], 24),
-        ([short, left and f"~{left}"], 6),
-        ([left and f"~{left}"], 4),
+    candidates = [
+        ([counted(at), where, remaining and f"about {remaining} left"], name_width),
+        ([counted(at), short, remaining and f"~{remaining} left"], 24),
+        ([short, remaining and f"~{remaining}"], 6),
+        ([remaining and f"~{remaining}"], 4),
     ]
-    return [(f"{', '.join(filter(None, parts))}: ", rest) for parts, rest in said if any(parts)]
+    return [(f"{', '.join(filter(None, parts))}: ", reserve) for parts, reserve in candidates if any(parts)]
 
 
 def plain(name: str) -> str:
-    """A name of a file without what moves a cursor."""
+    """Replace control characters of a name, which could move the cursor, by spaces."""
     return "".join(letter if letter.isprintable() else " " for letter in name)
 
 
 def counted(at: CampaignProgress) -> str:
-    """`3/40`, or `3` where nobody knows how many there will be."""
+    """`3/40`, or `3` if the total is unknown."""
     return f"{at.number}" + (f"/{at.total}" if at.total else "")
 
 
@@ -120,7 +121,7 @@ def block(at: CampaignProgress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`4 min`, `40 s`, 10 s at least, or nothing for NaN."""
+    """`4 min`, `40 s`, at least 10 s, or "" for NaN."""
     if math.isnan(seconds):
         return ""
     return f"{round(seconds / 60)} min" if seconds >= 90 else f"{max(round(seconds, -1), 10):.0f} s"

@@ -1,4 +1,4 @@
-"""What makes a campaign outlive its process: the lock, the journal, --resume; a plugin that conftest.py registers."""
+"""Resume a campaign after its process has ended. conftest.py registers this plugin: machine lock, journal, --resume."""
 
 import hashlib
 import json
@@ -34,12 +34,12 @@ ALSO = {  # options of others that say what is measured and how it is saved
 
 
 class ResumePlugin:
-    """Keeps what a campaign has measured until it is saved."""
+    """Writes each finished case to the journal until the run is saved."""
 
     campaign: Campaign
     journal: Journal | None = None
     resumed: bool = False
-    faults: Sequence[str] = ()  # what could not be saved
+    faults: Sequence[str] = ()  # why a file could not be saved
 
     def __init__(self, config: pytest.Config) -> None:
         self.config, self.lock = config, Lock()
@@ -52,27 +52,31 @@ class ResumePlugin:
         option = self.config.option
         return not (option.collectonly or option.benchmark_disable or option.benchmark_skip)
 
-    def hold(self) -> None:
-        """Be the only measurement on this machine. Raises UsageError where another one is."""
+    def acquire_machine_lock(self) -> None:
+        """Become the only measurement on this machine. Raises UsageError if another one runs."""
         try:
             if self.config.option.wait:
                 self.lock.wait(sys.stderr.write)
             elif holder := self.lock.take():
-                raise pytest.UsageError(f"another measurement runs ({holder}): both would be slower. --wait waits")
+                raise pytest.UsageError(
+                    f"another measurement runs ({holder}): both would be slower. Use --wait to start after it"
+                )
         except OSError as error:
-            raise pytest.UsageError(f"no way to be the only measurement here: {error}") from error
+            raise pytest.UsageError(
+                f"no way to be the only measurement here: {error}. Remove that file or make it writable"
+            ) from error
 
     def load_checkpoint(self) -> None:
-        """With --resume, the campaign that was cut short last, and its options. Raises UsageError."""
+        """With --resume, load the last unfinished campaign and its options. Raises UsageError."""
         option, given = self.config.option, self.given()
         if not option.resume:
             return
-        self.hold()  # before the journal is read: its writer may live
-        found = journal.unfinished(self.folder, option.benchmark_save or "")
-        if not found:
-            known = "; ".join(map(journal.told, journal.unfinished(self.folder))) or "none is in that folder"
+        self.acquire_machine_lock()  # before the journal is read: its writer may live
+        candidates = journal.unfinished(self.folder, option.benchmark_save or "")
+        if not candidates:
+            known = "; ".join(map(journal.describe, journal.unfinished(self.folder))) or "none is in that folder"
             raise pytest.UsageError(f"--resume: no campaign to go on with in {self.folder} ({known})")
-        self.journal, self.resumed = found[-1], True
+        self.journal, self.resumed = candidates[-1], True
         for name, word in self.options.items():
             began = self.journal.head["options"].get(name)
             if word in given and _plain(getattr(option, name)) != began:
@@ -89,19 +93,19 @@ class ResumePlugin:
         return Path(self.journal.head["here"]) if self.journal else self.config.invocation_params.dir
 
     def pytest_report_header(self) -> str:
-        """What there is to resume, or what is resumed."""
+        """Name the campaign that can be resumed, or that is resumed."""
         if self.resumed and self.journal:
-            return f"resuming {journal.told(self.journal)}"
+            return f"resuming {journal.describe(self.journal)}"
         measures = self.measures and any("benchmarks" in Path(arg).parts for arg in self.config.args)
-        left = journal.unfinished(self.folder) if measures else []
-        return f"cut short: {journal.told(left[-1])}; --resume goes on with it" if left else ""
+        unfinished = journal.unfinished(self.folder) if measures else []
+        return f"cut short: {journal.describe(unfinished[-1])}; --resume goes on with it" if unfinished else ""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Hold the lock, begin a journal or see that the one there is fits what is about to run."""
+        """Acquire the lock, then begin a journal or check that the resumed one fits this run."""
         if not self.measures or not any("campaign" in getattr(item, "fixturenames", ()) for item in session.items):
             return
-        self.hold()
+        self.acquire_machine_lock()
         option, campaign = self.config.option, self.campaign
         session_of_benchmarks = self.config.pluginmanager.get_plugin("pytest-benchmark")
         assert session_of_benchmarks is not None
@@ -117,80 +121,82 @@ class ResumePlugin:
         if self.journal is None:
             self.journal = journal.named(self.folder, option.benchmark_save or "unsaved", **head)
             return
-        if said := differences(self.journal.head, json.loads(json.dumps(head))):
+        if changes := differences(self.journal.head, json.loads(json.dumps(head))):
             raise pytest.UsageError(
-                f"--resume: since it began, {said} changed: go back to that, or begin anew, without --resume"
+                f"--resume: since it began, {changes} changed: go back to that, or begin anew, without --resume"
             )
-        if left := set(self.journal.kept) - {item.nodeid for item in session.items}:
-            raise pytest.UsageError(f"--resume: name the same files; {min(left)} was measured and is not among them")
-        if self.journal.kept:
+        if missing := set(self.journal.loaded) - {item.nodeid for item in session.items}:
+            raise pytest.UsageError(f"--resume: name the same files; {min(missing)} was measured and is not among them")
+        if self.journal.loaded:
             campaign.restore(self.journal.state)
-        campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.kept)})
+        campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.loaded)})
 
     def has(self, item: pytest.Item) -> bool:
-        """Whether the journal has the case."""
-        return self.journal is not None and item.nodeid in self.journal.kept
+        """Return whether the journal has the case."""
+        return self.journal is not None and item.nodeid in self.journal.loaded
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """A finished case ends as it ended: its rounds are told to pytest-benchmark again."""
+        """Replay a finished case: pytest-benchmark gets its rounds again."""
         if self.journal is None or not self.has(pyfuncitem):
             return None
         benchmark = cast(BenchmarkFixture, pyfuncitem.funcargs["benchmark"])
-        replay(self.journal.kept[pyfuncitem.nodeid], benchmark, self.campaign)
+        replay(self.journal.loaded[pyfuncitem.nodeid], benchmark, self.campaign)
         return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put a case on the disk as soon as it has ended."""
+        """Write a case to the journal as soon as it has ended."""
         report = yield
-        told = item.funcargs if isinstance(item, pytest.Function) else {}
-        case, benchmark = told.get("case"), cast(BenchmarkFixture, told.get("benchmark"))
+        fixtures = item.funcargs if isinstance(item, pytest.Function) else {}
+        case, benchmark = fixtures.get("case"), cast(BenchmarkFixture, fixtures.get("benchmark"))
         if self.journal and call.when == "call" and isinstance(case, Case) and not self.has(item):
             end = self.campaign.done.get(case, "refused: interrupted")
             if end != "refused: interrupted":
                 benchmark.extra_info.update(storage.plain(benchmark.extra_info))
                 rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
-                kept = FinishedCase(end, dict(benchmark.extra_info), rounds)
-                self.journal.add(item.nodeid, kept, self.campaign.state())
+                result = FinishedCase(end, dict(benchmark.extra_info), rounds)
+                self.journal.add(item.nodeid, result, self.campaign.state())
         return report
 
-    def whole(self, session: pytest.Session) -> bool:
-        """Whether every case that was to run has ended, and is saved where it was to be saved."""
+    def is_complete(self, session: pytest.Session) -> bool:
+        """Return whether every selected case has ended and has been saved."""
         cases = {item.nodeid for item in session.items if "case" in getattr(item, "fixturenames", ())}
         return self.journal is not None and cases <= self.journal.finished and not self.faults
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """When pytest-benchmark has saved: the journal goes if that is all; exit status 3 where saving failed."""
-        if self.journal and self.whole(session):
+        """Remove the journal of a complete run. If saving failed, set exit status 3."""
+        if self.journal and self.is_complete(session):
             self.journal.remove()
         if self.faults:
             session.exitstatus = 3
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What was not saved, and how to go on."""
+        """Report what could not be saved, and how to go on."""
         session = terminalreporter._session
         for fault in [*self.faults, *([self.journal.fault] if self.journal and self.journal.fault else [])]:
             terminalreporter.write_line(fault, red=True)
-        if self.journal and self.journal.path.exists() and session and not self.whole(session):
-            terminalreporter.write_line(f"kept: {journal.told(self.journal)}; --resume goes on with it")
+        if self.journal and self.journal.path.exists() and session and not self.is_complete(session):
+            terminalreporter.write_line(f"kept: {journal.describe(self.journal)}; --resume goes on with it")
 
     def pytest_unconfigure(self) -> None:
-        """Let others measure."""
+        """Close the journal and release the machine lock."""
         if self.journal:
             self.journal.close()
         self.lock.release()
 
 
-def replay(kept: FinishedCase, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
-    """Have a finished case end as it did: its rounds for pytest-benchmark, its facts, or why it has no time."""
-    how, _, why = kept.end.partition(": ")
-    benchmark.extra_info.update(kept.facts)
-    if kept.rounds:
-        left = iter(kept.rounds)
-        benchmark.pedantic(lambda: campaign.clock.turn(next(left)), setup=campaign.clock.zero, rounds=len(kept.rounds))  # type: ignore[no-untyped-call]
+def replay(result: FinishedCase, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
+    """Replay a finished case: give pytest-benchmark its rounds and facts, or raise the reason why it has no time."""
+    how, _, why = result.end.partition(": ")
+    benchmark.extra_info.update(result.facts)
+    if result.rounds:
+        remaining = iter(result.rounds)
+        benchmark.pedantic(
+            lambda: campaign.clock.turn(next(remaining)), setup=campaign.clock.zero, rounds=len(result.rounds)
+        )  # type: ignore[no-untyped-call]
     if how == "skipped":
         raise Unsupported(why)
     if how == "refused":
@@ -214,9 +220,9 @@ def code(impls: list[str], tables: list[str]) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """What of plan, code and machine is not what it was, in words; "" where nothing is."""
-    plan = [name for name, held in new["plan"].items() if old["plan"].get(name) != held]
-    said = [f"the plan's {name}" for name in plan]
-    said += ["the code of the suite, of an implementation or a table"] * (old["code"] != new["code"])
-    said += ["the machine, its packages or settings"] * (old["machine"] != new["machine"])
-    return ", ".join(said)
+    """Describe what changed of the plan, the code and the machine; "" if nothing did."""
+    plan = [name for name, value in new["plan"].items() if old["plan"].get(name) != value]
+    changes = [f"the plan's {name}" for name in plan]
+    changes += ["the code of the suite, of an implementation or a table"] * (old["code"] != new["code"])
+    changes += ["the machine, its packages or settings"] * (old["machine"] != new["machine"])
+    return ", ".join(changes)
