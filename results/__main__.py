@@ -23,7 +23,7 @@ from results.commands import (
 )
 from results.commands.options import NAMES
 from results.output import Page, words, write
-from results.store.atomic import whole
+from results.store.atomic import atomic_open
 from results.store.reading import RunError
 from results.upkeep import acceptance, docs
 
@@ -55,7 +55,7 @@ def deliver(page: Page, options: Namespace) -> None:
     """Write the page where it was asked for."""
     if options.out is None or options.out == "-" or options.format is None:
         return write(page, options.format or "table", sys.stdout)
-    with whole(Path(options.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
+    with atomic_open(Path(options.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
         write(page, options.format, stream)
     print(f"wrote {options.out}", file=sys.stderr)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from results.__main__ import parser
-from results.store.atomic import put
+from results.store.atomic import atomic_write
 from results.store.columns import NUMBERS, ORIGIN, STATS, WORDS
 
 Table = list[dict[str, str]]
@@ -119,7 +119,7 @@ def main(words: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{file} is stale: make docs\n")
             return 2
         if not given.check:
-            put(file, page)
+            atomic_write(file, page)
     return 0
 
 

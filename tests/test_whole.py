@@ -10,13 +10,13 @@ import pytest
 from helpers import ROOT, environment
 
 from results import __main__ as command
-from results.store.atomic import put, whole
+from results.store.atomic import atomic_open, atomic_write
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     path.write_text("old")
-    with pytest.raises(OSError, match="full"), whole(path) as stream:
+    with pytest.raises(OSError, match="full"), atomic_open(path) as stream:
         stream.write(b"half")
         raise OSError("the disk is full")
     assert path.read_text() == "old"
@@ -25,7 +25,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
 
 def test_what_a_kill_has_left_goes_with_the_next(tmp_path: Path) -> None:
     (tmp_path / ".report.md.tmp").write_text("half")
-    put(tmp_path / "report.md", "né")
+    atomic_write(tmp_path / "report.md", "né")
     assert (tmp_path / "report.md").read_bytes() == "né".encode()
     assert os.listdir(tmp_path) == ["report.md"]
 
@@ -33,12 +33,12 @@ def test_what_a_kill_has_left_goes_with_the_next(tmp_path: Path) -> None:
 def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to("real")
-    put(tmp_path / "link", b"new")
+    atomic_write(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
     os.mkfifo(tmp_path / "pipe")
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit((tmp_path / "pipe").read_text)
-        put(tmp_path / "pipe", "through")
+        atomic_write(tmp_path / "pipe", "through")
         assert reading.result(10) == "through"
 
 

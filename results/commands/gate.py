@@ -26,7 +26,7 @@ from results.output import Page, Section, records, seconds, times, words
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios
 from results.stats.signed_rank import ALPHA, UNDECIDED, blocks_needed, fewest_blocks, hodges_lehmann, interval, scale
-from results.store.atomic import put
+from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import absent
 from results.store.reading import Run, RunError
@@ -283,7 +283,7 @@ def _gate(given: Namespace) -> Page:
     allowed = thresholds(given.slower, given.thresholds)
     page = gate(find(given.base, given.runs), find(given.new, given.runs), allowed)
     if given.junit:
-        put(given.junit, junit(page))
+        atomic_write(given.junit, junit(page))
     for line in annotations(page) if given.github else []:
         sys.stderr.write(f"{line}\n")
     return page

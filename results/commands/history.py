@@ -23,7 +23,7 @@ from results.stats.noise import percent
 from results.stats.pairing import SAME, by_case, differences, single
 from results.stats.signed_rank import ALPHA
 from results.stats.verdicts import fine
-from results.store.atomic import put
+from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.optional import package
 from results.store.reading import Run, RunError, facts, text
@@ -283,11 +283,11 @@ def draw(page: pd.DataFrame, path: Path) -> None:
     alt, convert = package("altair"), package("vl_convert")
     chart = _chart(alt, page)
     if path.suffix == ".png":
-        put(path, convert.vegalite_to_png(chart.to_json(), ppi=144))
+        atomic_write(path, convert.vegalite_to_png(chart.to_json(), ppi=144))
     elif path.suffix == ".svg":
-        put(path, convert.vegalite_to_svg(chart.to_json()))
+        atomic_write(path, convert.vegalite_to_svg(chart.to_json()))
     else:
-        put(path, str(chart.to_html(inline=True, json_kwds={"cls": _Escaped})))
+        atomic_write(path, str(chart.to_html(inline=True, json_kwds={"cls": _Escaped})))
 
 
 class _Escaped(json.JSONEncoder):

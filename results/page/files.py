@@ -10,7 +10,7 @@ from PIL import Image
 from results.page.charts import all_charts, first_rows, theme
 from results.page.data import newest, payload
 from results.page.page import webpage
-from results.store.atomic import put, whole
+from results.store.atomic import atomic_open, atomic_write
 from results.store.reading import Run
 
 SCALE = 1.5  # PNG: dots per point
@@ -23,7 +23,7 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     written = [folder / "report.html", folder / "report.md"]
     for path, content in zip(written, (webpage(runs, held, baseline), markdown), strict=True):
-        put(path, content)
+        atomic_write(path, content)
     for name, chart in all_charts(held.drawn).items():
         if rows := first_rows(chart, held, newest(runs), baseline):
             written += _pictures(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
@@ -35,9 +35,9 @@ def _pictures(stem: Path, spec: dict[str, Any]) -> list[Path]:
     for name in ("light", "dark"):
         path = stem.with_name(f"{stem.name}-{name}.svg")
         svg, drawn = vl_convert.vegalite_to_svg(spec, config=theme(name)), path.with_suffix(".png")
-        put(path, svg)
+        atomic_write(path, svg)
         png = Image.open(BytesIO(vl_convert.svg_to_png(svg, scale=SCALE)))
-        with whole(drawn) as stream:
+        with atomic_open(drawn) as stream:
             png.convert("RGB").quantize(INKS).save(stream, "PNG", optimize=True)
         written += [path, drawn]
     return written

@@ -1,4 +1,4 @@
-"""Files that are there when they are complete: until then, what was there before stays as it was."""
+"""Write files atomically: the old content stays until the new content is complete."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A stream for the bytes of a file, which appears when the block is left without an error. Raises OSError."""
+def atomic_open(path: Path) -> Iterator[BinaryIO]:
+    """Open a stream of bytes. The file is replaced when the block ends without an error. Raises OSError."""
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
         with path.open("wb") as stream:
             yield stream
         return
     path = path.resolve()
-    new = path.with_name(f".{path.name}.tmp")  # the next one replaces what a kill has left
+    new = path.with_name(f".{path.name}.tmp")  # the next writer overwrites one that a killed process left behind
     try:
         with new.open("wb") as stream:
             yield stream
@@ -24,7 +24,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def put(path: Path, content: str | bytes) -> None:
-    """Write all of a file; text as UTF-8. Raises OSError."""
-    with whole(path) as stream:
+def atomic_write(path: Path, content: str | bytes) -> None:
+    """Write a file atomically, text as UTF-8. Raises OSError."""
+    with atomic_open(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)

@@ -14,7 +14,7 @@ from results.output import Page, Section, digits, markdown, records, seconds, sp
 from results.page.report import speeds, with_speedups
 from results.stats.noise import noise_line
 from results.stats.pairing import ratios
-from results.store.atomic import put
+from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import alone, by_size, outcomes
 from results.store.reading import Run, RunError, facts
@@ -192,7 +192,7 @@ def _readme(given: Namespace) -> Page:
         new = filled(text, _root(file))
         if given.check and new != text:
             raise RunError(f"{file} is stale: make docs")
-        put(file, new)
+        atomic_write(file, new)
     names = [str(file) for file in given.file]
     return Page(pd.DataFrame({"file": names}), [Section(text=f"up to date: {', '.join(names)}")])
 
