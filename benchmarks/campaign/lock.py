@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from benchmarks.worker.locks import lock_descriptor
 
 POLL_INTERVAL_S = 0.5  # between two attempts while another measurement runs
 
@@ -25,22 +25,22 @@ class Lock:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
-        self._file_lock = FileLock(
-            self.path,
-            mode=0o666,  # all users of the machine share it
-            blocking=False,
-            thread_local=False,
-            fallback_to_soft=False,  # a soft lock would outlive a killed process
-            on_acquired=_write_holder,
-        )
+        self._file: int | None = None
 
     def take(self) -> str:
         """Acquire the lock and return "", or return a description of its holder. Raises OSError."""
-        if not self._file_lock.is_locked:
-            try:
-                self._file_lock.acquire()
-            except Timeout:
-                return self._holder()
+        while self._file is None:
+            file = self._open()
+            if not lock_descriptor(file, blocking=False):
+                holder = os.pread(file, 300, 0).decode(errors="replace").strip()
+                os.close(file)
+                return holder or "another process"
+            if self._is_current(file):
+                self._file = file
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
+            else:  # the former holder has just ended and removed the file
+                os.close(file)
         return ""
 
     def wait(self, say: Callable[[str], object]) -> None:
@@ -54,21 +54,25 @@ class Lock:
 
     def release(self) -> None:
         """Remove the file, unless another user owns it, and release the lock."""
-        if self._file_lock.is_locked:
+        if self._file is not None:
             with contextlib.suppress(OSError):
-                self.path.unlink()  # before the release: a process that waits for this file tries again with a new one
-            self._file_lock.release()
+                self.path.unlink()
+            os.close(self._file)
+            self._file = None
 
-    def _holder(self) -> str:
-        with contextlib.suppress(OSError):  # the holder has just removed the file
-            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-            try:
-                return os.read(file, 300).decode(errors="replace").strip() or "another process"
-            finally:
-                os.close(file)
-        return "another process"
+    def _open(self) -> int:
+        """Open the file without following a link: in a folder for all, a link may lead to somebody's file."""
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+            with contextlib.suppress(OSError):  # another user made it between the two calls
+                os.fchmod(file, 0o666)
+            return file
 
-
-def _write_holder(file: int) -> None:
-    os.ftruncate(file, 0)
-    os.pwrite(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
+    def _is_current(self, file: int) -> bool:
+        """Return whether an open file is still the one at the path."""
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self.path))
+        except FileNotFoundError:
+            return False

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import lock_descriptor
 from pytest_benchmark.session import BenchmarkSession
 from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
+
+from benchmarks.worker.locks import lock_descriptor
 
 
 class Storage(FileStorage):
@@ -79,7 +80,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     """Wait until no other process saves in the folder, and lock it for the block. Raises OSError."""
     file = os.open(folder, os.O_RDONLY)
     try:
-        lock_descriptor(file, poll_interval=0.01)  # of the folder itself: no lock file appears among the runs
+        lock_descriptor(file)  # of the folder itself: no lock file appears among the runs
         yield
     finally:
         os.close(file)

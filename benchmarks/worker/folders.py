@@ -11,9 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import lock_descriptor
-
 from benchmarks.worker import cleanup as orphans
+from benchmarks.worker.locks import lock_descriptor
 
 PREFIX, LOCK = "descentbench-", "lock"
 _home: "Home | None" = None

@@ -1,0 +1,15 @@
+"""Locks on open files: the kernel releases one when its process ends, however it ends."""
+
+import fcntl
+
+
+def lock_descriptor(file: int, *, blocking: bool = True) -> bool:
+    """Lock an open file or folder for this process, until it is closed. Raises OSError where there are no locks.
+
+    Return False where `blocking` is off and another process holds the lock.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
