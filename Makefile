@@ -53,7 +53,7 @@ types: .venv/ready ## mypy
 
 check: .venv/ready ## the tests alone: two at a time, then those that measure; or ARGS=tests/test_one.py
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --benchmark-disable -m "not measures"
+	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --no-loadscope-reorder --benchmark-disable -m "not measures"
 	$(BIN)/python -m pytest -q -W error -m measures
 else
 	$(BIN)/python -m pytest -q -W error $(ARGS)
@@ -136,6 +136,7 @@ gallery: .venv/ready ## the tutorials' pictures, by every implementation: result
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew
 	$(BIN)/python -m results readme README.md docs/results.md
 	$(BIN)/python -m results.reference_pages docs
+	$(BIN)/python -m results.upkeep.winners amd-epyc-2c-e60e65/0003_sweep docs/winners
 
 notebook: .venv/ready ## execute results/tour.ipynb again
 	$(BIN)/python tests/notebooks.py results/tour.ipynb

@@ -154,7 +154,7 @@ def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path, where: str) -> None
     if where == "import":
         Path(path).write_text(Path(path).read_text() + f"\n{note}\n")
     done = bench(
-        tmp_path, "--impl", f"{path},numpy_manual", "--problem", "line,scalar", "--timeout", "8",
+        tmp_path, "--impl", f"{path},numpy_manual", "--problem", "line,scalar", "--timeout", "5",
         env={"TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
     assert done.code == 1

@@ -167,11 +167,11 @@ def ended(*processes: subprocess.Popen[str], out: Path) -> list[Done]:
 
 def test_key_that_rank_0_does_not_have(tmp_path: Path) -> None:
     port = free_port()
-    options = ("--impl", "torch_ddp", "--timeout", "15")
+    options = ("--impl", "torch_ddp", "--timeout", "10")
     zero, one = (rank(at, tmp_path, port, *options, key=KEY + at * "x") for at in (0, 1))
     first, second = ended(zero, one, out=tmp_path / "out.json")
     assert (second.code, second.err) == (2, "error: rank 0 has another DESCENTBENCH_KEY, or has this rank already\n")
-    assert first.code == 1 and "rank 1 did not come within 15 s" in first.out
+    assert first.code == 1 and "rank 1 did not come within 10 s" in first.out
 
 
 @pytest.fixture

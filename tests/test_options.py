@@ -380,7 +380,7 @@ def test_runs_are_saved_under_the_machines_slug_without_a_name(copy: Path, tmp_p
         "scalar",
     ]
     done = subprocess.run(
-        [*words, "--preset=quick", "--benchmark-autosave"],
+        [*words, "--preset=quick", "--benchmark-autosave", "--no-limits"],
         cwd=copy,
         env=environment(),
         capture_output=True,
@@ -532,6 +532,7 @@ def test_another_folder_to_start_from(tmp_path: Path) -> None:
     more = [
         "--preset=quick",
         "--aa=none",
+        "--no-limits",
         f"--benchmark-storage=file://{tmp_path}",
         f"--benchmark-json={tmp_path / 'out.json'}",
     ]

@@ -7,6 +7,8 @@ from helpers import ROOT
 
 from results import COLUMNS
 from results.reference_pages import main
+from results.store.runs import find
+from results.upkeep import winners
 
 
 def test_the_committed_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,3 +27,17 @@ def test_every_column_and_option_is_there() -> None:
     columns, cli = ((ROOT / "docs" / name).read_text() for name in ("columns.md", "cli.md"))
     assert [name for name in COLUMNS if f"`{name}`" not in columns] == []
     assert [word for word in ("--resume", "--blocks", "--plot", "--slower", "--baseline") if word not in cli] == []
+
+
+def test_the_picture_of_the_readme_is_up_to_date(tmp_path: Path) -> None:
+    assert winners.main(["amd-epyc-2c-e60e65/0003_sweep", str(tmp_path / "winners")]) == 0
+    for paper in ("light", "dark"):
+        name = f"winners-{paper}.svg"
+        assert (tmp_path / name).read_bytes() == (ROOT / "docs" / name).read_bytes(), "make docs"
+
+
+def test_a_winner_is_one_that_no_other_is_shown_to_beat() -> None:
+    run = find("amd-epyc-2c-e60e65/0003_sweep", ROOT / "results" / "runs")
+    table = winners.winners(run).set_index(["rows", "features"])
+    assert table.loc[(100, 10), "fastest"] == "JAX" and table.loc[(10_000, 10), "fastest"] == "NumPy"
+    assert table.loc[(100_000, 100), ["fastest", "detail"]].tolist() == ["", "no difference shown"]
