@@ -13,7 +13,7 @@ from pathlib import Path
 
 from results.__main__ import parser
 from results.store.atomic import atomic_write
-from results.store.columns import NUMBERS, ORIGIN, STATS, WORDS
+from results.store.columns import COLUMNS, NUMBERS, ORIGIN, STATS, WORDS
 
 Table = list[dict[str, str]]
 NOTE = "Made from the code by `make docs`: do not edit."
@@ -24,12 +24,13 @@ def columns() -> str:
     parts = {
         "Where a row comes from": (ORIGIN, "text"),
         "What was measured, in words": (WORDS, "text"),
+        "Whether it counts": ({"valid": COLUMNS["valid"]}, "true or false"),
         "What was measured, in numbers": (NUMBERS, "number"),
         "Statistics of the rounds": (STATS, "number"),
     }
     lines = ["# Columns", "", "A saved run is one row per case and block. `results.load()` and"]
     lines += ["`python -m results export` give these columns. Times are in seconds, memory in bytes. NaN or an empty"]
-    lines += ["text stands for what a file does not say. `valid` tells whether a row counts.", "", NOTE]
+    lines += ["text stands for what a file does not say. Count only rows where `valid` is true.", "", NOTE]
     for title, (known, kind) in parts.items():
         table = [{"column": f"`{name}`", "kind": kind, "meaning": meaning} for name, meaning in known.items()]
         lines += ["", f"## {title}", "", *_lines(table)]
@@ -47,6 +48,7 @@ def cli() -> str:
         summary, _, rest = (command.description or "").partition("\n\n")
         lines += ["", f"## `python -m results {name}`", "", _sentence(summary), ""]
         lines += [rest.strip(), ""] if rest else []
+        lines += ["```", _usage(name, command), "```", ""]
         lines += _lines(_options(command))
     return "\n".join(lines) + "\n"
 
@@ -55,6 +57,12 @@ def _commands(top: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Argu
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.items()
+
+
+def _usage(name: str, command: argparse.ArgumentParser) -> str:
+    """The command in one line, made from its actions: how argparse breaks lines depends on Python's version."""
+    needed = [row["option"].strip("`") for row in _options(command) if not row["option"].startswith("`-")]
+    return " ".join(["python -m results", name, "[options]", *needed])
 
 
 def _options(command: argparse.ArgumentParser) -> Table:

@@ -10,6 +10,8 @@ from results.reference_pages import main
 from results.store.runs import find
 from results.upkeep import winners
 
+COMMANDS = ("list", "show", "compare", "gate", "report", "export", "verify")
+
 
 def test_the_committed_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(ROOT / "docs"), "--check"]) == 0, capsys.readouterr().err
@@ -25,8 +27,9 @@ def test_a_stale_page_is_noticed_and_written_anew(tmp_path: Path, capsys: pytest
 
 def test_every_column_and_option_is_there() -> None:
     columns, cli = ((ROOT / "docs" / name).read_text() for name in ("columns.md", "cli.md"))
-    assert [name for name in COLUMNS if f"`{name}`" not in columns] == []
+    assert [name for name in COLUMNS if f"\n| `{name}` | " not in columns] == []
     assert [word for word in ("--resume", "--blocks", "--plot", "--slower", "--baseline") if word not in cli] == []
+    assert [name for name in COMMANDS if f"\npython -m results {name} [options]" not in cli] == []
 
 
 def test_the_picture_of_the_readme_is_up_to_date(tmp_path: Path) -> None:
