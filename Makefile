@@ -127,6 +127,9 @@ browser: ## what the tests of the page need beside Python: Chromium (Debian's) a
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
 	npm install --silent --no-audit --no-fund --prefix build axe-core@4.14.1
 
+sshd: ## what the tests of ranks on other hosts need: openssh-server and iproute2 (Debian's)
+	command -v /usr/sbin/sshd >/dev/null && command -v ip >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssh-server openssh-client iproute2 >/dev/null; }
+
 clang: ## what tinygrad compiles with: clang (Debian's)
 	command -v clang >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang >/dev/null; }
 

@@ -1,4 +1,4 @@
-"""Commands: `fit PROBLEM` shows one descent as a tutorial would, `gallery` draws theirs, `ranks` is one of several."""
+"""Commands: `fit PROBLEM` shows one descent as a tutorial would, `gallery` draws theirs."""
 
 import argparse
 import os
@@ -10,7 +10,6 @@ from typing import NoReturn
 import numpy as np
 
 from benchmarks.campaign import options
-from benchmarks.distributed import rank_server
 from benchmarks.tutorial import fit, fit_output, gallery
 from impls.interface import Unsupported
 
@@ -24,7 +23,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: done, and right. 1: the descent is not the reference's. 2: cannot be done as asked. 130: interrupted."""
-    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["ranks"]:
+        _parser().error("`ranks` is now an option: pytest benchmarks --hosts THIS,OTHER --impl torch_ddp ...")
+    args = _parser().parse_args(_joined(words))
     try:
         status = int(args.command(args))
         sys.stdout.flush()
@@ -62,13 +64,6 @@ def _gallery(args: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _ranks(args: argparse.Namespace) -> int:
-    try:
-        return rank_server.main(args.options[args.options[:1] == ["--"] :])
-    except ValueError as error:
-        raise Unsupported(str(error)) from error
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -92,18 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     many.set_defaults(command=_gallery)
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     many.add_argument("--out", type=Path, default=Path("results/gallery"), metavar="DIR", help="(default: %(default)s)")
-    rank = commands.add_parser(
-        "ranks", help="one rank of `pytest benchmarks` over hosts", description=rank_server.__doc__
-    )
-    rank.set_defaults(command=_ranks)
-    rank.add_argument("options", nargs=argparse.REMAINDER, help="after --: options of `pytest benchmarks`")
     return parser
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--start -1,1` as `--start=-1,1`: argparse takes what begins with a minus for an option; `ranks` with its --."""
-    if argv[:1] == ["ranks"] and argv[1:2] not in (["--"], ["-h"], ["--help"]):
-        return ["ranks", "--", *argv[1:]]
+    """`--start -1,1` as `--start=-1,1`: argparse takes what begins with a minus for an option."""
     words = iter(argv)
     return [f"--start={next(words, '')}" if word == "--start" else word for word in words]
 

@@ -42,7 +42,7 @@ def cli() -> str:
     lines = ["# Command line", "", NOTE, "", "## `pytest benchmarks`", ""]
     lines += ["pytest's and pytest-benchmark's own options work as usual. These are added:", ""]
     lines += _lines(_pytest_options())
-    for name in ("fit", "gallery", "ranks"):
+    for name in ("fit", "gallery"):
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_help("benchmarks", name), "```"]
     for name, command in _commands(parser()):
         summary, _, rest = (command.description or "").partition("\n\n")

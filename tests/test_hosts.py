@@ -1,15 +1,11 @@
-"""Ranks on several hosts: who may join, what each makes, and the real command over two network namespaces."""
+"""Ranks on several hosts: the command that reaches one, the rows that each makes, and two hosts with a real sshd."""
 
+import json
 import os
-import re
 import shutil
-import socket
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,103 +13,41 @@ import pytest
 from helpers import Done, command, environment, saved, write
 from test_ranks import OFTEN
 
+from benchmarks.__main__ import main
 from benchmarks.campaign.campaign import write_problem
-from benchmarks.distributed import hosts, rank_server
-from benchmarks.distributed.hosts import Hosts, JsonSocket, RankInfo
-from benchmarks.distributed.ranks import free_port
+from benchmarks.distributed import hosts, remote
 from benchmarks.problems import catalogue
-from benchmarks.worker.client import Refused
+from benchmarks.worker.process import ROOT
 from benchmarks.worker.server import read
 from impls.interface import shard
 
-KEY = "a secret of two dozen characters"
-TORCHRUN = {
-    "RANK": "1",
-    "WORLD_SIZE": "4",
-    "LOCAL_RANK": "1",
-    "LOCAL_WORLD_SIZE": "2",
-    "MASTER_ADDR": "a",
-    "MASTER_PORT": "5",
-}
-SLURM = {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1", "SLURM_LAUNCH_NODE_IPADDR": "a"}
+HERE, THERE = "10.83.0.1", "10.83.0.2"
+SSHD = "/usr/sbin/sshd"
+LOCALLY = '#!/bin/sh\nshift\nexec "$@"\n'  # stands for a remote shell: it drops the host's name
 
 
-@pytest.fixture
-def job() -> RankInfo:
-    """Rank 1 of two, with rank 0 on this machine."""
-    return RankInfo(1, 2, 0, 1, "127.0.0.1", free_port(), KEY.encode())
+def test_ssh_gets_one_word_for_the_shell_there_and_others_get_words() -> None:
+    *words, host, program = hosts.command("node 2", "ssh -p 22")
+    assert (words, host) == (["ssh", "-p", "22"], "node 2") and program.startswith("cd ") and "&& exec " in program
+    assert hosts.command("n", "srun -N1 -w")[:6] == ["srun", "-N1", "-w", "n", "sh", "-c"]
 
 
-@pytest.fixture
-def awaited(job: RankInfo) -> Iterator[Hosts]:
-    """Where rank 0 waits for it."""
-    waiting = Hosts(replace(job, rank=0))
-    yield waiting
-    waiting.server.close()
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--hosts", "a,b", "--ranks", "3"], "--ranks 3: give a multiple of the 2 hosts"),
+        (["--hosts", "a,b", "--ranks", "20"], "--ranks must be between 0 and"),
+    ],
+)
+def test_ranks_that_hosts_cannot_share(options: list[str], says: str, tmp_path: Path) -> None:
+    done = run(tmp_path, *options)
+    assert done.code == 4 and says in done.err
 
 
-def test_job_is_what_torchrun_or_slurm_says() -> None:
-    key = {"DESCENTBENCH_KEY": KEY}
-    assert hosts.job(TORCHRUN | key) == RankInfo(1, 4, 1, 2, "a", 6, KEY.encode())
-    two = {"SLURM_NTASKS_PER_NODE": "2"}
-    assert hosts.job(SLURM | key | two) == RankInfo(1, 4, 1, 2, "a", 29501, KEY.encode())
-    with pytest.raises(ValueError, match="rank 1 of 4, 1 of 1 on its host: give srun --ntasks-per-node"):
-        hosts.job(SLURM | key)
-    with pytest.raises(ValueError, match="no RANK or SLURM_PROCID in the environment: start this by torchrun or srun"):
-        hosts.job(key)
-    for short in ({}, {"DESCENTBENCH_KEY": "short"}):
-        with pytest.raises(ValueError, match="set DESCENTBENCH_KEY to the same secret on all hosts"):
-            hosts.job(TORCHRUN | short)
-
-
-def knocks(job: RankInfo, *words: bytes) -> None:
-    """One that connects and says so much, whatever it is asked."""
-    with socket.create_connection((job.address, job.port)) as connection:
-        for word in words:
-            connection.sendall(word)
-        connection.recv(1 << 16)
-
-
-def joins(job: RankInfo) -> None:
-    with socket.create_connection((job.address, job.port)) as connection:
-        hosts.authenticate_to(JsonSocket(connection), job)
-
-
-def refused_at_the_door(job: RankInfo) -> None:
-    with pytest.raises(PermissionError, match="rank 0 has another DESCENTBENCH_KEY"):
-        joins(job)
-
-
-def at_once(*doings: Callable[[], None]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=doing) for doing in doings]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.1)  # in this order
-    return threads
-
-
-def test_only_who_knows_the_key_is_let_in(job: RankInfo, awaited: Hosts) -> None:
-    """Not who says nothing, nonsense, too much, another key or another rank; then the true one is."""
-    nonsense = [b"\n", b"GET / HTTP/1.0\r\n\r\n", b"x" * 5000, b'{"rank": 1}\n', b"[]\n", b"\xff\xfe\n"]
-    strangers = [lambda words=words: knocks(job, words) for words in nonsense]
-    others = [replace(job, key=b"another secret of sixteen"), replace(job, ranks=3), replace(job, rank=5)]
-    strangers += [lambda one=one: refused_at_the_door(one) for one in others]
-    threads = at_once(*strangers, lambda: joins(job))
-    (found,) = awaited.gather(20)
-    assert found.alive
-    found.close()
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-def test_a_rank_that_does_not_come_is_named_and_not_waited_for_again(awaited: Hosts) -> None:
-    with pytest.raises(Refused, match=r"^rank 1 did not come within 0.3 s$"):
-        awaited.gather(0.3)
-    began = time.monotonic()
-    with pytest.raises(Refused, match="rank 1 did not come"):
-        awaited.gather(300)
-    assert time.monotonic() - began < 1
+def test_the_former_command_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["ranks", "--", "--impl", "torch_ddp"])
+    assert ended.value.code == 2 and "--hosts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["300x4", "300x4@7", "crops@5"])
@@ -124,9 +58,9 @@ def test_each_rank_makes_its_rows_bit_for_bit(name: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("WORLD_SIZE", "3")
     for rank in range(3):
         monkeypatch.setenv("RANK", str(rank))
-        plan = rank_server.json.loads((tmp_path / "whole" / "plan.json").read_text())
+        plan = json.loads((tmp_path / "whole" / "plan.json").read_text())
         (folder := tmp_path / str(rank)).mkdir()
-        part, mine = read(rank_server.written(plan, folder)), shard(len(whole.X))
+        part, mine = read(remote.write_shard(plan, folder)), shard(len(whole.X))
         assert isinstance(part.X.base, np.memmap)
         for field in ("X", "y"):
             assert getattr(part, field)[mine].tobytes() == getattr(whole, field)[mine].tobytes()
@@ -136,42 +70,47 @@ def test_each_rank_makes_its_rows_bit_for_bit(name: str, tmp_path: Path, monkeyp
         assert (part.order is None) == (whole.order is None) and np.array_equal(part.order, whole.order)
 
 
-def rank(
-    number: int, tmp_path: Path, port: int, *options: str, inside: str = "", key: str = KEY
-) -> subprocess.Popen[str]:
-    """One of two ranks by the real command, in a network namespace; of rank 0 the options count."""
-    address = "10.83.0.1" if inside else "127.0.0.1"
-    env = {
-        "RANK": str(number),
-        "WORLD_SIZE": "2",
-        "LOCAL_RANK": "0",
-        "MASTER_ADDR": address,
-        "MASTER_PORT": str(port - 1),
-    }
-    words = command(tmp_path, *options)[4:]
-    within = ["ip", "netns", "exec", f"{inside}{number}"] if inside else []
-    return subprocess.Popen(
-        [*within, sys.executable, "-m", "benchmarks", "ranks", "--", *words],
-        cwd=rank_server.ROOT,
-        env=environment(**env, DESCENTBENCH_KEY=key),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def run(tmp_path: Path, *options: str, within: tuple[str, ...] = ()) -> Done:
+    """`pytest benchmarks` to its end, in a network namespace if one is named."""
+    words = [*within, *command(tmp_path, "--threads", "1", *options)]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    return Done(done.returncode, done.stdout, done.stderr, saved(tmp_path / "out.json"))
 
 
-def ended(*processes: subprocess.Popen[str], out: Path) -> list[Done]:
-    told = [(process, *process.communicate(timeout=120)) for process in processes]
-    return [Done(process.returncode, text, err, saved(out)) for process, text, err in told]
+def reason(done: Done) -> str:
+    """Why the only case has no time: without a row nothing is saved."""
+    lines = [line for line in done.out.splitlines() if "1 refused: " in line]
+    assert len(lines) == 1, done.out + done.err
+    return lines[0]
 
 
-def test_key_that_rank_0_does_not_have(tmp_path: Path) -> None:
-    port = free_port()
-    options = ("--impl", "torch_ddp", "--timeout", "10")
-    zero, one = (rank(at, tmp_path, port, *options, key=KEY + at * "x") for at in (0, 1))
-    first, second = ended(zero, one, out=tmp_path / "out.json")
-    assert (second.code, second.err) == (2, "error: rank 0 has another DESCENTBENCH_KEY, or has this rank already\n")
-    assert first.code == 1 and "rank 1 did not come within 10 s" in first.out
+def locally(tmp_path: Path, script: str = LOCALLY) -> list[str]:
+    """Options for two hosts that are both this one."""
+    shell = tmp_path / "shell"
+    shell.write_text(script)
+    shell.chmod(0o755)
+    return ["--hosts", "localhost,127.0.0.1", "--remote-shell", str(shell)]
+
+
+def test_any_command_may_reach_a_host_and_login_scripts_may_print(tmp_path: Path) -> None:
+    script = LOCALLY.replace("shift", "echo welcome; shift")
+    done = run(tmp_path, "--impl", "torch_ddp", *locally(tmp_path, script))
+    (row,) = done.rows
+    assert done.code == 0 and (row["valid"], row["ranks"], row["threads"]) == (True, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("#!/bin/sh\necho no such host >&2\nexit 255\n", "host 127.0.0.1: no such host"),
+        ("#!/bin/sh\nexec sleep 60\n", "host 127.0.0.1 did not answer in time"),
+    ],
+)
+def test_a_host_that_cannot_be_reached_is_the_reason(script: str, says: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = run(tmp_path, "--impl", "torch_ddp", "--timeout", "5", *locally(tmp_path, script))
+    assert done.code == 1 and says in reason(done)
+    assert time.monotonic() - began < 30
 
 
 @pytest.fixture
@@ -194,24 +133,63 @@ def namespaces() -> Iterator[str]:
             subprocess.run(["ip", "netns", "del", f"{name}{at}"], capture_output=True, check=False)
 
 
-def test_two_hosts(namespaces: str, tmp_path: Path) -> None:
-    """A valid row; a worker killed in the midst of a run is named; rank 1 ends well when rank 0 does."""
+@pytest.fixture
+def ssh(namespaces: str, tmp_path: Path) -> Iterator[list[str]]:
+    """An sshd on the second host, and the options that reach it from the first."""
+    if not Path(SSHD).exists():
+        pytest.skip("no sshd here: make sshd")
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    settings = {
+        "ListenAddress": THERE,
+        "HostKey": tmp_path / "host",
+        "AuthorizedKeysFile": tmp_path / "user.pub",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+    }
+    (tmp_path / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    words = ["ip", "netns", "exec", f"{namespaces}1", SSHD, "-D", "-e", "-f", str(tmp_path / "sshd_config")]
+    with (tmp_path / "sshd.log").open("w") as log, subprocess.Popen(words, stderr=log) as server:
+        try:
+            client = f"ssh -F none -i {tmp_path / 'user'} -oBatchMode=yes -oStrictHostKeyChecking=no"
+            client += f" -oUserKnownHostsFile={tmp_path / 'known'} -oConnectTimeout=5 -oLogLevel=ERROR"
+            yield ["--hosts", f"{HERE},{THERE}", "--remote-shell", client]
+        finally:
+            server.terminate()
+
+
+def test_two_hosts(namespaces: str, ssh: list[str], tmp_path: Path) -> None:
+    """A valid row; a worker that is killed during a run is named with its rank."""
     dies = "calls.append(t := len(calls)); t > 7 and os.kill(os.getpid(), signal.SIGKILL)"
     killed = write(tmp_path, "killed", OFTEN.format(base="torch_ddp", at_once="calls = []", fault=dies))
-    options = ("--impl", f"torch_ddp,{killed}", "--threads", "1", "--problem", "line@10")
-    processes = [rank(at, tmp_path, 29501, *options, inside=namespaces) for at in (1, 0)]
-    one, zero = ended(*processes, out=tmp_path / "out.json")
-    (row,) = zero.rows
+    options = ("--impl", f"torch_ddp,{killed}", "--problem", "line@10", *ssh)
+    done = run(tmp_path, *options, within=("ip", "netns", "exec", f"{namespaces}0"))
+    assert done.rows, done.out + done.err + (tmp_path / "sshd.log").read_text()
+    (row,) = done.rows
     assert (row["impl"], row["valid"], row["ranks"], row["threads"]) == ("torch_ddp", True, 2, 2)
-    assert zero.code == 1 and zero.reasons("killed")["line@10", "float32"].startswith("rank 1: killed by SIGKILL")
-    assert (one.code, one.out) == (0, "")
+    assert done.code == 1 and done.reasons("killed")["line@10", "float32"].startswith("rank 1: killed by SIGKILL")
 
 
-def test_host_that_goes_down(namespaces: str, tmp_path: Path) -> None:
-    dies = "os.kill(os.getppid(), signal.SIGKILL)"
-    fatal = write(tmp_path, "fatal", OFTEN.format(base="torch_ddp", at_once="", fault=dies))
-    options = ("--impl", fatal, "--threads", "1", "--problem", "line", "--timeout", "20")
-    processes = [rank(at, tmp_path, 29501, *options, inside=namespaces) for at in (1, 0)]
-    one, zero = ended(*processes, out=tmp_path / "out.json")
-    assert one.code == -9
-    assert zero.code == 1 and re.search(r"1 refused: rank 1: its connection was closed", zero.out)
+@pytest.mark.parametrize("how", ["its program is killed", "its cable is cut"])
+def test_a_host_that_goes_down_ends_all_ranks_and_is_named(
+    how: str, namespaces: str, ssh: list[str], tmp_path: Path
+) -> None:
+    fault = {
+        "its program is killed": "os.kill(os.getppid(), signal.SIGKILL)",
+        "its cable is cut": "os.system('ip link set c1 down')",
+    }[how]
+    fatal = write(tmp_path, "fatal", OFTEN.format(base="torch_ddp", at_once="", fault=fault))
+    options = ("--impl", fatal, "--problem", "line", "--timeout", "12", *ssh)
+    began = time.monotonic()
+    done = run(tmp_path, *options, within=("ip", "netns", "exec", f"{namespaces}0"))
+    assert done.code == 1 and "rank 1: " in reason(done) and THERE in reason(done)
+    assert time.monotonic() - began < 12 + 25
+
+
+def test_a_host_that_does_not_let_us_in_is_named(namespaces: str, ssh: list[str], tmp_path: Path) -> None:
+    (tmp_path / "user.pub").write_text("")
+    done = run(tmp_path, "--impl", "torch_ddp", *ssh, within=("ip", "netns", "exec", f"{namespaces}0"))
+    assert done.code == 1 and f"host {THERE}: " in reason(done)
+    assert "Permission denied" in reason(done) and "try: ssh" in reason(done)

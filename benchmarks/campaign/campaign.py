@@ -148,7 +148,17 @@ class Campaign:
         """A fresh worker, or ranks where the plan has them. Raises what they raise."""
         plan = self.plan
         if plan.ranks:
-            return Ranks(case.impl, plan.ranks, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
+            return Ranks(
+                case.impl,
+                plan.ranks,
+                plan.threads,
+                case.device,
+                plan.precision,
+                plan.timeout,
+                plan.memory,
+                plan.hosts,
+                plan.remote_shell,
+            )
         return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
 
     def _worker(self, case: Case) -> Worker:

@@ -10,7 +10,7 @@ import pytest
 
 import impls
 from benchmarks.campaign.plan import PRESETS, Plan
-from benchmarks.distributed import ranks
+from benchmarks.distributed.hosts import SSH
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
 from benchmarks.worker import memory
@@ -29,6 +29,10 @@ def plan(option: Namespace, here: Path) -> Plan:
     minutes = math.inf if option.minutes is None else option.minutes
     blocks = preset.blocks if option.minutes is None else MOST
     blocks = blocks if option.blocks is None else option.blocks
+    hosts = words(option.hosts or "")
+    ranks = option.ranks or len(hosts)
+    if hosts and ranks % len(hosts):
+        raise ValueError(f"--ranks {ranks}: give a multiple of the {len(hosts)} hosts, as many ranks for each")
     for name, value, low, high in (
         ("--threads", threads, 1, identity.cores()),
         ("--blocks", blocks, 1, 10_000),
@@ -36,7 +40,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
         ("--steps", 1 if option.steps is None else option.steps, 1, 10**6),
-        ("--ranks", ranks.on_host(option.ranks), 0, 10_000 if option.oversubscribe else threads),
+        ("--ranks", ranks // max(1, len(hosts)), 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
@@ -56,7 +60,9 @@ def plan(option: Namespace, here: Path) -> Plan:
         aa=twice(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
-        ranks=option.ranks,
+        ranks=ranks,
+        hosts=hosts,
+        remote_shell=option.remote_shell,
         seed=option.seed,
         timeout=timeout,
         memory=None if option.memory is None else memory.parsed(option.memory),
@@ -178,6 +184,8 @@ def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager
         default=0,
         metavar="N",
     )
+    add("--hosts", "hosts that share the ranks, this one first, reached by ssh (default: this one)", metavar="A,B")
+    add("--remote-shell", "command that runs a command on a host (default: ssh)", default=SSH, metavar="COMMAND")
     add("--oversubscribe", "allow more ranks than threads: they share cores", action="store_true")
     add("--seed", "seed of the data and of the order of mini-batches (default: 0)", type=int, default=0, metavar="N")
     add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")

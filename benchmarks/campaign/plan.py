@@ -91,6 +91,8 @@ class Plan:
     aa: str = ""  # the implementation that runs twice in every block
     precision: str = "highest"
     ranks: int = 0  # processes that are one descent; 0: each implementation is one process, and no rank
+    hosts: list[str] = field(default_factory=list)  # that share the ranks, this one first; []: this one alone
+    remote_shell: str = ""  # the command that reaches another host; its name is appended
     minutes: float = math.inf  # no block begins that would not end by then
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None

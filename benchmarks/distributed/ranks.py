@@ -4,14 +4,16 @@ A run takes as long as its slowest rank; CPU time and memory are those of all ra
 """
 
 import socket
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.distributed.hosts import Hosts, place
+from benchmarks.distributed.hosts import SSH, RemoteRank, environment, interface
 from benchmarks.worker.client import Refused, Worker, started
 from benchmarks.worker.environment import pinned
-from benchmarks.worker.process import Answer
+from benchmarks.worker.process import Answer, Member
 from impls.interface import Unsupported
 
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
@@ -20,13 +22,13 @@ SLOWEST = {
     *("none", "half", "all", "framework_threads"),
 }
 LOCAL = "127.0.0.1"
-others: Hosts | None = None  # where the ranks of other hosts come to, of a job over several
 
 
 class Ranks(Worker):
     """A worker that is several: one process per rank, each on cores of its own.
 
-    `threads` and `most` are shared out among them. More ranks than threads share cores, and have one thread each.
+    The ranks of a host share its `threads`; all ranks share `most`. More ranks than threads share cores, one thread
+    each. `hosts` names the hosts, this one first.
     Raises what `Worker` raises, naming the rank;
     Unsupported when the implementation does not know ranks.
     """
@@ -40,24 +42,30 @@ class Ranks(Worker):
         precision: str,
         timeout: float,
         most: int | None = None,
+        hosts: Sequence[str] = (),
+        remote_shell: str = SSH,
     ) -> None:
-        self.ranks, each, port = ranks, max(1, threads // on_host(ranks)), free_port()
-        self.threads, cores = each * ranks, shares(pinned(threads), on_host(ranks))
-        own_most = None if most is None else most // ranks
-        if others is None:
-            where = [place(rank, ranks, rank, ranks, LOCAL, port) for rank in range(ranks)]
-            self.members = [
-                started(own, each, device, precision, own_most, **at) for own, at in zip(cores, where, strict=True)
-            ]
-            self.cores = cores
-        else:
-            remotes = others.gather(timeout)
-            settings = {"threads": threads, "each": each, "device": device, "precision": precision, "port": port}
-            settings["most"] = own_most
-            own = cores[others.job.local]
-            self.cores = [own, *(remote.begin(**settings) for remote in remotes)]
-            at = others.job.environment(port, remotes[0].here)
-            self.members = [started(own, each, device, precision, own_most, **at), *remotes]
+        on_host = ranks // max(1, len(hosts))
+        self.ranks, each, port = ranks, max(1, threads // on_host), free_port()
+        self.threads, own_cores = each * ranks, shares(pinned(threads), on_host)
+        own_most, address = None if most is None else most // ranks, hosts[0] if hosts else LOCAL
+        network = interface(address) if len(hosts) > 1 else {}
+        settings = {"threads": threads, "threads_each": each, "device": device, "precision": precision}
+        deadline, members = time.monotonic() + timeout, list[Member]()
+        try:
+            for rank in range(ranks):
+                env = environment(rank, ranks, rank % on_host, on_host, address, port)
+                if rank < on_host:
+                    members.append(started(own_cores[rank], each, device, precision, own_most, **env, **network))
+                else:
+                    of_rank = {**settings, "memory": own_most, "environment": env}
+                    members.append(RemoteRank(hosts[rank // on_host], remote_shell, of_rank, deadline))
+        except BaseException:
+            for member in members:
+                member.close()
+            raise
+        self.members = members
+        self.cores = [*own_cores, *(member.cores for member in members if isinstance(member, RemoteRank))]
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:
@@ -115,11 +123,6 @@ def shares(cores: list[int], ranks: int) -> list[list[int]]:
         [cores[at % len(cores)] for at in range(rank * each, (rank + 1) * each)] if cores else []
         for rank in range(ranks)
     ]
-
-
-def on_host(ranks: int) -> int:
-    """How many of the ranks are on this host."""
-    return ranks if others is None else others.job.local_ranks
 
 
 def free_port() -> int:

@@ -1,0 +1,120 @@
+"""A rank on another host: it starts a worker there and passes messages between the worker and its own pipes.
+
+The first line is the settings; the answer names the worker's cores. It ends, with the worker, when its stdin ends.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.distributed.hosts import interface
+from benchmarks.distributed.ranks import shares
+from benchmarks.problems import catalogue
+from benchmarks.worker import cleanup, folders
+from benchmarks.worker.client import started
+from benchmarks.worker.environment import pinned
+from benchmarks.worker.process import GRACE, POLL, Process
+from impls.interface import Unsupported, shard
+
+Message = dict[str, Any]
+
+
+def main() -> int:
+    """Serve one worker until stdin ends. Return 0."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: the worker is closed
+    requests = messages(0)
+    settings = next(requests, None)
+    if settings is None:
+        return 0
+    env: dict[str, str] = settings["environment"]
+    os.environ |= env  # `shard` reads it
+    local, local_ranks = (int(env[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    cores = shares(pinned(settings["threads"]), local_ranks)[local]
+    env |= interface(env["MASTER_ADDR"])
+    process = started(
+        cores, settings["threads_each"], settings["device"], settings["precision"], settings["memory"], **env
+    )
+    try:
+        say({"cores": cores})
+        with folders.passing("shards") as folder:
+            for request in requests:
+                try:
+                    if "plan" in request:
+                        request["folder"] = write_shard(request.pop("plan"), Path(tempfile.mkdtemp(dir=folder)))
+                except (ValueError, OSError, Unsupported) as error:
+                    say({"raised": f"{type(error).__name__}: {error}"})
+                    continue
+                process.send(json.dumps(request).encode() + b"\n")
+                if not pass_answer(process, requests):
+                    break
+    except KeyboardInterrupt:
+        pass
+    finally:
+        process.close()
+        if cleanup.told:
+            sys.stderr.write(f"{cleanup.line()}\n")
+    return 0
+
+
+def messages(file: int) -> Iterator[Message]:
+    """Yield each line of JSON; end with the file."""
+    rest = b""
+    while part := os.read(file, 1 << 16):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (json.loads(line) for line in lines)
+
+
+def say(message: Message) -> None:
+    """Write a line of JSON."""
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
+    """Pass on the worker's answer, or how it was lost. Return False when stdin ends first.
+
+    Meanwhile the other side may ask where the worker is.
+    """
+    answer = b""
+    while not answer.endswith(b"\n"):
+        dead = not process.alive
+        ready, _, _ = select.select([process.fileno(), 0], [], [], POLL)
+        if 0 in ready:
+            if next(requests, None) is None:
+                return False
+            say({"where": process.where()})
+        part = process.receive() if process.fileno() in ready else b""
+        answer += part
+        if not part and (process.fileno() in ready or dead):
+            answer = json.dumps({"lost": process.exit_reason(time.monotonic() + GRACE)}).encode() + b"\n"
+    while answer:
+        answer = answer[os.write(1, answer) :]
+    return True
+
+
+def write_shard(plan: dict[str, Any], folder: Path) -> str:
+    """Write a problem as `campaign.write_problem` does, with this rank's rows of X and y: the files are sparse."""
+    dtype = plan["made"].pop("dtype")
+    data, _, order = catalogue.made(**plan["made"])
+    mine = shard(len(data.X))
+    for name, array in (("X", data.X), ("y", data.y)):
+        file = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, array.shape)
+        file[mine] = array[mine]
+    np.save(folder / "w0.npy", data.w0.astype(dtype))
+    if order is not None:
+        np.save(folder / "order.npy", order)
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return str(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
