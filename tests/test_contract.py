@@ -10,7 +10,8 @@ import pytest
 from helpers import HONEST, IMPLS, ROOT, environment, python, random_problem, write
 
 import impls
-from benchmarks.distributed.ranks import free_port, place
+from benchmarks.distributed.hosts import environment as rank_environment
+from benchmarks.distributed.ranks import free_port
 from benchmarks.reference.solution import truth
 from impls.interface import Array, Problem, Run, Unsupported
 
@@ -27,7 +28,7 @@ PROBLEMS = [
 def only_rank() -> Iterator[None]:
     """Implementations that run as ranks are here a rank that is alone."""
     with pytest.MonkeyPatch.context() as patch:
-        for variable, value in place(0, 1, 0, 1, "127.0.0.1", free_port()).items():
+        for variable, value in rank_environment(0, 1, 0, 1, "127.0.0.1", free_port()).items():
             patch.setenv(variable, value)
         yield
 
