@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.campaign import options, progress, signals
 from benchmarks.campaign.campaign import Campaign
+from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.resume import ResumePlugin
 from benchmarks.machine import identity, roofline
@@ -85,25 +86,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Keep how each case ended; Unsupported is a skip, Refused and Invalid are failures that need no traceback."""
+    """Record the outcome of each case. Unsupported is a skip; Refused and Invalid are failures without a traceback."""
     case = pyfuncitem.funcargs.get("case")
     if not isinstance(case, Case):
         return (yield)
     campaign = pyfuncitem.config.stash[CAMPAIGN]
-    campaign.done[case] = "refused: interrupted"
-    error: Exception | None = None
+    campaign.done[case] = INTERRUPTED
     try:
         result = yield
-    except (Unsupported, Refused, Invalid) as refusal:
-        error = refusal
-    if error is None:
-        campaign.done[case] = "timed"
+    except (Unsupported, Refused, Invalid) as error:
+        outcome = Outcome.of(error)
+    else:
+        campaign.done[case] = Outcome(Status.TIMED)
         return result
-    how = {Unsupported: "skipped", Refused: "refused", Invalid: "invalid"}[type(error)]
-    campaign.done[case] = f"{how}: {error}"
-    if how == "skipped" and not pyfuncitem.config.option.require:
-        pytest.skip(str(error))
-    pytest.fail(str(error), pytrace=False)
+    campaign.done[case] = outcome
+    if outcome.status is Status.SKIPPED and not pyfuncitem.config.option.require:
+        pytest.skip(outcome.reason)
+    pytest.fail(outcome.reason, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -186,33 +185,31 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Implementation x device: how many cases have a time, and why the others have none."""
+    """Show for each implementation and device how many cases have a time, and why the others have none."""
     campaign = config.stash[CAMPAIGN]
     if cleanup.told:
         terminalreporter.write_line(cleanup.line())
     if not campaign.done:
         return
     terminalreporter.section("implementations")
-    ends: dict[tuple[str, str], Counter[str]] = {}
-    for case, end in campaign.done.items():
-        ends.setdefault((case.name, case.device), Counter())[end] += 1
-    width = max(len(name) for name, _ in ends)
-    for (name, device), counts in sorted(ends.items()):
-        others = [end for end in counts if end != "timed"]
-        terminalreporter.write_line(
-            f"{name:{width}}  {device}  {counts['timed']:3} timed  {reasons(counts, others)}".rstrip()
-        )
+    outcomes: dict[tuple[str, str], Counter[Outcome]] = {}
+    for case, outcome in campaign.done.items():
+        outcomes.setdefault((case.name, case.device), Counter())[outcome] += 1
+    width = max(len(name) for name, _ in outcomes)
+    for (name, device), counts in sorted(outcomes.items()):
+        timed = counts[Outcome(Status.TIMED)]
+        terminalreporter.write_line(f"{name:{width}}  {device}  {timed:3} timed  {reasons(counts)}".rstrip())
 
 
-def reasons(counts: Counter[str], ends: list[str]) -> str:
-    """How many were skipped, refused or invalid, and why: the first reason in full, others by their number."""
-    said = []
-    for how in ("skipped", "refused", "invalid"):
-        mine = [end for end in ends if end.startswith(how)]
-        if mine:
-            more = " (and other reasons)" if len(mine) > 1 else ""
-            said.append(f"{sum(counts[end] for end in mine)} {mine[0]}{more}")
-    return "; ".join(said)
+def reasons(counts: Counter[Outcome]) -> str:
+    """Return how many cases were skipped, refused or invalid, each with the first reason in full."""
+    parts = []
+    for status in (Status.SKIPPED, Status.REFUSED, Status.INVALID):
+        of_status = [outcome for outcome in counts if outcome.status is status]
+        if of_status:
+            more = " (and other reasons)" if len(of_status) > 1 else ""
+            parts.append(f"{sum(counts[outcome] for outcome in of_status)} {of_status[0]}{more}")
+    return "; ".join(parts)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.campaign.outcome import Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
 from benchmarks.distributed.ranks import Ranks, wire_bytes
 from benchmarks.machine import bandwidth, load
@@ -37,7 +38,7 @@ class Campaign:
     host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], PreparedProblem | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
-    done: dict[Case, str] = field(default_factory=dict)  # "timed", "skipped: why", "refused: why", "invalid: why"
+    done: dict[Case, Outcome] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
@@ -117,7 +118,7 @@ class Campaign:
 
     def summary(self) -> dict[str, Any]:
         """What the saved JSON says of the campaign beside its rows."""
-        skipped = sorted({(case.name, case.device, reason) for case, reason in self.ended("skipped: ")})
+        skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         return {
             "planned": len(self.selected),
             "seed": self.plan.seed,
@@ -137,12 +138,12 @@ class Campaign:
             "moments": self.moments,
             "sources": self.sources,
             "limits": {device: bandwidth.typical([*blocks.values()]) for device, blocks in self.limits.items()},
-            "refused": [{**case.row, "reason": reason} for case, reason in self.ended("refused: ")],
+            "refused": [{**case.row, "reason": reason} for case, reason in self.without_time(Status.REFUSED)],
         }
 
-    def ended(self, how: str) -> list[tuple[Case, str]]:
-        """The cases that ended so ("skipped: ", "refused: "), each with its reason."""
-        return [(case, end.removeprefix(how)) for case, end in self.done.items() if end.startswith(how)]
+    def without_time(self, status: Status) -> list[tuple[Case, str]]:
+        """Return the cases of a status, each with its reason."""
+        return [(case, outcome.reason) for case, outcome in self.done.items() if outcome.status is status]
 
     def start_worker(self, case: Case) -> Worker:
         """A fresh worker, or ranks where the plan has them. Raises what they raise."""

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.campaign.outcome import Outcome
 from benchmarks.campaign.storage import sync
 
 SUFFIX = ".journal"
@@ -127,6 +128,7 @@ def read(path: Path) -> Journal:
     for line in lines[:-1]:  # the text after the last line break is an unfinished line
         with contextlib.suppress(KeyError, TypeError, ValueError):
             entry = json.loads(line)
+            Outcome.parse(entry["end"])
             journal.state |= entry["state"]
             journal.loaded[entry["case"]] = FinishedCase(entry["end"], entry["facts"], entry["rounds"])
     journal.finished |= journal.loaded.keys()

@@ -15,6 +15,7 @@ from benchmarks.campaign import journal, options, storage
 from benchmarks.campaign.campaign import Campaign, mark_invalid
 from benchmarks.campaign.journal import FinishedCase, Journal
 from benchmarks.campaign.lock import Lock
+from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
@@ -153,11 +154,11 @@ class ResumePlugin:
         fixtures = item.funcargs if isinstance(item, pytest.Function) else {}
         case, benchmark = fixtures.get("case"), cast(BenchmarkFixture, fixtures.get("benchmark"))
         if self.journal and call.when == "call" and isinstance(case, Case) and not self.has(item):
-            end = self.campaign.done.get(case, "refused: interrupted")
-            if end != "refused: interrupted":
+            outcome = self.campaign.done.get(case, INTERRUPTED)
+            if outcome != INTERRUPTED:
                 benchmark.extra_info.update(storage.plain(benchmark.extra_info))
                 rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
-                result = FinishedCase(end, dict(benchmark.extra_info), rounds)
+                result = FinishedCase(str(outcome), dict(benchmark.extra_info), rounds)
                 self.journal.add(item.nodeid, result, self.campaign.state())
         return report
 
@@ -190,19 +191,19 @@ class ResumePlugin:
 
 def replay(result: FinishedCase, benchmark: BenchmarkFixture, campaign: Campaign) -> None:
     """Replay a finished case: give pytest-benchmark its rounds and facts, or raise the reason why it has no time."""
-    how, _, why = result.end.partition(": ")
+    outcome = Outcome.parse(result.end)
     benchmark.extra_info.update(result.facts)
     if result.rounds:
         remaining = iter(result.rounds)
         benchmark.pedantic(
             lambda: campaign.clock.turn(next(remaining)), setup=campaign.clock.zero, rounds=len(result.rounds)
         )  # type: ignore[no-untyped-call]
-    if how == "skipped":
-        raise Unsupported(why)
-    if how == "refused":
-        raise Refused(why)
-    if how == "invalid":
-        mark_invalid(benchmark, why)
+    if outcome.status is Status.SKIPPED:
+        raise Unsupported(outcome.reason)
+    if outcome.status is Status.REFUSED:
+        raise Refused(outcome.reason)
+    if outcome.status is Status.INVALID:
+        mark_invalid(benchmark, outcome.reason)
 
 
 def _plain(value: Any) -> Any:

@@ -181,6 +181,9 @@ class WorkerServer:
         return found | {"wrong": "" if intact else "run changed the problem's data"}
 
 
+OPERATIONS = ("load", "source", "bandwidth", "prepare", "descend", "round", "grow", "busy", "finish")
+
+
 def source(path: Path) -> Answer:
     """`file`: where it lies in the repository, elsewhere its name; `text`: its first MOST bytes, "" if not Python's."""
     here, root = path.resolve(), Path(__file__).parents[2].resolve()
@@ -213,7 +216,10 @@ def answer(host: WorkerServer, line: str) -> Answer:
     """Do what a request asks; what goes wrong in an implementation is an answer, not the end."""
     request = json.loads(line)
     try:
-        done: Answer = getattr(host, request.pop("op"))(**request)
+        operation = request.pop("op")
+        if operation not in OPERATIONS:
+            return {"raised": f"unknown request {operation!r}"}
+        done: Answer = getattr(host, operation)(**request)
     except Unsupported as error:
         return {"unsupported": str(error)}
     except Exception as error:  # a stranger's code may raise anything
