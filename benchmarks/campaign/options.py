@@ -137,65 +137,75 @@ def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
     return names
 
 
-OWN: dict[str, str] = {}  # attribute of `config.option` to option
+class Option:
+    """An option of `pytest benchmarks`: its name, its help text and what argparse takes besides."""
+
+    def __init__(self, name: str, help: str, **settings: Any) -> None:
+        self.name, self.help, self.settings = name, help, settings
+        self.attribute = name.removeprefix("--").replace("-", "_")  # of `config.option`
 
 
-def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add them to pytest's."""
-
-    def add(name: str, help: str, **more: Any) -> None:
-        group.addoption(name, help=help, **more)
-        OWN[name.removeprefix("--").replace("-", "_")] = name
-
-    add(
+OPTIONS = (
+    Option(
         "--preset",
         f"number of problems, dtypes and blocks: {', '.join(PRESETS)} (default: default)",
         default="default",
         metavar="NAME",
-    )
-    add("--impl", "implementations: names, or paths of your own files (default: all)", metavar="A,B,PATH.py")
-    add("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv")
-    add("--target", "which columns of your own table to predict", metavar="COL[,COL]")
-    add("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu")
-    add("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64")
-    add(
+    ),
+    Option("--impl", "implementations: names, or paths of your own files (default: all)", metavar="A,B,PATH.py"),
+    Option("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv"),
+    Option("--target", "which columns of your own table to predict", metavar="COL[,COL]"),
+    Option("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu"),
+    Option("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64"),
+    Option(
         "--blocks",
         "number of blocks: each runs everything in fresh processes (default: the preset's)",
         type=int,
         metavar="K",
-    )
-    add("--minutes", "run as many blocks as fit into M minutes, at least one", type=float, metavar="M")
-    add(
+    ),
+    Option("--minutes", "run as many blocks as fit into M minutes, at least one", type=float, metavar="M"),
+    Option(
         "--aa",
         "implementation to run twice per block as an A/A control, or none (default: numpy_manual or the first)",
         metavar="NAME",
-    )
-    add(
+    ),
+    Option(
         "--precision",
         "precision of float32 products: highest or tf32 (default: highest)",
         default="highest",
         metavar="NAME",
-    )
-    add("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N")
-    add(
+    ),
+    Option("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N"),
+    Option(
         "--ranks",
         "number of ranks that share one descent, each on its own cores (default: 0, off)",
         type=int,
         default=0,
         metavar="N",
-    )
-    add("--hosts", "hosts that share the ranks, this one first, reached by ssh (default: this one)", metavar="A,B")
-    add("--remote-shell", "command that runs a command on a host (default: ssh)", default=SSH, metavar="COMMAND")
-    add("--oversubscribe", "allow more ranks than threads: they share cores", action="store_true")
-    add("--seed", "seed of the data and of the order of mini-batches (default: 0)", type=int, default=0, metavar="N")
-    add("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N")
-    add("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR")
-    add("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME")
-    add("--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS")
-    if not pluginmanager.hasplugin("timeout"):  # pytest-timeout, where it is installed, has the same option
-        add("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S")
-    add("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE")
-    add("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true")
-    add("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true")
-    add("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true")
-    add("--resume", "resume the latest interrupted campaign, with its own options", action="store_true")
+    ),
+    Option("--hosts", "hosts that share the ranks, this one first, reached by ssh (default: this one)", metavar="A,B"),
+    Option("--remote-shell", "command that runs a command on a host (default: ssh)", default=SSH, metavar="COMMAND"),
+    Option("--oversubscribe", "allow more ranks than threads: they share cores", action="store_true"),
+    Option(
+        "--seed", "seed of the data and of the order of mini-batches (default: 0)", type=int, default=0, metavar="N"
+    ),
+    Option("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N"),
+    Option("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR"),
+    Option("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME"),
+    Option(
+        "--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS"
+    ),
+    Option("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S"),
+    Option("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE"),
+    Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
+    Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
+    Option("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true"),
+    Option("--resume", "resume the latest interrupted campaign, with its own options", action="store_true"),
+)
+
+
+def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the options to pytest's."""
+    for option in OPTIONS:
+        if option.name != "--timeout" or not pluginmanager.hasplugin("timeout"):  # pytest-timeout has the same option
+            group.addoption(option.name, help=option.help, **option.settings)

@@ -44,7 +44,8 @@ class ResumePlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config, self.lock = config, Lock()
-        self.options = {name: word for name, word in (options.OWN | ALSO).items() if name not in NOW}
+        own = {option.attribute: option.name for option in options.OPTIONS}
+        self.options = {name: word for name, word in (own | ALSO).items() if name not in NOW}
         self.folder = Path(config.option.benchmark_storage.removeprefix("file://"))
 
     @property
