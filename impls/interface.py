@@ -85,6 +85,33 @@ class Run(Protocol):
 Prepare = Callable[[Problem, Device], Run]
 
 
+class Framework(Protocol):
+    """The functions that every `impls/_<framework>.py` offers to the worker. Those of `Kernels` are optional.
+
+    Also optional: `product(a, b, device)`, a @ b as the framework computes it; `caches()`, bytes of a device's caches
+    by level; `event_seconds(run)`, `device_bytes()` and `reset_device_bytes()`, by the device's own counters.
+    """
+
+    def threads(self) -> int | None:
+        """Threads that the framework uses for one operation; None if it does not tell."""
+
+    def compilations(self) -> int:
+        """Compilations in this process so far."""
+
+
+class Kernels(Protocol):
+    """The functions that the machine's bandwidth and rates are measured with."""
+
+    def resident(self, array: Array, device: Device) -> Any:
+        """Move an array to where the kernels read it."""
+
+    def total(self, x: Any, times: int) -> Any:
+        """Read all of x (m,) `times` times, and return a sum."""
+
+    def fetch(self, x: Any) -> Array:
+        """Wait for a result and return it as a host array."""
+
+
 def noting(seconds: list[float]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Has a function note what each call took, in `waits` or `transfers`; it must return only when it is done."""
 

@@ -1,5 +1,6 @@
 """The five sentences of `impls/interface.py`, each over every implementation that `impls.names()` finds."""
 
+import ast
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -282,3 +283,12 @@ def test_prepare_and_run_have_the_interfaces_signature(name: str) -> None:
     except Unsupported as reason:
         pytest.skip(str(reason))
     assert list(inspect.signature(prepare).parameters) == ["problem", "device"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "impls").glob("_[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_frameworks_shared_module_offers_what_the_worker_asks_of_it(path: Path) -> None:
+    """The functions of `interface.Framework`; of `interface.Kernels` all or not `total`."""
+    functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+    names = functions | set(re.findall(r"^(\w+) = ", path.read_text(), re.MULTILINE))
+    assert {"threads", "compilations"} <= functions
+    assert "total" not in names or {"resident", "fetch"} <= names

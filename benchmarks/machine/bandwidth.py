@@ -10,12 +10,12 @@ from functools import partial
 from itertools import count
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from benchmarks.machine.roofline import MEMORY, caches
-from impls.interface import Array, Device, Unsupported
+from impls.interface import Array, Device, Kernels, Unsupported
 
 SECONDS = 0.1  # of trying, a kernel and level
 LOOK = 2e-3  # seconds of one try: long beside a call
@@ -85,9 +85,9 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
 
     module: the framework's shared module, which holds its kernels. Raises Unsupported where it has none.
     """
-    kernels: Any = NumPy if framework == "numpy" else module
-    if not hasattr(kernels, "total"):
+    if framework != "numpy" and not hasattr(module, "total"):
         raise Unsupported(f"{framework} has no kernel that reads")
+    kernels = cast(Kernels, NumPy if framework == "numpy" else module)
     levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
               for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip
     few = kernels.resident(np.ones(16, np.float32), device)
@@ -101,27 +101,27 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
     }
 
 
-def _levels(kernels: Any, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
+def _levels(kernels: Kernels, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
     """Each level's name, what it holds, and how much is read to measure it: half of that, and past the last. Bytes."""
     held = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
     inside = [(name, size, size // 2) for name, size in held.items()]
     return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(held.values(), default=0)))]
 
 
-def _reading(kernels: Any, device: Device, size: int) -> float:
+def _reading(kernels: Kernels, device: Device, size: int) -> float:
     """Bytes a second, in the best of many tries."""
     x = kernels.resident(np.ones(size // 4, np.float32), device)
     return size / _shortest(lambda times: kernels.fetch(kernels.total(x, times)))
 
 
-def _multiplying(kernels: Any, device: Device, dtype: str) -> float:
+def _multiplying(kernels: Kernels, device: Device, dtype: str) -> float:
     """Operations a second of a product of square matrices."""
     side = SQUARE[device]
     a, b = (kernels.resident(np.ones((side, side), dtype), device) for _ in range(2))
     return float(2 * side**3) / _shortest(lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
 
 
-def _matvec(kernels: Any, device: Device, dtype: str) -> float:
+def _matvec(kernels: Kernels, device: Device, dtype: str) -> float:
     """Operations a second of a matrix-vector product, the matrix in a cache (1 MiB)."""
     a = kernels.resident(np.ones((2**20 // NARROW // np.dtype(dtype).itemsize, NARROW), dtype), device)
     w = kernels.resident(np.ones(NARROW, dtype), device)
