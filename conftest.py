@@ -187,8 +187,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show for each implementation and device how many cases have a time, and why the others have none."""
     campaign = config.stash[CAMPAIGN]
-    if cleanup.told:
-        terminalreporter.write_line(cleanup.line())
+    if cleanup.removed:
+        terminalreporter.write_line(cleanup.summary())
     if not campaign.done:
         return
     terminalreporter.section("implementations")

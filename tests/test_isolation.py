@@ -224,12 +224,12 @@ def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cleanup, "PATIENCE", 0.3)
     monkeypatch.setattr(cleanup, "told", [])
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
-    child = subprocess.Popen(["sleep", "300"], env={cleanup.MARK: "/nowhere/else"})
+    child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: "/nowhere/else"})
     try:
         began = time.monotonic()
-        cleanup.end("/nowhere/else")
+        cleanup.end_processes("/nowhere/else")
         assert time.monotonic() - began < 5
-        assert f"process {child.pid} (sleep), which was killed and does not end" in cleanup.told
+        assert f"process {child.pid} (sleep), which was killed and does not end" in cleanup.removed
     finally:
         monkeypatch.undo()
         child.kill()
@@ -239,17 +239,17 @@ def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_strangers_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker's process, one without a mark, a zombie that is somebody's child here, others' segments."""
     monkeypatch.setattr(cleanup, "told", [])
-    others = [subprocess.Popen(["sleep", "300"], env={cleanup.MARK: mark}) for mark in ("/else/worker-b", "")]
+    others = [subprocess.Popen(["sleep", "300"], env={cleanup.TAG: mark}) for mark in ("/else/worker-b", "")]
     ended = subprocess.Popen(["true"], start_new_session=True)
     number = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
     segment = cleanup.SHM / f"descentbench-test-{os.getpid()}"
     try:
         with segment.open("w"):
             assert waited(lambda: not running(ended.pid))
-            cleanup.end("/else/worker-a")
+            cleanup.end_processes("/else/worker-a")
             assert all(process.poll() is None for process in others)
             assert cleanup.segments() >= {number, segment.name}
-            assert (ended.wait(), cleanup.told) == (0, [])
+            assert (ended.wait(), cleanup.removed) == (0, [])
     finally:
         segment.unlink()
         ctypes.CDLL(None).shmctl(number, cleanup.IPC_RMID, None)
@@ -277,7 +277,7 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
         assert waited((tmp_path / "pid").exists)
         scratch.sweep()
         (left,) = folders(tmp_path)
-        assert left.startswith(f"descentbench-{process.pid}-") and cleanup.told == []  # it lives
+        assert left.startswith(f"descentbench-{process.pid}-") and cleanup.removed == []  # it lives
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -286,7 +286,7 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
     scratch.sweep()
     assert folders(tmp_path) == [] and not running(daemon)
     swept = f"folder {tmp_path / 'tmp' / left} of a run that was killed"
-    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", cleanup.told[0]) and cleanup.told[1:] == [swept]
+    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", cleanup.removed[0]) and cleanup.removed[1:] == [swept]
 
 
 def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,10 +307,10 @@ def test_end_of_a_run_removes_and_tells_what_is_left(tmp_path: Path, monkeypatch
     monkeypatch.setattr(scratch, "_home", None)
     monkeypatch.setattr(cleanup, "told", [])
     made = scratch.new("worker")
-    child = subprocess.Popen(["sleep", "300"], env={cleanup.MARK: str(made)})
+    child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: str(made)})
     scratch.close()
     child.wait()
-    assert cleanup.told == [f"process {child.pid} (sleep)", f"folder {made}"]
+    assert cleanup.removed == [f"process {child.pid} (sleep)", f"folder {made}"]
     assert [*tmp_path.iterdir()] == []
 
 
@@ -322,13 +322,13 @@ def test_end_of_a_run_removes_and_tells_what_is_left(tmp_path: Path, monkeypatch
     [("1", 1), ("1000000", 10**6), ("8GB", 8 * 10**9), ("512MiB", 2**29), ("1.5 g", 1_500_000_000), ("64kib", 65536)],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert memory.parsed(text) == size
+    assert memory.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "GB", "8XB", "8 GB GB", "1e9", "0.1", "nan", "9999999TB"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="give bytes, or a number with its unit"):
-        memory.parsed(text)
+        memory.parse_size(text)
 
 
 def test_no_size_ends_the_command(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_sizes_in_words() -> None:
         1200: "1.2 kB",
         7: "7 bytes",
     }
-    assert {size: memory.told(size) for size in sizes} == sizes
+    assert {size: memory.format_size(size) for size in sizes} == sizes
 
 
 HOGS = {
@@ -402,10 +402,10 @@ def test_what_cannot_fit_is_skipped_with_the_bytes(tight: Done) -> None:
 )
 def test_ends_for_want_of_memory(end: str) -> None:
     """As they were met."""
-    assert memory.blamed(end, 10**9) == f"out of memory: --memory allows 1.0 GB ({end})"
-    assert memory.blamed(end, 0) == end
-    assert memory.blamed("killed by SIGINT", 10**9, f"... {end}\n").startswith("out of memory: ")
-    assert memory.blamed("raised ValueError: no", 10**9, "Killed\n") == "raised ValueError: no"
+    assert memory.blame_memory(end, 10**9) == f"out of memory: --memory allows 1.0 GB ({end})"
+    assert memory.blame_memory(end, 0) == end
+    assert memory.blame_memory("killed by SIGINT", 10**9, f"... {end}\n").startswith("out of memory: ")
+    assert memory.blame_memory("raised ValueError: no", 10**9, "Killed\n") == "raised ValueError: no"
 
 
 def campaign(**more: object) -> Campaign:

@@ -104,7 +104,7 @@ class Campaign:
 
     def state(self) -> dict[str, Any]:
         """What must outlive the process beside the finished cases; times in seconds, without those between two runs."""
-        told = {name: getattr(self, name) for name in STATE} | {"left": self.left + cleanup.told}
+        told = {name: getattr(self, name) for name in STATE} | {"left": self.left + cleanup.removed}
         return told | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ class Campaign:
             "aa": next((case.original for case in self.selected.values() if case.again), ""),
             "blocks": len({case.block for case in self.selected.values()}),
             "interrupted": self.interrupted,
-            "leftovers": self.left + cleanup.told,
+            "leftovers": self.left + cleanup.removed,
             "wall_s": time.monotonic() - self.started,
             "inside_s": self.inside_s,
             "timed_s": self.clock.total,

@@ -65,7 +65,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         remote_shell=option.remote_shell,
         seed=option.seed,
         timeout=timeout,
-        memory=None if option.memory is None else memory.parsed(option.memory),
+        memory=None if option.memory is None else memory.parse_size(option.memory),
         lr=option.lr,
         steps=option.steps,
         target=target,

@@ -1,6 +1,6 @@
-"""Several processes that are one descent: as many ranks, asked together, whose answers become one.
+"""Ranks: several processes that share one descent. They get the same requests, and their answers are merged into one.
 
-A run takes as long as its slowest rank; CPU time and memory are those of all ranks together.
+A run takes as long as its slowest rank. CPU time and memory are sums over all ranks.
 """
 
 import socket
@@ -69,14 +69,16 @@ class Ranks(Worker):
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:
-        """Have every rank import the implementation."""
+        """Make every rank import the implementation. Raises Unsupported if it does not run as ranks."""
         super().load(impl, timeout)
         if not self.loaded["ranks"]:
             self.close()
             raise Unsupported("does not run as ranks")
 
     def judged(self, ends: list[Answer]) -> Answer:
-        """One answer for all. Raises Unsupported, Refused; then all ranks are ended, for some may wait for others."""
+        """Return one answer for all ranks. Raises Unsupported, Refused; then all ranks end, because some may wait for
+        others.
+        """
         try:
             for kind in ("lost", "unsupported", "raised", "wrong"):  # who waits for one that is lost may raise that
                 told = {rank: end[kind] for rank, end in enumerate(ends) if end.get(kind)}
@@ -91,7 +93,7 @@ class Ranks(Worker):
 
 
 def merged(answers: list[Answer]) -> Answer:
-    """One answer of all ranks'. Raises Refused for what must be equal and is not: weights, versions, code, probes."""
+    """Merge the ranks' answers. Raises Refused if weights, versions, code or probes differ."""
     one = dict(answers[0])
     for name, first in answers[0].items():
         told = [answer[name] for answer in answers]
@@ -117,7 +119,7 @@ def _require_equal(name: str, told: list[Any]) -> None:
 
 
 def shares(cores: list[int], ranks: int) -> list[list[int]]:
-    """Each rank's cores: as many of its own for all; one that others may have too where there are more ranks."""
+    """Return each rank's cores: equally many for all, or one shared core if there are more ranks than cores."""
     each = max(1, len(cores) // ranks)
     return [
         [cores[at % len(cores)] for at in range(rank * each, (rank + 1) * each)] if cores else []
@@ -126,11 +128,11 @@ def shares(cores: list[int], ranks: int) -> list[list[int]]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that no process listens on."""
     with socket.create_server(("", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def wire_bytes(ranks: int, d: int, k: int, dtype: str) -> int:
-    """Bytes that a rank sends per step, computed: a ring's all-reduce of the gradient sends 2 (r - 1) / r of it."""
+    """Return the bytes that a rank sends per step: a ring's all-reduce sends 2 (r - 1) / r of the gradient."""
     return round(2 * (ranks - 1) / ranks * d * k * np.dtype(dtype).itemsize)

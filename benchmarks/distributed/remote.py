@@ -61,8 +61,8 @@ def main() -> int:
         pass
     finally:
         process.close()
-        if cleanup.told:
-            sys.stderr.write(f"{cleanup.line()}\n")
+        if cleanup.removed:
+            sys.stderr.write(f"{cleanup.summary()}\n")
     return 0
 
 

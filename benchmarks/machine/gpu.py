@@ -1,4 +1,4 @@
-"""What NVIDIA's management library says of CUDA's first GPU; nothing without one, or without nvidia-ml-py."""
+"""Facts about CUDA's first GPU from NVIDIA's management library; nothing without a GPU or without nvidia-ml-py."""
 
 import functools
 import os
@@ -24,12 +24,12 @@ def _first() -> tuple[Any, Any] | None:
 
 
 def name() -> str:
-    """Its name, or ""."""
+    """Return its name, or ""."""
     return str(_asked(lambda nvml, gpu: _text(nvml.nvmlDeviceGetName(gpu))) or "")
 
 
 def facts() -> dict[str, Any]:
-    """Driver, CUDA, power limit (W), highest clocks (MHz), memory (bytes), persistence; {} without a GPU."""
+    """Return driver, CUDA, power limit (W), highest clocks (MHz), memory (bytes), persistence; {} without a GPU."""
     asked: dict[str, Callable[[Any, Any], Any]] = {
         "driver": lambda nvml, gpu: _text(nvml.nvmlSystemGetDriverVersion()),
         "cuda": lambda nvml, gpu: nvml.nvmlSystemGetCudaDriverVersion() / 1000,
@@ -43,7 +43,7 @@ def facts() -> dict[str, Any]:
 
 
 def throttle_reasons() -> str:
-    """What holds its clocks back now, in the library's words; "" for nothing."""
+    """Return what lowers its clocks now, in the library's words; "" for nothing."""
     found = _asked(lambda nvml, gpu: (nvml, nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)))
     if found is None:
         return ""
@@ -54,7 +54,7 @@ def throttle_reasons() -> str:
 
 
 def now() -> dict[str, Any]:
-    """Clocks (MHz) and the fastest for its processors, temperature (degrees C), power (W), what holds it back."""
+    """Return clocks (MHz), the highest clock, temperature (degrees Celsius), power (W) and throttle reasons."""
     asked: dict[str, Callable[[Any, Any], Any]] = {
         "sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
         "memory_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
@@ -66,7 +66,7 @@ def now() -> dict[str, Any]:
 
 
 def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Facts of a row from the `now` before its timed rounds and the one after them; {} without a GPU."""
+    """Return the facts of a row from `now` before its timed rounds and after them; {} without a GPU."""
     if not before or not after:
         return {}
     held = sorted({word for one in (before, after) for word in one["throttled"].split(", ") if word})
@@ -76,7 +76,7 @@ def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked(ask: Callable[[Any, Any], Any]) -> Any:
-    """The answer, or None where there is no GPU or it does not tell."""
+    """Return the library's answer; None without a GPU or without an answer."""
     first = _first()
     if first is None:
         return None

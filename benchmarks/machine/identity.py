@@ -1,4 +1,4 @@
-"""The machine: what it is called and what it is. The host's name stays here."""
+"""The machine's name and facts. The host's name is never saved."""
 
 import functools
 import hashlib

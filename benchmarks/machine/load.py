@@ -1,4 +1,4 @@
-"""The machine's load, stolen time and throttling: now, and over a stretch of time. What cannot be known is None."""
+"""System load, stolen CPU time and throttling: now, and between two moments. None stands for unknown."""
 
 import os
 import time
@@ -11,7 +11,7 @@ CGROUP = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat")) 
 
 
 def now() -> dict[str, Any]:
-    """Load, CPU seconds in all and stolen, periods in which a cgroup's quota stopped us, what holds the GPU back."""
+    """Return load, CPU seconds, stolen seconds, throttled cgroup periods, and what slows the GPU."""
     total, stolen = _cpu_seconds()
     return {
         "at": time.monotonic(),
@@ -24,7 +24,7 @@ def now() -> dict[str, Any]:
 
 
 def between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What happened from one `now` to another: seconds, loads, the stolen fraction of CPU time, throttled periods."""
+    """Return what happened between two results of `now`: seconds, loads, stolen fraction, throttled periods."""
     spent = None if before["total"] is None else after["total"] - before["total"]
     known = before["throttled"] is not None and after["throttled"] is not None
     return {

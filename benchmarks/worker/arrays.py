@@ -1,4 +1,4 @@
-"""A problem from its folder: in memory, or mapped where not all of it is looked at or memory has no room for it."""
+"""Read a problem from its folder: into memory, or mapped where this process needs only a part or memory is short."""
 
 import json
 import os
@@ -12,32 +12,33 @@ from impls.interface import Array, Problem
 
 
 def read(folder: str) -> Problem:
-    """The problem that `campaign.py` wrote there."""
-    return _problem(Path(folder), array)
+    """Return the problem that the campaign wrote to the folder."""
+    return _problem(Path(folder), load_array)
 
 
-def kept(folder: str) -> Problem:
-    """The same to be looked at only: mapped, so that it takes nothing of this process's memory."""
+def read_mapped(folder: str) -> Problem:
+    """Return the same problem for reading only. Its arrays are mapped, so they take no memory of this process."""
     return _problem(Path(folder), lambda path: np.asarray(np.load(path, mmap_mode="r")))
 
 
-def array(path: Path) -> Array:
-    """The array of a .npy file. One of several ranks, or an array of more than half of what is free, reads as it looks.
+def load_array(path: Path) -> Array:
+    """Return the array of a .npy file.
 
-    What is then written to it stays in this process, as ever.
+    It is mapped if this process is one of several ranks, or if the file exceeds half of the free memory. Writes to it
+    stay in this process.
     """
-    mapped = _ranks() > 1 or path.stat().st_size > free() / 2
+    mapped = _ranks() > 1 or path.stat().st_size > free_memory() / 2
     return np.asarray(np.load(path, mmap_mode="c" if mapped else None))
 
 
-def others(folder: str) -> int:
-    """Bytes of X and y that are mapped here though they are other ranks'."""
+def other_ranks_bytes(folder: str) -> int:
+    """Return the bytes of X and y that are mapped here although they belong to other ranks."""
     size = sum(Path(folder, f"{name}.npy").stat().st_size for name in ("X", "y"))
     return size * (_ranks() - 1) // _ranks()
 
 
-def free() -> float:
-    """Bytes of memory that can be had without swapping (Linux); infinite where nobody tells."""
+def free_memory() -> float:
+    """Return the bytes of memory available without swapping (Linux); infinity if unknown."""
     return memory.meminfo("MemAvailable")
 
 

@@ -1,7 +1,7 @@
-"""What a worker's code leaves behind: processes, also those that have left its session, and shared memory.
+"""Orphan cleanup: end the processes and remove the shared memory that a worker's code leaves behind.
 
-All that a worker starts inherits a mark in its environment. Who bears it is found in /proc and ended with the worker;
-where there is no /proc, the worker's process group is.
+Every process that a worker starts inherits a tag in its environment. Tagged processes are found in /proc, also those
+that have left the worker's session. Without /proc the worker's process group is ended.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "DESCENTBENCH_WORKER"  # in a worker's environment: its scratch folder
+TAG = "DESCENTBENCH_WORKER"  # in a worker's environment: its working folder
 PROC, SHM = Path("/proc"), Path("/dev/shm")
 PATIENCE = 5.0  # seconds in which what was killed must have ended
 GRACE = 1.0  # seconds for multiprocessing's trackers, which unlink what others have left, and then end by themselves
 LOOK = 0.002  # seconds between two looks
 PR_SET_CHILD_SUBREAPER, IPC_RMID = 36, 0  # linux/prctl.h, linux/ipc.h
-told: list[str] = []  # what had to be removed in this process's time, in words
+removed: list[str] = []  # what this process had to remove, in words
 
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """A process when it was looked at; its state is "Z" when it has ended and nobody has asked how."""
+    """A process as /proc describes it. State "Z" is a process that has ended and was not waited for."""
 
     pid: int
     parent: int
@@ -37,21 +37,21 @@ class ProcessInfo:
 
 @functools.cache
 def become_subreaper() -> None:
-    """Have workers' orphans become this process's children, not init's (Linux): so they can be waited for."""
+    """Make the orphans of workers children of this process instead of init's (Linux), so that it can wait for them."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def line() -> str:
-    """All that had to be removed, for the terminal; "" where nothing was left."""
-    return f"left behind, and removed: {', '.join(told)}" if told else ""
+def summary() -> str:
+    """Return one line with everything that was removed; "" if there was nothing."""
+    return f"left behind, and removed: {', '.join(removed)}" if removed else ""
 
 
-def end(mark: str, leader: int | None = None, before: Collection[str | int] = ()) -> None:
-    """End who bears the mark or is of the leader's session, and all their children; the leader is not waited for.
+def end_processes(tag: str, leader: int | None = None, before: Collection[str | int] = ()) -> None:
+    """End the tagged processes, those of the leader's session, and all their children. Do not wait for the leader.
 
-    What is then left of the shared memory that they held or made, and that was not there `before`, is removed. It is
-    told, as are processes that had left the session, and who is killed and does not end.
+    Then remove the shared memory that they held or made, unless it existed `before`. Removed memory, processes that had
+    left the session, and processes that survive a kill are recorded in `removed`.
     """
     until, grace = time.monotonic() + PATIENCE, time.monotonic() + GRACE
     known, files = dict[int, ProcessInfo](), set[Path]()
@@ -59,46 +59,50 @@ def end(mark: str, leader: int | None = None, before: Collection[str | int] = ()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
     while True:
-        for one in family(mark, leader):
-            if one.pid not in known:
-                known[one.pid] = one
-                files |= held(one.pid)
-                if one.session != leader and one.state != "Z":
-                    told.append(f"process {one.pid} ({one.name})")
-        left = [pid for pid in known if not gone(pid, leader)]
+        for process in tagged_processes(tag, leader):
+            if process.pid not in known:
+                known[process.pid] = process
+                files |= shared_memory_of(process.pid)
+                if process.session != leader and process.state != "Z":
+                    removed.append(f"process {process.pid} ({process.name})")
+        left = [pid for pid in known if not has_ended(pid, leader)]
         if not left:
             break
         if time.monotonic() > until:
             lasting = [known[pid] for pid in left if pid != leader]
-            told.extend(f"process {one.pid} ({one.name}), which was killed and does not end" for one in lasting)
+            removed.extend(
+                f"process {process.pid} ({process.name}), which was killed and does not end" for process in lasting
+            )
             break
         for pid in left:
-            if time.monotonic() > grace or not tracks(pid):
+            if time.monotonic() > grace or not is_tracker(pid):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(LOOK)
-    unlink(files, {*known, leader}, before)
+    remove_shared_memory(files, {*known, leader}, before)
 
 
-def family(mark: str, leader: int | None) -> list[ProcessInfo]:
-    """Who bears the mark (or one that begins so), is of the leader's session, or descends from one of these."""
-    everyone = {seen.pid: seen for seen in processes() if seen.pid != os.getpid()}
-    words = b"\0" + os.fsencode(f"{MARK}={mark}")
-    found = {pid for pid, seen in everyone.items() if seen.session == leader or words in b"\0" + read(pid, "environ")}
-    while more := {pid for pid, seen in everyone.items() if seen.parent in found} - found:
-        found |= more
-    return [everyone[pid] for pid in found]
+def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
+    """Return the processes whose tag starts so, those of the leader's session, and their descendants."""
+    others = {process.pid: process for process in processes() if process.pid != os.getpid()}
+    words = b"\0" + os.fsencode(f"{TAG}={tag}")
+    found = {
+        pid for pid, process in others.items() if process.session == leader or words in b"\0" + read(pid, "environ")
+    }
+    while children := {pid for pid, process in others.items() if process.parent in found} - found:
+        found |= children
+    return [others[pid] for pid in found]
 
 
 def processes() -> Iterator[ProcessInfo]:
-    """All there are."""
+    """Yield all processes."""
     for name in os.listdir(PROC) if PROC.is_dir() else []:
-        if name.isdecimal() and (seen := look(int(name))):
-            yield seen
+        if name.isdecimal() and (process := process_info(int(name))):
+            yield process
 
 
-def look(pid: int) -> ProcessInfo | None:
-    """One of them; None where there is none."""
+def process_info(pid: int) -> ProcessInfo | None:
+    """Return one process; None if there is none."""
     name, _, rest = read(pid, "stat").decode(errors="replace").partition("(")[2].rpartition(")")
     if not rest:
         return None
@@ -107,7 +111,7 @@ def look(pid: int) -> ProcessInfo | None:
 
 
 def read(pid: int, what: str) -> bytes:
-    """A file of a process; b"" where it is not there, or not for us."""
+    """Return a file of /proc/PID; b"" if it is missing or unreadable."""
     try:
         with open(f"{PROC}/{pid}/{what}", "rb") as file:
             return file.read()
@@ -115,22 +119,22 @@ def read(pid: int, what: str) -> bytes:
         return b""
 
 
-def gone(pid: int, leader: int | None) -> bool:
-    """Whether a process has ended. Orphans have become this process's children: they are waited for, by number."""
+def has_ended(pid: int, leader: int | None) -> bool:
+    """Return whether a process has ended. Orphans are children of this process by now, so they are waited for."""
     if pid != leader:  # whose end is its Popen's
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-    seen = look(pid)
-    return seen is None or seen.state in "ZX"
+    process = process_info(pid)
+    return process is None or process.state in "ZX"
 
 
-def tracks(pid: int) -> bool:
-    """Whether it is a tracker of multiprocessing's, or of loky's."""
+def is_tracker(pid: int) -> bool:
+    """Return whether it is a resource tracker of multiprocessing or loky."""
     return b"resource_tracker" in read(pid, "cmdline")
 
 
-def held(pid: int) -> set[Path]:
-    """Files directly in /dev/shm that a process has mapped or open."""
+def shared_memory_of(pid: int) -> set[Path]:
+    """Return the files directly in /dev/shm that a process has mapped or open."""
     lines = [line.partition(b"/") for line in read(pid, "maps").splitlines()]
     names = {os.fsdecode(slash + rest) for _, slash, rest in lines}
     with contextlib.suppress(OSError):
@@ -141,24 +145,24 @@ def held(pid: int) -> set[Path]:
 
 
 def segments() -> set[str | int]:
-    """Shared memory on this machine: names in /dev/shm, System V's numbers."""
+    """Return this machine's shared memory: names in /dev/shm and System V numbers."""
     return {*(os.listdir(SHM) if SHM.is_dir() else []), *(number for number, _, _ in _system_v())}
 
 
-def unlink(files: set[Path], makers: Collection[int | None], before: Collection[str | int]) -> None:
-    """Of these files, and of System V's segments by these makers, remove this user's that were not there before."""
+def remove_shared_memory(files: set[Path], makers: Collection[int | None], before: Collection[str | int]) -> None:
+    """Remove this user's files, and System V segments by these makers, that did not exist before."""
     for path in sorted(files):
         if path.name not in before and path.is_file() and path.stat().st_uid == os.getuid():
             path.unlink()
-            told.append(f"shared memory {path}")
+            removed.append(f"shared memory {path}")
     for number, maker, owner in _system_v():
         if number not in before and maker in makers and owner == os.getuid():
             ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
-            told.append(f"shared memory segment {number}")
+            removed.append(f"shared memory segment {number}")
 
 
 def _system_v() -> list[tuple[int, int, int]]:
-    """Number, maker's process, owner of each System V segment."""
+    """Return number, maker and owner of each System V segment."""
     table = PROC / "sysvipc" / "shm"
     rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
     return [(int(row[1]), int(row[4]), int(row[7])) for row in rows]

@@ -1,4 +1,4 @@
-"""The parent's side of a worker: start it with its environment set, ask it, and say what is wrong."""
+"""The parent's side of a worker: start it with its environment, send requests, and turn answers into errors."""
 
 import json
 import time
@@ -14,40 +14,40 @@ TIMEOUT = 300.0  # seconds a case, unless --timeout says otherwise
 
 
 class Refused(Exception):
-    """This case has no time: the reason, in words."""
+    """This case has no time: the reason."""
 
 
 class Invalid(Exception):
-    """This case has a row that must not be used: the reason, in words."""
+    """This case has a row that does not count: the reason."""
 
 
 class Clock:
-    """The seconds that workers have spent inside timed runs: the timer that pytest-benchmark reads.
+    """The seconds that workers have spent inside timed runs: pytest-benchmark's timer.
 
-    It is set to 0 before each round, so that a round's seconds are what the worker said, to the last bit.
+    It is set to 0 before each round, so a round's seconds are exactly the worker's.
     """
 
     def __init__(self) -> None:
         self.seconds = self.total = 0.0
 
     def zero(self) -> None:
-        """Begin a round."""
+        """Start a round."""
         self.seconds = 0.0
 
     def turn(self, seconds: float) -> None:
-        """So long was a timed run."""
+        """Add the seconds of a timed run."""
         self.seconds += seconds
         self.total += seconds
 
     def worker_seconds(self) -> float:
-        """What the clock shows (a method, so that the timer has a name in the JSON)."""
+        """Return the clock's reading. It is a method so that the timer has a name in the JSON."""
         return self.seconds
 
 
 class Worker:
-    """A process of its own that holds one implementation, in so many bytes of memory at `most`.
+    """A process that holds one implementation, with at most `most` bytes of memory.
 
-    Raises what `ask` raises when it cannot be loaded.
+    Raises what `ask` raises if the implementation cannot be loaded.
     """
 
     ranks = 1
@@ -62,7 +62,7 @@ class Worker:
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:
-        """Have the implementation imported; `loaded` is the answer."""
+        """Make the worker import the implementation. `loaded` is its answer."""
         self.deadline = time.monotonic() + timeout
         try:
             self.loaded = self.ask("load", impl=impl)
@@ -71,15 +71,16 @@ class Worker:
             raise
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
-        """Send a request, wait for its answer until the deadline.
+        """Send a request and return the answer. Wait until the deadline.
 
-        Raises Unsupported with the implementation's reason; Refused when it raises, breaks the contract, dies or hangs.
+        Raises Unsupported with the implementation's reason. Raises Refused if it raises, breaks the contract, dies or
+        hangs.
         """
         request = json.dumps({"op": op, **fields}).encode() + b"\n"
         return self.judged(exchange(self.members, request, self.deadline))
 
     def judged(self, ends: list[Answer]) -> Answer:
-        """The answer, of how the exchange has ended. Raises Unsupported, Refused."""
+        """Return the answer of an exchange. Raises Unsupported, Refused."""
         (answer,) = ends
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
@@ -91,22 +92,22 @@ class Worker:
         return answer
 
     def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
-        """One run of the descent: what `server.WorkerServer.descend` answers, or `round` or `grow` of it."""
+        """Run the descent once. `op` is `descend`, `round` or `grow` of `server.WorkerServer`."""
         return self.ask(op, start=start.tolist(), steps=steps)
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the worker can answer."""
         return all(member.alive for member in self.members)
 
     def close(self) -> None:
-        """End it and whatever it has started."""
+        """End the worker and everything that it has started."""
         for member in self.members:
             member.close()
 
 
 def started(cores: list[int], threads: int, device: str, precision: str, most: int | None, **more: str) -> Process:
-    """A worker's process with its environment, and more of it; in so many bytes of memory at `most`."""
+    """Start a worker's process with its environment and further variables, with at most `most` bytes of memory."""
     folder = folders.new("worker")
     limit = {} if most is None else {memory.ALLOWED: str(most)}
     return Process(cores, environment(threads, device, precision, str(folder)) | limit | more, folder)

@@ -14,20 +14,20 @@ RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_", "TO
 
 
 def pinned(threads: int) -> list[int]:
-    """Cores of a worker with so many threads: the last that are to be had; [] where there is no choice."""
+    """Return the cores of a worker with that many threads: the last ones available; [] without a choice."""
     return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
 
 
 def environment(threads: int, device: str, precision: str, folder: str) -> dict[str, str]:
-    """What must be set before a framework is imported: threads, precision, fresh compiler caches, no unasked GPU.
+    """Return a worker's environment: threads, precision, fresh compiler caches, and no GPU unless asked for.
 
-    JAX takes device memory as it needs it, unless the user's settings say otherwise: the rest is for others. Temporary
-    files and caches go into the folder, whose name is the mark of the worker and of all that it starts.
+    It must be set before a framework is imported. JAX takes device memory as it needs it, unless the user's settings
+    say otherwise. Temporary files and caches go to the folder. Its name is the tag of the worker and of its children.
     """
     unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, *RANKED)
     env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
-    env |= {cleanup.MARK: folder, "TMPDIR": folder}
+    env |= {cleanup.TAG: folder, "TMPDIR": folder}
     env |= dict.fromkeys(CACHES, os.path.join(folder, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
         return env | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}

@@ -71,8 +71,8 @@ def close() -> None:
     """End a run: stop its orphans, remove its folders, and record each of them."""
     global _home
     if _home is not None:
-        orphans.end(_home.name)
-        orphans.told.extend(f"folder {path}" for path in _home.inside())
+        orphans.end_processes(_home.name)
+        orphans.removed.extend(f"folder {path}" for path in _home.inside())
         _home.cleanup()
         _home = None
 
@@ -81,9 +81,9 @@ def sweep() -> None:
     """Stop the orphans and remove the folders of this user's killed runs."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if is_stale(folder):
-            orphans.end(str(folder))
+            orphans.end_processes(str(folder))
             remove_tree(folder)
-            orphans.told.append(f"folder {folder} of a run that was killed")
+            orphans.removed.append(f"folder {folder} of a run that was killed")
 
 
 def remove_tree(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Memory: what `--memory` allows a worker, what a problem needs at least, and which ends were for want of it."""
+"""Memory: the limit of `--memory`, the least that a problem needs, and failures that a lack of memory explains."""
 
 import math
 import os
@@ -22,8 +22,8 @@ MEMINFO, VMSTAT = Path("/proc/meminfo"), Path("/proc/vmstat")
 CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
-def parsed(text: str) -> int:
-    """Bytes of "8GB", "512MiB" or "1000000". Raises ValueError."""
+def parse_size(text: str) -> int:
+    """Return the bytes of "8GB", "512MiB" or "1000000". Raises ValueError."""
     found = SIZE.fullmatch(text.strip())
     power = " kmgt".index((found[2] or " ").lower()) if found else 0
     unit = float(1024 if found and found[3] else 1000) ** power
@@ -34,7 +34,7 @@ def parsed(text: str) -> int:
 
 
 def told(size: float) -> str:
-    """Bytes in words: 512 MiB where it is a whole number of these, else 8.0 GB."""
+    """Format bytes: 512 MiB if the number is a multiple of a binary unit, else 8.0 GB."""
     for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
         if size % unit == 0:
             return f"{size / unit:g} {name}"
@@ -45,9 +45,9 @@ def told(size: float) -> str:
 
 
 def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
-    """Raises Unsupported, with the bytes that are needed, where so many numbers, and so many of `order`, cannot fit.
+    """Raise Unsupported, with the bytes needed, if that many numbers and entries of `order` cannot fit.
 
-    In their dtype they must fit into what is allowed; in float64, as they are made, into the memory here.
+    In their dtype they must fit into the limit. In float64, in which they are made, they must fit into this machine.
     """
     needed, made = (floats * np.dtype(kind).itemsize + 4 * indices for kind in (dtype, "float64"))
     if allowed is not None and needed > allowed:
@@ -57,7 +57,7 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
 
 
 def total() -> float:
-    """Bytes of memory that there are for this process: the machine's, or its cgroup's where that is less."""
+    """Return the bytes of memory for this process: the machine's, or its cgroup's limit if that is less."""
     known = [meminfo("MemTotal")]
     for folder in _groups():
         for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
@@ -67,13 +67,13 @@ def total() -> float:
 
 
 def meminfo(name: str) -> float:
-    """A line of /proc/meminfo in bytes; infinite where nobody tells."""
+    """Return a line of /proc/meminfo in bytes; infinity if there is none."""
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), math.inf)
 
 
 def _groups() -> Iterator[Path]:
-    """Folders of the memory cgroups that this process is in, the innermost first."""
+    """Yield the folders of this process's memory cgroups, the innermost first."""
     for line in CGROUP.read_text().splitlines() if CGROUP.exists() else []:
         _, controllers, own = line.split(":", 2)
         if controllers in ("", "memory"):
@@ -82,11 +82,11 @@ def _groups() -> Iterator[Path]:
             yield from (folder for folder in (inner, *inner.parents) if folder.is_relative_to(root))
 
 
-def hold(spare: int = 0) -> None:
-    """Have the kernel refuse this process more private memory that it may write to than allowed, `spare` bytes apart.
+def limit_this_process(spare: int = 0) -> None:
+    """Limit the private writable memory of this process to `allowed` plus `spare` bytes.
 
-    That is RLIMIT_DATA, on Linux: it counts what is asked for, also of mapped files. RLIMIT_AS would count the address
-    space that CUDA and XLA reserve as well. Each process that this one starts may have as much again.
+    The limit is RLIMIT_DATA (Linux). It counts requested memory, mapped files included. RLIMIT_AS would also count the
+    address space that CUDA and XLA reserve. Each child process has the same limit for itself.
     """
     if allowed():
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -95,14 +95,14 @@ def hold(spare: int = 0) -> None:
 
 
 def allowed() -> int:
-    """Bytes that this worker may have; 0: all."""
+    """Return the bytes that this worker may use; 0 means no limit."""
     return int(os.environ.get(ALLOWED, 0))
 
 
-def blamed(end: str, allowed: int, said: str = "") -> str:
-    """How an end is told that was for want of memory where only so much was allowed (0: all); others as they are.
+def blame_memory(end: str, allowed: int, said: str = "") -> str:
+    """Return an exit reason that blames the memory limit if its text says so; other reasons unchanged.
 
-    said: what else may tell that it was.
+    allowed: the limit in bytes, 0 for none. output: further text to search.
     """
     if allowed and OUT.search(end + said):
         return f"out of memory: --memory allows {told(allowed)} ({end})"
@@ -110,6 +110,6 @@ def blamed(end: str, allowed: int, said: str = "") -> str:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed on this machine, or in a container's, because memory ran out."""
+    """Return how many processes the kernel has killed here because memory ran out."""
     lines = VMSTAT.read_text().splitlines() if VMSTAT.exists() else []
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -1,4 +1,6 @@
-"""What a worker finds out about its own process: threads, precision, compilations; probed, for settings are ignored."""
+"""Probes of the worker's own process: threads, precision, compilations. They are measured, because settings may be
+ignored.
+"""
 
 import contextlib
 import importlib
@@ -31,10 +33,10 @@ SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
 def framework(impl: str, module: str) -> str:
-    """What the implementation is written in: named by its file, or else the last that was loaded, or else NumPy.
+    """Return the implementation's framework: named by its file, else the last one loaded, else NumPy.
 
-    The last, for TensorFlow loads JAX, where that is installed, and is itself complete when JAX is.
-    module: where its `prepare` comes from, for a package may be named as its implementations are.
+    The last, because TensorFlow loads JAX if it is installed. module: where its `prepare` comes from, for a package may
+    have the name of its implementations.
     """
     named, own = Path(impl).stem.partition("_")[0], (Path(impl).stem, module.partition(".")[0])
     loaded = {module.__name__.removeprefix("impls._") for module in shared()}
@@ -44,7 +46,7 @@ def framework(impl: str, module: str) -> str:
 
 
 def version(framework: str) -> str:
-    """The framework's version, as it says itself, or else as its package does; "" where neither is to be had."""
+    """Return the framework's version, from the module or the installed package; "" if neither has one."""
     said = getattr(sys.modules.get(framework), "__version__", None)
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return str(said or importlib.metadata.version(framework))
@@ -52,30 +54,30 @@ def version(framework: str) -> str:
 
 
 def shared() -> list[ModuleType]:
-    """The underscore files of all frameworks that this process has loaded: they also set the precision."""
+    """Return the underscore modules of all frameworks that this process has loaded. They also set the precision."""
     return [importlib.import_module(f"impls._{name}") for name in SHARED if name in sys.modules]
 
 
 def jit_cache() -> str:
-    """What compiled code from before this process it could find, by the settings that name it; or "fresh"."""
+    """Return the settings that name a cache with older compiled code, or "fresh"."""
     kept = [name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()]
     return ", ".join(kept) or "fresh"
 
 
 def compilations() -> int:
-    """Compilations in this process so far, by the frameworks' own counters."""
+    """Return the compilations of this process so far, by the frameworks' own counters."""
     return sum(module.compilations() for module in shared())
 
 
 def reset_peak() -> None:
-    """Have the kernel count the peak of resident memory from here on, where it can (Linux)."""
+    """Restart the kernel's count of peak resident memory (Linux)."""
     clear = Path("/proc/self/clear_refs")
     if os.access(clear, os.W_OK):
         clear.write_text("5")
 
 
 def peak() -> int:
-    """Peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
+    """Return peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
@@ -84,26 +86,26 @@ def peak() -> int:
 
 
 def reset_device_bytes() -> None:
-    """Have the frameworks count their peak of device memory anew, where they can: JAX cannot."""
+    """Restart the frameworks' counts of peak device memory, where they can: JAX cannot."""
     for module in shared():
         getattr(module, "reset_device_bytes", lambda: None)()
 
 
 def device_bytes() -> int | None:
-    """The frameworks' peak of device memory; None where none knows of a device."""
+    """Return the frameworks' peak of device memory in bytes; None without a device."""
     told = [getattr(module, "device_bytes", lambda: None)() for module in shared()]
     return max((count for count in told if count is not None), default=None)
 
 
 def event_seconds(run: Callable[[], object]) -> float | None:
-    """What a run takes by the device's own clock, the median of three; None where no framework can tell."""
+    """Return a run's seconds by the device's own clock, the median of three; None if no framework can tell."""
     clocks = [module.event_seconds for module in shared() if hasattr(module, "event_seconds")]
     told = [seconds for clock in clocks for _ in range(3) if (seconds := clock(run)) is not None]
     return median(told) if told else None
 
 
 def threads() -> dict[str, Any]:
-    """Each thread pool with its size, by threadpoolctl and by the frameworks' own count; the cores; BLAS in words."""
+    """Return the thread pools with their sizes, the frameworks' own count, the BLAS libraries and the cores."""
     counts = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
     pools = {name: count for name, count in counts.items() if count is not None}
     own = list(pools.values())
@@ -123,14 +125,14 @@ def threads() -> dict[str, Any]:
 
 
 def cores() -> list[int] | None:
-    """The cores that this process is kept to; None where the system does not tell."""
+    """Return the cores that this process may use; None if the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
-    """Mantissa bits that a matmul and a matvec keep, and what becomes of subnormal numbers; {} where none can be asked.
+    """Return the mantissa bits that a matmul and a matvec keep, and whether subnormal numbers are kept; {} if unknown.
 
-    (1 + 2^-j) * 1 is 1 + 2^-j just when a product keeps j bits of its factors; both factors and both kinds are tried.
+    (1 + 2^-j) * 1 is 1 + 2^-j only if a product keeps j bits of its factors. Both factors and both products are tried.
     """
     product = next(
         (getattr(module, "product", None) for module in shared() if module.__name__ == f"impls._{framework}"), None
@@ -154,6 +156,6 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
 
 
 def _kept(found: Array, tried: int) -> int:
-    """How many of the first elements are 1 + 2^-1, 1 + 2^-2, ..., not rounded."""
+    """Return how many of the first elements are exactly 1 + 2^-1, 1 + 2^-2, ..."""
     exact = np.asarray(found[:tried], float) == 1 + 2.0 ** -np.arange(1, tried + 1)
     return tried if exact.all() else int(np.argmin(exact))

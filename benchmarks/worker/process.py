@@ -1,4 +1,4 @@
-"""Processes that answer requests, JSON lines: one worker, or the ranks of one descent; and what becomes of them."""
+"""Processes that answer requests in JSON lines: one worker, or the ranks of one descent; and how they ended."""
 
 import contextlib
 import json
@@ -25,33 +25,33 @@ Answer = dict[str, Any]
 
 
 class Member(Protocol):
-    """What can be asked: a process here, or a rank on another host."""
+    """A partner for requests: a process on this host, or a rank on another."""
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether it can answer."""
 
     def fileno(self) -> int:
-        """What becomes readable when there is something to `receive`."""
+        """Return the descriptor that becomes readable when there is something to `receive`."""
 
     def send(self, request: bytes) -> None:
-        """Send a line; one that is dead does not mind."""
+        """Send a line. A dead member ignores it."""
 
     def receive(self) -> bytes:
-        """What there is; b"" when it will say no more."""
+        """Return what has arrived; b"" at the end."""
 
     def exit_reason(self, deadline: float) -> str:
-        """How it ended, in words; waits for its end until then."""
+        """Return how it ended. Wait for its end until the deadline."""
 
     def where(self) -> str:
-        """In which function it is, "" if it does not say."""
+        """Return the function that it is in; "" if unknown."""
 
     def close(self) -> None:
-        """End it, and all that it has started."""
+        """End it and everything that it has started."""
 
 
 class Process:
-    """A `benchmarks.worker.server` in a session of its own, with its cores, its environment and its working folder."""
+    """A `benchmarks.worker.server` in its own session, with its cores, its environment and its working folder."""
 
     def __init__(self, cores: list[int], env: dict[str, str], folder: Path) -> None:
         cleanup.become_subreaper()
@@ -77,32 +77,34 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs. If it has filled its stderr, that is emptied: nothing but last words is ever asked of it."""
+        """Whether it runs. An overfull stderr is emptied: only its last lines are ever needed."""
         if not self.closed and os.fstat(self.stderr.fileno()).st_size > MOST:
             self.stderr.truncate(0)
         return not self.closed and self.process.poll() is None
 
     def fileno(self) -> int:
-        """Its stdout."""
+        """Return its stdout."""
         return self.stdout.fileno()
 
     def send(self, request: bytes) -> None:
-        """To its stdin."""
+        """Write to its stdin."""
         with contextlib.suppress(BrokenPipeError):
             self.stdin.write(request)
             self.stdin.flush()
 
     def receive(self) -> bytes:
-        """From its stdout."""
+        """Read from its stdout."""
         return os.read(self.stdout.fileno(), 1 << 20)
 
     def said(self, begin: int = 0) -> str:
-        """What it has written to its stderr from there on, the last of it."""
+        """Return the end of what it has written to stderr since `begin`."""
         size = os.fstat(self.stderr.fileno()).st_size
         return os.pread(self.stderr.fileno(), LAST, max(begin, size - LAST)).decode(errors="replace")
 
     def exit_reason(self, deadline: float) -> str:
-        """How it ended, with the last line that it wrote; a crash also names the function, as `faulthandler` does."""
+        """Return how it ended, with its last line. After a crash the reason names the function that `faulthandler`
+        reports.
+        """
         try:
             code = self.process.wait(max(POLL, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -115,25 +117,25 @@ class Process:
             words = f": the machine ran out of memory{words}"
         names = {one.value: one.name for one in signal.Signals}
         how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exited with code {code}"
-        return memory.blamed(how + words, self.allowed, said)
+        return memory.blame_memory(how + words, self.allowed, said)
 
     def where(self) -> str:
-        """In which function it is, as `faulthandler` writes to its stderr when a signal asks."""
+        """Return the function that it is in, from `faulthandler`'s answer to a signal."""
         before = os.fstat(self.stderr.fileno()).st_size
         self.process.send_signal(signal.SIGUSR1)
         time.sleep(POLL)
         return frame(self.said(before))
 
     def close(self) -> None:
-        """End it and whatever it has started; remove its scratch folder."""
+        """End it and everything that it has started. Remove its working folder."""
         if self.closed:
             return
         self.closed = True
-        cleanup.end(str(self.folder), self.process.pid, self.segments)
+        cleanup.end_processes(str(self.folder), self.process.pid, self.segments)
         try:
             self.process.wait(cleanup.PATIENCE)
         except subprocess.TimeoutExpired:
-            cleanup.told.append(f"process {self.process.pid} (a worker), which was killed and does not end")
+            cleanup.removed.append(f"process {self.process.pid} (a worker), which was killed and does not end")
         for pipe in (self.stdin, self.stdout, self.stderr):
             with contextlib.suppress(BrokenPipeError):  # what was still to be sent has nobody to read it
                 pipe.close()
@@ -141,7 +143,7 @@ class Process:
 
 
 def parse_answer(line: bytes) -> Answer:
-    """What a worker has answered; it is lost when something else has written to its pipe."""
+    """Return a worker's answer. It counts as lost if something else has written to the pipe."""
     try:
         return dict(json.loads(line))
     except (ValueError, TypeError):
@@ -149,16 +151,16 @@ def parse_answer(line: bytes) -> Answer:
 
 
 def frame(said: str) -> str:
-    """The first function that `faulthandler` has written: " in run (mine.py:12)", or ""."""
+    """Return the first function in `faulthandler`'s output: " in run (mine.py:12)", or ""."""
     found = FRAME.search(said)
     return f" in {found[3]} ({found[1]}:{found[2]})" if found else ""
 
 
 def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list[Answer]:
-    """Send all the same request, wait for all answers until the deadline; the end of each.
+    """Send the same request to all members and wait for their answers until the deadline.
 
-    An end is the answer; or {"lost": how}, of one that died or timed out and was killed; or {} of one that has not
-    answered soon after another was lost or raised, and would not.
+    Return for each member its answer; or {"lost": reason} if it died, or timed out and was killed; or {} if it did not
+    answer soon after another member was lost or raised.
     """
     heard, ends = [b""] * len(members), dict[int, Answer]()
     for member in members:

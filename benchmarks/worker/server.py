@@ -1,7 +1,7 @@
-"""A fresh process that holds one implementation: it loads, prepares, runs and times it, and judges nothing.
+"""A fresh process that holds one implementation: it loads, prepares, runs and times it. It judges nothing.
 
-Requests come as JSON lines on stdin, answers go as JSON lines to what was stdout; what an implementation prints goes to
-stderr. The parent sets the environment before this process starts (`benchmarks/worker/client.py`).
+Requests arrive as JSON lines on stdin. Answers leave as JSON lines on the original stdout; prints of the implementation
+go to stderr. The parent sets the environment before this process starts (`benchmarks/worker/client.py`).
 """
 
 from time import perf_counter, process_time  # bound here: what an implementation does to `time` changes no clock
@@ -24,7 +24,7 @@ import impls  # noqa: E402
 from benchmarks.machine import bandwidth  # noqa: E402
 from benchmarks.machine.calibration import calibration_loop  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
-from benchmarks.worker.arrays import kept, others, read  # noqa: E402
+from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
 
 Answer = dict[str, Any]
@@ -33,7 +33,7 @@ MOST = 20_000  # bytes of a file that are told
 
 
 class WorkerServer:
-    """One implementation and the problem that it has been given last."""
+    """One implementation and the last problem that it was given."""
 
     prepare_run: Prepare
     problem: Problem
@@ -60,18 +60,18 @@ class WorkerServer:
         return {"seconds": seconds, "framework": self.framework, "version": version, **told}
 
     def source(self, impl: str) -> Answer:
-        """The file that the implementation was loaded from: what `source` says of it."""
+        """Return the file that the implementation was loaded from, as `source` describes it."""
         return source(impls.file(impl))
 
     def bandwidth(self, device: Device) -> Answer:
-        """What the framework's kernels read and multiply in a second: see `benchmarks/machine/bandwidth.py`."""
+        """Measure what the framework's kernels read and multiply a second: see `benchmarks/machine/bandwidth.py`."""
         module = next((module for module in probes.shared() if module.__name__ == f"impls._{self.framework}"), None)
         return bandwidth.measured(self.framework, module, device, probes.cores())
 
     def prepare(self, folder: str, device: Device) -> Answer:
-        """Read a problem from its folder and give it to the implementation; only the latter is timed."""
+        """Read a problem from its folder and give it to the implementation. Only the latter is timed."""
         self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
-        memory.hold(others(folder))
+        memory.limit_this_process(other_ranks_bytes(folder))
         self.problem, self.folder, self.device = read(folder), folder, device
         gc.unfreeze()
         gc.collect()
@@ -86,7 +86,7 @@ class WorkerServer:
         return {"seconds": seconds, "transfer_seconds": sum(transfers) if transfers else None}
 
     def descend(self, start: list[Any], steps: int) -> Answer:
-        """One run, timed from the call to the host array, garbage collection off."""
+        """Run once, timed from the call to the host array, with garbage collection off."""
         here = np.array(start, self.problem.w0.dtype)
         given = here.copy()
         waits.clear()
@@ -112,9 +112,9 @@ class WorkerServer:
         return answer
 
     def round(self, start: list[Any], steps: int) -> Answer:
-        """A run of 0 steps and one of `steps`, after some that do not count: waiting cools caches and threads.
+        """Time a run of 0 steps and one of `steps`, after some uncounted runs: waiting cools caches and threads.
 
-        The calibration loop is read before and after: how fast the machine was.
+        The calibration loop runs before and after.
         """
         readings = [calibration_loop()]
         for uncounted in (1, 0, 0, 0):
@@ -130,7 +130,7 @@ class WorkerServer:
         return whole | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
-        """Seconds of no steps, half of them and all, each right after uncounted runs, the last as long."""
+        """Time no steps, half of them and all of them, each right after uncounted runs, the last as long."""
         counts = {"none": 0, "half": steps // 2, "all": steps}
         seconds = {}
         for name, count in counts.items():
@@ -143,15 +143,15 @@ class WorkerServer:
         return seconds
 
     def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
-        """CPU seconds per second while so many runs follow one another: the process's clock moves by ticks."""
+        """Return CPU seconds per second over that many consecutive runs: the process's clock advances in ticks."""
         here, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
         for _ in range(runs):  # a number, not a time: ranks must agree on the last one
             self.run(here.copy(), steps)
         return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
 
     def wrong_with(self, result: object, start: Array) -> str:
-        """What contract sentence 2 has against a result, or ""."""
-        w0, others = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
+        """Return how a result breaks sentence 2 of the contract, or ""."""
+        w0, foreign = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
         if type(result) is not np.ndarray:  # a subclass may still have to compute
             return f"run returned a {type(result).__name__}, not a NumPy array"
         if result.dtype != w0.dtype:
@@ -160,15 +160,15 @@ class WorkerServer:
             return f"the result has shape {result.shape}, w0 {w0.shape}"
         if not result.flags.writeable:
             return "the result is not the caller's own: it cannot be written to"
-        if any(np.may_share_memory(result, other) for other in others):
+        if any(np.may_share_memory(result, other) for other in foreign):
             return "the result is not the caller's own: it is the memory of start or of the problem"
         if self.last is not None and not np.isnan(self.last).all():
             return "the result is not the caller's own: a later run wrote to an earlier result"
         return ""
 
     def finish(self) -> Answer:
-        """Peak memory since `prepare` (bytes), what the probes say, and whether the problem is still what it was."""
-        rss, used, saved = probes.peak(), probes.device_bytes(), kept(self.folder)
+        """Return peak memory since `prepare` (bytes), the probes, and whether the problem is unchanged."""
+        rss, used, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
         event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps))
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
@@ -185,7 +185,10 @@ OPERATIONS = ("load", "source", "bandwidth", "prepare", "descend", "round", "gro
 
 
 def source(path: Path) -> Answer:
-    """`file`: where it lies in the repository, elsewhere its name; `text`: its first MOST bytes, "" if not Python's."""
+    """Describe a source file.
+
+    `file`: its path in the repository, elsewhere its name. `text`: its first MOST bytes, "" if it is not Python.
+    """
     here, root = path.resolve(), Path(__file__).parents[2].resolve()
     near = here.relative_to(root) if here.is_relative_to(root) else Path(path.name)
     file = path.name if "site-packages" in near.parts else near.as_posix()
@@ -196,24 +199,24 @@ def source(path: Path) -> Answer:
 
 
 def collections() -> int:
-    """How often garbage has been collected in this process."""
+    """Return how often this process has collected garbage."""
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
 def pin(cores: str) -> None:
-    """Keep this process to these cores, "0,1,..."; "" where the system has no such thing."""
+    """Restrict this process to these cores, "0,1,...". Do nothing for ""."""
     if cores:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent is killed (Linux); elsewhere it ends with its next request."""
+    """Let the kernel kill this process when its parent dies (Linux). Elsewhere it ends at its next request."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def answer(host: WorkerServer, line: str) -> Answer:
-    """Do what a request asks; what goes wrong in an implementation is an answer, not the end."""
+    """Carry out a request. An error of the implementation is an answer, not the end of the worker."""
     request = json.loads(line)
     try:
         operation = request.pop("op")
@@ -227,7 +230,7 @@ def answer(host: WorkerServer, line: str) -> Answer:
         full = name == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in words  # torch and CuPy; XLA
         if full and not (host.device == "cpu" and memory.allowed()):
             return {"raised": f"out of device memory: {words}"}
-        return {"raised": memory.blamed(f"raised {name}: {words}", memory.allowed())}
+        return {"raised": memory.blame_memory(f"raised {name}: {words}", memory.allowed())}
     return done
 
 
@@ -235,7 +238,7 @@ def main() -> None:
     """Answer requests until stdin ends."""
     pin(sys.argv[1])
     die_with_parent()
-    memory.hold()
+    memory.limit_this_process()
     faulthandler.enable(all_threads=False)  # who crashes says where
     faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
