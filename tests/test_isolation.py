@@ -202,7 +202,7 @@ def test_killed_for_want_of_memory_is_told_apart(
 
 def test_no_zombie_is_left_here(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the process that started the worker: it gets the orphans."""
-    monkeypatch.setattr(cleanup, "told", [])
+    monkeypatch.setattr(cleanup, "removed", [])
     before = {child.pid for child in psutil.Process().children()}
     litter = HARMLESS["zombies"].replace("calls.here", "here") + DAEMON
     assert reason(worker, tmp_path, f"{litter}\nraise ValueError") == "raised ValueError: "
@@ -222,7 +222,7 @@ def test_stderr_does_not_grow_without_bound(worker: Worker, tmp_path: Path, monk
 def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a process that waits for a disk or a driver, which no signal reaches."""
     monkeypatch.setattr(cleanup, "PATIENCE", 0.3)
-    monkeypatch.setattr(cleanup, "told", [])
+    monkeypatch.setattr(cleanup, "removed", [])
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
     child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: "/nowhere/else"})
     try:
@@ -238,7 +238,7 @@ def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_strangers_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker's process, one without a mark, a zombie that is somebody's child here, others' segments."""
-    monkeypatch.setattr(cleanup, "told", [])
+    monkeypatch.setattr(cleanup, "removed", [])
     others = [subprocess.Popen(["sleep", "300"], env={cleanup.TAG: mark}) for mark in ("/else/worker-b", "")]
     ended = subprocess.Popen(["true"], start_new_session=True)
     number = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
@@ -272,7 +272,7 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
         start_new_session=True,
     )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(cleanup, "told", [])
+    monkeypatch.setattr(cleanup, "removed", [])
     try:
         assert waited((tmp_path / "pid").exists)
         scratch.sweep()
@@ -305,7 +305,7 @@ def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytes
 def test_end_of_a_run_removes_and_tells_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(scratch, "_home", None)
-    monkeypatch.setattr(cleanup, "told", [])
+    monkeypatch.setattr(cleanup, "removed", [])
     made = scratch.new("worker")
     child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: str(made)})
     scratch.close()

@@ -33,7 +33,7 @@ def parse_size(text: str) -> int:
     return size
 
 
-def told(size: float) -> str:
+def format_size(size: float) -> str:
     """Format bytes: 512 MiB if the number is a multiple of a binary unit, else 8.0 GB."""
     for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
         if size % unit == 0:
@@ -51,9 +51,9 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
     """
     needed, made = (floats * np.dtype(kind).itemsize + 4 * indices for kind in (dtype, "float64"))
     if allowed is not None and needed > allowed:
-        raise Unsupported(f"needs at least {told(needed)}; --memory allows {told(allowed)}")
+        raise Unsupported(f"needs at least {format_size(needed)}; --memory allows {format_size(allowed)}")
     if made > total():
-        raise Unsupported(f"needs at least {told(made)} to be made; there are {told(total())} of memory here")
+        raise Unsupported(f"needs at least {format_size(made)} to be made; there are {format_size(total())} of memory here")
 
 
 def total() -> float:
@@ -105,7 +105,7 @@ def blame_memory(end: str, allowed: int, said: str = "") -> str:
     allowed: the limit in bytes, 0 for none. output: further text to search.
     """
     if allowed and OUT.search(end + said):
-        return f"out of memory: --memory allows {told(allowed)} ({end})"
+        return f"out of memory: --memory allows {format_size(allowed)} ({end})"
     return end
 
 
