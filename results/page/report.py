@@ -15,7 +15,6 @@ from results.stats.pairing import by_impl, over_each
 from results.store.columns import CASE
 from results.store.outcomes import Row, alone_each, by_size, groups, outcomes_each
 from results.store.reading import Run, RunError
-from results.store.runs import uncollected
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -43,11 +42,6 @@ def report(runs: list[Run], baseline: str) -> Page:
     known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    with uncollected():
-        return _report(runs, baseline)
-
-
-def _report(runs: list[Run], baseline: str) -> Page:
     sides = [by_impl(run.rows) for run in runs]
     pairs = over_each(sides, baseline)
     table = _with_speedups(runs, pairs)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from results.output import words
 from results.store.columns import CASE, COLUMNS
-from results.store.reading import Run, RunError, document, number, sequence, text
+from results.store.reading import Run, RunError, number, read_document, sequence, text
 from results.store.runs import join
 
 Row = dict[str, Any]
@@ -109,7 +109,7 @@ def by_size(row: Row) -> tuple[Any, ...]:
 
 def rounds(run: Run) -> pd.DataFrame:
     """One row per raw round: the columns of its block's row, with `round` (from 0) and `seconds`. Raises RunError."""
-    told = [entry["stats"].get("data") for entry in document(run.path)[1]["benchmarks"]]
+    told = [entry["stats"].get("data") for entry in read_document(run.path)["benchmarks"]]
     data = [[number(seconds) for seconds in held] if isinstance(held, list) else [] for held in told]
     if not any(data):
         raise RunError(f"{run.label} holds no raw rounds; they are kept by --benchmark-save-data")
