@@ -41,7 +41,7 @@ class Page:
     code: int = 0
 
 
-def tabled(*sections: Section) -> list[Section]:
+def with_rows(*sections: Section) -> list[Section]:
     """Those of the sections whose tables have rows."""
     return [section for section in sections if section.table]
 
@@ -112,14 +112,14 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def strict(cell: object) -> object:
+def json_cell(cell: object) -> object:
     """A cell that strict JSON can hold: null for what is not a finite number."""
     return None if cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)) else cell
 
 
 def _json(page: Page) -> str:
     """Strict JSON: what is not a finite number is null."""
-    rows = [{name: strict(cell) for name, cell in row.items()} for row in records(page.data)]
+    rows = [{name: json_cell(cell) for name, cell in row.items()} for row in records(page.data)]
     return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 

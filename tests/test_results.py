@@ -325,7 +325,7 @@ def test_rounds_are_one_row_each(save: Save, root: Path) -> None:
     assert table["seconds"].tolist()[3:] == pytest.approx([1e-4, 1.01e-4, 1.02e-4])
     without = entry()
     del without["stats"]["data"]
-    with pytest.raises(RunError, match="no raw rounds"):
+    with pytest.raises(RunError, match="no rounds"):
         rounds(opened(save, root, without))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from results.output import Section, digits, records, words
-from results.stats.pairing import single
+from results.stats.pairing import without_duplicates
 from results.store.columns import CASE
 from results.store.json_values import parse_json
 from results.store.outcomes import Row, groups
@@ -40,7 +40,7 @@ def _numbers(text: object) -> list[float]:
 
 def published(runs: list[Run]) -> list[Section]:
     """The tutorials' losses beside those found in the runs; nothing where no run has such a problem."""
-    rows = pd.concat([single(run.rows) for run in runs])
+    rows = pd.concat([without_duplicates(run.rows) for run in runs])
     rows = rows[rows["valid"] & rows["published"].map(bool) & rows["published"].notna()]
     table = []
     for (problem, dtype), group in rows.groupby(["problem", "dtype"]):
