@@ -97,7 +97,7 @@ def _commit(run: Run) -> str:
 def _marked(group: pd.DataFrame, found: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
     """The points of a series, with the columns of CHANGE where a change begins; `known`: the facts of each run."""
     past, rows, pace = max(0, len(group) - LONGEST), records(group), group["pace_s"]
-    places = [past + change.at for change in found.changes]
+    places = [past + change.index for change in found.changes]
     edges = [0, *places, len(group)]
     told = []
     for number, change in enumerate(found.changes):
