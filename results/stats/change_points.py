@@ -208,5 +208,5 @@ def _excess_squares(x: Array) -> Array:
     sums = np.cumsum(x, axis=-1)
     left, total = sums[..., before - 1], sums[..., -1:]
     gain = left**2 / before + (total - left) ** 2 / (x.shape[-1] - before)
-    excess: Array = gain.max(axis=-1, keepdims=True) - gain
-    return excess
+    above_least: Array = gain.max(axis=-1, keepdims=True) - gain
+    return above_least
