@@ -1,4 +1,4 @@
-"""What came of it: reads the saved runs, and needs pandas alone to do so.
+"""Read, compare and report saved runs. Requires pandas and SciPy, but no framework.
 
 >>> import results
 >>> rows = results.load("latest")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""One page of findings as a terminal's tables, JSON, CSV or Markdown; values with their units."""
+"""Write a page as terminal tables, JSON, CSV or Markdown. Format values with their units."""
 
 import csv
 import json
@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 FORMATS = ["table", "json", "csv", "md"]
-SIGNS = re.compile(r"[\\`|*\[\]~#_&<]")  # what Markdown may take for more than it is
-WIDE = 10_000  # columns of a terminal that cuts nothing
-LONG = 1_000  # characters of a cell that are shown
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet would compute; the last four are wide
+MARKDOWN_SYNTAX = re.compile(r"[\\`|*\[\]~#_&<]")
+MAX_WIDTH = 10_000  # columns of an output that is no terminal
+LONGEST_CELL = 1_000  # characters
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # first characters of a spreadsheet formula, also full-width
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, a table (a row is heading -> cell) and notes under it; each may be empty."""
+    """A title, a paragraph, a table (each row maps column names to cells) and notes. Each may be empty."""
 
     title: str = ""
     text: str = ""
@@ -34,15 +34,15 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The same findings twice: `data` for JSON and CSV, `sections` for reading; `code` is the exit status they mean."""
+    """The answer of a command: `data` for JSON and CSV, `sections` for people, `code` for the exit status."""
 
     data: pd.DataFrame
     sections: list[Section]
     code: int = 0
 
 
-def tabled(*sections: Section) -> list[Section]:
-    """Those of the sections whose tables have rows."""
+def with_rows(*sections: Section) -> list[Section]:
+    """Return the sections whose tables have rows."""
     return [section for section in sections if section.table]
 
 
@@ -51,11 +51,11 @@ def write(page: Page, form: str, stream: TextIO) -> None:
     if form == "table":
         _print(page, stream)
     else:
-        stream.write({"json": _json, "csv": _csv, "md": _markdown}[form](page))
+        stream.write(_json(page) if form == "json" else _csv(page) if form == "csv" else markdown(page.sections))
 
 
 def seconds(value: float) -> str:
-    """`1.23 us`: three digits; `-` for what was not measured."""
+    """Return seconds with three digits and a unit, `1.23 us`, or `-` if not finite."""
     if not math.isfinite(value):
         return "-"
     for unit, scale in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
@@ -65,114 +65,111 @@ def seconds(value: float) -> str:
 
 
 def digits(value: float) -> str:
-    """Three digits that count, written out; `-` for NaN."""
+    """Return a number with three significant digits and no exponent, or `-` for NaN."""
     if not math.isfinite(value):
         return "-" if math.isnan(value) else str(value)
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
 def times(ratio: float) -> str:
-    """`4.10x`, or `-`."""
+    """Return a ratio as `4.10x`, or `-` for NaN."""
     return "-" if math.isnan(ratio) else f"{digits(ratio)}x"
 
 
 def speedup(ratio: float) -> str:
-    """`10.5x` where it is faster, `400x slower` where it takes 400 times as long."""
+    """Return a speed-up as `10.5x`, or as `400x slower` below 1."""
     return times(ratio) if not ratio < 0.9995 else f"{digits(1 / ratio)}x slower"
 
 
 def size(count: float) -> str:
-    """Bytes as `123 MiB`, or `-`."""
+    """Return bytes as `123 MiB`, or `-` for NaN."""
     return "-" if math.isnan(count) else f"{count / 2**20:.0f} MiB"
 
 
 def words(value: object) -> str:
-    """Any cell as text that prints on one line; `-` if there is nothing."""
+    """Return any value as one printable line, or `-` for None, NaN and empty text."""
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return _plain(shortened(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)))
+    return _printable(shortened(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)))
 
 
-def shortened(text: str, most: int = LONG) -> str:
-    """Its first characters, and how many there are: files come from strangers."""
+def shortened(text: str, most: int = LONGEST_CELL) -> str:
+    """Return at most the first `most` characters, with the total: files are untrusted input."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
-def rows_of(frame: pd.DataFrame, show: Mapping[str, Callable[[Any], str]] | None = None) -> list[dict[str, str]]:
-    """A frame as a section's table: each cell by the function of its column, else as words."""
-    how = show or {}
-    return [{name: how.get(name, words)(cell) for name, cell in row.items()} for row in records(frame)]
+def rows_of(frame: pd.DataFrame, formats: Mapping[str, Callable[[Any], str]] | None = None) -> list[dict[str, str]]:
+    """Return a frame as the table of a section. `formats` maps column names to functions; the default is `words`."""
+    functions = formats or {}
+    return [{name: functions.get(name, words)(cell) for name, cell in row.items()} for row in records(frame)]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as plain Python values."""
+    """Return the rows as plain Python values."""
     columns = [column.tolist() for _, column in frame.items()]  # a third of the time of to_dict("records")
     cells = [[cell.item() if isinstance(cell, np.generic) else cell for cell in column] for column in columns]
     names = [str(name) for name in frame]
     return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def strict(cell: object) -> object:
-    """A cell that strict JSON can hold: null for what is not a finite number."""
+def json_cell(cell: object) -> object:
+    """Return a value that strict JSON can represent: None for numbers that are not finite."""
     return None if cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)) else cell
 
 
 def _json(page: Page) -> str:
-    """Strict JSON: what is not a finite number is null."""
-    rows = [{name: strict(cell) for name, cell in row.items()} for row in records(page.data)]
+    rows = [{name: json_cell(cell) for name, cell in row.items()} for row in records(page.data)]
     return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def _csv(page: Page) -> str:
-    frame = page.data.map(_defused).rename(columns=lambda name: _defused(str(name)))
-    # every string in quotes: the minimal quoting leaves a carriage return bare, which ends the row for most readers
+    frame = page.data.map(_escape_formula).rename(columns=lambda name: _escape_formula(str(name)))
+    # quote every string: minimal quoting leaves a carriage return unquoted, which ends the row for most readers
     return frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
-def _defused(cell: object) -> object:
-    """A string that a spreadsheet would take for a formula gets an apostrophe in front."""
+def _escape_formula(cell: object) -> object:
+    """Put an apostrophe before a string that a spreadsheet would evaluate as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def _markdown(page: Page) -> str:
-    return markdown(page.sections)
-
-
 def markdown(sections: list[Section]) -> str:
-    """The sections as Markdown."""
+    """Return the sections as Markdown."""
     blocks: list[str] = []
     for section in sections:
         blocks += [f"{'#' * section.level} {escaped(section.title)}"] if section.title else []
-        blocks += [_line(section.text)] if section.text else []
+        blocks += [_escape_line(section.text)] if section.text else []
         blocks += [_markdown_table(section.table)] if section.table else []
-        blocks += ["\n".join(f"- {_line(note)}" for note in section.notes)] if section.notes else []
+        blocks += ["\n".join(f"- {_escape_line(note)}" for note in section.notes)] if section.notes else []
     return "\n\n".join(blocks) + "\n"
 
 
 def _markdown_table(table: list[dict[str, str]]) -> str:
-    rule = ["---:" if _is_numeric(name, table) else "---" for name in table[0]]
-    lines = [[escaped(name) for name in table[0]], rule, *[[escaped(cell) for cell in row.values()] for row in table]]
+    alignment = ["---:" if _is_numeric(name, table) else "---" for name in table[0]]
+    lines = [
+        [escaped(name) for name in table[0]],
+        alignment,
+        *[[escaped(cell) for cell in row.values()] for row in table],
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is: files come from strangers. An underscore inside a word needs no escape."""
-    text = _plain(text)
-    if not SIGNS.search(text):  # as most cells of a table: quick
+    """Escape Markdown in text from files, which are untrusted input. An underscore inside a word needs no escape."""
+    text = _printable(text)
+    if not MARKDOWN_SYNTAX.search(text):
         return text
-    marked = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
-    return marked.replace("&", "&amp;").replace("<", "&lt;")
+    text = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _line(text: str) -> str:
-    """The same for a line of its own, where a sign, or a number and a dot, would begin a list or a quotation."""
+def _escape_line(text: str) -> str:
+    """Escape a whole line, which must not start a list or a quotation either."""
     return re.sub(r"^(\d*)(?=[-+>.)])", r"\1\\", escaped(text).strip())
 
 
-def _plain(text: str) -> str:
-    """One line without control characters: no newline and no terminal's escape sequence passes."""
-    if text.isprintable():
-        return text
+def _printable(text: str) -> str:
+    """Replace control characters by blanks: newlines and the escape sequences of terminals."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
@@ -182,29 +179,33 @@ def _is_numeric(name: str, table: list[dict[str, str]]) -> bool:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the command: rich would exit with 1, which is what `gate` says of a slower run."""
+        """Raise BrokenPipeError. Rich would exit with 1, which means a slower run in `gate`."""
         raise BrokenPipeError
 
 
 def _print(page: Page, stream: TextIO) -> None:
-    """Rich tables: at the width of a terminal, where cells wrap, or as wide as they are, without colours."""
-    console = _Console(file=stream, width=None if stream.isatty() else WIDE, markup=False, emoji=False, highlight=False)
+    """Print Rich tables without colours. Cells wrap at the width of a terminal, else not at all."""
+    console = _Console(
+        file=stream, width=None if stream.isatty() else MAX_WIDTH, markup=False, emoji=False, highlight=False
+    )
     for section in page.sections:
         if section.title:
-            console.print(_plain(section.title), style="bold")
+            console.print(_printable(section.title), style="bold")
         if section.text:
-            console.print(_plain(section.text))
+            console.print(_printable(section.text))
         if section.table:
-            console.print(_rich(section.table))
+            console.print(_rich_table(section.table))
         for note in section.notes:
-            console.print(f"- {_plain(note)}")
+            console.print(f"- {_printable(note)}")
         console.print()
 
 
-def _rich(table: list[dict[str, str]]) -> Table:
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _rich_table(table: list[dict[str, str]]) -> Table:
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table[0]:
-        drawn.add_column(_plain(name), justify="right" if _is_numeric(name, table) else "left", overflow="fold")
+        rich_table.add_column(
+            _printable(name), justify="right" if _is_numeric(name, table) else "left", overflow="fold"
+        )
     for row in table:
-        drawn.add_row(*[_plain(cell) for cell in row.values()])
-    return drawn
+        rich_table.add_row(*[_printable(cell) for cell in row.values()])
+    return rich_table

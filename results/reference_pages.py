@@ -1,4 +1,4 @@
-"""The reference pages of docs/: every column of a saved run, every command and option, made from the code.
+"""Write docs/cli.md and docs/columns.md from the code: every command, option and column.
 
 usage: python -m results.reference_pages DOCS [--check]
 """
@@ -13,32 +13,51 @@ from pathlib import Path
 
 from results.__main__ import parser
 from results.store.atomic import atomic_write
-from results.store.columns import COLUMNS, NUMBERS, ORIGIN, STATS, WORDS
+from results.store.columns import (
+    NUMBER_COLUMNS,
+    ORIGIN_COLUMNS,
+    STATISTICS_COLUMNS,
+    TEXT_COLUMNS,
+    VALID_COLUMN,
+    Column,
+)
 
 Table = list[dict[str, str]]
 NOTE = "Made from the code by `make docs`: do not edit."
 
 
 def columns() -> str:
-    """docs/columns.md: each column of the table of a run, its kind and its meaning."""
-    parts = {
-        "Where a row comes from": (ORIGIN, "text"),
-        "What was measured, in words": (WORDS, "text"),
-        "Whether it counts": ({"valid": COLUMNS["valid"]}, "true or false"),
-        "What was measured, in numbers": (NUMBERS, "number"),
-        "Statistics of the rounds": (STATS, "number"),
+    """Return docs/columns.md, made from results/store/columns.py."""
+    sections = {
+        "Origin": ORIGIN_COLUMNS,
+        "Text": TEXT_COLUMNS,
+        "Validity": (VALID_COLUMN,),
+        "Numbers": NUMBER_COLUMNS,
+        "Statistics of the rounds": STATISTICS_COLUMNS,
     }
     lines = ["# Columns", "", "A saved run is one row per case and block. `results.load()` and"]
-    lines += ["`python -m results export` give these columns. Times are in seconds, memory in bytes. NaN or an empty"]
-    lines += ["text stands for what a file does not say. Count only rows where `valid` is true.", "", NOTE]
-    for title, (known, kind) in parts.items():
-        table = [{"column": f"`{name}`", "kind": kind, "meaning": meaning} for name, meaning in known.items()]
-        lines += ["", f"## {title}", "", *_lines(table)]
+    lines += ["`python -m results export` return these columns. NaN or an empty text means that the file does not have"]
+    lines += ["the value. Use only rows whose `valid` is true. A number below its minimum makes its row invalid."]
+    lines += ["*Since* is the first version of saved files with the column.", "", NOTE]
+    for title, definitions in sections.items():
+        lines += ["", f"## {title}", "", *_lines([_cells(column) for column in definitions])]
     return "\n".join(lines) + "\n"
 
 
+def _cells(column: Column) -> dict[str, str]:
+    limited = column.kind == "number" and column.least is not None
+    return {
+        "column": f"`{column.name}`",
+        "kind": column.kind,
+        "meaning": column.meaning,
+        "unit": column.unit,
+        "minimum": f"{column.least:g}" if limited else "",
+        "since": str(column.since),
+    }
+
+
 def cli() -> str:
-    """docs/cli.md: the options of `pytest benchmarks`, and the commands of both packages."""
+    """Return docs/cli.md: the options of `pytest benchmarks`, and the commands of both packages."""
     lines = ["# Command line", "", NOTE, "", "## `pytest benchmarks`", ""]
     lines += ["pytest's and pytest-benchmark's own options work as usual. These are added:", ""]
     lines += _lines(_pytest_options())
@@ -60,9 +79,9 @@ def _commands(top: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Argu
 
 
 def _usage(name: str, command: argparse.ArgumentParser) -> str:
-    """The command in one line, made from its actions: how argparse breaks lines depends on Python's version."""
-    needed = [row["option"].strip("`") for row in _options(command) if not row["option"].startswith("`-")]
-    return " ".join(["python -m results", name, "[options]", *needed])
+    """Return the command on one line. argparse breaks lines differently in each Python version."""
+    positional = [row["option"].strip("`") for row in _options(command) if not row["option"].startswith("`-")]
+    return " ".join(["python -m results", name, "[options]", *positional])
 
 
 def _options(command: argparse.ArgumentParser) -> Table:
@@ -81,28 +100,28 @@ def _options(command: argparse.ArgumentParser) -> Table:
 
 
 def _pytest_options() -> Table:
-    """The options, as pytest lists them in the group of this project."""
+    """Return the options that pytest lists in the group of this project."""
     text = "\n".join(_help("pytest", "benchmarks"))
     group = text.partition("gradient descent, framework against framework:\n")[2].partition("\n\n")[0]
-    found = re.findall(r"^  (--\S+)(.*(?:\n {6,}.*)*)", group, re.MULTILINE)
+    options = re.findall(r"^  (--\S+)(.*(?:\n {6,}.*)*)", group, re.MULTILINE)
     rows = []
-    for name, rest in found:
-        words = " ".join(rest.split())
+    for name, rest in options:
+        meaning = " ".join(rest.split())
         value = name.partition("=")[2]
-        rows.append({"option": f"`{name.partition('=')[0]} {value}".strip() + "`", "meaning": words})
+        rows.append({"option": f"`{name.partition('=')[0]} {value}".strip() + "`", "meaning": meaning})
     return rows
 
 
-def _help(module: str, *words: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words, "--help"],
+def _help(module: str, *arguments: str) -> list[str]:
+    process = subprocess.run(
+        [sys.executable, "-m", module, *arguments, "--help"],
         check=True,
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
     )
-    return done.stdout.rstrip().splitlines()
+    return process.stdout.rstrip().splitlines()
 
 
 def _sentence(text: str) -> str:
@@ -110,23 +129,23 @@ def _sentence(text: str) -> str:
 
 
 def _lines(table: Table) -> list[str]:
-    """A Markdown table; its cells are this project's own words, so only what would end a cell is escaped."""
+    """Return a Markdown table. Cells are trusted text: only `|` is escaped."""
     rows = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)] if table else []
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Write the pages, or with --check exit with 2 where one is stale."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("docs", type=Path)
-    options.add_argument("--check", action="store_true", help="change nothing; exit 2 if a page is stale")
-    given = options.parse_args(words)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages. With --check, return 2 if a page is stale."""
+    command_line = argparse.ArgumentParser(description=__doc__)
+    command_line.add_argument("docs", type=Path)
+    command_line.add_argument("--check", action="store_true", help="change nothing; exit 2 if a page is stale")
+    options = command_line.parse_args(arguments)
     for name, page in (("cli.md", cli()), ("columns.md", columns())):
-        file = given.docs / name
-        if given.check and (not file.exists() or file.read_text(encoding="utf-8") != page):
-            sys.stderr.write(f"{file} is stale: make docs\n")
+        file = options.docs / name
+        if options.check and (not file.exists() or file.read_text(encoding="utf-8") != page):
+            sys.stderr.write(f"{file} is stale; run: make docs\n")
             return 2
-        if not given.check:
+        if not options.check:
             atomic_write(file, page)
     return 0
 

@@ -43,7 +43,7 @@ from results.page.report import report
 from results.stats.crossover import crossover
 from results.store.outcomes import rounds
 from results.store.reading import Run, RunError
-from results.store.runs import ROOT, find, join, uncollected
+from results.store.runs import ROOT, find, join
 
 KEPT = Path(__file__).parent.parent / "build" / "fuzz"
 TOGETHER = 50  # files of a report
@@ -72,7 +72,7 @@ def batch(seed: int) -> dict[str, Told]:
     """TOGETHER files, of all kinds in turn, each for itself; then a report of those that can be read."""
     warnings.simplefilter("error")
     found, runs = {kind: Told() for kind in KINDS}, dict[Path, tuple[str, Run]]()
-    with uncollected(), tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         base = Path(folder, "0000_honest.json")
         base.write_text(json.dumps(honest(Random(seed))))
         other = find(str(base), ROOT)

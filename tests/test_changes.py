@@ -27,8 +27,8 @@ def noise(kind, rng, shape):
 def alarms(series):
     """The share of series, each a page of its own, in which a change is claimed."""
     n = series.shape[-1]
-    reached = [max(change_points.weakest(x, change_points.segmented(x))) for x in change_points.held(series)]
-    return np.mean([change_points.chance(t, n, change_points.DRAWS) <= ALPHA for t in reached])
+    reached = [max(change_points.smallest_t(x, change_points.segment(x))) for x in change_points.limit_outliers(series)]
+    return np.mean([change_points.tail_probability(t, n, change_points.DRAWS) <= ALPHA for t in reached])
 
 
 @pytest.mark.parametrize("n", [20, 40])
@@ -50,7 +50,7 @@ def test_slower_and_mended_again_is_found_as_two_changes():
     x[:, 13:26] += STEP
     found = [change_points.search([series])[0].changes for series in x]
     assert np.mean([len(one) == 2 for one in found]) >= 0.95
-    assert np.mean([[change.at for change in one] == [13, 26] for one in found]) >= 0.8
+    assert np.mean([[change.index for change in one] == [13, 26] for one in found]) >= 0.8
 
 
 @pytest.mark.parametrize("kind", ["normal", "slowly drifting"])
@@ -69,23 +69,23 @@ def test_a_page_of_many_series_raises_no_more_alarms_than_one():
 
 
 def test_the_places_named_have_the_least_squares_of_all():
-    x = change_points.held(noise("contaminated", np.random.default_rng(7), (20, 15)))
+    x = change_points.limit_outliers(noise("contaminated", np.random.default_rng(7), (20, 15)))
     for series in x:
         squares = {k: sum(part.var() * len(part) for part in np.split(series, [k])) for k in range(3, 13)}
-        assert change_points.segmented(series)[0] == [min(squares, key=squares.__getitem__)]
+        assert change_points.segment(series)[0] == [min(squares, key=squares.__getitem__)]
 
 
 def test_a_clean_step_is_exact():
     (found,) = change_points.search([[math.log(1e-6)] * 5 + [math.log(1.2e-6)] * 7])
     (change,) = found.changes
-    assert (change.at, change.first, change.last) == (5, 5, 5)
+    assert (change.index, change.first, change.last) == (5, 5, 5)
     assert change.ratio == pytest.approx(1.2) and 1.15 < change.low < 1.2 < change.high < 1.25
     assert found.p <= 0.01
 
 
 def test_a_step_that_no_float_holds_is_one_all_the_same():
     (found,) = change_points.search([[-690.0] * 5 + [690.0] * 7])
-    assert [change.at for change in found.changes] == [5]
+    assert [change.index for change in found.changes] == [5]
     assert 0 < found.changes[0].low <= found.changes[0].ratio <= found.changes[0].high < math.inf
 
 
@@ -105,7 +105,7 @@ def test_a_spell_of_one_run_neither_makes_nor_hides_nor_shifts_a_change():
     spell, step = 0.5 * (np.arange(20) == 7), 0.3 * (np.arange(20) >= 10)
     alone, both = change_points.search([steady + spell, steady + spell + step])
     assert alone.changes == []
-    assert [change.at for change in both.changes] == [10]
+    assert [change.index for change in both.changes] == [10]
     assert both.changes[0].low < math.exp(0.3) < both.changes[0].high
 
 

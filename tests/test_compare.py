@@ -16,7 +16,7 @@ from results.commands.compare import compare_implementations, compare_runs
 from results.output import FORMATS, Page
 from results.page.machines import one_run_each
 from results.stats.pairing import ratios
-from results.stats.verdicts import held
+from results.stats.verdicts import count_verdicts
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import find
@@ -125,8 +125,8 @@ def test_a_machine_without_the_implementation_or_with_a_failed_check_is_counted_
 
 
 def test_verdicts_are_counted_in_a_fixed_order() -> None:
-    assert held(["SLOWER", "FASTER", math.nan]) == "FASTER on 1 of 3 machines; SLOWER on 1; not compared on 1"
-    assert held(["EQUIVALENT"]) == "EQUIVALENT on 1 of 1 machines"
+    assert count_verdicts(["SLOWER", "FASTER", math.nan]) == "FASTER on 1 of 3 machines; SLOWER on 1; not compared on 1"
+    assert count_verdicts(["EQUIVALENT"]) == "EQUIVALENT on 1 of 1 machines"
 
 
 # Two runs of one machine
@@ -288,7 +288,7 @@ def test_what_neither_side_knows_of_newer_facts_is_a_note(tmp_path: Path) -> Non
         [made(tmp_path, "box", rows(**older), rows("jax_scan", 0.5e-6, **older))], "numpy_manual", "jax_scan"
     )
     assert only_verdict(page) == "FASTER"
-    assert "Not recorded on either side, so not known to be equal: precision, matmul_bits, matvec_bits." in text(page)
+    assert "Not recorded in A or B, so not known to be equal: precision, matmul_bits, matvec_bits." in text(page)
     page = compare_implementations([made(tmp_path, "box", rows(), rows("jax_scan"))], "numpy_manual", "jax_scan")
     assert "Not recorded" not in text(page)
 

@@ -195,7 +195,7 @@ def test_unequal_work_is_listed_with_its_reason_and_left_out(tmp_path: Path) -> 
     ("rows", "reason"),
     [
         (sweep(power(1), [100], n=None, problem="x"), "nothing to compare: n not recorded"),
-        (sweep(lambda n: math.nan), "nothing to compare: invalid in B: no per-step time"),
+        (sweep(lambda n: math.nan), "nothing to compare: invalid in B: its time per step"),
         (blocks("jax_scan", [1e-6], problem="x") + blocks("numpy_manual", [1e-6]), "problem small in A, x in B"),
         (blocks("numpy_manual", [1e-6]), "no run here has an implementation 'jax_scan'; known: numpy_manual"),
         (blocks("jax_scn", [1e-6]) + blocks("numpy_manual", [1e-6]), "implementation 'jax_scan'; nearest: jax_scn"),

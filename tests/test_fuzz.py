@@ -75,17 +75,17 @@ def test_what_the_fuzz_looks_for_it_finds(text: str, form: str) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ({"n": 0}, "impossible: its n is 0"),
-        ({"n": -3}, "impossible: its n is -3"),
-        ({"batch": 1e300}, "impossible: its batch is 1e+300"),
-        ({"prepare_s": -1e-9}, "impossible: its prepare_s is -1e-09"),
-        ({"first_s": math.inf}, "impossible: its first_s is inf"),
-        ({"pace_s": -1}, "impossible: its pace_s is -1"),
-        ({"error": -1}, "above what is allowed, or not recorded"),
-        ({"error": 1.0, "allowed": math.inf}, "above what is allowed, or not recorded"),
-        ({"per_step_s": 5e-324}, "no per-step time above zero"),
-        ({"device": None}, "it does not say its device"),
-        ({"problem": "x" * 201}, "its problem is too long"),
+        ({"n": 0}, "impossible value: its n is 0"),
+        ({"n": -3}, "impossible value: its n is -3"),
+        ({"batch": 1e300}, "impossible value: its batch is 1e+300"),
+        ({"prepare_s": -1e-9}, "impossible value: its prepare_s is -1e-09"),
+        ({"first_s": math.inf}, "impossible value: its first_s is inf"),
+        ({"pace_s": -1}, "impossible value: its pace_s is -1"),
+        ({"error": -1}, "above the tolerance, or not recorded"),
+        ({"error": 1.0, "allowed": math.inf}, "above the tolerance, or not recorded"),
+        ({"per_step_s": 5e-324}, "time per step is zero or not recorded"),
+        ({"device": None}, "its device is missing"),
+        ({"problem": "x" * 201}, "its problem has 201 characters"),
     ],
 )
 def test_a_row_of_impossible_values_does_not_count_and_says_why(

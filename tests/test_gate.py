@@ -120,7 +120,7 @@ def test_an_undecided_case_has_its_interval_and_the_blocks_that_would_decide() -
         ([], {"campaign": {"skipped": [{"impl": "numpy_manual", "device": "cpu", "reason": "x"}]}}, "skipped (x)"),
         (new(1.0, steps=7), {}, "steps 100 in A, 7 in B (A = BASE, B = NEW)"),
         (new(1.0, valid=False, reason="wrong"), {}, "invalid in B: wrong"),
-        (new(math.nan), {}, "invalid in B: no per-step time"),
+        (new(math.nan), {}, "invalid in B: its time per step is zero or not recorded"),
         (new(1.0, block=77), {}, "no block in common"),
         (new(1.0, threads=None), {}, "threads 1 in A, unknown in B"),
         (new(1.0), {"machine": "other"}, "BASE was made on box, NEW on other"),

@@ -15,7 +15,7 @@ from test_results import CAMPAIGN, MACHINE, entry
 from results.__main__ import main
 from results.commands.noise import noise
 from results.output import FORMATS
-from results.stats.noise import NO_PAIR, noise_line, pair
+from results.stats.noise import NO_PAIR, judge_duplicates, noise_line
 from results.stats.signed_rank import ALPHA, detectable
 from results.store.columns import COLUMNS
 from results.store.reading import Run
@@ -102,7 +102,7 @@ def test_forty_campaigns_err_as_seldom_as_they_say(tmp_path: Path) -> None:
 
 def test_noise_wants_more_blocks_and_names_the_number(tmp_path: Path) -> None:
     run = quiet(tmp_path, cases=3, spread=0.2, blocks=10)
-    wanted = pair(run)["wanted"].max()
+    wanted = judge_duplicates(run)["wanted"].max()
     assert wanted > 10
     assert advised(run) == [
         f"Too few blocks to show an effect of 5% in 3 of 3 cases: --blocks {wanted:.0f} would do, by their spread."

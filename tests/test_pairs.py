@@ -11,8 +11,8 @@ import pytest
 from runs import blocks, kept
 from test_results import entry
 
-from results.stats.pairing import every, over, ratios, single
-from results.stats.verdicts import judged
+from results.stats.pairing import ratios, ratios_to, ratios_to_each, without_duplicates
+from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
 
 NAMES = ["jax_scan", "numpy_manual", "torch_nn"]
@@ -50,11 +50,11 @@ def same(found: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 def test_every_baseline_at_once_is_each_by_itself(tmp_path: Path) -> None:
-    rows = single(uneven(tmp_path))
-    found = every(uneven(tmp_path))
+    rows = without_duplicates(uneven(tmp_path))
+    found = ratios_to_each(uneven(tmp_path))
     names = sorted([*NAMES, "only_here"])
     assert sorted(found["baseline"].unique()) == names
-    apart = pd.concat([over(rows, name).assign(baseline=name) for name in names], ignore_index=True)
+    apart = pd.concat([ratios_to(rows, name).assign(baseline=name) for name in names], ignore_index=True)
     assert len(set(apart["refused"])) > 10 and (apart["refused"] == "").sum() > 6
     same(found, apart)
     for logs, others in zip(found["logs"], apart["logs"], strict=True):
@@ -64,7 +64,7 @@ def test_every_baseline_at_once_is_each_by_itself(tmp_path: Path) -> None:
 def test_a_pair_is_the_same_alone(tmp_path: Path) -> None:
     """Whatever else is worked on beside it."""
     rows = uneven(tmp_path)
-    together = every(rows).set_index(["baseline", "impl", *CASE[1:]])
+    together = ratios_to_each(rows).set_index(["baseline", "impl", *CASE[1:]])
     for a, b in [("jax_scan", "numpy_manual"), ("numpy_manual", "torch_nn"), ("only_here", "torch_nn")]:
         sides = [rows[rows["impl"] == name] for name in (a, b)]
         alone = ratios(sides[0], sides[1], CASE[1:], (a, b)).set_index(CASE[1:])
@@ -75,19 +75,19 @@ def test_a_pair_is_the_same_alone(tmp_path: Path) -> None:
 
 def test_a_page_of_one_pair_at_a_time_is_the_same_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = uneven(tmp_path)
-    whole = judged(every(rows))
-    monkeypatch.setattr("results.stats.signed_rank.TOGETHER", 1)
-    pd.testing.assert_frame_equal(whole, judged(every(rows)), check_exact=True)
+    whole = add_verdicts(ratios_to_each(rows))
+    monkeypatch.setattr("results.stats.signed_rank.BATCH_ELEMENTS", 1)
+    pd.testing.assert_frame_equal(whole, add_verdicts(ratios_to_each(rows)), check_exact=True)
 
 
 def test_a_calibration_loop_of_no_time_adjusts_nothing(tmp_path: Path) -> None:
     rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], pace_s=0.0) + blocks("jax_scan", [1e-6] * 3, pace_s=1e-4)
-    found = over(kept(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
+    found = ratios_to(kept(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
     assert list(np.exp(found["logs"])) == pytest.approx([1, 1 / 2, 1 / 3])
 
 
 def test_a_run_of_nothing_has_no_pairs(tmp_path: Path) -> None:
-    found = every(kept(tmp_path, []).rows)
+    found = ratios_to_each(kept(tmp_path, []).rows)
     assert found.empty and {*CASE, "baseline", "ratio", "refused", "logs"} <= set(found)
 
 
@@ -102,7 +102,7 @@ def test_a_campaign_is_judged_over_every_baseline_within_seconds(tmp_path: Path)
     ]
     table = kept(tmp_path, rows).rows
     begin = time.process_time()
-    pages = [judged(page) for _, page in every(table).groupby("baseline")]
+    pages = [add_verdicts(page) for _, page in ratios_to_each(table).groupby("baseline")]
     assert time.process_time() - begin < 3
     assert [len(page) for page in pages] == [72] * 9
     assert all(math.isfinite(page["ratio"].sum()) for page in pages)

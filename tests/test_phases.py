@@ -89,7 +89,7 @@ def test_blocks_are_paired_and_give_the_median_and_its_extremes(tmp_path: Path) 
     [
         ({"steps": 7}, "steps 100 in A, 7 in B"),
         ({"valid": False, "reason": "wrong"}, "invalid in B: wrong"),
-        ({"per_step_s": math.nan}, "invalid in B: no per-step time"),
+        ({"per_step_s": math.nan}, "invalid in B: its time per step is zero or not recorded"),
         ({"block": 5}, "no block in common"),
         ({"problem": "other"}, "problem small in A, other in B"),
         ({"prepare_s": None}, "prepare, first or steady time not recorded"),

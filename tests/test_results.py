@@ -196,7 +196,7 @@ def test_the_same_run_named_twice_counts_once_and_a_namesake_is_refused(save: Sa
     assert len(find_all(["latest", "1", str(path)], root)) == 1
     other = tmp_path / "0001_base.json"
     other.write_text(json.dumps(document(entry(), datetime="2020-01-01T00:00:00")))
-    with pytest.raises(RunError, match="two files are both box-a/0001_base"):
+    with pytest.raises(RunError, match="two files have the label box-a/0001_base"):
         find_all(["latest", str(other)], root)
 
 
@@ -287,10 +287,10 @@ def test_what_a_file_does_not_say_is_nan_and_the_row_does_not_count(save: Save, 
         ({"error": 1.0}, "error is above"),
         ({"error": math.nan}, "not recorded"),
         ({"allowed": None}, "not recorded"),
-        ({"per_step_s": 0.0}, "no per-step time"),
-        ({"per_step_s": math.nan}, "no per-step time"),
-        ({"per_step_s": math.inf}, "no per-step time"),
-        ({"per_step_s": "UNSERIALIZABLE[2]"}, "no per-step time"),
+        ({"per_step_s": 0.0}, "its time per step"),
+        ({"per_step_s": math.nan}, "its time per step"),
+        ({"per_step_s": math.inf}, "its time per step"),
+        ({"per_step_s": "UNSERIALIZABLE[2]"}, "its time per step"),
     ],
 )
 def test_a_row_that_is_unchecked_wrong_or_untimed_is_invalid(
@@ -325,7 +325,7 @@ def test_rounds_are_one_row_each(save: Save, root: Path) -> None:
     assert table["seconds"].tolist()[3:] == pytest.approx([1e-4, 1.01e-4, 1.02e-4])
     without = entry()
     del without["stats"]["data"]
-    with pytest.raises(RunError, match="no raw rounds"):
+    with pytest.raises(RunError, match="no rounds"):
         rounds(opened(save, root, without))
 
 

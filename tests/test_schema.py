@@ -17,9 +17,9 @@ import results
 from results.__main__ import main
 from results.store import schema
 from results.store.reading import RunError
-from results.store.reading import document as read
+from results.store.reading import read_document as read
 from results.store.runs import find, read_all
-from results.store.seal import seal, sealed
+from results.store.seal import has_seals, seal
 
 SAMPLES = sorted((ROOT / "tests" / "data").glob("schema-*.json"))
 WRITTEN = json.loads((ROOT / "results" / "schema.json").read_text())
@@ -49,11 +49,11 @@ def test_a_file_of_every_version_is_read_shown_compared_reported_and_verified(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = find(str(path), path.parent)
-    whole = read(path)[1]
+    whole = read(path)
     assert schema.version(whole) == named(path)
     assert run.rows["valid"].all() and len(run.rows) >= 4
     assert run.rows["work"].notna().all() and run.rows["ranks"].eq(1).all()
-    assert run.sealed == sealed(whole) == (named(path) > 1)
+    assert run.sealed == has_seals(whole) == (named(path) > 1)
     assert run.rows["iterates"].notna().any() == ("sources" in run.campaign) == (named(path) > 2)
     a, b = sorted(run.rows.loc[run.rows["twin"].isna(), "impl"].unique())[:2]
     for command in (["show"], ["verify"], ["export"], ["report", "--out", "-", "--format", "md", "--baseline", a]):
@@ -64,8 +64,8 @@ def test_a_file_of_every_version_is_read_shown_compared_reported_and_verified(
 
 @pytest.mark.parametrize("path", SAMPLES[:-1], ids=lambda path: path.stem)
 def test_a_migration_fills_in_and_changes_nothing_else(path: Path) -> None:
-    whole = read(path)[1]
-    before, after = copy.deepcopy(whole), schema.migrated(whole)
+    whole = read(path)
+    before, after = copy.deepcopy(whole), schema.migrate(whole)
     assert schema.check_limits(after) == "" and {name for name in after if after[name] != before[name]} <= {
         "benchmarks"
     }
@@ -97,7 +97,7 @@ OTHERS = [ROOT / "results" / f"{name}.json" for name in ("closed", "cold", "loop
 def test_every_committed_run_is_as_the_schema_says(path: Path) -> None:
     content = json.loads(path.read_text())
     JUDGE.validate(content)
-    assert not schema.fault(content) and not schema.check_limits(content)
+    assert not schema.validation_error(content) and not schema.check_limits(content)
 
 
 PARTS = st.sampled_from(
@@ -120,7 +120,7 @@ def test_the_checks_say_what_the_schema_says(edits: list[tuple[str, Any]], remov
         holder.pop(name, None) if remove else holder.update({name: copy.deepcopy(value)})
         if name == "schema" and campaign:
             whole["campaign"] = campaign
-    said = schema.fault(whole)
+    said = schema.validation_error(whole)
     assert bool(said or schema.check_limits(whole)) == (not JUDGE.is_valid(whole)), said
 
 

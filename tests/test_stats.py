@@ -144,7 +144,7 @@ def test_a_page_at_once_is_each_comparison_by_itself():
 
 def test_many_adjustments_at_once_are_each_by_itself():
     d, x = spells(np.random.default_rng(9), (50, 12), 0.03)
-    assert (signed_rank.adjusted(d, x) == each(d, x)).all()
+    assert (signed_rank.adjust_for_pace(d, x) == each(d, x)).all()
 
 
 def test_twenty_thousand_comparisons_are_judged_within_seconds():
@@ -174,39 +174,42 @@ def spells(rng, shape, effect=0.0):
 
 
 def each(d, x):
-    return np.array([signed_rank.adjusted(row, pace) for row, pace in zip(d, x, strict=True)])
+    return np.array([signed_rank.adjust_for_pace(row, pace) for row, pace in zip(d, x, strict=True)])
 
 
 def test_an_adjustment_does_not_mind_which_side_is_first():
     d, x = spells(np.random.default_rng(5), (12,), 0.03)
-    assert signed_rank.adjusted(-d, -x) == pytest.approx(-signed_rank.adjusted(d, x))
+    assert signed_rank.adjust_for_pace(-d, -x) == pytest.approx(-signed_rank.adjust_for_pace(d, x))
 
 
 def test_an_adjustment_takes_spells_out_and_nothing_else():
     steady = np.array([0.01, -0.02, 0.03])
-    assert signed_rank.adjusted(steady, np.array([0.05, -0.09, 0.0])) == pytest.approx(steady), "no spell"
-    assert signed_rank.adjusted(np.array([0.4, 0.0, -0.4]), np.array([0.5, 0.0, -0.5])) == pytest.approx([0, 0, 0])
+    assert signed_rank.adjust_for_pace(steady, np.array([0.05, -0.09, 0.0])) == pytest.approx(steady), "no spell"
+    symmetric = np.array([0.4, 0.0, -0.4])
+    assert signed_rank.adjust_for_pace(symmetric, np.array([0.5, 0.0, -0.5])) == pytest.approx([0, 0, 0])
     alone = np.array([0.4, 0.01, -0.01])
-    assert signed_rank.adjusted(alone, np.array([0.5, 0.0, 0.0])) == pytest.approx(alone), (
+    assert signed_rank.adjust_for_pace(alone, np.array([0.5, 0.0, 0.0])) == pytest.approx(alone), (
         "nothing to learn a slope from"
     )
     contrary = np.array([-0.1, 0.1, 0.0])
-    assert signed_rank.adjusted(contrary, np.array([0.5, -0.5, 0.0])) == pytest.approx(contrary), "no slope below 0"
+    assert signed_rank.adjust_for_pace(contrary, np.array([0.5, -0.5, 0.0])) == pytest.approx(contrary), (
+        "no slope below 0"
+    )
 
 
 @pytest.mark.parametrize("K", [8, 12, 20])
 def test_on_a_machine_with_spells_too(K):
     rng = np.random.default_rng([K, 6])
-    p = signed_rank.p_value(signed_rank.adjusted(*spells(rng, (CAMPAIGNS, K))))
+    p = signed_rank.p_value(signed_rank.adjust_for_pace(*spells(rng, (CAMPAIGNS, K))))
     assert np.mean(p <= signed_rank.ALPHA) <= 0.06
-    low, high = signed_rank.interval(signed_rank.adjusted(*spells(rng, (CAMPAIGNS, K), 0.05)))
+    low, high = signed_rank.interval(signed_rank.adjust_for_pace(*spells(rng, (CAMPAIGNS, K), 0.05)))
     assert np.mean((low <= 0.05) & (0.05 <= high)) >= 0.94
 
 
 def test_five_per_cent_is_found_among_spells_and_not_without_the_calibration_loop():
     rng = np.random.default_rng(7)
     d, x = spells(rng, (CAMPAIGNS, 12), math.log(1.05))
-    assert np.mean(signed_rank.p_value(signed_rank.adjusted(d, x)) <= signed_rank.ALPHA) >= 0.95
+    assert np.mean(signed_rank.p_value(signed_rank.adjust_for_pace(d, x)) <= signed_rank.ALPHA) >= 0.95
     assert np.mean(signed_rank.p_value(d) <= signed_rank.ALPHA) <= 0.3
 
 

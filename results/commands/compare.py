@@ -12,9 +12,9 @@ from results.output import Page, Section, rows_of
 from results.page.machines import compare_machines, one_run_each, tally
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section
-from results.stats.pairing import forced, ratios, single
+from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
-from results.stats.verdicts import caveats, fine, judged, summed_up, tables
+from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import Run, RunError, facts, mapping, text
 from results.store.runs import find, find_all, join, nearest
@@ -41,10 +41,12 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     for run in runs:
         left, right = (run.rows[run.rows["impl"] == name] for name in (a, b))
         parts.append(_ratios(left, right, CASE[1:], force).assign(run=run.label, machine=run.machine))
-    found = judged(join(parts))
+    found = add_verdicts(join(parts))
     sections = []
     for run in runs:
-        sections += tables(found[found["run"] == run.label], CASE[1:], f"{run.machine} ({run.label}, {run.date})")
+        sections += verdict_sections(
+            found[found["run"] == run.label], CASE[1:], f"{run.machine} ({run.label}, {run.date})"
+        )
         sections += [break_even_section(run, a, b)]
     if len(runs) > 1:
         found["machines"] = tally(found, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
@@ -67,21 +69,21 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
     if a.machine != b.machine:
         said += f" Different machines: each implementation is held against {baseline} on its own machine."
         return compare_machines((a, b), baseline, force, Section(title, said, notes=notes))
-    found = _ratios(single(a.rows), single(b.rows), CASE, force)
+    found = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
     notes += _drift(found, a, b, baseline)
-    table = judged(found)
-    header = Section(title, f"{title}: {summed_up(table)}. {said}", notes=notes)
-    return Page(table, [header, *tables(table, CASE), caveats(table), noise_section([a, b])])
+    table = add_verdicts(found)
+    header = Section(title, f"{title}: {summarize(table)}. {said}", notes=notes)
+    return Page(table, [header, *verdict_sections(table, CASE), caveats(table), noise_section([a, b])])
 
 
 def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool) -> pd.DataFrame:
     found = ratios(a, b, key)
-    return forced(found, a, b, key) if force else found
+    return add_forced_ratios(found, a, b, key) if force else found
 
 
 def _each_machine(found: pd.DataFrame, title: str) -> str:
     """A sentence with the verdicts of each machine."""
-    machines = {str(machine): summed_up(rows) for machine, rows in found.groupby("machine", sort=False)}
+    machines = {str(machine): summarize(rows) for machine, rows in found.groupby("machine", sort=False)}
     where = {machine: f" on {machine}" if len(machines) > 1 else "" for machine in machines}
     return " ".join(f"{title}{where[machine]}: {said}." for machine, said in machines.items())
 
@@ -122,9 +124,13 @@ def _drift(found: pd.DataFrame, a: Run, b: Run, baseline: str) -> list[str]:
             logs = pd.concat(list(same["logs"]), axis=1).median(axis=1).to_numpy()
             low, high = np.exp(interval(logs))
             bounds = (
-                f"{fine(low)} .. {fine(high)}" if high < math.inf else f"no interval below {fewest_blocks(1)} blocks"
+                f"{ratio_digits(low)} .. {ratio_digits(high)}"
+                if high < math.inf
+                else f"no interval below {fewest_blocks(1)} blocks"
             )
-            said.append(f"{name}, the same code at both times: B/A {fine(np.exp(hodges_lehmann(logs)))} ({bounds})")
+            said.append(
+                f"{name}, the same code at both times: B/A {ratio_digits(np.exp(hodges_lehmann(logs)))} ({bounds})"
+            )
     if not said:
         return ["Nothing is known to be the same code at both times: what the machine itself did is unknown."]
     return [f"{', '.join(said)}. A difference between runs made at different times may be the machine's."]

@@ -25,10 +25,18 @@ from results.commands import options
 from results.output import Page, Section, records, seconds, times, words
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios
-from results.stats.signed_rank import ALPHA, UNDECIDED, blocks_needed, fewest_blocks, hodges_lehmann, interval, scale
+from results.stats.signed_rank import (
+    ALPHA,
+    UNDECIDED,
+    blocks_needed,
+    fewest_blocks,
+    hodges_lehmann,
+    interval,
+    robust_scale,
+)
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
-from results.store.outcomes import absent
+from results.store.outcomes import missing_cases
 from results.store.reading import Run, RunError
 from results.store.runs import find
 
@@ -96,7 +104,7 @@ def _ended(run: Run, case: dict[str, Any]) -> str:
     """
     here = run.rows[(run.rows[CASE] == [case[name] for name in CASE]).all(axis=1)]
     whole = 0 < here["block"].nunique() == run.rows["block"].nunique()
-    for row in records(absent(run)):
+    for row in records(missing_cases(run)):
         meant = row["impl"] == case["impl"] and all(row[name] == case[name] or pd.isna(row[name]) for name in CASE)
         if meant and not (whole and row["status"] == "skipped"):
             return f"{row['status']} ({words(row['reason'])})"
@@ -121,7 +129,7 @@ def decide(logs: list[float], slower: float, compared: int) -> dict[str, Any]:
         reason = f"{times(math.exp(estimate))}, at least {times(math.exp(low))}, {allowed}"
         return found | {"verdict": FAIL, "reason": reason}
     level = 2 * ALPHA / (compared if estimate > limit else 1)
-    needed = blocks_needed(estimate - limit, scale(d), level, 0.0)
+    needed = blocks_needed(estimate - limit, robust_scale(d), level, 0.0)
     reason = f"{_undecided(len(d), low, high, needed)}; {allowed}"
     return found | {"verdict": UNDECIDED, "needed": needed, "reason": reason}
 

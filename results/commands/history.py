@@ -17,12 +17,12 @@ import pandas as pd
 
 from results.commands import options
 from results.commands.show import narrowed
-from results.output import Page, Section, records, rows_of, seconds, tabled, words
+from results.output import Page, Section, records, rows_of, seconds, with_rows, words
 from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
 from results.stats.noise import percent
-from results.stats.pairing import SAME, by_case, differences, single
+from results.stats.pairing import SAME, differences, samples_by_case, without_duplicates
 from results.stats.signed_rank import ALPHA
-from results.stats.verdicts import fine
+from results.stats.verdicts import ratio_digits
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.optional import package
@@ -50,7 +50,7 @@ def history(runs: list[Run], wanted: Wanted, faults: dict[str, str]) -> Page:
 
     Raises RunError for a wanted value that no run knows, and where a package is missing.
     """
-    rows = narrowed(single(join([run.rows for run in runs])), wanted, "no run here")
+    rows = narrowed(without_duplicates(join([run.rows for run in runs])), wanted, "no run here")
     table = points(rows, {run.label: run for run in runs})
     groups = [group for _, group in table.groupby("series")]
     found = search([np.log(group["per_step_s"].to_numpy(float)[-LONGEST:]) for group in groups])
@@ -61,10 +61,10 @@ def history(runs: list[Run], wanted: Wanted, faults: dict[str, str]) -> Page:
     works = _works(groups)
     sections = [
         Section("History", sentence(page, len(runs))),
-        *tabled(Section("Changes", table=changes(page), level=3)),
+        *with_rows(Section("Changes", table=changes(page), level=3)),
         *series(page, found, works),
-        *tabled(Section("Invalid: no points", table=_invalid(rows), level=3)),
-        *tabled(Section("Not read", table=[{"run": name, "reason": why} for name, why in faults.items()], level=3)),
+        *with_rows(Section("Invalid: no points", table=_invalid(rows), level=3)),
+        *with_rows(Section("Not read", table=[{"run": name, "reason": why} for name, why in faults.items()], level=3)),
         Section("Reading", notes=[*_caveats(runs, len(works)), *NOTES], level=3),
     ]
     return Page(page, sections)
@@ -97,7 +97,7 @@ def _commit(run: Run) -> str:
 def _marked(group: pd.DataFrame, found: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
     """The points of a series, with the columns of CHANGE where a change begins; `known`: the facts of each run."""
     past, rows, pace = max(0, len(group) - LONGEST), records(group), group["pace_s"]
-    places = [past + change.at for change in found.changes]
+    places = [past + change.index for change in found.changes]
     edges = [0, *places, len(group)]
     told = []
     for number, change in enumerate(found.changes):
@@ -137,7 +137,7 @@ def _works(groups: list[pd.DataFrame]) -> dict[int, str]:
         if first is not group:
             sides = str(first["run"].iloc[0]), str(group["run"].iloc[0])
             both = (rows.assign(valid=True, reason="", block=0) for rows in (first, group))
-            left, right = (by_case(rows, CASE).popitem()[1] for rows in both)
+            left, right = (samples_by_case(rows, CASE).popitem()[1] for rows in both)
             said[number] = f"Other work, so another series: {'; '.join(differences(left, right, sides))}."
     return said
 
@@ -189,7 +189,7 @@ def moved(row: dict[str, Any]) -> str:
     word = "slower"
     if row["ratio"] < 1:
         word, ends = "faster", [1 / ends[0], 1 / ends[2], 1 / ends[1]]
-    ratio, low, high = map(fine, ends)
+    ratio, low, high = map(ratio_digits, ends)
     return f"{ratio}x {word} ({low} to {high})"
 
 
@@ -220,7 +220,7 @@ def changes(page: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {"machine": row["machine"], **{name: words(row[name]) for name in CASE}}
         | {"change": moved(row), "p": f"{row['p']:.2g}"}
-        | {"machine's pace": f"{fine(row['pace_ratio'])}x" if row["pace_ratio"] == row["pace_ratio"] else "-"}
+        | {"machine's pace": f"{ratio_digits(row['pace_ratio'])}x" if row["pace_ratio"] == row["pace_ratio"] else "-"}
         | {"last before": f"{before['run']}, {date(before)}", "first after": f"{row['run']}, {date(row)}"}
         | {"may begin with": " .. ".join(dict.fromkeys([dates[row["earliest"]], dates[row["latest"]]]))}
         | {"changed there": words(row["changed"])}

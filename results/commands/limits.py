@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, digits, records, seconds, tabled, words
+from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.page.sections import of_limit
-from results.stats.pairing import single
-from results.store.outcomes import Row, alone, by_size, groups, outcomes
+from results.stats.pairing import without_duplicates
+from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError, mapping, number, sequence
 from results.store.runs import find
 
@@ -39,7 +39,7 @@ def limits(run: Run) -> Page:
     found = outcomes(run)
     parts = [Section(f"Limits of {run.label}")]
     parts += [_machine(str(device), mapping(held)) for device, held in measured.items() if held]
-    return Page(found, [*parts, *_cases(run, records(alone(run, found))), *layers(run)])
+    return Page(found, [*parts, *_cases(run, records(drop_duplicates(run, found))), *layers(run)])
 
 
 def _machine(device: str, held: Row) -> Section:
@@ -67,7 +67,7 @@ def _machine(device: str, held: Row) -> Section:
 
 def _cases(run: Run, found: list[Row]) -> list[Section]:
     """Per device and dtype: each problem's shortest step by one pass, by two, and who comes nearest to the former."""
-    rows = single(run.rows)
+    rows = without_duplicates(run.rows)
     twice = rows.groupby(["device", "dtype", "problem"])["two_pass_s"].median()
     sections = []
     for (device, dtype), group in groups([row for row in found if row["work"] == "X"], "device", "dtype"):
@@ -89,12 +89,12 @@ def _cases(run: Run, found: list[Row]) -> list[Section]:
             )
         notes = ["One pass, two passes: what a step takes at the machine's limit if it reads X once or twice."]
         sections.append(Section(f"Steps at the limit: {device}, {dtype}", table=table, notes=notes, level=3))
-    return tabled(*sections)
+    return with_rows(*sections)
 
 
 def layers(run: Run) -> list[Section]:
     """What each layer adds to a step, on the smallest problem of a run: medians of the differences, block by block."""
-    rows = single(run.rows[run.rows["valid"] & (run.rows["batch"] == run.rows["n"])])
+    rows = without_duplicates(run.rows[run.rows["valid"] & (run.rows["batch"] == run.rows["n"])])
     small = rows[(rows["n"] * rows["d"] <= ROWS) & (rows["device"] == "cpu")]
     if small.empty:
         return []
@@ -105,7 +105,7 @@ def layers(run: Run) -> list[Section]:
              for text, impl, less in LAYERS if impl in by and (not less or less in by)]  # fmt: skip
     title = f"The price of each layer: {words(first['problem'])}, {words(first['dtype'])}, a step"
     notes = ["Medians over the blocks, in brackets the extremes; a difference is of the same block."]
-    return tabled(Section(title, table=table, notes=notes, level=3))
+    return with_rows(Section(title, table=table, notes=notes, level=3))
 
 
 def _layer(text: str, times: "pd.Series[Any]", less: "pd.Series[Any] | float", impl: str, other: str) -> dict[str, str]:

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, digits, records, seconds, tabled, words
-from results.stats.noise import EFFECT, called, noise_line, pair, percent
+from results.output import Page, Section, digits, records, seconds, with_rows, words
+from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent
 from results.stats.signed_rank import ALPHA, fewest_blocks
-from results.stats.verdicts import bounds, fine, refusals
+from results.stats.verdicts import interval_text, ratio_digits, refused_sections
 from results.store.columns import CASE
 from results.store.reading import Run, mapping, number, sequence, text
 from results.store.runs import find
@@ -27,20 +27,21 @@ LEGEND = [
 
 def noise(run: Run) -> Page:
     """The A/A pair of a run case by case, the moments of its blocks, and what to do about them."""
-    found = pair(run)
+    found = judge_duplicates(run)
     compared = found[found["refused"] == ""]
     top = noise_line(run)
     if len(compared):
         names = f"{compared['impl'].iloc[0]} and {compared['again'].iloc[0]}"
-        top = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {called(list(compared['verdict']))}."
+        different = count_different(list(compared["verdict"]))
+        top = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {different}."
         top += f" By chance it is any at all in up to {ALPHA:.0%} of runs."
     moments = [_moment(entry) for entry in sequence(run.campaign.get("moments"))]
     sections = [
         Section(f"Noise of {run.label}", top, notes=_inside(run)),
-        *tabled(Section(table=[_case(row) for row in records(compared)], notes=LEGEND)),
-        *(refusals(found[found["refused"] != ""], CASE[1:]) if len(found) else []),
+        *with_rows(Section(table=[_case(row) for row in records(compared)], notes=LEGEND)),
+        *(refused_sections(found[found["refused"] != ""], CASE[1:]) if len(found) else []),
         Section("What to do about it", notes=advice(run, compared), level=3),
-        *tabled(Section("The blocks' moments", table=moments, level=3)),
+        *with_rows(Section("The blocks' moments", table=moments, level=3)),
     ]
     return Page(found, sections)
 
@@ -48,8 +49,8 @@ def noise(run: Run) -> Page:
 def _case(row: dict[str, Any]) -> dict[str, str]:
     return {
         **{name: words(row[name]) for name in CASE[1:]},
-        "again/original": fine(row["ratio"]),
-        "interval": bounds(row),
+        "again/original": ratio_digits(row["ratio"]),
+        "interval": interval_text(row),
         "verdict": row["verdict"],
         "spread": percent(row["spread"]),
         "shows alone": percent(row["alone"] - 1),

@@ -11,7 +11,7 @@ from results.commands import options
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
 from results.page.sections import absences, card, compile_time, of_limit
 from results.page.summary import verdict
-from results.store.outcomes import alone, outcomes
+from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, RunError, sequence
 from results.store.runs import files, find, nearest, read_all
 
@@ -50,7 +50,7 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
     does not know.
     """
     found = narrowed(outcomes(run), wanted, run.label)
-    said = verdict(run, records(found if wanted.get("impl") else alone(run, found))).text
+    said = verdict(run, records(found if wanted.get("impl") else drop_duplicates(run, found))).text
     said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
     return Page(found, [replace(card(run), text=said), *tables(found), *absences(records(found))])
 

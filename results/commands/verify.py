@@ -9,9 +9,9 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, rows_of
-from results.store.reading import RunError, document, mapping, text
-from results.store.runs import ROOT, label, places
-from results.store.seal import broken_facts, broken_seals, sealed
+from results.store.reading import RunError, mapping, read_document, text
+from results.store.runs import ROOT, find_paths, label
+from results.store.seal import broken_file_seal, broken_seals, has_seals
 
 MATCHES, EDITED, UNSEALED, UNREAD = "matches", "edited by hand", "no seal", "cannot be read"
 NAMED = 5  # rows that are named
@@ -36,13 +36,15 @@ def _verified(path: Path, root: Path) -> dict[str, str]:
     inside = path.absolute().is_relative_to(root.absolute())
     told = {"run": label(path.absolute(), root.absolute()) if inside else str(path), "code": ""}
     try:
-        source, content = document(path)
+        content = read_document(path)
     except RunError as error:
         return told | {"seal": UNREAD, "why": str(error)}
     told["code"] = _code(mapping(content.get("campaign")))
-    if why := broken_facts(content) or _rows(content["benchmarks"], broken_seals(content, source)):
+    if why := broken_file_seal(content) or _rows(content["benchmarks"], broken_seals(content)):
         return told | {"seal": EDITED, "why": why.removeprefix(f"{EDITED}: ")}
-    return told | ({"seal": MATCHES, "why": ""} if sealed(content) else {"seal": UNSEALED, "why": "made before seals"})
+    return told | (
+        {"seal": MATCHES, "why": ""} if has_seals(content) else {"seal": UNSEALED, "why": "made before seals"}
+    )
 
 
 def _rows(rows: list[dict[str, Any]], broken: list[str]) -> str:
@@ -79,4 +81,4 @@ def add_commands(commands: options.Commands) -> None:
 
 
 def _verify(given: Namespace) -> Page:
-    return verify(places(given.run, given.runs), given.runs)
+    return verify(find_paths(given.run, given.runs), given.runs)

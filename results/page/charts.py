@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from results.output import records, strict
+from results.output import json_cell, records
 from results.page.data import Payload
 from results.store.reading import Run
 
@@ -324,4 +324,4 @@ def first_rows(chart: Chart, held: Payload, shown: list[Run], baseline: str) -> 
     here = here[here["baseline"] == baseline] if chart.table == "speedups" else here
     for column, value in chart.keep:
         here = here[here[column] == value]
-    return [{name: strict(cell) for name, cell in row.items()} for row in records(here)]
+    return [{name: json_cell(cell) for name, cell in row.items()} for row in records(here)]

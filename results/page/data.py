@@ -10,11 +10,11 @@ import pandas as pd
 
 from results.output import records, shortened, words
 from results.page.errors import checks
-from results.stats.pairing import by_impl, every, over_each, single
+from results.stats.pairing import ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
 from results.stats.signed_rank import INVALID, fewest_blocks, interval
-from results.stats.verdicts import judged
+from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
-from results.store.outcomes import alone_each, outcomes_each
+from results.store.outcomes import drop_duplicates_of_runs, outcomes_of_runs
 from results.store.reading import Run
 from results.store.runs import join
 
@@ -89,10 +89,10 @@ class Payload:
 
 def payload(runs: list[Run], baseline: str) -> Payload:
     """The tables of all runs without twins, which are no competitors; of more than MANY, over `baseline` alone."""
-    tables = [single(run.rows) for run in runs]
+    tables = [without_duplicates(run.rows) for run in runs]
     rows = join(tables)
-    cases = _cases(alone_each(runs, outcomes_each(runs)), rows)
-    near = rows if len(runs) <= MANY else join([single(run.rows) for run in newest(runs)])
+    cases = _cases(drop_duplicates_of_runs(runs, outcomes_of_runs(runs)), rows)
+    near = rows if len(runs) <= MANY else join([without_duplicates(run.rows) for run in newest(runs)])
     looked = checks(near).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
     pages = _every(runs) if len(runs) <= MANY else _one(runs, tables, baseline)
     return Payload(_named(cases), _speedups(pages, cases), _named(looked))
@@ -110,12 +110,12 @@ def newest(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
 
 def _every(runs: list[Run]) -> pd.DataFrame:
     """The ratios over every baseline of each run."""
-    return pd.concat([every(run.rows).assign(run=run.label) for run in runs], ignore_index=True)
+    return pd.concat([ratios_to_each(run.rows).assign(run=run.label) for run in runs], ignore_index=True)
 
 
 def _one(runs: list[Run], tables: list[pd.DataFrame], baseline: str) -> pd.DataFrame:
     """The ratios over one baseline, of all runs at once, from the table of each."""
-    found = pd.DataFrame(over_each([by_impl(rows) for rows in tables], baseline))
+    found = pd.DataFrame(ratio_rows([samples_by_impl(rows) for rows in tables], baseline))
     return found.assign(run=[runs[at].label for at in found["at"]], baseline=baseline)
 
 
@@ -182,7 +182,7 @@ def _judged(page: pd.DataFrame, baseline: str) -> pd.DataFrame:
     own = page[itself & (page["refused"] == "")].assign(speedup=1.0, low=math.nan, high=math.nan, verdict="baseline")
     others = page[~itself]
     if (others["refused"] == "").any():
-        others = judged(others)
+        others = add_verdicts(others)
         ends = {"low": 1 / others["interval_high"], "high": 1 / others["interval_low"]}
         others = others.assign(speedup=1 / others["ratio"], **ends).replace([0.0, math.inf], math.nan)
     both = pd.concat([own, others]).reindex(columns=[*KEY, "speedup", "low", "high", "verdict", "refused"])

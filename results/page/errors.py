@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from results.output import Section, digits, records, words
-from results.stats.pairing import single
+from results.stats.pairing import without_duplicates
 from results.store.columns import CASE
-from results.store.json_values import parsed
+from results.store.json_values import parse_json
 from results.store.outcomes import Row, groups
 from results.store.reading import Run
 
@@ -40,7 +40,7 @@ def _numbers(text: object) -> list[float]:
 
 def published(runs: list[Run]) -> list[Section]:
     """The tutorials' losses beside those found in the runs; nothing where no run has such a problem."""
-    rows = pd.concat([single(run.rows) for run in runs])
+    rows = pd.concat([without_duplicates(run.rows) for run in runs])
     rows = rows[rows["valid"] & rows["published"].map(bool) & rows["published"].notna()]
     table = []
     for (problem, dtype), group in rows.groupby(["problem", "dtype"]):
@@ -57,7 +57,7 @@ def published(runs: list[Run]) -> list[Section]:
 def _printed(told: str) -> list[tuple[float, float, float, float]]:
     """Update, loss in the text, lowest and highest that may be found; nothing where that is not what is told."""
     try:
-        return [(float(t), float(text), float(low), float(high)) for t, text, low, high in parsed(told)]
+        return [(float(t), float(text), float(low), float(high)) for t, text, low, high in parse_json(told)]
     except (ValueError, TypeError, RecursionError):
         return []
 

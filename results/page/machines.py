@@ -6,10 +6,18 @@ from dataclasses import replace
 
 import pandas as pd
 
-from results.output import Page, Section, records, speedup, tabled, times, words
+from results.output import Page, Section, records, speedup, times, with_rows, words
 from results.stats.noise import noise_section
-from results.stats.pairing import WORK, by_case, differences, forced, over, ratios, single
-from results.stats.verdicts import bounds, caveats, held, judged, refusals, summed_up
+from results.stats.pairing import (
+    WORK,
+    add_forced_ratios,
+    differences,
+    ratios,
+    ratios_to,
+    samples_by_case,
+    without_duplicates,
+)
+from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interval_text, refused_sections, summarize
 from results.store.columns import CASE, COLUMNS
 from results.store.reading import Run, RunError, facts
 from results.store.runs import join, nearest
@@ -34,7 +42,7 @@ def tally(found: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> list[str]:
 
     What is not the same work on all machines has no count, and says why.
     """
-    said, work = {}, {machine: by_case(side, CASE[1:]) for machine, side in rows.items()}
+    said, work = {}, {machine: samples_by_case(side, CASE[1:]) for machine, side in rows.items()}
     for case, group in found.groupby(CASE[1:]):
         verdicts = dict(zip(group["machine"], group["verdict"], strict=True))
         first, *others = [*group.loc[group["refused"] == "", "machine"]] or [""]
@@ -43,34 +51,35 @@ def tally(found: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> list[str]:
             for other in others
             for difference in differences(work[first][case], work[other][case], (first, other), WORK)
         ]
-        counts = held(verdicts.get(machine) for machine in rows)
+        counts = count_verdicts(verdicts.get(machine) for machine in rows)
         said[case] = f"not the same work: {'; '.join(unlike)}" if unlike else counts
     return [said[case] for case in found[CASE[1:]].itertuples(index=False, name=None)]
 
 
 def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: Section) -> Page:
     """Run B against run A of another machine, each over the baseline on its own. Raises RunError if none can be."""
-    known = sorted(set.intersection(*[set(single(run.rows)["impl"].dropna()) for run in runs]))
+    known = sorted(set.intersection(*[set(without_duplicates(run.rows)["impl"].dropna()) for run in runs]))
     if baseline not in known:
         raise RunError(f"no implementation of both runs is called {baseline!r}; {nearest(baseline, known)}")
-    rows = [single(run.rows) for run in runs]
-    above = [over(side, baseline) for side in rows]
+    rows = [without_duplicates(run.rows) for run in runs]
+    above = [ratios_to(side, baseline) for side in rows]
     left, right = (_relative(side, found, baseline) for side, found in zip(rows, above, strict=True))
     found = ratios(left, right, CASE).assign(a_s=math.nan, b_s=math.nan)
     if found.empty:
         raise RunError(f"nothing to compare: neither run has an implementation beside {baseline}")
-    found = forced(found, rows[0], rows[1], CASE) if force else found
+    found = add_forced_ratios(found, rows[0], rows[1], CASE) if force else found
     compared = found.loc[found["refused"] == "", CASE]
     sides = [side.merge(compared, on=CASE).assign(of=place) for side, place in zip(above, "ab", strict=True)]
-    page = judged(join([found.assign(of=""), *sides]))
+    page = add_verdicts(join([found.assign(of=""), *sides]))
     both = page[page["of"] == ""].drop(columns="of")
     for place in "ab":
         side = page.loc[page["of"] == place, [*CASE, *JUDGED]]
         both = both.merge(side.rename(columns={name: f"{name}_on_{place}" for name in JUDGED}), on=CASE, how="left")
     both["machines"] = [
-        held([row["verdict_on_a"], row["verdict_on_b"]]) if row["refused"] == "" else None for row in records(both)
+        count_verdicts([row["verdict_on_a"], row["verdict_on_b"]]) if row["refused"] == "" else None
+        for row in records(both)
     ]
-    said = f"{header.title}, each over {baseline}: {summed_up(both)}. {header.text}"
+    said = f"{header.title}, each over {baseline}: {summarize(both)}. {header.text}"
     sections = [replace(header, text=said), *_tables(both, baseline), caveats(page, READING), noise_section([*runs])]
     return Page(both, sections)
 
@@ -91,11 +100,11 @@ def _tables(both: pd.DataFrame, baseline: str) -> list[Section]:
         {name: words(row[name]) for name in CASE}
         | {f"over {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}
         | {f"over {baseline} on B": f"{times(row['ratio_on_b'])} {row['verdict_on_b']}"}
-        | {"B's over A's": times(row["ratio"]), "interval": bounds(row), "verdict": words(row["verdict"])}
+        | {"B's over A's": times(row["ratio"]), "interval": interval_text(row), "verdict": words(row["verdict"])}
         | {"paired blocks": words(row["blocks"]), f"than {baseline}": row["machines"]}
         for row in records(compared)
     ]
-    return [*tabled(Section(table=cells)), *refusals(refused, CASE)]
+    return [*with_rows(Section(table=cells)), *refused_sections(refused, CASE)]
 
 
 def side_by_side(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[Section]:
@@ -110,7 +119,7 @@ def side_by_side(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list
     note = "Each on its own machine: nothing is pooled, and times of two machines are not put into one ratio."
     title = f"Speed-up over {baseline}, side by side"
     ratios = Section(title, table=_abreast(runs, speedups, baseline), notes=[note], level=3)
-    return [Section("What differs", table=sorted(table, key=lambda row: row[""]), level=3), *tabled(ratios)]
+    return [Section("What differs", table=sorted(table, key=lambda row: row[""]), level=3), *with_rows(ratios)]
 
 
 def _abreast(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[dict[str, str]]:
@@ -123,7 +132,7 @@ def _abreast(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[dic
     for case, group in over.groupby(["size", *CASE], sort=True):
         if len(group) > 1:
             cells = {row["run"]: row["why"] or f"{speedup(row['speedup'])} {row['verdict']}" for row in records(group)}
-            holds = held(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())
+            holds = count_verdicts(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())
             named = dict(zip(CASE, map(words, case[1:]), strict=True))
             table.append(named | {label: cells.get(label, "-") for label in machines} | {"holds": holds})
     return table

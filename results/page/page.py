@@ -27,9 +27,9 @@ from results.page.phases import break_evens
 from results.page.report import TIMED
 from results.page.sections import absences, card
 from results.page.summary import in_short
-from results.stats.pairing import over, single
-from results.stats.verdicts import caveats, judged
-from results.store.outcomes import alone, outcomes
+from results.stats.pairing import ratios_to, without_duplicates
+from results.stats.verdicts import add_verdicts, caveats
+from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, mapping, text
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def webpage(runs: list[Run], held: Payload, baseline: str) -> str:
 
 def _parts(shown: list[Run], held: Payload, baseline: str) -> dict[str, Any]:
     """What the page says in words and tables."""
-    found = {run.label: records(alone(run, outcomes(run))) for run in shown}
+    found = {run.label: records(drop_duplicates(run, outcomes(run))) for run in shown}
     return {
         "verdicts": [in_short(run, baseline) for run in shown],
         "break_evens": [_of(run, part) for run in shown for part in break_evens(run, baseline)],
@@ -96,9 +96,9 @@ def _parts(shown: list[Run], held: Payload, baseline: str) -> dict[str, Any]:
 
 def _caveats(run: Run, baseline: str) -> Section:
     """What the speed-ups' verdicts mean, and what the undecided ones lack."""
-    found = over(single(run.rows), baseline)
+    found = ratios_to(without_duplicates(run.rows), baseline)
     found = found[found["impl"] != baseline]
-    said = caveats(judged(found) if (found["refused"] == "").any() else found, SPEEDUPS, "this run")
+    said = caveats(add_verdicts(found) if (found["refused"] == "").any() else found, SPEEDUPS, "this run")
     return replace(said, title=f"The verdicts: {run.label}")
 
 

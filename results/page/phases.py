@@ -8,7 +8,7 @@ import pandas as pd
 
 from results.output import Section, records, seconds, words
 from results.page.sections import compile_time
-from results.stats.pairing import by_impl, over_each, ratios, single
+from results.stats.pairing import ratio_rows, ratios, samples_by_impl, without_duplicates
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run
@@ -90,14 +90,14 @@ def break_even_section(run: Run, a: str, b: str) -> Section:
 
 def break_evens(run: Run, baseline: str) -> list[Section]:
     """Break-even of each implementation against the baseline, implementation x problem, per device and dtype."""
-    return break_evens_each([run], baseline, over_each([by_impl(run.rows)], baseline))[0]
+    return break_evens_each([run], baseline, ratio_rows([samples_by_impl(run.rows)], baseline))[0]
 
 
 def break_evens_each(runs: list[Run], baseline: str, pairs: list[Row]) -> list[list[Section]]:
     """The `break_evens` of many runs, worked out at once; `pairs` is `over_each` of their rows."""
     own = ["at", "impl"]
     rows = pd.concat([run.rows[[*CASE, "twin", "block", *CLOCKS]].assign(at=at) for at, run in enumerate(runs)])
-    clocks = _clocks(single(rows), [*own, *KEY])
+    clocks = _clocks(without_duplicates(rows), [*own, *KEY])
     base = clocks[clocks.index.get_level_values("impl") == baseline].droplevel("impl").add_suffix("_a")
     if base.empty:
         return [[] for _ in runs]

@@ -11,11 +11,10 @@ from results.page.phases import break_evens_each, phases
 from results.page.sections import absences, card
 from results.page.summary import whole
 from results.stats.noise import noise_lines
-from results.stats.pairing import by_impl, over_each
+from results.stats.pairing import ratio_rows, samples_by_impl
 from results.store.columns import CASE
-from results.store.outcomes import Row, alone_each, by_size, groups, outcomes_each
+from results.store.outcomes import Row, by_size, drop_duplicates_of_runs, groups, outcomes_of_runs
 from results.store.reading import Run, RunError
-from results.store.runs import uncollected
 
 TIMED = [
     "prepare: data to the device, objects built; once.",
@@ -43,16 +42,11 @@ def report(runs: list[Run], baseline: str) -> Page:
     known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    with uncollected():
-        return _report(runs, baseline)
-
-
-def _report(runs: list[Run], baseline: str) -> Page:
-    sides = [by_impl(run.rows) for run in runs]
-    pairs = over_each(sides, baseline)
+    sides = [samples_by_impl(run.rows) for run in runs]
+    pairs = ratio_rows(sides, baseline)
     table = _with_speedups(runs, pairs)
     parts: list[list[Row]] = [[] for _ in runs]
-    for row in records(alone_each(runs, table)):
+    for row in records(drop_duplicates_of_runs(runs, table)):
         parts[row["at"]].append(row)
     sections = [Section("Report", level=1)]
     for run, found, noise in zip(runs, parts, noise_lines(sides), strict=True):
@@ -67,13 +61,13 @@ def _report(runs: list[Run], baseline: str) -> Page:
 
 def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
     """The outcomes of a run, with `speedup`: the baseline's per-step time over the case's, NaN where not comparable."""
-    return _with_speedups([run], over_each([by_impl(run.rows)], baseline)).drop(columns="at")
+    return _with_speedups([run], ratio_rows([samples_by_impl(run.rows)], baseline)).drop(columns="at")
 
 
 def _with_speedups(runs: list[Run], pairs: list[Row]) -> pd.DataFrame:
     """The outcomes of many runs; `at` is the place of the run, also in `pairs`, the ratios over the baseline."""
     speed = {(pair["at"], *[pair[name] for name in CASE]): 1 / pair["ratio"] for pair in pairs}
-    table = outcomes_each(runs)
+    table = outcomes_of_runs(runs)
     keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
     return table.assign(speedup=[speed.get(key, math.nan) for key in keys])
 

@@ -10,7 +10,7 @@ from results.page.errors import place
 from results.stats.crossover import crossover
 from results.stats.noise import noise_line
 from results.store.columns import CASE
-from results.store.outcomes import Row, alone, by_size, groups, outcomes
+from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError
 
 
@@ -56,7 +56,7 @@ def _known(number: float) -> float:
 
 def in_short(run: Run, baseline: str) -> Verdict:
     """The verdict on a whole run, twins left out, with what pays from where on, and the noise."""
-    return whole(run, records(alone(run, outcomes(run))), baseline, noise_line(run))
+    return whole(run, records(drop_duplicates(run, outcomes(run))), baseline, noise_line(run))
 
 
 def whole(run: Run, rows: list[Row], baseline: str, noise: str) -> Verdict:

@@ -1,1 +1,1 @@
-"""Statistics on blocks: pairing, verdicts, noise, change points."""
+"""Statistics of paired blocks: pairing, verdicts, noise, crossovers, change points, and the scaling model."""

@@ -1,4 +1,4 @@
-"""Two tables of rows, case by case: a ratio over the blocks that both have, or the facts that forbid one."""
+"""Pair two tables of rows case by case: the ratio over their common blocks, or the facts that make it meaningless."""
 
 import functools
 import math
@@ -9,256 +9,260 @@ import numpy as np
 import pandas as pd
 
 from results.output import words
-from results.stats.signed_rank import INVALID, Array, adjusted, alike, hodges_lehmann
+from results.stats.signed_rank import INVALID, Array, adjust_for_pace, batches_by_size, hodges_lehmann
 from results.store.columns import CASE
 
-NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files know none of them
-
+NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "work", *NEWER]
-
 SAME = [*WORK, "threads", "ranks"]
+OPTIONAL = ["seed", *NEWER]  # may be missing in both samples; problem_hash covers the seed
 
-UNNEEDED = ["seed", *NEWER]  # what may be missing on both sides; problem_hash says as much as seed
-
-Sides = tuple[str, str]
-
+Labels = tuple[str, str]
 Case = tuple[Any, ...]
-
-ByImpl = dict[tuple[str, str], dict[Case, "Side"]]
-
+SamplesByImpl = dict[tuple[str, str], dict[Case, "Sample"]]
 Facts = dict[str, list[str]]
-
 Clocks = dict[float, tuple[float, float]]
 
 
-class Side(NamedTuple):
-    """The rows of one case on one side.
+class Sample(NamedTuple):
+    """The rows of one case in one table.
 
-    fault: why one of them does not count; facts: of each of SAME the values in words, sorted.
-    clocks: by block, rising: seconds per step, and of the calibration loop, NaN where nobody told.
+    invalid: reason of the first invalid row, or "". facts: the values of each of SAME as sorted texts.
+    clocks: by block, in order: seconds per step, and seconds of the calibration loop (NaN if unknown).
     """
 
-    fault: str
+    invalid: str
     facts: Facts
     clocks: Clocks
 
 
 TIMES = ["a_s", "b_s", "ratio"]
-SHORTEST = 1e-15  # seconds of a calibration loop: what is shorter, has none
-FOUND = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs"]
+SHORTEST_LOOP = 1e-15  # seconds; a shorter calibration loop is not used
+RATIO_COLUMNS = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs"]
+NO_RATIO = dict.fromkeys([*TIMES, "low", "high"], math.nan) | {
+    "blocks": 0,
+    "refused": "",
+    "unknown": "",
+    "verdict": None,
+    "logs": (),
+    "common_blocks": (),
+}
 
 
 class Pair(NamedTuple):
-    """What is to be compared: `names` become columns; parted: why a case that one side lacks cannot be compared."""
+    """Two samples to compare.
+
+    names: values of further columns. disjoint: why cases of only one table cannot be compared, or "".
+    """
 
     names: dict[str, Any]
-    a: Side | None
-    b: Side | None
-    sides: Sides
-    parted: str
+    a: Sample | None
+    b: Sample | None
+    labels: Labels
+    disjoint: str
 
 
-def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], sides: Sides = ("A", "B")) -> pd.DataFrame:
-    """Per case of `key`: per-step seconds a_s and b_s (medians), `ratio` b/a with its extremes low and high.
+def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], labels: Labels = ("A", "B")) -> pd.DataFrame:
+    """Return one row per case of `key`: medians a_s and b_s (seconds per step), and `ratio` b/a.
 
-    All over the blocks that both have: `ratio` is the Hodges-Lehmann estimate of `logs`, a log ratio by block, adjusted
-    for the machine's pace where both sides tell it. A case
-    that cannot be compared has NaN and says why in `refused`, where the sides are called `sides`. `unknown` names what
-    neither side knows, and `verdict` is INVALID where unequal work or a failed check forbids one.
+    All values cover the common blocks. `logs` has one log ratio per block, adjusted for the machine's pace if both
+    tables have it. `ratio` is the Hodges-Lehmann estimate of `logs`; low and high are the unadjusted extremes.
+    If a case cannot be compared, its numbers are NaN and `refused` gives the reason, with `labels` for the tables.
+    `unknown` names facts that neither table has. `verdict` is INVALID for unequal work or a failed check.
     """
-    return _table(_ratios(_pairs(by_case(a, key), by_case(b, key), key, sides)), [*key, *FOUND])
+    samples = samples_by_case(a, key), samples_by_case(b, key)
+    return _table(_ratio_rows(_pairs(*samples, key, labels)), [*key, *RATIO_COLUMNS])
 
 
-def over(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """`ratios` of every implementation of one run over the baseline."""
-    return _table(over_each([by_impl(rows)], baseline), [*CASE[1:], *FOUND, "impl"])
+def ratios_to(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return the `ratios` of every implementation of one run to the baseline."""
+    return _table(ratio_rows([samples_by_impl(rows)], baseline), [*CASE[1:], *RATIO_COLUMNS, "impl"])
 
 
-def every(rows: pd.DataFrame) -> pd.DataFrame:
-    """What `over` gives of the implementations of one run that repeat no other, for each of them as the `baseline`."""
-    sides = by_impl(single(rows))
-    pairs = (pair for _, name in sorted(sides) for pair in _over(sides, name, {"baseline": name}))
-    return _table(_ratios(pairs), [*CASE[1:], *FOUND, "impl", "baseline"])
+def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `ratios_to` with each implementation of one run as the `baseline`. Duplicates are left out."""
+    samples = samples_by_impl(without_duplicates(rows))
+    pairs = (pair for _, name in sorted(samples) for pair in _baseline_pairs(samples, name, {"baseline": name}))
+    return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl", "baseline"])
 
 
-def over_each(runs: Sequence[ByImpl], baseline: str) -> list[dict[str, Any]]:
-    """What `over` gives of many runs, worked on at once, a row each; `at` is the place of its run."""
-    return _ratios(pair for at, sides in enumerate(runs) for pair in _over(sides, baseline, {"at": at}))
+def ratio_rows(runs: Sequence[SamplesByImpl], baseline: str) -> list[dict[str, Any]]:
+    """Return the rows of `ratios_to` for many runs. `at` is the index of the run."""
+    return _ratio_rows(
+        pair for index, samples in enumerate(runs) for pair in _baseline_pairs(samples, baseline, {"at": index})
+    )
 
 
-def _over(sides: ByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
-    cases = {impl: held for (_, impl), held in sorted(sides.items())}
-    for impl, held in sorted(cases.items()):
-        yield from _pairs(cases.get(baseline, {}), held, CASE[1:], (baseline, impl), {"impl": impl} | names)
+def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
+    cases_by_impl = {impl: cases for (_, impl), cases in sorted(samples.items())}
+    for impl, cases in sorted(cases_by_impl.items()):
+        yield from _pairs(cases_by_impl.get(baseline, {}), cases, CASE[1:], (baseline, impl), {"impl": impl} | names)
 
 
-def twins_each(runs: Sequence[ByImpl]) -> list[dict[str, Any]]:
-    """`ratios` of what ran twice in many runs, worked on at once, a row each: `impl`, and `again` under a second label.
+def duplicate_ratio_rows(runs: Sequence[SamplesByImpl]) -> list[dict[str, Any]]:
+    """Return one row of `ratios` per case of the A/A pairs of many runs: the duplicate to its original.
 
-    `at` is the place of the run.
+    `impl` is the original's label, `again` the duplicate's, `at` the index of the run.
     """
-    return _ratios(pair for at, sides in enumerate(runs) for pair in _twins(sides, at))
+    return _ratio_rows(pair for index, samples in enumerate(runs) for pair in _duplicate_pairs(samples, index))
 
 
-def _twins(sides: ByImpl, at: int) -> Iterable[Pair]:
-    for (impl, again), cases in sorted(sides.items()):
-        if impl:
-            names = {"impl": impl, "again": again, "at": at}
-            yield from _pairs(sides.get(("", impl), {}), cases, CASE[1:], ("A", "B"), names)
+def _duplicate_pairs(samples: SamplesByImpl, index: int) -> Iterable[Pair]:
+    for (duplicate_of, impl), cases in sorted(samples.items()):
+        if duplicate_of:
+            names = {"impl": duplicate_of, "again": impl, "at": index}
+            yield from _pairs(samples.get(("", duplicate_of), {}), cases, CASE[1:], ("A", "B"), names)
 
 
 def _pairs(
-    a: dict[Case, Side], b: dict[Case, Side], key: list[str], sides: Sides, names: dict[str, Any] | None = None
+    a: dict[Case, Sample], b: dict[Case, Sample], key: list[str], labels: Labels, names: dict[str, Any] | None = None
 ) -> Iterable[Pair]:
-    """A pair for each case that either has."""
-    parted = _apart(a, b, key, sides)
+    """Yield a pair for each case of either table."""
+    disjoint = _disjoint_values(a, b, key, labels)
     for case in sorted(a | b, key=str):
-        yield Pair(dict(zip(key, case, strict=True)) | (names or {}), a.get(case), b.get(case), sides, parted)
+        yield Pair(dict(zip(key, case, strict=True)) | (names or {}), a.get(case), b.get(case), labels, disjoint)
 
 
-def _ratios(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """For each pair its names and FOUND, its logs as an array; `in_both` are their blocks."""
-    found: list[dict[str, Any]] = []
+def _ratio_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """Return for each pair its names and RATIO_COLUMNS. `common_blocks` are the blocks of `logs`."""
+    rows: list[dict[str, Any]] = []
     compared, clocks = [], []
     for pair in pairs:
-        found.append(pair.names | NOTHING | _refusal(pair))
-        if pair.a and pair.b and not found[-1]["refused"]:
+        rows.append(pair.names | NO_RATIO | _refusal(pair))
+        if pair.a and pair.b and not rows[-1]["refused"]:
             a, b = pair.a.clocks, pair.b.clocks
-            blocks = tuple(at for at in a if at in b)
-            found[-1] |= {"in_both": blocks, "blocks": len(blocks)}
-            compared.append(found[-1])
-            clocks.append([(*a[at], *b[at]) for at in blocks])
-    for places, page in alike(clocks):
-        a_s, pace_a, b_s, pace_b = np.ascontiguousarray(np.moveaxis(page, -1, 0))
-        for place, told in zip(places, _estimates(a_s, b_s, pace_a, pace_b), strict=True):
-            compared[place] |= told
-    return found
+            blocks = tuple(block for block in a if block in b)
+            rows[-1] |= {"common_blocks": blocks, "blocks": len(blocks)}
+            compared.append(rows[-1])
+            clocks.append([(*a[block], *b[block]) for block in blocks])
+    for indices, batch in batches_by_size(clocks):
+        a_s, pace_a, b_s, pace_b = np.ascontiguousarray(np.moveaxis(batch, -1, 0))
+        for index, estimates in zip(indices, _estimates(a_s, b_s, pace_a, pace_b), strict=True):
+            compared[index] |= estimates
+    return rows
 
 
-NOTHING = dict.fromkeys([*TIMES, "low", "high"], math.nan) | {"blocks": 0, "refused": "", "unknown": ""}
-NOTHING |= {"verdict": None, "logs": (), "in_both": ()}
-
-
-def _table(found: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    logs = [pd.Series(row["logs"], _index(row["in_both"]), float) for row in found]
-    return pd.DataFrame(found, columns=columns).assign(logs=pd.Series(logs, dtype=object))
+def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    logs = [pd.Series(row["logs"], _block_index(row["common_blocks"]), float) for row in rows]
+    return pd.DataFrame(rows, columns=columns).assign(logs=pd.Series(logs, dtype=object))
 
 
 @functools.lru_cache(maxsize=64)
-def _index(blocks: tuple[float, ...]) -> "pd.Index[Any]":
+def _block_index(blocks: tuple[float, ...]) -> "pd.Index[Any]":
     return pd.Index(blocks, name="block")
 
 
 def _refusal(pair: Pair) -> dict[str, str]:
-    """Why it cannot be compared, or else what neither side knows."""
-    a, b, sides = pair.a, pair.b, pair.sides
+    """Return why the pair cannot be compared, or else the facts that are unknown in both samples."""
+    a, b, labels = pair.a, pair.b, pair.labels
     if a is None or b is None:
-        return {"refused": pair.parted or f"only in {sides[b is not None]}"}
-    invalid = [f"invalid in {name}: {side.fault}" for name, side in zip(sides, (a, b), strict=True) if side.fault]
-    if differing := [*invalid, *differences(a, b, sides)]:
-        return {"refused": "; ".join(differing), "verdict": INVALID}
+        return {"refused": pair.disjoint or f"only in {labels[b is not None]}"}
+    invalid = [f"invalid in {label}: {x.invalid}" for label, x in zip(labels, (a, b), strict=True) if x.invalid]
+    if reasons := [*invalid, *differences(a, b, labels)]:
+        return {"refused": "; ".join(reasons), "verdict": INVALID}
     if not a.clocks.keys() & b.clocks.keys():
         return {"refused": "no block in common", "verdict": INVALID}
     return {"unknown": ", ".join(name for name in NEWER if not a.facts[name] and not b.facts[name])}
 
 
 def _estimates(a: Array, b: Array, pace_a: Array, pace_b: Array) -> Iterable[dict[str, Any]]:
-    """Of each pair of a page: seconds (P, K) of its sides and of their calibration loops."""
-    known = (pace_a > SHORTEST) & (pace_b > SHORTEST)  # and no NaN
-    paired, pace = b / a, np.divide(pace_b, pace_a, where=known, out=np.ones_like(pace_a))
-    logs = adjusted(np.log(paired), np.log(pace))
-    told = {
+    """Yield the estimates of P pairs with K blocks each. All arrays are (P, K), in seconds."""
+    known = (pace_a > SHORTEST_LOOP) & (pace_b > SHORTEST_LOOP)  # False for NaN
+    quotients, pace = b / a, np.divide(pace_b, pace_a, where=known, out=np.ones_like(pace_a))
+    logs = adjust_for_pace(np.log(quotients), np.log(pace))
+    columns = {
         "a_s": np.median(a, axis=-1),
         "b_s": np.median(b, axis=-1),
         "ratio": [math.exp(estimate) for estimate in hodges_lehmann(logs)],
-        "low": paired.min(axis=-1),
-        "high": paired.max(axis=-1),
+        "low": quotients.min(axis=-1),
+        "high": quotients.max(axis=-1),
         "logs": logs,
     }
-    return (dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True))
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-def _apart(a: Iterable[Case], b: Iterable[Case], key: list[str], sides: Sides) -> str:
-    """The names of `key` of which the two share no value, with the values of each; empty if there are none."""
+def _disjoint_values(a: Iterable[Case], b: Iterable[Case], key: list[str], labels: Labels) -> str:
+    """Return the names of `key` whose values in the two tables have nothing in common, with the values; or ""."""
     left, right = ([sorted(set(values)) for values in zip(*cases, strict=True)] for cases in (a, b))
     return "; ".join(
-        f"{name} {', '.join(left[i])} in {sides[0]}, {', '.join(right[i])} in {sides[1]}"
+        f"{name} {', '.join(left[i])} in {labels[0]}, {', '.join(right[i])} in {labels[1]}"
         for i, name in enumerate(key)
         if left and right and not set(left[i]) & set(right[i])
     )
 
 
-def forced(found: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """`found` with the ratio of the medians where a refused case has times on both sides, checked or not."""
+def add_forced_ratios(table: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Return `table` with the ratio of the medians for refused cases with times in both tables, checked or not."""
     key = [name for name in key if name not in ("device", "dtype") or set(a[name]) & set(b[name])]
     timed = [rows[rows["per_step_s"].between(0, math.inf, inclusive="neither")] for rows in (a, b)]
     medians = [rows.groupby(key)["per_step_s"].median() for rows in timed]
-    both = pd.concat(medians, axis=1, join="inner", keys=["a_s", "b_s"]).assign(ratio=lambda at: at["b_s"] / at["a_s"])
-    if both.empty:  # a run without rows: there is nothing to force
-        return found
-    found, refused = found.copy(), found["refused"] != ""
-    found.loc[refused, TIMES] = (
-        found.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)[TIMES].to_numpy()
+    both = pd.concat(medians, axis=1, join="inner", keys=["a_s", "b_s"]).assign(ratio=lambda x: x["b_s"] / x["a_s"])
+    if both.empty:
+        return table
+    table, refused = table.copy(), table["refused"] != ""
+    table.loc[refused, TIMES] = (
+        table.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)[TIMES].to_numpy()
     )
-    found.loc[refused & found["ratio"].notna(), "verdict"] = INVALID
-    return found
+    table.loc[refused & table["ratio"].notna(), "verdict"] = INVALID
+    return table
 
 
-def single(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of implementations that repeat no other."""
+def without_duplicates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without duplicates (second labels of A/A pairs)."""
     return rows[rows["twin"].isna()]
 
 
-def by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Side]:
-    """The rows of each case, by its values of `key`; what lacks one of them is no case."""
-    others = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s", "pace_s")]
-    held: dict[Case, list[Any]] = {}
-    for case, *row in zip(_told(rows, key), _told(rows, SAME), *others, strict=True):
-        held.setdefault(case, []).append(row)
-    return {case: _side(found) for case, found in held.items() if None not in case}
+def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
+    """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
+    measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s", "pace_s")]
+    by_case: dict[Case, list[Any]] = {}
+    for case, *row in zip(_values(rows, key), _values(rows, SAME), *measured, strict=True):
+        by_case.setdefault(case, []).append(row)
+    return {case: _sample(values) for case, values in by_case.items() if None not in case}
 
 
-def by_impl(rows: pd.DataFrame) -> ByImpl:
-    """The rows of one run by `twin` (empty for what repeats no other) and implementation, then by case."""
-    found: ByImpl = {}
-    for (twin, impl, *case), side in by_case(rows.assign(twin=rows["twin"].fillna("")), ["twin", *CASE]).items():
-        found.setdefault((twin, impl), {})[tuple(case)] = side
-    return found
+def samples_by_impl(rows: pd.DataFrame) -> SamplesByImpl:
+    """Return the samples of one run by (`twin`, implementation), then by case. `twin` is "" unless a duplicate."""
+    samples: SamplesByImpl = {}
+    by_case = samples_by_case(rows.assign(twin=rows["twin"].fillna("")), ["twin", *CASE])
+    for (duplicate_of, impl, *case), sample in by_case.items():
+        samples.setdefault((duplicate_of, impl), {})[tuple(case)] = sample
+    return samples
 
 
-def _told(rows: pd.DataFrame, names: list[str]) -> Iterable[tuple[Any, ...]]:
-    """The values of those columns row by row, None for what is missing."""
+def _values(rows: pd.DataFrame, names: list[str]) -> Iterable[tuple[Any, ...]]:
+    """Yield the values of the columns `names` row by row, None for missing values."""
     columns = [[value if value == value else None for value in rows[name].tolist()] for name in names]
     return zip(*columns, strict=True)
 
 
-def _side(rows: list[Any]) -> Side:
+def _sample(rows: list[Any]) -> Sample:
     facts, valid, reasons, numbers, seconds, paces = zip(*rows, strict=True)
-    blocks = [number if number == number else 0 for number in numbers]  # an unnumbered block is block 0
+    blocks = [number if number == number else 0 for number in numbers]  # a row without a number is block 0
     table = sorted(zip(blocks, seconds, paces, strict=True))
     if len(set(blocks)) < len(blocks):
         medians = pd.DataFrame(table).groupby(0).median()
-        table = [(float(at), float(second), float(pace)) for at, second, pace in medians.itertuples()]
-    fault = "" if all(valid) else reasons[valid.index(False)]
-    return Side(fault, _facts(tuple(dict.fromkeys(facts))), {at: (second, pace) for at, second, pace in table})
+        table = [(float(block), float(second), float(pace)) for block, second, pace in medians.itertuples()]
+    invalid = "" if all(valid) else reasons[valid.index(False)]
+    return Sample(invalid, _fact_texts(tuple(dict.fromkeys(facts))), {block: (s, pace) for block, s, pace in table})
 
 
 @functools.lru_cache(maxsize=4096)
-def _facts(told: tuple[tuple[Any, ...], ...]) -> Facts:
-    """Of each of SAME the values among the rows, in words; of all cases alike the same object."""
-    values = {name: dict.fromkeys(value for value in held if value is not None)
-              for name, held in zip(SAME, zip(*told, strict=True), strict=True)}  # fmt: skip
-    return {name: sorted(map(words, held)) for name, held in values.items()}
+def _fact_texts(rows: tuple[tuple[Any, ...], ...]) -> Facts:
+    """Return the values of each of SAME among the rows as sorted texts. Equal rows share one object."""
+    columns = zip(SAME, zip(*rows, strict=True), strict=True)
+    values = {name: dict.fromkeys(value for value in column if value is not None) for name, column in columns}
+    return {name: sorted(map(words, unique)) for name, unique in values.items()}
 
 
-def differences(a: Side, b: Side, sides: Sides, names: Sequence[str] = SAME) -> list[str]:
-    """The facts among `names` that two sides of a case do not share, or that one of them does not know."""
-    found = []
+def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAME) -> list[str]:
+    """Return a message for each fact among `names` that differs between two samples, or that is missing."""
+    messages = []
     for name in names:
         left, right = a.facts[name], b.facts[name]
         if left != right:
-            told = [", ".join(side) or "unknown" for side in (left, right)]
-            found.append(f"{name} {told[0][:24]} in {sides[0]}, {told[1][:24]} in {sides[1]}")
-        elif not left and name not in UNNEEDED:
-            found.append(f"{name} not recorded")
-    return found
+            texts = [", ".join(values) or "unknown" for values in (left, right)]
+            messages.append(f"{name} {texts[0][:24]} in {labels[0]}, {texts[1][:24]} in {labels[1]}")
+        elif not left and name not in OPTIONAL:
+            messages.append(f"{name} not recorded")
+    return messages

@@ -1,4 +1,4 @@
-"""The comparisons of a page, judged together, and shown: a table of verdicts, what was forced, what was refused."""
+"""Judge the comparisons of a page together, and show them as tables: verdicts, forced ratios, refused cases."""
 
 import math
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.output import Section, digits, records, rows_of, seconds, tabled, times, words
+from results.output import Section, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.signed_rank import (
     ALPHA,
     EQUIVALENT,
@@ -26,48 +26,50 @@ ABSENT = "not compared"
 ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
 
 
-def judged(found: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons as `pairs.ratios` makes them, with verdicts in place of `logs`: Holm over all of them together.
+def add_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `pairing.ratios` with verdicts in place of `logs`, with Holm's correction over all rows.
 
-    `spread` is the robust standard deviation of the log ratios; the rest is as in `stats.Verdict`. Raises RunError if
-    there is nothing to compare, and nothing forced.
+    The new columns are those of `signed_rank.Verdict`. Raises RunError if nothing is comparable or forced.
     """
-    compared = found[found["refused"] == ""]
-    if compared.empty and found["ratio"].isna().all():
-        counts = found["refused"].value_counts().sort_index()
-        why = " | ".join(f"{refused} (cases: {count})" for refused, count in counts.items())
-        raise RunError(f"nothing to compare: {why or 'no case'}")
-    verdicts = [
+    compared = table[table["refused"] == ""]
+    if compared.empty and table["ratio"].isna().all():
+        counts = table["refused"].value_counts().sort_index()
+        reasons = " | ".join(f"{reason} (cases: {count})" for reason, count in counts.items())
+        raise RunError(f"nothing to compare: {reasons or 'no case'}")
+    rows = [
         {"verdict": verdict.word, "interval_low": verdict.low, "interval_high": verdict.high, "p": verdict.p}
         | {"smallest": verdict.smallest, "needed": verdict.needed, "spread": verdict.spread}
         for verdict in judge(list(compared["logs"]))
     ]
     columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed", "spread"]
-    told = pd.DataFrame(verdicts, compared.index, columns).reindex(found.index)
-    told["verdict"] = found["verdict"].where(found["refused"] != "", told["verdict"])
-    return found.drop(columns=["logs", "verdict"]).join(told)
+    verdicts = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
+    verdicts["verdict"] = table["verdict"].where(table["refused"] != "", verdicts["verdict"])
+    return table.drop(columns=["logs", "verdict"]).join(verdicts)
 
 
-def tables(found: pd.DataFrame, key: list[str], title: str = "") -> list[Section]:
-    """What was compared, under its title; then, each if there is any, what was forced and what was not compared."""
-    compared, refused = found[found["refused"] == ""], found[found["refused"] != ""]
+def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "") -> list[Section]:
+    """Return sections for the compared, forced and refused cases. Empty sections are left out."""
+    compared, refused = table[table["refused"] == ""], table[table["refused"] != ""]
     cells = [{name: words(row[name]) for name in key} | _cells(row) for row in records(compared)]
-    return [*tabled(Section(title, table=cells, level=3)), *refusals(refused, key, f": {title}" if title else "")]
+    return [
+        *with_rows(Section(title, table=cells, level=3)),
+        *refused_sections(refused, key, f": {title}" if title else ""),
+    ]
 
 
-def refusals(refused: pd.DataFrame, key: list[str], where: str = "") -> list[Section]:
-    """What was forced, with the ratio of its medians, and what was not compared, each with its reason."""
-    forced, rest = refused[refused["ratio"].notna()], refused[refused["ratio"].isna()]
+def refused_sections(refused: pd.DataFrame, key: list[str], suffix: str = "") -> list[Section]:
+    """Return sections for forced cases, with the ratio of their medians, and refused cases, each with its reason."""
+    forced, not_compared = refused[refused["ratio"].notna()], refused[refused["ratio"].isna()]
     cells = [
         {name: words(row[name]) for name in key}
         | {"A per step": seconds(row["a_s"]), "B per step": seconds(row["b_s"]), "B/A": times(row["ratio"])}
         | {"verdict": INVALID, "reason": words(row["refused"])}
         for row in records(forced)
     ]
-    note = "B/A is the ratio of the medians of whatever times there are: it says nothing of the software."
-    return tabled(
-        Section(f"Forced: not comparable{where}", table=cells, notes=[note], level=3),
-        Section(f"Not compared{where}", table=rows_of(rest[[*key, "refused"]]), level=3),
+    note = "B/A is the ratio of the medians of all available times. It does not compare the software."
+    return with_rows(
+        Section(f"Forced: not comparable{suffix}", table=cells, notes=[note], level=3),
+        Section(f"Not compared{suffix}", table=rows_of(not_compared[[*key, "refused"]]), level=3),
     )
 
 
@@ -79,41 +81,45 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
         "verdict": words(row["verdict"]),
-        "interval": bounds(row),
+        "interval": interval_text(row),
     }
 
 
-def bounds(row: dict[str, Any]) -> str:
-    """The interval of a judged row, or `-` where so few blocks have none."""
-    known = math.isfinite(row["interval_high"])
-    return f"{fine(row['interval_low'])} .. {fine(row['interval_high'])}" if known else "-"
+def interval_text(row: dict[str, Any]) -> str:
+    """Return the interval of a judged row, or `-` if there are too few blocks."""
+    finite = math.isfinite(row["interval_high"])
+    return f"{ratio_digits(row['interval_low'])} .. {ratio_digits(row['interval_high'])}" if finite else "-"
 
 
-def fine(ratio: float) -> str:
-    """A ratio's digits, with a third decimal where it is near 1."""
+def ratio_digits(ratio: float) -> str:
+    """Return the digits of a ratio, with a third decimal near 1."""
     return f"{ratio:.3f}" if 0.9 < ratio < 1.1 else digits(ratio)
 
 
-def held(verdicts: Iterable[object]) -> str:
-    """`FASTER on 2 of 3 machines; UNDECIDED on 1`: a verdict per machine, not a string where there is none."""
+def count_verdicts(verdicts: Iterable[object]) -> str:
+    """Return the count of each verdict: `FASTER on 2 of 3 machines; UNDECIDED on 1`.
+
+    `verdicts` has one value per machine. A value that is no string counts as not compared.
+    """
     counts = Counter(verdict if isinstance(verdict, str) else ABSENT for verdict in verdicts)
-    first, *rest = [word for word in ORDER if counts[word]]
-    said = [f"{first} on {counts[first]} of {counts.total()} machines", *[f"{word} on {counts[word]}" for word in rest]]
-    return "; ".join(said)
+    first, *others = [word for word in ORDER if counts[word]]
+    head = f"{first} on {counts[first]} of {counts.total()} machines"
+    return "; ".join([head, *[f"{word} on {counts[word]}" for word in others]])
 
 
-def summed_up(found: pd.DataFrame) -> str:
-    """`SLOWER in 7 of 8 comparisons, 1.5x to 21.2x; UNDECIDED in 1`: each verdict, with its least and most."""
-    compared, said = found[found["refused"] == ""], list[str]()
+def summarize(table: pd.DataFrame) -> str:
+    """Return the count and range of each verdict: `SLOWER in 7 of 8 comparisons, 1.5x to 21.2x; UNDECIDED in 1`."""
+    compared, parts = table[table["refused"] == ""], list[str]()
     for word in ORDER:
-        if len(group := compared.loc[compared["verdict"] == word, "ratio"]):
-            said += [f"{word} in {len(group)}{'' if said else f' of {len(compared)} comparisons'}{extent(group, word)}"]
-    absent = len(found) - len(compared)
-    return "; ".join([*said, *([f"{ABSENT}: {absent}"] if absent else [])])
+        if len(ratios := compared.loc[compared["verdict"] == word, "ratio"]):
+            total = "" if parts else f" of {len(compared)} comparisons"
+            parts += [f"{word} in {len(ratios)}{total}{_factor_range(ratios, word)}"]
+    absent = len(table) - len(compared)
+    return "; ".join([*parts, *([f"{ABSENT}: {absent}"] if absent else [])])
 
 
-def extent(ratios: "pd.Series[float]", word: str) -> str:
-    """`, 1.5x to 21.2x`: how many times as fast or as slow; nothing for the other verdicts."""
+def _factor_range(ratios: "pd.Series[float]", word: str) -> str:
+    """Return the smallest and largest factor, `, 1.5x to 21.2x`, or "" unless FASTER or SLOWER."""
     if word not in (FASTER, SLOWER):
         return ""
     factors = ratios if word == SLOWER else 1 / ratios
@@ -121,24 +127,30 @@ def extent(ratios: "pd.Series[float]", word: str) -> str:
     return f", {' to '.join(ends)}"
 
 
-def caveats(found: pd.DataFrame, reading: str = READING, family: str = "this page") -> Section:
-    """What the verdicts of a page, or another `family`, mean, what UNDECIDED ones lack, what nobody has recorded."""
-    compared = found[found["refused"] == ""]
-    number, few = len(compared), compared[compared["verdict"] == UNDECIDED]
-    if not number:
+def caveats(table: pd.DataFrame, reading: str = READING, family: str = "this page") -> Section:
+    """Return notes on verdicts: their meaning, what UNDECIDED ones need, and facts that no file has.
+
+    `family` names the comparisons that Holm's correction covers.
+    """
+    compared = table[table["refused"] == ""]
+    count, undecided = len(compared), compared[compared["verdict"] == UNDECIDED]
+    if not count:
         return Section(notes=["Nothing here is comparable, so nothing is judged."])
-    said = [
+    notes = [
         f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, adjusted for the machine's pace in them.",
-        f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {number} comparisons of {family}: a chance"
+        f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {count} comparisons of {family}: a chance"
         f" of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false. EQUIVALENT: interval within {MARGIN:.0%} of 1.",
     ]
-    if (few["interval_high"] == math.inf).any():
-        fewest = f"{number} comparisons need at least {fewest_blocks(number)} blocks (--blocks {fewest_blocks(number)})"
-        said += [f'UNDECIDED is not "no difference": {fewest}.']
-    elif len(few):
-        more = few["needed"].dropna()
-        wanted = f"some {more.max():.0f} blocks would decide, by their spread" if len(more) else "more would not help"
-        said += [f'UNDECIDED is not "no difference": {wanted}.']
+    if (undecided["interval_high"] == math.inf).any():
+        fewest = fewest_blocks(count)
+        advice = f"{count} comparisons need at least {fewest} blocks (--blocks {fewest})"
+        notes += [f'UNDECIDED is not "no difference": {advice}.']
+    elif len(undecided):
+        needed = undecided["needed"].dropna()
+        advice = (
+            f"some {needed.max():.0f} blocks would decide, by their spread" if len(needed) else "more would not help"
+        )
+        notes += [f'UNDECIDED is not "no difference": {advice}.']
     unknown = dict.fromkeys(name for names in compared["unknown"] for name in names.split(", ") if name)
-    said += [f"Not recorded on either side, so not known to be equal: {', '.join(unknown)}."] if unknown else []
-    return Section(notes=said)
+    notes += [f"Not recorded in A or B, so not known to be equal: {', '.join(unknown)}."] if unknown else []
+    return Section(notes=notes)

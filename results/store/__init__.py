@@ -1,1 +1,1 @@
-"""Saved files: finding, reading, checking and writing them; their rows as one table."""
+"""Find, read, check and write saved files, and combine their rows in one table."""

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
-    """Open a stream of bytes. The file is replaced when the block ends without an error. Raises OSError."""
+    """Open a binary stream. Replace the file when the `with` block ends without an error. Raises OSError."""
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
         with path.open("wb") as stream:
             yield stream

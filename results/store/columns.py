@@ -1,96 +1,136 @@
-"""The columns of a saved run: one row per case and block. Each name with its meaning and its unit."""
+"""Define every column of a saved run. A run has one row per case and block.
+
+To add a column, add a `Column` below: the loader, its range checks and docs/columns.md follow.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
 
 CASE = ["impl", "device", "dtype", "problem"]
 
 
-ORIGIN = {
-    "run": "which file: machine/NNNN_name",
-    "machine": "slug of the machine",
-    "datetime": "when it was saved, ISO 8601, UTC",
-    "commit": "commit that it was made from",
-    "name": "pytest-benchmark's name of the row",
+@dataclass(frozen=True)
+class Column:
+    """One column of a saved run.
+
+    unit: empty for text and for numbers without a unit.
+    least: smallest possible value of a number; None for a number without limits.
+    since: first version of saved files that has the column.
+    """
+
+    name: str
+    kind: Literal["text", "number", "flag"]
+    meaning: str
+    unit: str = ""
+    least: float | None = 0
+    since: int = 1
+
+
+ORIGIN_COLUMNS = (
+    Column("run", "text", "label of the file: machine/NNNN_name"),
+    Column("machine", "text", "slug of the machine"),
+    Column("datetime", "text", "date and time of saving, ISO 8601, UTC"),
+    Column("commit", "text", "commit that was measured"),
+    Column("name", "text", "name of the row in pytest-benchmark"),
+)
+TEXT_COLUMNS = (
+    Column("impl", "text", "implementation"),
+    Column("framework", "text", "framework of the implementation"),
+    Column("version", "text", "version of the framework"),
+    Column("work", "text", "data that a step reads: X, or a matrix computed from it (Gram matrix)", since=4),
+    Column("device", "text", "cpu or gpu"),
+    Column("dtype", "text", "float32 or float64"),
+    Column("problem", "text", "name of the problem; @b marks mini-batches of b rows"),
+    Column("problem_hash", "text", "hash of the problem's data"),
+    Column("twin", "text", "implementation that this row repeats under a second label (A/A pair), or empty", since=2),
+    Column("precision", "text", "requested precision: highest or tf32", since=2),
+    Column("denormals", "text", "handling of subnormal numbers: kept or flushed", since=2),
+    Column("blas", "text", "linear algebra library of the framework", since=2),
+    Column("iterates", "text", "numbers of updates after which weights were checked, separated by blanks", since=3),
+    Column("distances", "text", "for each of `iterates`: distance to the reference / tolerance", since=3),
+    Column("losses", "text", "for each of `iterates`: mean squared error of the weights over all rows", since=3),
+    Column("published", "text", "JSON: [update, published loss, lowest and highest accepted loss], or empty", since=3),
+    Column("throttled", "text", "NVIDIA's reasons for reduced GPU clocks around the timed rounds, or empty", since=4),
+    Column("digest", "text", "seal over the rounds and facts of the row", since=2),
+    Column("limited_by", "text", "limit of a step on this machine: dispatch, cache, memory or compute", since=4),
+    Column("reason", "text", "reason why the row does not count; empty for a valid row"),
+)
+VALID_COLUMN = Column("valid", "flag", "checked against the reference, within `allowed`, and timed")
+NUMBER_COLUMNS = (
+    Column("n", "number", "rows of X", least=1),
+    Column("d", "number", "columns of X", least=1),
+    Column("k", "number", "targets", least=1),
+    Column("batch", "number", "rows in a step; n for full batch", least=1),
+    Column("steps", "number", "updates in one run", least=1),
+    Column("lr", "number", "learning rate", least=None),
+    Column("seed", "number", "seed of the problem", least=None),
+    Column("threads", "number", "allowed threads, all ranks together", least=1),
+    Column("ranks", "number", "processes that share one descent", least=1, since=4),
+    Column("wire_bytes", "number", "data that a rank sends per step in a ring all-reduce, computed", "bytes", since=4),
+    Column("block", "number", "number of the block; each block is a fresh process"),
+    Column("error", "number", "largest distance to the reference iterate"),
+    Column("allowed", "number", "tolerance of that distance"),
+    Column("import_s", "number", "import of the framework", "seconds"),
+    Column("prepare_s", "number", "moving the data and building the run", "seconds"),
+    Column("first_s", "number", "first run, with tracing and compiling", "seconds"),
+    Column("steady_s", "number", "later runs, median", "seconds"),
+    Column("fixed_s", "number", "run without steps", "seconds"),
+    Column("per_step_s", "number", "median over rounds of (run - run without steps) / steps", "seconds"),
+    Column("cpu_over_wall", "number", "CPU time divided by wall time of a run"),
+    Column("rss_bytes", "number", "memory of the process", "bytes"),
+    Column(
+        "matmul_bits", "number", "mantissa bits of a matrix-matrix product: 23 float32, 52 float64, 10 TF32", since=2
+    ),
+    Column("matvec_bits", "number", "mantissa bits of a matrix-vector product", since=2),
+    Column("framework_threads", "number", "threads that the framework reports", since=2),
+    Column(
+        "growth",
+        "number",
+        "(run - run of half the steps) / (run - run without steps); 0.5 if time grows with steps",
+        least=None,
+        since=2,
+    ),
+    Column("compiles", "number", "compilations in timed runs", since=2),
+    Column("gc_runs", "number", "garbage collections in timed runs", since=2),
+    Column("pace_s", "number", "calibration loop of fixed work around the timed runs", "seconds", since=2),
+    Column("blocked_s", "number", "part of a run spent waiting for the device", "seconds", since=2),
+    Column("transfer_s", "number", "part of prepare_s that moves data to the device", "seconds", since=4),
+    Column(
+        "event_s",
+        "number",
+        "run by the GPU's clock, from its start to its last work, outside the rounds",
+        "seconds",
+        since=4,
+    ),
+    Column("memory_limit_bytes", "number", "memory allowed by --memory, all ranks together", "bytes", since=5),
+    Column("device_bytes", "number", "peak memory on the GPU (JAX: since its process began)", "bytes", since=4),
+    Column("sm_mhz_before", "number", "clock of the GPU's processors before the timed rounds", "MHz", since=4),
+    Column("sm_mhz_after", "number", "clock of the GPU's processors after the timed rounds", "MHz", since=4),
+    Column("memory_mhz_before", "number", "clock of the GPU's memory before the timed rounds", "MHz", since=4),
+    Column("memory_mhz_after", "number", "clock of the GPU's memory after the timed rounds", "MHz", since=4),
+    Column("gpu_celsius_before", "number", "temperature of the GPU before the timed rounds", "°C", None, since=4),
+    Column("gpu_celsius_after", "number", "temperature of the GPU after the timed rounds", "°C", None, since=4),
+    Column("gpu_watts_before", "number", "power of the GPU before the timed rounds", "W", since=4),
+    Column("gpu_watts_after", "number", "power of the GPU after the timed rounds", "W", since=4),
+    Column("max_sm_mhz", "number", "maximum clock of the GPU's processors", "MHz", since=4),
+    Column("limit_s", "number", "shortest possible step at the machine's limit", "seconds", since=4),
+    Column("two_pass_s", "number", "shortest possible step that reads X twice, as two products do", "seconds", since=4),
+    Column("fraction_of_limit", "number", "limit_s / per_step_s; 1 is at the limit", since=4),
+)
+STATISTICS_COLUMNS = (
+    Column("rounds", "number", "timed rounds in the row"),
+    Column("min_s", "number", "shortest round", "seconds"),
+    Column("median_s", "number", "median round", "seconds"),
+    Column("iqr_s", "number", "interquartile range of the rounds", "seconds"),
+)
+DEFINITIONS = {
+    column.name: column
+    for column in (*ORIGIN_COLUMNS, *TEXT_COLUMNS, VALID_COLUMN, *NUMBER_COLUMNS, *STATISTICS_COLUMNS)
 }
-
-
-WORDS = {
-    "impl": "implementation",
-    "framework": "its framework",
-    "version": "the framework's version",
-    "work": "what its steps go over: X, or what it has made of it (Gram matrix)",
-    "device": "cpu or gpu",
-    "dtype": "float32 or float64",
-    "problem": "name of the problem; @b marks mini-batches of b rows",
-    "problem_hash": "hash of the problem's data",
-    "twin": "implementation that this one repeats under a second label (A/A pair), or empty",
-    "precision": "highest or tf32, as asked",
-    "denormals": "kept or flushed",
-    "blas": "the framework's linear algebra, in words",
-    "iterates": "updates after which the weights were checked, from the problem's own start; blanks between them",
-    "distances": "for each of `iterates`, the distance to the reference over what is allowed there",
-    "losses": "for each of `iterates`, the mean squared error over all rows of the weights that came back",
-    "published": "JSON: [update, loss that a text prints, lowest and highest that a found loss may be], or empty",
-    "throttled": "what held the GPU's clocks back before or after the timed rounds, in NVIDIA's words; or empty",
-    "digest": "seal over the row's rounds and facts",
-    "limited_by": "what a step would wait for at the machine's limit: dispatch, cache, memory or compute",
-    "reason": "why the row does not count; empty for a valid row",
+COLUMNS = {
+    column.name: f"{column.meaning} ({column.unit})" if column.unit else column.meaning
+    for column in DEFINITIONS.values()
 }
-
-
-NUMBERS = {
-    "n": "rows of X",
-    "d": "columns of X",
-    "k": "targets",
-    "batch": "rows in a step; n for full batch",
-    "steps": "updates in one run",
-    "lr": "learning rate",
-    "seed": "seed of the problem",
-    "threads": "threads allowed, of all ranks together",
-    "ranks": "processes that are one descent",
-    "wire_bytes": "bytes that a rank sends per step by a ring's all-reduce, computed",
-    "block": "number of the block: one fresh process each",
-    "error": "worst distance to the reference iterate",
-    "allowed": "distance allowed there",
-    "import_s": "seconds to import the framework",
-    "prepare_s": "seconds to move the data and build the run",
-    "first_s": "seconds of the first run, with tracing and compiling",
-    "steady_s": "seconds of a later run (median)",
-    "fixed_s": "seconds of a run of no steps",
-    "per_step_s": "median over rounds of (run - run of no steps) / steps, seconds",
-    "cpu_over_wall": "CPU seconds per second of a run",
-    "rss_bytes": "memory of the process, bytes",
-    "matmul_bits": "mantissa bits that a matrix-matrix product keeps: 23 float32, 52 float64, 10 TF32",
-    "matvec_bits": "mantissa bits that a matrix-vector product keeps",
-    "framework_threads": "the framework's own count of its threads",
-    "growth": "(run - run of half the steps) / (run - run of no steps); 0.5 where time grows with steps",
-    "compiles": "compilations in timed runs",
-    "gc_runs": "garbage collections in timed runs",
-    "pace_s": "seconds of a calibration loop of fixed work around the timed runs: how fast the machine was",
-    "blocked_s": "seconds of a run spent waiting for the device",
-    "transfer_s": "seconds of prepare_s in which data moved to the device",
-    "event_s": "seconds of a run by the GPU's own clock, from its start's arrival to its last work, outside the rounds",
-    "memory_limit_bytes": "what the worker was allowed (--memory), all ranks together, bytes",
-    "device_bytes": "most memory held on the GPU, bytes (JAX: since its process began)",
-    "sm_mhz_before": "clock of the GPU's processors before the timed rounds, MHz",
-    "sm_mhz_after": "after them",
-    "memory_mhz_before": "clock of the GPU's memory before the timed rounds, MHz",
-    "memory_mhz_after": "after them",
-    "gpu_celsius_before": "temperature of the GPU before the timed rounds, degrees Celsius",
-    "gpu_celsius_after": "after them",
-    "gpu_watts_before": "power that the GPU drew before the timed rounds, W",
-    "gpu_watts_after": "after them",
-    "max_sm_mhz": "fastest clock of the GPU's processors, MHz",
-    "limit_s": "seconds that a step would take at the machine's limit",
-    "two_pass_s": "the same for a step that reads X twice, as two products do",
-    "fraction_of_limit": "limit_s over per_step_s: 1 is at the limit",
-}
-
-
-STATS = {
-    "rounds": "timed rounds in the row",
-    "min_s": "shortest round, seconds",
-    "median_s": "median round, seconds",
-    "iqr_s": "interquartile range of the rounds, seconds",
-}
-
-
-COLUMNS = {**ORIGIN, **WORDS, "valid": "checked against the reference, within `allowed`, and timed", **NUMBERS, **STATS}
+WORDS = [column.name for column in TEXT_COLUMNS]
+NUMBERS = [column.name for column in NUMBER_COLUMNS]
+STATS = [column.name for column in STATISTICS_COLUMNS]

@@ -1,4 +1,4 @@
-"""Saved files as tidy tables: one row per case and block, many files at once."""
+"""Turn saved files into tables: one row per case and block, many files in one table."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -13,25 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from results.output import shortened
-from results.store.columns import CASE, COLUMNS, NUMBERS, STATS, WORDS
+from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
 from results.store.json_values import clean
-from results.store.reading import Run, RunError, document, mapping, number, text
-from results.store.schema import FACTS, migrated, utc
-from results.store.seal import broken_seals, sealed
+from results.store.reading import Run, RunError, mapping, number, read_document, text
+from results.store.schema import FACTS, migrate, parse_utc
+from results.store.seal import broken_seals, has_seals
 
-NAME = 200  # characters of a name
-MOST = 1e18  # no number of a row is larger, no time shorter than its inverse
-SHORTEST = 1e-15  # seconds of a step: light goes a third of a micrometre
-LEAST = dict.fromkeys(["n", "d", "k", "batch", "steps", "threads", "ranks"], 1.0)  # of others: 0
-FREE = {"lr", "seed", "growth", "gpu_celsius_before", "gpu_celsius_after"}  # may be anything: nothing is made of them
-
+LONGEST_NAME = 200  # characters
+LARGEST = 1e18  # upper limit of every number in a row
+SHORTEST_STEP = 1e-15  # seconds
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class File:
-    """One saved file with its rows as columns: by name, a value for each row."""
+    """One saved file. `columns` maps each column name to one value per row."""
 
     path: Path
     label: str
@@ -43,118 +40,121 @@ class File:
     columns: dict[str, Any]
 
 
-def opened(path: Path, label: str = "") -> File:
-    """One file, not yet laid out: many are laid out together. Raises RunError if it is no benchmark file."""
-    source, content = document(path)
-    broken, marked = broken_seals(content, source), sealed(content)  # of what was saved, before anything is filled in
-    content = migrated(content)
+def load_file(path: Path, label: str = "") -> File:
+    """Read, check and migrate one file. Raises RunError if it is not a benchmark file."""
+    content = read_document(path)
+    seal_errors, sealed = broken_seals(content), has_seals(content)  # before the migration changes the content
+    content = migrate(content)
     machine_info, commit = content["machine_info"], mapping(content.get("commit_info"))
-    machine = shortened(text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown", NAME)
-    label, when = label or f"{machine}/{clean(path.stem)}", utc(content["datetime"])
+    machine = shortened(text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown", LONGEST_NAME)
+    label, when = label or f"{machine}/{clean(path.stem)}", parse_utc(content["datetime"])
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
-    columns = _columns(content["benchmarks"], origin, broken)
-    return File(path, label, machine, when, content, marked, len(content.pop("benchmarks")), columns)
+    columns = _columns(content["benchmarks"], origin, seal_errors)
+    return File(path, label, machine, when, content, sealed, len(content.pop("benchmarks")), columns)
 
 
-def laid_out(files: list[File]) -> pd.DataFrame:
-    """The rows of the files under one another: COLUMNS, then what else any of them says."""
+def make_table(files: list[File]) -> pd.DataFrame:
+    """Return the rows of all files in one table: first COLUMNS, then the columns that only files define."""
     names = dict.fromkeys([*COLUMNS, *chain.from_iterable(file.columns for file in files)])
-    rows = pd.DataFrame({name: _joined(files, name) for name in names})
-    unfit = [name for name in {**NUMBERS, **STATS} if rows[name].dtype.kind not in "if"]
-    return rows.astype(dict.fromkeys(unfit, float)) if unfit else rows
+    rows = pd.DataFrame({name: _concatenate(files, name) for name in names})
+    not_numeric = [name for name in (*NUMBERS, *STATS) if rows[name].dtype.kind not in "if"]
+    return rows.astype(dict.fromkeys(not_numeric, float)) if not_numeric else rows
 
 
-def runs_of(files: list[File]) -> list[Run]:
-    """The files as runs, in their order; their tables are made together: each has the columns that any of them has."""
+def make_runs(files: list[File]) -> list[Run]:
+    """Return one run per file, in order. All tables have the same columns."""
     if not files:
         return []
-    rows, ends = laid_out(files), accumulate(file.rows for file in files)
-    parts = [rows.iloc[end - file.rows : end].reset_index(drop=True) for file, end in zip(files, ends, strict=True)]
+    rows, ends = make_table(files), accumulate(file.rows for file in files)
+    tables = [rows.iloc[end - file.rows : end].reset_index(drop=True) for file, end in zip(files, ends, strict=True)]
     return [
-        Run(file.path, file.label, file.machine, file.when, file.document, file.sealed, part)
-        for file, part in zip(files, parts, strict=True)
+        Run(file.path, file.label, file.machine, file.when, file.document, file.sealed, table)
+        for file, table in zip(files, tables, strict=True)
     ]
 
 
-def _joined(files: list[File], name: str) -> Any:
-    held = [file.columns[name] if name in file.columns else [math.nan] * file.rows for file in files]
-    return np.concatenate(held) if isinstance(held[0], np.ndarray) else list(chain.from_iterable(held))
+def _concatenate(files: list[File], name: str) -> Any:
+    parts = [file.columns[name] if name in file.columns else [math.nan] * file.rows for file in files]
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain.from_iterable(parts))
 
 
-def _columns(entries: list[dict[str, Any]], origin: dict[str, str], broken: list[str]) -> dict[str, Any]:
-    """The rows of a file by column: all of COLUMNS, and what else they say of themselves; numbers as arrays."""
-    extra = [entry["extra_info"] for entry in entries]
-    columns: dict[str, Any] = {name: [said] * len(entries) for name, said in origin.items()}
+def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors: list[str]) -> dict[str, Any]:
+    """Return the rows of a file as columns: COLUMNS, then unknown facts. Numbers are arrays."""
+    facts = [entry["extra_info"] for entry in entries]
+    columns: dict[str, Any] = {name: [value] * len(entries) for name, value in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
-    columns |= {name: _texts(values) for name, values in _each(WORDS, extra)}
-    stats = _each([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
-    numbers = [*_each(NUMBERS, extra), *((name, values) for name, (_, values) in zip(STATS, stats, strict=True))]
-    odd = _cases(columns)
-    columns |= {name: _numbers(name, values, odd) for name, values in numbers}
-    told = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
-    marks = [row.get("valid") is True for row in extra]
-    faults = zip(broken, map(_fault, marks, *told), odd, strict=True)
-    columns["reason"] = [said or fault or strange for said, fault, strange in faults]
+    columns |= {name: _texts(values) for name, values in _values_by_name(WORDS, facts)}
+    statistics = _values_by_name([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
+    numbers = [
+        *_values_by_name(NUMBERS, facts),
+        *((name, values) for name, (_, values) in zip(STATS, statistics, strict=True)),
+    ]
+    value_errors = _check_case(columns)
+    columns |= {name: _check_numbers(name, values, value_errors) for name, values in numbers}
+    measured = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
+    row_errors = map(_row_error, [row.get("valid") is True for row in facts], *measured)
+    columns["reason"] = [
+        seal_error or row_error or value_error
+        for seal_error, row_error, value_error in zip(seal_errors, row_errors, value_errors, strict=True)
+    ]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
-    others = set().union(*extra) - columns.keys()
-    if len(others) > FACTS:
-        raise RunError(f"cannot read {origin['run']}: {len(others):,} facts that are unknown here; {FACTS:,} at most")
-    ordered = dict.fromkeys(name for row in extra for name in row if name in others) if others else ()
-    return columns | {name: [_plain(row.get(name, math.nan)) for row in extra] for name in ordered}
+    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in columns]
+    if len(unknown) > FACTS:
+        raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
+    return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}
 
 
-def _each(names: Collection[str], rows: list[dict[str, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
-    """Of each name what all rows say, None where they do not."""
-    told = [list(map(row.get, names)) for row in rows]
-    return zip(names, zip(*told, strict=True) if told else [()] * len(names), strict=True)
+def _values_by_name(names: Collection[str], rows: list[dict[str, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
+    """Return each name with one value per row, None where the row has no such name."""
+    return [(name, [row.get(name) for row in rows]) for name in names]
 
 
 def _texts(values: Sequence[Any]) -> list[str | None]:
-    """As words, each of them held once."""
-    held: dict[str | None, str | None] = {}
-    words = [(value if type(value) is str else text(value)) or None for value in values]
-    return [held.setdefault(word, word) for word in words]
+    """Return the values as text, with equal texts as one object to save memory; None for an empty text."""
+    unique: dict[str | None, str | None] = {}
+    texts = [(value if type(value) is str else text(value)) or None for value in values]
+    return [unique.setdefault(value, value) for value in texts]
 
 
-def _cases(columns: dict[str, Any]) -> list[str]:
-    """For each row what its case lacks for a name, or has too long a one for; the latter are cut in `columns`."""
-    said = ["" for _ in columns["name"]]
+def _check_case(columns: dict[str, Any]) -> list[str]:
+    """Return for each row the error in the names of its case, or "". Shorten long names in `columns`."""
+    errors = ["" for _ in columns["name"]]
     for name in CASE:
-        words = set(columns[name])
-        if None in words:
-            said = [
-                why if word else f"it does not say its {name}" for why, word in zip(said, columns[name], strict=True)
-            ]
-        if any(len(word) > NAME for word in words if word):
-            long = [len(word or "") > NAME for word in columns[name]]
-            said = [f"its {name} is too long" if cut else why for why, cut in zip(said, long, strict=True)]
-            columns[name] = [word and shortened(word, NAME) for word in columns[name]]
-    return said
+        for row, value in enumerate(columns[name]):
+            if value is None:
+                errors[row] = f"its {name} is missing"
+            elif len(value) > LONGEST_NAME:
+                errors[row] = f"its {name} has {len(value):,} characters, more than {LONGEST_NAME}"
+        columns[name] = [value and shortened(value, LONGEST_NAME) for value in columns[name]]
+    return errors
 
 
-def _numbers(name: str, values: Sequence[Any], odd: list[str]) -> Array:
-    """A column of numbers, NaN for what is none or cannot be; `odd` gains why it cannot, where a row has no reason."""
-    kinds = {*map(type, values)}
-    if kinds == {type(None)}:  # as of every fact that a file does not know: quick
+def _check_numbers(name: str, values: Sequence[Any], errors: list[str]) -> Array:
+    """Return a column of numbers, NaN for missing and impossible values.
+
+    Set `errors` of a row to the reason if a value is impossible and the row has no error yet.
+    """
+    types = {*map(type, values)}
+    if types == {type(None)}:
         return np.full(len(values), math.nan)
-    held = np.array(values if kinds <= {int, float} else [number(value) for value in values])
-    least = LEAST.get(name, 0.0)
-    if name in FREE or (np.fmin.reduce(held, initial=least) >= least and np.fmax.reduce(held, initial=0) <= MOST):
-        return held
-    wrong = (held < least) | (held > MOST)
-    for at in np.flatnonzero(wrong):
-        odd[at] = odd[at] or f"impossible: its {name} is {held[at]:g}"
-    return np.where(wrong, math.nan, held)
+    numbers = np.array(values if types <= {int, float} else [number(value) for value in values])
+    least = DEFINITIONS[name].least
+    if least is None:
+        return numbers
+    impossible = (numbers < least) | (numbers > LARGEST)
+    for row in np.flatnonzero(impossible):
+        errors[row] = errors[row] or f"impossible value: its {name} is {numbers[row]:g}"
+    return np.where(impossible, math.nan, numbers) if impossible.any() else numbers
 
 
 def _plain(value: object) -> object:
     return text(value) if isinstance(value, (list, dict)) else value
 
 
-def _fault(marked: bool, reason: str | None, error: float, allowed: float, per_step: float) -> str:
-    """Why a row does not count, whatever its own mark says: unchecked, wrong or untimed; empty if it does."""
-    if not marked:
+def _row_error(valid: bool, reason: str | None, error: float, allowed: float, per_step: float) -> str:
+    """Return the reason why a row does not count, or "". A row marked as valid must have been checked and timed."""
+    if not valid:
         return reason or "not marked as valid"
     if not error <= allowed:
-        return "its error is above what is allowed, or not recorded"
-    return "" if per_step >= SHORTEST else "no per-step time above zero"
+        return "its error is above the tolerance, or not recorded"
+    return "" if per_step >= SHORTEST_STEP else "its time per step is zero or not recorded"

@@ -1,34 +1,34 @@
-"""The JSON of a saved file as plain values: by orjson where it is installed and will, else by the standard library."""
+"""Parse the JSON of saved files with orjson, or with the standard library if orjson is missing or rejects the text."""
 
 import contextlib
 import json
 from typing import Any
 
 try:
-    import orjson as quick
-except ImportError:  # a nicety: what follows reads the same, in three times the time
-    quick = None  # type: ignore[assignment]
+    import orjson
+except ImportError:  # optional: three times as fast
+    orjson = None  # type: ignore[assignment]
 
 
-def parsed(source: str) -> Any:
-    """The value of a JSON text. Raises ValueError or RecursionError if it is none."""
-    if quick:
-        with contextlib.suppress(quick.JSONDecodeError):  # NaN, half a surrogate pair, or no JSON at all
-            return quick.loads(source)
-    found = json.loads(source, parse_int=_integer)
-    return clean(found) if "\\u" in source else found
+def parse_json(source: str) -> Any:
+    """Return the value of a JSON text, the same with both parsers. Raises ValueError or RecursionError."""
+    if orjson:
+        with contextlib.suppress(orjson.JSONDecodeError):  # NaN, half of a surrogate pair, or invalid JSON
+            return orjson.loads(source)
+    value = json.loads(source, parse_int=_parse_integer)
+    return clean(value) if "\\u" in source else value
 
 
-def _integer(digits: str) -> float:
-    """An int of 64 bits, or else a float, as orjson has it."""
+def _parse_integer(digits: str) -> float:
+    """Return an int if it fits into 64 bits, else a float, as orjson does."""
     number = int(digits) if len(digits) < 21 else 2**64
     return number if -(2**63) <= number < 2**64 else float(digits)
 
 
 def clean(value: Any) -> Any:
-    """The same with every half of a surrogate pair spelled out: no encoder takes one."""
+    """Return the value with each half of a surrogate pair escaped, because no encoder accepts one."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
-        return {clean(name): clean(held) for name, held in value.items()}
-    return [clean(held) for held in value] if isinstance(value, list) else value
+        return {clean(name): clean(item) for name, item in value.items()}
+    return [clean(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Packages that only some commands need: imported when one of them is used."""
+"""Import optional packages only when a command needs them."""
 
 import importlib
 from types import ModuleType
@@ -7,7 +7,7 @@ from results.store.reading import RunError
 
 
 def package(name: str) -> ModuleType:
-    """A package of the extra `report`. Raises RunError where it is not installed: one line, what to do."""
+    """Return a package of the extra `report`. Raises RunError with the install command if it is missing."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""One saved file: what it holds, what its rows will be called, and its facts in words."""
+"""Read one saved file, and read values from it. The content is untrusted input."""
 
 import json
 import math
@@ -11,21 +11,22 @@ from typing import Any
 import pandas as pd
 
 from results.output import shortened
-from results.store.json_values import parsed
-from results.store.schema import BYTES, check_limits, fault
+from results.store.json_values import parse_json
+from results.store.schema import BYTES, check_limits, validation_error
 
 
 class RunError(Exception):
-    """A run cannot be found, read or used as asked: one line, what and why."""
+    """A run cannot be found, read or used. The message is one line: what is wrong, and where."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """One saved file.
 
-    label: machine/NNNN_name, the name that finds it; machine: slug; when: UTC; document: the file without its rows.
-    sealed: whether anything in it carries a digest.
-    rows: one per case and block, see COLUMNS, and whatever else the file says of them.
+    label: machine/NNNN_name, which identifies the run on the command line.
+    machine: slug. when: UTC. sealed: whether the file carries digests.
+    document: the file without its rows.
+    rows: one row per case and block, with COLUMNS and the other facts of the file.
     """
 
     path: Path
@@ -38,68 +39,68 @@ class Run:
 
     @property
     def date(self) -> str:
-        """UTC, to the minute."""
+        """Return date and time to the minute, UTC."""
         return self.when.strftime("%Y-%m-%d %H:%MZ")
 
     @property
     def campaign(self) -> dict[str, Any]:
-        """What the suite noted of the whole run; empty if there is no note."""
+        """Return the facts of the campaign; empty if the file has none."""
         return mapping(self.document.get("campaign"))
 
     @property
     def commit(self) -> dict[str, Any]:
-        """What the file says of the commit that it was made from."""
+        """Return the facts of the measured commit; empty if the file has none."""
         return mapping(self.document.get("commit_info"))
 
 
-def document(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text of a file, and all that it holds. Raises RunError if it is no benchmark file, or too much of one."""
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the content of a file. Raises RunError if it is not a benchmark file or exceeds a limit."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             raise RunError(f"cannot read {path}: no regular file")
         if status.st_size > BYTES:
             raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {BYTES:,} are read at most")
         source = path.read_bytes().decode("utf-8")
-        content = parsed(source)
+        content = parse_json(source)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(source.rstrip()) or error.msg.startswith("Unterminated string")
-        raise RunError(f"{path} is {'empty or cut off' if cut else 'not JSON'}: {error}") from error
+        truncated = error.pos >= len(source.rstrip()) or error.msg.startswith("Unterminated string")
+        raise RunError(f"{path} is {'empty or cut off' if truncated else 'not JSON'}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON: {error}") from error
-    if said := fault(content):
-        raise RunError(f"{path} is not a benchmark file: {said}")
-    if said := check_limits(content):
-        raise RunError(f"cannot read {path}: {said}")
-    return source, dict(content)
+    if message := validation_error(content):
+        raise RunError(f"{path} is not a benchmark file: {message}")
+    if message := check_limits(content):
+        raise RunError(f"cannot read {path}: {message}")
+    return dict(content)
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """`value` if it is a mapping, else an empty one: files come from strangers."""
+    """Return `value` if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def sequence(value: object) -> list[dict[str, Any]]:
-    """The mappings in `value`, if it is a list."""
+    """Return the items of a list, each as a mapping; an empty list if `value` is no list."""
     return [mapping(entry) for entry in value] if isinstance(value, list) else []
 
 
 def text(value: object) -> str:
-    """Words for a value of a file: nothing for null, JSON for what is nested."""
+    """Return a string as it is, "" for null, and JSON for every other value."""
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
 def number(value: object) -> float:
-    """`value` if it is a number, else NaN."""
+    """Return `value` if it is a number, else NaN."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
 def facts(run: Run) -> dict[str, str]:
-    """What the run says of its machine, in words: cpu, cores, memory, gpu, Python, system and each package."""
+    """Return the facts of the machine as text: cpu, cores, memory, gpu, Python, system and each package."""
     info = mapping(run.document["machine_info"])
-    told = {
+    texts = {
         "cpu": text(mapping(info.get("cpu")).get("brand_raw")),
         "cores": text(info.get("cores") or mapping(info.get("cpu")).get("count")),
         "memory": f"{number(info.get('ram_bytes')) / 2**30:.1f} GiB",
@@ -107,5 +108,5 @@ def facts(run: Run) -> dict[str, str]:
         "python": text(info.get("python_version")),
         "system": f"{text(info.get('system'))} {text(info.get('release'))}".strip(),
     }
-    told |= {name: text(version) for name, version in sorted(mapping(info.get("packages")).items())}
-    return {name: "not recorded" if held in ("", "nan GiB") else shortened(held) for name, held in told.items()}
+    texts |= {name: text(version) for name, version in sorted(mapping(info.get("packages")).items())}
+    return {name: "not recorded" if value in ("", "nan GiB") else shortened(value) for name, value in texts.items()}

@@ -1,118 +1,110 @@
-"""What a saved file holds, version by version; what older ones leave unsaid is filled in; what is too much is refused.
+"""Define the versions of saved files. Validate the structure, check limits, and migrate older files.
 
-`schema.json` says the same to other programs; the tests hold the two against one another. Checked by hand, for
-`results` reads files where nothing more can be installed.
+`schema.json` publishes the same rules, and tests compare both. The checks here need no JSON Schema package, so that
+`results` reads files without further installation.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-VERSION = 5  # of what is saved today, in campaign.schema
+VERSION = 5  # version of new files, saved as campaign.schema
 VERSIONS = {
-    1: "no digests: the first runs, and what other projects save",
-    2: "a digest over each row, and one over the machine and the campaign",
-    3: "the code that was run (campaign.sources), and the iterates of each row",
-    4: "what steps go over, ranks, and the machine's limits (campaign.limits)",
-    5: "its own number (campaign.schema), and a digest over the whole file",
+    1: "no digests; also files of other projects",
+    2: "one digest per row, and one of the machine and the campaign",
+    3: "source code of the implementations (campaign.sources), and the iterates of each row",
+    4: "the data that a step reads, ranks, and the machine's limits (campaign.limits)",
+    5: "the version itself (campaign.schema), and a digest of the whole file",
 }
-SEALED_WHOLE = 5
-BYTES, ROWS, ROUNDS, FACTS, DEPTH = (
-    2**28,
-    10**6,
-    10**6,
-    1_000,
-    32,
-)  # of a file; of a file; of a row; of all rows; nested
-KINDS: dict[str, Any] = {"benchmarks": list, "machine_info": dict, "commit_info": dict | None, "campaign": dict | None}
+FILE_DIGEST_SINCE = 5
+BYTES, ROWS = 2**28, 10**6  # limits of a file
+ROUNDS = 10**6  # limit of a row
+FACTS = 1_000  # limit of unknown facts in a file
+DEPTH = 32  # limit of nested lists and objects
+TYPES: dict[str, Any] = {"benchmarks": list, "machine_info": dict, "commit_info": dict | None, "campaign": dict | None}
 
 Document = dict[str, Any]
 
 
 def version(document: Document) -> int:
-    """The version of a file that `fault` and `check_limits` find nothing against."""
+    """Return the version of a valid file. Files before version 5 are recognised by their content."""
     campaign, rows = document.get("campaign") or {}, document["benchmarks"]
-    known = {4: bool(rows) and "work" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
-    return int(campaign.get("schema") or max((number for number, by in known.items() if by), default=1))
+    features = {4: bool(rows) and "work" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
+    return int(campaign.get("schema") or max((number for number, present in features.items() if present), default=1))
 
 
-def fault(document: object) -> str:
-    """What keeps a value from being a saved file; "" if it is one."""
+def validation_error(document: object) -> str:
+    """Return the first error in the structure of a saved file, or ""."""
     if not isinstance(document, dict) or not {"benchmarks", "machine_info", "datetime"} <= set(document):
         return "it lacks benchmarks, machine_info or datetime"
-    for name, kind in KINDS.items():
-        if not isinstance(document.get(name), kind):
-            return f"its {name} is no {'list' if kind is list else 'object'}"
+    for name, type_ in TYPES.items():
+        if not isinstance(document.get(name), type_):
+            return f"its {name} is no {'list' if type_ is list else 'object'}"
     for number, entry in enumerate(document["benchmarks"]):
         row = entry if isinstance(entry, dict) else {}
         if not isinstance(row.get("extra_info"), dict) or not isinstance(row.get("stats"), dict):
             return f"entry {number} of benchmarks lacks extra_info or stats"
     try:
-        utc(document["datetime"])
+        parse_utc(document["datetime"])
     except (TypeError, ValueError, OverflowError):
         return "its datetime is not a date"
     return ""
 
 
-def utc(stamp: str) -> datetime:
-    """A stamp as a moment in UTC, which it is in if it names no zone. Raises TypeError, ValueError or OverflowError."""
-    moment = datetime.fromisoformat(stamp)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+def parse_utc(stamp: str) -> datetime:
+    """Return an ISO 8601 date in UTC, the default zone. Raises TypeError, ValueError or OverflowError."""
+    date = datetime.fromisoformat(stamp)
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def check_limits(document: Document) -> str:
-    """What forbids to go on with a saved file: it is too new, too large or too deep; "" if nothing does."""
-    told = (document.get("campaign") or {}).get("schema", 1)
-    if type(told) is not int or told < 1:
-        return "its schema is no whole number from 1 on"
-    if told > VERSION:
-        return f"made by a newer descentbench (schema {told}; this one reads up to {VERSION})"
+    """Return why a file is too new, too large or too deep, or ""."""
+    schema = (document.get("campaign") or {}).get("schema", 1)
+    if type(schema) is not int or schema < 1:
+        return "its campaign.schema is no whole number from 1 on"
+    if schema > VERSION:
+        return f"made by a newer descentbench (schema {schema}; this one reads up to {VERSION}); update descentbench"
     if len(document["benchmarks"]) > ROWS:
         return f"{len(document['benchmarks']):,} rows; {ROWS:,} are read at most"
     for number, entry in enumerate(document["benchmarks"]):
         rounds = entry["stats"].get("data")
         if isinstance(rounds, list) and len(rounds) > ROUNDS:
             return f"entry {number} of benchmarks has {len(rounds):,} rounds; {ROUNDS:,} are read at most"
-    rest = {name: held for name, held in document.items() if name != "benchmarks"}
-    facts = [entry[part] for entry in document["benchmarks"] for part in ("extra_info", "stats")]  # no more is read
-    return f"nested more than {DEPTH} deep" if _deeper(rest, DEPTH) or _deeper(facts, DEPTH) else ""
+    header = {name: value for name, value in document.items() if name != "benchmarks"}
+    rows = [entry[part] for entry in document["benchmarks"] for part in ("extra_info", "stats")]  # nothing else is used
+    too_deep = _is_deeper(header, DEPTH) or _is_deeper(rows, DEPTH)
+    return f"lists and objects are nested more than {DEPTH} deep" if too_deep else ""
 
 
-def _deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects stand in one another more than so many `levels` deep."""
-    here = [value]
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether lists and objects are nested more than `levels` deep. Does not recurse."""
+    containers = [value]
     for _ in range(levels):
-        if not here:
+        if not containers:
             return False
-        here = [inner for held in here for inner in _nested(held)]
-    return bool(here)
+        containers = [inner for container in containers for inner in _inner_containers(container)]
+    return bool(containers)
 
 
-def _nested(value: Any) -> Iterable[object]:
-    """The lists and objects in a list or an object."""
-    held = value.values() if isinstance(value, dict) else value
-    flat = {*map(type, held)}.isdisjoint((list, dict))  # as most rows and all rounds: quick
-    return () if flat else [inner for inner in held if isinstance(inner, (list, dict))]
+def _inner_containers(container: Any) -> Iterable[object]:
+    values = container.values() if isinstance(container, dict) else container
+    return [value for value in values if isinstance(value, (list, dict))]
 
 
-def migrated(document: Document) -> Document:
-    """The file as today's: what older ones leave unsaid but meant is filled in, in place; nothing is measured anew."""
+def migrate(document: Document) -> Document:
+    """Fill in, in place, facts that older versions imply. Measured values never change."""
     for number in range(version(document), VERSION):
-        document = MIGRATIONS.get(number, _unchanged)(document)
+        if number in MIGRATIONS:
+            MIGRATIONS[number](document)
     return document
 
 
-def _unchanged(document: Document) -> Document:
-    return document
-
-
-def _said_what_it_goes_over(document: Document) -> Document:
-    """Before it was told, every step went over X, and a descent was one process."""
+def _add_work_and_ranks(document: Document) -> None:
+    """Before version 4 every step read X, and a descent was one process."""
     for entry in document["benchmarks"]:
         facts = entry["extra_info"]
         facts["work"] = facts.get("work") or "X"
         facts["ranks"] = 1 if facts.get("ranks") is None else facts["ranks"]
-    return document
 
 
-MIGRATIONS: dict[int, Callable[[Document], Document]] = {3: _said_what_it_goes_over}  # from that version to the next
+MIGRATIONS: dict[int, Callable[[Document], None]] = {3: _add_work_and_ranks}  # from that version to the next

@@ -13,7 +13,7 @@ from results.commands import options
 from results.output import Page, Section
 from results.stats.pairing import ratios
 from results.stats.signed_rank import ALPHA, FASTER, SLOWER
-from results.stats.verdicts import judged
+from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
 from results.store.outcomes import rounds
 from results.store.reading import Run, RunError, facts
@@ -91,7 +91,7 @@ def _campaign(run: Run) -> dict[str, object]:
     row: dict[str, object] = {"run": run.label, "date": run.date, "problem": sides[ORIGINAL]["problem"].iloc[0]}
     row |= {"dtype": sides[ORIGINAL]["dtype"].iloc[0], "blocks": int(sides[ORIGINAL]["block"].nunique())}
     for name, other in (("aa", AGAIN), ("slowed", SLOWED)):
-        found = judged(ratios(sides[ORIGINAL], sides[other], CASE[1:])).iloc[0]
+        found = add_verdicts(ratios(sides[ORIGINAL], sides[other], CASE[1:])).iloc[0]
         row |= {name: found["verdict"], f"{name}_ratio": found["ratio"]}
         row |= {f"{name}_low": found["interval_low"], f"{name}_high": found["interval_high"]}
         row |= {f"{name}_{rule}": count for rule, count in _usual(run, other).items()}

@@ -16,7 +16,7 @@ from results.stats.noise import noise_line
 from results.stats.pairing import ratios
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
-from results.store.outcomes import alone, by_size, outcomes
+from results.store.outcomes import by_size, drop_duplicates, outcomes
 from results.store.reading import Run, RunError, facts
 from results.store.runs import find
 from results.upkeep import acceptance, growth
@@ -40,7 +40,7 @@ def filled(text: str, root: Path) -> str:
 def _speeds(path: Path) -> list[Section]:
     """Time per step in float32 on the CPU, and what it was made on."""
     run = find(str(path), path.parent)
-    found = alone(run, with_speedups(run, "numpy_manual"))
+    found = drop_duplicates(run, with_speedups(run, "numpy_manual"))
     here = (found["dtype"] == "float32") & (found["device"] == "cpu")
     table = speeds(records(found[here]), "numpy_manual")[0]
     return [Section(table=table.table, notes=[*table.notes, _made(run)])]
@@ -114,7 +114,7 @@ def _limits(path: Path) -> list[Section]:
 def _tall(path: Path) -> list[Section]:
     """A step of each implementation, its share of the set-up included, and who goes over what."""
     run = find(str(path), path.parent)
-    found = [row for row in records(alone(run, outcomes(run))) if row["status"] == "measured"]
+    found = [row for row in records(drop_duplicates(run, outcomes(run))) if row["status"] == "measured"]
     table = [
         {"problem": f"{words(row['problem'])}, {words(row['dtype'])}", "implementation": words(row["impl"])}
         | {"a step goes over": words(row["work"]), "per step": f"{seconds(row['per_step_s'])}"}

@@ -24,7 +24,7 @@ import pandas as pd
 
 from results.output import Page, Section, seconds, size, write
 from results.store.runs import ROOT
-from results.store.schema import VERSION, migrated
+from results.store.schema import VERSION, migrate
 from results.store.seal import seal
 
 REPORTS = {"md": ["--format", "md"], "page": []}  # what they are called in the table, and the options that make them
@@ -79,7 +79,7 @@ def _opened(row: dict[Any, Any]) -> dict[str, str]:
 def made(root: str, count: int) -> None:
     """So many files under `root`, on five machines, laid out as pytest-benchmark does."""
     (source,) = ROOT.rglob("0007_campaign.json")
-    campaign = migrated(json.loads(source.read_text(encoding="utf-8")))
+    campaign = migrate(json.loads(source.read_text(encoding="utf-8")))
     known = [entry for entry in campaign["benchmarks"] if entry["extra_info"]["impl"].startswith(IMPLS)]
     entries = sorted(known, key=lambda entry: int(entry["extra_info"]["block"]))
     problems = list(dict.fromkeys(entry["extra_info"]["problem"] for entry in entries))[:5]
