@@ -53,7 +53,9 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
     if allowed is not None and needed > allowed:
         raise Unsupported(f"needs at least {format_size(needed)}; --memory allows {format_size(allowed)}")
     if made > total():
-        raise Unsupported(f"needs at least {format_size(made)} to be made; there are {format_size(total())} of memory here")
+        raise Unsupported(
+            f"needs at least {format_size(made)} to be made; there are {format_size(total())} of memory here"
+        )
 
 
 def total() -> float:
