@@ -1,4 +1,4 @@
-"""Options and hooks: the one place that ties pytest and pytest-benchmark to the house."""
+"""Options and hooks: the only place that ties pytest and pytest-benchmark to the packages."""
 
 import contextlib
 import os
@@ -51,13 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest, campaign: Campaign) -> Case:
-    """The case of that name."""
+    """Return the case of that name."""
     return campaign.selected[request.param]
 
 
 @pytest.fixture
 def campaign(pytestconfig: pytest.Config) -> Campaign:
-    """The campaign that this pytest session carries out."""
+    """Return the campaign of this pytest session."""
     return pytestconfig.stash[CAMPAIGN]
 
 
@@ -107,17 +107,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Say what runs now, while pytest does not capture what is written; note the machine's state block by block."""
+    """Show what runs now, while pytest captures no output. Record the system load of each block."""
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
     campaign = item.config.stash[CAMPAIGN]
     case = case_of(item, campaign)
     if case is None:
         return (yield)
-    kept = item.config.stash[RESUME].has(item)
-    if not kept:
+    finished = item.config.stash[RESUME].has(item)
+    if not finished:
         campaign.enter(case)
     try:
-        if reporter is not None and not kept:
+        if reporter is not None and not finished:
             progress.show(reporter, campaign, case)
             reporter.currentfspath = item.path  # pytest would name the file again
         return (yield)
@@ -130,18 +130,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         if after is None or after.block != case.block:
             campaign.leave()
             if after is not None and not campaign.has_time():
-                for left in items[later:]:
-                    campaign.selected.pop(left.name.partition("[")[2].removesuffix("]"), None)
+                for dropped in items[later:]:
+                    campaign.selected.pop(dropped.name.partition("[")[2].removesuffix("]"), None)
                 del items[later:]
 
 
 def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:
-    """The case that an item is about."""
+    """Return the case of a test item; None for other tests."""
     return campaign.selected.get(item.callspec.params.get("case")) if hasattr(item, "callspec") else None
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-    """No dots for cases: the progress line says more."""
+    """Print no dots for cases: the progress line says more."""
     if "bench_descent[" in report.nodeid and report.when == "call":
         return report.outcome, "", report.outcome.upper()
     return None
@@ -149,7 +149,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
-    """Before pytest-benchmark saves."""
+    """Close the campaign before pytest-benchmark saves."""
     signals.ignore()
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     session.config.stash[CAMPAIGN].close()
@@ -171,7 +171,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     campaign = config.stash[CAMPAIGN]
     for row in output_json["benchmarks"]:
         facts = row["extra_info"]
-        facts |= roofline.told(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
+        facts |= roofline.row_facts(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
     from results.store.schema import VERSION
     from results.store.seal import seal  # not before: pandas comes along
 

@@ -1,4 +1,4 @@
-"""Commands: `fit PROBLEM` shows one descent as a tutorial would, `gallery` draws theirs."""
+"""The commands `fit` and `gallery`: one descent as a tutorial shows it, and plots of all of them."""
 
 import argparse
 import os
@@ -15,14 +15,14 @@ from impls.interface import Unsupported
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """An argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: done, and right. 1: the descent is not the reference's. 2: cannot be done as asked. 130: interrupted."""
+    """Return 0 if all is right, 1 if a descent differs from the reference, 2 after an error, 130 after Ctrl-C."""
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["ranks"]:
         _parser().error("`ranks` is now an option: pytest benchmarks --hosts THIS,OTHER --impl torch_ddp ...")
@@ -91,18 +91,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--start -1,1` as `--start=-1,1`: argparse takes what begins with a minus for an option."""
+    """Write `--start -1,1` as `--start=-1,1`: argparse takes a word that begins with a minus for an option."""
     words = iter(argv)
     return [f"--start={next(words, '')}" if word == "--start" else word for word in words]
 
 
 def _from(low: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
+    def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a parse number from {low}, not {text!r}")
         return int(text)
 
-    return whole
+    return parse
 
 
 def _numbers(text: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""What `pytest benchmarks` runs: each case is checked against the reference, then timed in its worker."""
+"""The function that `pytest benchmarks` runs: verify each case against the reference, then time it in its worker."""
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -7,9 +7,9 @@ from benchmarks.campaign.plan import Case
 
 
 def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
-    """A row for a descent that gives the reference's iterates; no time for one that does not.
+    """Time a descent that agrees with the reference. Raises Unsupported, Refused or Invalid otherwise.
 
-    A row whose parity failed is kept, marked, for what it says of the machine: `valid` is false and so it is named.
+    A row that was measured under unequal conditions is kept for its facts. Its `valid` is false and its name says so.
     """
     descent = campaign.open(case)
     benchmark.extra_info.update(descent.facts)

@@ -94,7 +94,7 @@ def test_the_option_leads_to_the_cluster_and_the_row_says_so(cluster: str, tmp_p
 
 def test_a_cluster_is_not_held_against_the_limits_of_this_machine() -> None:
     row = {"per_step_s": 1.0, "batch": 3, "work": "X, on a cluster"}
-    assert roofline.told(row, {"levels": [], "flops_per_s": {}}) == {}
+    assert roofline.row_facts(row, {"levels": [], "flops_per_s": {}}) == {}
 
 
 def test_a_dead_address_is_a_skip_with_the_reason(tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_an_array_beyond_memory_is_mapped_and_its_file_left_alone(
 ) -> None:
     saved, path = np.arange(6.0).reshape(2, 3), tmp_path / "X.npy"
     np.save(path, saved)
-    assert arrays.free() > 2**20
-    assert not isinstance(arrays.array(path).base, np.memmap)
-    monkeypatch.setattr(arrays, "free", lambda: 100.0)
-    mapped = arrays.array(path)
+    assert arrays.free_memory() > 2**20
+    assert not isinstance(arrays.load_array(path).base, np.memmap)
+    monkeypatch.setattr(arrays, "free_memory", lambda: 100.0)
+    mapped = arrays.load_array(path)
     assert type(mapped) is np.ndarray
     assert isinstance(mapped.base, np.memmap)
     mapped[0, 0] = 9.0

@@ -85,7 +85,7 @@ def test_losses_are_those_of_the_weights_that_came_back(done: Done) -> None:
 def test_a_problem_of_one_step_has_two_iterates() -> None:
     one = iterates.Iterate(1, np.array([1.0]), 1.0, 1e-9, 1e-8)
     campaign = Campaign(plan("scalar"))
-    told = iterates.told(campaign.task("scalar", "float64").folder, np.array([0.0]), [one, one])
+    told = iterates.row_facts(campaign.task("scalar", "float64").folder, np.array([0.0]), [one, one])
     campaign.close()
     assert told == {"iterates": "0 1", "distances": "0 0.1", "losses": "30 7.5"}  # 7.5 (w - 2)^2
 

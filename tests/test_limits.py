@@ -58,22 +58,22 @@ def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None
     ],
 )
 def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any], seconds: float, by: str) -> None:
-    told = roofline.told(HUGE | change, FOUND)
+    told = roofline.row_facts(HUGE | change, FOUND)
     assert (told["limit_s"], told["limited_by"]) == (pytest.approx(seconds), by)
     assert told["fraction_of_limit"] == pytest.approx(seconds / 0.05)
     assert told["two_pass_s"] >= told["limit_s"]
 
 
 def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
-    told = roofline.told(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
+    told = roofline.row_facts(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
     assert told["limit_s"] < 1e-5 and "two_pass_s" not in told
 
 
 @pytest.mark.parametrize("row", [{}, {"n": 3, "cold_s": 1.0}])
 def test_what_is_no_timed_descent_is_told_nothing(row: dict[str, Any]) -> None:
-    assert roofline.told(row, FOUND) == {}
-    assert roofline.told(HUGE, {}) == {}
-    assert "fraction_of_limit" not in roofline.told(HUGE | {"per_step_s": 0.0}, FOUND)
+    assert roofline.row_facts(row, FOUND) == {}
+    assert roofline.row_facts(HUGE, {}) == {}
+    assert "fraction_of_limit" not in roofline.row_facts(HUGE | {"per_step_s": 0.0}, FOUND)
 
 
 def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert found == {"failed": {dies: "exited with code 3"}}
     assert bandwidth.typical([found, FOUND]) == bandwidth.typical([FOUND]) | found
     assert bandwidth.typical([found]) == found
-    assert roofline.told(HUGE, found) == {}
+    assert roofline.row_facts(HUGE, found) == {}
     run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND | {"failed": {"numba_fused": "exited"}}}})
     assert "numba_fused could not measure: exited." in page_of(run).sections[1].notes
 
@@ -129,7 +129,7 @@ def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path
     rates = {level["level"]: level["bytes_per_s"] for level in found["levels"]}
     assert 1e9 < rates["memory"] < 1e13 and found["call_s"] < 1e-3 and min(found["flops_per_s"].values()) > 1e8
     (row,) = (entry["extra_info"] for entry in content["benchmarks"])
-    again = roofline.told(row, found)
+    again = roofline.row_facts(row, found)
     assert again and {name: row[name] for name in again} == again
     assert row["limited_by"] in ("cache", "memory", "compute") and 0 < row["fraction_of_limit"] < 3
 

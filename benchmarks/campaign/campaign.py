@@ -1,4 +1,4 @@
-"""A campaign: a plan while it is carried out, and everything that is needed to open the next case."""
+"""A campaign carries out a plan: it builds problems, keeps the worker and collects the outcome of each case."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their
 
 @dataclass
 class Campaign:
-    """A plan while it is carried out: the worker of the moment, problems on disk, and what came of each case."""
+    """A plan in progress: its current worker, its problems on disk, and the outcome of each case."""
 
     plan: Plan
     clock: Clock = field(default_factory=Clock)
@@ -52,7 +52,7 @@ class Campaign:
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
     def open(self, case: Case) -> TimedCase:
-        """The case, checked and ready to be timed. Raises Unsupported or Refused."""
+        """Return the case, verified and ready to be timed. Raises Unsupported or Refused."""
         place = (case.impl, case.device)
         for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
             if known in self.unsupported:
@@ -75,22 +75,22 @@ class Campaign:
         return descent
 
     def enter(self, case: Case) -> None:
-        """Note how the machine is when a block begins."""
+        """Record the system load when a block begins, and measure the machine's limits."""
         if self.before is None:
             self.before = load.now() | {"block": case.block}
             for device in self.plan.devices if self.plan.limits else []:
                 if case.block not in self.limits.setdefault(device, {}):
-                    found = limits.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
-                    self.limits[device][case.block] = found
+                    measured = limits.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
+                    self.limits[device][case.block] = measured
 
     def leave(self) -> None:
-        """Note what the machine did besides while the block ran."""
+        """Record what else the machine did during the block."""
         if self.before is not None:
             self.moments.append(load.between(self.before, load.now()))
         self.before = None
 
     def has_time(self) -> bool:
-        """Whether another block, as long as the longest so far, would end within the minutes of the plan."""
+        """Return whether one more block, as long as the longest so far, ends within the plan's minutes."""
         longest = max((float(passed["seconds"]) for passed in self.moments), default=0.0)
         return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
 
@@ -103,21 +103,22 @@ class Campaign:
         self.worker = self.folder = None
 
     def state(self) -> dict[str, Any]:
-        """What must outlive the process beside the finished cases; times in seconds, without those between two runs."""
-        told = {name: getattr(self, name) for name in STATE} | {"left": self.left + cleanup.removed}
-        return told | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
+        """Return what must outlive the process besides the finished cases. Seconds exclude the gap between two runs."""
+        state = {name: getattr(self, name) for name in STATE} | {"left": self.left + cleanup.removed}
+        return state | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from such a state, read from JSON."""
+        """Continue from such a state, read from JSON."""
         for name in STATE:
             setattr(self, name, state[name])
         self.limits = {
-            device: {int(block): found for block, found in blocks.items()} for device, blocks in self.limits.items()
+            device: {int(block): measured for block, measured in blocks.items()}
+            for device, blocks in self.limits.items()
         }
         self.started, self.clock.total = time.monotonic() - state["wall_s"], state["timed_s"]
 
     def summary(self) -> dict[str, Any]:
-        """What the saved JSON says of the campaign beside its rows."""
+        """Return what the saved JSON says of the campaign besides its rows."""
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         return {
             "planned": len(self.selected),
@@ -146,7 +147,7 @@ class Campaign:
         return [(case, outcome.reason) for case, outcome in self.done.items() if outcome.status is status]
 
     def start_worker(self, case: Case) -> Worker:
-        """A fresh worker, or ranks where the plan has them. Raises what they raise."""
+        """Start a worker, or ranks if the plan has them. Raises what they raise."""
         plan = self.plan
         if plan.ranks:
             return Ranks(
@@ -179,7 +180,7 @@ class Campaign:
         return self.worker
 
     def task(self, name: str, dtype: str) -> PreparedProblem:
-        """A problem on disk, made when it is first asked for. Raises Unsupported or Refused where it cannot be."""
+        """Return a problem on disk; build it when it is first needed. Raises Unsupported or Refused."""
         if (name, dtype) not in self.tasks:
             start = time.monotonic()
             self._build(name)
@@ -190,7 +191,7 @@ class Campaign:
         return task
 
     def _build(self, name: str) -> None:
-        """Make a problem in those dtypes of the plan in which it fits, write them for the workers, keep their truth."""
+        """Build a problem in the dtypes that fit, write it for the workers, and compute its reference solution."""
         plan = self.plan
         dtypes = self._fitting(name, *catalogue.numbers(name, plan.steps))
         if not dtypes:
@@ -207,7 +208,7 @@ class Campaign:
             self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
 
     def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
-        """The plan's dtypes in which so many numbers fit into memory; of the others the reason is kept."""
+        """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""
         for dtype in self.plan.dtypes:
             try:
                 memory.require(floats, indices, dtype, self.plan.memory)
@@ -236,9 +237,9 @@ class Campaign:
 
 
 def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
-    """Write a problem where a worker can read it (`arrays.read`), in a folder that is made for it.
+    """Write a problem to a new folder, where `arrays.read` finds it.
 
-    made: what other hosts make it from (`problems.made`), and its dtype.
+    made: the arguments of `catalogue.made`, from which other hosts make it, and its dtype.
     """
     folder.mkdir()
     for name in ARRAYS:
@@ -249,7 +250,7 @@ def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
 
 
 def mark_invalid(benchmark: BenchmarkFixture, reason: str) -> NoReturn:
-    """Name the row so wherever pytest-benchmark shows its rounds, and raise Invalid."""
+    """Mark the row as INVALID wherever pytest-benchmark shows its rounds, and raise Invalid."""
     assert benchmark.stats is not None
     benchmark.stats.name = f"INVALID {benchmark.name}"
     raise Invalid(reason)

@@ -1,4 +1,4 @@
-"""From the command line's words to a plan."""
+"""The options of `pytest benchmarks`, and the plan that they ask for."""
 
 import math
 from argparse import Namespace
@@ -22,7 +22,9 @@ BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's tak
 
 
 def plan(option: Namespace, here: Path) -> Plan:
-    """What the options ask for, paths from `here`. Raises ValueError for what does not exist, with the nearest name."""
+    """Return the plan that the options ask for. Relative paths start at `here`. Raises ValueError, with the nearest
+    name.
+    """
     (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
     preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
     threads = identity.cores() if option.threads is None else option.threads
@@ -57,7 +59,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         minutes=minutes,
         limits=not option.no_limits,
         precision=precision,
-        aa=twice(option.aa, chosen, here),
+        aa=repeated(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
         ranks=ranks,
@@ -73,7 +75,7 @@ def plan(option: Namespace, here: Path) -> Plan:
 
 
 def choose(what: str, given: str, known: list[str], at_most: int = 99) -> list[str]:
-    """The comma-separated words, each of which must be known."""
+    """Return the comma-separated words. Raises ValueError for an unknown one."""
     if not 1 <= len(words(given)) <= at_most:
         raise ValueError(f"--{what} {given!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(known)}")
     for word in words(given):
@@ -83,14 +85,14 @@ def choose(what: str, given: str, known: list[str], at_most: int = 99) -> list[s
 
 
 def words(given: str) -> list[str]:
-    """Comma-separated words, each once."""
+    """Return the comma-separated words, each once."""
     return list(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
 
 
 def implementations(given: str | None, here: Path) -> list[str]:
-    """Names and absolute paths; where none are given, all names but BY_NAME.
+    """Return names and absolute paths; by default all names except BY_NAME.
 
-    Raises ValueError for an unknown name, a missing file, or two of one name.
+    Raises ValueError for an unknown name, a missing file, or two files of one name.
     """
     if given is None:
         return [name for name in impls.names() if name not in BY_NAME]
@@ -108,21 +110,21 @@ def implementations(given: str | None, here: Path) -> list[str]:
     return paths
 
 
-def twice(given: str | None, chosen: list[str], here: Path) -> str:
-    """Which of the implementations runs twice; "" for `none`. Raises ValueError for one that does not run."""
+def repeated(given: str | None, chosen: list[str], here: Path) -> str:
+    """Return the implementation that runs twice; "" for `none`. Raises ValueError for one that does not run."""
     if given is None:
         return AA if AA in chosen else chosen[0]
-    found = "" if given == "none" else str(here / given) if given.endswith(".py") else given
-    if found and found not in chosen:
+    name = "" if given == "none" else str(here / given) if given.endswith(".py") else given
+    if name and name not in chosen:
         names = [Path(path).stem if path.endswith(".py") else path for path in chosen]
         if given not in names:
             raise ValueError(f"--aa {given!r}: name one that runs, or none (running: {', '.join(names)})")
-        found = chosen[names.index(given)]
-    return found
+        name = chosen[names.index(given)]
+    return name
 
 
 def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
-    """Problems' names, tables by absolute path. Raises ValueError for unknown names and tables that cannot be used."""
+    """Return the problems' names, tables by absolute path. Raises ValueError for unknown names and unusable tables."""
     if given is not None and not words(given):
         raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
     if target and ".csv" not in (given or ""):
@@ -138,7 +140,7 @@ def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
 
 
 class Option:
-    """An option of `pytest benchmarks`: its name, its help text and what argparse takes besides."""
+    """An option of `pytest benchmarks`: its name, its help text and argparse's settings."""
 
     def __init__(self, name: str, help: str, **settings: Any) -> None:
         self.name, self.help, self.settings = name, help, settings

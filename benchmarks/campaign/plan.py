@@ -1,4 +1,4 @@
-"""What is to be measured, and in which order: presets, cases, the plan."""
+"""The plan: presets, cases, and the order in which they run."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linner
 
 @dataclass(frozen=True)
 class Preset:
-    """How much of everything: problems, dtypes, blocks, and seconds of timed rounds a case."""
+    """Default problems, dtypes, blocks, and seconds of timed rounds for each case."""
 
     problems: list[str]
     dtypes: list[str]
@@ -30,7 +30,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One row to be: an implementation on a device, a problem in a dtype, in one block."""
+    """One future row: an implementation on a device, a problem in a dtype, one block."""
 
     impl: str  # as `impls.load` takes it
     device: str
@@ -41,33 +41,33 @@ class Case:
 
     @property
     def original(self) -> str:
-        """The implementation's name: of a path, the file's."""
+        """The implementation's name; for a path, the file's."""
         return Path(self.impl).stem if self.impl.endswith(".py") else self.impl
 
     @property
     def name(self) -> str:
-        """The label of its rows: the implementation's name, or for the second of an A/A pair another."""
+        """The label of its rows: the implementation's name, with a suffix for the second half of an A/A pair."""
         return f"{self.original}-again" if self.again else self.original
 
     @property
     def title(self) -> str:
-        """The problem's name: of a table, the file's."""
+        """The problem's name; for a table, the file's."""
         return Path(self.problem).name
 
     @property
     def host(self) -> tuple[str, str, int]:
-        """What shares a process: the cases of one label on one device in one block."""
+        """The key of its process: cases of one label on one device in one block share a worker."""
         return self.name, self.device, self.block
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the case itself says of its row."""
+        """The facts of its row that the case itself determines."""
         facts = dataclasses.asdict(self) | {"impl": self.name, "problem": self.title}
         return facts | {"twin": self.original if facts.pop("again") else ""}
 
     @property
     def group(self) -> str:
-        """What it is compared within: the same problem in the same dtype on the same device."""
+        """The group that it is compared in: the same problem, dtype and device."""
         return f"{self.title} {self.dtype} {self.device}"
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the user has asked for."""
+    """Everything that the user asked for."""
 
     impls: list[str]
     devices: list[str]
@@ -100,7 +100,7 @@ class Plan:
     target: list[str] = field(default_factory=list)
 
     def cases(self) -> list[Case]:
-        """Block after block; in each, implementations and devices in a shuffled order, one process each."""
+        """Return the cases block by block. A block shuffles implementations and devices; each has its own process."""
         cases = []
         labels = [(impl, False) for impl in self.impls] + [(impl, True) for impl in self.impls if impl == self.aa]
         for block in range(self.blocks):

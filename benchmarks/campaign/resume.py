@@ -86,12 +86,12 @@ class ResumePlugin:
             setattr(option, name, Path(began) if name == "benchmark_json" and began else began)
 
     def given(self) -> set[str]:
-        """The options on the command line, without their values."""
+        """Return the options on the command line, without their values."""
         return {word.partition("=")[0] for word in self.config.invocation_params.args}
 
     @property
     def here(self) -> Path:
-        """Where the campaign began: paths in its options count from there."""
+        """The folder where the campaign began: paths in its options start there."""
         return Path(self.journal.head["here"]) if self.journal else self.config.invocation_params.dir
 
     def pytest_report_header(self) -> str:
@@ -212,7 +212,7 @@ def _plain(value: Any) -> Any:
 
 
 def code(impls: list[str], tables: list[str]) -> str:
-    """A hash over the suite's own code, implementations given by path, and tables."""
+    """Return a hash over the suite's own code, implementations given by path, and tables."""
     mine = [ROOT / "conftest.py", *ROOT.glob("impls/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
     given = [*impls, *(catalogue.parse(name)[0] for name in tables)]
     digest = hashlib.sha256()

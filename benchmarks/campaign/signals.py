@@ -1,4 +1,4 @@
-"""Signals that end a run: the first is Ctrl-C, which keeps what is complete; those after it cut nothing short."""
+"""Signals that end a run: the first acts like Ctrl-C and keeps finished cases, later ones are ignored."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 
 def install_signal_handlers() -> None:
-    """From now on each of them is Ctrl-C, once; but who ignores one (nohup does) has his reasons."""
+    """Make the first of these signals act like Ctrl-C. A signal that is already ignored (nohup) stays ignored."""
     if threading.current_thread() is threading.main_thread():
         for ending in ENDING:
             if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
@@ -16,7 +16,7 @@ def install_signal_handlers() -> None:
 
 
 def ignore() -> None:
-    """From now on none of them does anything: the run ends, and what it has is about to be saved."""
+    """Ignore all of them: the run is ending and is about to be saved."""
     for ending in ENDING:
         if signal.getsignal(ending) is _interrupt:
             signal.signal(ending, signal.SIG_IGN)

@@ -81,11 +81,11 @@ class Ranks(Worker):
         """
         try:
             for kind in ("lost", "unsupported", "raised", "wrong"):  # who waits for one that is lost may raise that
-                told = {rank: end[kind] for rank, end in enumerate(ends) if end.get(kind)}
-                if kind == "unsupported" and told:
-                    raise Unsupported(next(iter(told.values())))
-                if told:
-                    raise Refused("; ".join(f"rank {rank}: {words}" for rank, words in told.items()))
+                reasons = {rank: end[kind] for rank, end in enumerate(ends) if end.get(kind)}
+                if kind == "unsupported" and reasons:
+                    raise Unsupported(next(iter(reasons.values())))
+                if reasons:
+                    raise Refused("; ".join(f"rank {rank}: {words}" for rank, words in reasons.items()))
             return merged(ends)
         except (Unsupported, Refused):
             self.close()
@@ -94,28 +94,28 @@ class Ranks(Worker):
 
 def merged(answers: list[Answer]) -> Answer:
     """Merge the ranks' answers. Raises Refused if weights, versions, code or probes differ."""
-    one = dict(answers[0])
+    merged_answer = dict(answers[0])
     for name, first in answers[0].items():
-        told = [answer[name] for answer in answers]
+        values = [answer[name] for answer in answers]
         if name in SUMMED:
-            one[name] = None if None in told else sum(told)
+            merged_answer[name] = None if None in values else sum(values)
         elif name in SLOWEST:
-            one[name] = max((value for value in told if value is not None), default=None)
+            merged_answer[name] = max((value for value in values if value is not None), default=None)
         elif name == "pools":
-            one[name] = {pool: max(pools.get(pool) or 0 for pools in told) for pool in first}
+            merged_answer[name] = {pool: max(pools.get(pool) or 0 for pools in values) for pool in first}
         elif name == "cores":
-            one[name] = None if None in told else told
+            merged_answer[name] = None if None in values else values
         elif name != "blas":
-            _require_equal(name, told)
-    return one
+            _require_equal(name, values)
+    return merged_answer
 
 
-def _require_equal(name: str, told: list[Any]) -> None:
-    for rank, value in enumerate(told[1:], 1):
-        if name == "weights" and np.asarray(value).tobytes() != np.asarray(told[0]).tobytes():
+def _require_equal(name: str, values: list[Any]) -> None:
+    for rank, value in enumerate(values[1:], 1):
+        if name == "weights" and np.asarray(value).tobytes() != np.asarray(values[0]).tobytes():
             raise Refused(f"rank {rank} has other weights than rank 0")
-        if name != "weights" and value != told[0]:
-            raise Refused(f"rank {rank} has {name} {str(value)[:80]}, rank 0 {str(told[0])[:80]}")
+        if name != "weights" and value != values[0]:
+            raise Refused(f"rank {rank} has {name} {str(value)[:80]}, rank 0 {str(values[0])[:80]}")
 
 
 def shares(cores: list[int], ranks: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""A bare loop in a fresh process: what `bench_overhead.py` holds the harness's numbers against.
+"""A bare loop in a fresh process: `bench_overhead.py` compares the harness's numbers with it.
 
 usage: python -m benchmarks.extra.bare_loop CORES FOLDER IMPL ROUNDS; prints the seconds per step.
 """

@@ -1,7 +1,7 @@
 """Cold start: seconds from nothing to the first weights, in a fresh process with empty compiler caches.
 
 Not part of `pytest benchmarks`. Run `make cold`, or `pytest benchmarks/extra/bench_cold.py --blocks 8`. The parent's
-clock runs from before the process is started until the weights have arrived; they are checked when it has stopped.
+clock runs from before the process starts until the weights arrive. They are checked afterwards.
 """
 
 import time
@@ -16,22 +16,22 @@ from benchmarks.timing.measure import PreparedProblem, judge
 
 
 def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
-    """One cold start: a case has one a block."""
+    """Time one cold start of a case in each block."""
     task = campaign.task(case.problem, case.dtype)
     facts = {**task.facts, **case.row, "precision": campaign.plan.precision}
-    found: dict[str, Any] = {}
+    clocks: dict[str, Any] = {}
     try:
-        benchmark.pedantic(lambda: found.update(start(case, campaign, task)), rounds=1)  # type: ignore[no-untyped-call]
-        weights = np.asarray(found.pop("weights"))
+        benchmark.pedantic(lambda: clocks.update(start(case, campaign, task)), rounds=1)  # type: ignore[no-untyped-call]
+        weights = np.asarray(clocks.pop("weights"))
         error, allowed = judge(task, weights, task.facts["steps"], 0.0, task.truth.start(0.0))
     except BaseException:
         benchmark.has_error = True
         raise
-    benchmark.extra_info.update(facts, **found, error=error, allowed=allowed)
+    benchmark.extra_info.update(facts, **clocks, error=error, allowed=allowed)
 
 
 def start(case: Case, campaign: Campaign, task: PreparedProblem) -> dict[str, Any]:
-    """From no process to weights; its `cold_s` is added to the campaign's clock."""
+    """Start a process and return its weights. Its `cold_s` is added to the campaign's clock."""
     before = time.perf_counter()
     worker = campaign.start_worker(case)
     try:
@@ -41,9 +41,9 @@ def start(case: Case, campaign: Campaign, task: PreparedProblem) -> dict[str, An
     finally:
         worker.close()
     campaign.clock.turn(cold_s)
-    told = {name: worker.loaded[name] for name in ("framework", "version")} | {
+    facts = {name: worker.loaded[name] for name in ("framework", "version")} | {
         "threads": worker.threads,
         "ranks": worker.ranks,
     }
     clocks = {"import_s": worker.loaded["seconds"], "prepare_s": prepare_s, "first_s": first["seconds"]}
-    return {**told, **clocks, "cold_s": cold_s, "weights": first["weights"]}
+    return {**facts, **clocks, "cold_s": cold_s, "weights": first["weights"]}

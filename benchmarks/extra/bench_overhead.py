@@ -1,6 +1,6 @@
-"""Does the harness touch what it measures? Reported time per step over that of a bare loop, process after process.
+"""Harness overhead: the reported time per step over that of a bare loop, in fresh processes.
 
-Not part of `pytest benchmarks`: run it with `make overhead`, or `pytest benchmarks/extra/bench_overhead.py`.
+Not part of `pytest benchmarks`. Run `make overhead`, or `pytest benchmarks/extra/bench_overhead.py`.
 """
 
 from itertools import count
@@ -20,7 +20,7 @@ WITHIN = 0.05
 @pytest.mark.parametrize("impl", ["numpy_manual", "torch_nn", "jax_jit", "jax_scan"])
 @pytest.mark.parametrize("problem", ["small", "medium"])
 def bench_overhead(impl: str, problem: str, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
-    """A round is a pair of fresh processes, in turns first: the worker, and a bare loop around the same code."""
+    """Time pairs of fresh processes in alternating order: the worker, and a bare loop around the same code."""
     ratios: list[float] = []
     blocks = count()
 
@@ -40,6 +40,6 @@ def bench_overhead(impl: str, problem: str, campaign: Campaign, benchmark: Bench
 
 
 def bare(campaign: Campaign, case: Case) -> float:
-    """Seconds per step of a bare loop in a fresh process with the same environment."""
+    """Return the seconds per step of a bare loop in a fresh process with the same environment."""
     folder = campaign.task(case.problem, case.dtype).folder
     return float(program(campaign.plan, case.device, folder, "benchmarks.extra.bare_loop", case.impl, "30"))

@@ -1,8 +1,8 @@
-"""How does a descent scale? By 1, 2, 4, ... ranks of one thread, each on a core of its own, in turns.
+"""Scaling: a descent by 1, 2, 4, ... ranks of one thread, each on its own core, in turns.
 
-Not part of `pytest benchmarks`: run it with `make scaling`. `python -m results scaling FILE` compares the rows, holds
-them against what as many threads can read, and predicts more ranks. With --no-limits, for those of all cores are not
-those of one rank: what each number of threads reads is measured here, once a block.
+Not part of `pytest benchmarks`. Run `make scaling`. `python -m results scaling FILE` compares the rows with what as
+many threads can read, and predicts more ranks. Use --no-limits: the limits of each number of threads are measured here,
+once a block.
 """
 
 from dataclasses import replace
@@ -23,15 +23,15 @@ COUNTS = [2**i for i in range(identity.cores().bit_length())]
 def bench_scaling(
     case: Case, ranks: int, campaign: Campaign, benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row for so many ranks, after one for half as many: fresh processes each."""
+    """Time that many ranks, in fresh processes."""
     monkeypatch.setattr(campaign, "plan", replace(campaign.plan, ranks=ranks, threads=ranks))
     limit(campaign, case, ranks)
     descent.bench_descent(case, campaign, benchmark)
 
 
 def limit(campaign: Campaign, case: Case, threads: int) -> None:
-    """Have the campaign know what so many threads read in a second, at best over its blocks."""
+    """Measure what that many threads read in a second, once a block."""
     name = f"{case.device}, {threads} thread{'s' * (threads > 1)}"
     if case.block not in campaign.limits.setdefault(name, {}):
-        found = limits.measure(threads, case.device, campaign.plan.precision, campaign.plan.timeout)
-        campaign.limits[name][case.block] = found
+        measured = limits.measure(threads, case.device, campaign.plan.precision, campaign.plan.timeout)
+        campaign.limits[name][case.block] = measured

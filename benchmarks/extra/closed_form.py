@@ -1,8 +1,7 @@
-"""The answer without a descent, timed in a fresh process: what `bench_closed_form.py` puts beside the descents.
+"""The closed form, timed in a fresh process for `bench_closed_form.py`.
 
-usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round,
-and how far the normal equations X'(X w - y) = 0 are from holding, over the rounding that an honest solver may show (1:
-at the bound).
+usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round, and
+the residual of the normal equations X'(X w - y) = 0 over the rounding of an honest solver (1: at the bound).
 """
 
 import json
@@ -23,7 +22,7 @@ WAYS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def main(folder: str, way: str, rounds: int) -> None:
-    """Solve once, then so many times by the clock."""
+    """Solve once, then time ROUNDS solutions."""
     problem, seconds = read(folder), []
     w = WAYS[way](problem.X, problem.y)
     for _ in range(rounds):
@@ -34,9 +33,9 @@ def main(folder: str, way: str, rounds: int) -> None:
 
 
 def off(problem: Problem, w: Array) -> float:
-    """The largest |X'(X w - y)| over its bound: sums of n + d terms and a solution of d unknowns, each rounded.
+    """Return the largest |X'(X w - y)| over its bound: sums of n + d terms and a solution of d unknowns, each rounded.
 
-    They are solved to within a small multiple of (n + 3 d) u |X'| (|X| |w| + |y|) (Higham 2002, section 20.4).
+    The bound is a small multiple of (n + 3 d) u |X'| (|X| |w| + |y|) (Higham 2002, section 20.4).
     """
     X, y, w = (array.astype(np.float64) for array in (problem.X, problem.y, w))
     n, d = X.shape

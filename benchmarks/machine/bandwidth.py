@@ -1,7 +1,7 @@
-"""The machine's limits, measured: what it reads in a second, level by level, and what it multiplies.
+"""Measure the machine's limits: bytes read per second for each level of memory, and floating-point rates.
 
-In each block the best of several kernels and tries counts: a limit is what nobody is quicker than, and load only
-lengthens. The kernels are the frameworks', each in a process of its own, with the implementations' threads and cores.
+In each block the best of several kernels and tries counts, because load only lengthens them. The kernels are the
+frameworks', each in its own process, with the implementations' threads and cores.
 """
 
 import math
@@ -25,47 +25,47 @@ NARROW = 256  # columns of the matrix in a matvec
 
 
 class NumPy:
-    """NumPy's kernels, as the frameworks' underscore files have theirs."""
+    """NumPy's kernels: see `impls.interface.Kernels`."""
 
     @staticmethod
     def resident(array: Array, device: Device) -> Array:
-        """The array, where the kernels read it."""
+        """Return the array: the kernels read it where it is."""
         return array
 
     @staticmethod
     def total(x: Array, times: int) -> Array:
-        """Read all of x (m,) so many times."""
+        """Read all of x (m,) `times` times."""
         for _ in range(times):
             result = x @ x
         return np.asarray(result)
 
     @staticmethod
     def fetch(x: Array) -> Array:
-        """What is done, on the host."""
+        """Return the result: it is on the host."""
         return x
 
 
 def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    """The medians of what was measured block by block: on shared machines some blocks read twice what others do."""
-    failed = {impl: why for found in blocks for impl, why in found.get("failed", {}).items()}
-    told_of = {"failed": failed} if failed else {}
-    known = [found for found in blocks if "levels" in found]
-    if not known:
-        return told_of
-    told = [level for found in known for level in found["levels"]]
+    """Return the medians over the blocks: on shared machines some blocks read twice what others do."""
+    failed = {impl: why for block in blocks for impl, why in block.get("failed", {}).items()}
+    failures = {"failed": failed} if failed else {}
+    complete = [block for block in blocks if "levels" in block]
+    if not complete:
+        return failures
+    all_levels = [level for block in complete for level in block["levels"]]
     levels = [
-        {**level, "bytes_per_s": median(one["bytes_per_s"] for one in told if one["level"] == level["level"])}
-        for level in known[-1]["levels"]
+        {**level, "bytes_per_s": median(one["bytes_per_s"] for one in all_levels if one["level"] == level["level"])}
+        for level in complete[-1]["levels"]
     ]
     rates = {
-        name: {dtype: median(found[name][dtype] for found in known) for dtype in known[-1][name]}
+        name: {dtype: median(block[name][dtype] for block in complete) for dtype in complete[-1][name]}
         for name in ("flops_per_s", "matvec_flops_per_s")
     }
-    return {"levels": levels, **rates, "call_s": median(found["call_s"] for found in known), **told_of}
+    return {"levels": levels, **rates, "call_s": median(block["call_s"] for block in complete), **failures}
 
 
 def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The best of two measurements: more in a second, fewer seconds a call."""
+    """Return the best of two measurements: the higher rates, the shorter call."""
     if not one or not other:
         return one or other
     levels = {level["level"]: level for level in one["levels"]}
@@ -102,34 +102,34 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
 
 
 def _levels(kernels: Kernels, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
-    """Each level's name, what it holds, and how much is read to measure it: half of that, and past the last. Bytes."""
-    held = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
-    inside = [(name, size, size // 2) for name, size in held.items()]
-    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(held.values(), default=0)))]
+    """Return each level's name, its size, and the bytes to read to measure it: half of it, and past the last level."""
+    sizes = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
+    inside = [(name, size, size // 2) for name, size in sizes.items()]
+    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(sizes.values(), default=0)))]
 
 
 def _reading(kernels: Kernels, device: Device, size: int) -> float:
-    """Bytes a second, in the best of many tries."""
+    """Return bytes per second, the best of many tries."""
     x = kernels.resident(np.ones(size // 4, np.float32), device)
     return size / _shortest(lambda times: kernels.fetch(kernels.total(x, times)))
 
 
 def _multiplying(kernels: Kernels, device: Device, dtype: str) -> float:
-    """Operations a second of a product of square matrices."""
+    """Return operations per second of a product of square matrices."""
     side = SQUARE[device]
     a, b = (kernels.resident(np.ones((side, side), dtype), device) for _ in range(2))
     return float(2 * side**3) / _shortest(lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
 
 
 def _matvec(kernels: Kernels, device: Device, dtype: str) -> float:
-    """Operations a second of a matrix-vector product, the matrix in a cache (1 MiB)."""
+    """Return operations per second of a matrix-vector product, the matrix in a cache (1 MiB)."""
     a = kernels.resident(np.ones((2**20 // NARROW // np.dtype(dtype).itemsize, NARROW), dtype), device)
     w = kernels.resident(np.ones(NARROW, dtype), device)
     return float(2 * a.shape[0] * NARROW) / _shortest(lambda times: kernels.fetch([a @ w for _ in range(times)][-1]))
 
 
 def _shortest(work: Callable[[int], object]) -> float:
-    """Seconds of the work done once: the shortest of many tries, each of which does it often enough to last LOOK."""
+    """Return the seconds of one execution: the shortest of many tries, each repeated until it lasts LOOK."""
     work(1)
     often = (2**power for power in count())
     times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= LOOK)

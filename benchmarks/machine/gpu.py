@@ -44,10 +44,10 @@ def facts() -> dict[str, Any]:
 
 def throttle_reasons() -> str:
     """Return what lowers its clocks now, in the library's words; "" for nothing."""
-    found = _asked(lambda nvml, gpu: (nvml, nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)))
-    if found is None:
+    answer = _asked(lambda nvml, gpu: (nvml, nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)))
+    if answer is None:
         return ""
-    nvml, bits = found
+    nvml, bits = answer
     prefix = "nvmlClocksThrottleReason"
     reasons = {name.removeprefix(prefix): getattr(nvml, name) for name in dir(nvml) if name.startswith(prefix)}
     return ", ".join(name for name, bit in reasons.items() if bits & bit and name not in ("GpuIdle", "All"))
@@ -69,10 +69,10 @@ def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a row from `now` before its timed rounds and after them; {} without a GPU."""
     if not before or not after:
         return {}
-    held = sorted({word for one in (before, after) for word in one["throttled"].split(", ") if word})
+    reasons = sorted({word for one in (before, after) for word in one["throttled"].split(", ") if word})
     clocks = ("sm_mhz", "memory_mhz", "gpu_celsius", "gpu_watts")
     facts = {f"{name}_{when}": one[name] for name in clocks for when, one in (("before", before), ("after", after))}
-    return facts | {"max_sm_mhz": after["max_sm_mhz"], "throttled": ", ".join(held)}
+    return facts | {"max_sm_mhz": after["max_sm_mhz"], "throttled": ", ".join(reasons)}
 
 
 def _asked(ask: Callable[[Any, Any], Any]) -> Any:

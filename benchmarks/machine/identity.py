@@ -29,14 +29,14 @@ ENVIRONMENT = (
 
 @functools.cache
 def slug() -> str:
-    """CPU, cores, GPU and six hex digits that tell two equal machines apart: `amd-epyc-2c-3f9a1c`."""
+    """Return CPU, cores, GPU and six hex digits that distinguish equal machines: `amd-epyc-2c-3f9a1c`."""
     name = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|@.*|\d+-core", " ", cpu().lower())
     parts = [name, f"{cores()}c", gpu.name().lower(), fingerprint()]
     return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in parts)))
 
 
 def check_slug(name: str, what: str = "machine") -> str:
-    """The name, if it can be a file's or a folder's on any system. Raises ValueError."""
+    """Return the name if it is valid for a file on any system. Raises ValueError."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name):
         rule = "letters, digits, '.', '_' and '-', at most 64, no '.', '_' or '-' in front, no '.' at the end"
         raise ValueError(f"{what} {name!r}: {rule}")
@@ -47,35 +47,35 @@ def check_slug(name: str, what: str = "machine") -> str:
 
 @functools.cache
 def cpu() -> str:
-    """The CPU's own name."""
+    """Return the CPU's name."""
     return str(cpu_info().get("brand_raw", "cpu"))
 
 
 @functools.cache
 def cpu_info() -> dict[str, Any]:
-    """What py-cpuinfo finds."""
+    """Return py-cpuinfo's result."""
     import cpuinfo
 
     return dict(cpuinfo.get_cpu_info())
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fingerprint() -> str:
-    """Six hex digits of a hash over the operating system's machine id, or the network card's address without one."""
+    """Return six hex digits of a hash over the machine id, or over the network card's address without one."""
     ids = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
     known = next((path.read_text().strip() for path in ids if path.exists() and path.read_text().strip()), "")
     return hashlib.sha256(f"descentbench {known or uuid.getnode()}".encode()).hexdigest()[:6]
 
 
 def facts(name: str) -> dict[str, Any]:
-    """What a run's `machine_info` says beside pytest-benchmark's own; `node` is the slug, not the host's name.
+    """Return a run's `machine_info` besides pytest-benchmark's own. `node` is the slug, not the host's name.
 
-    RAM in bytes; cores by the cgroup's quota; None or "" is what the machine does not tell. `setup_hash` is over what
-    must agree for times to be comparable: two runs with the same one were made on the same machine, set up the same.
+    RAM is in bytes, cores respect the cgroup's quota, None or "" stands for unknown. `setup_hash` is over what must
+    agree for times to be comparable: runs with equal hashes were made on one machine with one setup.
     """
     installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions() if dist.name}
     setup = {
@@ -99,12 +99,12 @@ def facts(name: str) -> dict[str, Any]:
 
 
 def _public(text: str) -> str:
-    """A setting without the paths of somebody's disk."""
+    """Return a setting without paths of the user's disk."""
     return "(a path)" if os.sep in text else text.encode("utf-8", "backslashreplace").decode()
 
 
 def quota() -> float | None:
-    """Cores' worth of CPU time that the cgroup grants, or None without a limit."""
+    """Return the cores' worth of CPU time that the cgroup grants; None without a limit."""
     words = _first_line(Path("/sys/fs/cgroup/cpu.max")).split()  # "max 100000" or "200000 100000"
     if not words:
         old = Path("/sys/fs/cgroup/cpu")
@@ -113,10 +113,10 @@ def quota() -> float | None:
 
 
 def turbo() -> str:
-    """ "on" or "off"; "" where the system does not tell."""
+    """Return "on" or "off"; "" if unknown."""
     switches = {CPUFREQ / "intel_pstate" / "no_turbo": "01", CPUFREQ / "cpufreq" / "boost": "10"}
-    said = {_first_line(path): on_off for path, on_off in switches.items() if path.exists()}
-    return next(("on" if word == on_off[0] else "off" for word, on_off in said.items()), "")
+    settings = {_first_line(path): on_off for path, on_off in switches.items() if path.exists()}
+    return next(("on" if word == on_off[0] else "off" for word, on_off in settings.items()), "")
 
 
 def _first_line(path: Path) -> str:
@@ -127,7 +127,7 @@ def _first_line(path: Path) -> str:
 
 
 def _psutil(function: str, **how: Any) -> Any:
-    """What psutil says, or None where it is not installed."""
+    """Return psutil's answer; None if it is not installed."""
     if importlib.util.find_spec("psutil") is None:
         return None
     return getattr(importlib.import_module("psutil"), function)(**how)

@@ -1,8 +1,8 @@
-"""How fast could it be? What a step has to read and to compute, against what the machine can read and compute.
+"""Roofline: what a step must read and compute, against what the machine can read and compute.
 
-A step's shortest time is that of whatever it waits for longest: the roofline of Williams, Waterman and Patterson (2009,
-https://doi.org/10.1145/1498765.1498785). The least that a step over the rows of X can do is one pass: each row is read
-once, for its residual and for its part of the gradient. Written as two products, X w and X' r, it reads X twice.
+A step takes at least as long as the resource it waits for longest (Williams, Waterman and Patterson 2009,
+https://doi.org/10.1145/1498765.1498785). A step over the rows of X needs at least one pass: it reads each row once, for
+the residual and for its part of the gradient. Two products, X w and X' r, read X twice.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ MEMORY = "memory"
 
 @dataclass(frozen=True)
 class Work:
-    """What a step does at least: bytes that it reads, floating-point operations; `held`: bytes that all steps share."""
+    """The least work of a step: bytes that it reads, floating-point operations; `held`: bytes that all steps share."""
 
     bytes: float
     flops: float
-    held: float
+    shared_bytes: float
 
 
-def one_pass(rows: int, d: int, k: int, size: int, held: float) -> Work:
-    """Rows of X and y once; 2 d k operations a row for the residual, as many for the gradient. size: bytes a number."""
-    return Work(rows * (d + k) * size, 4 * rows * d * k, held)
+def one_pass(rows: int, d: int, k: int, size: int, shared_bytes: float) -> Work:
+    """Read X and y once; 2 d k operations a row for the residual, as many for the gradient. size: bytes a number."""
+    return Work(rows * (d + k) * size, 4 * rows * d * k, shared_bytes)
 
 
-def two_pass(rows: int, d: int, k: int, size: int, held: float) -> Work:
-    """X twice, y once, and the residuals written and read again."""
-    return Work(rows * (2 * d + 3 * k) * size, 4 * rows * d * k, held)
+def two_pass(rows: int, d: int, k: int, size: int, shared_bytes: float) -> Work:
+    """Read X twice and y once; write and read the residuals."""
+    return Work(rows * (2 * d + 3 * k) * size, 4 * rows * d * k, shared_bytes)
 
 
 def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
-    """X'X (its upper half) and X'y once a run, shared by its steps; then d x d numbers a step."""
+    """Compute X'X (its upper half) and X'y once a run, shared by its steps; then d x d numbers a step."""
     return Work(
         (d * (d + 2 * k) + n * (d + k) / steps) * size,
         2 * d * d * k + n * d * (d + 1 + 2 * k) / steps,
@@ -44,7 +44,7 @@ def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
 
 
 def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work] = one_pass) -> Work:
-    """The least work of the way in which a row's implementation goes; `over` is how it goes over the rows of X."""
+    """Return the least work of a row's method; `over` names the data that its steps read."""
     n, d, k, steps, size = *(int(row[name]) for name in ("n", "d", "k", "steps")), int(row["dtype"][-2:]) // 8
     if row["work"] == GRAM:
         return gram(n, d, k, size, steps)
@@ -52,46 +52,48 @@ def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work]
     return over(batch, d, k, size, min(n, steps * batch) * (d + k) * size)
 
 
-def shortest(work: Work, found: dict[str, Any], dtype: str) -> tuple[float, str]:
-    """Seconds that the work takes at the limits that were `found`, and what it then waits for.
+def shortest(work: Work, limits: dict[str, Any], dtype: str) -> tuple[float, str]:
+    """Return the seconds that the work takes at the measured limits, and the resource that limits it.
 
-    That is memory, cache (all that the steps share fits into one) or compute; or dispatch, where the time is below that
-    of the cheapest call: whoever makes a call for each operation waits for the calls.
+    The resource is memory, cache (all shared bytes fit into one) or compute; or dispatch, if the time is below that of
+    the cheapest call.
     """
-    level = next(level for level in found["levels"] if level["holds"] is None or work.held <= level["holds"])
-    rate = max(found["flops_per_s"][dtype], found["matvec_flops_per_s"][dtype])
+    level = next(level for level in limits["levels"] if level["holds"] is None or work.shared_bytes <= level["holds"])
+    rate = max(limits["flops_per_s"][dtype], limits["matvec_flops_per_s"][dtype])
     reading, computing = work.bytes / level["bytes_per_s"], work.flops / rate
     seconds = max(reading, computing)
-    if seconds < found["call_s"]:
+    if seconds < limits["call_s"]:
         return seconds, "dispatch"
     if computing > reading:
         return seconds, "compute"
     return seconds, MEMORY if level["holds"] is None else "cache"
 
 
-def told(row: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """A row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} if no timed descent."""
-    if not {"per_step_s", "work", "batch"} <= row.keys() or "levels" not in found or row["work"] not in ("X", GRAM):
+def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} without a timed
+    descent.
+    """
+    if not {"per_step_s", "work", "batch"} <= row.keys() or "levels" not in limits or row["work"] not in ("X", GRAM):
         return {}
-    seconds, by = shortest(least(row), found, row["dtype"])
-    twice = {} if row["work"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), found, row["dtype"])[0]}
+    seconds, by = shortest(least(row), limits, row["dtype"])
+    two_passes = {} if row["work"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
     near = {"fraction_of_limit": seconds / row["per_step_s"]} if row["per_step_s"] > 0 else {}
-    return {"limit_s": seconds, "limited_by": by, **twice, **near}
+    return {"limit_s": seconds, "limited_by": by, **two_passes, **near}
 
 
 def caches(cores: list[int]) -> dict[str, int]:
-    """Bytes of each level of data cache that these cores have together, the nearest first (Linux); {} if not told."""
-    held: dict[str, int] = {}
+    """Return the bytes of each level of data cache of these cores together, nearest first (Linux); {} if unknown."""
+    sizes: dict[str, int] = {}
     seen = set()
     for core in cores:
         for index in sorted(CPU.glob(f"cpu{core}/cache/index*")):
-            said = {name: _said(index / name) for name in ("level", "type", "size", "shared_cpu_list")}
-            place = (said["level"], said["type"], said["shared_cpu_list"])
-            if said["type"] in ("Data", "Unified") and said["size"].endswith("K") and place not in seen:
+            cache = {name: _read(index / name) for name in ("level", "type", "size", "shared_cpu_list")}
+            place = (cache["level"], cache["type"], cache["shared_cpu_list"])
+            if cache["type"] in ("Data", "Unified") and cache["size"].endswith("K") and place not in seen:
                 seen.add(place)
-                held[f"L{said['level']}"] = held.get(f"L{said['level']}", 0) + int(said["size"][:-1]) * 1024
-    return held
+                sizes[f"L{cache['level']}"] = sizes.get(f"L{cache['level']}", 0) + int(cache["size"][:-1]) * 1024
+    return sizes
 
 
-def _said(path: Path) -> str:
+def _read(path: Path) -> str:
     return path.read_text().strip() if path.exists() else ""

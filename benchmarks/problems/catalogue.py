@@ -1,7 +1,7 @@
-"""The catalogue: a problem's name, `small` or `small@32` for mini-batches of 32 rows, to its data.
+"""The catalogue: from a problem's name, `small` or `small@32` for mini-batches of 32 rows, to its data.
 
-Data are made in float64 from a seed and then cast. Only operations whose result IEEE 754 fixes are used on the way (no
-BLAS, no libm), and lr = 1/L is rounded down to three digits, so a seed means the same bytes on every machine.
+Data are made in float64 from a seed and then cast. Only operations with an exact IEEE 754 result are used (no BLAS, no
+libm), and lr = 1/L is rounded down to three digits. A seed therefore gives the same bytes on every machine.
 """
 
 import re
@@ -20,7 +20,7 @@ from impls.interface import Array, Problem, shard
 
 @dataclass(frozen=True)
 class Entry:
-    """One problem of the catalogue: how its data are made, for the full-batch plan or for mini-batches."""
+    """One problem of the catalogue: how to make its data, for full batch and for mini-batches."""
 
     about: str
     make: Callable[[np.random.Generator, bool], Data]
@@ -28,10 +28,10 @@ class Entry:
 
 
 def synthetic(n: int, d: int, rng: np.random.Generator, minibatch: bool) -> Data:
-    """X (n, d): independent uniform columns, scales from 1 down to 1/10 (condition of X'X about 100); y = X a + noise.
+    """Make X (n, d), independent uniform columns with scales from 1 to 1/10, and y = X a + noise.
 
-    The condition is exact as n/d grows: E X'X / n is diagonal, from 1 down to 1/100.
-    Of several ranks each makes its shard; the other rows are 0, of memory that nobody touches.
+    E X'X / n is diagonal, from 1 down to 1/100, so the condition of X'X is about 100. Each of several ranks makes its
+    shard; the other rows are 0 in memory that is never touched.
     """
     scales = 1 / (1 + 9 * np.arange(d) / max(d - 1, 1))
     a, w0 = rng.random(d) * 2 - 1, rng.random(d) * 2 - 1
@@ -47,7 +47,7 @@ def synthetic(n: int, d: int, rng: np.random.Generator, minibatch: bool) -> Data
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """`rng.random(shape)`, of which this rank draws its shard and passes over the rest."""
+    """Return `rng.random(shape)`. A rank draws its shard and skips the rest."""
     drawn, mine = np.zeros(shape), shard(shape[0])
     assert isinstance(rng.bit_generator, np.random.PCG64)
     rng.bit_generator.advance(drawn[: mine.start].size)
@@ -76,7 +76,7 @@ LARGEST = 10**9  # numbers in X: 8 GB in float64
 
 
 def parse(name: str) -> tuple[str, int | None]:
-    """`small@32` to ("small", 32), `small` to ("small", None). Raises ValueError for what is not known.
+    """Split `small@32` into ("small", 32), `small` into ("small", None). Raises ValueError for an unknown name.
 
     Known are the catalogue, tables, and `<n>x<d>`: synthetic data of any size.
     """
@@ -99,9 +99,10 @@ def build(
     lr: float | None = None,
     steps: int | None = None,
 ) -> tuple[Problem, list[str]]:
-    """The problem in float64, and the names of its columns. Raises ValueError, Unsupported for a missing package.
+    """Return the problem in float64 and the names of its columns. Raises ValueError, or Unsupported for a missing
+    package.
 
-    ValueError says "diverges: lr must be below ..." when lr is not below 2/L, L the largest curvature of any batch.
+    ValueError says "diverges: lr must be below ..." if lr is not below 2/L, L the largest curvature of any batch.
     """
     data, steps, order = made(name, seed, target, steps)
     L = max(high for _, high in curvatures(data.X, data.y, order))
@@ -113,7 +114,7 @@ def build(
 
 
 def made(name: str, seed: int, target: list[str] | None, steps: int | None = None) -> tuple[Data, int, Array | None]:
-    """The data, the steps and the order of a problem, as `build` gives them out."""
+    """Return the data, the steps and the order of a problem."""
     base, batch = parse(name)
     rng = np.random.default_rng([seed, *base.encode()])
     entry = _entry(base) or Entry(base, lambda rng, minibatch: tables.read_csv(base, target or [], rng))
@@ -125,7 +126,7 @@ def made(name: str, seed: int, target: list[str] | None, steps: int | None = Non
 
 
 def numbers(name: str, steps: int | None) -> tuple[int, int]:
-    """How many numbers X, y and w0 hold, and how many `order`, before they are made; (0, 0) of what is read."""
+    """Return how many numbers X, y and w0 will hold, and how many `order`; (0, 0) for a table."""
     base, batch = parse(name)
     entry = _entry(base)
     if entry is None or not isinstance(entry.make, partial) or entry.make.func is not synthetic:
@@ -135,31 +136,31 @@ def numbers(name: str, steps: int | None) -> tuple[int, int]:
 
 
 def counted(problem: Problem) -> tuple[int, int]:
-    """The same of a problem that has been made."""
+    """Return the same of a problem that exists."""
     order = problem.order
     return sum(array.size for array in (problem.X, problem.y, problem.w0)), 0 if order is None else order.size
 
 
 def cast(problem: Problem, dtype: str) -> Problem:
-    """The same problem in float32 or float64."""
+    """Return the same problem in float32 or float64."""
     X, y, w0 = (np.ascontiguousarray(array, dtype) for array in (problem.X, problem.y, problem.w0))
     return replace(problem, X=X, y=y, w0=w0)
 
 
 def shuffled(rng: np.random.Generator, n: int, batch: int, steps: int) -> Array:
-    """(steps, b) int32: epoch after epoch, all rows in a new order cut into batches; what is left over is dropped."""
+    """Return (steps, b) int32: each epoch shuffles all rows and cuts them into batches; the remainder is dropped."""
     per_epoch = n // batch
     epochs = [rng.permutation(n)[: per_epoch * batch].reshape(per_epoch, batch) for _ in range(-(-steps // per_epoch))]
     return np.concatenate(epochs)[:steps].astype(np.int32)
 
 
 def steps_for(elements: int) -> int:
-    """Steps for a step that reads so many elements: some 1 ms at 0.2 us a step and 5e-11 s an element; 10 to 5000."""
+    """Return 10 to 5000 steps that take about 1 ms, at 0.2 us a step and 5e-11 s an element."""
     return int(np.clip(float(f"{1e-3 / (0.2e-6 + 5e-11 * elements):.1g}"), 10, 5000))
 
 
 def curvatures(X: Array, y: Array, order: Array | None) -> list[tuple[float, float]]:
-    """Smallest and largest eigenvalue of each batch's Hessian 2/(b k) X'X; full batch: one pair."""
+    """Return the smallest and largest eigenvalue of each batch's Hessian 2/(b k) X'X; one pair for full batch."""
     k = y[0].size
     batches = [X] if order is None else (X[rows] for rows in order)
     spectra = (np.linalg.eigvalsh((2 / (len(X_t) * k)) * (X_t.T @ X_t)) for X_t in batches)
@@ -167,7 +168,7 @@ def curvatures(X: Array, y: Array, order: Array | None) -> list[tuple[float, flo
 
 
 def _entry(base: str) -> Entry | None:
-    """What the catalogue has, or synthetic data of the size that the name says; None of a table."""
+    """Return the catalogue's entry, or synthetic data of the size in the name; None for a table."""
     if size := SIZE.fullmatch(base):
         return Entry(base, partial(synthetic, int(size["n"]), int(size["d"])))
     return CATALOGUE.get(base)

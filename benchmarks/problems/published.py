@@ -1,4 +1,4 @@
-"""The losses that a text prints for a problem, each with the lowest and the highest that a found one may be."""
+"""The losses that a tutorial prints for a problem, each with the range in which a measured one must lie."""
 
 import json
 from typing import NamedTuple
@@ -14,7 +14,7 @@ CHECKED = {"line": (0, 10, 30, 90), "crops": (*tutorials.CROPS_LOSSES,), "scalar
 
 
 class Printed(NamedTuple):
-    """A loss that a text prints, after `update` updates, and the lowest and highest that a found one may be there."""
+    """A printed loss after `update` updates, and the lowest and highest accepted loss there."""
 
     update: int
     loss: float
@@ -23,7 +23,7 @@ class Printed(NamedTuple):
 
 
 def printed(name: str, problem: Problem) -> list[Printed]:
-    """What a text prints for this problem; nothing where no text has it, or has it with another start or lr."""
+    """Return what a tutorial prints for this problem; nothing if no tutorial has it with this start and lr."""
     if name not in CHECKED:
         return []
     usual, w0 = catalogue.build(name)[0], problem.w0
@@ -31,40 +31,40 @@ def printed(name: str, problem: Problem) -> list[Printed]:
     if problem.lr != usual.lr or not any(np.array_equal(w0, np.array(start, w0.dtype)) for start in starts):
         return []
     if name == "line":
-        found = line((float(w0[0]), float(w0[1])))
+        losses = line((float(w0[0]), float(w0[1])))
     else:
-        found = crops() if name == "crops" else scalar(tutorials.SCALAR_AUTOGRAD, 1)
-    return [one for one in found if one.update <= problem.steps]
+        losses = crops() if name == "crops" else scalar(tutorials.SCALAR_AUTOGRAD, 1)
+    return [one for one in losses if one.update <= problem.steps]
 
 
 def checked(name: str, problem: Problem) -> list[Printed]:
-    """Those of `printed` that a benchmark checks as well."""
+    """Return those of `printed` that a benchmark checks as well."""
     return [one for one in printed(name, problem) if one.update in CHECKED[name]]
 
 
 def fact(checked: list[Printed]) -> dict[str, str]:
-    """A row's `published`, a JSON list of [update, loss, lowest, highest]; nothing where nothing is printed."""
+    """Return a row's `published`, a JSON list of [update, loss, lowest, highest]; nothing without printed losses."""
     return {"published": json.dumps(checked)} if checked else {}
 
 
 def line(start: tuple[float, float]) -> list[Printed]:
-    """The text's data are unseeded: a found loss may be what the middle 95 % of draws are."""
+    """The tutorial's data are unseeded: the range is the middle 95 % of draws."""
     band, _ = tutorials.line_band(start)
     rows = zip(tutorials.LINE_RUNS[start], band.tolist(), strict=True)
     return [Printed(10 * i, loss, low, high) for i, (loss, (low, high)) in enumerate(rows)]
 
 
 def crops() -> list[Printed]:
-    """The text prints its start to four decimals, which moves each loss by so much at most."""
+    """The tutorial prints its start to four decimals, which moves each loss by at most this range."""
     moved = {t: tutorials.crops_rounding(t)[0] for t in tutorials.CROPS_LOSSES}
     return [Printed(t, loss, loss - moved[t], loss + moved[t]) for t, loss in tutorials.CROPS_LOSSES.items()]
 
 
 def scalar(text: ScalarRun, times: int) -> list[Printed]:
-    """One of the text's two runs, a descent with `times` the gradient: its exact w is 2 - 2 (1 - 0.15 times)^t."""
-    found = []
+    """One of the tutorial's two runs, a descent with `times` the gradient: its exact w is 2 - 2 (1 - 0.15 times)^t."""
+    losses = []
     for t, _, loss in text:
         if loss is not None:
             may = tutorials.scalar_rounding(2 - 2 * (1 - 0.15 * times) ** (t - 1))[1]
-            found.append(Printed(t - 1, loss, loss - may, loss + may))
-    return found
+            losses.append(Printed(t - 1, loss, loss - may, loss + may))
+    return losses

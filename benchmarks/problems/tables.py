@@ -1,4 +1,4 @@
-"""Real data: a table from a CSV file or from scikit-learn, made ready for descent."""
+"""Real data: a table from a CSV file or from scikit-learn, prepared for descent."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Data:
-    """Float64 data before a plan is made: X (n, d), y (n,) or (n, k), w0 like y's columns; lr None = 1/L."""
+    """Float64 data without a plan: X (n, d), y (n,) or (n, k), w0 shaped like y's columns; lr None means 1/L."""
 
     X: Array
     y: Array
@@ -24,7 +24,7 @@ class Data:
 
 
 def bundled(name: str, rng: np.random.Generator, minibatch: bool) -> Data:
-    """A data set that scikit-learn carries along, standardised. Raises Unsupported where it is not installed."""
+    """Return a data set of scikit-learn, standardised. Raises Unsupported if it is not installed."""
     try:
         from sklearn import datasets
     except ModuleNotFoundError as error:
@@ -34,9 +34,9 @@ def bundled(name: str, rng: np.random.Generator, minibatch: bool) -> Data:
 
 
 def read_csv(path: str, target: list[str], rng: np.random.Generator) -> Data:
-    """A table with a header line, every cell a finite number; `target` names the columns to predict, the rest are X.
+    """Read a table with a header line and finite numbers. `target` names the columns to predict; the rest are X.
 
-    Raises ValueError that names file, row (a line's number, the header is 1) and column.
+    Raises ValueError that names the file, the row (the header is line 1) and the column.
     """
     frame = _read(path)
     names = [str(column) for column in frame]
@@ -60,9 +60,9 @@ def read_csv(path: str, target: list[str], rng: np.random.Generator) -> Data:
 
 
 def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator) -> Data:
-    """Columns of X to mean 0 and variance 1, a column of ones behind them, w0 uniform in [-1, 1).
+    """Scale the columns of X to mean 0 and variance 1, append a column of ones, and draw w0 from [-1, 1).
 
-    Raises ValueError for a column whose squares float64 cannot hold.
+    Raises ValueError for a column whose squares overflow float64.
     """
     with np.errstate(all="ignore"):
         Z = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -74,7 +74,7 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
 
 
 def _read(path: str) -> "pd.DataFrame":
-    """The table as text and numbers, blank lines at its end left out; its names are printable and differ."""
+    """Return the table as text and numbers, without blank lines at its end. Its names are printable and distinct."""
     import pandas as pd
 
     try:
@@ -85,8 +85,8 @@ def _read(path: str) -> "pd.DataFrame":
     names = [str(name) for name in header.iloc[0]]
     if not all(name.isprintable() for name in [*names, *map(str, frame)]):
         raise ValueError(f"{path}: no table: its first line is not text")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{path}: two columns are called {twice[0]!r}")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path}: two columns are called {repeated[0]!r}")
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     return frame.rename(columns=str).iloc[: filled[-1] + 1 if len(filled) else 0]
 

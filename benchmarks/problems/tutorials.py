@@ -54,14 +54,14 @@ SCALAR_BY_HAND: ScalarRun = [
 
 
 def line(rng: np.random.Generator, minibatch: bool) -> Data:
-    """100 points x ~ U(-1, 1), a column of ones behind; noise U[0, 1) has mean 1/2: the fitted bias is about 2.5."""
+    """Make 100 points x ~ U(-1, 1) and a column of ones. Noise U[0, 1) has mean 1/2: the fitted bias is about 2.5."""
     x = rng.random(100) * 2 - 1
     X = np.column_stack([x, np.ones(100)])
     return Data(X, x * 3.0 + 2.0 + rng.random(100), np.array([-1.0, 1.0]), 0.1, ["x", "intercept"])
 
 
 def crops(rng: np.random.Generator, minibatch: bool) -> Data:
-    """The five regions; for mini-batches the text's 15 rows, which are these five three times."""
+    """Make the five regions; for mini-batches the tutorial's 15 rows, which are these five three times."""
     X = np.column_stack([np.array(CROPS_INPUTS, float), np.ones(5)])
     w0 = np.vstack([np.transpose(CROPS_W0), CROPS_B0])  # (4, 2)
     times = 3 if minibatch else 1
@@ -70,15 +70,15 @@ def crops(rng: np.random.Generator, minibatch: bool) -> Data:
 
 
 def scalar(rng: np.random.Generator, minibatch: bool) -> Data:
-    """X = 1, 2, 3, 4 and y = 2 X, from w = 0."""
+    """Make X = 1, 2, 3, 4 and y = 2 X, from w = 0."""
     X = np.arange(1.0, 5.0)[:, None]
     return Data(X, 2 * X[:, 0], np.zeros(1), 0.01, ["x"])
 
 
 def line_losses(start: tuple[float, float], seeds: int = 4000) -> Array:
-    """(seeds, 10): the loss before updates 0, 10, ... 90 in so many draws of the line's data.
+    """Return (seeds, 10): the loss before updates 0, 10, ... 90 for that many draws of the line's data.
 
-    Each draw descends exactly: w* + (I - lr H)^t (w0 - w*), H = 2/n X'X, so a draw costs some 50 microseconds.
+    Each draw descends exactly: w* + (I - lr H)^t (w0 - w*), H = 2/n X'X, so a draw costs about 50 microseconds.
     """
     losses = np.empty((seeds, 10))
     for seed in range(seeds):
@@ -94,16 +94,18 @@ def line_losses(start: tuple[float, float], seeds: int = 4000) -> Array:
 
 @cache
 def line_band(start: tuple[float, float], seeds: int = 4000) -> tuple[Array, float]:
-    """(10, 2): the middle 95 % of `line_losses` at each of the ten updates, and the share of draws inside all ten."""
+    """Return (10, 2), the middle 95 % of `line_losses` at each of the ten updates, and the share of draws inside all
+    ten.
+    """
     losses = line_losses(start, seeds)
     low, high = np.quantile(losses, [0.025, 0.975], axis=0)
     return np.column_stack([low, high]), float(np.mean(((losses >= low) & (losses <= high)).all(axis=1)))
 
 
 def crops_rounding(steps: int) -> tuple[float, Array]:
-    """How far the start's four printed decimals let the loss after `steps` updates and the gradient (4,) there be off.
+    """Return how far the start's four decimals can move the loss after `steps` updates and the gradient (4,) there.
 
-    To first order: the start is known to 5e-5, and an error e of it is (I - lr H)^t e after t updates.
+    To first order: the start is known to 5e-5, and an error e of it becomes (I - lr H)^t e after t updates.
     """
     data = crops(np.random.default_rng(), False)
     H, c = (2 / data.y.size * (data.X.T @ M) for M in (data.X, data.y))
@@ -114,8 +116,8 @@ def crops_rounding(steps: int) -> tuple[float, Array]:
 
 
 def scalar_rounding(w: float) -> tuple[float, float]:
-    """How far w after an update from w, and the loss before it, may be from the text's: its digits and its float32.
+    """Return how far w after an update, and the loss before it, may differ from the printed digits in float32.
 
-    Float32 rounds w <= 2 by up to 2^-24 * 2 an update, of which 0.85 is carried on: 1e-6 at most. Loss: 7.5 (w - 2)^2.
+    Float32 rounds w <= 2 by up to 2^-24 * 2 an update, of which 0.85 remains: 1e-6 at most. Loss: 7.5 (w - 2)^2.
     """
     return 5e-4 + 1e-6, 5e-9 + 15 * abs(w - 2) * 1e-6

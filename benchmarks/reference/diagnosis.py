@@ -1,4 +1,4 @@
-"""What is wrong with weights that are not the reference's, in words: the first usual mistake that explains them."""
+"""Diagnosis of wrong weights: the first usual mistake that explains them."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ COARSER = {"float64": "float32", "float32": "TF32"}
 
 
 def diagnose(truth: ReferenceSolution, weights: Array, t: int, c: float, dtype: str) -> str:
-    """The words for weights after t updates from the start at c."""
+    """Return the diagnosis of weights after t updates from the start at c."""
     W = weights.reshape(len(weights), -1).astype(np.longdouble)
     if not np.isfinite(W).all():
         return "they are not finite"
@@ -25,7 +25,7 @@ def diagnose(truth: ReferenceSolution, weights: Array, t: int, c: float, dtype: 
 
 
 def _steps(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
-    """One update more or less than asked for."""
+    """One update too many or too few."""
     if _near(W, truth.expected(t + 1, c), allowed):
         return "one step too many"
     if not _near(W, truth.expected(t - 1, c), allowed):
@@ -34,7 +34,7 @@ def _steps(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array)
 
 
 def _gradient(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
-    """After the first update: a gradient that points the right way and has another length."""
+    """After the first update: a gradient of the right direction and the wrong length."""
     if t != 1:
         return ""
     start, right = truth.expected(0, c), truth.expected(1, c)
@@ -49,7 +49,7 @@ def _gradient(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Arr
 
 
 def _start(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
-    """The right descent, but from another start than the one that was asked for."""
+    """The right descent from the wrong start."""
     here, there = truth.expected(t, 0.0), truth.expected(t, 1.0)
     way = there - here
     other = float(np.sum((W - here) * way) / max(np.sum(way * way), np.finfo(np.float64).tiny))
@@ -60,7 +60,7 @@ def _start(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array)
 
 
 def _precision(truth: ReferenceSolution, W: Array, t: int, c: float, dtype: str) -> str:
-    """As near as a coarser arithmetic would come."""
+    """An error that coarser arithmetic would explain."""
     error = np.linalg.norm(W - truth.expected(t, c), axis=0)
     coarser = COARSER[dtype]
     near = (error <= truth.allowed[t] * (ROUND_OFF[coarser] / ROUND_OFF[dtype])).all()

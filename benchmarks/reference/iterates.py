@@ -1,4 +1,4 @@
-"""What a row says of its iterates: where they were checked, how far off they were, and what their losses are."""
+"""The iterates of a row: where they were checked, their errors and their losses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ PRODUCTS = 2**18  # of a chunk: up to here OpenBLAS uses one thread, and others 
 
 @dataclass(frozen=True)
 class Iterate:
-    """The weights that a run of `t` updates has returned, its seconds, their distance and what is allowed there."""
+    """The weights after `t` updates, the seconds of the run, the error and the tolerance."""
 
     t: int
     weights: Array
@@ -21,25 +21,26 @@ class Iterate:
     allowed: float
 
 
-def told(folder: str, start: Array, iterates: list[Iterate]) -> dict[str, str]:
-    """A row's `iterates` (updates), `distances` (error over allowed) and `losses`: numbers with blanks between them.
+def row_facts(folder: str, start: Array, iterates: list[Iterate]) -> dict[str, str]:
+    """Return a row's `iterates` (updates), `distances` (error over tolerance) and `losses`, separated by blanks.
 
-    start: the weights of update 0, which comes first; folder: the problem's X and y.
+    start: the weights of update 0, which comes first. folder: the problem's X and y.
     """
     rising = sorted({one.t: one for one in iterates}.items())
     X, y = (np.load(Path(folder, f"{name}.npy"), mmap_mode="r") for name in ("X", "y"))
-    found = losses(X, y, [start, *(one.weights for _, one in rising)])
+    all_losses = losses(X, y, [start, *(one.weights for _, one in rising)])
     return {
         "iterates": " ".join(["0", *(str(t) for t, _ in rising)]),
         "distances": " ".join(["0", *(f"{one.error / one.allowed:.3g}" for _, one in rising)]),
-        "losses": " ".join(f"{loss:.9g}" for loss in found),
+        "losses": " ".join(f"{loss:.9g}" for loss in all_losses),
     }
 
 
 def losses(X: Array, y: Array, weights: list[Array]) -> list[float]:
-    """MSE over all rows of X (n, d) and y (n,) or (n, k), in float64, of each of the weights (d,) or (d, k).
+    """Return the MSE over all rows of X (n, d) and y (n,) or (n, k), in float64, for each of the weights (d,) or (d,
+    k).
 
-    Chunk by chunk: no second copy of X is made.
+    It works chunk by chunk, without a second copy of X.
     """
     n, d = X.shape
     W = np.stack([w.reshape(d, -1) for w in weights], axis=1, dtype=np.float64)  # (d, m, k)

@@ -43,7 +43,7 @@ LONG = np.longdouble
 
 @dataclass(frozen=True)
 class ReferenceSolution:
-    """What a descent must give at the updates `at`: iterates (d, k) from w0 and from w0 + direction, allowed (k,)."""
+    """The reference: iterates (d, k) from w0 and from w0 + direction after the updates `at`, and the tolerance (k,)."""
 
     w0: Array
     lr: float
@@ -55,20 +55,20 @@ class ReferenceSolution:
 
     @property
     def at(self) -> list[int]:
-        """The updates after which iterates are known, rising; not 0, where nothing has been computed yet."""
+        """The updates with known iterates, rising, without 0."""
         return sorted(self.iterates)[1:]
 
     def start(self, c: float) -> Array:
-        """The start w0 + c v, in the problem's dtype."""
+        """Return the start w0 + c v in the problem's dtype."""
         return (self.w0 + c * self.direction).astype(self.w0.dtype)
 
     def expected(self, t: int, c: float) -> Array:
-        """The iterate after t updates from the start at c, (d, k); also for the neighbours of `at`."""
+        """Return the iterate after t updates from the start at c, (d, k). It also knows the neighbours of `at`."""
         here, there = self.iterates[t] if t in self.iterates else self.neighbours[t]
         return here + LONG(c) * (there - here)
 
     def distance(self, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
-        """2-norm of the error of the worst target after t updates, and what is allowed there."""
+        """Return the 2-norm of the worst target's error after t updates, and its tolerance."""
         error = np.linalg.norm(_columns(weights).astype(LONG) - self.expected(t, c), axis=0)
         rounded = np.linalg.norm(_columns(start).astype(LONG) - self.expected(0, c), axis=0)
         allowed = self.allowed[t] + self.contraction[t] * rounded
@@ -77,9 +77,9 @@ class ReferenceSolution:
 
 
 def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolution:
-    """The iterates after the updates `at` (0 and their neighbours are added) and the distance allowed there.
+    """Return the iterates after the updates `at` (0 and their neighbours are added) and their tolerances.
 
-    coarse: what rounding a factor does to it where products are taken in TF32.
+    coarse: the relative rounding of a factor if products are taken in TF32.
     """
     wanted = {0, *at}
     known = wanted | {t + shift for t in at for shift in (-1, 1)}
@@ -105,7 +105,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
 
 
 def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
-    """H = 2/(n k) X'X (d, d) and 2/(n k) X'Y (d, m), exact to about 60 bits of each column's largest element."""
+    """Return H = 2/(n k) X'X (d, d) and 2/(n k) X'Y (d, m), exact to about 60 bits of each column's largest element."""
     X, d = problem.X, problem.X.shape[1]
     largest = np.concatenate([np.maximum(M.max(axis=0), -M.min(axis=0)) for M in (X, Y)]).astype(np.float64)
     scale = 2.0 ** np.ceil(np.log2(np.maximum(largest, 1e-300)))
@@ -122,7 +122,7 @@ def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
 
 
 def _slices(M: Array) -> Iterator[Array]:
-    """M, |M| <= 1, as a sum of three parts of SLICE bits each (the last: what is left)."""
+    """Split M, |M| <= 1, into a sum of three parts of SLICE bits each; the last is the remainder."""
     for slices in (1, 2):
         grid = 2.0 ** (SLICE * slices - 1)
         part = np.round(M * grid) / grid
@@ -133,7 +133,7 @@ def _slices(M: Array) -> Iterator[Array]:
 
 
 def _full(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
-    """Iterates of the full batch with each step's delta (2 k,) and rho; the bound is made from the whole path."""
+    """Return the full-batch iterates with each step's delta (2 k,) and rho. The bound uses the whole path."""
     Y = _columns(problem.y).astype(np.float64)
     H, c = hessian(problem, Y)
     c = np.hstack([c, c])
@@ -155,7 +155,7 @@ def _full(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tup
 
 
 def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
-    """Iterates over the batches of `order`, which starts again after its last row, with each step's delta and rho."""
+    """Return the iterates over the batches of `order`, repeated after its last row, with each step's delta and rho."""
     assert problem.order is not None
     X, Y = problem.X.astype(LONG), _columns(problem.y).astype(LONG)
     spectra = curvatures(problem.X.astype(np.float64), problem.y, problem.order)
@@ -172,7 +172,7 @@ def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[
 
 
 def _delta(problem: Problem, b: int, spread: Array, W: Array, correlation: Array, coarse: float) -> Array:
-    """||delta||_2 per column, of b rows, from spread = |X_t|'(|X_t| W + |y_t|), W = |w|, correlation >= |X_t|'|r|."""
+    """Return ||delta||_2 per column for b rows: spread = |X_t|'(|X_t| W + |y_t|), W = |w|, correlation >= |X_t|'|r|."""
     d = len(W)
     u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG).eps) / 2
     mean = 2 / (b * problem.y[0].size)

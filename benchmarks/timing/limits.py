@@ -1,4 +1,4 @@
-"""Measure the machine's limits: each framework's kernels in a worker of its own, the best of them counts."""
+"""Measure the machine's limits: run each framework's kernels in their own worker and keep the best result."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ KERNELS = {
 
 
 def measure(threads: int, device: str, precision: str, timeout: float) -> dict[str, Any]:
-    """What a device reads and multiplies with so many threads: `levels`, `flops_per_s`, `matvec_flops_per_s`, `call_s`.
+    """Return what a device reads and multiplies with that many threads: `levels`, rates in FLOP/s, `call_s`.
 
-    {} where no kernel runs there; `failed`: which ones should and did not, and why.
+    Return {} if no kernel runs there. `failed` names the kernels that failed, with reasons.
     """
     best: dict[str, Any] = {}
     failed: dict[str, str] = {}

@@ -1,10 +1,9 @@
-"""Check, then time: one case from `prepare` to its row.
+"""Verify, then time: one case from `prepare` to its row.
 
-Clocks, in seconds: `import_s` the worker's code and the framework, `prepare_s` data to the device and objects built,
-`first_s` the first run (tracing and compiling in it), `steady_s` the median of the timed runs, `fixed_s` that of runs
-of 0 steps (weights there and back), one before each; `per_step_s` the median of their differences, over steps;
-`blocked_s` how much of a run is waiting for the device, `transfer_s` how much of `prepare_s` is moving data to it,
-`event_s` a run by the device's own clock, where the framework tells.
+Clocks, in seconds. `import_s`: the worker's code and the framework. `prepare_s`: data to the device, objects built;
+`transfer_s` of it moves data. `first_s`: the first run, with tracing and compiling. `steady_s`: median of the timed
+runs. `fixed_s`: median of runs of 0 steps, one before each. `per_step_s`: median of their differences, divided by the
+steps. `blocked_s`: waiting for the device within a run. `event_s`: a run by the device's own clock.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import numpy as np
 
 from benchmarks.machine import gpu as gpus
 from benchmarks.reference.diagnosis import diagnose
-from benchmarks.reference.iterates import Iterate, told
+from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import ReferenceSolution
 from benchmarks.timing import parity
 from benchmarks.worker.client import Clock, Refused, Worker
@@ -30,7 +29,7 @@ NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "pace_seconds", "blocked_s
 
 @dataclass(frozen=True)
 class PreparedProblem:
-    """A problem in one dtype, on disk for the workers, with its truth and the facts of it that a row carries."""
+    """A problem in one dtype, on disk for the workers, with its reference solution and its facts for a row."""
 
     folder: str
     truth: ReferenceSolution
@@ -39,7 +38,7 @@ class PreparedProblem:
 
 @dataclass
 class TimedCase:
-    """An implementation that has passed its check on a task and can be timed, round by round."""
+    """An implementation that has passed its check on a problem and can be timed, round by round."""
 
     worker: Worker
     task: PreparedProblem
@@ -53,7 +52,7 @@ class TimedCase:
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
 
     def round(self) -> None:
-        """One timed run from a start that no run has had before; its result is checked when the clock has stopped."""
+        """Time one run from a new start. Check its result after the clock has stopped."""
         done, worst = run_checked(self.worker, self.task, float(self.rng.random()))
         self.clock.turn(done["seconds"])
         self.done.append(done)
@@ -62,9 +61,9 @@ class TimedCase:
         )
 
     def finish(self) -> dict[str, Any]:
-        """The row's facts, when all rounds are done; `valid` is false, with a `reason`, where parity failed.
+        """Return the row's facts after all rounds. Under unequal conditions `valid` is false, with a `reason`.
 
-        Raises Refused for what only shows at the end.
+        Raises Refused for faults that only show at the end.
         """
         facts = self.facts | self.clocks(self.task.facts["steps"])
         if facts["device"] == "gpu":
@@ -77,12 +76,12 @@ class TimedCase:
             facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
-        words |= told(self.task.folder, self.task.truth.start(0.0), self.iterates)
-        known = {name: held for name, held in facts.items() if held is not None}
+        words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates)
+        known = {name: value for name, value in facts.items() if value is not None}
         return known | words | {"valid": not faults, "reason": "; ".join(faults)}
 
     def clocks(self, steps: int) -> dict[str, float]:
-        """Medians and sums over the rounds, seconds."""
+        """Return medians and sums over the rounds, in seconds."""
         blocked = [done["blocked_seconds"] for done in self.done if done["blocked_seconds"] is not None]
         total = sum(done["seconds"] for done in self.done)
         return {
@@ -98,9 +97,9 @@ class TimedCase:
         }
 
     def growth(self, steady: float, fixed: float) -> float | None:
-        """What the second half of the steps takes over what all take. Raises Refused where it is next to nothing.
+        """Return the time of the second half of the steps over that of all. Raises Refused if it is almost nothing.
 
-        The checks' run of fewer steps tells it; a short run is tried again, and any in case of doubt.
+        The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
         if steps == 1:
@@ -118,15 +117,16 @@ class TimedCase:
         return parity.growth(tried)
 
     def ask(self, op: str, **more: float) -> dict[str, Any]:
-        """A request about a run of all steps from a new start."""
+        """Send a request about a run of all steps from a new start."""
         start = self.task.truth.start(float(self.rng.random()))
         return self.worker.ask(op, start=start.tolist(), steps=self.task.facts["steps"], **more)
 
 
 def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float) -> TimedCase:
-    """Prepare, run once, check the iterates, warm up; rounds are as many as fit in `seconds`: 3 to 50, 1 of a slow run.
+    """Prepare, run once, check the iterates and warm up.
 
-    Raises Unsupported, or Refused with what is wrong.
+    As many rounds follow as fit into `seconds`: 3 to 50, or 1 of a slow run. Raises Unsupported, or Refused with the
+    reason.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know where a round will start
     prepared = worker.ask("prepare", folder=task.folder, device=device)
@@ -155,25 +155,25 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
-    """What the worker has said of the framework that it has loaded."""
+    """Return the worker's facts about its framework."""
     loaded = worker.loaded
-    told = {name: loaded[name] for name in ("framework", "version", "work")}
-    return told | {"import_s": loaded["seconds"], "ranks": worker.ranks, "threads": worker.threads}
+    facts = {name: loaded[name] for name in ("framework", "version", "work")}
+    return facts | {"import_s": loaded["seconds"], "ranks": worker.ranks, "threads": worker.threads}
 
 
 def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:
-    """A run of t updates from the start at c, judged. Raises Refused."""
+    """Run t updates from the start at c and check the result. Raises Refused."""
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
 def iterate(task: PreparedProblem, done: dict[str, Any], t: int, c: float) -> Iterate:
-    """What a run of t updates from the start at c has answered, judged. Raises Refused."""
+    """Check the answer of a run of t updates from the start at c. Raises Refused."""
     weights = np.asarray(done["weights"])
     return Iterate(t, weights, done["seconds"], *judge(task, weights, t, c, task.truth.start(c)))
 
 
 def run_checked(worker: Worker, task: PreparedProblem, c: float) -> tuple[dict[str, float], tuple[float, float]]:
-    """A whole run from the start at c: what it took, and the distance with what is allowed."""
+    """Run all steps from the start at c. Return its clocks, and its error with the tolerance."""
     start = task.truth.start(c)
     done = worker.run(start, task.truth.at[-1], "round")
     judged = judge(task, np.asarray(done["weights"]), task.truth.at[-1], c, start)
@@ -181,7 +181,7 @@ def run_checked(worker: Worker, task: PreparedProblem, c: float) -> tuple[dict[s
 
 
 def judge(task: PreparedProblem, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
-    """Distance to the truth after t updates and the distance allowed. Raises Refused, in words, when it is too far."""
+    """Return the error after t updates and the tolerance. Raises Refused, with a diagnosis, if the error is larger."""
     error, allowed = task.truth.distance(weights, t, c, start)
     if error <= allowed:
         return error, allowed

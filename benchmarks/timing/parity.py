@@ -1,4 +1,4 @@
-"""Was it measured under the same conditions as the others? What a worker has probed against what was asked for."""
+"""Parity: was the row measured under the same conditions as the others? Probes against settings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ NOISE = 0.01  # of a run: what the shortest of several may be off
 
 
 def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
-    """Why a row must not be compared with others, in words; `cores` are those that the process was given."""
+    """Return the reasons why a row must not be compared. `cores`: those given to the process."""
     return [*_threads(facts, cores), *_precision(facts), *_window(facts), *_clocks(facts)]
 
 
@@ -41,19 +41,19 @@ def _precision(facts: dict[str, Any]) -> list[str]:
 
 
 def _window(facts: dict[str, Any]) -> list[str]:
-    """What must not happen while the clock runs."""
-    found = []
+    """Find events that must not happen while the clock runs."""
+    reasons = []
     if facts["jit_cache"] != "fresh":
-        found.append(f"compiled code from before was at hand ({facts['jit_cache']})")
+        reasons.append(f"compiled code from before was at hand ({facts['jit_cache']})")
     if facts["compiles"]:
-        found.append(f"something was compiled in timed runs (compilations: {facts['compiles']})")
+        reasons.append(f"something was compiled in timed runs (compilations: {facts['compiles']})")
     if facts["gc_runs"]:
-        found.append(f"garbage was collected in timed runs (collections: {facts['gc_runs']})")
-    return found
+        reasons.append(f"garbage was collected in timed runs (collections: {facts['gc_runs']})")
+    return reasons
 
 
 def _clocks(facts: dict[str, Any]) -> list[str]:
-    """A GPU that heat or its power supply slowed down. Its power limit is the machine's own: recorded, not a fault."""
+    """Find a GPU slowed by heat or power supply. Its power limit belongs to the machine and is only recorded."""
     top, why = facts.get("max_sm_mhz"), [word for word in facts.get("throttled", "").split(", ") if word in SLOWED]
     slow = [mhz for mhz in (facts.get("sm_mhz_before"), facts.get("sm_mhz_after")) if mhz and top and mhz < CLOCK * top]
     if not why or not slow:
@@ -62,13 +62,13 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
 
 
 def growth(tried: list[dict[str, float]]) -> float:
-    """What the second half of the steps takes over what all take: 0.5 where a run costs nothing but its steps.
+    """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
-    tried: seconds of runs of no steps, half of the steps and all; the shortest count, for load only lengthens. 0 where
-    the second half takes less than NOISE of the run, or is not the longer one in three of five.
+    tried: seconds of runs of no steps, half of the steps and all. The shortest count, because load only lengthens runs.
+    Return 0 if the second half takes less than NOISE of the run, or is not the longer one in three of five.
     """
-    nothing, half, whole = (min(times[count] for times in tried) for count in ("none", "half", "all"))
+    nothing, half, full = (min(times[count] for times in tried) for count in ("none", "half", "all"))
     longer = sum(times["all"] > times["half"] for times in tried)
-    if whole - half < NOISE * whole or longer < 0.6 * len(tried):
+    if full - half < NOISE * full or longer < 0.6 * len(tried):
         return 0.0
-    return (whole - half) / max(whole - nothing, whole - half)
+    return (full - half) / max(full - nothing, full - half)

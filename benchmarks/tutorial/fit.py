@@ -1,4 +1,4 @@
-"""One descent of `fit`: a problem, who descends it, and how it is asked for."""
+"""The command `fit`: one problem, one implementation, and its options."""
 
 import argparse
 import importlib
@@ -22,7 +22,7 @@ Section = tuple[list[str], bool]  # lines to print, and whether what they say is
 
 @dataclass(eq=False)
 class Descent:
-    """A problem and who descends it. The implementation records nothing: it runs again for each update of interest."""
+    """A problem and its implementation. It records nothing: it runs again for each update of interest."""
 
     name: str
     impl: str
@@ -47,7 +47,7 @@ class Descent:
         return f"{Path(self.name).name}, {self.impl}, lr {self.problem.lr:g}, {self.problem.steps} updates"
 
     def weights(self, t: int) -> Array:
-        """The weights after t updates, as the implementation gives them."""
+        """Return the implementation's weights after t updates."""
         if t not in self.known:
             show = time.monotonic() - self.began > 2 and sys.stderr.isatty()
             sys.stderr.write(f"descending to update {t} of {self.problem.steps}\r" * show)
@@ -59,15 +59,15 @@ class Descent:
         return self.known[t]
 
     def predict(self, X: Array, t: int) -> Array:
-        """(m, k) float64: predictions for the rows X (m, d) after t updates."""
+        """Return (m, k) float64: predictions for the rows X (m, d) after t updates."""
         return X.astype(np.float64) @ self.weights(t).astype(np.float64).reshape(X.shape[1], -1)
 
     def loss(self, t: int) -> float:
-        """MSE over all rows after t updates, in float64."""
+        """Return the MSE over all rows after t updates, in float64."""
         return losses(self.problem.X, self.problem.y, [self.weights(t)])[0]
 
     def scaled(self, factor: float) -> "Descent":
-        """The same descent with `factor` times the gradient."""
+        """Return the same descent with `factor` times the gradient."""
         return replace(self, problem=replace(self.problem, lr=factor * self.problem.lr), known={})
 
 
@@ -75,7 +75,7 @@ Descents = dict[str, Descent]  # by case of the gallery
 
 
 def setup(args: argparse.Namespace) -> Descent:
-    """Problem and implementation as asked for. Raises Unsupported, with the reason, for what cannot be done."""
+    """Return the descent that was asked for. Raises Unsupported, with the reason."""
     try:
         for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
             _check_picture(path, suffixes)
@@ -98,13 +98,13 @@ def setup(args: argparse.Namespace) -> Descent:
 
 
 def least_squares(problem: Problem) -> float:
-    """The smallest loss that any weights have."""
+    """Return the smallest loss of any weights."""
     X, y = problem.X.astype(np.float64), problem.y.astype(np.float64)
     return float(np.mean((X @ np.linalg.lstsq(X, y)[0] - y) ** 2))
 
 
 def pictures(descent: Descent, plot: Path | None, animate: Path | None) -> Iterator[Path]:
-    """Draw what was asked for, and name each file once it is there."""
+    """Draw the requested plots, and yield each file once it is written."""
     if plot or animate:
         from benchmarks.tutorial import fit_plots
 
@@ -115,7 +115,7 @@ def pictures(descent: Descent, plot: Path | None, animate: Path | None) -> Itera
 
 
 def table(headers: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
+    """Return the lines of a table: the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
     return [
         "  ".join(f"{cell:{'>' if j else '<'}{widths[j]}}" for j, cell in enumerate(row)).rstrip()
@@ -124,7 +124,7 @@ def table(headers: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _with_steps(problem: Problem, steps: int | None, seed: int) -> Problem:
-    """Shorter, or longer by more epochs in new orders."""
+    """Return a shorter problem, or a longer one with more epochs in new orders."""
     if steps is None or problem.order is None:
         return replace(problem, steps=steps or problem.steps)
     order, more = problem.order, steps - problem.steps

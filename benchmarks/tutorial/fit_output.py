@@ -1,4 +1,4 @@
-"""A descent as a tutorial shows it: weights, prediction and loss, before and after, and whether they are right."""
+"""The output of `fit`, as a tutorial shows a descent: weights, prediction and loss, before and after, and a check."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ SHOWN = 8  # weights of a target
 
 
 def sections(descent: Descent, every: int | None) -> Iterator[Section]:
-    """What there is to say, part by part."""
+    """Yield the parts of the output, each with whether it agrees with the reference."""
     steps = descent.problem.steps
     at = range(0, steps, every or max(1, round(steps / 10)))
     yield heading(descent), True
@@ -30,7 +30,7 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
 
 
 def heading(descent: Descent) -> list[str]:
-    """The problem and how it is descended."""
+    """Return the problem and the plan of its descent."""
     p = descent.problem
     about = catalogue.CATALOGUE[descent.base].about if descent.base in catalogue.CATALOGUE else "a table"
     batch = "all rows at once" if p.order is None else f"mini-batches of {p.order.shape[1]} rows"
@@ -43,7 +43,7 @@ def heading(descent: Descent) -> list[str]:
 
 
 def state(descent: Descent, when: str, t: int) -> list[str]:
-    """Weights and prediction after t updates."""
+    """Return weights and prediction after t updates."""
     lines = []
     for name, w in zip(descent.targets, descent.weights(t).reshape(len(descent.columns), -1).T, strict=True):
         named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN], strict=False)]
@@ -54,21 +54,23 @@ def state(descent: Descent, when: str, t: int) -> list[str]:
 
 
 def prediction(descent: Descent, title: str, t: int) -> list[str]:
-    """f(x) where the text asks for one; else predicted beside target: all regions of crops, one row of other tables."""
+    """Return f(x) if the tutorial asks for it; else predictions beside targets: all regions of crops, one row
+    otherwise.
+    """
     if descent.base in PROBES:
         label, x = PROBES[descent.base]
         return [f"{title:18} {label} = {descent.predict(np.array([x]), t)[0, 0]:.3f}"]
     rows = 5 if descent.base == "crops" else 1
-    found, y = descent.predict(descent.problem.X[:rows], t), descent.problem.y[:rows].reshape(rows, -1)
+    predictions, y = descent.predict(descent.problem.X[:rows], t), descent.problem.y[:rows].reshape(rows, -1)
     cells = [
-        [f"row {i + 1}", *(f"{value:.4g}" for pair in zip(found[i], y[i], strict=True) for value in pair)]
+        [f"row {i + 1}", *(f"{value:.4g}" for pair in zip(predictions[i], y[i], strict=True) for value in pair)]
         for i in range(rows)
     ]
     return table([title, *(word for name in descent.targets for word in (name, "target"))], cells)
 
 
 def agreement(descent: Descent, at: list[int]) -> Section:
-    """The iterates beside the reference's."""
+    """Compare the iterates with the reference's."""
     problem = descent.problem
     at = sorted({1, *at} - {0})
     known = truth(problem, at)

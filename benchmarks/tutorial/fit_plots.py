@@ -1,4 +1,4 @@
-"""Pictures of a descent: the line through its points where there is one feature, else the loss and the predictions."""
+"""Plots of a descent: the line through its points if there is one feature, else the loss and the predictions."""
 
 import io
 from collections.abc import Callable
@@ -23,12 +23,12 @@ Update = Callable[[int], object]
 
 
 def save(path: Path, descent: Descent) -> None:
-    """The picture of `still`, in the format that the file's name ends in."""
+    """Save the plot of `still` in the format of the file's suffix."""
     still(descent).savefig(path, dpi=150)
 
 
 def still(descent: Descent) -> Figure:
-    """The fitted line where there is one feature, else the loss curve."""
+    """Draw the fitted line if there is one feature, else the loss curve."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     last = descent.problem.steps
@@ -41,7 +41,7 @@ def still(descent: Descent) -> Figure:
 
 
 def animate(path: Path, descent: Descent) -> None:
-    """A GIF: the line moving, or the loss falling while the predictions come to lie on the targets."""
+    """Save a GIF: the line moves, or the loss falls while the predictions approach the targets."""
     single = one_feature(descent)
     figure = Figure(figsize=(6, 4) if single else (9, 4), layout="constrained")
     axes = [figure.subplots()] if single else list(figure.subplots(1, 2))
@@ -59,13 +59,13 @@ def animate(path: Path, descent: Descent) -> None:
 
 
 def one_feature(descent: Descent) -> bool:
-    """One target, and a column of X, with or without a column of ones behind it."""
+    """Return whether there is one target and one column of X, with or without a column of ones."""
     X = descent.problem.X
     return descent.problem.y[0].size == 1 and (X.shape[1] == 1 or (X.shape[1] == 2 and bool((X[:, 1] == 1).all())))
 
 
 def moments(descent: Descent) -> list[int]:
-    """Updates to look at, evenly spaced, first and last among them."""
+    """Return evenly spaced updates, the first and the last among them."""
     return [int(t) for t in np.unique(np.linspace(0, descent.problem.steps, FRAMES + 1).round())]
 
 
@@ -133,15 +133,15 @@ def _predictions(axes: Axes, descent: Descent) -> Update:
 
 
 def _legend(axes: Axes) -> None:
-    """Above the axes, where it hides nothing."""
+    """Place the legend above the axes, where it hides nothing."""
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
 
 
 def _blue() -> str:
-    """The blue that stands out from the paper, also where it is thin or let through."""
+    """Return a blue that stands out from the paper, also when thin or transparent."""
     return BLUE if sum(to_rgb(rcParams["axes.facecolor"])) > 1.5 else SKY
 
 
 def _some(n: int) -> Array:
-    """All rows, or POINTS of them, evenly spaced."""
+    """Return all rows, or POINTS of them, evenly spaced."""
     return np.unique(np.linspace(0, n - 1, min(n, POINTS)).astype(int))

@@ -1,4 +1,4 @@
-"""The tutorials' descents as pictures, by every implementation that can run here, and the line's numbers as JSON."""
+"""The command `gallery`: plots of the tutorials' descents by every implementation, and the line's numbers as JSON."""
 
 import importlib
 import json
@@ -26,7 +26,7 @@ TARGETS = {"line": ["y"], "crops": tutorials.CROPS_NAMES}  # what the texts pred
 
 @dataclass(frozen=True, eq=False)
 class GalleryCase:
-    """A problem with its text's updates, in float32, on disk for the workers; its truth is known after each update."""
+    """A problem with its tutorial's updates, in float32, on disk for the workers, with its reference solution."""
 
     name: str
     problem: Problem
@@ -38,10 +38,10 @@ LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's,
 
 
 def sections(chosen: list[str], out: Path) -> Iterator[Section]:
-    """Who takes part, one by one, then the files. `chosen`: names or paths, as `impls.load` takes them.
+    """Yield a line for each implementation, then the files. `chosen`: names or paths.
 
-    Before anything is computed, raises Unsupported when `out` cannot be written to, ModuleNotFoundError without
-    matplotlib; later Unsupported when no implementation can run here.
+    Raises, before computing, Unsupported if `out` cannot be written, and ModuleNotFoundError without matplotlib. Raises
+    Unsupported later if no implementation can run here.
     """
     importlib.import_module("matplotlib")
     _open(out)
@@ -66,10 +66,10 @@ def sections(chosen: list[str], out: Path) -> Iterator[Section]:
 
 
 def player(line: Descent, differences: dict[str, float]) -> dict[str, Any]:
-    """What a page needs to play the line's descent: data, and weights and loss after each update, as plain lists.
+    """Return what a page needs to play the line's descent: data, weights and losses after each update, as plain lists.
 
-    `impls`: by how much each implementation's weights differ from the reference's at most, relatively. Numbers have
-    six significant digits.
+    `impls`: the largest relative difference of each implementation's weights from the reference. Numbers have six
+    digits.
     """
     updates = list(range(line.problem.steps + 1))
     return {
@@ -93,18 +93,18 @@ def _write(out: Path, right: dict[str, Descents], stage: dict[str, GalleryCase])
     return [*gallery_plots.write(out, right, lead), played]
 
 
-def _agreement(name: str, found: Descents, stage: dict[str, GalleryCase]) -> str:
-    worst = max(difference(found[scene], stage[scene]) for scene in stage)
+def _agreement(name: str, descents_of: Descents, stage: dict[str, GalleryCase]) -> str:
+    worst = max(difference(descents_of[scene], stage[scene]) for scene in stage)
     return f"{name} agrees with the reference after every update; largest relative difference {worst:.2g}"
 
 
 def _digits(numbers: Iterable[float]) -> list[float]:
-    """As plain numbers of six significant digits."""
+    """Return plain numbers of six significant digits."""
     return [float(f"{number:.6g}") for number in numbers]
 
 
 def _open(folder: Path) -> None:
-    """Make the folder if need be. Raises Unsupported where nothing can be written."""
+    """Make the folder if needed. Raises Unsupported if nothing can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -113,7 +113,7 @@ def _open(folder: Path) -> None:
 
 
 def gallery_cases(folder: str) -> dict[str, GalleryCase]:
-    """The line from both of its texts' starts and the crops, kept below `folder`."""
+    """Return the line from both tutorials' starts, and the crops; their problems are below `folder`."""
     notes, scratch = map(np.array, tutorials.LINE_RUNS)
     return {
         "line": _scene("line", folder, scratch),
@@ -123,9 +123,9 @@ def gallery_cases(folder: str) -> dict[str, GalleryCase]:
 
 
 def descents(impl: str, gallery_cases: dict[str, GalleryCase]) -> Descents:
-    """The descent of each scene, all iterates known and right, from one worker on one core.
+    """Return the descent of each case, every iterate checked, from one worker on one core.
 
-    Raises Unsupported with the implementation's reason, Refused with what is wrong.
+    Raises Unsupported with the implementation's reason, or Refused with the error.
     """
     worker = Worker(impl, 1, "cpu", "highest", TIMEOUT)
     try:
@@ -135,7 +135,7 @@ def descents(impl: str, gallery_cases: dict[str, GalleryCase]) -> Descents:
 
 
 def difference(descent: Descent, scene: GalleryCase) -> float:
-    """The largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
+    """Return the largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
     known = scene.task.truth
     right = {t: known.expected(t, 0.0) for t in known.at}
     return max(
@@ -147,10 +147,10 @@ def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:
     exact, columns = catalogue.build(name)
     w0 = exact.w0 if start is None else start
     problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
-    kept = Path(tempfile.mkdtemp(dir=folder), "problem")
-    write_problem(problem, kept)
+    problem_folder = Path(tempfile.mkdtemp(dir=folder), "problem")
+    write_problem(problem, problem_folder)
     known = truth(problem, list(range(1, problem.steps + 1)))
-    return GalleryCase(name, problem, columns, PreparedProblem(str(kept), known, {"dtype": DTYPE}))
+    return GalleryCase(name, problem, columns, PreparedProblem(str(problem_folder), known, {"dtype": DTYPE}))
 
 
 def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:

@@ -1,6 +1,6 @@
-"""The gallery's pictures, for light paper and for dark: one line, its losses, its way over the loss.
+"""The gallery's plots, light and dark: the line, its losses, and its path over the loss.
 
-Nothing is told by colour alone: markers and dashes differ too, and what matters has its words beside it.
+Colour never carries meaning alone: markers and dashes differ too, and labels stand beside what matters.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ MILESTONES = 1, 5, 10, 20  # updates that a path names
 
 
 def write(folder: Path, right: dict[str, Descents], lead: Descents) -> list[Path]:
-    """All pictures; their files. `right`: whose losses stand beside one another; `lead`: whose descent is shown."""
+    """Write all plots, return their files. `right`: descents whose losses are shown; `lead`: the one drawn."""
     files = []
     line, ways = lead["line"], [lead["line"], lead["line of the notes"]]
-    compared = {name: [found[name] for found in right.values()] for name in ("line", "crops")}
+    compared = {name: [descents[name] for descents in right.values()] for name in ("line", "crops")}
     for paper, (background, ink) in PAPERS.items():
         with style.context(_settings(background, ink), after_reset=True):
             for name, figure in {"line": still(line), "losses": losses(compared), "paths": paths(ways)}.items():
@@ -41,7 +41,7 @@ def write(folder: Path, right: dict[str, Descents], lead: Descents) -> list[Path
 
 
 def losses(right: dict[str, list[Descent]]) -> Figure:
-    """For each problem one curve, marked update by update by the implementations in turn."""
+    """Draw one curve for each problem, with the implementations' markers in turn."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     for axes, (name, descents) in zip(figure.subplots(1, len(right)), right.items(), strict=True):
         table = np.array([[descent.loss(t) for t in range(descent.problem.steps + 1)] for descent in descents])
@@ -60,12 +60,12 @@ def losses(right: dict[str, list[Descent]]) -> Figure:
 
 
 def spread(table: Array) -> float:
-    """(implementations, updates) losses: the largest difference between two at the same update, over the smaller."""
+    """Return, from (implementations, updates) losses, the largest relative difference between two at one update."""
     return float(np.max(np.ptp(table, axis=0) / table.min(axis=0)))
 
 
 def paths(ways: Sequence[Descent]) -> Figure:
-    """The loss over both weights as contours, and the iterates from each start."""
+    """Draw the loss over both weights as contours, and the iterates from each start."""
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.subplots()
     first, last = ways[0], ways[0].problem.steps
@@ -90,7 +90,7 @@ def paths(ways: Sequence[Descent]) -> Figure:
 
 
 def _contours(axes: Axes, descent: Descent) -> None:
-    """Lines of equal loss."""
+    """Draw lines of equal loss."""
     slope, intercept = np.meshgrid(*(np.linspace(*ends, 100) for ends in ROOM))
     X, y = descent.problem.X.astype(np.float64), descent.problem.y.astype(np.float64)
     errors = X @ np.stack([slope.ravel(), intercept.ravel()]) - y[:, None]
@@ -100,14 +100,14 @@ def _contours(axes: Axes, descent: Descent) -> None:
 
 
 def _marker(i: int) -> dict[str, Any]:
-    """Colour and shape of the i-th of several; from the seventh on hollow, for colours have come round."""
+    """Return colour and shape of the i-th implementation; from the seventh on hollow, because colours repeat."""
     color = CLOUDS[i % len(CLOUDS)]
     face = color if i < len(CLOUDS) else rcParams["axes.facecolor"]
     return {"color": color, "marker": MARKERS[i % len(MARKERS)], "markerfacecolor": face, "markeredgewidth": 1.5}
 
 
 def _words(axes: Axes, words: str, at: Any, off: tuple[float, float]) -> None:
-    """Words beside a point, so many points of print away, legible over lines."""
+    """Write a label beside a point, offset in points, legible over lines."""
     halo = [withStroke(linewidth=3, foreground=rcParams["axes.facecolor"])]
     axes.annotate(
         words, at, off, textcoords="offset points", ha="center", va="center", fontsize=9, path_effects=halo, zorder=10
@@ -115,7 +115,7 @@ def _words(axes: Axes, words: str, at: Any, off: tuple[float, float]) -> None:
 
 
 def _settings(background: str, ink: str) -> dict[str, Any]:
-    """Matplotlib's, for one paper; files of the same picture have the same bytes."""
+    """Return matplotlib's settings for one theme. Files of the same plot have the same bytes."""
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     return dict.fromkeys(inked, ink) | dict.fromkeys(papers, background) | {"svg.hashsalt": "descentbench"}

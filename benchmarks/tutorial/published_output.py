@@ -10,7 +10,7 @@ from benchmarks.tutorial.fit import Descent, Section, table
 
 
 def published(descent: Descent) -> Section:
-    """The numbers that a text prints beside those found here; nothing for problems that no text has."""
+    """Return the printed numbers beside the measured ones; nothing for other problems."""
     sections = {"line": published_line, "crops": published_crops, "scalar": published_scalar}
     if descent.name not in sections:
         return [], True
@@ -21,7 +21,7 @@ def published(descent: Descent) -> Section:
 
 
 def published_line(descent: Descent, printed: list[Printed]) -> Section:
-    """The text's run has other draws than ours: both should lie in the band, and it is said where they don't."""
+    """Compare with the band of draws: the tutorial's data are unseeded. Report numbers outside it."""
     start = float(descent.problem.w0[0]), float(descent.problem.w0[1])
     share = tutorials.line_band(start)[1]
     runs = {"published": [one.loss for one in printed], "this run": [descent.loss(one.update) for one in printed]}
@@ -39,19 +39,21 @@ def published_line(descent: Descent, printed: list[Printed]) -> Section:
 
 
 def published_crops(descent: Descent, printed: list[Printed]) -> Section:
-    """The text's digits; its start is printed to four decimals, which moves each number by so much at most."""
+    """Compare with the tutorial's digits. Its start has four decimals, which moves each number within a range."""
     rows = [(f"loss after {one.update}", one.loss, descent.loss(one.update), one.highest - one.loss) for one in printed]
     X, y = (array.astype(np.float64) for array in (descent.problem.X, descent.problem.y))
     gradient, slack = 2 / y.size * (X.T @ (descent.predict(X, 0) - y)), tutorials.crops_rounding(0)[1]
     for (j, i), text in np.ndenumerate(tutorials.CROPS_GRADIENT):
         what = f"gradient {descent.targets[j]}, {descent.columns[i]}"
         rows.append((what, text, float(gradient[i, j]), float(slack[i])))
-    agrees = all(abs(found - text) <= allowed for _, text, found, allowed in rows)
-    cells = [[what, *(f"{v:.4f}" for v in (text, found, abs(found - text), may))] for what, text, found, may in rows]
+    agrees = all(abs(measured - text) <= allowed for _, text, measured, allowed in rows)
+    cells = [
+        [what, *(f"{v:.4f}" for v in (text, measured, abs(measured - text), may))] for what, text, measured, may in rows
+    ]
     lines = table(["published run", "text", "found", "differs", "may differ"], cells)
     if not agrees:
         return [*lines, "does NOT agree with the published run"], False
-    digits = int(-np.log10(max(abs(found / text - 1) for _, text, found, _ in rows)))
+    digits = int(-np.log10(max(abs(measured / text - 1) for _, text, measured, _ in rows)))
     return [
         *lines,
         f"agrees with the published run to {digits} digits: the text prints its start to four decimals, and another",
@@ -61,7 +63,7 @@ def published_crops(descent: Descent, printed: list[Printed]) -> Section:
 
 
 def published_scalar(descent: Descent, printed: list[Printed]) -> Section:
-    """The text's two columns beside this descent and the same with 4 times the gradient."""
+    """Compare the tutorial's two columns with this descent and with 4 times the gradient."""
     autograd, by_hand = tutorials.SCALAR_AUTOGRAD, tutorials.SCALAR_BY_HAND
     at = sorted({t for t, *_ in (*autograd, *by_hand) if t <= descent.problem.steps})
     one, one_agrees = scalar_column(descent, autograd, printed, at)
@@ -82,7 +84,7 @@ def published_scalar(descent: Descent, printed: list[Printed]) -> Section:
 def scalar_column(
     descent: Descent, text: ScalarRun, printed: list[Printed], at: list[int]
 ) -> tuple[list[list[str]], bool]:
-    """Cells of each update: w in the text and found, loss in the text and found; and whether they agree."""
+    """Return the cells of each update, w and loss as printed and as measured, and whether they agree."""
     weights, losses = {t: w for t, w, _ in text}, {one.update: one for one in printed}
     cells, agrees = [], True
     for t in at:

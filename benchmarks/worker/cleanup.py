@@ -65,16 +65,16 @@ def end_processes(tag: str, leader: int | None = None, before: Collection[str | 
                 files |= shared_memory_of(process.pid)
                 if process.session != leader and process.state != "Z":
                     removed.append(f"process {process.pid} ({process.name})")
-        left = [pid for pid in known if not has_ended(pid, leader)]
-        if not left:
+        alive = [pid for pid in known if not has_ended(pid, leader)]
+        if not alive:
             break
         if time.monotonic() > until:
-            lasting = [known[pid] for pid in left if pid != leader]
+            lasting = [known[pid] for pid in alive if pid != leader]
             removed.extend(
                 f"process {process.pid} ({process.name}), which was killed and does not end" for process in lasting
             )
             break
-        for pid in left:
+        for pid in alive:
             if time.monotonic() > grace or not is_tracker(pid):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
@@ -86,12 +86,12 @@ def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
     """Return the processes whose tag starts so, those of the leader's session, and their descendants."""
     others = {process.pid: process for process in processes() if process.pid != os.getpid()}
     words = b"\0" + os.fsencode(f"{TAG}={tag}")
-    found = {
+    pids = {
         pid for pid, process in others.items() if process.session == leader or words in b"\0" + read(pid, "environ")
     }
-    while children := {pid for pid, process in others.items() if process.parent in found} - found:
-        found |= children
-    return [others[pid] for pid in found]
+    while children := {pid for pid, process in others.items() if process.parent in pids} - pids:
+        pids |= children
+    return [others[pid] for pid in pids]
 
 
 def processes() -> Iterator[ProcessInfo]:

@@ -24,10 +24,10 @@ CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 def parse_size(text: str) -> int:
     """Return the bytes of "8GB", "512MiB" or "1000000". Raises ValueError."""
-    found = SIZE.fullmatch(text.strip())
-    power = " kmgt".index((found[2] or " ").lower()) if found else 0
-    unit = float(1024 if found and found[3] else 1000) ** power
-    size = int(float(found[1]) * unit) if found else 0
+    match = SIZE.fullmatch(text.strip())
+    power = " kmgt".index((match[2] or " ").lower()) if match else 0
+    unit = float(1024 if match and match[3] else 1000) ** power
+    size = int(float(match[1]) * unit) if match else 0
     if not 0 < size < 2**63:
         raise ValueError(f"--memory {text!r}: give bytes, or a number with its unit, as 8GB or 512MiB")
     return size
@@ -101,12 +101,12 @@ def allowed() -> int:
     return int(os.environ.get(ALLOWED, 0))
 
 
-def blame_memory(end: str, allowed: int, said: str = "") -> str:
+def blame_memory(end: str, allowed: int, output: str = "") -> str:
     """Return an exit reason that blames the memory limit if its text says so; other reasons unchanged.
 
     allowed: the limit in bytes, 0 for none. output: further text to search.
     """
-    if allowed and OUT.search(end + said):
+    if allowed and OUT.search(end + output):
         return f"out of memory: --memory allows {format_size(allowed)} ({end})"
     return end
 

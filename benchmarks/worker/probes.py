@@ -47,9 +47,9 @@ def framework(impl: str, module: str) -> str:
 
 def version(framework: str) -> str:
     """Return the framework's version, from the module or the installed package; "" if neither has one."""
-    said = getattr(sys.modules.get(framework), "__version__", None)
+    own = getattr(sys.modules.get(framework), "__version__", None)
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return str(said or importlib.metadata.version(framework))
+        return str(own or importlib.metadata.version(framework))
     return ""
 
 
@@ -60,8 +60,8 @@ def shared() -> list[ModuleType]:
 
 def jit_cache() -> str:
     """Return the settings that name a cache with older compiled code, or "fresh"."""
-    kept = [name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()]
-    return ", ".join(kept) or "fresh"
+    existing = [name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()]
+    return ", ".join(existing) or "fresh"
 
 
 def compilations() -> int:
@@ -93,15 +93,15 @@ def reset_device_bytes() -> None:
 
 def device_bytes() -> int | None:
     """Return the frameworks' peak of device memory in bytes; None without a device."""
-    told = [getattr(module, "device_bytes", lambda: None)() for module in shared()]
-    return max((count for count in told if count is not None), default=None)
+    counts = [getattr(module, "device_bytes", lambda: None)() for module in shared()]
+    return max((count for count in counts if count is not None), default=None)
 
 
 def event_seconds(run: Callable[[], object]) -> float | None:
     """Return a run's seconds by the device's own clock, the median of three; None if no framework can tell."""
     clocks = [module.event_seconds for module in shared() if hasattr(module, "event_seconds")]
-    told = [seconds for clock in clocks for _ in range(3) if (seconds := clock(run)) is not None]
-    return median(told) if told else None
+    times = [seconds for clock in clocks for _ in range(3) if (seconds := clock(run)) is not None]
+    return median(times) if times else None
 
 
 def threads() -> dict[str, Any]:
@@ -155,7 +155,7 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
     }
 
 
-def _kept(found: Array, tried: int) -> int:
+def _kept(products: Array, tried: int) -> int:
     """Return how many of the first elements are exactly 1 + 2^-1, 1 + 2^-2, ..."""
-    exact = np.asarray(found[:tried], float) == 1 + 2.0 ** -np.arange(1, tried + 1)
+    exact = np.asarray(products[:tried], float) == 1 + 2.0 ** -np.arange(1, tried + 1)
     return tried if exact.all() else int(np.argmin(exact))

@@ -96,7 +96,7 @@ class Process:
         """Read from its stdout."""
         return os.read(self.stdout.fileno(), 1 << 20)
 
-    def said(self, begin: int = 0) -> str:
+    def last_output(self, begin: int = 0) -> str:
         """Return the end of what it has written to stderr since `begin`."""
         size = os.fstat(self.stderr.fileno()).st_size
         return os.pread(self.stderr.fileno(), LAST, max(begin, size - LAST)).decode(errors="replace")
@@ -110,21 +110,21 @@ class Process:
         except subprocess.TimeoutExpired:
             self.close()
             return "closed its pipes, timed out and was killed"
-        said, _, fault = self.said().partition("Fatal Python error: ")
-        last = said.strip().splitlines()[-1:]
+        output, _, fault = self.last_output().partition("Fatal Python error: ")
+        last = output.strip().splitlines()[-1:]
         words = f"{frame(fault)}: {last[0][:300]}" if last else frame(fault)
         if -code == signal.SIGKILL and memory.oom_kills() > self.oom_kills:
             words = f": the machine ran out of memory{words}"
         names = {one.value: one.name for one in signal.Signals}
         how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exited with code {code}"
-        return memory.blame_memory(how + words, self.allowed, said)
+        return memory.blame_memory(how + words, self.allowed, output)
 
     def where(self) -> str:
         """Return the function that it is in, from `faulthandler`'s answer to a signal."""
         before = os.fstat(self.stderr.fileno()).st_size
         self.process.send_signal(signal.SIGUSR1)
         time.sleep(POLL)
-        return frame(self.said(before))
+        return frame(self.last_output(before))
 
     def close(self) -> None:
         """End it and everything that it has started. Remove its working folder."""
@@ -150,10 +150,10 @@ def parse_answer(line: bytes) -> Answer:
         return {"lost": "something else than an answer came from its pipe"}
 
 
-def frame(said: str) -> str:
+def frame(output: str) -> str:
     """Return the first function in `faulthandler`'s output: " in run (mine.py:12)", or ""."""
-    found = FRAME.search(said)
-    return f" in {found[3]} ({found[1]}:{found[2]})" if found else ""
+    match = FRAME.search(output)
+    return f" in {match[3]} ({match[1]}:{match[2]})" if match else ""
 
 
 def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list[Answer]:
@@ -168,8 +168,8 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
     until = deadline
     while len(ends) < len(members):
         waiting = {member.fileno(): at for at, member in enumerate(members) if at not in ends}
-        left, dead = max(0.0, until - time.monotonic()), [at for at in waiting.values() if not members[at].alive]
-        ready, _, _ = select.select(list(waiting), [], [], min(left, POLL))
+        remaining, dead = max(0.0, until - time.monotonic()), [at for at in waiting.values() if not members[at].alive]
+        ready, _, _ = select.select(list(waiting), [], [], min(remaining, POLL))
         for at in (waiting[one] for one in ready):
             part = members[at].receive()
             heard[at] += part
@@ -181,7 +181,7 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
             ends |= {
                 at: {"lost": members[at].exit_reason(until)} for at in dead
             }  # what it has started may hold the pipe
-        if not ready and left == 0:
+        if not ready and remaining == 0:
             for at in set(waiting.values()) - set(dead):
                 ends[at] = {"lost": f"timed out{members[at].where()} and was killed"} if until == deadline else {}
                 members[at].close()

@@ -55,9 +55,9 @@ class WorkerServer:
         seconds = perf_counter() - STARTED
         self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
         version = probes.version(self.framework)
-        said = getattr(self.prepare_run, "__globals__", {})
-        told = {"work": str(said.get("WORK", "X")), "ranks": said.get("RANKS", False) is True}
-        return {"seconds": seconds, "framework": self.framework, "version": version, **told}
+        module = getattr(self.prepare_run, "__globals__", {})
+        facts = {"work": str(module.get("WORK", "X")), "ranks": module.get("RANKS", False) is True}
+        return {"seconds": seconds, "framework": self.framework, "version": version, **facts}
 
     def source(self, impl: str) -> Answer:
         """Return the file that the implementation was loaded from, as `source` describes it."""
@@ -124,10 +124,10 @@ class WorkerServer:
             nothing["wrong"] = "run(start, 0) is not start"
         if nothing["wrong"]:
             return nothing
-        whole = self.descend(start, steps)
-        whole["compiles"] += nothing["compiles"]
+        full = self.descend(start, steps)
+        full["compiles"] += nothing["compiles"]
         readings.append(calibration_loop())
-        return whole | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
+        return full | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
         """Time no steps, half of them and all of them, each right after uncounted runs, the last as long."""
@@ -176,9 +176,9 @@ class WorkerServer:
         mine, all_of = shard(len(saved.X)), slice(None)
         parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
         intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
-        found = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
-        found |= self.precision[dtype] | probes.threads()
-        return found | {"wrong": "" if intact else "run changed the problem's data"}
+        facts = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
+        facts |= self.precision[dtype] | probes.threads()
+        return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
 
 OPERATIONS = ("load", "source", "bandwidth", "prepare", "descend", "round", "grow", "busy", "finish")
