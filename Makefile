@@ -42,7 +42,7 @@ test: lint types check ## lint, types and tests
 QUICK := layers readme reference_pages stats pairs compare gate history results schema committed results_cli crossover noise phases
 
 quick: lint types ## lint, types and the fast tests: for the desk, a minute and a half
-	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --benchmark-disable $(QUICK:%=tests/test_%.py)
+	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --benchmark-disable $(QUICK:%=tests/test_%.py)
 
 lint: .venv/ready ## ruff
 	$(BIN)/ruff check .
@@ -53,7 +53,7 @@ types: .venv/ready ## mypy
 
 check: .venv/ready ## the tests alone: two at a time, then those that measure; or ARGS=tests/test_one.py
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -q -W error -n 2 --dist loadfile --no-loadscope-reorder --benchmark-disable -m "not measures"
+	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --no-loadscope-reorder --benchmark-disable -m "not measures"
 	$(BIN)/python -m pytest -q -W error -m measures
 else
 	$(BIN)/python -m pytest -q -W error $(ARGS)
