@@ -3,7 +3,7 @@
 from impls._dask import ADDRESS, fetch, put, spread, submit
 from impls.interface import Array, Device, Problem, Run, Unsupported
 
-WORK = "X, on a cluster" if ADDRESS else "X"
+STEP_READS = "X, on a cluster" if ADDRESS else "X"
 
 
 def prepare(problem: Problem, device: Device) -> Run:

@@ -8,9 +8,9 @@ Five sentences hold an implementation; `tests/test_contract.py` tests each over 
 4. The iterates are the reference's.
 5. Importing a module imports its own framework and no other.
 
-A module whose steps do not go over the rows of X says in a constant `WORK` what they go over instead ("Gram matrix"):
-its times are shown as such, and never compared with the others as equal. One that several processes carry out together
-says `RANKS = True`: each runs the same code on its own `shard` of the rows, and returns the same weights, bit for bit.
+A module whose steps do not read X names the data that they read in a constant `STEP_READS` ("Gram matrix"). Its times
+are labelled so, and never compared with others as equal. A module that several processes run together sets
+`RANKS = True`: each process runs the same code on its own `shard` of the rows and returns the same weights, bit by bit.
 """
 
 import functools

@@ -5,7 +5,7 @@ Both are summed in the problem's dtype, as a step's own products are: that is fa
 
 from impls.interface import Array, Device, Problem, Run, Unsupported
 
-WORK = "Gram matrix"
+STEP_READS = "Gram matrix"
 
 
 def prepare(problem: Problem, device: Device) -> Run:

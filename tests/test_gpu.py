@@ -94,7 +94,8 @@ def test_a_row_of_a_gpu_that_heat_slowed_down_is_invalid(tmp_path: Path) -> None
 )  # fmt: skip
 def test_slow_by_choice_or_hardly_slowed_is_no_fault(throttled: str, after: int | None, top: int | None) -> None:
     assert (
-        parity._clocks({"throttle_reasons": throttled, "sm_mhz_before": 1980, "sm_mhz_after": after, "max_sm_mhz": top}) == []
+        parity._clocks({"throttle_reasons": throttled, "sm_mhz_before": 1980, "sm_mhz_after": after, "max_sm_mhz": top})
+        == []
     )
 
 

@@ -31,7 +31,16 @@ FOUND: dict[str, Any] = {
     "matvec_flops_per_s": {"float32": 40e9, "float64": 20e9},
     "call_s": 1e-6,
 }
-HUGE = {"n": 10**6, "d": 100, "k": 1, "batch": 10**6, "steps": 10, "dtype": "float32", "step_reads": "X", "per_step_s": 0.05}
+HUGE = {
+    "n": 10**6,
+    "d": 100,
+    "k": 1,
+    "batch": 10**6,
+    "steps": 10,
+    "dtype": "float32",
+    "step_reads": "X",
+    "per_step_s": 0.05,
+}
 
 
 def test_a_pass_reads_x_and_y_once_and_two_products_read_x_twice() -> None:
@@ -144,7 +153,9 @@ def run_of(tmp_path: Path, **more: Any) -> Any:
     near = {"limit_s": 1e-6, "two_pass_s": 2e-6, "limited_by": "memory"}
     rows = blocks("numpy_manual", [4e-6] * 8, **near, fraction_of_limit=0.25)
     rows += blocks("numba_fused", [1.25e-6] * 8, **near, fraction_of_limit=0.8)
-    rows += blocks("numpy_gram", [1e-8] * 8, **near | {"limit_s": 5e-9}, fraction_of_limit=0.5, step_reads="Gram matrix")
+    rows += blocks(
+        "numpy_gram", [1e-8] * 8, **near | {"limit_s": 5e-9}, fraction_of_limit=0.5, step_reads="Gram matrix"
+    )
     return kept(tmp_path, rows, **more)
 
 

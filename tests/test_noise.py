@@ -135,7 +135,9 @@ def test_without_a_pair_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
-    run = made(tmp_path, "box-a", rows(), rows("numpy_manual-again", duplicate_of="numpy_manual", valid=False, reason="wrong"))
+    run = made(
+        tmp_path, "box-a", rows(), rows("numpy_manual-again", duplicate_of="numpy_manual", valid=False, reason="wrong")
+    )
     assert noise_line(run) == "The A/A pair cannot be judged: invalid in B: wrong."
     assert noise_line(run) in text(noise(run))
     assert "Not compared" in text(noise(run))
@@ -176,7 +178,9 @@ def test_the_governor_and_an_interruption_are_named(tmp_path: Path) -> None:
 
 
 def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> None:
-    run = quiet(tmp_path, campaign=CAMPAIGN | {"system_load": [QUIET | {"block": 0, "throttled": None}], "runs_s": 10.0})
+    run = quiet(
+        tmp_path, campaign=CAMPAIGN | {"system_load": [QUIET | {"block": 0, "throttled": None}], "runs_s": 10.0}
+    )
     page = noise(run)
     assert page.sections[0].notes == ["Inside the workers: 80% of 12.5 s."]
     assert page.sections[-1].table == [

@@ -81,7 +81,9 @@ def test_a_page_of_one_pair_at_a_time_is_the_same_page(tmp_path: Path, monkeypat
 
 
 def test_a_calibration_loop_of_no_time_adjusts_nothing(tmp_path: Path) -> None:
-    rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], calibration_s=0.0) + blocks("jax_scan", [1e-6] * 3, calibration_s=1e-4)
+    rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], calibration_s=0.0) + blocks(
+        "jax_scan", [1e-6] * 3, calibration_s=1e-4
+    )
     found = ratios_to(kept(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
     assert list(np.exp(found["logs"])) == pytest.approx([1, 1 / 2, 1 / 3])
 
@@ -98,7 +100,9 @@ def test_a_campaign_is_judged_over_every_baseline_within_seconds(tmp_path: Path)
         row
         for impl in range(9)
         for problem in range(8)
-        for row in blocks(f"impl_{impl}", 1e-6 * np.exp(rng.normal(0, 0.05, 12)), problem=f"p{problem}", calibration_s=1e-4)
+        for row in blocks(
+            f"impl_{impl}", 1e-6 * np.exp(rng.normal(0, 0.05, 12)), problem=f"p{problem}", calibration_s=1e-4
+        )
     ]
     table = kept(tmp_path, rows).rows
     begin = time.process_time()

@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT, bench, random_problem, write
 
 from benchmarks.campaign.campaign import write_problem
-from benchmarks.distributed.ranks import Ranks, shares, network_bytes
+from benchmarks.distributed.ranks import Ranks, network_bytes, shares
 from benchmarks.reference.solution import truth
 from benchmarks.worker.client import Refused
 from impls.interface import Problem, held, shard

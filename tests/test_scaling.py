@@ -114,7 +114,11 @@ def saved(root: Path, rows: pd.DataFrame, **more: Any) -> Run:
     ]
     for held, row in zip(entries, rows.to_dict("records"), strict=True):
         told = {name: int(row[name]) for name in ("n", "d", "k", "ranks", "block")}
-        held["extra_info"] |= {**told, "network_bytes": 2 * (told["ranks"] - 1) // told["ranks"] * told["d"] * 4, **more}
+        held["extra_info"] |= {
+            **told,
+            "network_bytes": 2 * (told["ranks"] - 1) // told["ranks"] * told["d"] * 4,
+            **more,
+        }
     return kept(root, entries, campaign={"limits": SAID})
 
 

@@ -67,7 +67,9 @@ class Campaign:
             raise
         asked: dict[str, Any] = {"seed": self.plan.seed, "precision": self.plan.precision}
         if self.plan.ranks:
-            descent.facts["network_bytes"] = network_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
+            descent.facts["network_bytes"] = network_bytes(
+                worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype"))
+            )
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
         descent.facts |= case.row | asked

@@ -62,7 +62,11 @@ def now() -> dict[str, Any]:
         "gpu_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
         "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
     }
-    return {what: _asked(ask) for what, ask in asked.items()} | {"throttle_reasons": throttle_reasons()} if _first() else {}
+    return (
+        {what: _asked(ask) for what, ask in asked.items()} | {"throttle_reasons": throttle_reasons()}
+        if _first()
+        else {}
+    )
 
 
 def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

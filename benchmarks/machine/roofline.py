@@ -73,10 +73,16 @@ def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} without a timed
     descent.
     """
-    if not {"per_step_s", "step_reads", "batch"} <= row.keys() or "levels" not in limits or row["step_reads"] not in ("X", GRAM):
+    if (
+        not {"per_step_s", "step_reads", "batch"} <= row.keys()
+        or "levels" not in limits
+        or row["step_reads"] not in ("X", GRAM)
+    ):
         return {}
     seconds, by = shortest(least(row), limits, row["dtype"])
-    two_passes = {} if row["step_reads"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
+    two_passes = (
+        {} if row["step_reads"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
+    )
     near = {"fraction_of_limit": seconds / row["per_step_s"]} if row["per_step_s"] > 0 else {}
     return {"limit_s": seconds, "limited_by": by, **two_passes, **near}
 

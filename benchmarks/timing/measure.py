@@ -72,7 +72,9 @@ class TimedCase:
             facts |= self.ask("busy", runs=int(BUSY / facts["steady_s"]) + 1)
         facts |= self.worker.ask("finish")
         faults = parity.faults(facts, self.worker.cores)
-        if not faults and facts["step_reads"] == "X":  # what is made of X beforehand may outweigh steps that never read it
+        if (
+            not faults and facts["step_reads"] == "X"
+        ):  # what is made of X beforehand may outweigh steps that never read it
             facts["half_steps_ratio"] = self.growth(facts["steady_s"], facts["fixed_s"])
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}

@@ -56,7 +56,9 @@ class WorkerServer:
         self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
         version = probes.version(self.framework)
         module = getattr(self.prepare_run, "__globals__", {})
-        facts = {"step_reads": str(module.get("WORK", "X")), "ranks": module.get("RANKS", False) is True}
+        if "WORK" in module:
+            raise Unsupported("its constant WORK is called STEP_READS now; rename it")
+        facts = {"step_reads": str(module.get("STEP_READS", "X")), "ranks": module.get("RANKS", False) is True}
         return {"seconds": seconds, "framework": self.framework, "version": version, **facts}
 
     def source(self, impl: str) -> Answer:

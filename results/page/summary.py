@@ -91,7 +91,10 @@ def _several_sizes(rows: pd.DataFrame) -> list[bool]:
     sizes: dict[tuple[Any, ...], set[float]] = {}
     for kind, n in zip(kinds, ns, strict=True):
         sizes.setdefault(kind, set()).add(n)
-    return [len(sizes[kind]) > 1 and not isinstance(twin, str) for kind, twin in zip(kinds, rows["duplicate_of"], strict=True)]
+    return [
+        len(sizes[kind]) > 1 and not isinstance(twin, str)
+        for kind, twin in zip(kinds, rows["duplicate_of"], strict=True)
+    ]
 
 
 def _quickest(measured: list[Row]) -> list[str]:

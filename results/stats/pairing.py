@@ -222,7 +222,7 @@ def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
 
 
 def samples_by_impl(rows: pd.DataFrame) -> SamplesByImpl:
-    """Return the samples of one run by (`duplicate_of`, implementation), then by case. `duplicate_of` is "" unless a duplicate."""
+    """Return the samples of one run by (`duplicate_of` or "", implementation), then by case."""
     samples: SamplesByImpl = {}
     by_case = samples_by_case(rows.assign(duplicate_of=rows["duplicate_of"].fillna("")), ["duplicate_of", *CASE])
     for (duplicate_of, impl, *case), sample in by_case.items():

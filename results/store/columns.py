@@ -16,6 +16,7 @@ class Column:
     unit: empty for text and for numbers without a unit.
     least: smallest possible value of a number; None for a number without limits.
     since: first version of saved files that has the column.
+    formerly: its name in files before version 6, if that was another.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Column:
     unit: str = ""
     least: float | None = 0
     since: int = 1
+    formerly: str = ""
 
 
 ORIGIN_COLUMNS = (
@@ -37,12 +39,24 @@ TEXT_COLUMNS = (
     Column("impl", "text", "implementation"),
     Column("framework", "text", "framework of the implementation"),
     Column("version", "text", "version of the framework"),
-    Column("step_reads", "text", "data that a step reads: X, or a matrix computed from it (Gram matrix)", since=4),
+    Column(
+        "step_reads",
+        "text",
+        "data that each step reads: X, or Gram matrix (X'X, computed once)",
+        since=4,
+        formerly="work",
+    ),
     Column("device", "text", "cpu or gpu"),
     Column("dtype", "text", "float32 or float64"),
     Column("problem", "text", "name of the problem; @b marks mini-batches of b rows"),
     Column("problem_hash", "text", "hash of the problem's data"),
-    Column("duplicate_of", "text", "implementation that this row repeats under a second label (A/A pair), or empty", since=2),
+    Column(
+        "duplicate_of",
+        "text",
+        "implementation that this row repeats under a second label (A/A pair), or empty",
+        since=2,
+        formerly="twin",
+    ),
     Column("precision", "text", "requested precision: highest or tf32", since=2),
     Column("denormals", "text", "handling of subnormal numbers: kept or flushed", since=2),
     Column("blas", "text", "linear algebra library of the framework", since=2),
@@ -50,7 +64,13 @@ TEXT_COLUMNS = (
     Column("distances", "text", "for each of `iterates`: distance to the reference / tolerance", since=3),
     Column("losses", "text", "for each of `iterates`: mean squared error of the weights over all rows", since=3),
     Column("published", "text", "JSON: [update, published loss, lowest and highest accepted loss], or empty", since=3),
-    Column("throttle_reasons", "text", "NVIDIA's reasons for reduced GPU clocks around the timed rounds, or empty", since=4),
+    Column(
+        "throttle_reasons",
+        "text",
+        "NVIDIA's reasons for reduced GPU clocks around the timed rounds, or empty",
+        since=4,
+        formerly="throttled",
+    ),
     Column("digest", "text", "seal over the rounds and facts of the row", since=2),
     Column("limited_by", "text", "limit of a step on this machine: dispatch, cache, memory or compute", since=4),
     Column("reason", "text", "reason why the row does not count; empty for a valid row"),
@@ -66,10 +86,17 @@ NUMBER_COLUMNS = (
     Column("seed", "number", "seed of the problem", least=None),
     Column("threads", "number", "allowed threads, all ranks together", least=1),
     Column("ranks", "number", "processes that share one descent", least=1, since=4),
-    Column("network_bytes", "number", "data that a rank sends per step in a ring all-reduce, computed", "bytes", since=4),
+    Column(
+        "network_bytes",
+        "number",
+        "data that a rank sends per step in a ring all-reduce, computed",
+        "bytes",
+        since=4,
+        formerly="wire_bytes",
+    ),
     Column("block", "number", "number of the block; each block is a fresh process"),
     Column("error", "number", "largest distance to the reference iterate"),
-    Column("tolerance", "number", "tolerance of that distance"),
+    Column("tolerance", "number", "largest accepted distance", formerly="allowed"),
     Column("import_s", "number", "import of the framework", "seconds"),
     Column("prepare_s", "number", "moving the data and building the run", "seconds"),
     Column("first_s", "number", "first run, with tracing and compiling", "seconds"),
@@ -89,10 +116,11 @@ NUMBER_COLUMNS = (
         "(run - run of half the steps) / (run - run without steps); 0.5 if time grows with steps",
         least=None,
         since=2,
+        formerly="growth",
     ),
     Column("compiles", "number", "compilations in timed runs", since=2),
     Column("gc_runs", "number", "garbage collections in timed runs", since=2),
-    Column("calibration_s", "number", "calibration loop of fixed work around the timed runs", "seconds", since=2),
+    Column("calibration_s", "number", "calibration loop around the timed runs", "seconds", since=2, formerly="pace_s"),
     Column("blocked_s", "number", "part of a run spent waiting for the device", "seconds", since=2),
     Column("transfer_s", "number", "part of prepare_s that moves data to the device", "seconds", since=4),
     Column(
@@ -127,6 +155,7 @@ DEFINITIONS = {
     column.name: column
     for column in (*ORIGIN_COLUMNS, *TEXT_COLUMNS, VALID_COLUMN, *NUMBER_COLUMNS, *STATISTICS_COLUMNS)
 }
+FORMER_NAMES = {column.formerly: column.name for column in DEFINITIONS.values() if column.formerly}
 COLUMNS = {
     column.name: f"{column.meaning} ({column.unit})" if column.unit else column.meaning
     for column in DEFINITIONS.values()

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-VERSION = 5  # version of new files, saved as campaign.schema
+from results.store.columns import FORMER_NAMES
+
+VERSION = 6  # version of new files, saved as campaign.schema
 VERSIONS = {
     1: "no digests; also files of other projects",
     2: "one digest per row, and one of the machine and the campaign",
     3: "source code of the implementations (campaign.sources), and the iterates of each row",
     4: "the data that a step reads, ranks, and the machine's limits (campaign.limits)",
     5: "the version itself (campaign.schema), and a digest of the whole file",
+    6: "plain names of columns (docs/columns.md lists the former ones)",
 }
 FILE_DIGEST_SINCE = 5
 BYTES, ROWS = 2**28, 10**6  # limits of a file
@@ -29,7 +32,7 @@ Document = dict[str, Any]
 def version(document: Document) -> int:
     """Return the version of a valid file. Files before version 5 are recognised by their content."""
     campaign, rows = document.get("campaign") or {}, document["benchmarks"]
-    features = {4: bool(rows) and "step_reads" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
+    features = {4: bool(rows) and "work" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
     return int(campaign.get("schema") or max((number for number, present in features.items() if present), default=1))
 
 
@@ -103,8 +106,19 @@ def _add_work_and_ranks(document: Document) -> None:
     """Before version 4 every step read X, and a descent was one process."""
     for entry in document["benchmarks"]:
         facts = entry["extra_info"]
-        facts["step_reads"] = facts.get("step_reads") or "X"
+        facts["work"] = facts.get("work") or "X"
         facts["ranks"] = 1 if facts.get("ranks") is None else facts["ranks"]
 
 
-MIGRATIONS: dict[int, Callable[[Document], None]] = {3: _add_work_and_ranks}  # from that version to the next
+def _rename(document: Document) -> None:
+    """Before version 6, some columns and campaign facts had other names."""
+    for facts in [entry["extra_info"] for entry in document["benchmarks"]]:
+        for old in [name for name in facts if name in FORMER_NAMES]:
+            facts[FORMER_NAMES[old]] = facts.pop(old)
+    campaign = document.get("campaign") or {}
+    for old in [name for name in campaign if name in FORMER_CAMPAIGN_FACTS]:
+        campaign[FORMER_CAMPAIGN_FACTS[old]] = campaign.pop(old)
+
+
+FORMER_CAMPAIGN_FACTS = {"moments": "system_load", "leftovers": "orphans", "inside_s": "runs_s"}
+MIGRATIONS: dict[int, Callable[[Document], None]] = {3: _add_work_and_ranks, 5: _rename}  # to the next version
