@@ -38,7 +38,8 @@ def columns() -> str:
     lines = ["# Columns", "", "A saved run is one row per case and block. `results.load()` and"]
     lines += ["`python -m results export` return these columns. NaN or an empty text means that the file does not have"]
     lines += ["the value. Use only rows whose `valid` is true. A number below its minimum makes its row invalid."]
-    lines += ["*Since* is the first version of saved files with the column, *before 6* its name in files before version 6."]
+    lines += ["*Since* is the first version of saved files with the column."]
+    lines += ["*Before 6* is its name in files before version 6."]
     lines += ["Older files are read, with the names of today.", "", NOTE]
     for title, definitions in sections.items():
         lines += ["", f"## {title}", "", *_lines([_cells(column) for column in definitions])]
