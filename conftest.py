@@ -15,7 +15,6 @@ from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.resume import ResumePlugin
 from benchmarks.machine import identity, roofline
-from benchmarks.worker import cleanup, folders
 from benchmarks.worker.client import Invalid, Refused
 from impls.interface import Unsupported
 
@@ -153,7 +152,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     signals.ignore()
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     session.config.stash[CAMPAIGN].close()
-    folders.close()
     yield
 
 
@@ -187,8 +185,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show for each implementation and device how many cases have a time, and why the others have none."""
     campaign = config.stash[CAMPAIGN]
-    if cleanup.removed:
-        terminalreporter.write_line(cleanup.summary())
+    if campaign.workspace.removed:
+        terminalreporter.write_line(campaign.workspace.summary())
     if not campaign.done:
         return
     terminalreporter.section("implementations")

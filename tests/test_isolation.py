@@ -21,9 +21,9 @@ from benchmarks.campaign.campaign import Campaign, write_problem
 from benchmarks.campaign.plan import Plan
 from benchmarks.distributed.ranks import Ranks
 from benchmarks.worker import cleanup, memory
-from benchmarks.worker import folders as scratch
 from benchmarks.worker import process as processes
-from benchmarks.worker.client import Refused, Worker
+from benchmarks.worker.client import Refused, Settings, Worker
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 
 DAEMON = """
@@ -170,7 +170,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     """One that has loaded an implementation which does, in `prepare`, what the problem's folder has as `code.py`."""
     path = mine(tmp_path, "obeys", "exec((HERE / 'code.py').read_text(), globals())")
     write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
-    employed = Worker(path, 1, "cpu", "highest", 60)
+    employed = Worker(path, Settings(threads=1), 60, Workspace())
     yield employed
     employed.close()
 
@@ -202,7 +202,6 @@ def test_killed_for_want_of_memory_is_told_apart(
 
 def test_no_zombie_is_left_here(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the process that started the worker: it gets the orphans."""
-    monkeypatch.setattr(cleanup, "removed", [])
     before = {child.pid for child in psutil.Process().children()}
     litter = HARMLESS["zombies"].replace("calls.here", "here") + DAEMON
     assert reason(worker, tmp_path, f"{litter}\nraise ValueError") == "raised ValueError: "
@@ -222,23 +221,21 @@ def test_stderr_does_not_grow_without_bound(worker: Worker, tmp_path: Path, monk
 def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a process that waits for a disk or a driver, which no signal reaches."""
     monkeypatch.setattr(cleanup, "PATIENCE", 0.3)
-    monkeypatch.setattr(cleanup, "removed", [])
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
     child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: "/nowhere/else"})
     try:
         began = time.monotonic()
-        cleanup.end_processes("/nowhere/else")
+        removed = cleanup.end_processes("/nowhere/else")
         assert time.monotonic() - began < 5
-        assert f"process {child.pid} (sleep), which was killed and does not end" in cleanup.removed
+        assert f"process {child.pid} (sleep), which was killed and does not end" in removed
     finally:
         monkeypatch.undo()
         child.kill()
         child.wait()
 
 
-def test_strangers_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_are_left_alone(tmp_path: Path) -> None:
     """Another worker's process, one without a mark, a zombie that is somebody's child here, others' segments."""
-    monkeypatch.setattr(cleanup, "removed", [])
     others = [subprocess.Popen(["sleep", "300"], env={cleanup.TAG: mark}) for mark in ("/else/worker-b", "")]
     ended = subprocess.Popen(["true"], start_new_session=True)
     number = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
@@ -246,10 +243,10 @@ def test_strangers_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     try:
         with segment.open("w"):
             assert waited(lambda: not running(ended.pid))
-            cleanup.end_processes("/else/worker-a")
+            removed = cleanup.end_processes("/else/worker-a")
             assert all(process.poll() is None for process in others)
             assert cleanup.segments() >= {number, segment.name}
-            assert (ended.wait(), cleanup.removed) == (0, [])
+            assert (ended.wait(), removed) == (0, [])
     finally:
         segment.unlink()
         ctypes.CDLL(None).shmctl(number, cleanup.IPC_RMID, None)
@@ -272,45 +269,45 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
         start_new_session=True,
     )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(cleanup, "removed", [])
+    workspace = Workspace()
     try:
         assert waited((tmp_path / "pid").exists)
-        scratch.sweep()
+        workspace.sweep()
         (left,) = folders(tmp_path)
-        assert left.startswith(f"descentbench-{process.pid}-") and cleanup.removed == []  # it lives
+        assert left.startswith(f"descentbench-{process.pid}-") and workspace.removed == []  # it lives
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     daemon, worker = (int((tmp_path / name).read_text()) for name in ("daemon", "pid"))
     assert waited(lambda: not running(worker)) and running(daemon)
-    scratch.sweep()
+    workspace.sweep()
     assert folders(tmp_path) == [] and not running(daemon)
     swept = f"folder {tmp_path / 'tmp' / left} of a run that was killed"
-    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", cleanup.removed[0]) and cleanup.removed[1:] == [swept]
+    assert re.fullmatch(rf"process {daemon} \(python[\d.]*\)", workspace.removed[0])
+    assert workspace.removed[1:] == [swept]
 
 
 def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(scratch, "_home", None)
-    made = scratch.new("worker")
+    workspace = Workspace()
+    made = workspace.new("worker")
     strange = tmp_path / "descentbench-strange"
     strange.mkdir()
     (tmp_path / "descentbench-link").symlink_to(made.parent)
-    scratch.sweep()
+    workspace.sweep()
     assert made.is_dir() and strange.is_dir()
-    scratch.remove(made)
+    workspace.remove(made)
     assert not made.parent.exists()
 
 
 def test_end_of_a_run_removes_and_tells_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(scratch, "_home", None)
-    monkeypatch.setattr(cleanup, "removed", [])
-    made = scratch.new("worker")
+    workspace = Workspace()
+    made = workspace.new("worker")
     child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: str(made)})
-    scratch.close()
+    workspace.close()
     child.wait()
-    assert cleanup.removed == [f"process {child.pid} (sleep)", f"folder {made}"]
+    assert workspace.removed == [f"process {child.pid} (sleep)", f"folder {made}"]
     assert [*tmp_path.iterdir()] == []
 
 
@@ -475,7 +472,7 @@ def test_ranks_share_the_ceiling_and_others_rows_do_not_count(tmp_path: Path) ->
     """Each maps the whole of X and y, of which half is the other's: 9 x 3 and 9 numbers of 8 bytes, two headers."""
     path = write(tmp_path, "mine", HONEST + "RANKS = True\n")
     write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
-    both = Ranks(path, 2, 2, "cpu", "highest", 60, 2**31)
+    both = Ranks(path, 2, Settings(threads=2, memory=2**31), 60, Workspace())
     try:
         assert [data_limit(member) for member in both.members] == [2**30, 2**30]
         both.ask("prepare", folder=str(tmp_path / "problem"), device="cpu")
@@ -491,7 +488,7 @@ def test_problem_counts_once_while_it_is_prepared_and_checked(tmp_path: Path) ->
 
     def used(most: int | None = None) -> int:
         """Bytes that the kernel counts while it holds the problem and has run."""
-        worker = Worker("numpy_manual", 1, "cpu", "highest", 60, most)
+        worker = Worker("numpy_manual", Settings(threads=1, memory=most), 60, Workspace())
         try:
             (member,) = worker.members
             assert isinstance(member, processes.Process)

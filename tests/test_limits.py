@@ -13,6 +13,8 @@ from runs import blocks, kept
 from benchmarks.extra import closed_form
 from benchmarks.machine import bandwidth, roofline
 from benchmarks.timing import limits
+from benchmarks.worker.client import Settings
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 from results.commands.compare import compare_implementations
 from results.commands.limits import limits as page_of
@@ -120,7 +122,7 @@ def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     dies = write(tmp_path, "dies", "import os\nos._exit(3)\n")
     absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
     monkeypatch.setitem(limits.KERNELS, "cpu", (dies, absent))
-    found = limits.measure(1, "cpu", "highest", 60)
+    found = limits.measure(Settings(threads=1), 60, Workspace())
     assert found == {"failed": {dies: "exited with code 3"}}
     assert bandwidth.typical([found, FOUND]) == bandwidth.typical([FOUND]) | found
     assert bandwidth.typical([found]) == found
@@ -175,11 +177,11 @@ def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
 
 def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    with pytest.raises(RunError, match="nothing to compare: work X in A, Gram matrix in B"):
+    with pytest.raises(RunError, match="nothing to compare: step_reads X in A, Gram matrix in B"):
         compare_implementations([run], "numba_fused", "numpy_gram")
     cells = payload([run], "numpy_manual").speedups.set_index(["impl", "baseline"])
     assert cells.loc[("numpy_gram", "numpy_manual"), "verdict"] == "INVALID"
-    assert cells.loc[("numpy_gram", "numpy_manual"), "why"].startswith("work X in ")
+    assert cells.loc[("numpy_gram", "numpy_manual"), "why"].startswith("step_reads X in ")
     assert cells.loc[("numba_fused", "numpy_manual"), "verdict"] == "FASTER"
     shortest = [line for line in in_short(run, "numpy_manual").lines if line.startswith("Shortest")]
     assert shortest == [

@@ -13,7 +13,8 @@ from helpers import ROOT, bench, random_problem, write
 from benchmarks.campaign.campaign import write_problem
 from benchmarks.distributed.ranks import Ranks, network_bytes, shares
 from benchmarks.reference.solution import truth
-from benchmarks.worker.client import Refused
+from benchmarks.worker.client import Refused, Settings
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Problem, held, shard
 
 PROBLEMS = [  # n, targets, rows of a mini-batch, dtype: uneven and empty shards, batches of which a rank holds nothing
@@ -51,7 +52,7 @@ SHARED = Path("/dev/shm")
 
 
 def ranks(impl: str, number: int, timeout: float = 60) -> Ranks:
-    return Ranks(impl, number, 2, "cpu", "highest", timeout)
+    return Ranks(impl, number, Settings(threads=2), timeout, Workspace())
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -1,9 +1,11 @@
 """A campaign carries out a plan: it builds problems, keeps the worker and collects the outcome of each case."""
 
+import contextlib
 import hashlib
 import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +20,9 @@ from benchmarks.problems import catalogue, published
 from benchmarks.reference.solution import TF32, truth
 from benchmarks.timing import limits
 from benchmarks.timing.measure import PreparedProblem, TimedCase, open_descent
-from benchmarks.worker import cleanup, folders, memory
-from benchmarks.worker.client import Clock, Invalid, Refused, Worker
+from benchmarks.worker import memory
+from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Problem, Unsupported
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
@@ -33,6 +36,7 @@ class Campaign:
 
     plan: Plan
     clock: Clock = field(default_factory=Clock)
+    workspace: Workspace = field(default_factory=Workspace)
     folder: Path | None = None
     worker: Worker | None = None
     host: tuple[object, ...] | None = None
@@ -81,9 +85,22 @@ class Campaign:
         if self.before is None:
             self.before = load.now() | {"block": case.block}
             for device in self.plan.devices if self.plan.limits else []:
-                if case.block not in self.limits.setdefault(device, {}):
-                    measured = limits.measure(self.plan.threads, device, self.plan.precision, self.plan.timeout)
-                    self.limits[device][case.block] = measured
+                self.measure_limits(device, device, case.block)
+
+    def measure_limits(self, name: str, device: str, block: int) -> None:
+        """Measure once a block what a device can do with the plan's threads. `name` is the key in `limits`."""
+        if block not in self.limits.setdefault(name, {}):
+            settings = replace(self._settings(device), memory=None)
+            self.limits[name][block] = limits.measure(settings, self.plan.timeout, self.workspace)
+
+    @contextlib.contextmanager
+    def with_ranks(self, ranks: int) -> Iterator[None]:
+        """Run cases as that many ranks with one thread each."""
+        plan, self.plan = self.plan, replace(self.plan, ranks=ranks, threads=ranks)
+        try:
+            yield
+        finally:
+            self.plan = plan
 
     def leave(self) -> None:
         """Record what else the machine did during the block."""
@@ -97,16 +114,17 @@ class Campaign:
         return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
 
     def close(self) -> None:
-        """End the worker and remove the problems from the disk."""
+        """End the worker and everything that workers left behind. Remove the problems from the disk."""
         if self.worker is not None:
             self.worker.close()
         if self.folder is not None:
-            folders.remove(self.folder)
+            self.workspace.remove(self.folder)
         self.worker = self.folder = None
+        self.workspace.close()
 
     def state(self) -> dict[str, Any]:
         """Return what must outlive the process besides the finished cases. Seconds exclude the gap between two runs."""
-        state = {name: getattr(self, name) for name in STATE} | {"left": self.left + cleanup.removed}
+        state = {name: getattr(self, name) for name in STATE} | {"left": self.left + self.workspace.removed}
         return state | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -131,7 +149,7 @@ class Campaign:
             "aa": next((case.original for case in self.selected.values() if case.again), ""),
             "blocks": len({case.block for case in self.selected.values()}),
             "interrupted": self.interrupted,
-            "orphans": self.left + cleanup.removed,
+            "orphans": self.left + self.workspace.removed,
             "wall_s": time.monotonic() - self.started,
             "runs_s": self.runs_s,
             "timed_s": self.clock.total,
@@ -152,18 +170,12 @@ class Campaign:
         """Start a worker, or ranks if the plan has them. Raises what they raise."""
         plan = self.plan
         if plan.ranks:
-            return Ranks(
-                case.impl,
-                plan.ranks,
-                plan.threads,
-                case.device,
-                plan.precision,
-                plan.timeout,
-                plan.memory,
-                plan.hosts,
-                plan.remote_shell,
-            )
-        return Worker(case.impl, plan.threads, case.device, plan.precision, plan.timeout, plan.memory)
+            hosts = plan.hosts, plan.remote_shell
+            return Ranks(case.impl, plan.ranks, self._settings(case.device), plan.timeout, self.workspace, *hosts)
+        return Worker(case.impl, self._settings(case.device), plan.timeout, self.workspace)
+
+    def _settings(self, device: str) -> Settings:
+        return Settings(self.plan.threads, device, self.plan.precision, self.plan.memory)
 
     def _worker(self, case: Case) -> Worker:
         host = (*case.host, self.plan.ranks)
@@ -219,7 +231,7 @@ class Campaign:
         return [dtype for dtype in self.plan.dtypes if (name, dtype) not in self.tasks]
 
     def _prepare(self, name: str, problem: Problem, dtype: str) -> PreparedProblem:
-        self.folder = self.folder or folders.new("problems")
+        self.folder = self.folder or self.workspace.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
         write_problem(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())

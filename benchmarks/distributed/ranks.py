@@ -6,14 +6,16 @@ A run takes as long as its slowest rank. CPU time and memory are sums over all r
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.distributed.hosts import SSH, RemoteRank, environment, interface
-from benchmarks.worker.client import Refused, Worker, started
+from benchmarks.worker.client import Refused, Settings, Worker, start_process
 from benchmarks.worker.environment import pinned
 from benchmarks.worker.process import Answer, Member
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
@@ -27,39 +29,37 @@ LOCAL = "127.0.0.1"
 class Ranks(Worker):
     """A worker that is several: one process per rank, each on cores of its own.
 
-    The ranks of a host share its `threads`; all ranks share `most`. More ranks than threads share cores, one thread
-    each. `hosts` names the hosts, this one first.
-    Raises what `Worker` raises, naming the rank;
-    Unsupported when the implementation does not know ranks.
+    The ranks of a host share its threads; all ranks share its memory limit. More ranks than threads share cores, one
+    thread each. `hosts` names the hosts, this one first. Raises what `Worker` raises, naming the rank, and
+    Unsupported if the implementation does not run as ranks.
     """
 
     def __init__(
         self,
         impl: str,
         ranks: int,
-        threads: int,
-        device: str,
-        precision: str,
+        settings: Settings,
         timeout: float,
-        most: int | None = None,
+        workspace: Workspace,
         hosts: Sequence[str] = (),
         remote_shell: str = SSH,
     ) -> None:
         on_host = ranks // max(1, len(hosts))
-        self.ranks, each, port = ranks, max(1, threads // on_host), free_port()
-        self.threads, own_cores = each * ranks, shares(pinned(threads), on_host)
-        own_most, address = None if most is None else most // ranks, hosts[0] if hosts else LOCAL
+        self.ranks, each, port = ranks, max(1, settings.threads // on_host), free_port()
+        self.threads, own_cores = each * ranks, shares(pinned(settings.threads), on_host)
+        memory = None if settings.memory is None else settings.memory // ranks
+        of_rank = replace(settings, threads=each, memory=memory)
+        address = hosts[0] if hosts else LOCAL
         network = interface(address) if len(hosts) > 1 else {}
-        settings = {"threads": threads, "threads_each": each, "device": device, "precision": precision}
         deadline, members = time.monotonic() + timeout, list[Member]()
         try:
             for rank in range(ranks):
                 env = environment(rank, ranks, rank % on_host, on_host, address, port)
                 if rank < on_host:
-                    members.append(started(own_cores[rank], each, device, precision, own_most, **env, **network))
+                    members.append(start_process(own_cores[rank], of_rank, workspace, **env, **network))
                 else:
-                    of_rank = {**settings, "memory": own_most, "environment": env}
-                    members.append(RemoteRank(hosts[rank // on_host], remote_shell, of_rank, deadline))
+                    message = {"threads": settings.threads, "settings": asdict(of_rank), "environment": env}
+                    members.append(RemoteRank(hosts[rank // on_host], remote_shell, message, deadline))
         except BaseException:
             for member in members:
                 member.close()

@@ -19,10 +19,10 @@ import numpy as np
 from benchmarks.distributed.hosts import interface
 from benchmarks.distributed.ranks import shares
 from benchmarks.problems import catalogue
-from benchmarks.worker import cleanup, folders
-from benchmarks.worker.client import started
+from benchmarks.worker.client import Settings, start_process
 from benchmarks.worker.environment import pinned
 from benchmarks.worker.process import GRACE, POLL, Process
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported, shard
 
 Message = dict[str, Any]
@@ -33,37 +33,40 @@ def main() -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: the worker is closed
     requests = messages(0)
-    settings = next(requests, None)
-    if settings is None:
-        return 0
-    env: dict[str, str] = settings["environment"]
+    with Workspace() as workspace:
+        if start := next(requests, None):
+            serve(start, requests, workspace)
+        workspace.close()
+        if workspace.removed:
+            sys.stderr.write(f"{workspace.summary()}\n")
+    return 0
+
+
+def serve(start: Message, requests: Iterator[Message], workspace: Workspace) -> None:
+    """Start the worker that the first message describes, and pass requests to it."""
+    env: dict[str, str] = start["environment"]
     os.environ |= env  # `shard` reads it
     local, local_ranks = (int(env[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
-    cores = shares(pinned(settings["threads"]), local_ranks)[local]
+    cores = shares(pinned(start["threads"]), local_ranks)[local]
     env |= interface(env["MASTER_ADDR"])
-    process = started(
-        cores, settings["threads_each"], settings["device"], settings["precision"], settings["memory"], **env
-    )
+    process, folder = start_process(cores, Settings(**start["settings"]), workspace, **env), workspace.new("shards")
     try:
         say({"cores": cores})
-        with folders.passing("shards") as folder:
-            for request in requests:
-                try:
-                    if "plan" in request:
-                        request["folder"] = write_shard(request.pop("plan"), Path(tempfile.mkdtemp(dir=folder)))
-                except (ValueError, OSError, Unsupported) as error:
-                    say({"raised": f"{type(error).__name__}: {error}"})
-                    continue
-                process.send(json.dumps(request).encode() + b"\n")
-                if not pass_answer(process, requests):
-                    break
+        for request in requests:
+            try:
+                if "plan" in request:
+                    request["folder"] = write_shard(request.pop("plan"), Path(tempfile.mkdtemp(dir=folder)))
+            except (ValueError, OSError, Unsupported) as error:
+                say({"raised": f"{type(error).__name__}: {error}"})
+                continue
+            process.send(json.dumps(request).encode() + b"\n")
+            if not pass_answer(process, requests):
+                break
     except KeyboardInterrupt:
         pass
     finally:
         process.close()
-        if cleanup.removed:
-            sys.stderr.write(f"{cleanup.summary()}\n")
-    return 0
+        workspace.remove(folder)
 
 
 def messages(file: int) -> Iterator[Message]:

@@ -5,8 +5,6 @@ many threads can read, and predicts more ranks. Use --no-limits: the limits of e
 once a block.
 """
 
-from dataclasses import replace
-
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -14,24 +12,13 @@ from benchmarks import bench_descent as descent
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 from benchmarks.machine import identity
-from benchmarks.timing import limits
 
 COUNTS = [2**i for i in range(identity.cores().bit_length())]
 
 
 @pytest.mark.parametrize("ranks", COUNTS)
-def bench_scaling(
-    case: Case, ranks: int, campaign: Campaign, benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def bench_scaling(case: Case, ranks: int, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
     """Time that many ranks, in fresh processes."""
-    monkeypatch.setattr(campaign, "plan", replace(campaign.plan, ranks=ranks, threads=ranks))
-    limit(campaign, case, ranks)
-    descent.bench_descent(case, campaign, benchmark)
-
-
-def limit(campaign: Campaign, case: Case, threads: int) -> None:
-    """Measure what that many threads read in a second, once a block."""
-    name = f"{case.device}, {threads} thread{'s' * (threads > 1)}"
-    if case.block not in campaign.limits.setdefault(name, {}):
-        measured = limits.measure(threads, case.device, campaign.plan.precision, campaign.plan.timeout)
-        campaign.limits[name][case.block] = measured
+    with campaign.with_ranks(ranks):
+        campaign.measure_limits(f"{case.device}, {ranks} thread{'s' * (ranks > 1)}", case.device, case.block)
+        descent.bench_descent(case, campaign, benchmark)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from benchmarks.machine.bandwidth import better
-from benchmarks.worker.client import Refused, Worker
+from benchmarks.worker.client import Refused, Settings, Worker
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 
 KERNELS = {
@@ -12,23 +13,23 @@ KERNELS = {
 }  # an implementation of each framework whose kernels read
 
 
-def measure(threads: int, device: str, precision: str, timeout: float) -> dict[str, Any]:
-    """Return what a device reads and multiplies with that many threads: `levels`, rates in FLOP/s, `call_s`.
+def measure(settings: Settings, timeout: float, workspace: Workspace) -> dict[str, Any]:
+    """Return what a device reads and multiplies with so many threads: `levels`, rates in FLOP/s, `call_s`.
 
     Return {} if no kernel runs there. `failed` names the kernels that failed, with reasons.
     """
     best: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for impl in KERNELS[device]:
+    for impl in KERNELS[settings.device]:
         try:
-            worker = Worker(impl, threads, device, precision, timeout)
+            worker = Worker(impl, settings, timeout, workspace)
         except Unsupported:  # not installed: another will do
             continue
         except Refused as error:
             failed[impl] = str(error)
             continue
         try:
-            best = better(best, worker.ask("bandwidth", device=device))
+            best = better(best, worker.ask("bandwidth", device=settings.device))
         except Unsupported:  # not for this device
             continue
         except Refused as error:

@@ -15,8 +15,8 @@ from benchmarks.problems import catalogue, tutorials
 from benchmarks.reference.solution import truth
 from benchmarks.timing.measure import PreparedProblem, check_iterate, judge
 from benchmarks.tutorial.fit import Descent, Descents, Section
-from benchmarks.worker import folders
-from benchmarks.worker.client import TIMEOUT, Refused, Worker
+from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Device, Problem, Run, Unsupported
 
 DTYPE = "float32"
@@ -47,12 +47,12 @@ def sections(chosen: list[str], out: Path) -> Iterator[Section]:
     _open(out)
     right: dict[str, Descents] = {}
     agrees = True
-    with folders.passing("gallery") as folder:
-        stage = gallery_cases(str(folder))
+    with Workspace() as workspace:
+        stage = gallery_cases(str(workspace.new("gallery")))
         for impl in chosen:
             name = Path(impl).stem
             try:
-                right[name] = descents(impl, stage)
+                right[name] = descents(impl, stage, workspace)
                 yield [_agreement(name, right[name], stage)], True
             except Unsupported as error:
                 yield [f"{name} is not in the pictures: {error}"], True
@@ -122,12 +122,12 @@ def gallery_cases(folder: str) -> dict[str, GalleryCase]:
     }
 
 
-def descents(impl: str, gallery_cases: dict[str, GalleryCase]) -> Descents:
+def descents(impl: str, gallery_cases: dict[str, GalleryCase], workspace: Workspace) -> Descents:
     """Return the descent of each case, every iterate checked, from one worker on one core.
 
     Raises Unsupported with the implementation's reason, or Refused with the error.
     """
-    worker = Worker(impl, 1, "cpu", "highest", TIMEOUT)
+    worker = Worker(impl, Settings(threads=1), TIMEOUT, workspace)
     try:
         return {name: _descent(worker, Path(impl).stem, scene) for name, scene in gallery_cases.items()}
     finally:

@@ -21,7 +21,6 @@ PATIENCE = 5.0  # seconds in which what was killed must have ended
 GRACE = 1.0  # seconds for multiprocessing's trackers, which unlink what others have left, and then end by themselves
 LOOK = 0.002  # seconds between two looks
 PR_SET_CHILD_SUBREAPER, IPC_RMID = 36, 0  # linux/prctl.h, linux/ipc.h
-removed: list[str] = []  # what this process had to remove, in words
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,14 @@ def become_subreaper() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def summary() -> str:
-    """Return one line with everything that was removed; "" if there was nothing."""
-    return f"left behind, and removed: {', '.join(removed)}" if removed else ""
-
-
-def end_processes(tag: str, leader: int | None = None, before: Collection[str | int] = ()) -> None:
+def end_processes(tag: str, leader: int | None = None, before: Collection[str | int] = ()) -> list[str]:
     """End the tagged processes, those of the leader's session, and all their children. Do not wait for the leader.
 
-    Then remove the shared memory that they held or made, unless it existed `before`. Removed memory, processes that had
-    left the session, and processes that survive a kill are recorded in `removed`.
+    Then remove the shared memory that they held or made, unless it existed `before`. Return, in words, the processes
+    that had left the session or survive a kill, and the shared memory.
     """
     until, grace = time.monotonic() + PATIENCE, time.monotonic() + GRACE
-    known, files = dict[int, ProcessInfo](), set[Path]()
+    known, files, removed = dict[int, ProcessInfo](), set[Path](), list[str]()
     if leader is not None and not PROC.joinpath("self").exists():
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
@@ -70,16 +64,14 @@ def end_processes(tag: str, leader: int | None = None, before: Collection[str | 
             break
         if time.monotonic() > until:
             lasting = [known[pid] for pid in alive if pid != leader]
-            removed.extend(
-                f"process {process.pid} ({process.name}), which was killed and does not end" for process in lasting
-            )
+            removed += [f"process {one.pid} ({one.name}), which was killed and does not end" for one in lasting]
             break
         for pid in alive:
             if time.monotonic() > grace or not is_tracker(pid):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(LOOK)
-    remove_shared_memory(files, {*known, leader}, before)
+    return removed + remove_shared_memory(files, {*known, leader}, before)
 
 
 def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
@@ -149,8 +141,9 @@ def segments() -> set[str | int]:
     return {*(os.listdir(SHM) if SHM.is_dir() else []), *(number for number, _, _ in _system_v())}
 
 
-def remove_shared_memory(files: set[Path], makers: Collection[int | None], before: Collection[str | int]) -> None:
-    """Remove this user's files, and System V segments by these makers, that did not exist before."""
+def remove_shared_memory(files: set[Path], makers: Collection[int | None], before: Collection[str | int]) -> list[str]:
+    """Remove this user's files, and System V segments by these makers, new since `before`. Return their names."""
+    removed = []
     for path in sorted(files):
         if path.name not in before and path.is_file() and path.stat().st_uid == os.getuid():
             path.unlink()
@@ -159,6 +152,7 @@ def remove_shared_memory(files: set[Path], makers: Collection[int | None], befor
         if number not in before and maker in makers and owner == os.getuid():
             ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
             removed.append(f"shared memory segment {number}")
+    return removed
 
 
 def _system_v() -> list[tuple[int, int, int]]:

@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.worker import folders, memory
+from benchmarks.worker import memory
 from benchmarks.worker.environment import environment, pinned
 from benchmarks.worker.process import Answer, Member, Process, exchange
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
 TIMEOUT = 300.0  # seconds a case, unless --timeout says otherwise
@@ -44,8 +46,18 @@ class Clock:
         return self.seconds
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The environment of a worker's process. memory: its limit in bytes, or None."""
+
+    threads: int
+    device: str = "cpu"
+    precision: str = "highest"
+    memory: int | None = None
+
+
 class Worker:
-    """A process that holds one implementation, with at most `most` bytes of memory.
+    """A process that holds one implementation.
 
     Raises what `ask` raises if the implementation cannot be loaded.
     """
@@ -54,11 +66,9 @@ class Worker:
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
 
-    def __init__(
-        self, impl: str, threads: int, device: str, precision: str, timeout: float, most: int | None = None
-    ) -> None:
-        self.threads, self.cores = threads, (cores := pinned(threads))
-        self.members = [started(cores, threads, device, precision, most)]
+    def __init__(self, impl: str, settings: Settings, timeout: float, workspace: Workspace) -> None:
+        self.threads, self.cores = settings.threads, (cores := pinned(settings.threads))
+        self.members = [start_process(cores, settings, workspace)]
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:
@@ -106,8 +116,9 @@ class Worker:
             member.close()
 
 
-def started(cores: list[int], threads: int, device: str, precision: str, most: int | None, **more: str) -> Process:
-    """Start a worker's process with its environment and further variables, with at most `most` bytes of memory."""
-    folder = folders.new("worker")
-    limit = {} if most is None else {memory.ALLOWED: str(most)}
-    return Process(cores, environment(threads, device, precision, str(folder)) | limit | more, folder)
+def start_process(cores: list[int], settings: Settings, workspace: Workspace, **more: str) -> Process:
+    """Start a worker's process with its environment and the further variables `more`."""
+    folder = workspace.new("worker")
+    limit = {} if settings.memory is None else {memory.ALLOWED: str(settings.memory)}
+    env = environment(settings.threads, settings.device, settings.precision, str(folder))
+    return Process(cores, env | limit | more, folder, workspace)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.worker import cleanup, folders, memory
+from benchmarks.worker import cleanup, memory
+from benchmarks.worker.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 POLL = 0.2  # seconds between two looks whether a silent process is alive
@@ -53,9 +54,10 @@ class Member(Protocol):
 class Process:
     """A `benchmarks.worker.server` in its own session, with its cores, its environment and its working folder."""
 
-    def __init__(self, cores: list[int], env: dict[str, str], folder: Path) -> None:
+    def __init__(self, cores: list[int], env: dict[str, str], folder: Path, workspace: Workspace) -> None:
         cleanup.become_subreaper()
-        self.folder, self.closed, self.allowed = folder, False, int(env.get(memory.ALLOWED, 0))
+        self.folder, self.workspace = folder, workspace
+        self.closed, self.allowed = False, int(env.get(memory.ALLOWED, 0))
         self.segments, self.oom_kills = cleanup.segments(), memory.oom_kills()
         self.stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
         try:
@@ -70,7 +72,7 @@ class Process:
             )
         except BaseException:
             self.stderr.close()
-            folders.remove(folder)
+            workspace.remove(folder)
             raise
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
@@ -131,15 +133,15 @@ class Process:
         if self.closed:
             return
         self.closed = True
-        cleanup.end_processes(str(self.folder), self.process.pid, self.segments)
+        self.workspace.removed += cleanup.end_processes(str(self.folder), self.process.pid, self.segments)
         try:
             self.process.wait(cleanup.PATIENCE)
         except subprocess.TimeoutExpired:
-            cleanup.removed.append(f"process {self.process.pid} (a worker), which was killed and does not end")
+            self.workspace.removed.append(f"process {self.process.pid} (a worker), which was killed and does not end")
         for pipe in (self.stdin, self.stdout, self.stderr):
             with contextlib.suppress(BrokenPipeError):  # what was still to be sent has nobody to read it
                 pipe.close()
-        folders.remove(self.folder)
+        self.workspace.remove(self.folder)
 
 
 def parse_answer(line: bytes) -> Answer:

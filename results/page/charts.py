@@ -98,7 +98,7 @@ def speedup_chart() -> Spec:
     number = base.mark_text(fontSize=13, dy=-6, aria=False).encode(text="speed-up:N")
     bounds = base.mark_text(fontSize=10, dy=9, aria=False).encode(text="interval:N")
     low, high = (_times(f"datum.{end}") for end in ("low", "high"))
-    unequal = "test(/^work /, datum.why) ? 'other work' : 'invalid'"
+    unequal = "test(/^step_reads /, datum.why) ? 'other work' : 'invalid'"
     texts = {
         "hatched": "datum.verdict == 'INVALID' || datum.why != ''",
         "hatching": "datum.hatched ? '/////////' : ''",

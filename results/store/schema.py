@@ -114,10 +114,10 @@ def _rename(document: Document) -> None:
     """Before version 6, some columns and campaign facts had other names."""
     for facts in [entry["extra_info"] for entry in document["benchmarks"]]:
         for old in [name for name in facts if name in FORMER_NAMES]:
-            facts[FORMER_NAMES[old]] = facts.pop(old)
+            facts.setdefault(FORMER_NAMES[old], facts.pop(old))
     campaign = document.get("campaign") or {}
     for old in [name for name in campaign if name in FORMER_CAMPAIGN_FACTS]:
-        campaign[FORMER_CAMPAIGN_FACTS[old]] = campaign.pop(old)
+        campaign.setdefault(FORMER_CAMPAIGN_FACTS[old], campaign.pop(old))
 
 
 FORMER_CAMPAIGN_FACTS = {"moments": "system_load", "leftovers": "orphans", "inside_s": "runs_s"}

@@ -8,14 +8,13 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
-from benchmarks.worker import cleanup as orphans
+from benchmarks.worker.cleanup import end_processes
 from benchmarks.worker.locks import lock_descriptor
 
 PREFIX, LOCK = "descentbench-", "lock"
-_home: "Home | None" = None
 
 
 class Home(tempfile.TemporaryDirectory[str]):
@@ -39,51 +38,55 @@ class Home(tempfile.TemporaryDirectory[str]):
         self.lock.close()
 
 
-def new(what: str) -> Path:
-    """Make a folder `what-XXXXXXXX` inside this process's folder."""
-    global _home
-    if _home is None:
-        sweep()
-        _home = Home()
-    return Path(tempfile.mkdtemp(prefix=f"{what}-", dir=_home.name))
+class Workspace:
+    """The temporary folders of this process, and a list of everything that workers left behind and had to be removed.
 
+    The folder that holds them is made with the first of them and removed with the last.
+    """
 
-def remove(folder: Path) -> None:
-    """Remove a folder that `new` made. The last one takes this process's folder with it."""
-    global _home
-    remove_tree(folder)
-    if _home is not None and not _home.inside():
-        _home.cleanup()
-        _home = None
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+        self._home: Home | None = None
 
+    def new(self, what: str) -> Path:
+        """Make a folder `what-XXXXXXXX`."""
+        if self._home is None:
+            self.sweep()
+            self._home = Home()
+        return Path(tempfile.mkdtemp(prefix=f"{what}-", dir=self._home.name))
 
-@contextlib.contextmanager
-def passing(what: str) -> Iterator[Path]:
-    """Make a folder that is removed at the end of the block."""
-    folder = new(what)
-    try:
-        yield folder
-    finally:
-        remove(folder)
+    def remove(self, folder: Path) -> None:
+        """Remove a folder that `new` made."""
+        remove_tree(folder)
+        if self._home is not None and not self._home.inside():
+            self._home.cleanup()
+            self._home = None
 
+    def close(self) -> None:
+        """Stop the orphans and remove the folders that are left. Record each of them."""
+        if self._home is not None:
+            self.removed += end_processes(self._home.name)
+            self.removed += [f"folder {path}" for path in self._home.inside()]
+            self._home.cleanup()
+            self._home = None
 
-def close() -> None:
-    """End a run: stop its orphans, remove its folders, and record each of them."""
-    global _home
-    if _home is not None:
-        orphans.end_processes(_home.name)
-        orphans.removed.extend(f"folder {path}" for path in _home.inside())
-        _home.cleanup()
-        _home = None
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-def sweep() -> None:
-    """Stop the orphans and remove the folders of this user's killed runs."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if is_stale(folder):
-            orphans.end_processes(str(folder))
-            remove_tree(folder)
-            orphans.removed.append(f"folder {folder} of a run that was killed")
+    def sweep(self) -> None:
+        """Stop the orphans and remove the folders of this user's killed runs. Record each of them."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            if is_stale(folder):
+                self.removed += end_processes(str(folder))
+                remove_tree(folder)
+                self.removed.append(f"folder {folder} of a run that was killed")
+
+    def summary(self) -> str:
+        """Return one line with everything that was removed; "" if there was nothing."""
+        return f"left behind, and removed: {', '.join(self.removed)}" if self.removed else ""
 
 
 def remove_tree(folder: Path) -> None:
