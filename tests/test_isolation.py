@@ -179,7 +179,7 @@ def reason(worker: Worker, tmp_path: Path, code: str) -> str:
     """The reason for which it is refused."""
     (tmp_path / "code.py").write_text(code)
     with pytest.raises(Refused) as refused:
-        worker.ask("prepare", folder=str(tmp_path / "problem"), device="cpu")
+        worker.prepare(str(tmp_path / "problem"), "cpu")
     return str(refused.value)
 
 
@@ -475,7 +475,7 @@ def test_ranks_share_the_ceiling_and_others_rows_do_not_count(tmp_path: Path) ->
     both = Ranks(path, 2, Settings(threads=2, memory=2**31), 60, Workspace())
     try:
         assert [data_limit(member) for member in both.members] == [2**30, 2**30]
-        both.ask("prepare", folder=str(tmp_path / "problem"), device="cpu")
+        both.prepare(str(tmp_path / "problem"), "cpu")
         assert [data_limit(member) for member in both.members] == [2**30 + (36 * 8 + 2 * 128) // 2] * 2
     finally:
         both.close()
@@ -493,9 +493,9 @@ def test_problem_counts_once_while_it_is_prepared_and_checked(tmp_path: Path) ->
             (member,) = worker.members
             assert isinstance(member, processes.Process)
             for _ in range(2):
-                worker.ask("prepare", folder=str(tmp_path / "problem"), device="cpu")
+                worker.prepare(str(tmp_path / "problem"), "cpu")
                 worker.run(problem.w0, 2)
-                worker.ask("finish")
+                worker.finish()
             return int(psutil.Process(member.process.pid).memory_info().data)
         finally:
             worker.close()

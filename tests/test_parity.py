@@ -20,6 +20,7 @@ from test_faults import running, waited
 from benchmarks.machine import gpu as gpus
 from benchmarks.timing import parity
 from benchmarks.worker import probes
+from benchmarks.worker.messages import Growth
 
 CASE = ("scalar", "float32")
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")
@@ -514,9 +515,9 @@ def test_a_product_that_rounds_is_found_out_to_the_bit(monkeypatch: pytest.Monke
 
 
 def test_growth_is_what_the_shortest_runs_say() -> None:
-    tried = [{"none": 1.0, "half": 9.0, "all": 11.0}, {"none": 2.0, "half": 6.0, "all": 30.0}]
+    tried = [Growth(1.0, 9.0, 11.0), Growth(2.0, 6.0, 30.0)]
     assert parity.growth(tried) == pytest.approx(0.5)
-    assert parity.growth([{"none": 1.0, "half": 1.0, "all": 1.0}]) == 0
-    assert parity.growth([{"none": 1.0, "half": 1.0, "all": 1.005}]) == 0, "within the noise"
-    assert parity.growth([{"none": 0.0, "half": 4.9, "all": 5.0}, *[{"none": 0.0, "half": 9.0, "all": 8.0}] * 2]) == 0
+    assert parity.growth([Growth(1.0, 1.0, 1.0)]) == 0
+    assert parity.growth([Growth(1.0, 1.0, 1.005)]) == 0, "within the noise"
+    assert parity.growth([Growth(0.0, 4.9, 5.0), *[Growth(0.0, 9.0, 8.0)] * 2]) == 0
     assert time.get_clock_info("perf_counter").monotonic

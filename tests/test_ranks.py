@@ -64,15 +64,15 @@ def test_iterates_are_the_references(impl: str, number: int, tmp_path: Path) -> 
         for case, (n, k, batch, dtype) in enumerate(PROBLEMS):
             problem = random_problem(n, 3, k, batch, dtype)
             write_problem(problem, tmp_path / str(case))
-            together.ask("prepare", folder=str(tmp_path / str(case)), device="cpu")
+            together.prepare(str(tmp_path / str(case)), "cpu")
             exact = truth(problem, [1, 2, 5, problem.steps])
             for t in exact.at:
-                weights = np.asarray(together.run(exact.start(0.5), t)["weights"])
+                weights = np.asarray(together.run(exact.start(0.5), t).weights)
                 error, allowed = exact.distance(weights, t, 0.5, exact.start(0.5))
                 assert error <= allowed, (n, k, batch, dtype, t)
-            assert together.run(problem.w0, 0)["weights"] == problem.w0.tolist()
-        told = together.ask("finish")
-        assert told["cores"] == together.cores and len(told["cores"]) == number
+            assert together.run(problem.w0, 0).weights == problem.w0.tolist()
+        told = together.finish()
+        assert told.cores == together.cores and len(told.cores) == number
     finally:
         together.close()
 
@@ -91,8 +91,8 @@ def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple
     together = ranks(write(tmp_path, "mine", OFTEN.format(base="torch_ddp", at_once="", fault=fault)), 2)
     processes = [child for child in psutil.Process().children(recursive=True) if child not in others]
     assert len(processes) >= 2
-    together.ask("prepare", folder=problem[1], device="cpu")
-    assert together.run(problem[0].w0, 0)["weights"] == problem[0].w0.tolist()
+    together.prepare(problem[1], "cpu")
+    assert together.run(problem[0].w0, 0).weights == problem[0].w0.tolist()
     together.deadline, began = time.monotonic() + 5, time.monotonic()
     with pytest.raises(Refused) as refused:
         together.run(problem[0].w0, 5)
@@ -119,7 +119,7 @@ def test_no_port_and_no_shared_memory_is_left(
     before = left_behind()
     fault = "os.kill(os.getpid(), signal.SIGKILL)" if lost else "pass"
     together = ranks(write(tmp_path, "mine", OFTEN.format(base=impl, at_once="", fault=fault)), 2)
-    together.ask("prepare", folder=problem[1], device="cpu")
+    together.prepare(problem[1], "cpu")
     assert left_behind() - before, "ranks that run have a port and folders"
     if lost:
         with pytest.raises(Refused):
@@ -146,12 +146,12 @@ def test_rank_that_is_not_like_the_others_is_refused(at_once: str, says: str, tm
 def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str], tmp_path: Path) -> None:
     both = ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once="", fault="time.sleep(0.3)")), 2)
     try:
-        both.ask("prepare", folder=problem[1], device="cpu")
-        assert 0.3 <= both.run(problem[0].w0, 1)["seconds"] < 30
-        told, each = both.ask("finish"), [psutil.Process(one.process.pid) for one in both.members]
-        assert told["rss_bytes"] > sum(process.memory_info().rss for process in each) / 2
-        assert told["rss_bytes"] > 1.5 * each[0].memory_info().rss
-        assert told["pools"]["openblas"] == 1
+        both.prepare(problem[1], "cpu")
+        assert 0.3 <= both.run(problem[0].w0, 1).seconds < 30
+        told, each = both.finish(), [psutil.Process(one.process.pid) for one in both.members]
+        assert told.rss_bytes > sum(process.memory_info().rss for process in each) / 2
+        assert told.rss_bytes > 1.5 * each[0].memory_info().rss
+        assert told.pools["openblas"] == 1
     finally:
         both.close()
 

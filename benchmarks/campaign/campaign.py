@@ -190,7 +190,7 @@ class Campaign:
                 raise
             self.host = host
         if case.original not in self.sources:
-            self.sources[case.original] = self.worker.ask("source", impl=case.impl)
+            self.sources[case.original] = vars(self.worker.source(case.impl))
         return self.worker
 
     def task(self, name: str, dtype: str) -> PreparedProblem:

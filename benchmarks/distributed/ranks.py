@@ -20,7 +20,7 @@ from impls.interface import Unsupported
 
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
 SLOWEST = {
-    *("seconds", "fixed_seconds", "pace_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
+    *("seconds", "fixed_seconds", "calibration_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
     *("none", "half", "all", "framework_threads"),
 }
 LOCAL = "127.0.0.1"
@@ -71,22 +71,22 @@ class Ranks(Worker):
     def load(self, impl: str, timeout: float) -> None:
         """Make every rank import the implementation. Raises Unsupported if it does not run as ranks."""
         super().load(impl, timeout)
-        if not self.loaded["ranks"]:
+        if not self.loaded.ranks:
             self.close()
             raise Unsupported("does not run as ranks")
 
-    def judged(self, ends: list[Answer]) -> Answer:
+    def merge(self, answers: list[Answer]) -> Answer:
         """Return one answer for all ranks. Raises Unsupported, Refused; then all ranks end, because some may wait for
         others.
         """
         try:
             for kind in ("lost", "unsupported", "raised", "wrong"):  # who waits for one that is lost may raise that
-                reasons = {rank: end[kind] for rank, end in enumerate(ends) if end.get(kind)}
+                reasons = {rank: end[kind] for rank, end in enumerate(answers) if kind in end}
                 if kind == "unsupported" and reasons:
                     raise Unsupported(next(iter(reasons.values())))
                 if reasons:
                     raise Refused("; ".join(f"rank {rank}: {words}" for rank, words in reasons.items()))
-            return merged(ends)
+            return merged(answers)
         except (Unsupported, Refused):
             self.close()
             raise

@@ -35,15 +35,13 @@ def start(case: Case, campaign: Campaign, task: PreparedProblem) -> dict[str, An
     before = time.perf_counter()
     worker = campaign.start_worker(case)
     try:
-        prepare_s = worker.ask("prepare", folder=task.folder, device=case.device)["seconds"]
+        prepare_s = worker.prepare(task.folder, case.device).seconds
         first = worker.run(task.truth.start(0.0), task.facts["steps"])
         cold_s = time.perf_counter() - before
     finally:
         worker.close()
     campaign.clock.turn(cold_s)
-    facts = {name: worker.loaded[name] for name in ("framework", "version")} | {
-        "threads": worker.threads,
-        "ranks": worker.ranks,
-    }
-    clocks = {"import_s": worker.loaded["seconds"], "prepare_s": prepare_s, "first_s": first["seconds"]}
-    return {**facts, **clocks, "cold_s": cold_s, "weights": first["weights"]}
+    loaded = worker.loaded
+    facts = {"framework": loaded.framework, "version": loaded.version, "threads": worker.threads, "ranks": worker.ranks}
+    clocks = {"import_s": loaded.seconds, "prepare_s": prepare_s, "first_s": first.seconds, "cold_s": cold_s}
+    return {**facts, **clocks, "weights": first.weights}

@@ -29,7 +29,7 @@ def measure(settings: Settings, timeout: float, workspace: Workspace) -> dict[st
             failed[impl] = str(error)
             continue
         try:
-            best = better(best, worker.ask("bandwidth", device=settings.device))
+            best = better(best, vars(worker.bandwidth(settings.device)))
         except Unsupported:  # not for this device
             continue
         except Refused as error:

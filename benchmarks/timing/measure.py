@@ -6,7 +6,7 @@ runs. `fixed_s`: median of runs of 0 steps, one before each. `per_step_s`: media
 steps. `blocked_s`: waiting for the device within a run. `event_s`: a run by the device's own clock.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -18,13 +18,13 @@ from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import ReferenceSolution
 from benchmarks.timing import parity
 from benchmarks.worker.client import Clock, Refused, Worker
+from benchmarks.worker.messages import Growth, Round, Run
 from impls.interface import Array
 
 SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
 LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
 SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
 BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
-NUMBERS = ("seconds", "cpu_seconds", "fixed_seconds", "pace_seconds", "blocked_seconds", "compiles", "gc_runs")
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class TimedCase:
     fewer: tuple[int, float]  # a run of fewer steps, about half, once compiled: its steps and its seconds
     iterates: list[Iterate]  # where it was checked from the problem's own start
     facts: dict[str, Any]
-    done: list[dict[str, float]] = field(default_factory=list)  # NUMBERS of each round
+    rounds_done: list[Round] = field(default_factory=list)  # without their weights
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
         done, worst = run_checked(self.worker, self.task, float(self.rng.random()))
-        self.clock.turn(done["seconds"])
-        self.done.append(done)
+        self.clock.turn(done.seconds)
+        self.rounds_done.append(replace(done, weights=[]))
         self.facts["error"], self.facts["tolerance"] = max(
             (self.facts["error"], self.facts["tolerance"]), worst, key=lambda pair: pair[0] / pair[1]
         )
@@ -69,8 +69,8 @@ class TimedCase:
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
         if facts["steady_s"] < BUSY:
-            facts |= self.ask("busy", runs=int(BUSY / facts["steady_s"]) + 1)
-        facts |= self.worker.ask("finish")
+            facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
+        facts |= vars(self.worker.finish())
         faults = parity.faults(facts, self.worker.cores)
         if (
             not faults and facts["step_reads"] == "X"
@@ -84,17 +84,18 @@ class TimedCase:
 
     def clocks(self, steps: int) -> dict[str, float]:
         """Return medians and sums over the rounds, in seconds."""
-        blocked = [done["blocked_seconds"] for done in self.done if done["blocked_seconds"] is not None]
-        total = sum(done["seconds"] for done in self.done)
+        rounds = self.rounds_done
+        blocked = [one.blocked_seconds for one in rounds if one.blocked_seconds is not None]
+        total = sum(one.seconds for one in rounds)
         return {
-            "steady_s": median(done["seconds"] for done in self.done),
-            "fixed_s": median(done["fixed_seconds"] for done in self.done),
-            "per_step_s": median(done["seconds"] - done["fixed_seconds"] for done in self.done) / steps,
-            "calibration_s": median(done["pace_seconds"] for done in self.done),
-            "cpu_over_wall": sum(done["cpu_seconds"] for done in self.done) / total,
-            "runs_s": total + sum(done["fixed_seconds"] for done in self.done),
-            "compiles": sum(done["compiles"] for done in self.done),
-            "gc_runs": sum(done["gc_runs"] for done in self.done),
+            "steady_s": median(one.seconds for one in rounds),
+            "fixed_s": median(one.fixed_seconds for one in rounds),
+            "per_step_s": median(one.seconds - one.fixed_seconds for one in rounds) / steps,
+            "calibration_s": median(one.calibration_seconds for one in rounds),
+            "cpu_over_wall": sum(one.cpu_seconds for one in rounds) / total,
+            "runs_s": total + sum(one.fixed_seconds for one in rounds),
+            "compiles": sum(one.compiles for one in rounds),
+            "gc_runs": sum(one.gc_runs for one in rounds),
             **({"blocked_s": median(blocked)} if blocked else {}),
         }
 
@@ -107,21 +108,20 @@ class TimedCase:
         if steps == 1:
             return None
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
-        tried = [{"none": fixed, "half": steady - (steady - fewer_s) / rest, "all": steady}]
+        tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady)]
         if steady < SHORT:
-            tried = [self.ask("grow") for _ in range(few)]
+            tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
         if parity.growth(tried) < parity.GROWTH:
-            tried = [self.ask("grow") for _ in range(5 * few)]
+            tried = [self.worker.grow(*self.new_run()) for _ in range(5 * few)]
         if parity.growth(tried) < parity.GROWTH:  # others may load the machine; beside the former, not in their place
-            tried += [self.ask("grow") for _ in range(25 * few)]
+            tried += [self.worker.grow(*self.new_run()) for _ in range(25 * few)]
         if parity.growth(tried) < parity.GROWTH:
             raise Refused("more steps take no more time")
         return parity.growth(tried)
 
-    def ask(self, op: str, **more: float) -> dict[str, Any]:
-        """Send a request about a run of all steps from a new start."""
-        start = self.task.truth.start(float(self.rng.random()))
-        return self.worker.ask(op, start=start.tolist(), steps=self.task.facts["steps"], **more)
+    def new_run(self) -> tuple[Array, int]:
+        """Return a new start, and the number of all steps."""
+        return self.task.truth.start(float(self.rng.random())), self.task.facts["steps"]
 
 
 def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float) -> TimedCase:
@@ -131,25 +131,23 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
     reason.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know where a round will start
-    prepared = worker.ask("prepare", folder=task.folder, device=device)
+    prepared = worker.prepare(task.folder, device)
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
-    early_at = [t for t in task.truth.at[:-1] if first["seconds"] < LONG or t != last // 2] or [last]
+    early_at = [t for t in task.truth.at[:-1] if first.seconds < LONG or t != last // 2] or [last]
     iterates = [check_iterate(worker, task, t, 0.0) for t in early_at]
     elsewhere = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
     if fewer_s < SLOW:
-        fewer_s = worker.run(start, fewer)["seconds"]  # the second time: all is compiled
+        fewer_s = worker.run(start, fewer).seconds  # the second time: all is compiled
     run_s = fewer_s * last / fewer
     if run_s < SLOW:
-        run_s = run_checked(worker, task, float(rng.random()))[0]["seconds"]
+        run_s = run_checked(worker, task, float(rng.random()))[0].seconds
     worst = max([elsewhere, *iterates], key=lambda one: one.error / one.allowed)
-    moved = prepared["transfer_seconds"]
-    facts = {"prepare_s": prepared["seconds"], "first_s": first["seconds"]} | (
-        {} if moved is None else {"transfer_s": moved}
-    )
+    moved = prepared.transfer_seconds
+    facts = {"prepare_s": prepared.seconds, "first_s": first.seconds} | ({} if moved is None else {"transfer_s": moved})
     facts |= {"error": worst.error, "tolerance": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
@@ -159,8 +157,8 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
 def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
-    facts = {name: loaded[name] for name in ("framework", "version", "step_reads")}
-    return facts | {"import_s": loaded["seconds"], "ranks": worker.ranks, "threads": worker.threads}
+    facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
+    return facts | {"import_s": loaded.seconds, "ranks": worker.ranks, "threads": worker.threads}
 
 
 def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:
@@ -168,18 +166,17 @@ def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> It
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
-def iterate(task: PreparedProblem, done: dict[str, Any], t: int, c: float) -> Iterate:
+def iterate(task: PreparedProblem, done: Run, t: int, c: float) -> Iterate:
     """Check the answer of a run of t updates from the start at c. Raises Refused."""
-    weights = np.asarray(done["weights"])
-    return Iterate(t, weights, done["seconds"], *judge(task, weights, t, c, task.truth.start(c)))
+    weights = np.asarray(done.weights)
+    return Iterate(t, weights, done.seconds, *judge(task, weights, t, c, task.truth.start(c)))
 
 
-def run_checked(worker: Worker, task: PreparedProblem, c: float) -> tuple[dict[str, float], tuple[float, float]]:
-    """Run all steps from the start at c. Return its clocks, and its error with the tolerance."""
+def run_checked(worker: Worker, task: PreparedProblem, c: float) -> tuple[Round, tuple[float, float]]:
+    """Run all steps from the start at c. Return the round, and its error with the tolerance."""
     start = task.truth.start(c)
-    done = worker.run(start, task.truth.at[-1], "round")
-    judged = judge(task, np.asarray(done["weights"]), task.truth.at[-1], c, start)
-    return {name: done[name] for name in NUMBERS}, judged
+    done = worker.round(start, task.truth.at[-1])
+    return done, judge(task, np.asarray(done.weights), task.truth.at[-1], c, start)
 
 
 def judge(task: PreparedProblem, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.worker.messages import Growth
+
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
 GROWTH = 0.1  # of the time for all steps, the least that the second half of them must take; honest: up to 0.5
@@ -64,14 +66,15 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
     return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"]
 
 
-def growth(tried: list[dict[str, float]]) -> float:
+def growth(tried: list[Growth]) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
     tried: seconds of runs of no steps, half of the steps and all. The shortest count, because load only lengthens runs.
     Return 0 if the second half takes less than NOISE of the run, or is not the longer one in three of five.
     """
-    nothing, half, full = (min(times[count] for times in tried) for count in ("none", "half", "all"))
-    longer = sum(times["all"] > times["half"] for times in tried)
+    nothing, half = min(times.none for times in tried), min(times.half for times in tried)
+    full = min(times.all for times in tried)
+    longer = sum(times.all > times.half for times in tried)
     if full - half < NOISE * full or longer < 0.6 * len(tried):
         return 0.0
     return (full - half) / max(full - nothing, full - half)

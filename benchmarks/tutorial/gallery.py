@@ -155,8 +155,8 @@ def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:
 
 def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:
     def prepare(problem: Problem, device: Device) -> Run:
-        worker.ask("prepare", folder=scene.task.folder, device=device)
-        return lambda start, steps, /: np.array(worker.run(start, steps)["weights"], start.dtype)
+        worker.prepare(scene.task.folder, device)
+        return lambda start, steps, /: np.array(worker.run(start, steps).weights, start.dtype)
 
     start = scene.problem.w0
     descent = Descent(scene.name, impl, scene.problem, "cpu", prepare, scene.columns, TARGETS[scene.name])

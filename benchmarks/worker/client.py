@@ -4,14 +4,28 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.worker import memory
 from benchmarks.worker.environment import environment, pinned
+from benchmarks.worker.messages import (
+    Bandwidth,
+    Busy,
+    Finished,
+    Growth,
+    Loaded,
+    Prepared,
+    Round,
+    Run,
+    Source,
+    check,
+    printable,
+)
 from benchmarks.worker.process import Answer, Member, Process, exchange
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
+T = TypeVar("T")
 TIMEOUT = 300.0  # seconds a case, unless --timeout says otherwise
 
 
@@ -75,35 +89,74 @@ class Worker:
         """Make the worker import the implementation. `loaded` is its answer."""
         self.deadline = time.monotonic() + timeout
         try:
-            self.loaded = self.ask("load", impl=impl)
+            self.loaded = self._ask(Loaded, "load", impl=impl)
         except BaseException:
             self.close()
             raise
 
-    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+    def source(self, impl: str) -> Source:
+        """Return the file that the implementation was loaded from."""
+        return self._ask(Source, "source", impl=impl)
+
+    def bandwidth(self, device: str) -> Bandwidth:
+        """Measure what the framework's kernels read and multiply."""
+        return self._ask(Bandwidth, "bandwidth", device=device)
+
+    def prepare(self, folder: str, device: str) -> Prepared:
+        """Give the implementation the problem in a folder."""
+        return self._ask(Prepared, "prepare", folder=folder, device=device)
+
+    def run(self, start: Array, steps: int) -> Run:
+        """Run the descent once."""
+        return self._ask(Run, "descend", start=start.tolist(), steps=steps)
+
+    def round(self, start: Array, steps: int) -> Round:
+        """Run no steps and then `steps`, between two calibration loops."""
+        return self._ask(Round, "round", start=start.tolist(), steps=steps)
+
+    def grow(self, start: Array, steps: int) -> Growth:
+        """Time no steps, half of them and all."""
+        return self._ask(Growth, "grow", start=start.tolist(), steps=steps)
+
+    def busy(self, start: Array, steps: int, runs: int) -> Busy:
+        """Return CPU seconds per second over that many runs."""
+        return self._ask(Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
+
+    def finish(self) -> Finished:
+        """Return the worker's memory, threads and precision. Raises Refused if the problem was changed."""
+        return self._ask(Finished, "finish")
+
+    def _ask(self, kind: type[T], op: str, **fields: Any) -> T:
         """Send a request and return the answer. Wait until the deadline.
 
-        Raises Unsupported with the implementation's reason. Raises Refused if it raises, breaks the contract, dies or
-        hangs.
+        Raises Unsupported with the implementation's reason. Raises Refused if it raises, breaks the contract, dies,
+        hangs, or answers something else.
         """
         request = json.dumps({"op": op, **fields}).encode() + b"\n"
-        return self.judged(exchange(self.members, request, self.deadline))
+        ends = exchange(self.members, request, self.deadline)
+        return kind(**self.merge([self._checked(kind, end) for end in ends]))
 
-    def judged(self, ends: list[Answer]) -> Answer:
-        """Return the answer of an exchange. Raises Unsupported, Refused."""
-        (answer,) = ends
+    def _checked(self, kind: type, answer: Answer) -> Answer:
+        """Return the fields of an answer, or {"unsupported", "lost", "wrong" or "raised": reason}; {} for no answer."""
+        for name in ("lost", "unsupported", "raised", "wrong"):
+            if answer.get(name):
+                return {name: printable(answer[name])}
+        try:
+            return check(kind, answer) if answer else {}
+        except ValueError as error:
+            return {"lost": str(error)}
+
+    def merge(self, answers: list[Answer]) -> Answer:
+        """Return one answer for all members. Raises Unsupported or Refused."""
+        (answer,) = answers
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
-        if fault := answer.get("lost") or answer.pop("wrong", ""):
-            raise Refused(fault)
-        if "raised" in answer:
+        if "wrong" in answer:
+            raise Refused(answer["wrong"])
+        if fault := answer.get("lost") or answer.get("raised"):
             self.close()  # what it has left behind, device memory above all, must not meet the next case
-            raise Refused(answer["raised"])
+            raise Refused(fault)
         return answer
-
-    def run(self, start: Array, steps: int, op: str = "descend") -> dict[str, Any]:
-        """Run the descent once. `op` is `descend`, `round` or `grow` of `server.WorkerServer`."""
-        return self.ask(op, start=start.tolist(), steps=steps)
 
     @property
     def alive(self) -> bool:

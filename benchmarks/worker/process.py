@@ -1,7 +1,6 @@
 """Processes that answer requests in JSON lines: one worker, or the ranks of one descent; and how they ended."""
 
 import contextlib
-import json
 import os
 import re
 import select
@@ -14,12 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.worker import cleanup, memory
+from benchmarks.worker.messages import parse, printable
 from benchmarks.worker.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 POLL = 0.2  # seconds between two looks whether a silent process is alive
 GRACE = 1.0  # seconds that are left to the others when one is lost: who waits for it waits in vain
 LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
+LONGEST = 2**28  # bytes of an answer
 MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
 FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
 Answer = dict[str, Any]
@@ -114,7 +115,7 @@ class Process:
             return "closed its pipes, timed out and was killed"
         output, _, fault = self.last_output().partition("Fatal Python error: ")
         last = output.strip().splitlines()[-1:]
-        words = f"{frame(fault)}: {last[0][:300]}" if last else frame(fault)
+        words = f"{frame(fault)}: {printable(last[0])}" if last else frame(fault)
         if -code == signal.SIGKILL and memory.oom_kills() > self.oom_kills:
             words = f": the machine ran out of memory{words}"
         names = {one.value: one.name for one in signal.Signals}
@@ -144,18 +145,10 @@ class Process:
         self.workspace.remove(self.folder)
 
 
-def parse_answer(line: bytes) -> Answer:
-    """Return a worker's answer. It counts as lost if something else has written to the pipe."""
-    try:
-        return dict(json.loads(line))
-    except (ValueError, TypeError):
-        return {"lost": "something else than an answer came from its pipe"}
-
-
 def frame(output: str) -> str:
     """Return the first function in `faulthandler`'s output: " in run (mine.py:12)", or ""."""
     match = FRAME.search(output)
-    return f" in {match[3]} ({match[1]}:{match[2]})" if match else ""
+    return f" in {printable(match[3])} ({printable(match[1])}:{match[2]})" if match else ""
 
 
 def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list[Answer]:
@@ -176,7 +169,10 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
             part = members[at].receive()
             heard[at] += part
             if heard[at].endswith(b"\n"):
-                ends[at] = parse_answer(heard[at])
+                ends[at] = _answer(members[at], heard[at])
+            elif len(heard[at]) > LONGEST:
+                ends[at] = {"lost": f"its answer is longer than {LONGEST:,} bytes"}
+                members[at].close()
             elif not part:
                 ends[at] = {"lost": members[at].exit_reason(until)}
         if not ready:
@@ -190,3 +186,12 @@ def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list
         if any({"lost", "raised", "unsupported"} & end.keys() for end in ends.values()):
             until = min(until, time.monotonic() + GRACE)
     return [ends[at] for at in range(len(members))]
+
+
+def _answer(member: Member, line: bytes) -> Answer:
+    """Return a member's answer. A member that sends anything else is ended, because its next answers would be late."""
+    try:
+        return parse(line)
+    except ValueError as error:
+        member.close()
+        return {"lost": str(error)}

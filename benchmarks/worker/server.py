@@ -129,7 +129,7 @@ class WorkerServer:
         full = self.descend(start, steps)
         full["compiles"] += nothing["compiles"]
         readings.append(calibration_loop())
-        return full | {"fixed_seconds": nothing["seconds"], "pace_seconds": sum(readings) / 2}
+        return full | {"fixed_seconds": nothing["seconds"], "calibration_seconds": sum(readings) / 2}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
         """Time no steps, half of them and all of them, each right after uncounted runs, the last as long."""

@@ -1,0 +1,174 @@
+"""Answers of a worker. They come from a process that runs a stranger's code, so every field is checked.
+
+A field's annotation is its check: the type, and for numbers a range. Fields that no answer has are dropped.
+"""
+
+import json
+import math
+from dataclasses import MISSING, dataclass, fields
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+LINE, FILE = 300, 100_000  # characters: of a reason or a name, of a source file
+
+
+def printable(text: object, most: int = LINE) -> str:
+    """Return one line of at most `most` printable characters. Others, such as terminal escapes, become U+FFFD."""
+    line = " ".join(str(text).split())[:most]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+Seconds = Annotated[float, lambda value: 0 <= value < 1e9]
+Rate = Annotated[float, lambda value: 0 <= value < 1e18]
+Count = Annotated[int, lambda value: 0 <= value < 2**63]
+Text = Annotated[str, lambda value: value == printable(value)]
+File = Annotated[str, lambda value: len(value) <= FILE]
+Weights = Annotated[list[Any], lambda value: _are_numbers(value) or all(map(_are_numbers, value))]
+Levels = Annotated[list[dict[str, Any]], lambda value: all(check(Level, level) == level for level in value)]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The implementation is imported. `seconds` counts from the start of the worker's own code."""
+
+    seconds: Seconds
+    framework: Text
+    version: Text
+    step_reads: Text
+    ranks: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that the implementation was loaded from."""
+
+    file: Text
+    text: File
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The implementation holds a problem. transfer_seconds: the part that moved data to the device."""
+
+    seconds: Seconds
+    transfer_seconds: Seconds | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. weights: nested lists of w0's shape; they may hold NaN."""
+
+    seconds: Seconds
+    cpu_seconds: Seconds
+    blocked_seconds: Seconds | None
+    compiles: Count
+    gc_runs: Count
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Round(Run):
+    """A finished run, the run of 0 steps before it, and the calibration loop around both."""
+
+    fixed_seconds: Seconds
+    calibration_seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Seconds of runs of no steps, half of them and all."""
+
+    none: Seconds
+    half: Seconds
+    all: Seconds
+
+
+@dataclass(frozen=True)
+class Busy:
+    """CPU seconds per second."""
+
+    cpu_over_wall: Rate
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Facts about the worker after all rounds. cores: of ranks, a list for each."""
+
+    rss_bytes: Count
+    device_bytes: Count | None
+    event_s: Seconds | None
+    jit_cache: Text
+    pools: dict[Text, Count | None]
+    framework_threads: Count | None
+    blas: Text
+    cores: list[Count] | None
+    matmul_bits: Count | None = None
+    matvec_bits: Count | None = None
+    denormals: Text | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """What one level of the memory delivers. holds: its size in bytes, None for main memory."""
+
+    level: Text
+    holds: Count | None
+    bytes_per_s: Rate
+    kernel: Text
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """What the framework's kernels read and multiply in a second."""
+
+    levels: Levels
+    flops_per_s: dict[Text, Rate]
+    matvec_flops_per_s: dict[Text, Rate]
+    call_s: Seconds
+
+
+def check(kind: type, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of `kind` that the answer has. Raises ValueError if one is missing, wrong or out of range."""
+    hints, values = get_type_hints(kind, include_extras=True), {}
+    for field in fields(kind):
+        if field.name not in answer and field.default is MISSING:
+            raise ValueError(f"its answer has no {field.name}")
+        if field.name in answer:
+            if not _fits(answer[field.name], hints[field.name]):
+                raise ValueError(f"its answer has an impossible {field.name}: {printable(answer[field.name], 80)}")
+            values[field.name] = answer[field.name]
+    return values
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """Return the answer in a line of JSON. Raises ValueError if it is none."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict) or not answer:
+        raise ValueError("something else than an answer came from its pipe")
+    return answer
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a value has the type of an annotation, and its range."""
+    if get_origin(hint) is Annotated:
+        type_, accepts = get_args(hint)
+        return _fits(value, type_) and bool(accepts(value))
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(entry, get_args(hint)[0]) for entry in value)
+    if get_origin(hint) is dict:
+        key, entry = get_args(hint)
+        return isinstance(value, dict) and all(_fits(a, key) and _fits(b, entry) for a, b in value.items())
+    if hint is Any:
+        return True
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return type(value) is (type(None) if hint is None else hint)
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) in (int, float) for value in values)

@@ -1,0 +1,138 @@
+"""A worker's answers are data of a stranger: what no honest worker sends ends its case, with one printable line."""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.worker.client import Refused, Worker
+from benchmarks.worker.messages import Bandwidth, Finished, Growth, Loaded, Prepared, Round, Source, check, printable
+from impls.interface import Unsupported
+
+LEVEL = {"level": "L1", "holds": 49152, "bytes_per_s": 1e11, "kernel": "numpy"}
+ANSWERS: dict[type, dict[str, Any]] = {
+    Loaded: {"seconds": 0.5, "framework": "numpy", "version": "2.4.6", "step_reads": "X", "ranks": False},
+    Source: {"file": "impls/numpy_manual.py", "text": "import numpy\n"},
+    Prepared: {"seconds": 0.5, "transfer_seconds": None},
+    Round: {"seconds": 0.5, "cpu_seconds": 0.5, "blocked_seconds": None, "compiles": 0, "gc_runs": 0}
+    | {"weights": [1.0, float("nan")], "fixed_seconds": 1e-6, "calibration_seconds": 1e-4},
+    Growth: {"none": 0.0, "half": 0.5, "all": 1},
+    Finished: {"rss_bytes": 2**30, "device_bytes": None, "event_s": None, "jit_cache": "fresh", "pools": {"torch": 2}}
+    | {"framework_threads": None, "blas": "openblas 0.3", "cores": [0, 1], "matmul_bits": 23},
+    Bandwidth: {"levels": [LEVEL], "flops_per_s": {"float32": 1e10}, "matvec_flops_per_s": {}, "call_s": 1e-6},
+}
+DEEP: list[Any] = []
+for _ in range(900):
+    DEEP = [DEEP]
+FORGED = [
+    *(None, True, -1, -0.5, 1e300, 2**70, float("nan"), float("inf"), "1", "", "two\nlines", "\x1b[31mred", "\ud800"),
+    *("x" * 10**6, [], [[]], [None], ["x"], [True], [[[1.0]]], DEEP, {}, {"x": -1}, {"x": "y"}, {"\x1b": 1}),
+]
+HONEST = {  # values above that an honest worker may send in such a field
+    bool: [True],
+    "text": ["1", ""],
+    "file": ["1", "", "two\nlines", "\x1b[31mred", "\ud800"],
+    "weights": [[], [[]]],
+    "list": [[]],
+    "dict": [{}],
+    "optional": [None],
+}
+
+
+def allowed(kind: type, name: str) -> list[object]:
+    value = ANSWERS[kind][name]
+    if name == "text":
+        return HONEST["file"]
+    if name == "weights":
+        return HONEST["weights"]
+    lists = {bool: HONEST[bool], str: HONEST["text"], list: HONEST["list"], dict: HONEST["dict"]}
+    nullable = {"blocked_seconds", "transfer_seconds", "device_bytes", "event_s", "framework_threads"}
+    nullable |= {"cores", "matmul_bits"}
+    return [*lists.get(type(value), []), *(HONEST["optional"] if name in nullable else [])]
+
+
+@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.__name__)
+def test_every_field_refuses_what_no_honest_worker_sends(kind: type) -> None:
+    honest, tried = ANSWERS[kind], 0
+    assert check(kind, honest | {"more": 1}) == honest
+    for name in honest:
+        if name != "matmul_bits":
+            with pytest.raises(ValueError, match=f"has no {name}"):
+                check(kind, {field: honest[field] for field in honest if field != name})
+        for value in FORGED:
+            if any(type(value) is type(fine) and value == fine for fine in allowed(kind, name)):
+                check(kind, honest | {name: value})
+                continue
+            tried += 1
+            with pytest.raises(ValueError, match=f"impossible {name}: ") as caught:
+                check(kind, honest | {name: value})
+            assert str(caught.value).isprintable() and len(str(caught.value)) < 200
+    assert tried > 15 * len(honest)
+
+
+class Forger:
+    """A member that answers with the same bytes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.alive, self.file = True, tempfile.TemporaryFile()  # noqa: SIM115
+        self.file.write(answer)
+        self.file.seek(0)
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+    def send(self, request: bytes) -> None:
+        pass
+
+    def receive(self) -> bytes:
+        return os.read(self.fileno(), 1 << 20)
+
+    def exit_reason(self, deadline: float) -> str:
+        self.close()
+        return "exited with code 1"
+
+    def where(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.alive = False
+        self.file.close()
+
+
+def forged(answer: bytes) -> Worker:
+    worker = Worker.__new__(Worker)
+    worker.members, worker.deadline = [Forger(answer)], time.monotonic() + 1
+    return worker
+
+
+LINES = [
+    *(b"\n", b"null\n", b"3\n", b"[]\n", b'"x"\n', b"{\n", b"\xff\xfe\n", b"[" * 5000 + b"\n", b"9" * 5000 + b"\n"),
+    *(b'{"seconds": 0.5}\n', b'{"a": 1}{"b": 2}\n', b'{"seconds": NaN}\n', b"ordinary print\n", b"no end of the line"),
+    *(json.dumps(ANSWERS[kind]).encode() + b"\n" for kind in ANSWERS if kind is not Round),
+    json.dumps(ANSWERS[Round] | {"seconds": 1e400}).encode() + b"\n",
+]
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line[:24]))
+def test_a_forged_answer_ends_its_case_and_its_worker(line: bytes) -> None:
+    with contextlib.closing(forged(line)) as worker, pytest.raises(Refused) as caught:
+        worker.round(np.zeros(2), 3)
+    assert str(caught.value).isprintable() and 0 < len(str(caught.value)) < 300
+    assert not worker.alive, "its next answer would be the forged one's rest"
+
+
+@pytest.mark.parametrize("kind", ["lost", "raised", "wrong", "unsupported"])
+@pytest.mark.parametrize(
+    "reason", ["\x1b]0;title\x07 \n::error::forged", "x" * 10**6, 3, ["y"], {"z": "\ud800"}], ids=str
+)
+def test_reasons_are_one_printable_line(kind: str, reason: object) -> None:
+    worker = forged(json.dumps({kind: reason}).encode() + b"\n")
+    refusal = Unsupported if kind == "unsupported" else Refused
+    with contextlib.closing(worker), pytest.raises(refusal) as caught:
+        worker.round(np.zeros(2), 3)
+    assert str(caught.value) == printable(reason) and len(str(caught.value)) <= 300
