@@ -144,6 +144,7 @@ class Worker:
         try:
             return check(kind, answer) if answer else {}
         except ValueError as error:
+            self.close()
             return {"lost": str(error)}
 
     def merge(self, answers: list[Answer]) -> Answer:
@@ -151,11 +152,11 @@ class Worker:
         (answer,) = answers
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
-        if "wrong" in answer:
-            raise Refused(answer["wrong"])
-        if fault := answer.get("lost") or answer.get("raised"):
-            self.close()  # what it has left behind, device memory above all, must not meet the next case
+        if fault := answer.get("lost") or answer.get("wrong"):
             raise Refused(fault)
+        if "raised" in answer:
+            self.close()  # what it has left behind, device memory above all, must not meet the next case
+            raise Refused(answer["raised"])
         return answer
 
     @property
