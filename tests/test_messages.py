@@ -80,7 +80,7 @@ class Forger:
 
     def __init__(self, answer: bytes) -> None:
         self.alive, self.file = True, tempfile.TemporaryFile()  # noqa: SIM115
-        self.file.write(answer)
+        self.file.write(answer.replace(b"{", b'{"number": 1, ', 1))
         self.file.seek(0)
 
     def fileno(self) -> int:
@@ -136,3 +136,21 @@ def test_reasons_are_one_printable_line(kind: str, reason: object) -> None:
     with contextlib.closing(worker), pytest.raises(refusal) as caught:
         worker.round(np.zeros(2), 3)
     assert str(caught.value) == printable(reason) and len(str(caught.value)) <= 300
+
+
+def test_an_answer_to_another_request_does_not_count() -> None:
+    line = json.dumps(ANSWERS[Round]).encode() + b"\n"
+    with contextlib.closing(forged(line)) as worker:
+        worker.requests = 1  # this one is the second
+        with pytest.raises(Refused, match="belongs to another request"):
+            worker.round(np.zeros(2), 3)
+        assert not worker.alive
+
+
+def test_the_deadline_holds_while_bytes_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(forged(b"")) as worker:
+        monkeypatch.setattr(worker.members[0], "receive", lambda: b"more")
+        began = time.monotonic()
+        with pytest.raises(Refused, match="timed out and was killed"):
+            worker.round(np.zeros(2), 3)
+        assert time.monotonic() - began < 5

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.distributed.hosts import SSH, RemoteRank, environment, interface
 from benchmarks.worker.client import Refused, Settings, Worker, start_process
 from benchmarks.worker.environment import pinned
-from benchmarks.worker.process import Answer, Member
+from benchmarks.worker.process import Member, Message
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 
@@ -75,7 +75,7 @@ class Ranks(Worker):
             self.close()
             raise Unsupported("does not run as ranks")
 
-    def merge(self, answers: list[Answer]) -> Answer:
+    def merge(self, answers: list[Message]) -> Message:
         """Return one answer for all ranks. Raises Unsupported, Refused; then all ranks end, because some may wait for
         others.
         """
@@ -92,7 +92,7 @@ class Ranks(Worker):
             raise
 
 
-def merged(answers: list[Answer]) -> Answer:
+def merged(answers: list[Message]) -> Message:
     """Merge the ranks' answers. Raises Refused if weights, versions, code or probes differ."""
     merged_answer = dict(answers[0])
     for name, first in answers[0].items():

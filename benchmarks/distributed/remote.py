@@ -57,7 +57,7 @@ def serve(start: Message, requests: Iterator[Message], workspace: Workspace) -> 
                 if "plan" in request:
                     request["folder"] = write_shard(request.pop("plan"), Path(tempfile.mkdtemp(dir=folder)))
             except (ValueError, OSError, Unsupported) as error:
-                say({"raised": f"{type(error).__name__}: {error}"})
+                say({"number": request["number"], "raised": f"{type(error).__name__}: {error}"})
                 continue
             process.send(json.dumps(request).encode() + b"\n")
             if not pass_answer(process, requests):

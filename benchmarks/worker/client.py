@@ -1,6 +1,5 @@
 """The parent's side of a worker: start it with its environment, send requests, and turn answers into errors."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from benchmarks.worker.messages import (
     check,
     printable,
 )
-from benchmarks.worker.process import Answer, Member, Process, exchange
+from benchmarks.worker.process import Member, Message, Process, exchange
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
@@ -77,6 +76,7 @@ class Worker:
     """
 
     ranks = 1
+    requests = 0
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
 
@@ -132,11 +132,11 @@ class Worker:
         Raises Unsupported with the implementation's reason. Raises Refused if it raises, breaks the contract, dies,
         hangs, or answers something else.
         """
-        request = json.dumps({"op": op, **fields}).encode() + b"\n"
-        ends = exchange(self.members, request, self.deadline)
-        return kind(**self.merge([self._checked(kind, end) for end in ends]))
+        self.requests += 1
+        answers = exchange(self.members, {"number": self.requests, "op": op, **fields}, self.deadline)
+        return kind(**self.merge([self._checked(kind, answer) for answer in answers]))
 
-    def _checked(self, kind: type, answer: Answer) -> Answer:
+    def _checked(self, kind: type, answer: Message) -> Message:
         """Return the fields of an answer, or {"unsupported", "lost", "wrong" or "raised": reason}; {} for no answer."""
         for name in ("lost", "unsupported", "raised", "wrong"):
             if answer.get(name):
@@ -147,7 +147,7 @@ class Worker:
             self.close()
             return {"lost": str(error)}
 
-    def merge(self, answers: list[Answer]) -> Answer:
+    def merge(self, answers: list[Message]) -> Message:
         """Return one answer for all members. Raises Unsupported or Refused."""
         (answer,) = answers
         if "unsupported" in answer:

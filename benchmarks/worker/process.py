@@ -1,6 +1,7 @@
 """Processes that answer requests in JSON lines: one worker, or the ranks of one descent; and how they ended."""
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -23,7 +24,7 @@ LAST = 2**16  # bytes at the end of stderr in which its last words are looked fo
 LONGEST = 2**28  # bytes of an answer
 MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
 FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
-Answer = dict[str, Any]
+Message = dict[str, Any]
 
 
 class Member(Protocol):
@@ -151,47 +152,50 @@ def frame(output: str) -> str:
     return f" in {printable(match[3])} ({printable(match[1])}:{match[2]})" if match else ""
 
 
-def exchange(members: Sequence[Member], request: bytes, deadline: float) -> list[Answer]:
+def exchange(members: Sequence[Member], request: Message, deadline: float) -> list[Message]:
     """Send the same request to all members and wait for their answers until the deadline.
 
     Return for each member its answer; or {"lost": reason} if it died, or timed out and was killed; or {} if it did not
     answer soon after another member was lost or raised.
     """
-    heard, ends = [b""] * len(members), dict[int, Answer]()
     for member in members:
-        member.send(request)
-    until = deadline
-    while len(ends) < len(members):
-        waiting = {member.fileno(): at for at, member in enumerate(members) if at not in ends}
+        member.send(json.dumps(request).encode() + b"\n")
+    lines, answers, until = [bytearray() for _ in members], dict[int, Message](), deadline
+    while len(answers) < len(members):
+        waiting = {member.fileno(): at for at, member in enumerate(members) if at not in answers}
         remaining, dead = max(0.0, until - time.monotonic()), [at for at in waiting.values() if not members[at].alive]
         ready, _, _ = select.select(list(waiting), [], [], min(remaining, POLL))
         for at in (waiting[one] for one in ready):
             part = members[at].receive()
-            heard[at] += part
-            if heard[at].endswith(b"\n"):
-                ends[at] = _answer(members[at], heard[at])
-            elif len(heard[at]) > LONGEST:
-                ends[at] = {"lost": f"its answer is longer than {LONGEST:,} bytes"}
-                members[at].close()
+            lines[at] += part
+            if part.endswith(b"\n"):
+                answers[at] = _answer(members[at], bytes(lines[at]), request)
+            elif len(lines[at]) > LONGEST:
+                answers[at] = _lost(members[at], f"its answer is longer than {LONGEST:,} bytes")
             elif not part:
-                ends[at] = {"lost": members[at].exit_reason(until)}
-        if not ready:
-            ends |= {
-                at: {"lost": members[at].exit_reason(until)} for at in dead
-            }  # what it has started may hold the pipe
-        if not ready and remaining == 0:
-            for at in set(waiting.values()) - set(dead):
-                ends[at] = {"lost": f"timed out{members[at].where()} and was killed"} if until == deadline else {}
-                members[at].close()
-        if any({"lost", "raised", "unsupported"} & end.keys() for end in ends.values()):
+                answers[at] = {"lost": members[at].exit_reason(until)}
+        for at in dead if not ready else []:  # a process that it has started may hold the pipe
+            answers[at] = {"lost": members[at].exit_reason(until)}
+        for at in waiting.values() - answers.keys() if remaining == 0 else []:
+            late = f"timed out{members[at].where()} and was killed"
+            answers[at] = _lost(members[at], late) if until == deadline else _lost(members[at], "")
+        if any({"lost", "raised", "unsupported"} & answer.keys() for answer in answers.values()):
             until = min(until, time.monotonic() + GRACE)
-    return [ends[at] for at in range(len(members))]
+    return [answers[at] for at in range(len(members))]
 
 
-def _answer(member: Member, line: bytes) -> Answer:
-    """Return a member's answer. A member that sends anything else is ended, because its next answers would be late."""
+def _answer(member: Member, line: bytes, request: Message) -> Message:
+    """Return a member's answer. Anything else ends the member, because later answers would belong to older requests."""
     try:
-        return parse(line)
+        answer = parse(line)
     except ValueError as error:
-        member.close()
-        return {"lost": str(error)}
+        return _lost(member, str(error))
+    if answer.pop("number", None) != request["number"] and "lost" not in answer:
+        return _lost(member, "its answer belongs to another request")
+    return answer
+
+
+def _lost(member: Member, reason: str) -> Message:
+    """End a member. Return its answer, {} without a reason."""
+    member.close()
+    return {"lost": reason} if reason else {}

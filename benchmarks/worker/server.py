@@ -217,9 +217,8 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def answer(host: WorkerServer, line: str) -> Answer:
+def answer(host: WorkerServer, request: Answer) -> Answer:
     """Carry out a request. An error of the implementation is an answer, not the end of the worker."""
-    request = json.loads(line)
     try:
         operation = request.pop("op")
         if operation not in OPERATIONS:
@@ -247,7 +246,8 @@ def main() -> None:
         os.dup2(2, 1)
         host = WorkerServer()
         for line in sys.stdin:
-            print(json.dumps(answer(host, line)), file=out)
+            request = json.loads(line)
+            print(json.dumps({"number": request.pop("number"), **answer(host, request)}), file=out)
 
 
 if __name__ == "__main__":
