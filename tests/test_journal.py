@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from itertools import product
@@ -82,17 +83,57 @@ def test_what_is_no_journal_is_passed_over(tmp_path: Path, text: str) -> None:
         journal.read(path)
 
 
-def test_a_full_disk_ends_the_journal_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_delays_the_journal_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> int:
         raise OSError(28, "No space left on device")
 
     one = new(tmp_path)
     one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
-    monkeypatch.setattr(os, "pwrite", fail)
-    one.add("y", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
-    one.add("z", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
-    assert "No space left" in one.fault
-    assert one.finished == {"x", "y", "z"}
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", fail)
+        one.add("y", FinishedCase("timed", {}, [1.0]), {"wall_s": 2.0})
+        assert "No space left" in one.fault
+        assert (one.finished, one.written) == ({"x", "y"}, {"x"})
+        assert list(journal.read(one.path).loaded) == ["x"]
+    one.add("z", FinishedCase("timed", {}, [1.0]), {"wall_s": 3.0})
+    assert one.fault == "" and one.written == {"x", "y", "z"}
+    again = journal.read(one.path)
+    assert list(again.loaded) == ["x", "y", "z"] and again.state == {"wall_s": 3.0}
+
+
+def test_only_a_regular_file_of_this_user_is_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = new(tmp_path)
+    one.add("x", FinishedCase("timed", {}, [1.0]), {})
+    one.close()
+    os.mkfifo(tmp_path / "a.journal")
+    (tmp_path / "b.journal").symlink_to(one.path)
+    (tmp_path / "c.journal").symlink_to("/dev/zero")
+    with (tmp_path / "d.journal").open("wb") as sparse:
+        sparse.truncate(journal.LARGEST + 1)
+    (tmp_path / "e.journal").write_text("[" * 100_000 + "\n")
+    assert [found.path for found in journal.unfinished(tmp_path)] == [one.path]
+    assert stat.S_IMODE(one.path.stat().st_mode) == 0o600
+    monkeypatch.setattr(os, "getuid", lambda: one.path.stat().st_uid + 1)
+    assert journal.unfinished(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"rounds": rounds} for rounds in (None, 1.0, ["x"], [float("nan")], [-1.0], [float("inf")])),
+        *({"facts": facts} for facts in (None, 3, ["x"])),
+        *({"end": end} for end in (None, "", "what", ["timed"])),
+        *({"state": state} for state in (None, 3, "x")),
+    ],
+    ids=str,
+)
+def test_a_line_with_impossible_values_is_skipped(tmp_path: Path, change: dict[str, object]) -> None:
+    one = new(tmp_path)
+    one.add("x", FinishedCase("timed", {}, [1.0]), {})
+    one.close()
+    line = {"case": "y", "end": "timed", "facts": {}, "rounds": [1.0], "state": {}} | change
+    with one.path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
     assert list(journal.read(one.path).loaded) == ["x"]
 
 

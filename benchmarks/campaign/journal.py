@@ -1,14 +1,17 @@
 """The journal of a campaign: the result of a finished case is on the disk before the next case begins.
 
-NAME-TIME-PID.journal holds JSON lines beside the saved runs: a head that describes the campaign, then a line for each
-case. The first finished case creates the file. Saving the run removes it, so a journal marks an unfinished campaign.
+NAME-TIME-RANDOM.journal holds JSON lines beside the saved runs: a head that describes the campaign, then a line for
+each case. The first finished case creates the file. Saving the run removes it: a journal marks an unfinished campaign.
 """
 
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
+import secrets
+import stat
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +24,7 @@ from benchmarks.campaign.storage import sync
 SUFFIX = ".journal"
 VERSION = 1
 HEAD = {"name", "began", "options", "here", "plan", "code", "machine"}
+LARGEST = 1 << 30  # bytes of a journal
 RESERVE = 1 << 20  # bytes of the disk reserved for the next cases; readers take them for an unfinished line
 
 
@@ -41,23 +45,25 @@ class Journal:
     head: dict[str, Any]
     loaded: dict[str, FinishedCase] = field(default_factory=dict)  # the cases read from the file
     finished: set[str] = field(default_factory=set)  # the names of these and of the cases added since
+    written: set[str] = field(default_factory=set)  # those of them that are on the disk
     state: dict[str, Any] = field(default_factory=dict)
-    fault: str = ""  # why nothing more is written
+    fault: str = ""  # why the last case is not on the disk
     file: int | None = None
     end: int = 0  # bytes in it
+    pending: bytes = b""  # lines that could not be written yet
 
     def add(self, case: str, result: FinishedCase, state: dict[str, Any]) -> None:
         """Write a finished case and the changes of the campaign's state to the disk.
 
-        If that fails, `fault` gives the reason and the run goes on: it may still be saved elsewhere.
+        If that fails, `fault` gives the reason, the run goes on, and the next case tries again.
         """
         self.finished.add(case)
         changes = {name: value for name, value in json.loads(_line(state)).items() if self.state.get(name) != value}
         self.state |= changes
-        if self.fault:
-            return
+        self.pending += f"{_line({'case': case, **dataclasses.asdict(result), 'state': changes})}\n".encode()
         try:
-            self._write({"case": case, **dataclasses.asdict(result), "state": changes})
+            self._write()
+            self.written, self.fault = set(self.finished), ""
         except OSError as error:
             self.fault = f"the journal cannot be written: {error.strerror}; if this run is cut short, it is lost"
             self.close()
@@ -73,37 +79,42 @@ class Journal:
     def remove(self) -> None:
         """Remove the file, once the run has been saved."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            if self.written or self.loaded:
+                self.path.unlink(missing_ok=True)
+        except OSError as error:
+            self.fault = f"the journal cannot be removed: {error.strerror}; the run is saved, delete {self.path}"
 
-    def _write(self, line: dict[str, Any]) -> None:
-        data, file = f"{_line(line)}\n".encode(), self.file
-        if file is None:
-            file = self._open()
-            data = data if self.end else f"{_line(self.head)}\n".encode() + data
-        elif not os.fstat(file).st_nlink:  # somebody has deleted the file
-            data = os.pread(file, self.end, 0) + data
-            os.close(file)
-            file = self._open()
+    def _write(self) -> None:
+        if self.file is not None and not os.fstat(self.file).st_nlink:  # somebody has deleted the file
+            self.pending = os.pread(self.file, self.end, 0) + self.pending
+            os.close(self.file)
+            self.file = None
+        if self.file is None:
+            self._open()
+        assert self.file is not None
+        data = self.pending if self.end else f"{_line(self.head)}\n".encode() + self.pending
         while data:
-            written = os.pwrite(file, data, self.end)
-            data, self.end = data[written:], self.end + written
+            count = os.pwrite(self.file, data, self.end)
+            data, self.end = data[count:], self.end + count
+        self.pending = b""
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with contextlib.suppress(OSError):
-                os.posix_fallocate(file, self.end, RESERVE)
-        os.fsync(file)
+                os.posix_fallocate(self.file, self.end, RESERVE)
+        os.fsync(self.file)
         sync(self.path.parent)
 
-    def _open(self) -> int:
+    def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        self.end = self.path.read_bytes().rfind(b"\n") + 1  # without the half line of a power cut
-        return self.file
+        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        content = os.pread(self.file, os.fstat(self.file).st_size, 0)
+        self.end = content.rfind(b"\n") + 1  # without the half line of a power cut
 
 
 def named(folder: Path, name: str, **head: Any) -> Journal:
     """Return a new journal for the campaign that will be saved as `name`."""
     began = date()
-    path = folder / f"{name}-{re.sub('[-:Z]', '', began)}-{os.getpid()}{SUFFIX}"
+    path = folder / f"{name}-{re.sub('[-:Z]', '', began)}-{secrets.token_hex(4)}{SUFFIX}"
     return Journal(path, {"journal": VERSION, "name": name, "began": began, **head})
 
 
@@ -115,24 +126,49 @@ def date() -> str:
 def read(path: Path) -> Journal:
     """Read a journal. A damaged line is skipped, and its case will be measured again.
 
-    Raises ValueError if the head is not that of a journal, and OSError.
+    Raises ValueError if the file is not a journal of this user, and OSError.
     """
-    head, *lines = path.read_bytes().split(b"\n")
+    head, *lines = _content(path).split(b"\n")
     try:
         journal = Journal(path, json.loads(head))
         if journal.head["journal"] != VERSION or not journal.head.keys() >= HEAD:
             raise ValueError(f"{path} is of another version of this suite")
-        datetime.fromisoformat(journal.head["began"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        datetime.fromisoformat(journal.head["began"]).astimezone()
+        if not isinstance(journal.head["name"], str) or not isinstance(journal.head["options"], dict):
+            raise ValueError(f"{path} has another head")
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is no journal that can be resumed") from error
     for line in lines[:-1]:  # the text after the last line break is an unfinished line
-        with contextlib.suppress(KeyError, TypeError, ValueError):
+        with contextlib.suppress(KeyError, TypeError, ValueError, RecursionError):
             entry = json.loads(line)
-            Outcome.parse(entry["end"])
-            journal.state |= entry["state"]
-            journal.loaded[entry["case"]] = FinishedCase(entry["end"], entry["facts"], entry["rounds"])
+            case, result, state = str(entry["case"]), _result(entry), dict(entry["state"])
+            journal.state |= state
+            journal.loaded[case] = result
     journal.finished |= journal.loaded.keys()
+    journal.written |= journal.loaded.keys()
     return journal
+
+
+def _content(path: Path) -> bytes:
+    """Read a file. Raises ValueError if it is not this user's regular file, or too large; raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size > LARGEST:
+            raise ValueError(f"{path} is not a regular file of this user with at most {LARGEST:,} bytes")
+        with open(file, "rb", closefd=False) as content:
+            return content.read()
+    finally:
+        os.close(file)
+
+
+def _result(entry: dict[str, Any]) -> FinishedCase:
+    """Return the result in a line. Raises KeyError, TypeError or ValueError if it is none."""
+    end, facts, rounds = str(entry["end"]), dict(entry["facts"]), [float(seconds) for seconds in entry["rounds"]]
+    Outcome.parse(end)
+    if not all(0 <= seconds < math.inf for seconds in rounds):
+        raise ValueError("impossible rounds")
+    return FinishedCase(end, facts, rounds)
 
 
 def unfinished(folder: Path, name: str = "") -> list[Journal]:
@@ -149,7 +185,7 @@ def unfinished(folder: Path, name: str = "") -> list[Journal]:
 def describe(journal: Journal) -> str:
     """Describe an unfinished campaign in a few words."""
     name, began = journal.head["name"], datetime.fromisoformat(journal.head["began"])
-    return f"{name!r}, begun {began.astimezone():%Y-%m-%d %H:%M}, {len(journal.finished)} cases finished"
+    return f"{name!r}, begun {began.astimezone():%Y-%m-%d %H:%M}, {len(journal.written)} cases finished"
 
 
 def _line(value: object) -> str:

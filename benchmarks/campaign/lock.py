@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,6 +37,9 @@ class Lock:
                 os.close(file)
                 return holder or "another process"
             if self._is_current(file):
+                if not stat.S_ISREG(os.fstat(file).st_mode) or os.fstat(file).st_nlink != 1:
+                    os.close(file)
+                    raise OSError(f"{self.path} is not a lock file: it is special, or has a second name")
                 self._file = file
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
@@ -63,7 +67,7 @@ class Lock:
     def _open(self) -> int:
         """Open the file without following a link: in a folder for all, a link may lead to somebody's file."""
         try:
-            return os.open(self.path, os.O_RDWR | os.O_NOFOLLOW)
+            return os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             with contextlib.suppress(OSError):  # another user made it between the two calls
