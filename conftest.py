@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.campaign import options, progress, signals
+from benchmarks.campaign import options, progress, session, signals
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
@@ -25,13 +25,13 @@ RESUME = pytest.StashKey[ResumePlugin]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    options.declare(parser.getgroup("descentbench", "gradient descent, framework against framework"), pluginmanager)
+    if not pluginmanager.hasplugin(options.__name__):  # pytest has read another configuration: see `session.check`
+        options.pytest_addoption(parser, pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("numprocesses", None) and any("benchmarks" in Path(arg).parts for arg in config.args):
-        raise pytest.UsageError("-n: benchmarks that run at the same time disturb one another; leave -n out")
+    session.check(config)
     try:
         name = identity.check_slug(config.option.machine or identity.slug())
         identity.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
@@ -73,6 +73,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for case in campaign.plan.cases()
     ]
     metafunc.parametrize("case", params, indirect=True)  # by name: what is saved of a parameter must be plain
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Restore the plan's order after plugins that change it."""
+    yield
+    items[:] = session.in_plan_order(items, config.stash[CAMPAIGN].plan)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

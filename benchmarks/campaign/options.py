@@ -1,6 +1,8 @@
 """The options of `pytest benchmarks`, and the plan that they ask for."""
 
+import importlib.util
 import math
+import os
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -206,8 +208,19 @@ OPTIONS = (
 )
 
 
-def declare(group: pytest.OptionGroup, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the options to pytest's."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the options to pytest's.
+
+    pytest loads this module before it looks for conftest.py files. It would otherwise take the value of an unknown
+    option, such as `--impl mine.py`, for a test path, and run the conftest.py beside it.
+    """
+    group = parser.getgroup("descentbench", "gradient descent, framework against framework")
     for option in OPTIONS:
-        if option.name != "--timeout" or not pluginmanager.hasplugin("timeout"):  # pytest-timeout has the same option
+        if option.name != "--timeout" or not _is_loaded("timeout", "pytest_timeout", pluginmanager):
             group.addoption(option.name, help=option.help, **option.settings)
+
+
+def _is_loaded(plugin: str, module: str, pluginmanager: pytest.PytestPluginManager) -> bool:
+    """Return whether pytest has loaded a plugin, or will load it from the installed packages."""
+    blocked = pluginmanager.is_blocked(plugin) or bool(os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"))
+    return pluginmanager.hasplugin(plugin) or (importlib.util.find_spec(module) is not None and not blocked)

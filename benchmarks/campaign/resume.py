@@ -17,6 +17,7 @@ from benchmarks.campaign.journal import FinishedCase, Journal
 from benchmarks.campaign.lock import Lock
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
+from benchmarks.campaign.session import check_base, measures_benchmarks
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
 from benchmarks.worker.client import Refused
@@ -98,7 +99,7 @@ class ResumePlugin:
         """Name the campaign that can be resumed, or that is resumed."""
         if self.resumed and self.journal:
             return f"resuming {journal.describe(self.journal)}"
-        measures = self.measures and any("benchmarks" in Path(arg).parts for arg in self.config.args)
+        measures = self.measures and measures_benchmarks(self.config)
         unfinished = journal.unfinished(self.folder) if measures else []
         return f"cut short: {journal.describe(unfinished[-1])}; --resume goes on with it" if unfinished else ""
 
@@ -111,6 +112,7 @@ class ResumePlugin:
         option, campaign = self.config.option, self.campaign
         session_of_benchmarks = self.config.pluginmanager.get_plugin("pytest-benchmark")
         assert session_of_benchmarks is not None
+        check_base(self.config, session_of_benchmarks)
         self.faults = storage.install(session_of_benchmarks)
         plan = campaign.plan
         head = {
