@@ -95,7 +95,7 @@ def test_jit_is_earned_back_over_no_jit(campaign: str) -> None:
 def test_the_noise_of_the_campaign_is_told(campaign: str) -> None:
     code, out, _ = said("noise", campaign)
     assert code == 0 and "The same code twice (numpy_manual and numpy_manual-again)" in out
-    assert "What to do about it" in out and "Inside the workers: " in out
+    assert "Advice" in out and "Inside the workers: " in out
 
 
 def test_the_crossover_of_the_sweep_is_told() -> None:

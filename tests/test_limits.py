@@ -151,10 +151,10 @@ def run_of(tmp_path: Path, **more: Any) -> Any:
 def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
     run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND}})
     tables = {section.title: section for section in page_of(run).sections}
-    assert [row["reads"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
+    assert [row["bandwidth"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
     assert tables["Steps at the limit: cpu, float64"].table == [
         {"problem": "small", "one pass": "1.00 us (memory)", "two passes": "2.00 us",
-         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0%", "the next": "4.00 us, numpy_manual"}
+         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0%", "second shortest": "4.00 us, numpy_manual"}
     ]  # fmt: skip
     times = next(part for part in report([run], "numpy_manual").sections if part.title.startswith("Time per step"))
     cells = {row["implementation"]: row["small"] for row in times.table}
@@ -192,7 +192,7 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
     rows += blocks("numpy_manual", [2e-6, 2e-6, 2e-6], n=512, d=16)  # no small problem: it says nothing of layers
     run = kept(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
     layers = page_of(run).sections[-1]
-    assert layers.title.startswith("The price of each layer")
+    assert layers.title.startswith("The cost of each layer")
     assert [row["per step"] for row in layers.table] == ["20.0 us (10.0 us to 30.0 us)"]
 
 

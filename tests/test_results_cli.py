@@ -137,7 +137,7 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
         (["compare", "numpy_manual", "jax_scn"], "no implementation 'jax_scn'; nearest: jax_scan"),
         (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),
         (["report", "--baseline", "nope"], "no implementation is called 'nope'; known: jax_scan, numpy_manual"),
-        (["report", "--out", "-"], "the report is a folder of files: --out DIR, or --format md for stdout"),
+        (["report", "--out", "-"], "the report is a folder of files: use --out DIR, or --format md for stdout"),
         (["export", "--out", "/no/such/folder/file"], "No such file or directory"),
     ],
 )
@@ -287,7 +287,7 @@ def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
 
 def test_a_verdict_on_some_cases_says_so(call: Call) -> None:
     told = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
-    assert told.startswith("Of the cases asked for: ") and "0 of 1 implementations agree" in told
+    assert told.startswith("Only the selected cases: ") and "0 of 1 implementations agree" in told
 
 
 def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) -> None:
