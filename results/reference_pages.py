@@ -22,11 +22,18 @@ from results.store.columns import (
     Column,
 )
 
+COLUMNS_HEAD = """\
+# Columns
+
+A saved run has one row per case and block. `results.load()` and `python -m results export` return these columns. NaN or
+an empty text means that the file does not have the value. Use only rows whose `valid` is true. A number below its
+minimum makes its row invalid. *Since* is the first schema version with the column.
+"""
 Table = list[dict[str, str]]
-NOTE = "Made from the code by `make docs`: do not edit."
+NOTE = "Generated from the code by `make docs`. Do not edit."
 
 
-def columns() -> str:
+def columns_page() -> str:
     """Return docs/columns.md, made from results/store/columns.py."""
     sections = {
         "Origin": ORIGIN_COLUMNS,
@@ -35,12 +42,9 @@ def columns() -> str:
         "Numbers": NUMBER_COLUMNS,
         "Statistics of the rounds": STATISTICS_COLUMNS,
     }
-    lines = ["# Columns", "", "A saved run is one row per case and block. `results.load()` and"]
-    lines += ["`python -m results export` return these columns. NaN or an empty text means that the file does not have"]
-    lines += ["the value. Use only rows whose `valid` is true. A number below its minimum makes its row invalid."]
-    lines += ["*Since* is the first version of saved files with the column.", "", NOTE]
-    for title, definitions in sections.items():
-        lines += ["", f"## {title}", "", *_lines([_cells(column) for column in definitions])]
+    lines = [COLUMNS_HEAD, NOTE]
+    for title, columns in sections.items():
+        lines += ["", f"## {title}", "", *_markdown_table([_cells(column) for column in columns])]
     return "\n".join(lines) + "\n"
 
 
@@ -56,11 +60,11 @@ def _cells(column: Column) -> dict[str, str]:
     }
 
 
-def cli() -> str:
+def cli_page() -> str:
     """Return docs/cli.md: the options of `pytest benchmarks`, and the commands of both packages."""
     lines = ["# Command line", "", NOTE, "", "## `pytest benchmarks`", ""]
-    lines += ["pytest's and pytest-benchmark's own options work as usual. These are added:", ""]
-    lines += _lines(_pytest_options())
+    lines += ["pytest's and pytest-benchmark's own options also work. This project adds:", ""]
+    lines += _markdown_table(_pytest_options())
     for name in ("fit", "gallery"):
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_help("benchmarks", name), "```"]
     for name, command in _commands(parser()):
@@ -68,7 +72,7 @@ def cli() -> str:
         lines += ["", f"## `python -m results {name}`", "", _sentence(summary), ""]
         lines += [rest.strip(), ""] if rest else []
         lines += ["```", _usage(name, command), "```", ""]
-        lines += _lines(_options(command))
+        lines += _markdown_table(_options(command))
     return "\n".join(lines) + "\n"
 
 
@@ -128,7 +132,7 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _lines(table: Table) -> list[str]:
+def _markdown_table(table: Table) -> list[str]:
     """Return a Markdown table. Cells are trusted text: only `|` is escaped."""
     rows = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)] if table else []
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
@@ -140,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_line.add_argument("docs", type=Path)
     command_line.add_argument("--check", action="store_true", help="change nothing; exit 2 if a page is stale")
     options = command_line.parse_args(arguments)
-    for name, page in (("cli.md", cli()), ("columns.md", columns())):
+    for name, page in (("cli.md", cli_page()), ("columns.md", columns_page())):
         file = options.docs / name
         if options.check and (not file.exists() or file.read_text(encoding="utf-8") != page):
             sys.stderr.write(f"{file} is stale; run: make docs\n")

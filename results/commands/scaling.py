@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, digits, records, seconds, speedup, times, words
+from results.output import Page, Section, records, seconds, speedup, times, words
 from results.stats.scaling_model import LAWS, PARAMETERS, Limits, Model, model
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, mapping, number, sequence
@@ -36,9 +36,9 @@ MODEL = (
 )
 PREDICTED = (
     "Predicted by the model, never measured. It assumes that each {most} ranks share a machine like this one, and that"
-    " messages between machines take as long as over this machine's loopback; over a network they take longer. Speed-ups over"
-    " one rank, from E = log2 r (a tree of exchanges) to E = r - 1 (a ring): two ranks cannot show which. Weak: rows"
-    " per rank."
+    " messages between machines take as long as over this machine's loopback; over a network they take longer."
+    " Speed-ups over one rank, from E = log2 r (a tree of exchanges) to E = r - 1 (a ring): two ranks cannot show"
+    " which. Weak: rows per rank."
 )
 
 
@@ -54,8 +54,8 @@ def scaling(run: Run) -> Page:
         predicted += [row for fit in (first, *others) for row in _predicted(group, fit)]
         error = np.abs(first.residuals)
         notes.append(
-            f"{group['impl'].iloc[0]}: the error of the fit to {len(group)} rows is {np.median(error):.0%} in the median,"
-            f" at most {error.max():.0%}."
+            f"{group['impl'].iloc[0]}: the error of the fit to {len(group)} rows is {np.median(error):.0%} in the"
+            f" median, at most {error.max():.0%}."
         )
     tables = {
         "measured": measured,
@@ -162,7 +162,7 @@ def _measured_cells(row: Row) -> dict[str, str]:
         "mode": row["mode"],
         "ranks": words(row["ranks"]),
         "per step": seconds(row["per_step_s"]),
-        "speed-up": f"{speedup(row['speedup'])} ({digits(row['low'])} to {digits(row['high'])})",
+        "speed-up": f"{speedup(row['speedup'])} ({speedup(row['low'])} to {speedup(row['high'])})",
         "efficiency": f"{row['efficiency']:.0%}",
         "reading limit": times(row["ceiling"]),
         "of the limit": f"{row['of_ceiling']:.0%}",
