@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from results.__main__ import parser
@@ -67,25 +67,16 @@ def cli_page() -> str:
     lines += _markdown_table(_pytest_options())
     for name in ("fit", "gallery"):
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_help("benchmarks", name), "```"]
-    for name, command in _commands(parser()):
+    (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, command in action.choices.items():
+        options = _options(command)
+        positional = [row["option"].strip("`") for row in options if not row["option"].startswith("`-")]
+        usage = " ".join(["python -m results", name, "[options]", *positional])  # the same in every Python version
         summary, _, rest = (command.description or "").partition("\n\n")
-        lines += ["", f"## `python -m results {name}`", "", _sentence(summary), ""]
+        lines += ["", f"## `python -m results {name}`", "", f"{summary[:1].upper()}{summary[1:].rstrip('.')}.", ""]
         lines += [rest.strip(), ""] if rest else []
-        lines += ["```", _usage(name, command), "```", ""]
-        lines += _markdown_table(_options(command))
+        lines += ["```", usage, "```", "", *_markdown_table(options)]
     return "\n".join(lines) + "\n"
-
-
-def _commands(top: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
-
-
-def _usage(name: str, command: argparse.ArgumentParser) -> str:
-    """Return the command on one line. argparse breaks lines differently in each Python version."""
-    positional = [row["option"].strip("`") for row in _options(command) if not row["option"].startswith("`-")]
-    return " ".join(["python -m results", name, "[options]", *positional])
 
 
 def _options(command: argparse.ArgumentParser) -> Table:
@@ -108,12 +99,7 @@ def _pytest_options() -> Table:
     text = "\n".join(_help("pytest", "benchmarks"))
     group = text.partition("gradient descent, framework against framework:\n")[2].partition("\n\n")[0]
     options = re.findall(r"^  (--\S+)(.*(?:\n {6,}.*)*)", group, re.MULTILINE)
-    rows = []
-    for name, rest in options:
-        meaning = " ".join(rest.split())
-        value = name.partition("=")[2]
-        rows.append({"option": f"`{name.partition('=')[0]} {value}".strip() + "`", "meaning": meaning})
-    return rows
+    return [{"option": f"`{name.replace('=', ' ', 1)}`", "meaning": " ".join(rest.split())} for name, rest in options]
 
 
 def _help(module: str, *arguments: str) -> list[str]:
@@ -126,10 +112,6 @@ def _help(module: str, *arguments: str) -> list[str]:
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
     )
     return process.stdout.rstrip().splitlines()
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _markdown_table(table: Table) -> list[str]:

@@ -73,7 +73,7 @@ def _headline(run: Run) -> list[Section]:
 
 
 def _loops(run: Run) -> list[Section]:
-    """Return the ratios of the tutorials' own loops to the implementations here."""
+    """Return the speed-ups of the implementations over the tutorials' own loops."""
     table = []
     for loop, impl in LOOPS.items():
         a, b = (run.rows[run.rows["impl"] == name] for name in (impl, loop))
@@ -81,7 +81,7 @@ def _loops(run: Run) -> list[Section]:
             extremes = f"{speedup(row['low'])} to {speedup(row['high'])}"
             table.append(
                 {"tutorial's loop": loop, "implementation": impl, "problem": f"{row['problem']}, {row['dtype']}"}
-                | {"loop / implementation": f"{speedup(row['ratio'])} ({extremes})"}
+                | {"speed-up over the loop": f"{speedup(row['ratio'])} ({extremes})"}
             )
     return [Section(table=table)]
 
