@@ -49,7 +49,7 @@ def page(root: Path, **wanted: list[str] | None) -> Page:
     return history(read_all(files(root), root)[0], ANY | wanted, {})
 
 
-def said(page: Page) -> str:
+def page_text(page: Page) -> str:
     """All that a reader sees, on one line."""
     return " ".join(str(section) for section in page.sections)
 
@@ -115,8 +115,8 @@ def test_other_work_is_another_series_and_that_is_said(fact: dict[str, Any], tmp
     assert found.data["series"].tolist() == [0] * 6 + [1] * 6
     assert found.data["ratio"].isna().all()
     (name,) = fact
-    assert f"with other work: {name} " in said(found)
-    assert "Series whose work differs from that of an earlier series: 1." in said(found)
+    assert f"with other work: {name} " in page_text(found)
+    assert "Series whose work differs from that of an earlier series: 1." in page_text(found)
 
 
 def test_invalid_rows_are_no_points_and_are_listed(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_runs_of_one_moment_stand_by_name_and_interrupted_ones_count(tmp_path: P
         kept(tmp_path, blocks("jax_scan", [1e-6]), name, **(cut if name == "0001_a" else {}))
     found = page(tmp_path)
     assert found.data["run"].tolist() == ["box/0001_a", "box/0002_b", "box/0003_c"]
-    assert "Runs with the same date" in said(found)
-    assert "Interrupted runs, of which the valid rows count: box/0001_a." in said(found)
+    assert "Runs with the same date" in page_text(found)
+    assert "Interrupted runs, of which the valid rows count: box/0001_a." in page_text(found)
 
 
 def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_only_the_latest_runs_of_a_long_series_are_searched(tmp_path: Path, monk
     nights(tmp_path, lambda run, noise: slowed(run - 4, noise)[:3], RUNS + 4)
     found = page(tmp_path)
     assert found.data.loc[found.data["ratio"].notna(), "run"].tolist() == ["box/0010_night"]
-    assert f"Searched: the latest {RUNS} runs." in said(found)
+    assert f"Searched: the latest {RUNS} runs." in page_text(found)
 
 
 # The command

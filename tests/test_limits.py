@@ -58,15 +58,15 @@ def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None
     ],
 )
 def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any], seconds: float, by: str) -> None:
-    told = roofline.row_facts(HUGE | change, FOUND)
-    assert (told["limit_s"], told["limited_by"]) == (pytest.approx(seconds), by)
-    assert told["fraction_of_limit"] == pytest.approx(seconds / 0.05)
-    assert told["two_pass_s"] >= told["limit_s"]
+    facts = roofline.row_facts(HUGE | change, FOUND)
+    assert (facts["limit_s"], facts["limited_by"]) == (pytest.approx(seconds), by)
+    assert facts["fraction_of_limit"] == pytest.approx(seconds / 0.05)
+    assert facts["two_pass_s"] >= facts["limit_s"]
 
 
 def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
-    told = roofline.row_facts(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
-    assert told["limit_s"] < 1e-5 and "two_pass_s" not in told
+    facts = roofline.row_facts(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
+    assert facts["limit_s"] < 1e-5 and "two_pass_s" not in facts
 
 
 @pytest.mark.parametrize("row", [{}, {"n": 3, "cold_s": 1.0}])
@@ -84,8 +84,8 @@ def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.
         ):  # fmt: skip
             folder = tmp_path / f"cpu{core}" / "cache" / f"index{index}"
             folder.mkdir(parents=True)
-            for name, held in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
-                (folder / name).write_text(f"{held}\n")
+            for name, content in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
+                (folder / name).write_text(f"{content}\n")
     monkeypatch.setattr(roofline, "CPU", tmp_path)
     assert roofline.caches([0, 1]) == {"L1": 96 * 1024, "L2": 2 * 2**20, "L3": 2**25}
     assert roofline.caches([1]) == {"L1": 48 * 1024, "L2": 2**20, "L3": 2**25}
@@ -107,7 +107,7 @@ def test_a_framework_without_kernels_is_said_to_have_none() -> None:
 
 
 def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One that is not installed or not for the device is nobody's fault; one that dies is told of."""
+    """One that is not installed or not for the device is nobody's fault; one that dies is named."""
     dies = write(tmp_path, "dies", "import os\nos._exit(3)\n")
     absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
     monkeypatch.setitem(limits.KERNELS, "cpu", (dies, absent))

@@ -148,7 +148,7 @@ def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "said"),
+    ("moment", "message"),
     [
         ({"load_before": 1.4}, "Load above a third of the 4 cores before block 0 (up to 1.4)"),
         ({"steal": 0.034}, "More than 1% of the CPU time stolen in block 3 (up to 0.034)"),
@@ -156,10 +156,10 @@ def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
         ({"gpu_throttled": "power cap"}, "The GPU was throttled (power cap)"),
     ],
 )
-def test_a_bad_moment_is_named(moment: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_a_bad_moment_is_named(moment: dict[str, Any], message: str, tmp_path: Path) -> None:
     moments = [QUIET | {"block": b} | (moment if b == (0 if "load_before" in moment else 3) else {}) for b in range(14)]
     (advice,) = advised(quiet(tmp_path, campaign=CAMPAIGN | {"moments": moments}))
-    assert advice.startswith(said)
+    assert advice.startswith(message)
 
 
 @pytest.mark.parametrize("moments", [None, "x", [3, None], [{"block": None, "steal": "much", "load_before": None}]])

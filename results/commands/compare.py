@@ -132,7 +132,6 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `compare` to the command line."""
     command = options.add(
         commands, "compare", _compare, "compare two runs, or two implementations of one run, case by case"
     )

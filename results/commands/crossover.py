@@ -6,7 +6,6 @@ from results.store.runs import find_all
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `crossover` to the command line."""
     command = options.add(
         commands,
         "crossover",

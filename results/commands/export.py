@@ -9,7 +9,6 @@ from results.store.runs import find_all, join
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `export` to the command line."""
     command = options.add(
         commands, "export", export, "export runs as one tidy table: a row per case and block", form="csv"
     )

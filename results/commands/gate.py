@@ -245,7 +245,6 @@ def _escape(text: str) -> str:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `gate` to the command line."""
     command = options.add(
         commands, "gate", _gate, "for CI: is run NEW slower than run BASE by more than allowed?", description=__doc__
     )

@@ -343,7 +343,6 @@ def _chart_changes(rows: list[Row]) -> list[dict[str, str]]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `history` to the command line."""
     command = options.add(
         commands, "history", _history, "show each case's time over dates and versions, and where it changed"
     )

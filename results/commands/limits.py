@@ -109,7 +109,6 @@ def layers(run: Run) -> list[Section]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `limits` to the command line."""
     command = options.add(
         commands,
         "limits",

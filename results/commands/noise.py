@@ -126,7 +126,6 @@ def _blocks_above(load: list[dict[str, Any]], name: str, limit: float) -> str:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `noise` to the command line."""
     command = options.add(
         commands,
         "noise",

@@ -13,7 +13,6 @@ from results.store.runs import find_all
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `report` to the command line."""
     command = options.add(
         commands, "report", _report, "write a report of runs: a page with charts, Markdown, the charts", form=None
     )

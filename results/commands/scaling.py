@@ -199,7 +199,6 @@ def _shape(row: Row) -> str:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `scaling` to the command line."""
     command = options.add(
         commands,
         "scaling",

@@ -98,7 +98,6 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `list` and `show` to the command line."""
     options.add(
         commands, "list", lambda args: list_runs(args.runs), "list the saved runs, also files that cannot be read"
     )

@@ -76,7 +76,6 @@ def _sources() -> dict[str, str]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `verify` to the command line."""
     command = options.add(
         commands,
         "verify",

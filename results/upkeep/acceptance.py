@@ -118,7 +118,6 @@ def _usual_rules(run: Run, other: str) -> dict[str, int]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `acceptance` to the command line."""
     command = options.add(
         commands,
         "acceptance",

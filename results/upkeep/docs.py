@@ -175,7 +175,6 @@ JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `readme` to the command line."""
     command = options.add(commands, "readme", _readme, "fill the tables of Markdown files from the runs that they name")
     command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="README.md, docs/results.md")
     command.add_argument("--check", action="store_true", help="change nothing; exit 2 if a file is stale")
