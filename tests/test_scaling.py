@@ -116,7 +116,7 @@ def saved(root: Path, rows: pd.DataFrame, **more: Any) -> Run:
         facts = {name: int(row[name]) for name in ("n", "d", "k", "ranks", "block")}
         saved_row["extra_info"] |= {
             **facts,
-            "wire_bytes": 2 * (facts["ranks"] - 1) // facts["ranks"] * facts["d"] * 4,
+            "network_bytes": 2 * (facts["ranks"] - 1) // facts["ranks"] * facts["d"] * 4,
             **more,
         }
     return kept(root, entries, campaign={"limits": MEASURED_LIMITS})
@@ -174,7 +174,7 @@ def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
     run = find(str(tmp_path / "out.json"), tmp_path)
     two = min(2, len(os.sched_getaffinity(0)))
     assert run.rows["ranks"].tolist()[:two] == run.rows["threads"].tolist()[:two] == [1, 2][:two]
-    assert run.rows["wire_bytes"].tolist()[:two] == [0, 400][:two]
+    assert run.rows["network_bytes"].tolist()[:two] == [0, 400][:two]
     assert run.rows["valid"].all()
     assert set(run.campaign["limits"]) >= {"cpu, 1 thread"}
     with pytest.raises(RunError, match="a model takes at least two"):

@@ -117,7 +117,7 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
     `table` has the `ratios` of the runs.
     """
     drifts = []
-    for name in sorted({*a.rows["twin"].dropna(), *b.rows["twin"].dropna(), baseline}):
+    for name in sorted({*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}):
         compared = table[(table["impl"] == name) & (table["refused"] == "")]
         versions = [set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b)]
         if len(compared) and versions[0] == versions[1] != set():

@@ -2,7 +2,7 @@
 
 A series is one case on one machine with the same work (`pairing.SAME`); other work is another series. A point is one
 run: the median over its valid blocks. `change_points` finds the changes. Beside each change stands the change of the
-calibration loop (`pace_s`), which shows whether the machine changed.
+calibration loop (`calibration_s`), which shows whether the machine changed.
 """
 
 import json
@@ -31,7 +31,7 @@ from results.store.reading import Run, RunError, facts, text
 from results.store.runs import files, find_all, join, read_all
 
 POINT = ["series", "run", "machine", "datetime", "commit", *CASE, "framework", "version"]
-TIMES = ["per_step_s", "low_s", "high_s", "blocks", "pace_s"]
+TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
 CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
     "A point is one run: the median over its valid blocks. Machines are never pooled.",
@@ -78,7 +78,7 @@ def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     key = ["machine", *CASE, *SAME]
     by_point = valid.groupby(["run", *key], dropna=False, sort=False)
     table = by_point[["datetime", "framework", "version"]].first()
-    table[["per_step_s", "pace_s"]] = by_point[["per_step_s", "pace_s"]].median()
+    table[["per_step_s", "calibration_s"]] = by_point[["per_step_s", "calibration_s"]].median()
     table["low_s"], table["high_s"] = by_point["per_step_s"].min(), by_point["per_step_s"].max()
     table["blocks"] = by_point["block"].nunique(dropna=False)
     table = table.reset_index()
@@ -90,7 +90,7 @@ def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 
 def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
     """Add the columns CHANGE to a series: values where a change begins. `known`: facts by run."""
-    rows, loops, skipped = records(group), group["pace_s"], max(0, len(group) - LONGEST)
+    rows, loops, skipped = records(group), group["calibration_s"], max(0, len(group) - LONGEST)
     edges = [0, *(skipped + change.index for change in result.changes), len(group)]
     table = []
     for number, change in enumerate(result.changes):

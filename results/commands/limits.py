@@ -65,7 +65,7 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
     """Return a table per device and dtype: each problem's limits with one and two passes, and its shortest steps."""
     two_pass = without_duplicates(run.rows).groupby(["device", "dtype", "problem"])["two_pass_s"].median()
     sections = []
-    for (device, dtype), group in groups([row for row in cases if row["work"] == "X"], "device", "dtype"):
+    for (device, dtype), group in groups([row for row in cases if row["step_reads"] == "X"], "device", "dtype"):
         table = []
         for (problem,), rows in sorted(groups(group, "problem"), key=lambda item: by_size(item[1][0])):
             timed = sorted((row for row in rows if row["per_step_s"] > 0), key=lambda row: float(row["per_step_s"]))

@@ -32,7 +32,7 @@ def noise(run: Run) -> Page:
         different = count_different(list(compared["verdict"]))
         summary = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {different}."
         summary += f" By chance this happens in up to {ALPHA:.0%} of runs."
-    load = [_load_cells(entry) for entry in sequence(run.campaign.get("moments"))]
+    load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
     sections = [
         Section(f"Noise of {run.label}", summary, notes=_worker_share(run)),
         *with_rows(Section(table=[_cells(row) for row in records(compared)], notes=LEGEND)),
@@ -70,7 +70,7 @@ def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
 
 def _worker_share(run: Run) -> list[str]:
     """Return a note on the share of the wall time inside the workers, if it was recorded."""
-    inside, wall = number(run.campaign.get("inside_s")), number(run.campaign.get("wall_s"))
+    inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
     known = math.isfinite(inside) and wall > 0
     return [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if known else []
 
@@ -99,12 +99,12 @@ def _block_advice(run: Run, compared: pd.DataFrame) -> list[str]:
 
 
 def _machine_advice(run: Run) -> list[str]:
-    load, info = sequence(run.campaign.get("moments")), mapping(run.document["machine_info"])
+    load, info = sequence(run.campaign.get("system_load")), mapping(run.document["machine_info"])
     cores, governor = number(info.get("cores")), text(info.get("governor"))
     busy, stolen = _blocks_above(load[:1], "load_before", cores / 3), _blocks_above(load, "steal", 0.01)
     stopped = _blocks_above(load, "throttled", 0)
     throttled = ", ".join(dict.fromkeys(filter(None, (text(entry.get("gpu_throttled")) for entry in load))))
-    loops = run.rows.loc[run.rows["pace_s"] > 0, "pace_s"]
+    loops = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]
     slowdown = loops.quantile(0.9) / loops.quantile(0.1)
     lines = {
         f"Interference: the slowest calibration loops took {slowdown:.1f} times as long as the fastest."

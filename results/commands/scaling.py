@@ -79,7 +79,7 @@ def scaling(run: Run) -> Page:
 
 def _rank_rows(run: Run) -> pd.DataFrame:
     """Return the valid rows of `make scaling`, with `size`: bytes of a number."""
-    rows = run.rows[run.rows["valid"] & run.rows["wire_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
+    rows = run.rows[run.rows["valid"] & run.rows["network_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
     if rows.empty:
         raise RunError(f"{run.label} has no valid row of ranks; make one with: make scaling")
     return rows.assign(size=rows["dtype"].map(BYTES))

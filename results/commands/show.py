@@ -84,7 +84,7 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
     measured = row["status"] == "measured"
     extremes = f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"
     return {
-        "implementation": words(row["impl"]) + ("" if row["work"] == "X" else f" ({words(row['work'])})"),
+        "implementation": words(row["impl"]) + ("" if row["step_reads"] == "X" else f" ({words(row['step_reads'])})"),
         "per step": seconds(row["per_step_s"]) if measured else "invalid",
         "blocks": words(row["blocks"]),
         **({"lowest..highest block": extremes} if spread else {}),

@@ -74,10 +74,10 @@ def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
-    limit = limit.transform_filter("isValid(datum.limit_s) && datum.work == 'X'")
+    limit = limit.transform_filter("isValid(datum.limit_s) && datum.step_reads == 'X'")
     named = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
     named = named.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit"))
-    named = named.transform_filter("isValid(datum.limit_s) && datum.work == 'X'")
+    named = named.transform_filter("isValid(datum.limit_s) && datum.step_reads == 'X'")
     named = named.transform_aggregate(groupby=["panel"], **{"limit_s": "min(limit_s)", field: f"min({field})"})
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
     return _panels(alt.layer(limit, named, bars, thick, *lines), "cases", texts)
@@ -135,10 +135,10 @@ def phases_chart() -> Spec:
 def error_chart(impls: Sequence[str]) -> Spec:
     """Distance to the reference over what is allowed, iterate by iterate; 1 is the limit."""
     x = alt.X("t:Q", title="update", scale=_log())
-    y = alt.Y("distance:Q", title="error / allowed", scale=alt.Scale(type="log", domainMax=2, nice=False))
+    y = alt.Y("distance:Q", title="error / tolerance", scale=alt.Scale(type="log", domainMax=2, nice=False))
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
-    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / allowed:N"])
-    texts = {"error / allowed": "format(datum.distance, '.3~g')"}
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
+    texts = {"error / tolerance": "format(datum.distance, '.3~g')"}
     return _panels(alt.layer(limit, *lines), "checks", texts, by="detail", keep="datum.t > 0 && datum.distance > 0")
 
 

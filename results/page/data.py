@@ -55,7 +55,7 @@ CASES = {
     "limit_s": "seconds a step would take at the machine's limit",
     "fraction_of_limit": "limit_s over per_step_s",
     "limited_by": "dispatch, cache, memory or compute",
-    "work": "what its steps go over: X or Gram matrix",
+    "step_reads": "what its steps go over: X or Gram matrix",
     "sweep": "1 if the run has several n with these d and k in this plan, else 0",
     "panel": "the panel of a chart that the case is in: nothing in one panel was measured on two machines",
 }

@@ -89,7 +89,7 @@ def worst_errors(found: list[Row]) -> Section:
     for (impl,), rows in groups([row for row in found if row["status"] in ("measured", "invalid")], "impl"):
         valid, worst = sum(row["status"] == "measured" for row in rows), min(rows, key=_by_error)
         table.append(
-            {"implementation": words(impl), "worst error / allowed": digits(worst["error_ratio"]), "at": place(worst)}
+            {"implementation": words(impl), "worst error / tolerance": digits(worst["error_ratio"]), "at": place(worst)}
             | {"valid cases": f"{valid} of {len(rows)}"}
         )
     return Section("Worst error", table=table, level=3)

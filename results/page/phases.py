@@ -96,7 +96,7 @@ def break_evens(run: Run, baseline: str) -> list[Section]:
 def break_evens_each(runs: list[Run], baseline: str, pairs: list[Row]) -> list[list[Section]]:
     """The `break_evens` of many runs, worked out at once; `pairs` is `over_each` of their rows."""
     own = ["at", "impl"]
-    rows = pd.concat([run.rows[[*CASE, "twin", "block", *CLOCKS]].assign(at=at) for at, run in enumerate(runs)])
+    rows = pd.concat([run.rows[[*CASE, "duplicate_of", "block", *CLOCKS]].assign(at=at) for at, run in enumerate(runs)])
     clocks = _clocks(without_duplicates(rows), [*own, *KEY])
     base = clocks[clocks.index.get_level_values("impl") == baseline].droplevel("impl").add_suffix("_a")
     if base.empty:

@@ -89,7 +89,7 @@ def speeds(found: list[Row], baseline: str) -> list[Section]:
             for name in names
         ]
         limits = {row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
-                  for row in named if row["work"] == "X" and row["limited_by"] in BOUND}  # fmt: skip
+                  for row in named if row["step_reads"] == "X" and row["limited_by"] in BOUND}  # fmt: skip
         if limits:
             table.append({"implementation": "the machine's limit"} | {at: limits.get(at, "-") for at in problems})
         notes = [f"In brackets: speed-up over {baseline}; 4x slower: it takes 4 times as long."]
@@ -102,6 +102,6 @@ def speeds(found: list[Row], baseline: str) -> list[Section]:
 def _speed(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
-    if row["work"] != "X":
-        return f"{seconds(row['per_step_s'])} ({words(row['work'])})"
+    if row["step_reads"] != "X":
+        return f"{seconds(row['per_step_s'])} ({words(row['step_reads'])})"
     return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")

@@ -15,7 +15,7 @@ def card(run: Run) -> Section:
     campaign = run.campaign
     plan = {name: words(campaign[name]) for name in PLAN if name in campaign}
     told = {"machine": run.machine} | facts(run) | {"date": run.date, "commit": text(run.commit.get("id"))[:12]} | plan
-    wall, inside = number(campaign.get("wall_s")), number(campaign.get("inside_s"))
+    wall, inside = number(campaign.get("wall_s")), number(campaign.get("runs_s"))
     told |= {"took": seconds(wall)} if wall > 0 else {}
     told |= {"of that in prepare, first and timed runs": f"{inside / wall:.0%}"} if wall > 0 and inside >= 0 else {}
     lines = [{"fact": name, "value": words(held)} for name, held in told.items()]
@@ -37,7 +37,7 @@ def caveats(run: Run) -> list[str]:
         "No note of the campaign: what was refused or skipped is unknown.": not run.campaign,
         "No digests: whether the file was edited by hand is unknown.": not run.sealed,
     }
-    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["twin"].tolist(), strict=True))
+    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["duplicate_of"].tolist(), strict=True))
     twins = [(again, impl) for again, impl in labels if isinstance(impl, str)]
     noise = [f"{again} is {impl} once more, to show the noise: python -m results noise" for again, impl in twins]
     return [caveat for caveat, holds in said.items() if holds] + noise

@@ -91,13 +91,13 @@ def _several_sizes(rows: pd.DataFrame) -> list[bool]:
     sizes: dict[tuple[Any, ...], set[float]] = {}
     for kind, n in zip(kinds, ns, strict=True):
         sizes.setdefault(kind, set()).add(n)
-    return [len(sizes[kind]) > 1 and not isinstance(twin, str) for kind, twin in zip(kinds, rows["twin"], strict=True)]
+    return [len(sizes[kind]) > 1 and not isinstance(twin, str) for kind, twin in zip(kinds, rows["duplicate_of"], strict=True)]
 
 
 def _quickest(measured: list[Row]) -> list[str]:
     """Per device, dtype and work: each winner with the problems on which its median step is the shortest."""
     said = []
-    for (device, dtype, work), group in groups(measured, "device", "dtype", "work"):
+    for (device, dtype, work), group in groups(measured, "device", "dtype", "step_reads"):
         best: dict[str, Row] = {}
         for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
             best.setdefault(words(row["problem"]), row)

@@ -130,7 +130,7 @@ def _tall(run: Run) -> list[Section]:
         {
             "problem": f"{words(row['problem'])}, {words(row['dtype'])}",
             "implementation": words(row["impl"]),
-            "a step reads": words(row["work"]),
+            "a step reads": words(row["step_reads"]),
             "per step": seconds(row["per_step_s"]),
             "blocks": f"{seconds(row['low_s'])} to {seconds(row['high_s'])}",
             "1,000 steps": seconds(row["steady_s"]),

@@ -38,7 +38,7 @@ IMPLS = (
 )  # prefixes; ROWS are two blocks of five problems
 PAGE_LOADS = 5  # the median counts
 START = datetime(2026, 1, 1, tzinfo=UTC)
-CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "pace_s", "blocked_s"]
+CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]
 ROUNDS = ["min", "max", "mean", "stddev", "median", "iqr", "q1", "q3", "ld15iqr", "hd15iqr", "total"]
 MAKE = "from results.upkeep.growth import make_files; make_files(sys.argv[1], int(sys.argv[2]))"
 PRINT_SECONDS = "lambda: print(time.perf_counter() - start)"

@@ -141,9 +141,9 @@ const search = document.getElementById("find");
 const number = (show) => ({ show, number: true });
 const COLUMNS = {
   impl: ["implementation"], problem: ["problem"], device: ["device"], dtype: ["dtype"], status: ["status"], per_step_s: ["per step", number(seconds)],
-  fraction_of_limit: ["of the limit", number((x) => `${digits(100 * x)}%`)], limited_by: ["limited by"], work: ["steps go over"],
+  fraction_of_limit: ["of the limit", number((x) => `${digits(100 * x)}%`)], limited_by: ["limited by"], step_reads: ["steps go over"],
   low_s: ["lowest block", number(seconds)], high_s: ["highest block", number(seconds)], speedup: ["speed-up", number(times)], low: ["from", number(times)], high: ["to", number(times)],
-  verdict: ["verdict"], blocks: ["blocks", number(String)], error_ratio: ["error / allowed", number((x) => digits(x))], prepare_s: ["prepare", number(seconds)], compile_s: ["compile", number(seconds)],
+  verdict: ["verdict"], blocks: ["blocks", number(String)], error_ratio: ["error / tolerance", number((x) => digits(x))], prepare_s: ["prepare", number(seconds)], compile_s: ["compile", number(seconds)],
   steady_s: ["a run", number(seconds)], n: ["n", number(String)], d: ["d", number(String)], batch: ["batch", number(String)], steps: ["steps", number(String)], rss_bytes: ["memory", number((x) => `${Math.round(x / 2 ** 20)} MiB`)], run: ["run"], reason: ["reason"],
 };
 
