@@ -1,4 +1,4 @@
-"""List, show, compare, gate, report, export, verify the saved runs, and their history. An error is a line, status 2."""
+"""Read, compare and report saved runs. Errors are printed on one line, and the exit status is 2."""
 
 import argparse
 import io
@@ -31,37 +31,37 @@ COMMANDS = (show, compare, noise, gate, crossover, limits, history, report, docs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status: what the page says, else 0, or 2 after an error."""
+    """Run the command line. Return the exit status: that of the page, or 2 after an error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options, code = parser().parse_args(arguments), 0
+    args, code = parser().parse_args(arguments), 0
     try:
-        page = options.make(options)
+        page = args.make(args)
         code = page.code
-        deliver(page, options)
+        _write(page, args)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has left, as `head` does: nothing to say, and no second flush at exit
+    except BrokenPipeError:  # a pipe such as `head` was closed; avoid a second error at the flush on exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        return 130  # as shells say it
+        return 130  # 128 + SIGINT, by convention
     except (RunError, OSError) as error:
         print("results:", words(str(error)), file=sys.stderr)
         return 2
     return code
 
 
-def deliver(page: Page, options: Namespace) -> None:
-    """Write the page where it was asked for."""
-    if options.out is None or options.out == "-" or options.format is None:
-        return write(page, options.format or "table", sys.stdout)
-    with atomic_open(Path(options.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
-        write(page, options.format, stream)
-    print(f"wrote {options.out}", file=sys.stderr)
+def _write(page: Page, args: Namespace) -> None:
+    """Write the page to --out or stdout."""
+    if args.out is None or args.out == "-" or args.format is None:
+        return write(page, args.format or "table", sys.stdout)
+    with atomic_open(Path(args.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
+        write(page, args.format, stream)
+    print(f"wrote {args.out}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line: each module of COMMANDS adds its own."""
+    """Return the command line with the commands of each module of COMMANDS."""
     top = argparse.ArgumentParser(prog="python -m results", description=__doc__, epilog=NAMES)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:

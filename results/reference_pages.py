@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from results.__main__ import parser
@@ -22,11 +22,19 @@ from results.store.columns import (
     Column,
 )
 
+COLUMNS_HEAD = """\
+# Columns
+
+A saved run has one row per case and block. `results.load()` and `python -m results export` return these columns. NaN or
+an empty text means that the file does not have the value. Use only rows whose `valid` is true. A number below its
+minimum makes its row invalid. *Since* is the first schema version with the column, *before 6* its name in files before
+version 6: older files are read with the names of today.
+"""
 Table = list[dict[str, str]]
-NOTE = "Made from the code by `make docs`: do not edit."
+NOTE = "Generated from the code by `make docs`. Do not edit."
 
 
-def columns() -> str:
+def columns_page() -> str:
     """Return docs/columns.md, made from results/store/columns.py."""
     sections = {
         "Origin": ORIGIN_COLUMNS,
@@ -35,14 +43,9 @@ def columns() -> str:
         "Numbers": NUMBER_COLUMNS,
         "Statistics of the rounds": STATISTICS_COLUMNS,
     }
-    lines = ["# Columns", "", "A saved run is one row per case and block. `results.load()` and"]
-    lines += ["`python -m results export` return these columns. NaN or an empty text means that the file does not have"]
-    lines += ["the value. Use only rows whose `valid` is true. A number below its minimum makes its row invalid."]
-    lines += ["*Since* is the first version of saved files with the column."]
-    lines += ["*Before 6* is its name in files before version 6."]
-    lines += ["Older files are read, with the names of today.", "", NOTE]
-    for title, definitions in sections.items():
-        lines += ["", f"## {title}", "", *_lines([_cells(column) for column in definitions])]
+    lines = [COLUMNS_HEAD, NOTE]
+    for title, columns in sections.items():
+        lines += ["", f"## {title}", "", *_markdown_table([_cells(column) for column in columns])]
     return "\n".join(lines) + "\n"
 
 
@@ -59,32 +62,23 @@ def _cells(column: Column) -> dict[str, str]:
     }
 
 
-def cli() -> str:
+def cli_page() -> str:
     """Return docs/cli.md: the options of `pytest benchmarks`, and the commands of both packages."""
     lines = ["# Command line", "", NOTE, "", "## `pytest benchmarks`", ""]
-    lines += ["pytest's and pytest-benchmark's own options work as usual. These are added:", ""]
-    lines += _lines(_pytest_options())
+    lines += ["pytest's and pytest-benchmark's own options also work. This project adds:", ""]
+    lines += _markdown_table(_pytest_options())
     for name in ("fit", "gallery"):
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_help("benchmarks", name), "```"]
-    for name, command in _commands(parser()):
+    (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, command in action.choices.items():
+        options = _options(command)
+        positional = [row["option"].strip("`") for row in options if not row["option"].startswith("`-")]
+        usage = " ".join(["python -m results", name, "[options]", *positional])  # the same in every Python version
         summary, _, rest = (command.description or "").partition("\n\n")
-        lines += ["", f"## `python -m results {name}`", "", _sentence(summary), ""]
+        lines += ["", f"## `python -m results {name}`", "", f"{summary[:1].upper()}{summary[1:].rstrip('.')}.", ""]
         lines += [rest.strip(), ""] if rest else []
-        lines += ["```", _usage(name, command), "```", ""]
-        lines += _lines(_options(command))
+        lines += ["```", usage, "```", "", *_markdown_table(options)]
     return "\n".join(lines) + "\n"
-
-
-def _commands(top: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
-
-
-def _usage(name: str, command: argparse.ArgumentParser) -> str:
-    """Return the command on one line. argparse breaks lines differently in each Python version."""
-    positional = [row["option"].strip("`") for row in _options(command) if not row["option"].startswith("`-")]
-    return " ".join(["python -m results", name, "[options]", *positional])
 
 
 def _options(command: argparse.ArgumentParser) -> Table:
@@ -107,12 +101,7 @@ def _pytest_options() -> Table:
     text = "\n".join(_help("pytest", "benchmarks"))
     group = text.partition("gradient descent, framework against framework:\n")[2].partition("\n\n")[0]
     options = re.findall(r"^  (--\S+)(.*(?:\n {6,}.*)*)", group, re.MULTILINE)
-    rows = []
-    for name, rest in options:
-        meaning = " ".join(rest.split())
-        value = name.partition("=")[2]
-        rows.append({"option": f"`{name.partition('=')[0]} {value}".strip() + "`", "meaning": meaning})
-    return rows
+    return [{"option": f"`{name.replace('=', ' ', 1)}`", "meaning": " ".join(rest.split())} for name, rest in options]
 
 
 def _help(module: str, *arguments: str) -> list[str]:
@@ -127,11 +116,7 @@ def _help(module: str, *arguments: str) -> list[str]:
     return process.stdout.rstrip().splitlines()
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _lines(table: Table) -> list[str]:
+def _markdown_table(table: Table) -> list[str]:
     """Return a Markdown table. Cells are trusted text: only `|` is escaped."""
     rows = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)] if table else []
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
@@ -143,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_line.add_argument("docs", type=Path)
     command_line.add_argument("--check", action="store_true", help="change nothing; exit 2 if a page is stale")
     options = command_line.parse_args(arguments)
-    for name, page in (("cli.md", cli()), ("columns.md", columns())):
+    for name, page in (("cli.md", cli_page()), ("columns.md", columns_page())):
         file = options.docs / name
         if options.check and (not file.exists() or file.read_text(encoding="utf-8") != page):
             sys.stderr.write(f"{file} is stale; run: make docs\n")

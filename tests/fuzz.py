@@ -29,7 +29,7 @@ from harmless import alive, browser_is_here, check
 from mutations import KINDS, honest, implementations, mutated
 
 from results.commands.compare import compare_implementations, compare_runs
-from results.commands.gate import gate, thresholds
+from results.commands.gate import gate, read_thresholds
 from results.commands.history import history
 from results.commands.limits import limits
 from results.commands.noise import noise
@@ -159,8 +159,8 @@ MORE: list[Ask] = [
     lambda run, _: limits(run),
     lambda run, _: scaling(run),
     lambda run, _: crossover([run], *implementations()),
-    lambda run, other: gate(other, run, thresholds("5%", None)),
-    lambda run, other: gate(run, run, thresholds("5%", None)),
+    lambda run, other: gate(other, run, read_thresholds("5%", None)),
+    lambda run, other: gate(run, run, read_thresholds("5%", None)),
     lambda run, other: history([run, other], {}, {}),
     lambda run, _: compare_implementations([run], *implementations(), force=True),
     lambda run, _: Page(rounds(run), []),

@@ -17,7 +17,7 @@ BENCH, CAMPAIGN, SWEEP = f"{HERE}/0001_bench", f"{HERE}/0007_campaign", f"{HERE}
 LIMITS = f"{HERE}/0004_limits"
 
 
-def said(*words: str) -> tuple[int, str, str]:
+def run_command(*words: str) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of a command."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -58,10 +58,10 @@ def test_what_was_aimed_at_and_missed_is_told() -> None:
 
 
 def test_every_committed_run_matches_its_seal() -> None:
-    code, out, _ = said("verify", "--format", "json")
-    told = {row["run"]: row["seal"] for row in json.loads(out)}
-    assert code == 0 and told.pop(BENCH) == "no seal"
-    assert len(told) >= 5 and set(told.values()) == {"matches"}
+    code, out, _ = run_command("verify", "--format", "json")
+    seals = {row["run"]: row["seal"] for row in json.loads(out)}
+    assert code == 0 and seals.pop(BENCH) == "no seal"
+    assert len(seals) >= 5 and set(seals.values()) == {"matches"}
 
 
 def test_a_file_of_before_is_read_without_what_is_drawn() -> None:
@@ -79,7 +79,7 @@ def test_the_campaign_carries_what_is_drawn(campaign: str) -> None:
 
 
 def test_two_implementations_get_verdicts_with_the_noise_beside_them(campaign: str) -> None:
-    code, out, _ = said("compare", "numpy_manual", "torch_nn", "--run", campaign)
+    code, out, _ = run_command("compare", "numpy_manual", "torch_nn", "--run", campaign)
     assert code == 0
     assert len(re.findall(r"\bSLOWER\b", out)) >= 6 and "Holm over the 8 comparisons" in out
     assert re.search(r"Noise \(numpy_manual twice, \d+ blocks\): called different in \d of \d cases", out)
@@ -87,45 +87,45 @@ def test_two_implementations_get_verdicts_with_the_noise_beside_them(campaign: s
 
 
 def test_jit_is_earned_back_over_no_jit(campaign: str) -> None:
-    code, out, _ = said("compare", "jax_grad", "jax_jit", "--run", campaign, "--format", "md")
+    code, out, _ = run_command("compare", "jax_grad", "jax_jit", "--run", campaign, "--format", "md")
     assert code == 0 and out.count("| FASTER |") == 8
     assert "from the first run" in out or "runs, " in out
 
 
 def test_the_noise_of_the_campaign_is_told(campaign: str) -> None:
-    code, out, _ = said("noise", campaign)
+    code, out, _ = run_command("noise", campaign)
     assert code == 0 and "The same code twice (numpy_manual and numpy_manual-again)" in out
-    assert "What to do about it" in out and "Inside the workers: " in out
+    assert "Advice" in out and "Inside the workers: " in out
 
 
 def test_the_crossover_of_the_sweep_is_told() -> None:
-    code, out, _ = said("crossover", "numpy_manual", "jax_scan", "--run", SWEEP)
+    code, out, _ = run_command("crossover", "numpy_manual", "jax_scan", "--run", SWEEP)
     assert code == 0 and "d = 10" in out and "d = 100" in out
     assert re.search(r"overtakes|in the whole measured range|never in the measured range|undecided", out)
 
 
 def test_a_run_is_not_slower_than_itself(campaign: str) -> None:
-    code, out, _ = said("gate", campaign, campaign, "--slower", "5%")
+    code, out, _ = run_command("gate", campaign, campaign, "--slower", "5%")
     assert code == 0 and out.startswith("NOT SLOWER")
 
 
 @pytest.mark.parametrize("command", [["compare"], ["gate", "--slower", "5%"]])
 def test_a_run_of_before_is_not_comparable_and_why_is_said(command: list[str], campaign: str) -> None:
     """One block, another schema, other steps."""
-    code, out, err = said(command[0], BENCH, campaign, *command[1:])
+    code, out, err = run_command(command[0], BENCH, campaign, *command[1:])
     assert code == 2
     assert re.search(r"steps|precision|not recorded|threads", out + err)
     assert "Traceback" not in err
 
 
 def test_one_block_decides_nothing() -> None:
-    code, out, _ = said("compare", "numpy_manual", "jax_scan", "--run", BENCH)
+    code, out, _ = run_command("compare", "numpy_manual", "jax_scan", "--run", BENCH)
     assert code == 0 and "need at least" in out and "No A/A pair in this run" in out
     assert not re.search(r"\b(FASTER|SLOWER|EQUIVALENT) ", out.split("Verdicts:")[0])
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["compare", "nothing", CAMPAIGN], "no run is called 'nothing'"),
         (["compare", "numpy_manual", "numpy_manul", "--run", CAMPAIGN], "nearest: numpy_manual"),
@@ -137,7 +137,7 @@ def test_one_block_decides_nothing() -> None:
         (["acceptance", CAMPAIGN], "no acceptance campaign: it has no five_per_cent"),
     ],
 )
-def test_what_cannot_be_answered_is_one_line(words: list[str], says: str) -> None:
-    code, out, err = said(*words)
+def test_what_cannot_be_answered_is_one_line(words: list[str], message: str) -> None:
+    code, out, err = run_command(*words)
     assert (code, out) == (2, "")
-    assert says in err and err.count("\n") == 1
+    assert message in err and err.count("\n") == 1

@@ -18,10 +18,10 @@ from results.commands.gate import (
     Thresholds,
     annotations,
     decide,
-    fraction,
     gate,
     junit,
-    thresholds,
+    parse_threshold,
+    read_thresholds,
 )
 from results.output import FORMATS, Page
 from results.stats.signed_rank import UNDECIDED
@@ -44,7 +44,7 @@ def judged(root: Path, old: Rows, fresh: Rows, limits: Thresholds = FIVE, **top:
     return gate(kept(root, old), kept(root, fresh, "0002_new", **top), limits)
 
 
-def said(page: Page) -> str:
+def summary(page: Page) -> str:
     return page.sections[0].text
 
 
@@ -65,7 +65,7 @@ def said(page: Page) -> str:
 def test_the_verdict_is_the_truth_s(ratio: float, verdict: str, code: int, words: str, tmp_path: Path) -> None:
     page = judged(tmp_path, base(), new(ratio))
     assert (page.data.loc[0, "verdict"], page.code) == (verdict, code)
-    assert said(page).startswith(words)
+    assert summary(page).startswith(words)
     assert page.data.loc[0, "lower"] < ratio * 1.001 and page.data.loc[0, "upper"] > ratio * 0.999
 
 
@@ -87,7 +87,7 @@ def test_a_case_passes_the_same_in_whatever_company_but_fails_harder() -> None:
     assert decide(d, 0.05, 1)["verdict"] == FAIL
     many = decide(d, 0.05, 16)
     assert (many["verdict"], many["lower"], many["needed"]) == (UNDECIDED, 0.0, 9)
-    assert many["reason"] == "at most 1.06x: some 9 blocks would decide, by their spread; allowed 1.05x"
+    assert "at most 1.06x" in many["reason"] and "--blocks 9" in many["reason"] and "1.05x" in many["reason"]
     assert {decide([0.0] * 5, 0.05, m)["verdict"] for m in (1, 16, 1000)} == {PASS}
 
 
@@ -96,7 +96,7 @@ def test_below_five_blocks_there_is_no_bound_and_the_number_needed_is_said(K: in
     page = judged(tmp_path, base(K), new(1.0, K))
     assert page.code == 2
     assert page.data.loc[0, ["verdict", "upper", "needed"]].tolist() == [UNDECIDED, math.inf, 5]
-    assert f"too few blocks for a bound: {K}, it takes at least 5 (--blocks 5)" in page.data.loc[0, "reason"]
+    assert "too few blocks" in page.data.loc[0, "reason"] and "(--blocks 5)" in page.data.loc[0, "reason"]
     assert judged(tmp_path, base(5), new(1.0, 5)).code == 0
 
 
@@ -105,9 +105,9 @@ def test_an_undecided_case_has_its_interval_and_the_blocks_that_would_decide() -
     assert found["verdict"] == UNDECIDED
     assert found["lower"] < 1.05 < found["upper"]
     assert 12 < found["needed"] < 100
-    assert f"some {found['needed']} blocks would decide" in found["reason"]
+    assert f"(--blocks {found['needed']})" in found["reason"]
     exact = decide([math.log1p(0.05)] * 12, 0.05, 1)
-    assert (exact["needed"], exact["reason"]) == (5, "between 1.05x and 1.05x: more blocks; allowed 1.05x")
+    assert exact["needed"] == 5 and "between 1.05x and 1.05x" in exact["reason"] and "more blocks" in exact["reason"]
 
 
 # What cannot be compared
@@ -118,11 +118,11 @@ def test_an_undecided_case_has_its_interval_and_the_blocks_that_would_decide() -
     [
         (new(1.0, impl="jax_scan"), {}, "missing in NEW"),
         ([], {"campaign": {"skipped": [{"impl": "numpy_manual", "device": "cpu", "reason": "x"}]}}, "skipped (x)"),
-        (new(1.0, steps=7), {}, "steps 100 in A, 7 in B (A = BASE, B = NEW)"),
-        (new(1.0, valid=False, reason="wrong"), {}, "invalid in B: wrong"),
-        (new(math.nan), {}, "invalid in B: its time per step is zero or not recorded"),
+        (new(1.0, steps=7), {}, "steps 100 in BASE, 7 in NEW"),
+        (new(1.0, valid=False, reason="wrong"), {}, "invalid in NEW: wrong"),
+        (new(math.nan), {}, "invalid in NEW: its time per step is zero or not recorded"),
         (new(1.0, block=77), {}, "no block in common"),
-        (new(1.0, threads=None), {}, "threads 1 in A, unknown in B"),
+        (new(1.0, threads=None), {}, "threads 1 in BASE, unknown in NEW"),
         (new(1.0), {"machine": "other"}, "BASE was made on box, NEW on other"),
     ],
 )  # fmt: skip
@@ -130,7 +130,7 @@ def test_what_cannot_be_compared_is_no_pass(fresh: Rows, top: dict[str, Any], re
     page = judged(tmp_path, base(), fresh, **top)
     assert (page.code, page.data.loc[0, "verdict"]) == (2, REFUSED)
     assert reason in page.data.loc[0, "reason"]
-    assert "1 not comparable" in said(page)
+    assert "1 not comparable" in summary(page)
     assert "::warning title=NOT COMPARABLE%3A numpy_manual small float64 cpu::" in annotations(page)[0]
 
 
@@ -155,7 +155,7 @@ def test_one_slow_case_outweighs_what_is_unknown(tmp_path: Path) -> None:
     old = base() + base(impl="jax_scan") + base(impl="torch_nn") + base(impl="a")
     page = judged(tmp_path, old, new(1.0) + new(2.0, impl="jax_scan") + new(1.0, 3, impl="torch_nn"))
     assert page.code == 1
-    assert said(page) == "SLOWER: 1 of 4 cases are slower than BASE by more than 5%; 1 undecided, 1 not comparable."
+    assert summary(page) == "SLOWER: 1 of 4 cases are slower than BASE by more than 5%; 1 undecided, 1 not comparable."
 
 
 def test_what_only_new_has_is_a_note_and_twins_are_left_out(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_what_only_new_has_is_a_note_and_twins_are_left_out(tmp_path: Path) -> N
 def test_nothing_to_compare_is_undecided(rows: Rows, tmp_path: Path) -> None:
     page = judged(tmp_path, rows, new(1.0))
     assert (page.code, len(page.data)) == (2, 0)
-    assert said(page).endswith("BASE has no case to compare.")
+    assert summary(page).endswith("BASE has no case to compare.")
     assert ElementTree.fromstring(junit(page)).attrib["tests"] == "0"
 
 
@@ -177,14 +177,14 @@ def test_nothing_to_compare_is_undecided(rows: Rows, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "value"), [("5%", 0.05), ("0.05", 0.05), (0.05, 0.05), (" 150 % ", 1.5), ("0%", 0)])
-def test_a_threshold_is_a_percentage_or_a_fraction(given: object, value: float) -> None:
-    assert fraction(given, "--slower") == pytest.approx(value)
+def test_a_threshold_is_a_percentage_or_a_parse_threshold(given: object, value: float) -> None:
+    assert parse_threshold(given, "--slower") == pytest.approx(value)
 
 
 @pytest.mark.parametrize("given", ["", "%", "five", "5", 5, "-1%", "nan", "nan%", "inf%", "5%%", True, [], "1.0"])
 def test_what_is_no_threshold_is_refused(given: object) -> None:
     with pytest.raises(RunError, match=r"--slower: .* is no threshold; write 5% or 0.05"):
-        fraction(given, "--slower")
+        parse_threshold(given, "--slower")
 
 
 def test_the_first_case_that_matches_wins_and_idle_ones_are_noted(tmp_path: Path) -> None:
@@ -193,17 +193,17 @@ def test_the_first_case_that_matches_wins_and_idle_ones_are_noted(tmp_path: Path
         'slower = "1%"\n[[case]]\nimpl = "jax_*"\nproblem = "sm?ll"\nslower = 0.2\n'
         '[[case]]\nimpl = "jax_scan"\nslower = "0%"\n[[case]]\ndevice = "gpu"\nslower = "9%"\n'
     )
-    limits = thresholds(None, path)
+    limits = read_thresholds(None, path)
     old, fresh = base() + base(impl="jax_scan"), new(1.05) + new(1.1, impl="jax_scan")
     page = judged(tmp_path, old, fresh, limits)
     assert page.data.set_index("impl")["verdict"].to_dict() == {"jax_scan": PASS, "numpy_manual": FAIL}
     assert page.data["slower"].tolist() == [0.2, 0.01]
-    assert "more than their thresholds" in said(page)
+    assert "more than their thresholds" in summary(page)
     assert page.sections[1].notes[:2] == [
-        "[[case]] holds for no case: {'impl': 'jax_scan'}",
-        "[[case]] holds for no case: {'device': 'gpu'}",
+        "[[case]] matches no case: {'impl': 'jax_scan'}",
+        "[[case]] matches no case: {'device': 'gpu'}",
     ]
-    assert judged(tmp_path, old, fresh, thresholds("10%", path)).code == 0
+    assert judged(tmp_path, old, fresh, read_thresholds("10%", path)).code == 0
 
 
 @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ def test_the_first_case_that_matches_wins_and_idle_ones_are_noted(tmp_path: Path
         ('[[case]]\nimpl = 3\nslower = "5%"', "needs slower, and patterns that are strings"),
         ('[[case]]\nslower = "x"', "'x' is no threshold"),
         ("slower = 5", "'5' is no threshold"),
-        ('case = "x"', "cases are [[case]] tables"),
-        ("[case]\nslower = 0.1", "cases are [[case]] tables"),
+        ('case = "x"', "as a [[case]] table"),
+        ("[case]\nslower = 0.1", "as a [[case]] table"),
         (None, "cannot read"),
     ],
 )
@@ -228,10 +228,10 @@ def test_a_bad_file_of_thresholds_is_an_error_of_one_line(content: str | None, r
     if content is not None:
         path.write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(RunError) as caught:
-        thresholds("5%", path)
+        read_thresholds("5%", path)
     assert reason in str(caught.value) and str(path) in str(caught.value)
     with pytest.raises(RunError, match="no threshold: give --slower 5%"):
-        thresholds(None, None)
+        read_thresholds(None, None)
 
 
 # What CI reads
@@ -251,7 +251,7 @@ def test_junit_survives_any_name_and_counts(tmp_path: Path) -> None:
     assert kinds == {'a"b<& [31m  ::error::]]>,:% '.replace("& ", "&  "): ["failure"], "jax_scan": ["error"],
                      "numpy_manual": []}  # fmt: skip
     (error,) = suite.iter("error")
-    assert error.attrib["type"] == REFUSED and "invalid in B" in error.attrib["message"]
+    assert error.attrib["type"] == REFUSED and "invalid in NEW" in error.attrib["message"]
 
 
 def test_github_s_commands_are_a_line_each_and_escaped(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_github_s_commands_are_a_line_each_and_escaped(tmp_path: Path) -> None:
     assert lines[0].startswith('::error title=FAIL%3A a"b<&  [31m%0D%0A%3A%3Aerror%3A%3A]]>%2C%3A%25 ')
     assert lines[0].endswith("::2.00x, at least 2.00x, allowed 1.05x")
     assert lines[1].startswith(
-        "::warning title=UNDECIDED%3A jax_scan small float64 cpu::too few blocks for a bound: 2,"
+        "::warning title=UNDECIDED%3A jax_scan small float64 cpu::too few blocks for a bound: 2 "
     )
 
 

@@ -69,15 +69,15 @@ def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None
     ],
 )
 def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any], seconds: float, by: str) -> None:
-    told = roofline.row_facts(HUGE | change, FOUND)
-    assert (told["limit_s"], told["limited_by"]) == (pytest.approx(seconds), by)
-    assert told["fraction_of_limit"] == pytest.approx(seconds / 0.05)
-    assert told["two_pass_s"] >= told["limit_s"]
+    facts = roofline.row_facts(HUGE | change, FOUND)
+    assert (facts["limit_s"], facts["limited_by"]) == (pytest.approx(seconds), by)
+    assert facts["fraction_of_limit"] == pytest.approx(seconds / 0.05)
+    assert facts["two_pass_s"] >= facts["limit_s"]
 
 
 def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
-    told = roofline.row_facts(HUGE | {"step_reads": "Gram matrix", "steps": 10**6}, FOUND)
-    assert told["limit_s"] < 1e-5 and "two_pass_s" not in told
+    facts = roofline.row_facts(HUGE | {"step_reads": "Gram matrix", "steps": 10**6}, FOUND)
+    assert facts["limit_s"] < 1e-5 and "two_pass_s" not in facts
 
 
 @pytest.mark.parametrize("row", [{}, {"n": 3, "cold_s": 1.0}])
@@ -95,8 +95,8 @@ def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.
         ):  # fmt: skip
             folder = tmp_path / f"cpu{core}" / "cache" / f"index{index}"
             folder.mkdir(parents=True)
-            for name, held in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
-                (folder / name).write_text(f"{held}\n")
+            for name, content in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
+                (folder / name).write_text(f"{content}\n")
     monkeypatch.setattr(roofline, "CPU", tmp_path)
     assert roofline.caches([0, 1]) == {"L1": 96 * 1024, "L2": 2 * 2**20, "L3": 2**25}
     assert roofline.caches([1]) == {"L1": 48 * 1024, "L2": 2**20, "L3": 2**25}
@@ -118,7 +118,7 @@ def test_a_framework_without_kernels_is_said_to_have_none() -> None:
 
 
 def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One that is not installed or not for the device is nobody's fault; one that dies is told of."""
+    """One that is not installed or not for the device is nobody's fault; one that dies is named."""
     dies = write(tmp_path, "dies", "import os\nos._exit(3)\n")
     absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
     monkeypatch.setitem(limits.KERNELS, "cpu", (dies, absent))
@@ -164,10 +164,10 @@ def run_of(tmp_path: Path, **more: Any) -> Any:
 def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
     run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND}})
     tables = {section.title: section for section in page_of(run).sections}
-    assert [row["reads"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
+    assert [row["bandwidth"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
     assert tables["Steps at the limit: cpu, float64"].table == [
         {"problem": "small", "one pass": "1.00 us (memory)", "two passes": "2.00 us",
-         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0%", "the next": "4.00 us, numpy_manual"}
+         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0%", "second shortest": "4.00 us, numpy_manual"}
     ]  # fmt: skip
     times = next(part for part in report([run], "numpy_manual").sections if part.title.startswith("Time per step"))
     cells = {row["implementation"]: row["small"] for row in times.table}
@@ -205,7 +205,7 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
     rows += blocks("numpy_manual", [2e-6, 2e-6, 2e-6], n=512, d=16)  # no small problem: it says nothing of layers
     run = kept(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
     layers = page_of(run).sections[-1]
-    assert layers.title.startswith("The price of each layer")
+    assert layers.title.startswith("The cost of each layer")
     assert [row["per step"] for row in layers.table] == ["20.0 us (10.0 us to 30.0 us)"]
 
 

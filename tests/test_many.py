@@ -17,7 +17,7 @@ from results.store.columns import COLUMNS
 from results.store.reading import RunError
 from results.store.runs import find, find_all
 from results.store.seal import KEY, broken_seals, row_digest, seal
-from results.upkeep.growth import growth, made
+from results.upkeep.growth import growth, make_files
 
 
 def sealed(*entries: dict[str, Any], indent: int | None = 4, **top: Any) -> str:
@@ -166,7 +166,7 @@ def test_growth_is_measured_on_files_that_count(tmp_path: Path) -> None:
     assert 0 < row["load_s"] < row["md_s"] and 2**25 < row["load_peak"]
     (cells,) = page.sections[0].table
     assert cells["rows"] == "600" and cells["loaded"].endswith("MiB")
-    made(str(tmp_path), 6)
+    make_files(str(tmp_path), 6)
     table = results.load("all", root=tmp_path)
     assert table["valid"].all() and table.groupby("machine")["run"].nunique().tolist() == [2, 1, 1, 1, 1]
     assert table.groupby(["run", "impl", "problem"])["block"].nunique().unique().tolist() == [2]

@@ -46,7 +46,7 @@ def quiet(tmp_path: Path, cases: int = 16, spread: float = 0.005, blocks: int = 
 
 
 def advised(run: Run) -> list[str]:
-    (section,) = [part for part in noise(run).sections if part.title == "What to do about it"]
+    (section,) = [part for part in noise(run).sections if part.title == "Advice"]
     return section.notes
 
 
@@ -56,7 +56,7 @@ def test_the_same_code_twice_is_called_the_same(tmp_path: Path) -> None:
     headline = (
         "The same code twice (numpy_manual and numpy_manual-again), 14 blocks: called different in 0 of 16 cases."
     )
-    assert page.sections[0].text == f"{headline} By chance it is any at all in up to 5% of runs."
+    assert page.sections[0].text.startswith(headline) and "5% of runs" in page.sections[0].text
     assert advised(run) == ["Nothing stands out."]
     smallest = page.data["smallest"] - 1
     shown = f"4 of 5 effects of {100 * smallest.median():#.3g} % would show (worst case: {100 * smallest.max():#.3g} %)"
@@ -68,7 +68,7 @@ def test_a_machine_that_changes_its_pace_is_named(tmp_path: Path) -> None:
     run = quiet(tmp_path)
     run.rows["calibration_s"] = [1e-4 * (1.7 if row % 3 else 1.0) for row in range(len(run.rows))]
     (advice,) = advised(run)
-    assert advice.startswith("The machine changed its pace: the calibration loop took 1.7 times as long")
+    assert advice.startswith("Interference: ") and "1.7 times as long" in advice
 
 
 def test_each_case_says_what_its_blocks_show(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_twin_that_differs_is_counted(tmp_path: Path) -> None:
     assert "called different in 1 of 2 cases" in noise_line(run)
     found = noise(run).data.set_index("problem")
     assert found.loc["off", "verdict"] == "SLOWER"
-    assert found.loc["off", "ratio"] == pytest.approx(1.2, rel=0.01), "again / original"
+    assert found.loc["off", "ratio"] == pytest.approx(1.2, rel=0.01), "duplicate / original"
 
 
 def test_forty_campaigns_err_as_seldom_as_they_say(tmp_path: Path) -> None:
@@ -104,20 +104,21 @@ def test_noise_wants_more_blocks_and_names_the_number(tmp_path: Path) -> None:
     run = quiet(tmp_path, cases=3, spread=0.2, blocks=10)
     wanted = judge_duplicates(run)["wanted"].max()
     assert wanted > 10
-    assert advised(run) == [
-        f"Too few blocks to show an effect of 5% in 3 of 3 cases: --blocks {wanted:.0f} would do, by their spread."
-    ]
-    assert advised(quiet(tmp_path, cases=1, spread=8.0, blocks=10)) == [
-        "Too few blocks to show an effect of 5% in 1 of 1 cases: not even 1000 would do for all; quieten the machine."
-    ]
+    (advice,) = advised(run)
+    assert "effect of 5% in 3 of 3 cases" in advice and f"--blocks {wanted:.0f} " in advice
+    (advice,) = advised(quiet(tmp_path, cases=1, spread=8.0, blocks=10))
+    assert "effect of 5% in 1 of 1 cases" in advice and "not even 1000 blocks" in advice
 
 
 def test_one_block_says_below_how_many_nothing_can_be_said(tmp_path: Path) -> None:
     run = quiet(tmp_path, blocks=1)
     assert noise_line(run) == "Noise (numpy_manual twice, 1 blocks): nothing can be said below 10 blocks."
-    assert advised(run) == ["One block shows no noise between processes: --blocks 10 is the least that decides."]
+    (advice,) = advised(run)
+    assert advice.startswith("One block") and "--blocks 10" in advice
     cells = noise(run).sections[1].table[0]
-    assert [cells[name] for name in ("spread", "shows alone", "shows here", "blocks for 5%", "interval")] == ["-"] * 5
+    assert [
+        cells[name] for name in ("spread", "detectable, single", "detectable, here", "blocks for 5%", "interval")
+    ] == ["-"] * 5
     uneven = [twice(0, 0.01, 12), twice(1, 0.01, 12, problem="a"), twice(2, 0.01, 5, problem="b")]
     assert "would show (worst case: too few blocks)." in noise_line(made(tmp_path, "box-a", *uneven))
     few = quiet(tmp_path, cases=3, blocks=5)
@@ -127,7 +128,8 @@ def test_one_block_says_below_how_many_nothing_can_be_said(tmp_path: Path) -> No
 def test_without_a_pair_nothing_is_known(tmp_path: Path) -> None:
     run = made(tmp_path, "box-a", rows(), rows("jax_scan"), campaign=CAMPAIGN | {"aa": "numpy_manual"})
     assert noise_line(run) == NO_PAIR
-    assert advised(run) == ["Without one implementation twice in every block, false alarms cannot be counted."]
+    (advice,) = advised(run)
+    assert "A/A pair" in advice and "--aa" in advice
     assert noise(run).data.empty
     empty = made(tmp_path, "box-a", campaign=None)
     assert noise_line(empty) == NO_PAIR
@@ -148,21 +150,21 @@ def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "said"),
+    ("moment", "message"),
     [
-        ({"load_before": 1.4}, "Load above a third of the 4 cores before block 0 (up to 1.4): end what else runs."),
+        ({"load_before": 1.4}, "Load above a third of the 4 cores before block 0 (up to 1.4)"),
         ({"steal": 0.034}, "More than 1% of the CPU time stolen in block 3 (up to 0.034)"),
-        ({"throttled": 7}, "A cgroup quota stopped it in block 3 (up to 7): "),
+        ({"throttled": 7}, "Stopped by a cgroup quota in block 3 (up to 7): "),
         ({"gpu_throttled": "power cap"}, "The GPU was throttled (power cap)"),
     ],
 )
-def test_a_bad_moment_is_named(moment: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_a_bad_moment_is_named(moment: dict[str, Any], message: str, tmp_path: Path) -> None:
     moments = [QUIET | {"block": b} | (moment if b == (0 if "load_before" in moment else 3) else {}) for b in range(14)]
     (advice,) = advised(quiet(tmp_path, campaign=CAMPAIGN | {"system_load": moments}))
-    assert advice.startswith(said)
+    assert advice.startswith(message)
 
 
-@pytest.mark.parametrize("system_load", [None, "x", [3, None], [{"block": None, "steal": "much", "load_before": None}]])
+@pytest.mark.parametrize("moments", [None, "x", [3, None], [{"block": None, "steal": "much", "load_before": None}]])
 def test_moments_that_are_unknown_are_no_complaint(moments: object, tmp_path: Path) -> None:
     run = quiet(tmp_path, campaign=CAMPAIGN | {"system_load": moments}, machine_info=MACHINE)
     assert advised(run) == ["Nothing stands out."]
@@ -170,10 +172,8 @@ def test_moments_that_are_unknown_are_no_complaint(moments: object, tmp_path: Pa
 
 def test_the_governor_and_an_interruption_are_named(tmp_path: Path) -> None:
     run = quiet(tmp_path, machine_info=MACHINE | {"governor": "powersave"}, campaign=CAMPAIGN | {"interrupted": True})
-    assert advised(run) == [
-        "The governor is powersave: performance keeps the clock steady.",
-        "Interrupted: blocks are missing; run it again to its end.",
-    ]
+    governor, interruption = advised(run)
+    assert "powersave" in governor and "interrupted" in interruption
     assert advised(quiet(tmp_path, machine_info=MACHINE | {"governor": None})) == ["Nothing stands out."]
 
 
@@ -215,7 +215,7 @@ def test_the_page_is_written_in_every_format(form: str, tmp_path: Path, capsys: 
             assert len(list(csv.reader(io.StringIO(out)))) == count + 1
         else:
             assert f"Noise of {run.label}" in out
-            assert "What to do about it" in out
+            assert "Advice" in out
 
 
 def test_a_missing_run_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

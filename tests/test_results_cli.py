@@ -134,7 +134,7 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         (["show", "nope"], "no run is called 'nope'; known: box/0001_run1, box/0002_run2"),
         (["show", "none.json"], "cannot read none.json"),
@@ -144,14 +144,14 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
         (["compare", "numpy_manual", "jax_scn"], "no implementation 'jax_scn'; nearest: jax_scan"),
         (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),
         (["report", "--baseline", "nope"], "no implementation is called 'nope'; known: jax_scan, numpy_manual"),
-        (["report", "--out", "-"], "the report is a folder of files: --out DIR, or --format md for stdout"),
+        (["report", "--out", "-"], "the report is a folder of files: use --out DIR, or --format md for stdout"),
         (["export", "--out", "/no/such/folder/file"], "No such file or directory"),
     ],
 )
-def test_an_error_is_one_line_and_status_2(command: list[str], said: str, call: Call) -> None:
+def test_an_error_is_one_line_and_status_2(command: list[str], message: str, call: Call) -> None:
     status, out, err = call(*command)
     assert (status, out) == (2, "")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
 
@@ -204,10 +204,10 @@ def test_a_terminal_gets_all_of_a_cell_in_however_little_room(root: Path, monkey
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     write(show(find("1", root), {}), "table", stream)
-    said = stream.getvalue()
-    assert "\x1b[" in said
-    assert "…" not in said
-    assert max(map(len, Text.from_ansi(said).plain.splitlines())) <= 60
+    output = stream.getvalue()
+    assert "\x1b[" in output
+    assert "…" not in output
+    assert max(map(len, Text.from_ansi(output).plain.splitlines())) <= 60
 
 
 HOSTILE = st.text(st.one_of(st.sampled_from("|`<>=+-@\t\r\n*[]\\&\x1b'\",\ud800"), st.characters()), min_size=1)
@@ -293,8 +293,8 @@ def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
 
 
 def test_a_verdict_on_some_cases_says_so(call: Call) -> None:
-    told = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
-    assert told.startswith("Of the cases asked for: ") and "0 of 1 implementations agree" in told
+    sentence = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
+    assert sentence.startswith("Only the selected cases: ") and "0 of 1 implementations agree" in sentence
 
 
 def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) -> None:

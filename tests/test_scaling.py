@@ -25,7 +25,7 @@ TRUE = np.array([20e-6, 3.0, 80e-6, 2e-9])  # call, reading, exchange, byte
 SIZES = [(1_000_000, 100), (500_000, 100), (10_000, 100), (1_000, 10), (1_000, 2_000)]
 LEVELS = {1: [(1e6, 4e10), (np.inf, 1e10)], 2: [(2e6, 8e10), (np.inf, 1.8e10)]}
 LIMITS = Limits(LEVELS)
-SAID = {
+MEASURED_LIMITS = {
     f"cpu, {threads} thread{'s' * (threads > 1)}": {
         "levels": [
             {"level": "L2", "holds": levels[0][0], "bytes_per_s": levels[0][1]},
@@ -91,7 +91,7 @@ def test_a_prediction_is_the_sum_of_its_costs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"),
+    ("rows", "message"),
     [
         (cases((1,)), "a model takes at least two numbers of ranks, here is 1"),
         (cases((2,)), "a model takes at least two numbers of ranks, here is 1"),
@@ -101,8 +101,8 @@ def test_a_prediction_is_the_sum_of_its_costs() -> None:
         (cases().query("d == 100"), "these sizes cannot tell apart"),
     ],
 )
-def test_rows_that_cannot_tell_are_an_error(rows: pd.DataFrame, says: str) -> None:
-    with pytest.raises(RunError, match=says):
+def test_rows_that_cannot_tell_are_an_error(rows: pd.DataFrame, message: str) -> None:
+    with pytest.raises(RunError, match=message):
         model(timed(rows), LIMITS, "tree")
 
 
@@ -112,17 +112,17 @@ def saved(root: Path, rows: pd.DataFrame, **more: Any) -> Run:
         entry("torch_ddp", row["per_step_s"], dtype="float32", problem=f"{row['n']:.0f}x{row['d']:.0f}")
         for row in rows.to_dict("records")
     ]
-    for held, row in zip(entries, rows.to_dict("records"), strict=True):
-        told = {name: int(row[name]) for name in ("n", "d", "k", "ranks", "block")}
-        held["extra_info"] |= {
-            **told,
-            "network_bytes": 2 * (told["ranks"] - 1) // told["ranks"] * told["d"] * 4,
+    for saved_row, row in zip(entries, rows.to_dict("records"), strict=True):
+        facts = {name: int(row[name]) for name in ("n", "d", "k", "ranks", "block")}
+        saved_row["extra_info"] |= {
+            **facts,
+            "network_bytes": 2 * (facts["ranks"] - 1) // facts["ranks"] * facts["d"] * 4,
             **more,
         }
-    return kept(root, entries, campaign={"limits": SAID})
+    return kept(root, entries, campaign={"limits": MEASURED_LIMITS})
 
 
-def test_speed_ups_and_their_ceiling(tmp_path: Path) -> None:
+def test_speed_ups_and_their_limit(tmp_path: Path) -> None:
     found = scaling(saved(tmp_path, timed(cases()))).data
     measured = found[(found["kind"] == "measured") & (found["n"] == 1_000_000)].set_index("mode")
     one, two, half = (
@@ -144,7 +144,7 @@ def test_predictions_are_never_shown_as_measurements(tmp_path: Path, capsys: pyt
         "### Predicted, not measured: from 2 ranks over one machine's loopback"
     )
     assert "4 ranks" in after
-    assert "Never run" in after
+    assert "never measured" in after
     assert "4 ranks" not in before
     assert main(["scaling", path, "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -156,13 +156,13 @@ def test_predictions_are_never_shown_as_measurements(tmp_path: Path, capsys: pyt
 def test_what_is_no_run_of_ranks_is_an_error(tmp_path: Path) -> None:
     rows = timed(cases())
     without = kept(tmp_path, [entry()], "0001_other")
-    with pytest.raises(RunError, match="0001_other has no valid row of ranks: make scaling"):
+    with pytest.raises(RunError, match="0001_other has no valid row of ranks"):
         scaling(without)
     with pytest.raises(RunError, match="has no valid row of ranks"):
         scaling(saved(tmp_path / "invalid", rows, valid=False))
     unmeasured = saved(tmp_path / "limits", rows)
-    unmeasured.document["campaign"]["limits"] = {"cpu": SAID["cpu, 1 thread"], "cpu, 2 threads": None}
-    with pytest.raises(RunError, match="does not say what its machine's threads read"):
+    unmeasured.document["campaign"]["limits"] = {"cpu": MEASURED_LIMITS["cpu, 1 thread"], "cpu, 2 threads": None}
+    with pytest.raises(RunError, match="has no bandwidths by number of threads"):
         scaling(unmeasured)
 
 
@@ -171,11 +171,11 @@ def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
     words[words.index("benchmarks")] = "benchmarks/extra/bench_scaling.py"
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout
-    held = find(str(tmp_path / "out.json"), tmp_path)
+    run = find(str(tmp_path / "out.json"), tmp_path)
     two = min(2, len(os.sched_getaffinity(0)))
-    assert held.rows["ranks"].tolist()[:two] == held.rows["threads"].tolist()[:two] == [1, 2][:two]
-    assert held.rows["network_bytes"].tolist()[:two] == [0, 400][:two]
-    assert held.rows["valid"].all()
-    assert set(held.campaign["limits"]) >= {"cpu, 1 thread"}
+    assert run.rows["ranks"].tolist()[:two] == run.rows["threads"].tolist()[:two] == [1, 2][:two]
+    assert run.rows["network_bytes"].tolist()[:two] == [0, 400][:two]
+    assert run.rows["valid"].all()
+    assert set(run.campaign["limits"]) >= {"cpu, 1 thread"}
     with pytest.raises(RunError, match="a model takes at least two"):
-        scaling(held)
+        scaling(run)

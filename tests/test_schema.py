@@ -275,7 +275,7 @@ def test_verify_names_the_rows_and_goes_on_with_the_rest(tmp_path: Path, capsys:
     assert [row["seal"] for row in told.values()] == seals
     assert told["0002_edited"]["why"] == "rows 1 (bench[jax_scan]), 2 (bench[torch_nn])"
     assert told["0003_old"]["why"] == "made before seals" and "cut off" in told["0004_cut"]["why"]
-    assert {row["code"] for row in told.values()} == {"not here: a", ""}
+    assert {row["code"] for row in told.values()} == {"not in this repository: a", ""}
     assert main(["verify", "good", "old", "--runs", str(tmp_path)]) == 0
     assert main(["verify", "nothing", "--runs", str(tmp_path)]) == 2
 
@@ -291,4 +291,4 @@ def test_verify_says_whose_code_has_changed(tmp_path: Path, capsys: pytest.Captu
     path = write(tmp_path, document(entry(), campaign={"sources": sources}))
     assert main(["verify", str(path), "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert row["code"] == "code since changed: jax_scan; not here: mine, odd"
+    assert row["code"] == "code has changed: jax_scan; not in this repository: mine, odd"

@@ -85,6 +85,4 @@ def test_benchmarks_elsewhere_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / "benchmarks" / "test_x.py").write_text("def test_x(): pass\n")
     folder, config = str(tmp_path / "benchmarks"), str(ROOT / "pyproject.toml")
     code, out = run("-n", "1", folder, "-c", config, "-p", "no:cacheprovider")
-        "-n", "1", str(tmp_path / "benchmarks"), "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"
-    )
     assert code == 0 and "1 passed" in out

@@ -1,13 +1,15 @@
-"""Two implementations in one run or on several machines, or two runs: the pages, case by case."""
+"""Compare two implementations in one run per machine, or two runs, case by case."""
 
 import math
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from results.commands import options
+from results.commands.options import BASELINE
 from results.output import Page, Section, rows_of
 from results.page.machines import compare_machines, one_run_each, tally
 from results.page.phases import break_even_section
@@ -19,17 +21,16 @@ from results.store.columns import CASE
 from results.store.reading import Run, RunError, facts, mapping, text
 from results.store.runs import find, find_all, join, nearest
 
-BASELINE = "numpy_manual"
-SETTING = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
+SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
-SHOWN = 12  # differences of a group that are named
+LISTED = 12  # differences of a group
 
 
 def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False) -> Page:
-    """Implementation B against A in each run, a run per machine, never pooled, judged together.
+    """Compare implementation B with A in each run. Runs of several machines are judged together, but never pooled.
 
-    With `force`, what is refused is shown too, and not judged. Raises RunError if no run knows one of the two, if two
-    runs are of one machine or if nothing can be compared.
+    `force` also shows the ratios of incomparable cases, without a verdict. Raises RunError for an unknown
+    implementation, for two runs of one machine, or if nothing is comparable.
     """
     one_run_each(runs)
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
@@ -37,127 +38,119 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         if name not in known:
             labels = ", ".join(run.label for run in runs)
             raise RunError(f"{labels} has no implementation {name!r}; {nearest(name, known)}")
-    parts = []
+    tables = []
     for run in runs:
-        left, right = (run.rows[run.rows["impl"] == name] for name in (a, b))
-        parts.append(_ratios(left, right, CASE[1:], force).assign(run=run.label, machine=run.machine))
-    found = add_verdicts(join(parts))
-    sections = []
+        rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
+        tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
+    table = add_verdicts(join(tables))
+    title = f"{b} against {a}"
+    sections, summaries = [], []
     for run in runs:
-        sections += verdict_sections(
-            found[found["run"] == run.label], CASE[1:], f"{run.machine} ({run.label}, {run.date})"
-        )
+        own = table[table["run"] == run.label]
+        sections += verdict_sections(own, CASE[1:], f"{run.machine} ({run.label}, {run.date})")
         sections += [break_even_section(run, a, b)]
+        place = f" on {run.machine}" if len(runs) > 1 else ""
+        summaries += [f"{title}{place}: {summarize(own)}."] if len(own) else []
     if len(runs) > 1:
-        found["machines"] = tally(found, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
-        counts = found[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
+        table["machines"] = tally(table, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
+        counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    said = f"{_each_machine(found, f'{b} against {a}')} A = {a}; B = {b}."
-    header = Section(f"{b} against {a}", said, notes=_interrupted(runs))
-    return Page(found, [header, *sections, caveats(found), noise_section(runs)])
+    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=_interruptions(runs))
+    return Page(table, [header, *sections, caveats(table), noise_section(runs)])
 
 
 def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) -> Page:
-    """Run B against run A, over the cases that both have; of two machines, each over the baseline on its own.
+    """Compare run B with run A over their common cases. On two machines, compare ratios to the baseline of each run.
 
-    With `force`, what is refused is shown too, and not judged. Raises RunError if nothing can be compared, or two
-    machines have no such baseline.
+    `force` also shows the ratios of incomparable cases, without a verdict. Raises RunError if nothing is comparable, or
+    if a run on another machine lacks the baseline.
     """
-    said = f"A = {a.label} ({a.machine}, {a.date}); B = {b.label} ({b.machine}, {b.date})."
-    notes = [*_facts_apart(a, b), *_interrupted([a, b])]
     title = f"{b.label} against {a.label}"
+    text = f"A = {a.label} ({a.machine}, {a.date}); B = {b.label} ({b.machine}, {b.date})."
+    notes = [*_differing_facts(a, b), *_interruptions([a, b])]
     if a.machine != b.machine:
-        said += f" Different machines: each implementation is held against {baseline} on its own machine."
-        return compare_machines((a, b), baseline, force, Section(title, said, notes=notes))
-    found = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
-    notes += _drift(found, a, b, baseline)
-    table = add_verdicts(found)
-    header = Section(title, f"{title}: {summarize(table)}. {said}", notes=notes)
+        text += f" Different machines: each implementation is compared with {baseline} on its own machine."
+        return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
+    unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
+    table = add_verdicts(unjudged)
+    header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
     return Page(table, [header, *verdict_sections(table, CASE), caveats(table), noise_section([a, b])])
 
 
 def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool) -> pd.DataFrame:
-    found = ratios(a, b, key)
-    return add_forced_ratios(found, a, b, key) if force else found
+    table = ratios(a, b, key)
+    return add_forced_ratios(table, a, b, key) if force else table
 
 
-def _each_machine(found: pd.DataFrame, title: str) -> str:
-    """A sentence with the verdicts of each machine."""
-    machines = {str(machine): summarize(rows) for machine, rows in found.groupby("machine", sort=False)}
-    where = {machine: f" on {machine}" if len(machines) > 1 else "" for machine in machines}
-    return " ".join(f"{title}{where[machine]}: {said}." for machine, said in machines.items())
-
-
-def _interrupted(runs: list[Run]) -> list[str]:
+def _interruptions(runs: list[Run]) -> list[str]:
     return [f"{run.label} was interrupted" for run in runs if run.campaign.get("interrupted")]
 
 
-def _facts_apart(a: Run, b: Run) -> list[str]:
-    """What the two runs say differently of the machine, its setting and the software: a line each, or each GROUP."""
+def _differing_facts(a: Run, b: Run) -> list[str]:
+    """Return a line for each fact of machine, settings and software that differs, and one for each of GROUPS."""
     infos = [mapping(run.document["machine_info"]) for run in (a, b)]
-    told = [{"machine": run.machine, "commit": text(run.commit.get("id"))} | facts(run) for run in (a, b)]
-    for side, info in zip(told, infos, strict=True):
-        side |= {name: (text(info[name]) or "none") if name in info else "not recorded" for name in SETTING}
-    said = _lines(told[0], told[1])
+    known = [
+        {"machine": run.machine, "commit": text(run.commit.get("id"))}
+        | facts(run)
+        | {name: (text(info[name]) or "none") if name in info else "not recorded" for name in SETTINGS}
+        for run, info in zip((a, b), infos, strict=True)
+    ]
+    lines = _differences(known[0], known[1])
     for name, group in GROUPS.items():
-        left, right = ({held: text(value) for held, value in mapping(info.get(name)).items()} for info in infos)
+        values = [{key: text(value) for key, value in mapping(info.get(name)).items()} for info in infos]
         if (name in infos[0]) != (name in infos[1]):
-            said.append(f"{group}: recorded in one of the two only")
-        elif lines := _lines(left, right):
-            more = f"; {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-            said.append(f"{group}: {'; '.join(lines[:SHOWN])}{more}")
-    return said
+            lines.append(f"{group}: recorded in only one of the runs")
+        elif differences := _differences(values[0], values[1]):
+            more = f"; {len(differences) - LISTED} more" if len(differences) > LISTED else ""
+            lines.append(f"{group}: {'; '.join(differences[:LISTED])}{more}")
+    return lines
 
 
-def _lines(left: dict[str, str], right: dict[str, str]) -> list[str]:
-    pairs = {name: (left.get(name, "none"), right.get(name, "none")) for name in left | right}
-    return [f"{name}: {pair[0]} in A, {pair[1]} in B" for name, pair in pairs.items() if pair[0] != pair[1]]
+def _differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
+    pairs = {name: (a.get(name, "none"), b.get(name, "none")) for name in {**a, **b}}
+    return [f"{name}: {left} in A, {right} in B" for name, (left, right) in pairs.items() if left != right]
 
 
-def _drift(found: pd.DataFrame, a: Run, b: Run, baseline: str) -> list[str]:
-    """What became between the runs of the same code: of what ran twice, and of the baseline, in the same version."""
-    said = []
+def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
+    """Return a sentence on the ratios of code that both runs measured in the same version: A/A pairs and the baseline.
+
+    `table` has the `ratios` of the runs.
+    """
+    drifts = []
     for name in sorted({*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}):
-        same = found[(found["impl"] == name) & (found["refused"] == "")]
-        left, right = (set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b))
-        if len(same) and left == right != set():
-            logs = pd.concat(list(same["logs"]), axis=1).median(axis=1).to_numpy()
+        compared = table[(table["impl"] == name) & (table["refused"] == "")]
+        versions = [set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b)]
+        if len(compared) and versions[0] == versions[1] != set():
+            logs = pd.concat(list(compared["logs"]), axis=1).median(axis=1).to_numpy()
             low, high = np.exp(interval(logs))
-            bounds = (
-                f"{ratio_digits(low)} .. {ratio_digits(high)}"
-                if high < math.inf
-                else f"no interval below {fewest_blocks(1)} blocks"
-            )
-            said.append(
-                f"{name}, the same code at both times: B/A {ratio_digits(np.exp(hodges_lehmann(logs)))} ({bounds})"
-            )
-    if not said:
-        return ["Nothing is known to be the same code at both times: what the machine itself did is unknown."]
-    return [f"{', '.join(said)}. A difference between runs made at different times may be the machine's."]
+            bounds = f"{ratio_digits(low)} .. {ratio_digits(high)}"
+            bounds = bounds if high < math.inf else f"no interval below {fewest_blocks(1)} blocks"
+            drifts.append(f"{name}: B/A {ratio_digits(np.exp(hodges_lehmann(logs)))} ({bounds})")
+    if not drifts:
+        return "Drift unknown: no code is known to be the same in both runs."
+    return f"Drift of the machine, by code that is the same in both runs: {', '.join(drifts)}."
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `compare` to the command line."""
     command = options.add(
         commands, "compare", _compare, "compare two runs, or two implementations of one run, case by case"
     )
     command.add_argument("a", metavar="A", help="a run or an implementation: B is measured against it")
     command.add_argument("b", metavar="B", help="the other run or implementation")
     command.add_argument(
-        "--run", nargs="+", default=[], metavar="RUN", help="runs that hold A and B, one per machine (default: latest)"
+        "--run", nargs="+", default=[], metavar="RUN", help="runs with A and B, one per machine (default: latest)"
     )
     command.add_argument(
-        "--baseline", default=BASELINE, metavar="IMPL", help="between machines, ratios are over it (%(default)s)"
+        "--baseline", default=BASELINE, metavar="IMPL", help="between machines, compare ratios to it (%(default)s)"
     )
     command.add_argument("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
 
 
-def _compare(given: Namespace) -> Page:
-    """Compare implementations if a run is given or the latest knows one of the two names, else runs."""
-    a, b, root = given.a, given.b, given.runs
-    if given.run or {a, b} & _latest_implementations(root):
-        return compare_implementations(find_all(given.run, root), a, b, given.force)
-    return compare_runs(find(a, root), find(b, root), given.baseline, given.force)
+def _compare(args: Namespace) -> Page:
+    """Compare implementations if --run is given or the latest run has one of the two names, else runs."""
+    if args.run or {args.a, args.b} & _latest_implementations(args.runs):
+        return compare_implementations(find_all(args.run, args.runs), args.a, args.b, args.force)
+    return compare_runs(find(args.a, args.runs), find(args.b, args.runs), args.baseline, args.force)
 
 
 def _latest_implementations(root: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Runs as one tidy table, for other programs."""
+"""Export runs as one tidy table for other programs."""
 
 from argparse import Namespace
 
@@ -9,17 +9,16 @@ from results.store.runs import find_all, join
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `export` to the command line."""
     command = options.add(
         commands, "export", export, "export runs as one tidy table: a row per case and block", form="csv"
     )
-    command.add_argument("--rounds", action="store_true", help="a row per raw round instead")
+    command.add_argument("--rounds", action="store_true", help="export a row per raw round instead")
     options.add_runs(command, "latest")
     options.add_out(command, "stdout")
 
 
-def export(given: Namespace) -> Page:
-    """The rows of the runs, or their rounds."""
-    runs = find_all(given.run, given.runs)
-    frame = join([rounds(run) if given.rounds else run.rows for run in runs])
-    return Page(frame, [Section("Rounds" if given.rounds else "Rows", table=rows_of(frame))])
+def export(args: Namespace) -> Page:
+    """Return the rows of the runs, or their rounds."""
+    runs = find_all(args.run, args.runs)
+    table = join([rounds(run) if args.rounds else run.rows for run in runs])
+    return Page(table, [Section("Rounds" if args.rounds else "Rows", table=rows_of(table))])

@@ -1,8 +1,8 @@
-"""Each case's time over dates, commits and versions, per machine, and where it changed by more than noise.
+"""Show the time of each case over dates, commits and versions, per machine, and find significant changes.
 
-A series is one case of one machine that does the same work (`sides.SAME`); other work is another series. A point is one
-run: the median over its valid blocks. `changes` says where a series changed. Beside each change stands what the
-calibration loop (`calibration_s`) did at the same place, for it tells whether the machine changed.
+A series is one case on one machine with the same work (`pairing.SAME`); other work is another series. A point is one
+run: the median over its valid blocks. `change_points` finds the changes. Beside each change stands the change of the
+calibration loop (`calibration_s`), which shows whether the machine changed.
 """
 
 import json
@@ -16,16 +16,17 @@ import numpy as np
 import pandas as pd
 
 from results.commands import options
-from results.commands.show import narrowed
+from results.commands.show import filter_rows
 from results.output import Page, Section, records, rows_of, seconds, with_rows, words
 from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
 from results.stats.noise import percent
-from results.stats.pairing import SAME, differences, samples_by_case, without_duplicates
+from results.stats.pairing import SAME, without_duplicates
 from results.stats.signed_rank import ALPHA
 from results.stats.verdicts import ratio_digits
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.optional import package
+from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, text
 from results.store.runs import files, find_all, join, read_all
 
@@ -34,250 +35,235 @@ TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
 CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
     "A point is one run: the median over its valid blocks. Machines are never pooled.",
-    f"A change has {SIDE} runs or more on either side. False alarms: a chance of {ALPHA:.0%} for the whole page (Holm"
-    f" over its series), even where what runs are off by is correlated by {CORRELATION} from one to the next; more"
-    " where a machine drifts for longer. The intervals of ratio and place: by seeded simulation of such noise, at the"
-    " level that decided.",
-    "Machine's pace: the time of the calibration loop after the change, over that before. Where it moved as much as the"
-    " case did, the machine changed, not the code.",
+    f"A change has at least {SIDE} runs on either side. The chance of any false alarm on this page is {ALPHA:.0%} (Holm"
+    f" over its series), even if the noise of a run is correlated by {CORRELATION} with that of the next; it is larger"
+    " if a machine drifts for longer. The intervals of ratio and date come from a seeded simulation of such noise.",
+    "Calibration loop: its time after the change over its time before. If it changed as much as the case, the machine"
+    " changed, not the code.",
 ]
+SUMMARIZED = 3  # changes in the summary
 
-Wanted = dict[str, list[str] | None]
 
+def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[str, str]) -> Page:
+    """Return one row per point, with the change that begins there, if any.
 
-def history(runs: list[Run], wanted: Wanted, faults: dict[str, str]) -> Page:
-    """A row per point, with the change that it begins, if any; `wanted` filters columns, `faults` were not read.
-
-    Raises RunError for a wanted value that no run knows, and where a package is missing.
+    `filters`: values to show by column. `errors`: messages by unreadable file. Raises RunError for an unknown value, or
+    if a package is missing.
     """
-    rows = narrowed(without_duplicates(join([run.rows for run in runs])), wanted, "no run here")
-    table = points(rows, {run.label: run for run in runs})
+    rows = filter_rows(without_duplicates(join([run.rows for run in runs])), filters, "the history")
+    table = points(rows, runs)
     groups = [group for _, group in table.groupby("series")]
-    found = search([np.log(group["per_step_s"].to_numpy(float)[-LONGEST:]) for group in groups])
+    searches = search([np.log(group["per_step_s"].to_numpy(float)[-LONGEST:]) for group in groups])
     known = {run.label: facts(run) for run in runs}
-    marked = [_marked(group, one, known) for group, one in zip(groups, found, strict=True)]
-    page = (pd.concat(marked) if marked else table).reindex(columns=[*POINT, *TIMES, *CHANGE])
+    changed = [_add_changes(group, result, known) for group, result in zip(groups, searches, strict=True)]
+    page = (pd.concat(changed) if changed else table).reindex(columns=[*POINT, *TIMES, *CHANGE])
     page = page.astype(dict.fromkeys(CHANGE[:5], float))
-    works = _works(groups)
+    work = _work_differences(groups)
+    invalid = rows[~rows["valid"]].groupby(["run", *CASE, "reason"], dropna=False).size().rename("blocks")
+    unread = [{"run": name, "reason": message} for name, message in errors.items()]
     sections = [
-        Section("History", sentence(page, len(runs))),
-        *with_rows(Section("Changes", table=changes(page), level=3)),
-        *series(page, found, works),
-        *with_rows(Section("Invalid: no points", table=_invalid(rows), level=3)),
-        *with_rows(Section("Not read", table=[{"run": name, "reason": why} for name, why in faults.items()], level=3)),
-        Section("Reading", notes=[*_caveats(runs, len(works)), *NOTES], level=3),
+        Section("History", summarize(page, len(runs))),
+        *with_rows(Section("Changes", table=_change_table(page), level=3)),
+        *_series_sections(page, searches, work),
+        *with_rows(Section("Invalid: no points", table=rows_of(invalid.reset_index()), level=3)),
+        *with_rows(Section("Not read", table=unread, level=3)),
+        Section("Notes", notes=[*_caveats(runs, len(work)), *NOTES], level=3),
     ]
     return Page(page, sections)
 
 
-def points(rows: pd.DataFrame, runs: dict[str, Run]) -> pd.DataFrame:
-    """A row per series and run, by date: columns POINT, TIMES and SAME; `series` counts from 0."""
+def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
+    """Return one row per series and run, by date: columns POINT, TIMES and SAME. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
-    case = ["machine", *CASE, *SAME]
-    table = valid.groupby(["run", *case], dropna=False, sort=False).agg(
-        datetime=("datetime", "first"),
-        framework=("framework", "first"),
-        version=("version", "first"),
-        per_step_s=("per_step_s", "median"),
-        low_s=("per_step_s", "min"),
-        high_s=("per_step_s", "max"),
-        blocks=("block", lambda held: held.nunique(dropna=False)),
-        calibration_s=("calibration_s", "median"),
-    )
+    key = ["machine", *CASE, *SAME]
+    by_point = valid.groupby(["run", *key], dropna=False, sort=False)
+    table = by_point[["datetime", "framework", "version"]].first()
+    table[["per_step_s", "calibration_s"]] = by_point[["per_step_s", "calibration_s"]].median()
+    table["low_s"], table["high_s"] = by_point["per_step_s"].min(), by_point["per_step_s"].max()
+    table["blocks"] = by_point["block"].nunique(dropna=False)
     table = table.reset_index()
-    table["commit"] = [_commit(runs[label]) for label in table["run"]]
-    table["series"] = table.groupby(case, dropna=False, sort=False).ngroup()
+    commits = {run.label: text(run.commit.get("id"))[:12] + " dirty" * bool(run.commit.get("dirty")) for run in runs}
+    table["commit"] = table["run"].map(commits)
+    table["series"] = table.groupby(key, dropna=False, sort=False).ngroup()
     return table.sort_values("series", kind="stable", ignore_index=True)
 
 
-def _commit(run: Run) -> str:
-    return text(run.commit.get("id"))[:12] + (" dirty" if run.commit.get("dirty") else "")
-
-
-def _marked(group: pd.DataFrame, found: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
-    """The points of a series, with the columns of CHANGE where a change begins; `known`: the facts of each run."""
-    past, rows, pace = max(0, len(group) - LONGEST), records(group), group["calibration_s"]
-    places = [past + change.index for change in found.changes]
-    edges = [0, *places, len(group)]
-    told = []
-    for number, change in enumerate(found.changes):
-        left, at, right = edges[number : number + 3]
-        before, after = rows[at - 1], rows[at]
-        told.append(
-            {"ratio": change.ratio, "ratio_low": change.low, "ratio_high": change.high, "p": found.p}
-            | {"pace_ratio": pace.iloc[at:right].median() / pace.iloc[left:at].median(), "before": before["run"]}
-            | {"earliest": rows[past + change.first]["run"], "latest": rows[past + change.last]["run"]}
-            | {"changed": "; ".join(_differing(_told(before, known), _told(after, known)))}
+def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """Add the columns CHANGE to a series: values where a change begins. `known`: facts by run."""
+    rows, loops, skipped = records(group), group["calibration_s"], max(0, len(group) - LONGEST)
+    edges = [0, *(skipped + change.index for change in result.changes), len(group)]
+    table = []
+    for number, change in enumerate(result.changes):
+        start, index, end = edges[number : number + 3]
+        software = [
+            {words(row["framework"]): words(row["version"]), "commit": words(row["commit"])} | known[row["run"]]
+            for row in rows[index - 1 : index + 1]
+        ]
+        table.append(
+            {
+                "ratio": change.ratio,
+                "ratio_low": change.low,
+                "ratio_high": change.high,
+                "p": result.p,
+                "pace_ratio": loops.iloc[index:end].median() / loops.iloc[start:index].median(),
+                "before": rows[index - 1]["run"],
+                "earliest": rows[skipped + change.first]["run"],
+                "latest": rows[skipped + change.last]["run"],
+                "changed": _differences(*software),
+            }
         )
-    return group.join(pd.DataFrame(told, group.index[places], CHANGE))
+    return group.join(pd.DataFrame(table, group.index[edges[1:-1]], CHANGE))
 
 
-def _told(row: dict[str, Any], known: dict[str, dict[str, str]]) -> dict[str, str]:
-    return {words(row["framework"]): words(row["version"])} | {"commit": words(row["commit"])} | known[row["run"]]
-
-
-def _differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """`numpy 2.4.6 -> 2.5.0` for each fact that is not the same on both sides."""
+def _differences(before: dict[str, str], after: dict[str, str]) -> str:
+    """Return each fact that differs: `numpy 2.4.6 -> 2.5.0; jax - -> 0.10`."""
     names = [name for name in after | before if before.get(name) != after.get(name)]
-    return [f"{name} {before.get(name, '-')} -> {after.get(name, '-')}" for name in names]
+    return "; ".join(f"{name} {before.get(name, '-')} -> {after.get(name, '-')}" for name in names)
 
 
-def _invalid(rows: pd.DataFrame) -> list[dict[str, str]]:
-    """How many blocks of which run and case failed, and why."""
-    failed = rows[~rows["valid"]].groupby(["run", *CASE, "reason"], dropna=False).size()
-    return rows_of(failed.rename("blocks").reset_index())
-
-
-def _works(groups: list[pd.DataFrame]) -> dict[int, str]:
-    """For each series of a case but its first, what in its work is not as in that one."""
-    said: dict[int, str] = {}
-    firsts: dict[tuple[Any, ...], pd.DataFrame] = {}
+def _work_differences(groups: list[pd.DataFrame]) -> dict[int, str]:
+    """Return a sentence for each series of a case but the first: how its work differs from that of the first."""
+    first: dict[Any, dict[str, str]] = {}
+    sentences = {}
     for number, group in enumerate(groups):
-        first = firsts.setdefault(tuple(group.iloc[0][["machine", *CASE]]), group)
-        if first is not group:
-            sides = str(first["run"].iloc[0]), str(group["run"].iloc[0])
-            both = (rows.assign(valid=True, reason="", block=0) for rows in (first, group))
-            left, right = (samples_by_case(rows, CASE).popitem()[1] for rows in both)
-            said[number] = f"Other work, so another series: {'; '.join(differences(left, right, sides))}."
-    return said
+        row = group.iloc[0]
+        work = {name: words(row[name]) for name in SAME}
+        other = first.setdefault(tuple(row[["machine", *CASE]]), work)
+        if other is not work:
+            sentences[number] = f"A series of its own, with other work: {_differences(other, work)}."
+    return sentences
 
 
-def _caveats(runs: list[Run], other: int) -> list[str]:
-    broken = [run.label for run in runs if run.campaign.get("interrupted")]
-    moments = Counter((run.machine, run.when) for run in runs)
+def _caveats(runs: list[Run], other_work: int) -> list[str]:
+    interrupted = [run.label for run in runs if run.campaign.get("interrupted")]
+    dates = Counter((run.machine, run.when) for run in runs)
     return [
-        *([f"Other work is another series, which says what differs: {other} of these."] if other else []),
-        *([f"Interrupted, counted with what is valid: {', '.join(broken)}."] if broken else []),
-        *(["Runs of the same moment stand in the order of their names."] if max(moments.values()) > 1 else []),
+        *([f"Series whose work differs from that of an earlier series: {other_work}."] if other_work else []),
+        *([f"Interrupted runs, of which the valid rows count: {', '.join(interrupted)}."] if interrupted else []),
+        *(["Runs with the same date are sorted by name."] if max(dates.values()) > 1 else []),
     ]
 
 
-TOLD = 3  # changes in the first sentence
-
-
-def sentence(page: pd.DataFrame, runs: int) -> str:
-    """The answer in words, from `history`'s rows, of so many runs."""
+def summarize(page: pd.DataFrame, runs: int) -> str:
+    """Return a sentence on the rows of `history`. `runs`: their number."""
     lengths = page["series"].value_counts()
     if lengths.empty:
         return f"No valid point in {_count(runs, 'run')}."
-    inside = f"{_count(len(lengths), 'series')} of {_count(page['machine'].nunique(), 'machine')}"
-    short = int((lengths < FEWEST).sum())
+    scope = f"{_count(len(lengths), 'series')} of {_count(page['machine'].nunique(), 'machine')}"
+    short, longest = int((lengths < FEWEST).sum()), lengths.max()
     if short == len(lengths):
-        missing = FEWEST - lengths.max()
         return (
-            f"Nothing is claimed: a change takes {SIDE} runs on either side, the longest of {inside} has"
-            f" {lengths.max()}, {missing} are missing."
+            f"Too few runs to find changes: the longest of {scope} has {longest}; {FEWEST} are needed, {SIDE} on either"
+            f" side of a change. Missing: {FEWEST - longest}."
         )
-    told, found = [], sides(records(page))
+    changes = _changes(records(page))
     varied = [name for name in ["dtype", "device", "machine"] if page[name].nunique(dropna=False) > 1]
-    for row, before in found[:TOLD]:
-        where = ", ".join([f"{words(row['impl'])} on {words(row['problem'])}", *[words(row[name]) for name in varied]])
-        told.append(f"{where} became {moved(row)} between {_stand(before)} and {_stand(row)}")
-    told += [f"and {_count(len(found) - TOLD, 'change')} more, below"] if len(found) > TOLD else []
-    head = f"{_count(len(found), 'change')} in {inside}" if found else f"No change shown in {inside}"
-    rest = f"; {short} of them shorter than {FEWEST} runs, not judged" if short else ""
-    return f"{head}{rest}{': ' * bool(told)}{'; '.join(told)}."
+    parts = []
+    for before, row in changes[:SUMMARIZED]:
+        case = ", ".join([f"{words(row['impl'])} on {words(row['problem'])}", *[words(row[name]) for name in varied]])
+        ends = [f"{_date(point)} ({words(point['framework'])} {words(point['version'])})" for point in (before, row)]
+        parts.append(f"{case} became {_change_text(row)} between {' and '.join(ends)}")
+    if len(changes) > SUMMARIZED:
+        parts.append(f"and {_count(len(changes) - SUMMARIZED, 'change')} more, below")
+    head = f"{_count(len(changes), 'change') if changes else 'No significant change'} in {scope}"
+    head += f"; {short} of them not judged, with fewer than {FEWEST} runs" if short else ""
+    return f"{head}: {'; '.join(parts)}." if parts else f"{head}."
 
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'s' * (number != 1 and word != 'series')}"
 
 
-def moved(row: dict[str, Any]) -> str:
-    """`1.12x slower (1.08 to 1.16)`: the change that a point begins."""
-    ends = [row["ratio"], row["ratio_low"], row["ratio_high"]]
-    word = "slower"
-    if row["ratio"] < 1:
-        word, ends = "faster", [1 / ends[0], 1 / ends[2], 1 / ends[1]]
-    ratio, low, high = map(ratio_digits, ends)
-    return f"{ratio}x {word} ({low} to {high})"
+def _change_text(row: Row) -> str:
+    """Return the change that begins at a point: `1.12x slower (1.08 to 1.16)`."""
+    ratio, low, high = row["ratio"], row["ratio_low"], row["ratio_high"]
+    if ratio < 1:
+        return f"{ratio_digits(1 / ratio)}x faster ({ratio_digits(1 / high)} to {ratio_digits(1 / low)})"
+    return f"{ratio_digits(ratio)}x slower ({ratio_digits(low)} to {ratio_digits(high)})"
 
 
-def begins(row: dict[str, Any]) -> bool:
-    """Whether a change begins with this point."""
+def _begins_change(row: Row) -> bool:
     return bool(row["ratio"] == row["ratio"])
 
 
-def sides(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """For each change the point that it begins and the one before, the largest change first."""
-    pairs = [(row, rows[at - 1]) for at, row in enumerate(rows) if begins(row)]
-    return sorted(pairs, key=lambda pair: -abs(np.log(pair[0]["ratio"])))
+def _changes(rows: list[Row]) -> list[tuple[Row, Row]]:
+    """Return the last point before each change and the first after it, the largest change first."""
+    pairs = [(rows[index - 1], row) for index, row in enumerate(rows) if _begins_change(row)]
+    return sorted(pairs, key=lambda pair: -abs(np.log(pair[1]["ratio"])))
 
 
-def _stand(row: dict[str, Any]) -> str:
-    return f"{date(row)} ({words(row['framework'])} {words(row['version'])})"
-
-
-def date(row: dict[str, Any]) -> str:
-    """UTC, to the minute."""
+def _date(row: Row) -> str:
+    """Return date and time to the minute, UTC."""
     return f"{row['datetime'][:16].replace('T', ' ')}Z"
 
 
-def changes(page: pd.DataFrame) -> list[dict[str, str]]:
-    """A row per change, the largest first."""
+def _change_table(page: pd.DataFrame) -> list[dict[str, str]]:
     rows = records(page)
-    dates = {row["run"]: date(row) for row in rows}
+    dates = {row["run"]: _date(row) for row in rows}
     return [
         {"machine": row["machine"], **{name: words(row[name]) for name in CASE}}
-        | {"change": moved(row), "p": f"{row['p']:.2g}"}
-        | {"machine's pace": f"{ratio_digits(row['pace_ratio'])}x" if row["pace_ratio"] == row["pace_ratio"] else "-"}
-        | {"last before": f"{before['run']}, {date(before)}", "first after": f"{row['run']}, {date(row)}"}
-        | {"may begin with": " .. ".join(dict.fromkeys([dates[row["earliest"]], dates[row["latest"]]]))}
-        | {"changed there": words(row["changed"])}
-        for row, before in sides(rows)
+        | {
+            "change": _change_text(row),
+            "p": f"{row['p']:.2g}",
+            "calibration loop": f"{ratio_digits(row['pace_ratio'])}x"
+            if row["pace_ratio"] == row["pace_ratio"]
+            else "-",
+            "last before": f"{before['run']}, {_date(before)}",
+            "first after": f"{row['run']}, {_date(row)}",
+            "interval of the date": " .. ".join(dict.fromkeys([dates[row["earliest"]], dates[row["latest"]]])),
+            "also changed": words(row["changed"]),
+        }
+        for before, row in _changes(rows)
     ]
 
 
-def series(page: pd.DataFrame, found: list[Search], works: dict[int, str]) -> list[Section]:
-    """A heading for each machine, then a table for each of its series; `works`: where their work differs, how."""
+def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int, str]) -> list[Section]:
+    """Return a heading for each machine, then a table for each of its series."""
     sections = []
-    for machine, here in page.groupby("machine", sort=False):
+    for machine, by_machine in page.groupby("machine", sort=False):
         sections.append(Section(words(machine)))
-        for number, group in here.groupby("series", sort=False):
-            rows = records(group)
+        for number, group in by_machine.groupby("series", sort=False):
+            rows, index = records(group), int(str(number))
             title = ", ".join(words(rows[0][name]) for name in CASE)
-            at = int(str(number))
-            told = " ".join(filter(None, [_verdict(rows, found[at]), works.get(at)]))
-            sections.append(Section(title, told, list(map(_point, rows)), level=3))
+            sentences = " ".join(filter(None, [_series_summary(rows, searches[index]), work.get(index)]))
+            sections.append(Section(title, sentences, [_point_cells(row) for row in rows], level=3))
     return sections
 
 
-def _verdict(rows: list[dict[str, Any]], found: Search) -> str:
+def _series_summary(rows: list[Row], result: Search) -> str:
     if len(rows) < FEWEST:
-        missing = FEWEST - len(rows)
-        return f"{_count(len(rows), 'run')}: a change takes {FEWEST}, {SIDE} on either side; missing: {missing}."
-    told = [f"{moved(row)} from {date(row)} on" for row in rows if begins(row)]
-    late = f" Looked for in the latest {LONGEST} runs." if len(rows) > LONGEST else ""
-    least = percent(found.smallest - 1)
-    none = f"No change shown (p = {found.p:.2g}); one of {least} in the middle would begin to show"
-    return f"{'; '.join(told) or none}.{late}"
+        return f"{_count(len(rows), 'run')} of the {FEWEST} that a change needs, {SIDE} on either side."
+    changes = [f"{_change_text(row)} from {_date(row)} on" for row in rows if _begins_change(row)]
+    smallest = percent(result.smallest - 1)
+    none = f"No significant change (p = {result.p:.2g}); the smallest one detectable in the middle is {smallest}"
+    return f"{'; '.join(changes) or none}.{f' Searched: the latest {LONGEST} runs.' if len(rows) > LONGEST else ''}"
 
 
-def _point(row: dict[str, Any]) -> dict[str, str]:
+def _point_cells(row: Row) -> dict[str, str]:
     return {
-        "date": date(row),
+        "date": _date(row),
         "run": row["run"],
         "commit": words(row["commit"]),
         "version": f"{words(row['framework'])} {words(row['version'])}",
         "per step": seconds(row["per_step_s"]),
         "lowest..highest": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}",
         "blocks": words(row["blocks"]),
-        "change": moved(row) if begins(row) else "",
+        "change": _change_text(row) if _begins_change(row) else "",
     }
 
 
-FORMATS = [".svg", ".png", ".html"]
-COLUMNS, WIDTH, HEIGHT = 3, 260, 120  # panels beside one another; pixels of each
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]  # Okabe and Ito's, less yellow
+SUFFIXES = [".svg", ".png", ".html"]
+COLUMNS, WIDTH, HEIGHT = 3, 260, 120  # panels side by side; pixels of each
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]  # Okabe and Ito without yellow
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
-MARGIN = 1.05  # above and below the blocks, and what a flat series is shown as
+MARGIN = 1.05  # factor above and below the blocks
 LABEL = "format(datum.value, '.3~s') + 's'"
 
 
 def draw(page: pd.DataFrame, path: Path) -> None:
-    """Draw `history`'s rows into a file, by its suffix. Raises RunError for another suffix, no points, no package."""
-    if path.suffix not in FORMATS:
-        raise RunError(f"--plot {path}: the name must end in one of {', '.join(FORMATS)}")
+    """Draw the rows of `history` into a file. Raises RunError for an unknown suffix, no points or a missing package."""
+    if path.suffix not in SUFFIXES:
+        raise RunError(f"--plot {path}: the name must end in one of {', '.join(SUFFIXES)}")
     if page.empty:
         raise RunError("nothing to draw: no valid point")
     alt, convert = package("altair"), package("vl_convert")
@@ -287,100 +273,89 @@ def draw(page: pd.DataFrame, path: Path) -> None:
     elif path.suffix == ".svg":
         atomic_write(path, convert.vegalite_to_svg(chart.to_json()))
     else:
-        atomic_write(path, str(chart.to_html(inline=True, json_kwds={"cls": _Escaped})))
+        atomic_write(path, str(chart.to_html(inline=True, json_kwds={"cls": _ScriptEncoder})))
 
 
-class _Escaped(json.JSONEncoder):
-    """JSON that stands in a script element: no name closes it. altair writes them as they are."""
+class _ScriptEncoder(json.JSONEncoder):
+    """Encode JSON for a script element, which no text may close. Altair does not escape it."""
 
     def encode(self, o: Any) -> str:
         return super().encode(o).replace("<", "\\u003c")
 
 
 def _chart(alt: Any, page: pd.DataFrame) -> Any:
-    """The panels of each machine under its name."""
+    """Return a grid of panels per machine."""
     frameworks = sorted(page["framework"].map(words).unique())
     scales = {
-        "color": alt.Color("framework:N", title=None, scale=_cycled(alt, frameworks, COLOURS)),
-        "shape": alt.Shape("framework:N", title=None, scale=_cycled(alt, frameworks, SHAPES)),
+        "color": alt.Color("framework:N", title=None, scale=alt.Scale(domain=frameworks, range=COLOURS)),
+        "shape": alt.Shape("framework:N", title=None, scale=alt.Scale(domain=frameworks, range=SHAPES)),
     }
     machines = []
-    for machine, here in page.groupby("machine", sort=False):
-        dates = alt.Scale(type="utc", domain=[here["datetime"].min(), here["datetime"].max()], padding=8)
-        panels = [_panel(alt, records(case), dates, scales) for _, case in here.groupby(CASE, sort=False, dropna=False)]
-        machines.append(alt.concat(*panels, columns=COLUMNS, title=f"{words(machine)}, {_span(here)}"))
+    for machine, rows in page.groupby("machine", sort=False):
+        ends = [rows["datetime"].min(), rows["datetime"].max()]
+        dates = alt.Scale(type="utc", domain=ends, padding=8)
+        cases = rows.groupby(CASE, sort=False, dropna=False)
+        panels = [_panel(alt, records(case), dates, scales) for _, case in cases]
+        title = f"{words(machine)}, UTC {' to '.join(dict.fromkeys(end[:10] for end in ends))}"
+        machines.append(alt.concat(*panels, columns=COLUMNS, title=title))
     return alt.vconcat(*machines, background="white").configure_title(anchor="start")
 
 
-def _cycled(alt: Any, names: list[str], values: list[str]) -> Any:
-    return alt.Scale(domain=names, range=[values[number % len(values)] for number in range(len(names))])
-
-
-def _span(rows: pd.DataFrame) -> str:
-    return "UTC " + " to ".join(dict.fromkeys(edge[:10] for edge in (rows["datetime"].min(), rows["datetime"].max())))
-
-
-def _panel(alt: Any, rows: list[dict[str, Any]], dates: Any, scales: dict[str, Any]) -> Any:
-    """One case: a line per series, a bar from the lowest to the highest block, each change and where it may begin."""
+def _panel(alt: Any, rows: list[Row], dates: Any, scales: dict[str, Any]) -> Any:
+    """Return a chart of one case: a line per series, a bar over the blocks of a run, each change with its interval."""
     x = alt.X("datetime:T", title=None, scale=dates, axis=alt.Axis(tickCount=4, labelOverlap=True))
-    room = [min(row["low_s"] for row in rows) / MARGIN, max(row["high_s"] for row in rows) * MARGIN]
-    scale = alt.Scale(type="log", domain=room, nice=False)
+    domain = [min(row["low_s"] for row in rows) / MARGIN, max(row["high_s"] for row in rows) * MARGIN]
+    scale = alt.Scale(type="log", domain=domain, nice=False)
     y = alt.Y("per_step_s:Q", title="per step", scale=scale, axis=alt.Axis(labelExpr=LABEL, tickCount=4))
-    told = alt.Chart(alt.Data(values=[_dot(row) for row in rows])).encode(x=x)
+    runs = alt.Chart(alt.Data(values=[_chart_point(row) for row in rows])).encode(x=x)
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("run", "commit", "version", "per step", "blocks")]
-    marks = alt.Chart(alt.Data(values=_changes(rows))).encode(x=alt.X("from:T", title=None, scale=dates))
+    changes = alt.Chart(alt.Data(values=_chart_changes(rows))).encode(x=alt.X("from:T", title=None, scale=dates))
     impl, device, dtype, problem = (words(rows[0][name]) for name in CASE)
-    told_of = [f"{dtype}, {device}", *[moved(row) for row in rows if begins(row)]]
+    subtitle = [f"{dtype}, {device}", *[_change_text(row) for row in rows if _begins_change(row)]]
     return alt.layer(
-        marks.mark_rect(color="#999999", opacity=0.3).encode(x2="to:T"),
-        marks.mark_rule(color="black", strokeDash=[4, 2]).encode(x=alt.X("at:T", title=None, scale=dates)),
-        told.mark_rule(opacity=1).encode(y=alt.Y("low_s:Q", scale=scale), y2="high_s:Q", color=scales["color"]),
-        told.mark_line(strokeWidth=1).encode(y=y, detail="series:N", color=scales["color"]),
-        told.mark_point(filled=True, size=35, opacity=1).encode(y=y, tooltip=tooltip, **scales),
-        title=alt.TitleParams(f"{impl}, {problem}", subtitle=told_of),
+        changes.mark_rect(color="#999999", opacity=0.3).encode(x2="to:T"),
+        changes.mark_rule(color="black", strokeDash=[4, 2]).encode(x=alt.X("at:T", title=None, scale=dates)),
+        runs.mark_rule(opacity=1).encode(y=alt.Y("low_s:Q", scale=scale), y2="high_s:Q", color=scales["color"]),
+        runs.mark_line(strokeWidth=1).encode(y=y, detail="series:N", color=scales["color"]),
+        runs.mark_point(filled=True, size=35, opacity=1).encode(y=y, tooltip=tooltip, **scales),
+        title=alt.TitleParams(f"{impl}, {problem}", subtitle=subtitle),
         width=WIDTH,
         height=HEIGHT,
     )
 
 
-def _dot(row: dict[str, Any]) -> dict[str, Any]:
-    """A point as the chart needs it, what a reader points at in words."""
-    shown = {name: words(row[name]) for name in ("run", "commit", "framework")}
-    shown |= {"version": f"{shown['framework']} {words(row['version'])}", "per step": seconds(row["per_step_s"])}
-    kept = ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")
-    return shown | {name: row[name] for name in kept}
+def _chart_point(row: Row) -> Row:
+    cells = {name: words(row[name]) for name in ("run", "commit", "framework")} | _point_cells(row)
+    return cells | {name: row[name] for name in ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")}
 
 
-def _changes(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """For each change of a case the middle between its two runs, and the dates between which it may lie."""
-    found = []
-    for begun, before in sides(rows):
-        own = [row for row in rows if row["series"] == begun["series"]]
-        labels = [row["run"] for row in own]
-        first, last = (labels.index(begun[name]) for name in ("earliest", "latest"))
-        left, right = (datetime.fromisoformat(row["datetime"]) for row in (before, begun))
-        at = (left + (right - left) / 2).isoformat()
-        found.append({"at": at, "from": own[first - 1]["datetime"], "to": own[last]["datetime"]})
-    return found
+def _chart_changes(rows: list[Row]) -> list[dict[str, str]]:
+    """Return for each change of a case the middle between its two runs, and the ends of its interval."""
+    changes = []
+    for before, row in _changes(rows):
+        series = [point for point in rows if point["series"] == row["series"]]
+        labels = [point["run"] for point in series]
+        first, last = (labels.index(row[name]) for name in ("earliest", "latest"))
+        start, end = (datetime.fromisoformat(point["datetime"]) for point in (before, row))
+        middle = (start + (end - start) / 2).isoformat()
+        changes.append({"at": middle, "from": series[first - 1]["datetime"], "to": series[last]["datetime"]})
+    return changes
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `history` to the command line."""
     command = options.add(
         commands, "history", _history, "show each case's time over dates and versions, and where it changed"
     )
     options.add_filters(command)
     options.add_runs(command, "all that can be read")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="draw it as well: FILE.svg, FILE.png or FILE.html")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it: FILE.svg, FILE.png or FILE.html")
 
 
-def _history(given: Namespace) -> Page:
-    """Every run that can be read, unless some are named."""
-    root = given.runs
-    runs, faults = (find_all(given.run, root), {}) if given.run else read_all(files(root), root)
+def _history(args: Namespace) -> Page:
+    runs, errors = (find_all(args.run, args.runs), {}) if args.run else read_all(files(args.runs), args.runs)
     if not runs:
-        raise RunError(f"no run can be read: {' | '.join(faults.values())}")
-    page = history(runs, options.filters(given), faults)
-    if given.plot:
-        draw(page.data, given.plot)
+        raise RunError(f"no run can be read: {' | '.join(errors.values())}")
+    page = history(runs, options.filters(args), errors)
+    if args.plot:
+        draw(page.data, args.plot)
     return page

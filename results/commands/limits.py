@@ -1,13 +1,9 @@
-"""What the machine could do: its bandwidths and rates as a run has measured them, and how near each case comes.
+"""Show the measured limits of a machine, how near each case comes to them, and the cost of software layers.
 
-And the price of each layer: what a step costs more with it than without, on a problem with next to nothing to do.
+The cost of a layer is the difference of two steps, with and without it, on a problem with almost no arithmetic.
 """
 
-from argparse import Namespace
 from statistics import median
-from typing import Any
-
-import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
@@ -25,103 +21,98 @@ LAYERS = [
     ("torch.compile, over calling its operations", "torch_compile", "torch_manual"),
     ("JAX without jit", "jax_grad", ""),
     ("a call of a jitted step", "jax_jit", "jax_scan"),
-    ("the descent compiled whole: JAX", "jax_scan", ""),
-    ("the descent compiled whole: Numba", "numba_fused", ""),
-]  # what is paid for, by whom, and who does not pay it
-ROWS = 200  # numbers of X, up to which a step has next to nothing to do
+    ("the whole descent compiled: JAX", "jax_scan", ""),
+    ("the whole descent compiled: Numba", "numba_fused", ""),
+]  # layer, implementation with it, implementation without it or ""
+SMALL = 200  # largest n * d with almost no arithmetic in a step
 
 
 def limits(run: Run) -> Page:
-    """The run's measured limits, its cases beside them, its layers. Raises RunError where it has measured none."""
+    """Show the measured limits of a run, its cases and its layers. Raises RunError if the run has no limits."""
     measured = mapping(run.campaign.get("limits"))
     if not any(measured.values()):
-        raise RunError(f"{run.label} has no measured limits: it is older than they are, or made with --no-limits")
-    found = outcomes(run)
-    parts = [Section(f"Limits of {run.label}")]
-    parts += [_machine(str(device), mapping(held)) for device, held in measured.items() if held]
-    return Page(found, [*parts, *_cases(run, records(drop_duplicates(run, found))), *layers(run)])
+        raise RunError(f"{run.label} has no measured limits: it predates them, or was made with --no-limits")
+    table = outcomes(run)
+    machine = [_machine_section(str(device), mapping(limit)) for device, limit in measured.items() if limit]
+    cases = _case_sections(run, records(drop_duplicates(run, table)))
+    return Page(table, [Section(f"Limits of {run.label}"), *machine, *cases, *layers(run)])
 
 
-def _machine(device: str, held: Row) -> Section:
-    """What a device reads and multiplies in a second."""
+def _machine_section(device: str, limit: Row) -> Section:
+    """Show the bandwidths and arithmetic rates of a device."""
     table = [
         {
             "level": words(level.get("level")),
-            "holds": f"{number(level.get('holds')) / 1024:,.0f} KiB" if level.get("holds") else "-",
-            "reads": f"{digits(number(level.get('bytes_per_s')) / 1e9)} GB/s",
-            "by": words(level.get("kernel")),
+            "capacity": f"{number(level.get('holds')) / 1024:,.0f} KiB" if level.get("holds") else "-",
+            "bandwidth": f"{digits(number(level.get('bytes_per_s')) / 1e9)} GB/s",
+            "kernel": words(level.get("kernel")),
         }
-        for level in sequence(held.get("levels"))
+        for level in sequence(limit.get("levels"))
     ]
-    kinds = {"flops_per_s": "matrix products", "matvec_flops_per_s": "matrix-vector products in a cache"}
-    rates = [
-        f"{text}: {' and '.join(f'{digits(number(rate) / 1e9)} GFLOP/s in {dtype}' for dtype, rate in of.items())}."
-        for name, text in kinds.items()
-        if (of := mapping(held.get(name)))
-    ]
-    call = f"The cheapest call of a kernel takes {seconds(number(held.get('call_s')))}."
-    told = "Medians over the blocks; in each the best of several kernels and tries."
-    failed = [f"{words(impl)} could not measure: {words(why)}." for impl, why in mapping(held.get("failed")).items()]
-    return Section(f"The machine: {device}", table=table, notes=[told, *rates, call, *failed], level=3)
+    notes = ["Medians over the blocks; in each block, the best of several kernels and tries."]
+    titles = {"flops_per_s": "matrix products", "matvec_flops_per_s": "matrix-vector products in a cache"}
+    for name, title in titles.items():
+        if rates := mapping(limit.get(name)):
+            texts = [f"{digits(number(rate) / 1e9)} GFLOP/s in {dtype}" for dtype, rate in rates.items()]
+            notes.append(f"{title}: {' and '.join(texts)}.")
+    notes.append(f"The cheapest call of a kernel takes {seconds(number(limit.get('call_s')))}.")
+    failures = mapping(limit.get("failed")).items()
+    notes += [f"{words(impl)} could not measure: {words(reason)}." for impl, reason in failures]
+    return Section(f"The machine: {device}", table=table, notes=notes, level=3)
 
 
-def _cases(run: Run, found: list[Row]) -> list[Section]:
-    """Per device and dtype: each problem's shortest step by one pass, by two, and who comes nearest to the former."""
-    rows = without_duplicates(run.rows)
-    twice = rows.groupby(["device", "dtype", "problem"])["two_pass_s"].median()
+def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
+    """Return a table per device and dtype: each problem's limits with one and two passes, and its shortest steps."""
+    two_pass = without_duplicates(run.rows).groupby(["device", "dtype", "problem"])["two_pass_s"].median()
     sections = []
-    for (device, dtype), group in groups([row for row in found if row["step_reads"] == "X"], "device", "dtype"):
+    for (device, dtype), group in groups([row for row in cases if row["step_reads"] == "X"], "device", "dtype"):
         table = []
-        for (problem,), of in sorted(groups(group, "problem"), key=lambda held: by_size(held[1][0])):
-            timed = sorted((row for row in of if row["per_step_s"] > 0), key=lambda row: float(row["per_step_s"]))
+        for (problem,), rows in sorted(groups(group, "problem"), key=lambda item: by_size(item[1][0])):
+            timed = sorted((row for row in rows if row["per_step_s"] > 0), key=lambda row: float(row["per_step_s"]))
             if not timed or timed[0]["limit_s"] != timed[0]["limit_s"]:
                 continue
-            first = timed[0]
+            shortest = [f"{seconds(row['per_step_s'])}, {words(row['impl'])}" for row in timed[:2]]
             table.append(
                 {
                     "problem": words(problem),
-                    "one pass": f"{seconds(first['limit_s'])} ({words(first['limited_by'])})",
-                    "two passes": seconds(float(twice[device, dtype, problem])),
-                    "shortest step": f"{seconds(first['per_step_s'])}, {words(first['impl'])}",
-                    "of the limit": of_limit(first).partition(" ")[0],
-                    "the next": f"{seconds(timed[1]['per_step_s'])}, {words(timed[1]['impl'])}" if timed[1:] else "-",
+                    "one pass": f"{seconds(timed[0]['limit_s'])} ({words(timed[0]['limited_by'])})",
+                    "two passes": seconds(float(two_pass[device, dtype, problem])),
+                    "shortest step": shortest[0],
+                    "of the limit": of_limit(timed[0]).partition(" ")[0],
+                    "second shortest": shortest[1] if shortest[1:] else "-",
                 }
             )
-        notes = ["One pass, two passes: what a step takes at the machine's limit if it reads X once or twice."]
+        notes = ["One pass, two passes: the time of a step at the machine's limit if it reads X once or twice."]
         sections.append(Section(f"Steps at the limit: {device}, {dtype}", table=table, notes=notes, level=3))
     return with_rows(*sections)
 
 
 def layers(run: Run) -> list[Section]:
-    """What each layer adds to a step, on the smallest problem of a run: medians of the differences, block by block."""
+    """Show the cost of each layer per step on the smallest problem: the median of the differences within blocks."""
     rows = without_duplicates(run.rows[run.rows["valid"] & (run.rows["batch"] == run.rows["n"])])
-    small = rows[(rows["n"] * rows["d"] <= ROWS) & (rows["device"] == "cpu")]
+    small = rows[(rows["n"] * rows["d"] <= SMALL) & (rows["device"] == "cpu")]
     if small.empty:
         return []
     first = small.sort_values(["n", "problem", "dtype"], ascending=[False, False, True]).iloc[0]
-    here = small[(small["problem"] == first["problem"]) & (small["dtype"] == first["dtype"])]
-    by = {str(impl): of.groupby("block")["per_step_s"].median() for impl, of in here.groupby("impl")}
-    table = [_layer(text, by[impl], by[less] if less else 0.0, impl, less)
-             for text, impl, less in LAYERS if impl in by and (not less or less in by)]  # fmt: skip
-    title = f"The price of each layer: {words(first['problem'])}, {words(first['dtype'])}, a step"
-    notes = ["Medians over the blocks, in brackets the extremes; a difference is of the same block."]
+    same = small[(small["problem"] == first["problem"]) & (small["dtype"] == first["dtype"])]
+    times = {str(impl): group.groupby("block")["per_step_s"].median() for impl, group in same.groupby("impl")}
+    table = []
+    for layer, impl, other in LAYERS:
+        if impl in times and (not other or other in times):
+            costs = (times[impl] - (times[other] if other else 0.0)).dropna().tolist()
+            difference = f"{impl} - {other}" if other else impl
+            cost = f"{seconds(median(costs))} ({seconds(min(costs))} to {seconds(max(costs))})" if costs else "-"
+            table.append({"layer": layer, "measured as": difference, "per step": cost})
+    title = f"The cost of each layer per step: {words(first['problem'])}, {words(first['dtype'])}"
+    notes = ["Medians over the blocks, extremes in brackets. A difference is taken within a block."]
     return with_rows(Section(title, table=table, notes=notes, level=3))
 
 
-def _layer(text: str, times: "pd.Series[Any]", less: "pd.Series[Any] | float", impl: str, other: str) -> dict[str, str]:
-    costs = (times - less).dropna().tolist()
-    between = f"{seconds(min(costs))} to {seconds(max(costs))}" if costs else "-"
-    how = f"{impl} - {other}" if other else impl
-    return {"what": text, "measured as": how, "per step": f"{seconds(median(costs))} ({between})" if costs else "-"}
-
-
 def add_commands(commands: options.Commands) -> None:
-    """Add `limits` to the command line."""
     command = options.add(
-        commands, "limits", _limits, "show the machine's measured limits, how near a run comes, and the cost of layers"
+        commands,
+        "limits",
+        lambda args: limits(find(args.run, args.runs)),
+        "show the machine's measured limits, how near a run comes, and the cost of layers",
     )
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="which run (default: latest)")
-
-
-def _limits(given: Namespace) -> Page:
-    return limits(find(given.run, given.runs))
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")

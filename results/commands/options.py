@@ -1,4 +1,4 @@
-"""What the commands share: how one is added to the command line, and the options that several have."""
+"""Add commands to the command line, and the options that several commands share."""
 
 import argparse
 from argparse import ArgumentParser, Namespace
@@ -12,8 +12,8 @@ from results.store.runs import ROOT
 
 BASELINE = "numpy_manual"
 NAMES = (
-    "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front narrows."
-    " Where several runs are allowed, all names every readable one."
+    "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front restricts it"
+    " to a machine. Where several runs are allowed, all selects every readable run."
 )
 Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # argparse has no public name for it
 
@@ -26,7 +26,7 @@ def add(
     form: str | None = "table",
     description: str | None = None,
 ) -> ArgumentParser:
-    """Add a command whose answer is `make`; `form` is its default format (None: files)."""
+    """Add a command. `make` returns its page; `form` is its default format (None: the command writes files)."""
     command = commands.add_parser(name, help=summary, description=description or summary, epilog=NAMES)
     command.add_argument("--format", choices=FORMATS, default=form, help=f"format (default: {form or 'all files'})")
     command.add_argument(
@@ -37,23 +37,23 @@ def add(
 
 
 def add_runs(command: ArgumentParser, default: str) -> None:
-    """Add the names of any number of runs."""
+    """Add positional names of any number of runs."""
     command.add_argument("run", nargs="*", metavar="RUN", help=f"default: {default}")
 
 
 def add_out(command: ArgumentParser, default: str) -> None:
-    """Add where the answer is written."""
+    """Add --out, the file to write."""
     command.add_argument("--out", metavar="FILE", help=f"write to FILE, - for stdout (default: {default})")
 
 
 def add_filters(command: ArgumentParser) -> None:
-    """Add an option for each part of a case: which values to show."""
+    """Add an option for each column of CASE: the values to show."""
     for name in CASE:
         command.add_argument(
-            f"--{name}", type=lambda names: names.split(","), metavar="A,B", help=f"only these: {name}"
+            f"--{name}", type=lambda names: names.split(","), metavar="A,B", help=f"show only these: {name}"
         )
 
 
-def filters(given: Namespace) -> dict[str, list[str] | None]:
-    """The values that `add_filters` has read, by part of a case."""
-    return {name: getattr(given, name) for name in CASE}
+def filters(args: Namespace) -> dict[str, list[str] | None]:
+    """Return the values of `add_filters` by column; None shows all."""
+    return {name: getattr(args, name) for name in CASE}

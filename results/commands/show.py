@@ -1,6 +1,5 @@
-"""What one run holds, and which runs there are."""
+"""List the saved runs, and show one of them."""
 
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,23 @@ from results.commands import options
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
 from results.page.sections import absences, card, compile_time, of_limit
 from results.page.summary import verdict
+from results.stats.pairing import without_duplicates
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, RunError, sequence
 from results.store.runs import files, find, nearest, read_all
 
 
 def list_runs(root: Path) -> Page:
-    """A line for every file under `root`, also for what cannot be read: its `note` says why. Raises RunError."""
-    runs, faults = read_all(files(root), root)
-    lines = [_line(run) for run in runs] + [{"run": name, "note": reason} for name, reason in faults.items()]
+    """Return one row per file under `root`. The `note` of an unreadable file is the error. Raises RunError."""
+    runs, errors = read_all(files(root), root)
+    rows = [_summary(run) for run in runs] + [{"run": name, "note": error} for name, error in errors.items()]
     counts = ["rows", "implementations", "problems", "refused", "skipped"]
-    frame = pd.DataFrame(lines, columns=["run", "machine", "date", "name", *counts, "versions", "note"])
-    frame = frame.sort_values(["machine", "date", "run"], ignore_index=True)
-    return Page(frame, [Section("Runs", table=rows_of(frame))])
+    table = pd.DataFrame(rows, columns=["run", "machine", "date", "name", *counts, "versions", "note"])
+    table = table.sort_values(["machine", "date", "run"], ignore_index=True)
+    return Page(table, [Section("Runs", table=rows_of(table))])
 
 
-def _line(run: Run) -> dict[str, Any]:
+def _summary(run: Run) -> dict[str, Any]:
     versions = run.rows[["framework", "version"]].dropna().drop_duplicates().sort_values("framework")
     return {
         "run": run.label,
@@ -34,7 +34,7 @@ def _line(run: Run) -> dict[str, Any]:
         "date": run.date,
         "name": run.label.split("/")[-1].split("_", 1)[-1],
         "rows": len(run.rows),
-        "implementations": run.rows.loc[run.rows["duplicate_of"].isna(), "impl"].nunique(),
+        "implementations": without_duplicates(run.rows)["impl"].nunique(),
         "problems": run.rows["problem"].nunique(),
         "refused": len(sequence(run.campaign.get("refused"))),
         "skipped": len(sequence(run.campaign.get("skipped"))),
@@ -43,52 +43,52 @@ def _line(run: Run) -> dict[str, Any]:
     }
 
 
-def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
-    """The verdict, the machine, a table per problem, dtype and device, then what was refused or skipped.
+def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
+    """Return the verdict, the machine, a table per problem, dtype and device, then the cases without a time.
 
-    `wanted` filters columns, and the verdict is then of what is left. Raises RunError for a wanted value that the run
-    does not know.
+    `filters`: values to show by column; the verdict then covers only them. Raises RunError for an unknown value.
     """
-    found = narrowed(outcomes(run), wanted, run.label)
-    said = verdict(run, records(found if wanted.get("impl") else drop_duplicates(run, found))).text
-    said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
-    return Page(found, [replace(card(run), text=said), *tables(found), *absences(records(found))])
+    table = filter_rows(outcomes(run), filters, run.label)
+    text = verdict(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
+    text = f"Only the selected cases: {text}" if any(filters.values()) else text
+    return Page(table, [replace(card(run), text=text), *_case_tables(table), *absences(records(table))])
 
 
-def narrowed(found: pd.DataFrame, wanted: dict[str, list[str] | None], place: str) -> pd.DataFrame:
-    """The rows with the wanted values, by column. Raises RunError for a value that `found`, called `place`, lacks."""
-    for column, values in wanted.items():
-        known = sorted(found[column].dropna().unique())
+def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: str) -> pd.DataFrame:
+    """Return the rows with the given values, by column. Raises RunError for a value that `name` does not have."""
+    for column, values in filters.items():
+        known = sorted(rows[column].dropna().unique())
         for value in values or []:
             if value not in known:
-                raise RunError(f"{place} has no {column} {value!r}; {nearest(value, known)}")
-        found = found[found[column].isin(values)] if values else found
-    return found
+                raise RunError(f"{name} has no {column} {value!r}; {nearest(value, known)}")
+        rows = rows[rows[column].isin(values)] if values else rows
+    return rows
 
 
-def tables(found: pd.DataFrame) -> list[Section]:
-    """A table per problem, dtype and device, the shortest step first, invalid cases last."""
-    here = found[found["status"].isin(["measured", "invalid"])].sort_values(["n", "d", "problem", "per_step_s", "impl"])
+def _case_tables(cases: pd.DataFrame) -> list[Section]:
+    """Return a table per problem, dtype and device. The shortest step comes first, invalid cases last."""
+    cases = cases[cases["status"].isin(["measured", "invalid"])].sort_values(
+        ["n", "d", "problem", "per_step_s", "impl"]
+    )
     sections = []
-    for names, group in here.groupby(["problem", "dtype", "device"], sort=False, dropna=False):
-        none = "none: the first run took no longer than a later one, within the spread of the rounds (iqr)"
-        several, limited = bool(group["blocks"].max() > 1), bool(group["limit_s"].notna().any())
-        table = [_case(row, several, limited) for row in records(group)]
-        notes = [f"compile {none}"] if any(row.get("compile") == "none" for row in table) else []
+    for names, group in cases.groupby(["problem", "dtype", "device"], sort=False, dropna=False):
+        spread, limited = bool(group["blocks"].max() > 1), bool(group["limit_s"].notna().any())
+        table = [_cells(row, spread, limited) for row in records(group)]
+        no_compile = "compile none: the first run took no longer than later ones, within the spread of the rounds (iqr)"
+        notes = [no_compile] if any(row["compile"] == "none" for row in table) else []
         sections.append(Section(", ".join(map(words, names)), table=table, notes=notes, level=3))
     return sections
 
 
-def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
+def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
     measured = row["status"] == "measured"
-    spread = {"lowest..highest block": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"}
-    at_limit = {"of the limit": of_limit(row)}
+    extremes = f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"
     return {
         "implementation": words(row["impl"]) + ("" if row["step_reads"] == "X" else f" ({words(row['step_reads'])})"),
         "per step": seconds(row["per_step_s"]) if measured else "invalid",
         "blocks": words(row["blocks"]),
-        **(spread if several else {}),
-        **(at_limit if limited else {}),
+        **({"lowest..highest block": extremes} if spread else {}),
+        **({"of the limit": of_limit(row)} if limited else {}),
         "prepare": seconds(row["prepare_s"]),
         "compile": compile_time(row),
         "error / tolerance": digits(row["error_ratio"]),
@@ -98,16 +98,14 @@ def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `list` and `show` to the command line."""
-    options.add(commands, "list", _list, "list the saved runs, also files that cannot be read")
-    command = options.add(commands, "show", _show, "show one run: machine, times, errors, and cases without a time")
-    command.add_argument("run", metavar="RUN", help="which run")
+    options.add(
+        commands, "list", lambda args: list_runs(args.runs), "list the saved runs, also files that cannot be read"
+    )
+    command = options.add(
+        commands,
+        "show",
+        lambda args: show(find(args.run, args.runs), options.filters(args)),
+        "show one run: machine, times, errors, and cases without a time",
+    )
+    command.add_argument("run", metavar="RUN", help="the run to show")
     options.add_filters(command)
-
-
-def _list(given: Namespace) -> Page:
-    return list_runs(given.runs)
-
-
-def _show(given: Namespace) -> Page:
-    return show(find(given.run, given.runs), options.filters(given))

@@ -1,6 +1,5 @@
-"""Which saved files still match the digests that they were saved with, and whose code has changed here since."""
+"""Check which saved files match their digests, and which implementations have changed since a run."""
 
-from argparse import Namespace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,71 +13,73 @@ from results.store.runs import ROOT, find_paths, label
 from results.store.seal import broken_file_seal, broken_seals, has_seals
 
 MATCHES, EDITED, UNSEALED, UNREAD = "matches", "edited by hand", "no seal", "cannot be read"
-NAMED = 5  # rows that are named
-CODE = ["impls/*.py", "benchmarks/extra/loops/*.py"]  # what may have been run, in the repository that `results` lies in
+LISTED = 5  # edited rows
+SOURCES = ["impls/*.py", "benchmarks/extra/loops/*.py"]  # code that a run may have measured
 NOTES = [
-    "A digest is over each row's rounds and facts; another, from schema 5 on, over all else and the list of rows,"
-    " before that over machine and campaign. A seal, not a signature: who knows how it is made can make another.",
-    "Code that has changed since is no fault: the run holds what was run, and its numbers are of that.",
+    "A digest of each row covers its rounds and facts. A digest of the file covers all else and the list of rows,"
+    " before schema 5, only machine and campaign. A seal is not a signature: the algorithm is public.",
+    "Code that has changed since the run is no error: the file contains the code that was measured.",
 ]
 
 
 def verify(paths: list[Path], root: Path) -> Page:
-    """A row per file: does it match, or what speaks against it; exit status 1 unless all do or have no seal."""
-    found = pd.DataFrame([_verified(path, root) for path in paths], columns=["run", "seal", "why", "code"])
-    counts = found["seal"].value_counts()
-    said = ", ".join(f"{word}: {counts[word]}" for word in (MATCHES, EDITED, UNSEALED, UNREAD) if word in counts)
-    section = Section("Seals", f"{len(found)} files; {said}.", rows_of(found), NOTES)
-    return Page(found, [section], int(found["seal"].isin([EDITED, UNREAD]).any()))
+    """Return one row per file: its seal and the reason. The page's code is 1 if a file was edited or is unreadable."""
+    table = pd.DataFrame([_verify_file(path, root) for path in paths], columns=["run", "seal", "why", "code"])
+    counts = table["seal"].value_counts()
+    text = ", ".join(f"{word}: {counts[word]}" for word in (MATCHES, EDITED, UNSEALED, UNREAD) if word in counts)
+    section = Section("Seals", f"{len(table)} files; {text}.", rows_of(table), NOTES)
+    return Page(table, [section], int(table["seal"].isin([EDITED, UNREAD]).any()))
 
 
-def _verified(path: Path, root: Path) -> dict[str, str]:
+def _verify_file(path: Path, root: Path) -> dict[str, str]:
     inside = path.absolute().is_relative_to(root.absolute())
-    told = {"run": label(path.absolute(), root.absolute()) if inside else str(path), "code": ""}
+    row = {"run": label(path.absolute(), root.absolute()) if inside else str(path), "code": ""}
     try:
         content = read_document(path)
     except RunError as error:
-        return told | {"seal": UNREAD, "why": str(error)}
-    told["code"] = _code(mapping(content.get("campaign")))
-    if why := broken_file_seal(content) or _rows(content["benchmarks"], broken_seals(content)):
-        return told | {"seal": EDITED, "why": why.removeprefix(f"{EDITED}: ")}
-    return told | (
-        {"seal": MATCHES, "why": ""} if has_seals(content) else {"seal": UNSEALED, "why": "made before seals"}
-    )
+        return row | {"seal": UNREAD, "why": str(error)}
+    row["code"] = _changed_code(mapping(content.get("campaign")))
+    if reason := broken_file_seal(content) or _edited_rows(content["benchmarks"], broken_seals(content)):
+        return row | {"seal": EDITED, "why": reason.removeprefix(f"{EDITED}: ")}
+    if has_seals(content):
+        return row | {"seal": MATCHES, "why": ""}
+    return row | {"seal": UNSEALED, "why": "made before seals"}
 
 
-def _rows(rows: list[dict[str, Any]], broken: list[str]) -> str:
-    """Which rows were edited: their numbers from 0 and names."""
-    edited = [f"{at} ({text(row.get('name'))})" for at, (row, why) in enumerate(zip(rows, broken, strict=True)) if why]
-    more = f" and {len(edited) - NAMED} more" if len(edited) > NAMED else ""
-    return f"row{'s' * (len(edited) > 1)} {', '.join(edited[:NAMED])}{more}" if edited else ""
+def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
+    """Return the indices and names of the rows with a message of `broken_seals`, or ""."""
+    edited = [f"{i} ({text(row.get('name'))})" for i, row in enumerate(rows) if messages[i]]
+    more = f" and {len(edited) - LISTED} more" if len(edited) > LISTED else ""
+    return f"row{'s' * (len(edited) > 1)} {', '.join(edited[:LISTED])}{more}" if edited else ""
 
 
-def _code(campaign: dict[str, Any]) -> str:
-    """The implementations whose file here is not what was run, and those that have none here."""
-    told = {impl: mapping(source) for impl, source in sorted(mapping(campaign.get("sources")).items())}
-    now = {impl: _here().get(text(source.get("file"))) for impl, source in told.items()}
-    changed = [impl for impl, code in now.items() if code not in (None, text(told[impl].get("text")))]
-    absent = [impl for impl, code in now.items() if code is None]
-    said = {"code since changed": changed, "not here": absent}
-    return "; ".join(f"{words}: {', '.join(names)}" for words, names in said.items() if names)
+def _changed_code(campaign: dict[str, Any]) -> str:
+    """Return the implementations whose code differs from this repository's, and those that it lacks."""
+    changed, absent = [], []
+    for impl, entry in sorted(mapping(campaign.get("sources")).items()):
+        source = mapping(entry)
+        code = _sources().get(text(source.get("file")))
+        if code is None:
+            absent.append(impl)
+        elif code != text(source.get("text")):
+            changed.append(impl)
+    lists = {"code has changed": changed, "not in this repository": absent}
+    return "; ".join(f"{title}: {', '.join(names)}" for title, names in lists.items() if names)
 
 
 @cache
-def _here() -> dict[str, str]:
-    """The code of this repository by its place, as a run names it; nothing where `results` is somewhere else."""
-    house = ROOT.parents[1]
-    found = [path for pattern in CODE for path in sorted(house.glob(pattern))]
-    return {path.relative_to(house).as_posix(): path.read_text("utf-8", "replace") for path in found}
+def _sources() -> dict[str, str]:
+    """Return the code of this repository by relative path; empty if `results` is installed elsewhere."""
+    repository = ROOT.parents[1]
+    paths = [path for pattern in SOURCES for path in sorted(repository.glob(pattern))]
+    return {path.relative_to(repository).as_posix(): path.read_text("utf-8", "replace") for path in paths}
 
 
 def add_commands(commands: options.Commands) -> None:
-    """Add `verify` to the command line."""
     command = options.add(
-        commands, "verify", _verify, "check which files match their digests; exit status 1 if any does not"
+        commands,
+        "verify",
+        lambda args: verify(find_paths(args.run, args.runs), args.runs),
+        "check which files match their digests; exit status 1 if any does not",
     )
     options.add_runs(command, "all")
-
-
-def _verify(given: Namespace) -> Page:
-    return verify(find_paths(given.run, given.runs), given.runs)

@@ -1,4 +1,4 @@
-"""The picture of the README: which framework is fastest at which size, from the verdicts of one run.
+"""Draw the picture of the README: the fastest framework at each size, from the verdicts of one run.
 
 usage: python -m results.upkeep.winners RUN STEM; writes STEM-light.svg and STEM-dark.svg.
 """
@@ -11,6 +11,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from results.commands.options import BASELINE
 from results.output import records
 from results.page.charts import INK, theme
 from results.page.data import payload
@@ -19,25 +20,24 @@ from results.store.atomic import atomic_write
 from results.store.reading import Run
 from results.store.runs import ROOT, find
 
-BASELINE = "numpy_manual"
 NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba", "tensorflow": "TensorFlow"}
 CELL = 132, 74  # points
 
 
 def winners(run: Run) -> pd.DataFrame:
-    """A row per problem: `rows`, `features`, `fastest` (a framework, "" where several are left), `text`, `detail`.
+    """Return one row per problem: `rows`, `features`, `fastest` (a framework, or "" if undecided), `text`, `detail`.
 
-    An implementation can be the fastest where no other is shown to be faster.
+    A framework is a candidate if no implementation is significantly faster than one of its own.
     """
     tables = payload([run], BASELINE)
     sizes = {row["problem"]: (int(row["n"]), int(row["d"])) for row in records(tables.cases)}
     rows = []
     for problem, pairs in tables.speedups.groupby("problem"):
-        beaten = set(pairs.loc[pairs["verdict"] == FASTER, "baseline"])
-        over = pairs[(pairs["baseline"] == BASELINE) & ~pairs["impl"].isin(beaten)]
-        over = over.sort_values("speedup", ascending=False)
-        frameworks = list(dict.fromkeys(NAMES.get(name, name) for name in over["framework"]))
-        first = over.iloc[0]
+        slower = set(pairs.loc[pairs["verdict"] == FASTER, "baseline"])
+        candidates = pairs[(pairs["baseline"] == BASELINE) & ~pairs["impl"].isin(slower)]
+        candidates = candidates.sort_values("speedup", ascending=False)
+        frameworks = list(dict.fromkeys(NAMES.get(name, name) for name in candidates["framework"]))
+        first = candidates.iloc[0]
         if len(frameworks) > 1:
             detail = "no difference shown"
         elif first["impl"] == BASELINE:
@@ -57,13 +57,14 @@ def winners(run: Run) -> pd.DataFrame:
 
 
 def chart(table: pd.DataFrame, run: Run) -> dict[str, Any]:
-    """The map: rows x features, coloured by framework, pale where several are left."""
+    """Return a map of rows x features, coloured by framework, pale if undecided."""
     bands = alt.Scale(paddingInner=0.04)
-    x = alt.X(
-        "rows:O", title="rows of X", scale=bands, axis=alt.Axis(labelAngle=0, format=",", domain=False, ticks=False)
+    rows_axis = alt.Axis(labelAngle=0, format=",", domain=False, ticks=False)
+    features_axis = alt.Axis(domain=False, ticks=False)
+    base = alt.Chart(table).encode(
+        x=alt.X("rows:O", title="rows of X", scale=bands, axis=rows_axis),
+        y=alt.Y("features:O", title="features", sort="descending", scale=bands, axis=features_axis),
     )
-    y = alt.Y("features:O", title="features", sort="descending", scale=bands, axis=alt.Axis(domain=False, ticks=False))
-    base = alt.Chart(table).encode(x=x, y=y)
     colour = alt.condition("datum.fastest == ''", alt.value("#9aa4b2"), alt.Color("fastest:N", legend=None))
     opacity = alt.condition("datum.fastest == ''", alt.value(0.25), alt.value(0.55))
     cells = base.mark_rect(cornerRadius=6, strokeWidth=4, stroke="#808890", strokeOpacity=0).encode(
@@ -73,13 +74,12 @@ def chart(table: pd.DataFrame, run: Run) -> dict[str, Any]:
     details = base.mark_text(dy=12, fontSize=11).encode(text="detail:N")
     title = f"Fastest full-batch step in float32: {run.machine}, {run.date}"
     width, height = CELL[0] * table["rows"].nunique(), CELL[1] * table["features"].nunique()
-    whole = (cells + names + details).properties(width=width, height=height, title=title)
-    return dict(whole.to_dict())
+    return dict((cells + names + details).properties(width=width, height=height, title=title).to_dict())
 
 
-def main(words: list[str]) -> int:
-    """Draw the picture for light and for dark paper."""
-    run, stem = find(words[0], ROOT), Path(words[1])
+def main(arguments: list[str]) -> int:
+    """Draw the picture for the light and the dark theme."""
+    run, stem = find(arguments[0], ROOT), Path(arguments[1])
     spec = chart(winners(run), run)
     spec.pop("config", None)
     for name in ("light", "dark"):
