@@ -14,7 +14,7 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.resume import ResumePlugin
-from benchmarks.machine import identity, roofline
+from benchmarks.machine import identity, privacy, roofline
 from benchmarks.worker.client import Invalid, Refused
 from impls.interface import Unsupported
 
@@ -170,6 +170,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
     commit_info["project"] = "descentbench"  # not what somebody calls the folder
+    commit_info.pop("branch", None)
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
@@ -180,12 +181,16 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     from results.store.schema import VERSION
     from results.store.seal import seal  # not before: pandas comes along
 
-    output_json["campaign"] = {
+    campaign_facts = {
         "schema": VERSION,
         "machine": config.option.machine or identity.slug(),
         "preset": config.option.preset,
         **campaign.summary(),
     }
+    replace = privacy.replacer(campaign.plan.hosts)
+    output_json["campaign"] = privacy.clean(campaign_facts, replace)
+    for row in output_json["benchmarks"]:
+        row["extra_info"] = privacy.clean(row["extra_info"], replace)
     seal(output_json)
 
 

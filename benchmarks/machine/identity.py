@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import gpu
+from benchmarks.machine import gpu, privacy
 
 PACKAGES = (
     *("numpy", "torch", "jax", "jaxlib", "triton", "numba", "tensorflow-cpu", "tensorflow", "tinygrad", "cupy-cuda12x"),
@@ -21,10 +21,6 @@ PACKAGES = (
 )
 ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
 CPUFREQ = Path("/sys/devices/system/cpu")
-ENVIRONMENT = (
-    *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMBA_", "NPROC", "PJRT_", "XLA_", "JAX_", "TF_XLA_"),
-    *("TORCH", "TRITON_", "PYTORCH_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "MALLOC_", "LD_PRELOAD", "PYTHONHASHSEED"),
-)  # settings that change speed or threads
 
 
 @functools.cache
@@ -92,15 +88,10 @@ def facts(name: str) -> dict[str, Any]:
         "system_release": platform.release(),
         "python": platform.python_version(),
         "packages": {package: installed[package] for package in PACKAGES if package in installed},
-        "env": {name: _public(text) for name, text in sorted(os.environ.items()) if name.startswith(ENVIRONMENT)},
+        "env": privacy.settings(os.environ),
     }
     digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
     return {"node": name, **setup, "installed": installed, "setup_hash": digest[:16]}
-
-
-def _public(text: str) -> str:
-    """Return a setting without paths of the user's disk."""
-    return "(a path)" if os.sep in text else text.encode("utf-8", "backslashreplace").decode()
 
 
 def quota() -> float | None:

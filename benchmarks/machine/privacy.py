@@ -1,0 +1,88 @@
+"""Keep people out of saved files: no user, host, home, temporary path, or value of a variable that is not listed."""
+
+import getpass
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LISTED = """
+OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES OMP_SCHEDULE OMP_WAIT_POLICY OMP_DYNAMIC OMP_STACKSIZE GOMP_CPU_AFFINITY
+GOMP_SPINCOUNT KMP_AFFINITY KMP_BLOCKTIME KMP_HW_SUBSET NPROC OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+OPENBLAS_THREAD_TIMEOUT BLIS_NUM_THREADS BLIS_ARCH_TYPE MKL_NUM_THREADS MKL_DYNAMIC MKL_CBWR MKL_ENABLE_INSTRUCTIONS
+MKL_DEBUG_CPU_TYPE VECLIB_MAXIMUM_THREADS ONEDNN_MAX_CPU_ISA ONEDNN_DEFAULT_FPMATH_MODE
+ONEDNN_PRIMITIVE_CACHE_CAPACITY NUMBA_NUM_THREADS NUMBA_OPT NUMBA_DISABLE_JIT NUMBA_CPU_NAME NUMBA_CPU_FEATURES
+NUMBA_THREADING_LAYER NUMBA_ENABLE_AVX NUMBA_FASTMATH NUMBA_SLP_VECTORIZE NUMBA_CACHE_DIR PJRT_NPROC XLA_FLAGS
+XLA_PYTHON_CLIENT_PREALLOCATE XLA_PYTHON_CLIENT_MEM_FRACTION XLA_PYTHON_CLIENT_ALLOCATOR JAX_PLATFORMS JAX_ENABLE_X64
+JAX_DISABLE_JIT JAX_DEFAULT_MATMUL_PRECISION JAX_CPU_ENABLE_ASYNC_DISPATCH JAX_COMPILATION_CACHE_DIR
+JAX_ENABLE_COMPILATION_CACHE JAX_USE_SHARDY_PARTITIONER TF_XLA_FLAGS TF_ENABLE_ONEDNN_OPTS TF_NUM_INTEROP_THREADS
+TF_NUM_INTRAOP_THREADS TF_FORCE_GPU_ALLOW_GROWTH TORCHINDUCTOR_CACHE_DIR TORCHINDUCTOR_FREEZING
+TORCHINDUCTOR_MAX_AUTOTUNE TORCHINDUCTOR_COMPILE_THREADS TORCH_COMPILE_DISABLE TORCHDYNAMO_DISABLE
+TORCH_ALLOW_TF32_CUBLAS_OVERRIDE TORCH_CUDNN_V8_API_DISABLED TRITON_INTERPRET TRITON_CACHE_DIR PYTORCH_CUDA_ALLOC_CONF
+PYTORCH_ALLOC_CONF PYTORCH_NO_CUDA_MEMORY_CACHING CUDA_VISIBLE_DEVICES CUDA_LAUNCH_BLOCKING CUDA_DEVICE_ORDER
+CUDA_CACHE_DISABLE CUDA_MODULE_LOADING CUDA_DEVICE_MAX_CONNECTIONS CUDA_AUTO_BOOST CUBLAS_WORKSPACE_CONFIG
+NVIDIA_TF32_OVERRIDE MALLOC_ARENA_MAX MALLOC_CONF MALLOC_TRIM_THRESHOLD_ MALLOC_TOP_PAD_ MALLOC_MMAP_THRESHOLD_
+LD_PRELOAD PYTHONHASHSEED PYTHONMALLOC PYTHONOPTIMIZE PYTHON_GIL PYTHON_JIT
+"""  # variables that change speed or threads
+SETTINGS = frozenset(LISTED.split())
+VALUE = re.compile(r"[\w.,:;=+{}() -]{0,200}", re.ASCII)
+ANYBODY = {"", "root", "user", "users", "ubuntu", "debian", "runner", "admin", "nobody", "jovyan", "localhost"}
+HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
+CHOSEN = {"impl", "problem", "duplicate_of", "aa", "machine", "slug", "node"}  # facts that the user has named
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the listed variables. A value that is no plain setting is replaced: "(a path)" or "(not shown)"."""
+    return {name: _setting(environ[name]) for name in sorted(environ) if name in SETTINGS}
+
+
+def _setting(value: str) -> str:
+    if "/" in value or "\\" in value:
+        return "(a path)"
+    return value if VALUE.fullmatch(value) else "(not shown)"
+
+
+def clean(value: Any, replace: Callable[[str], str]) -> Any:
+    """Return JSON data with every text replaced, except what the user has named."""
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, dict):
+        return {name: entry if name in CHOSEN else clean(entry, replace) for name, entry in value.items()}
+    return [clean(entry, replace) for entry in value] if isinstance(value, list) else value
+
+
+def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
+    """Return a function that replaces what identifies this user and this host in a text, and the names of `hosts`."""
+    folders = {f"{ROOT}{os.sep}": "", str(ROOT): "."}
+    for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", str(Path.home()))):
+        folders |= {folder: name, os.path.realpath(folder): name}
+    known = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
+    others = {host: f"(host {number})" for number, host in enumerate(hosts)}
+    words = {name: "(user)" for name in _users()} | {name: "(host)" for name in _hosts()} | others
+    names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
+    pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names)) if names else None
+
+    def replace(text: str) -> str:
+        for folder in known:
+            text = text.replace(folder, folders[folder])
+        text = HOMES.sub("~", text)
+        return pattern.sub(lambda match: words[match[0]], text) if pattern else text
+
+    return replace
+
+
+def _users() -> set[str]:
+    named = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")}
+    try:
+        return named | {getpass.getuser()}
+    except (OSError, KeyError):  # a number without a name
+        return named
+
+
+def _hosts() -> set[str]:
+    name = socket.gethostname()
+    return {name, name.partition(".")[0], os.environ.get("HOSTNAME", "")}
