@@ -20,6 +20,7 @@ from test_faults import fault, folders, running, waited
 from benchmarks.campaign.campaign import Campaign, write_problem
 from benchmarks.campaign.plan import Plan
 from benchmarks.distributed.ranks import Ranks
+from benchmarks.machine import cgroup
 from benchmarks.worker import cleanup, memory
 from benchmarks.worker import process as processes
 from benchmarks.worker.client import Refused, Settings, Worker
@@ -455,9 +456,39 @@ def test_total_is_the_machines_or_its_cgroups(
     (tmp_path / "cgroup").write_text(f"{line}\n")
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(f"{text}\n")
-    for name, path in (("MEMINFO", "meminfo"), ("CGROUP", "cgroup"), ("CGROUPS", "")):
-        monkeypatch.setattr(memory, name, tmp_path / path)
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(cgroup, "PROC", tmp_path / "cgroup")
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
     assert memory.total() == total
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "quota", "throttled"),
+    [
+        ("0::/", {"cpu.max": "max 100000", "cpu.stat": "nr_periods 3\nnr_throttled 0"}, None, 0),
+        ("0::/a/b", {"cpu.max": "400000 100000", "a/cpu.max": "50000 100000", "a/b/cpu.max": "max 100000"}, 0.5, None),
+        ("0::/a", {"a/cpu.stat": "nr_periods 160\nnr_throttled 155\nthrottled_usec 9"}, None, 155),
+        ("4:cpu,cpuacct:/q", {"cpu/q/cpu.cfs_quota_us": "50000", "cpu/q/cpu.cfs_period_us": "100000"}, 0.5, None),
+        ("4:cpu,cpuacct:/q", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
+        ("4:cpu:/q", {"cpu/cpu.stat": "nr_throttled 1", "cpu/q/cpu.stat": "nr_throttled 7"}, None, 7),
+        ("4:memory:/q", {"memory/q/cpu.max": "1 2"}, None, None),
+    ],
+)
+def test_cpu_time_of_every_outer_group_counts(
+    line: str,
+    files: dict[str, str],
+    quota: float | None,
+    throttled: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "groups").write_text(f"3:pids:/\n{line}\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(cgroup, "PROC", tmp_path / "groups")
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    assert (cgroup.quota(), cgroup.throttled()) == (quota, throttled)
 
 
 def data_limit(process: object) -> int:

@@ -67,10 +67,4 @@ def test_names_that_the_user_gave_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "line")
     facts = {"problem": "line", "impl": "line", "reason": "line", "cells": [{"aa": "line", "why": ["line"]}], "n": 3}
     cleaned = facts | {"reason": "(user)", "cells": [{"aa": "line", "why": ["(user)"]}]}
-        "problem": "line",
-        "impl": "line",
-        "reason": "(user)",
-        "cells": [{"aa": "line", "why": ["(user)"]}],
-        "n": 3,
-    }
     assert privacy.clean(facts, privacy.replacer()) == cleaned

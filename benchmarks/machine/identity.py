@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import gpu, privacy
+from benchmarks.machine import cgroup, gpu, privacy
 
 PACKAGES = (
     *("numpy", "torch", "jax", "jaxlib", "triton", "numba", "tensorflow-cpu", "tensorflow", "tinygrad", "cupy-cuda12x"),
@@ -79,7 +79,7 @@ def facts(name: str) -> dict[str, Any]:
         "isa": ", ".join(flag for flag in ISA if flag in cpu_info().get("flags", [])),
         "cores": cores(),
         "physical_cores": _psutil("cpu_count", logical=False),
-        "quota_cores": quota(),
+        "quota_cores": cgroup.quota(),
         "governor": _first_line(CPUFREQ / "cpu0" / "cpufreq" / "scaling_governor"),
         "turbo": turbo(),
         "ram_bytes": getattr(_psutil("virtual_memory"), "total", None),
@@ -92,15 +92,6 @@ def facts(name: str) -> dict[str, Any]:
     }
     digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
     return {"node": name, **setup, "installed": installed, "setup_hash": digest[:16]}
-
-
-def quota() -> float | None:
-    """Return the cores' worth of CPU time that the cgroup grants; None without a limit."""
-    words = _first_line(Path("/sys/fs/cgroup/cpu.max")).split()  # "max 100000" or "200000 100000"
-    if not words:
-        old = Path("/sys/fs/cgroup/cpu")
-        words = [_first_line(old / "cpu.cfs_quota_us") or "-1", _first_line(old / "cpu.cfs_period_us") or "1"]
-    return None if words[0] in ("max", "-1") else int(words[0]) / int(words[1])
 
 
 def turbo() -> str:
@@ -118,7 +109,10 @@ def _first_line(path: Path) -> str:
 
 
 def _psutil(function: str, **how: Any) -> Any:
-    """Return psutil's answer; None if it is not installed."""
+    """Return psutil's answer; None if it is not installed, or the system does not say."""
     if importlib.util.find_spec("psutil") is None:
         return None
-    return getattr(importlib.import_module("psutil"), function)(**how)
+    try:
+        return getattr(importlib.import_module("psutil"), function)(**how)
+    except (OSError, RuntimeError, ValueError, KeyError):  # no /proc, or one without these lines
+        return None

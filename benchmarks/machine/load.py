@@ -2,12 +2,9 @@
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import gpu
-
-CGROUP = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))  # version 2, version 1
+from benchmarks.machine import cgroup, gpu
 
 
 def now() -> dict[str, Any]:
@@ -18,7 +15,7 @@ def now() -> dict[str, Any]:
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "total": total,
         "stolen": stolen,
-        "throttled": _throttled(),
+        "throttled": cgroup.throttled(),
         "gpu_throttled": gpu.throttle_reasons(),
     }
 
@@ -41,12 +38,8 @@ def between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 def _cpu_seconds() -> tuple[float | None, float]:
     try:
         import psutil
-    except ImportError:
+
+        times = psutil.cpu_times()
+    except (ImportError, OSError, RuntimeError, ValueError):  # not installed, or the system does not say
         return None, 0.0
-    times = psutil.cpu_times()
     return sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0), getattr(times, "steal", 0.0)
-
-
-def _throttled() -> int | None:
-    lines = next((path.read_text().splitlines() for path in CGROUP if path.exists()), [])
-    return next((int(line.split()[1]) for line in lines if line.startswith("nr_throttled ")), None)

@@ -4,11 +4,11 @@ import math
 import os
 import re
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import cgroup
 from impls.interface import Unsupported
 
 ALLOWED = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
@@ -19,7 +19,6 @@ OUT = re.compile(  # what frameworks and libraries say where no more is to be ha
     re.IGNORECASE,
 )
 MEMINFO, VMSTAT = Path("/proc/meminfo"), Path("/proc/vmstat")
-CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def parse_size(text: str) -> int:
@@ -60,28 +59,14 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
 
 def total() -> float:
     """Return the bytes of memory for this process: the machine's, or its cgroup's limit if that is less."""
-    known = [meminfo("MemTotal")]
-    for folder in _groups():
-        for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
-            if (folder / name).exists() and (text := (folder / name).read_text().strip()) != "max":
-                known.append(float(text))
-    return min(known)
+    granted = cgroup.memory()
+    return meminfo("MemTotal") if granted is None else min(meminfo("MemTotal"), granted)
 
 
 def meminfo(name: str) -> float:
     """Return a line of /proc/meminfo in bytes; infinity if there is none."""
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), math.inf)
-
-
-def _groups() -> Iterator[Path]:
-    """Yield the folders of this process's memory cgroups, the innermost first."""
-    for line in CGROUP.read_text().splitlines() if CGROUP.exists() else []:
-        _, controllers, own = line.split(":", 2)
-        if controllers in ("", "memory"):
-            root = CGROUPS / controllers
-            inner = root / own.lstrip("/")
-            yield from (folder for folder in (inner, *inner.parents) if folder.is_relative_to(root))
 
 
 def limit_this_process(spare: int = 0) -> None:

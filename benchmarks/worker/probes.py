@@ -79,8 +79,9 @@ def reset_peak() -> None:
 def peak() -> int:
     """Return peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
     status = Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
+    lines = status.read_text().splitlines() if status.exists() else []
+    if peaks := [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]:
+        return peaks[0]
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
