@@ -14,7 +14,7 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.resume import ResumePlugin
-from benchmarks.machine import identity, privacy, roofline
+from benchmarks.machine import identity, privacy
 from benchmarks.worker.client import Invalid, Refused
 from impls.interface import Unsupported
 
@@ -175,9 +175,6 @@ def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     campaign = config.stash[CAMPAIGN]
-    for row in output_json["benchmarks"]:
-        facts = row["extra_info"]
-        facts |= roofline.row_facts(facts, campaign.limits.get(facts.get("device"), {}).get(facts.get("block"), {}))
     from results.store.schema import VERSION
     from results.store.seal import seal  # not before: pandas comes along
 

@@ -89,7 +89,7 @@ def test_a_row_of_a_gpu_that_heat_slowed_down_is_invalid(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("throttle_reasons", "after", "top"),
+    ("throttled", "after", "top"),
     [("", 500, 1980), ("SwPowerCap", 500, 1980), ("HwSlowdown", 1500, 1980), ("HwSlowdown", None, None)],
 )  # fmt: skip
 def test_slow_by_choice_or_hardly_slowed_is_no_fault(throttled: str, after: int | None, top: int | None) -> None:

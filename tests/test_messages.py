@@ -121,7 +121,7 @@ LINES = [
 @pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line[:24]))
 def test_a_forged_answer_ends_its_case_and_its_worker(line: bytes) -> None:
     with contextlib.closing(forged(line)) as worker, pytest.raises(Refused) as caught:
-        worker.round(np.zeros(2), 3)
+        worker.round(np.zeros(2), np.zeros(2), 3)
     assert str(caught.value).isprintable() and 0 < len(str(caught.value)) < 300
     assert not worker.alive, "its next answer would be the forged one's rest"
 
@@ -134,7 +134,7 @@ def test_reasons_are_one_printable_line(kind: str, reason: object) -> None:
     worker = forged(json.dumps({kind: reason}).encode() + b"\n")
     refusal = Unsupported if kind == "unsupported" else Refused
     with contextlib.closing(worker), pytest.raises(refusal) as caught:
-        worker.round(np.zeros(2), 3)
+        worker.round(np.zeros(2), np.zeros(2), 3)
     assert str(caught.value) == printable(reason) and len(str(caught.value)) <= 300
 
 
@@ -143,7 +143,7 @@ def test_an_answer_to_another_request_does_not_count() -> None:
     with contextlib.closing(forged(line)) as worker:
         worker.requests = 1  # this one is the second
         with pytest.raises(Refused, match="belongs to another request"):
-            worker.round(np.zeros(2), 3)
+            worker.round(np.zeros(2), np.zeros(2), 3)
         assert not worker.alive
 
 
@@ -152,5 +152,5 @@ def test_the_deadline_holds_while_bytes_flow(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(worker.members[0], "receive", lambda: b"more")
         began = time.monotonic()
         with pytest.raises(Refused, match="timed out and was killed"):
-            worker.round(np.zeros(2), 3)
+            worker.round(np.zeros(2), np.zeros(2), 3)
         assert time.monotonic() - began < 5

@@ -15,16 +15,17 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign.outcome import Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
 from benchmarks.distributed.ranks import Ranks, network_bytes
-from benchmarks.machine import bandwidth, load
+from benchmarks.machine import bandwidth, load, roofline
 from benchmarks.problems import catalogue, published
 from benchmarks.reference.solution import TF32, truth
-from benchmarks.timing import limits
-from benchmarks.timing.measure import PreparedProblem, TimedCase, open_descent
+from benchmarks.timing import limits, parity
+from benchmarks.timing.measure import PreparedProblem, RowsCheck, TimedCase, open_descent
 from benchmarks.worker import memory
 from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Problem, Unsupported
 
+MANY, MARKED = 20_000, 300  # rows in a step above which rounding hides lost ones; rows of the extra check
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
 STATE = ("runs_s", "reference_s", "system_load", "sources", "limits", "resumed", "left")
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
@@ -43,6 +44,7 @@ class Campaign:
     tasks: dict[tuple[str, str], PreparedProblem | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     done: dict[Case, Outcome] = field(default_factory=dict)
+    rows_checked: set[tuple[str, ...]] = field(default_factory=set)  # implementation, device, problem and dtype
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
     system_load: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
@@ -77,6 +79,9 @@ class Campaign:
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
         descent.facts |= case.row | asked
+        key = (*place, case.problem, case.dtype)
+        descent.rows_check = task.rows_check if key not in self.rows_checked else None
+        self.rows_checked.add(key)
         self.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
 
@@ -92,6 +97,12 @@ class Campaign:
         if block not in self.limits.setdefault(name, {}):
             settings = replace(self._settings(device), memory=None)
             self.limits[name][block] = limits.measure(settings, self.plan.timeout, self.workspace)
+
+    def with_limits(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return a row's facts with the machine's limit beside them. A step that is too fast for it is not valid."""
+        near = roofline.row_facts(facts, self.limits.get(facts["device"], {}).get(facts["block"], {}))
+        faults = [*filter(None, [facts["reason"]]), *parity.above_limit(near)]
+        return facts | near | {"valid": not faults, "reason": "; ".join(faults)}
 
     @contextlib.contextmanager
     def with_ranks(self, ranks: int) -> Iterator[None]:
@@ -247,7 +258,8 @@ class Campaign:
         also = (problem.steps // 2, *(one.update for one in printed))
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
         facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}
-        return PreparedProblem(str(folder), truth(problem, at, coarse), facts)
+        rows = write_rows_check(problem, folder, coarse) if dtype == "float32" and batch >= MANY else None
+        return PreparedProblem(str(folder), truth(problem, at, coarse), facts, rows)
 
 
 def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
@@ -261,6 +273,30 @@ def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
         if array is not None:
             np.save(folder / f"{name}.npy", array)
     (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps, "made": made}))
+
+
+def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck:
+    """Write a second problem over the same X, in which a missing row or a rounded X shows at any n.
+
+    From w = 0, with y = +-1 in a few random rows and 0 in the others, one update with lr = n k / 2 gives the sum of
+    these rows with their signs. That sum is nearly exact in float32. The loss of other rows does not hide in rounding.
+    """
+    rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
+    rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]
+    chosen = rng.choice(rows, min(MARKED, len(rows)), replace=False)
+    y = np.zeros_like(problem.y)
+    y[chosen] = rng.choice([-1, 1], y[chosen].shape)
+    order = None if problem.order is None else problem.order[:1]
+    lr = len(rows) * y[0].size / 2
+    rows_folder = folder / "rows"
+    write_problem(Problem(problem.X, y, np.zeros_like(problem.w0), lr, 1, order), rows_folder)
+    (rows_folder / "X.npy").unlink()
+    (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # memory and disk hold it once
+    marked, signs = problem.X[chosen].astype(np.float64), y[chosen].astype(np.float64)
+    rounding = 2 * (len(chosen) + 8) * float(np.finfo(np.float32).eps) + coarse
+    sizes = np.abs(marked).sum(axis=0)
+    tolerance = rounding * (sizes if y.ndim == 1 else np.repeat(sizes[:, None], y.shape[1], axis=1))
+    return RowsCheck(str(rows_folder), marked.T @ signs, tolerance)
 
 
 def mark_invalid(benchmark: BenchmarkFixture, reason: str) -> NoReturn:

@@ -27,13 +27,26 @@ SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
 BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
 
 
+@dataclass(frozen=True, eq=False)
+class RowsCheck:
+    """A problem on disk whose first update is known almost exactly, and by how much it may differ, entry by entry."""
+
+    folder: str
+    expected: Array
+    tolerance: Array
+
+
 @dataclass(frozen=True)
 class PreparedProblem:
-    """A problem in one dtype, on disk for the workers, with its reference solution and its facts for a row."""
+    """A problem in one dtype, on disk for the workers, with its reference solution and its facts for a row.
+
+    rows_check: for float32 and many rows, see `RowsCheck`.
+    """
 
     folder: str
     truth: ReferenceSolution
     facts: dict[str, Any]
+    rows_check: RowsCheck | None = None
 
 
 @dataclass
@@ -49,11 +62,14 @@ class TimedCase:
     iterates: list[Iterate]  # where it was checked from the problem's own start
     facts: dict[str, Any]
     rounds_done: list[Round] = field(default_factory=list)  # without their weights
+    elapsed: list[float] = field(default_factory=list)  # seconds of each round by this process's clock
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
+    rows_check: RowsCheck | None = None  # to be done after the rounds
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
-        done, worst = run_checked(self.worker, self.task, float(self.rng.random()))
+        done, worst = run_checked(self.worker, self.task, self.rng)
+        self.elapsed.append(self.worker.elapsed)
         self.clock.turn(done.seconds)
         self.rounds_done.append(replace(done, weights=[]))
         self.facts["error"], self.facts["tolerance"] = max(
@@ -72,15 +88,28 @@ class TimedCase:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
         facts |= vars(self.worker.finish())
         faults = parity.faults(facts, self.worker.cores)
-        if (
-            not faults and facts["step_reads"] == "X"
-        ):  # what is made of X beforehand may outweigh steps that never read it
+        faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
+        if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
             facts["half_steps_ratio"] = self.growth(facts["steady_s"], facts["fixed_s"])
+        if self.rows_check is not None:
+            self.check_rows(self.rows_check)
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
         words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates)
         known = {name: value for name, value in facts.items() if value is not None}
         return known | words | {"valid": not faults, "reason": "; ".join(faults)}
+
+    def check_rows(self, rows: RowsCheck) -> None:
+        """Run the first update of another problem over the same X. Raises Refused if rows are missing or X is rounded.
+
+        The worker has no other problem after this.
+        """
+        self.worker.prepare(rows.folder, self.facts["device"])
+        error = np.abs(np.asarray(self.worker.run(np.zeros_like(rows.expected), 1).weights) - rows.expected)
+        if not (error <= rows.tolerance).all():
+            at = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error / rows.tolerance)), error.shape)
+            found = f"distance {error[at]:.2g} of {rows.expected[at]:.2g}, allowed {rows.tolerance[at]:.2g}"
+            raise Refused(f"a step leaves out rows of X, or rounds X ({found})")
 
     def clocks(self, steps: int) -> dict[str, float]:
         """Return medians and sums over the rounds, in seconds."""
@@ -111,13 +140,15 @@ class TimedCase:
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady)]
         if steady < SHORT:
             tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
-        if parity.growth(tried) < parity.GROWTH:
+        if not parity.grows(tried):
             tried = [self.worker.grow(*self.new_run()) for _ in range(5 * few)]
-        if parity.growth(tried) < parity.GROWTH:  # others may load the machine; beside the former, not in their place
+        if not parity.grows(tried):  # others may load the machine; beside the former, not in their place
             tried += [self.worker.grow(*self.new_run()) for _ in range(25 * few)]
-        if parity.growth(tried) < parity.GROWTH:
-            raise Refused("more steps take no more time")
-        return parity.growth(tried)
+        ratio = parity.growth(tried)
+        if not parity.grows(tried):
+            often = "more steps take no more time" if ratio < 0.5 else "a run of no steps takes as long as many steps"
+            raise Refused(often)
+        return ratio
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""
@@ -144,7 +175,7 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
         fewer_s = worker.run(start, fewer).seconds  # the second time: all is compiled
     run_s = fewer_s * last / fewer
     if run_s < SLOW:
-        run_s = run_checked(worker, task, float(rng.random()))[0].seconds
+        run_s = run_checked(worker, task, rng)[0].seconds
     worst = max([elsewhere, *iterates], key=lambda one: one.error / one.allowed)
     moved = prepared.transfer_seconds
     facts = {"prepare_s": prepared.seconds, "first_s": first.seconds} | ({} if moved is None else {"transfer_s": moved})
@@ -172,10 +203,14 @@ def iterate(task: PreparedProblem, done: Run, t: int, c: float) -> Iterate:
     return Iterate(t, weights, done.seconds, *judge(task, weights, t, c, task.truth.start(c)))
 
 
-def run_checked(worker: Worker, task: PreparedProblem, c: float) -> tuple[Round, tuple[float, float]]:
-    """Run all steps from the start at c. Return the round, and its error with the tolerance."""
+def run_checked(worker: Worker, task: PreparedProblem, rng: np.random.Generator) -> tuple[Round, tuple[float, float]]:
+    """Run all steps from a new start, and before that no steps from another one, which tells nothing of the former.
+
+    Return the round, and its error with the tolerance.
+    """
+    c, elsewhere = float(rng.random()), task.truth.start(float(rng.random()))
     start = task.truth.start(c)
-    done = worker.round(start, task.truth.at[-1])
+    done = worker.round(start, elsewhere, task.truth.at[-1])
     return done, judge(task, np.asarray(done.weights), task.truth.at[-1], c, start)
 
 

@@ -1,13 +1,16 @@
 """Parity: was the row measured under the same conditions as the others? Probes against settings."""
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
-from benchmarks.worker.messages import Growth
+from benchmarks.worker.messages import Growth, Round
 
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
-GROWTH = 0.1  # of the time for all steps, the least that the second half of them must take; honest: up to 0.5
+GROWTH = (0.1, 0.75)  # of the time for all steps, the least and most that the second half takes; honest: up to 0.5
+LIMIT = 1.5  # times as fast as the machine's limit: more than the limit may be off
+CLOCKS = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
 CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
 SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
 NOISE = 0.01  # of a run: what the shortest of several may be off
@@ -64,6 +67,34 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
     if not why or not slow:
         return []
     return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"]
+
+
+def above_limit(near: dict[str, Any]) -> list[str]:
+    """Find a step that is faster than the machine can read or compute."""
+    fraction = near.get("fraction_of_limit", 0.0)
+    if fraction <= LIMIT or near["limited_by"] == "dispatch":
+        return []
+    return [f"{fraction:.1f} times as fast as this machine's limit ({near['limited_by']}): steps leave out work"]
+
+
+def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int) -> list[str]:
+    """Find a worker whose clock says something else than this process's.
+
+    A round also runs one step, no steps three times, and the calibration loop twice.
+    """
+    factor, spare = CLOCKS
+    claimed = [one.seconds * (1 + 1 / steps) + 4 * one.fixed_seconds + 2 * one.calibration_seconds for one in rounds]
+    if any(here < one.seconds + one.fixed_seconds for here, one in zip(elapsed, rounds, strict=True)):
+        return ["its clock counts more seconds than passed here"]
+    if median(elapsed) > factor * median(claimed) + spare:
+        return [f"its rounds took {median(elapsed):.2g} s here, and {median(claimed):.2g} s by its own clock"]
+    return []
+
+
+def grows(tried: list[Growth]) -> bool:
+    """Return whether the time of a run grows with its steps as that of a descent does."""
+    least, most = GROWTH
+    return least <= growth(tried) <= most
 
 
 def growth(tried: list[Growth]) -> float:

@@ -77,6 +77,7 @@ class Worker:
 
     ranks = 1
     requests = 0
+    elapsed = 0.0  # seconds of the last request by this process's clock
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
 
@@ -110,9 +111,9 @@ class Worker:
         """Run the descent once."""
         return self._ask(Run, "descend", start=start.tolist(), steps=steps)
 
-    def round(self, start: Array, steps: int) -> Round:
-        """Run no steps and then `steps`, between two calibration loops."""
-        return self._ask(Round, "round", start=start.tolist(), steps=steps)
+    def round(self, start: Array, elsewhere: Array, steps: int) -> Round:
+        """Run no steps from `elsewhere` and then `steps` from `start`, between two calibration loops."""
+        return self._ask(Round, "round", start=start.tolist(), elsewhere=elsewhere.tolist(), steps=steps)
 
     def grow(self, start: Array, steps: int) -> Growth:
         """Time no steps, half of them and all."""
@@ -133,7 +134,9 @@ class Worker:
         hangs, or answers something else.
         """
         self.requests += 1
+        before = time.monotonic()
         answers = exchange(self.members, {"number": self.requests, "op": op, **fields}, self.deadline)
+        self.elapsed = time.monotonic() - before
         return kind(**self.merge([self._checked(kind, answer) for answer in answers]))
 
     def _checked(self, kind: type, answer: Message) -> Message:

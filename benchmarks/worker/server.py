@@ -113,16 +113,17 @@ class WorkerServer:
             self.last = result
         return answer
 
-    def round(self, start: list[Any], steps: int) -> Answer:
-        """Time a run of 0 steps and one of `steps`, after some uncounted runs: waiting cools caches and threads.
+    def round(self, start: list[Any], elsewhere: list[Any], steps: int) -> Answer:
+        """Time a run of 0 steps from `elsewhere` and one of `steps` from `start`.
 
-        The calibration loop runs before and after.
+        Some uncounted runs come first, because waiting cools caches and threads. The calibration loop runs before and
+        after.
         """
         readings = [calibration_loop()]
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
-        nothing = self.descend(start, 0)
-        if not nothing["wrong"] and nothing["weights"] != start:
+        nothing = self.descend(elsewhere, 0)
+        if not nothing["wrong"] and nothing["weights"] != elsewhere:
             nothing["wrong"] = "run(start, 0) is not start"
         if nothing["wrong"]:
             return nothing

@@ -1,0 +1,123 @@
+"""Implementations that do less work than they are timed for, in ways that rounding or a clock could hide."""
+
+import pytest
+from helpers import Done, bench, write
+
+from benchmarks.timing import parity
+from benchmarks.worker.messages import Growth, Round
+
+LOOP = """
+import numpy as np
+
+def data(problem):
+    return {DATA}
+
+def prepare(problem, device):
+    (X, y), lr = data(problem), problem.lr
+
+    def run(start, steps, /):
+        w = start.copy()
+        for t in range(steps):
+            residual = X @ w - y
+            w -= (2 * lr / len(y)) * (X.T @ residual)
+        return w
+
+    return run
+"""
+WRAPPED = """
+import sys, time
+from impls.numpy_manual import prepare as honest
+
+def prepare(problem, device):
+    inner, longest = honest(problem, device), [0.0]
+
+    def run(start, steps, /):
+        began = time.perf_counter()
+{CHEAT}
+        result = inner(start, steps)
+        longest[0] = max(longest[0], time.perf_counter() - began)
+        return result
+
+    return run
+"""
+ROUNDED = "(problem.X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32), problem.y"
+CHEATS = {
+    "first_rows": LOOP.replace("{DATA}", "problem.X[:65_536], problem.y[:65_536]"),
+    "every_other": LOOP.replace("{DATA}", "problem.X[::2].copy(), problem.y[::2].copy()"),
+    "rounded": LOOP.replace("{DATA}", ROUNDED),
+    "in_no_steps": WRAPPED.replace(
+        "{CHEAT}", "        while steps == 0 and time.perf_counter() - began < min(0.9 * longest[0], 0.5): pass"
+    ),
+    "slow_clock": WRAPPED.replace(
+        "{CHEAT}",
+        "        main = sys.modules['__main__']\n"
+        "        if not hasattr(main, 'begin'):\n"
+        "            main.begin = time.perf_counter()\n"
+        "            main.perf_counter = lambda: main.begin + (time.perf_counter() - main.begin) / 10",
+    ),
+}
+LEFT_OUT = "a step leaves out rows of X, or rounds X"
+REASONS = {
+    "first_rows": LEFT_OUT,
+    "every_other": LEFT_OUT,
+    "rounded": LEFT_OUT,
+    "in_no_steps": "a run of no steps takes as long as many steps",
+    "slow_clock": "s by its own clock",
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("cheats")
+    paths = ",".join(write(folder, name, text) for name, text in CHEATS.items())
+    problem = ["--problem", "200000x4", "--steps", "20", "--dtype", "float32", "--no-limits", "--preset", "quick"]
+    return bench(folder, "--impl", f"{paths},numpy_manual,jax_scan,numpy_gram", *problem, "--aa", "none")
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_less_work_is_refused_with_a_reason(done: Done, name: str) -> None:
+    reasons = [row["reason"] for row in [*done.refused, *done.rows] if row["impl"] == name]
+    assert len(reasons) == 1 and REASONS[name] in reasons[0], reasons
+
+
+def test_honest_implementations_are_timed_beside_them(done: Done) -> None:
+    assert {row["impl"] for row in done.rows if row["valid"]} == {"numpy_manual", "jax_scan", "numpy_gram"}
+
+
+def rounds(seconds: float, fixed: float = 0.001) -> list[Round]:
+    return [Round(seconds, seconds, None, 0, 0, [], fixed, 1e-4)] * 3
+
+
+@pytest.mark.parametrize(
+    ("claimed", "elapsed", "says"),
+    [
+        (rounds(0.1), [0.15, 0.15, 0.15], ""),
+        (rounds(0.1), [0.15, 2.0, 0.15], ""),  # others had the cores for a while
+        (rounds(1e-6, 1e-7), [0.005, 0.005, 0.005], ""),
+        (rounds(0.01), [0.1, 0.1, 0.1], "by its own clock"),
+        (rounds(0.1), [0.15, 0.05, 0.15], "more seconds than passed"),
+    ],
+)
+def test_both_clocks_agree(claimed: list[Round], elapsed: list[float], says: str) -> None:
+    faults = parity.clocks_differ(claimed, elapsed, 100)
+    assert (says in faults[0]) if says else faults == []
+
+
+@pytest.mark.parametrize(
+    ("fraction", "by", "faults"), [(0.9, "memory", 0), (1.4, "cache", 0), (71.0, "memory", 1), (1.6, "cache", 1)]
+)
+def test_a_step_above_the_limit_is_not_valid(fraction: float, by: str, faults: int) -> None:
+    assert len(parity.above_limit({"fraction_of_limit": fraction, "limited_by": by})) == faults
+
+
+@pytest.mark.parametrize(
+    ("growth", "grows"),
+    [
+        (Growth(0.0, 0.5, 1.0), True),
+        (Growth(0.5, 0.75, 1.0), True),
+        (Growth(0.0, 1.0, 1.0), False),
+        (Growth(0.9, 0.5, 1.0), False),
+    ],
+)
+def test_time_grows_with_the_steps(growth: Growth, grows: bool) -> None:
+    assert parity.grows([growth]) == grows
