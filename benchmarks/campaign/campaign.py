@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from benchmarks.campaign.plan import Case, Plan
 from benchmarks.distributed.ranks import Ranks, network_bytes
 from benchmarks.machine import bandwidth, load, roofline
 from benchmarks.problems import catalogue, published
+from benchmarks.problems.tables import check_dtype
 from benchmarks.reference.solution import TF32, truth
 from benchmarks.timing import limits, parity
 from benchmarks.timing.measure import PreparedProblem, RowsCheck, TimedCase, open_descent
@@ -222,7 +223,9 @@ class Campaign:
         if not dtypes:
             return
         try:
-            exact, _ = catalogue.build(name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps)
+            exact, _ = catalogue.build(
+                name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps, reading=plan.reading
+            )
         except Unsupported as error:
             self.tasks |= {(name, dtype): error for dtype in dtypes}
             return
@@ -230,7 +233,11 @@ class Campaign:
             self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
             return
         for dtype in self._fitting(name, *catalogue.counted(exact)):
-            self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
+            try:
+                check_dtype(catalogue.parse(name)[0], exact.y, plan.target, dtype)
+                self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
+            except ValueError as error:
+                self.tasks[name, dtype] = Refused(str(error))
 
     def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""
@@ -244,7 +251,13 @@ class Campaign:
     def _prepare(self, name: str, problem: Problem, dtype: str) -> PreparedProblem:
         self.folder = self.folder or self.workspace.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
-        write_problem(problem, folder, name=name, seed=self.plan.seed, target=self.plan.target, dtype=dtype)
+        recipe = {
+            "name": name,
+            "seed": self.plan.seed,
+            "target": self.plan.target,
+            "reading": asdict(self.plan.reading),
+        }
+        write_problem(problem, folder, **recipe, dtype=dtype)
         digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
         for field_name in ARRAYS:
             array = getattr(problem, field_name)

@@ -15,6 +15,7 @@ from benchmarks.campaign.plan import PRESETS, Plan
 from benchmarks.distributed.hosts import SSH
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
+from benchmarks.problems.tables import Reading, is_table
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
@@ -50,12 +51,13 @@ def plan(option: Namespace, here: Path) -> Plan:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
-    target, chosen = words(option.target or ""), implementations(option.impl, here)
+    target, chosen = option.target or [], implementations(option.impl, here)
+    reading = Reading(option.sep or "", not option.no_header, tuple(option.drop or ()), option.encoding or "")
     (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
     return Plan(
         impls=chosen,
         devices=choose("device", option.device, ["cpu", "gpu"]),
-        problems=tables(option.problem, here, target) or preset.problems,
+        problems=tables(option.problem, here, target, reading) or preset.problems,
         dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
         blocks=blocks,
         minutes=minutes,
@@ -73,6 +75,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         lr=option.lr,
         steps=option.steps,
         target=target,
+        reading=reading,
     )
 
 
@@ -125,19 +128,20 @@ def repeated(given: str | None, chosen: list[str], here: Path) -> str:
     return name
 
 
-def tables(given: str | None, here: Path, target: list[str]) -> list[str]:
+def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> list[str]:
     """Return the problems' names, tables by absolute path. Raises ValueError for unknown names and unusable tables."""
     if given is not None and not words(given):
         raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
-    if target and ".csv" not in (given or ""):
-        raise ValueError("--target goes with a table: --problem path.csv")
     names = []
     for word in words(given or ""):
         base, batch = catalogue.parse(word)
-        if base.endswith(".csv"):
+        if is_table(base) and "://" not in base:
             word = str(here / base) + (f"@{batch}" if batch else "")
-            catalogue.build(word, target=target)
+        if is_table(base):
+            catalogue.build(word, target=target, reading=reading)
         names.append(word)
+    if (target or reading != Reading()) and not any(is_table(catalogue.parse(name)[0]) for name in names):
+        raise ValueError("--target, --sep, --no-header, --drop and --encoding go with a table: --problem path.csv")
     return names
 
 
@@ -158,7 +162,16 @@ OPTIONS = (
     ),
     Option("--impl", "implementations: names, or paths of your own files (default: all)", metavar="A,B,PATH.py"),
     Option("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv"),
-    Option("--target", "which columns of your own table to predict", metavar="COL[,COL]"),
+    Option(
+        "--target",
+        "column of your own table to predict; several: COL,COL or repeat the option",
+        action="append",
+        metavar="COL",
+    ),
+    Option("--sep", "what separates the cells of your table (default: found)", metavar="SEP"),
+    Option("--no-header", "your table has no line of names; columns are called 1, 2, ...", action="store_true"),
+    Option("--drop", "column of your table to leave out; may be repeated", action="append", metavar="COL"),
+    Option("--encoding", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)", metavar="NAME"),
     Option("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu"),
     Option("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64"),
     Option(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.problems.tables import Reading
+
 DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
 MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"
 
@@ -97,7 +99,8 @@ class Plan:
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
     steps: int | None = None  # updates in a run; None: the problem's own number
-    target: list[str] = field(default_factory=list)
+    target: list[str] = field(default_factory=list)  # columns of a table to predict
+    reading: Reading = field(default_factory=Reading)  # how to read a table
 
     def cases(self) -> list[Case]:
         """Return the cases block by block. A block shuffles implementations and devices; each has its own process."""

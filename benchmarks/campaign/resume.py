@@ -20,6 +20,7 @@ from benchmarks.campaign.plan import Case
 from benchmarks.campaign.session import check_base, measures_benchmarks
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
+from benchmarks.problems.tables import is_table
 from benchmarks.worker.client import Refused
 from benchmarks.worker.process import ROOT
 from impls.interface import Unsupported
@@ -218,7 +219,7 @@ def code(impls: list[str], tables: list[str]) -> str:
     mine = [ROOT / "conftest.py", *ROOT.glob("impls/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
     given = [*impls, *(catalogue.parse(name)[0] for name in tables)]
     digest = hashlib.sha256()
-    for path in [*sorted(mine), *(Path(name) for name in given if name.endswith((".py", ".csv")))]:
+    for path in [*sorted(mine), *(Path(name) for name in given if name.endswith(".py") or is_table(name))]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.problems import tables, tutorials
-from benchmarks.problems.tables import Data
+from benchmarks.problems.tables import Data, Reading
 from impls import nearest
 from impls.interface import Array, Problem, shard
 
@@ -86,7 +86,7 @@ def parse(name: str) -> tuple[str, int | None]:
     size = SIZE.fullmatch(base)
     if size and int(size["n"]) * int(size["d"]) > LARGEST:
         raise ValueError(f"problem {name!r}: more than {LARGEST:.0e} numbers in X")
-    if not size and base not in CATALOGUE and not base.endswith(".csv"):
+    if not size and base not in CATALOGUE and not tables.is_table(base):
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
     return base, int(batch) if at else None
 
@@ -98,27 +98,36 @@ def build(
     target: list[str] | None = None,
     lr: float | None = None,
     steps: int | None = None,
-) -> tuple[Problem, list[str]]:
-    """Return the problem in float64 and the names of its columns. Raises ValueError, or Unsupported for a missing
+    reading: Reading = Reading(),  # noqa: B008, it is frozen
+) -> tuple[Problem, Data]:
+    """Return the problem in float64 and the data that it is made of. Raises ValueError, or Unsupported for a missing
     package.
 
     ValueError says "diverges: lr must be below ..." if lr is not below 2/L, L the largest curvature of any batch.
     """
-    data, steps, order = made(name, seed, target, steps)
+    data, steps, order = made(name, seed, target, steps, reading)
     L = max(high for _, high in curvatures(data.X, data.y, order))
     lr = lr if lr is not None else data.lr or _round_down(1 / L)
     problem = Problem(data.X, data.y, data.w0, lr, steps, order)
     if lr * L >= 2:
         raise ValueError(f"diverges: lr must be below {_round_down(2 / L):g} on {name}, not {lr:g}")
-    return problem, data.columns
+    return problem, data
 
 
-def made(name: str, seed: int, target: list[str] | None, steps: int | None = None) -> tuple[Data, int, Array | None]:
+def made(
+    name: str,
+    seed: int,
+    target: list[str] | None,
+    steps: int | None = None,
+    reading: Reading = Reading(),  # noqa: B008, it is frozen
+) -> tuple[Data, int, Array | None]:
     """Return the data, the steps and the order of a problem."""
     base, batch = parse(name)
-    rng = np.random.default_rng([seed, *base.encode()])
-    entry = _entry(base) or Entry(base, lambda rng, minibatch: tables.read_csv(base, target or [], rng))
-    data = entry.make(rng, batch is not None)
+    if entry := _entry(base):
+        rng = np.random.default_rng([seed, *base.encode()])
+        data = entry.make(rng, batch is not None)
+    else:
+        data, rng = tables.read(base, target or [], reading, seed)
     if batch is not None and batch > len(data.X):
         raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
     steps = steps or _steps(entry, len(data.X), data.X.shape[1], batch)
@@ -174,8 +183,8 @@ def _entry(base: str) -> Entry | None:
     return CATALOGUE.get(base)
 
 
-def _steps(entry: Entry, n: int, d: int, batch: int | None) -> int:
-    full, minibatch = entry.steps or (steps_for(n * d), steps_for(4 * (batch or 1) * d))
+def _steps(entry: Entry | None, n: int, d: int, batch: int | None) -> int:
+    full, minibatch = (entry and entry.steps) or (steps_for(n * d), steps_for(4 * (batch or 1) * d))
     return full if batch is None else minibatch
 
 

@@ -1,7 +1,17 @@
-"""Real data: a table from a CSV file or from scikit-learn, prepared for descent."""
+"""Real data: a table from a file or from scikit-learn, prepared for descent."""
 
+import bz2
+import csv
+import gzip
+import hashlib
+import io
+import lzma
+import re
+import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,16 +21,52 @@ from impls.interface import Array, Unsupported
 if TYPE_CHECKING:
     import pandas as pd
 
+PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": None}
+TEXT = (".csv", ".tsv", ".txt", ".data")
+BINARY = (".xlsx", ".parquet")
+SEPARATORS = ("\t", ";", "|", ",", " ")  # the first that gives every line the same number of cells, at least two
+SAMPLE = 100  # lines in which the separator is looked for
+LARGEST = 1e150  # a number whose square float64 can hold
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a table. Empty: found from the file.
+
+    sep: what separates cells, " " for blanks. header: whether the first line names the columns. drop: columns that are
+    left out. encoding: of a text file.
+    """
+
+    sep: str = ""
+    header: bool = True
+    drop: tuple[str, ...] = ()
+    encoding: str = ""
+
 
 @dataclass(frozen=True)
 class Data:
-    """Float64 data without a plan: X (n, d), y (n,) or (n, k), w0 shaped like y's columns; lr None means 1/L."""
+    """Float64 data without a plan: X (n, d), y (n,) or (n, k), w0 shaped like y's columns; lr None means 1/L.
+
+    columns: names of X's columns, the intercept's last. centre, scale: (d - 1,), the mean and standard deviation that a
+    column of the file had; empty for data that are not standardised.
+    """
 
     X: Array
     y: Array
     w0: Array
     lr: float | None = None
-    columns: list[str] = field(default_factory=list)  # of X, the intercept's column last
+    columns: list[str] = field(default_factory=list)
+    centre: Array = field(default_factory=lambda: np.empty(0))
+    scale: Array = field(default_factory=lambda: np.empty(0))
+
+
+def is_table(name: str) -> bool:
+    """Return whether a problem's name is that of a table, by its ending."""
+    path = Path(name)
+    inner = Path(path.stem) if path.suffix.lower() in PACKED else path
+    return inner.suffix.lower() in (*TEXT, *(() if inner is not path else BINARY)) or path.suffix.lower() in PACKED
 
 
 def bundled(name: str, rng: np.random.Generator, minibatch: bool) -> Data:
@@ -33,28 +79,24 @@ def bundled(name: str, rng: np.random.Generator, minibatch: bool) -> Data:
     return standardised(table.data, table.target, list(table.feature_names), rng)
 
 
-def read_csv(path: str, target: list[str], rng: np.random.Generator) -> Data:
-    """Read a table with a header line and finite numbers. `target` names the columns to predict; the rest are X.
+def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Data, np.random.Generator]:
+    """Read a table of finite numbers. `target` names the columns to predict; the rest are X.
 
-    Raises ValueError that names the file, the row (the header is line 1) and the column.
+    The start and the generator come from the numbers and the seed: the same table in another folder is the same
+    problem. Raises ValueError that names the file, the row (the header is row 1) and the column, and what to do.
     """
-    frame = _read(path)
-    names = [str(column) for column in frame]
-    if not target:
-        raise ValueError(f"{path}: --target COL[,COL] says which columns to predict (it has: {', '.join(names)})")
-    for column in target:
-        if column not in names:
-            raise ValueError(f"{path}: no column {column!r}{nearest(column, names)}")
-    numbers = _finite(path, frame)
-    features = numbers.drop(columns=target)
-    if len(features) < features.shape[1] + 1:
-        raise ValueError(f"{path}: {len(features)} rows are too few for {features.shape[1]} features and an intercept")
-    for name, values in features.items():
-        if values.nunique() == 1:
-            raise ValueError(f"{path}: column {name!r} is constant; the intercept is added without it")
-    y = numbers[target[0] if len(target) == 1 else target].to_numpy(float)
     try:
-        return standardised(features.to_numpy(float), y, [str(name) for name in features], rng)
+        frame = _drop(_frame(path, reading), reading.drop)
+        names, target = [str(name) for name in frame], _targets(target, [str(name) for name in frame])
+        numbers = _finite(frame)
+        X, y = numbers.drop(columns=target), numbers[target]
+        _check_columns(X, y, names)
+        digest = hashlib.sha256(f"{[*map(str, X)]!r} {target!r}".encode())
+        for array in (X, y):
+            digest.update(np.ascontiguousarray(array.to_numpy(float)))
+        rng = np.random.default_rng([seed, *digest.digest()])
+        values = y.to_numpy(float)
+        return standardised(X.to_numpy(float), values[:, 0] if len(target) == 1 else values, [*map(str, X)], rng), rng
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -65,40 +107,239 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
     Raises ValueError for a column whose squares overflow float64.
     """
     with np.errstate(all="ignore"):
-        Z = (X - X.mean(axis=0)) / X.std(axis=0)
+        centre, scale = X.mean(axis=0), X.std(axis=0)
+        Z = (X - centre) / scale
         lost = [name for name, column in zip(names, Z.T, strict=True) if not 0.5 < np.mean(column**2) < 2]
     if lost:
-        raise ValueError(f"column {lost[0]!r} has values too large, too small or too near one another for float64")
+        raise ValueError(
+            f"column {lost[0]!r} has values too large, too small or too near one another for float64;"
+            f" rescale it, or leave it out: --drop {lost[0]!r}"
+        )
     Z = np.ascontiguousarray(np.column_stack([Z, np.ones(len(X))]))
-    return Data(Z, np.asarray(y, float), rng.random((Z.shape[1], *y.shape[1:])) * 2 - 1, columns=[*names, "intercept"])
+    w0 = rng.random((Z.shape[1], *y.shape[1:])) * 2 - 1
+    return Data(Z, np.asarray(y, float), w0, None, [*names, "intercept"], centre, scale)
 
 
-def _read(path: str) -> "pd.DataFrame":
-    """Return the table as text and numbers, without blank lines at its end. Its names are printable and distinct."""
+def check_dtype(path: str, y: Array, target: list[str], dtype: str) -> None:
+    """Raise ValueError if a column to predict loses its variation, or overflows, in float32."""
+    if dtype != "float32":
+        return
+    for name, column in zip(target, y.reshape(len(y), -1).T, strict=False):
+        with np.errstate(over="ignore"):
+            lost = np.abs(column.astype(np.float32).astype(np.float64) - column).max()
+        if np.abs(column).max() > 1e18:
+            raise ValueError(
+                f"{path}: column {name!r} has values up to {np.abs(column).max():.3g}, whose squares float32 cannot"
+                f" hold; rescale it, or use --dtype float64"
+            )
+        if lost > 1e-3 * column.std():
+            raise ValueError(
+                f"{path}: column {name!r} varies by {column.std():.3g} around {column.mean():.3g}, which float32 cannot"
+                f" hold; subtract its mean, or use --dtype float64"
+            )
+
+
+def _targets(given: list[str], names: list[str]) -> list[str]:
+    """Return the columns to predict. A word with commas is one column if there is one of that name, else several."""
+    target = []
+    for word in given:
+        target += [word.strip()] if word.strip() in names else [part.strip() for part in word.split(",")]
+    if not target:
+        raise ValueError(f"--target COL says which column to predict (it has: {', '.join(names)})")
+    for column in target:
+        if column not in names:
+            raise ValueError(f"no column {column!r}{nearest(column, names)}")
+    return list(dict.fromkeys(target))
+
+
+def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame", names: list[str]) -> None:
+    if len(X) < X.shape[1] + 1:
+        raise ValueError(f"{len(X)} rows are too few for {X.shape[1]} features and an intercept; --drop columns")
+    for name, values in X.items():
+        if values.nunique() == 1:
+            raise ValueError(f"column {name!r} is constant; the intercept is added without it: --drop {name!r}")
+    for name, values in y.items():
+        if values.abs().max() > LARGEST:
+            raise ValueError(
+                f"column {name!r} has values up to {values.abs().max():.3g}, whose squares no dtype can hold,"
+                " not even with --dtype float64; rescale it"
+            )
+
+
+def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
+    """Leave out the named columns, empty columns without a name, and a nameless column that counts the rows."""
     import pandas as pd
 
-    try:
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True, keep_default_na=False)
-        frame = pd.read_csv(path, skip_blank_lines=False, skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
-    names = [str(name) for name in header.iloc[0]]
-    if not all(name.isprintable() for name in [*names, *map(str, frame)]):
-        raise ValueError(f"{path}: no table: its first line is not text")
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{path}: two columns are called {repeated[0]!r}")
-    filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
-    return frame.rename(columns=str).iloc[: filled[-1] + 1 if len(filled) else 0]
+    for name in drop:
+        if name not in frame:
+            raise ValueError(f"--drop: no column {name!r}{nearest(name, [str(column) for column in frame])}")
+    frame = frame.drop(columns=list(drop))
+    counts = pd.to_numeric(frame[""], errors="coerce").to_numpy(float) if "" in frame and frame[""].ndim == 1 else None
+    if (
+        counts is not None
+        and len(counts)
+        and (counts - counts[0] == np.arange(len(counts))).all()
+        and counts[0] in (0, 1)
+    ):
+        frame = frame.drop(columns="")
+    if "" in frame:
+        raise ValueError(f"column {list(frame).index('') + 1} has no name; give it one")
+    if repeated := [name for name, count in Counter(frame).items() if count > 1]:
+        raise ValueError(f"two columns are called {repeated[0]!r}; rename one")
+    return frame
 
 
-def _finite(path: str, frame: "pd.DataFrame") -> "pd.DataFrame":
+def _finite(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the table as numbers. Raises ValueError for the first cell that is none."""
     import pandas as pd
 
     numbers: pd.DataFrame = frame.apply(pd.to_numeric, errors="coerce")
     bad = np.argwhere(~np.isfinite(numbers.to_numpy(float)))
-    if len(bad):
-        row, column = bad[0]
-        cell = str(frame.iat[row, column])
-        what = "is missing" if frame.isna().iat[row, column] else f"is {cell!r}, not a finite number"
-        raise ValueError(f"{path}: row {row + 2}, column {frame.columns[column]!r} {what}")
-    return numbers
+    if not len(bad):
+        return numbers
+    row, column = bad[0]
+    name, cell = str(frame.columns[column]), str(frame.iat[row, column])
+    if row == 0 and len(frame) > 1 and not np.isfinite(numbers.iloc[0].to_numpy(float)).any():
+        raise ValueError("row 2 holds no numbers (units?); delete that line")
+    if frame.isna().iat[row, column]:
+        what = "is missing; fill it in"
+    elif not np.isfinite(numbers.iloc[:, column].to_numpy(float)).any():
+        what = f"is {cell[:40]!r}: the column holds text"
+    else:
+        what = f"is {cell[:40]!r}, not a finite number; correct it"
+    raise ValueError(f"row {row + 2}, column {name!r} {what}, or leave the column out: --drop {name!r}")
+
+
+def _frame(path: str, reading: Reading) -> "pd.DataFrame":
+    """Return the table with its names as text, without blank lines at its end and empty columns without a name."""
+    import pandas as pd
+
+    try:
+        if Path(path).suffix.lower() in BINARY:
+            frame = _spreadsheet(path, reading)
+        else:
+            frame = _text_table(_decode(_bytes(path), reading.encoding), reading)
+    except ImportError as error:
+        raise ValueError(f"needs another package to be read: {' '.join(str(error).split())}") from error
+    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, pd.errors.ParserError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    if not all(str(name).isprintable() for name in frame):
+        raise ValueError("no table: its first line is not text")
+    frame.columns = [str(name).strip() for name in frame]
+    filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
+    frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]
+    return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
+
+
+def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
+    import pandas as pd
+
+    if Path(path).suffix.lower() == ".parquet":
+        return pd.read_parquet(path)
+    frame = pd.read_excel(path, header=0 if reading.header else None)
+    names = [str(name) if reading.header else str(number + 1) for number, name in enumerate(frame)]
+    return frame.set_axis(["" if name.startswith("Unnamed: ") else name for name in names], axis=1)
+
+
+def _bytes(path: str) -> bytes:
+    """Return the content of a text file, unpacked."""
+    if "://" in path:
+        raise ValueError("tables are read from this disk; download it first")
+    suffix = Path(path).suffix.lower()
+    if suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            if len(archive.namelist()) != 1:
+                raise ValueError(f"the archive holds {len(archive.namelist())} files; pack the table alone")
+            return archive.read(archive.namelist()[0])
+    with PACKED.get(suffix, open)(path, "rb") as file:
+        return bytes(file.read())
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    found = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding or found)
+    except LookupError as error:
+        raise ValueError(
+            f"--encoding {encoding!r} is unknown; try utf-8, utf-16, cp1252, euc-kr or shift_jis"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {error.start} is not {encoding or found}; say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
+        ) from error
+    if "\0" in text[:1000]:
+        raise ValueError("no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-le")
+    return text
+
+
+def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
+    """Return a table of numbers, and of text where a cell is no number."""
+    import pandas as pd
+
+    lines = text.splitlines()
+    comments = 0
+    while comments < len(lines) and (lines[comments].startswith(("#", "%")) or not lines[comments].strip()):
+        comments += 1
+    sample = [line for line in lines[comments : comments + SAMPLE] if line.strip()]
+    if not sample:
+        raise ValueError("the file is empty")
+    sep = reading.sep or _separator(sample)
+    width = Counter(len(_cells(line, sep)) for line in sample[1:] or sample).most_common(1)[0][0]
+    names, skipped = _names(lines, comments, sep, width, reading)
+    if len(names) < width and len(names) == width - 1:
+        names = ["", *names] if any(_cells(line, sep)[-1] for line in sample[1:]) else [*names, ""]
+    decimal = "," if sep != "," and _decimal_commas(sample[1:] or sample, sep) else "."
+    frame: pd.DataFrame = pd.read_csv(
+        io.StringIO("\n".join(line for line in lines[skipped:] if not line.startswith("#")) + "\n"),
+        header=None,
+        names=range(len(names)),
+        index_col=False,
+        sep=r"\s+" if sep == " " else sep,
+        decimal=decimal,
+        skipinitialspace=True,
+        skip_blank_lines=sep == " ",
+        na_values=MISSING,
+        keep_default_na=False,
+        low_memory=False,
+    )
+    return frame.set_axis(names, axis=1)
+
+
+def _names(lines: list[str], comments: int, sep: str, width: int, reading: Reading) -> tuple[list[str], int]:
+    """Return the names of the columns, and the number of lines before the data."""
+    first = _cells(lines[comments], sep)
+    numeric = all(NUMBER.fullmatch(cell.strip().replace(",", ".")) for cell in first)
+    if not reading.header:
+        return [str(number + 1) for number in range(max(width, len(first)))], comments
+    if not numeric:
+        return first, comments + 1
+    commented = _cells(lines[comments - 1].lstrip("#% "), sep) if comments else []
+    if len(commented) == len(first) > 1:  # as numpy.savetxt writes it
+        return commented, comments
+    raise ValueError(
+        f"line {comments + 1} holds numbers only, no names; add a header, or use --no-header (columns: 1, 2, ...)"
+    )
+
+
+def _separator(sample: list[str]) -> str:
+    """Return what separates the cells: the first that gives all lines equally many."""
+    for sep in SEPARATORS:
+        counts = Counter(len(_cells(line, sep)) for line in sample)
+        (count, lines), *_ = counts.most_common(1)
+        if count > 1 and lines >= 0.9 * len(sample):
+            return sep
+    return ","
+
+
+def _cells(line: str, sep: str) -> list[str]:
+    if sep == " ":
+        return next(csv.reader([" ".join(line.split())], delimiter=" "), [])
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])]
+
+
+def _decimal_commas(sample: list[str], sep: str) -> bool:
+    cells = [cell for line in sample for cell in _cells(line, sep)]
+    return any(re.fullmatch(r"[+-]?\d+,\d+", cell) for cell in cells) and not any(
+        re.fullmatch(r"[+-]?\d+\.\d+", cell) for cell in cells
+    )

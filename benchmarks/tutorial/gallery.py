@@ -144,13 +144,13 @@ def difference(descent: Descent, scene: GalleryCase) -> float:
 
 
 def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:
-    exact, columns = catalogue.build(name)
+    exact, data = catalogue.build(name)
     w0 = exact.w0 if start is None else start
     problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
     problem_folder = Path(tempfile.mkdtemp(dir=folder), "problem")
     write_problem(problem, problem_folder)
     known = truth(problem, list(range(1, problem.steps + 1)))
-    return GalleryCase(name, problem, columns, PreparedProblem(str(problem_folder), known, {"dtype": DTYPE}))
+    return GalleryCase(name, problem, data.columns, PreparedProblem(str(problem_folder), known, {"dtype": DTYPE}))
 
 
 def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:
