@@ -99,7 +99,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 def _from(low: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"must be a parse number from {low}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text!r}")
         return int(text)
 
     return parse

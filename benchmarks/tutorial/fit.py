@@ -5,18 +5,22 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 import impls
 from benchmarks.problems import catalogue, tutorials
 from benchmarks.reference.iterates import losses
+from benchmarks.worker.reasons import no_run, raised
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
@@ -89,12 +93,37 @@ def setup(args: argparse.Namespace) -> Descent:
         names = targets or (tutorials.CROPS_NAMES if catalogue.parse(args.problem)[0] == "crops" else [])
         names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
         columns = columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
-        impl = Path(args.impl).stem
-        descent = Descent(args.problem, impl, problem, args.device, impls.load(args.impl), columns, names)
+        prepare = guarded(args.impl)
+        descent = Descent(args.problem, Path(args.impl).stem, problem, args.device, prepare, columns, names)
         descent.weights(0)
         return descent
     except ValueError as error:
         raise Unsupported(str(error)) from error
+
+
+def guarded(impl: str) -> Prepare:
+    """Return the implementation's `prepare`. It and its run raise Unsupported for whatever the implementation raises.
+
+    Raises the same for a failed import.
+    """
+
+    def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (Unsupported, impls.LoadError):
+            raise
+        except Exception as error:  # a stranger's code may raise anything
+            raise Unsupported(f"{Path(impl).stem} {raised(error, impl)}") from error
+
+    prepare = call(impls.load, impl)
+
+    def guarded_prepare(problem: Problem, device: Device) -> Run:
+        run = call(prepare, problem, device)
+        if wrong := no_run(run, prepare):
+            raise Unsupported(f"{Path(impl).stem}: {wrong}")
+        return lambda start, steps, /: call(run, start, steps)
+
+    return guarded_prepare
 
 
 def least_squares(problem: Problem) -> float:

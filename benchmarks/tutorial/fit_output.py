@@ -79,6 +79,6 @@ def agreement(descent: Descent, at: list[int]) -> Section:
     wrong = [t for t, share in zip(at, shares, strict=True) if not share <= 1]
     if not wrong:
         return [f"agrees with the reference: worst error is {max(shares):.2%} of what is allowed"], True
-    why = diagnose(known, descent.weights(wrong[0]), wrong[0], 0.0, str(problem.X.dtype))
+    why = diagnose(problem, known, descent.weights(wrong[0]), wrong[0], 0.0)
     times = f"{shares[at.index(wrong[0])]:.3g} times what is allowed"
     return [f"does NOT agree with the reference after update {wrong[0]}: {why} ({times})"], False
