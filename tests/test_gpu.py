@@ -62,8 +62,11 @@ def test_full_device_memory_is_said_and_the_next_case_has_a_fresh_process(tmp_pa
     done = bench(tmp_path, "--impl", path, "--problem", "scalar,crops,line")
     assert done.code == 1
     assert done.reasons("full") == {
-        ("scalar", "float32"): "out of device memory: CUDA out of memory. Tried 3 GiB",
-        ("crops", "float32"): "out of device memory: RESOURCE_EXHAUSTED: Out of memory while trying to allocate",
+        ("scalar", "float32"): "out of device memory: CUDA out of memory. Tried 3 GiB (full.py:7)",
+        (
+            "crops",
+            "float32",
+        ): "out of device memory: RESOURCE_EXHAUSTED: Out of memory while trying to allocate (full.py:8)",
     }
     assert done.timed("full") == {("line", "float32")}
     assert len({Path(path).with_suffix(f".{n}").read_text() for n in (4, 5, 100)}) == 3
@@ -89,7 +92,7 @@ def test_a_row_of_a_gpu_that_heat_slowed_down_is_invalid(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("throttle_reasons", "after", "top"),
+    ("throttled", "after", "top"),
     [("", 500, 1980), ("SwPowerCap", 500, 1980), ("HwSlowdown", 1500, 1980), ("HwSlowdown", None, None)],
 )  # fmt: skip
 def test_slow_by_choice_or_hardly_slowed_is_no_fault(throttled: str, after: int | None, top: int | None) -> None:

@@ -391,7 +391,9 @@ OPTIMISERS: list[tuple[int, dict[str, Any], str]] = [  # the first check that fa
 
 @pytest.mark.parametrize("batch", [None, 8])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("t", "mistake", "words"), OPTIMISERS, ids=[str(case[1]) for case in OPTIMISERS])
+@pytest.mark.parametrize(
+    ("t", "mistake", "words"), OPTIMISERS, ids=[f"{next(iter(case[1]))} {at}" for at, case in enumerate(OPTIMISERS)]
+)
 def test_words_for_another_optimiser(
     dtype: str, batch: int | None, t: int, mistake: dict[str, Any], words: str
 ) -> None:
