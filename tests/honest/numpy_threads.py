@@ -1,4 +1,4 @@
-"""Blocks of rows on threads of its own, one fewer BLAS thread being asked for."""
+"""Blocks of rows on as many threads of its own as are allowed."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
