@@ -1,6 +1,7 @@
 """The commands `fit` and `gallery`: one descent as a tutorial shows it, and plots of all of them."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["ranks"]:
         _parser().error("`ranks` is now an option: pytest benchmarks --hosts THIS,OTHER --impl torch_ddp ...")
     args = _parser().parse_args(_joined(words))
+    for stream in (sys.stdout, sys.stderr):  # a name may hold what the output's encoding does not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = int(args.command(args))
         sys.stdout.flush()
@@ -73,7 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--impl", default="numpy_manual", metavar="NAME", help="implementation: a name, or path/to/mine.py"
     )
-    one.add_argument("--target", metavar="COL[,COL]", help="which columns of a CSV file to predict")
+    one.add_argument("--target", action="append", metavar="COL", help="column of a table to predict; may be repeated")
+    one.add_argument("--sep", metavar="SEP", help="what separates the table's cells (default: found)")
+    one.add_argument(
+        "--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ..."
+    )
+    one.add_argument("--drop", action="append", metavar="COL", help="column of the table to leave out; may be repeated")
+    one.add_argument("--encoding", metavar="NAME", help="encoding of the table (default: UTF-8 or its mark)")
     one.add_argument("--steps", type=_from(1), metavar="N", help="updates (default: the problem's)")
     one.add_argument("--lr", type=float, metavar="LR", help="learning rate (default: the problem's)")
     one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")

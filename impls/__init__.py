@@ -16,6 +16,10 @@ ENTRY_POINTS = "descentbench.impls"
 HERE = Path(__file__).parent
 
 
+class LoadError(ValueError):
+    """There is no such implementation, or it has no `prepare`: one line."""
+
+
 def names() -> list[str]:
     """Names that `load` knows: the files of this folder, then those that other packages bring through entry points."""
     own = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem != "interface")
@@ -25,8 +29,10 @@ def names() -> list[str]:
 def load(name_or_path: str) -> Prepare:
     """Import one implementation, by name or by the path of its file, and return its `prepare`.
 
-    Raises `Unsupported` when a package that it imports is not installed, `ValueError` when there is no such
-    implementation or it has no `prepare`.
+    A file may import modules beside it: its folder is the last one that is searched, so an installed package goes
+    before a module of the same name.
+    Raises `Unsupported` when a package that it imports is not installed, `LoadError` when there is no such
+    implementation or it has no `prepare`, and whatever the module raises.
     """
     path = Path(name_or_path)
     try:
@@ -38,22 +44,25 @@ def load(name_or_path: str) -> Prepare:
         elif name_or_path in _plugins():
             prepare = getattr(_plugins()[name_or_path].load(), "prepare", None)
         else:
-            raise ValueError(f"no implementation {name_or_path!r}{nearest(name_or_path, names())}")
+            raise LoadError(f"no implementation {name_or_path!r}{nearest(name_or_path, names())}")
     except ModuleNotFoundError as error:
         raise Unsupported(f"{error.name} is not installed") from error
     if not callable(prepare):
-        raise ValueError(f"{name_or_path} has no function prepare(problem, device)")
+        raise LoadError(f"{name_or_path} has no function prepare(problem, device)")
     return prepare
 
 
 def file(name_or_path: str) -> Path:
-    """The file that `load` has imported; of an entry point's module that is in none, its name."""
+    """The file that `load` imports. For a module that is in no file: its package's, or its name."""
     if name_or_path.endswith(".py"):
         return Path(name_or_path)
     if (HERE / f"{name_or_path}.py").exists():
         return HERE / f"{name_or_path}.py"
-    module = _plugins()[name_or_path].module
-    return Path(getattr(sys.modules[module], "__file__", None) or module)
+    point = _plugins().get(name_or_path)
+    module = point.module if point else name_or_path
+    packages = [module, *(module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1))]
+    files = [getattr(sys.modules.get(package), "__file__", None) for package in packages]
+    return Path(next(filter(None, files), module))
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -70,7 +79,10 @@ def _set_up(framework: str) -> None:
 
 def _from_path(path: Path) -> object:
     if not path.is_file():
-        raise ValueError(f"no file {str(path)!r}")
+        raise LoadError(f"no file {str(path)!r}")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)

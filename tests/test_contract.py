@@ -264,6 +264,16 @@ def test_package_that_a_file_imports_and_that_is_missing_is_unsupported(tmp_path
     sys.modules.pop("needs", None)
 
 
+def test_modules_beside_a_file_are_imported_after_installed_ones(tmp_path: Path) -> None:
+    """Its folder is searched last: `json` is Python's, `steps` is the one beside it."""
+    write(tmp_path, "json", "raise RuntimeError('shadows the standard library')\n")
+    write(tmp_path, "steps", HONEST)
+    path = write(tmp_path, "mine", "import json\nfrom steps import prepare\n")
+    code = "import sys, impls; impls.load(sys.argv[1]); print(sys.path[-1] in sys.path[:-1], sys.path[-1])"
+    done = python(code, path)
+    assert done.out.split() == ["False", str(tmp_path)], done.err
+
+
 def test_entry_points_bring_implementations(tmp_path: Path) -> None:
     write(tmp_path, "their_descent", HONEST)
     info = tmp_path / "theirs-1.0.dist-info"

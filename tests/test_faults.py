@@ -33,9 +33,24 @@ def prepare(problem, device):
     return run
 """
 FAULTS = {  # name: what prepare does, what run does, what the reason of each of its cases says
-    "raises_in_prepare": ("raise RuntimeError('out of\\nluck')", "pass", "raised RuntimeError: out of luck"),
-    "raises_in_run": ("pass", "if len(calls) > 12: raise ValueError('enough')", "raised ValueError: enough"),
-    "raises_at_once": ("pass", "raise KeyError('w')", "raised KeyError: 'w'"),
+    "raises_in_prepare": (
+        "raise RuntimeError('out of\\nluck')",
+        "pass",
+        "raised RuntimeError: out of luck (raises_in_prepare.py:15)",
+    ),
+    "raises_in_run": (
+        "pass",
+        "if len(calls) > 12: raise ValueError('enough')",
+        "raised ValueError: enough (raises_in_run.py:18)",
+    ),
+    "raises_at_once": ("pass", "raise KeyError('w')", "raised KeyError: 'w' (raises_at_once.py:18)"),
+    "takes_no_steps": ("return lambda start: start", "pass", "takes 1 positional argument but 2 were given (takes_no"),
+    "prepares_nothing": ("return", "pass", "prepare returned nothing; return a function run(start, steps) (prepares_"),
+    "prepares_weights": (
+        "return problem.w0",
+        "pass",
+        "prepare returned a ndarray; return a function run(start, steps)",
+    ),
     "gives_nan": ("pass", "return start * float('nan')", "they are not finite"),
     "gives_nan_late": ("pass", "if len(calls) > 12: return start * float('nan')", "run(start, 0) is not start"),
     "gives_infinity": ("pass", "return start + float('inf')", "they are not finite"),

@@ -140,6 +140,29 @@ def test_a_wrong_shape(shown, tmp_path):
     assert code == 2 and err == "error: flat must return a NumPy array (4, 2) of float32\n"
 
 
+NOTHING = "mine: prepare returned nothing; return a function run(start, steps) (mine.py:1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def prepare(problem, device):\n    pass\n", NOTHING),
+        ("def prepare(problem, device):\n    return lambda w, t: w / None\n", "mine raised TypeError: "),
+        ("def prepare(problem, device):\n    return problem.Y\n", "mine raised AttributeError: "),
+        ("x = 1\nraise KeyError('x')\n", "mine raised KeyError: 'x' (mine.py:2)"),
+        ("from beside import prepare\n", "mine raised ZeroDivisionError: division by zero (beside.py:1)"),
+        ("def prepare(:\n", "mine raised SyntaxError: "),
+    ],
+)
+def test_what_an_implementation_raises_is_one_line_with_its_place(shown, tmp_path, monkeypatch, text, says):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside.py").write_text("1 / 0\n")
+    (tmp_path / "mine.py").write_text(text)
+    code, _, err = shown("line", "--impl", tmp_path / "mine.py")
+    assert code == 2 and err.startswith(f"error: {says}") and err.count("\n") == 1
+    assert "mine.py" in err or "beside.py:1" in err
+
+
 def test_a_table(shown, tmp_path):
     rng = np.random.default_rng(0)
     a, b = rng.random(20), rng.random(20)
@@ -194,7 +217,7 @@ def test_other_formats(shown, tmp_path, suffix, first):
         (["line", "--plot", "fit.bmp"], "fit.bmp: the name of a picture ends in .png or .svg or .pdf"),
         (["line", "--animate", "fit.mp4"], "fit.mp4: the name of a picture ends in .gif"),
         (["line", "--plot", "nowhere/fit.png"], "nowhere/fit.png: cannot be written"),
-        (["line", "--target", "y"], "--target goes with a CSV file"),
+        (["line", "--target", "y"], "--target"),
         (["nowhere.csv", "--target", "y"], "nowhere.csv"),
         ([], "required"),
     ],
@@ -211,7 +234,7 @@ def test_a_table_that_cannot_be_used(shown, tmp_path):
     code, _, err = shown(tmp_path / "bad.csv", "--target", "b")
     assert code == 2 and "row 3, column 'b' is 'x'" in err
     code, _, err = shown(tmp_path / "bad.csv")
-    assert code == 2 and "--target COL[,COL] says which columns to predict" in err
+    assert code == 2 and "--target COL says which column to predict" in err
 
 
 def test_without_matplotlib(tmp_path):

@@ -62,8 +62,11 @@ def test_full_device_memory_is_said_and_the_next_case_has_a_fresh_process(tmp_pa
     done = bench(tmp_path, "--impl", path, "--problem", "scalar,crops,line")
     assert done.code == 1
     assert done.reasons("full") == {
-        ("scalar", "float32"): "out of device memory: CUDA out of memory. Tried 3 GiB",
-        ("crops", "float32"): "out of device memory: RESOURCE_EXHAUSTED: Out of memory while trying to allocate",
+        ("scalar", "float32"): "out of device memory: CUDA out of memory. Tried 3 GiB (full.py:7)",
+        (
+            "crops",
+            "float32",
+        ): "out of device memory: RESOURCE_EXHAUSTED: Out of memory while trying to allocate (full.py:8)",
     }
     assert done.timed("full") == {("line", "float32")}
     assert len({Path(path).with_suffix(f".{n}").read_text() for n in (4, 5, 100)}) == 3

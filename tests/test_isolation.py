@@ -205,7 +205,7 @@ def test_no_zombie_is_left_here(worker: Worker, tmp_path: Path, monkeypatch: pyt
     """In the process that started the worker: it gets the orphans."""
     before = {child.pid for child in psutil.Process().children()}
     litter = HARMLESS["zombies"].replace("calls.here", "here") + DAEMON
-    assert reason(worker, tmp_path, f"{litter}\nraise ValueError") == "raised ValueError:"
+    assert reason(worker, tmp_path, f"{litter}\nraise ValueError") == "raised ValueError (obeys.py:15)"
     assert {child.pid for child in psutil.Process().children()} <= before
 
 

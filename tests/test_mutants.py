@@ -19,6 +19,8 @@ def of(*problems: str) -> set[tuple[str, str]]:
     return {case for case in EVERY if case[0] in problems}
 
 
+SEVERAL = of("line", "crops", "small@32")  # weights: one alone shows less
+
 # mutant: the cases in which it is refused (at least), and what the reason says in each of them
 MISTAKES: dict[str, tuple[set[tuple[str, str]], str]] = {
     "numpy_lr_off": (EVERY, "after 1 update: the gradient (or lr) is 1.001 times the reference"),
@@ -33,11 +35,33 @@ MISTAKES: dict[str, tuple[set[tuple[str, str]], str]] = {
     "numpy_skips_first": (EVERY, "after 1 update: the first update changes nothing"),
     "numpy_late": (EVERY, "after 2 updates: one step too few"),
     "numpy_momentum": (EVERY, "wrong weights after 2 updates"),
+    "numpy_heavy_ball": (SEVERAL, "after 2 updates: momentum of 0.9"),
+    "numpy_adds_gradients": (EVERY, "after 2 updates: gradients add up over the updates (no zero_grad)"),
+    "numpy_slows_down": (SEVERAL, "after 2 updates: the learning rate changes from update to update"),
+    "numpy_exponential_rate": (SEVERAL, "after 2 updates: the learning rate changes from update to update"),
+    "numpy_stops_early": (of("line"), "updates: it stops after 117 updates"),
+    "numpy_adam": (EVERY, "after 1 update: all weights move by lr, as in Adam or Adagrad"),
     "numpy_weight_decay": (WIDE, "wrong weights after"),
+    "numpy_shrinks_weights": (of("line", "small@32"), "after 1 update: weight decay of 0.001"),
+    "numpy_shrinks_slopes": (of("line", "small@32"), "after 1 update: weight decay of 0.1"),
+    "numpy_ascends": (EVERY, "after 1 update: the gradient is -1.00 times the reference (its sign is wrong)"),
+    "numpy_doubles": (EVERY, "after 1 update: the gradient is 2.00 times the reference (it is doubled"),
+    "numpy_broadcasts": (EVERY - of("crops"), "after 1 update: rows are broadcast against columns"),
+    "numpy_standardises": (EVERY, "after 1 update: the columns are standardised once more"),
+    "numpy_last_column_first": (SEVERAL, "after 1 update: the columns or the weights are in another order"),
+    "numpy_weights_backwards": (SEVERAL, "after 1 update: the columns or the weights are in another order"),
+    "numpy_transposes": (of("crops"), "after 1 update: the weights are laid out as (k, d), not as (d, k)"),
+    "numpy_from_zeros": (SEVERAL, "after 1 update: it does not start from `start` but from zeros"),
+    "numpy_own_start": (EVERY, "after 1 update: they belong to another start"),
+    "numpy_solves": (of("small@32"), "after 1 update: they are the least-squares solution: nothing descends"),
+    "numpy_every_second_row": (EVERY, "wrong weights after 1 update"),
+    "numpy_ignores_batches": (of("small@32"), "after 1 update: mini-batches are ignored: an update sees all rows"),
+    "numpy_one_batch": (of("small@32"), "after 2 updates: mini-batches are taken in another order"),
+    "numpy_epochs": (of("small@32"), "after 1 update: a step makes 31 updates"),
     "numpy_float32_inside": (WIDE, "wrong weights after"),
     "numpy_tf32": (EVERY, "wrong weights after"),
-    "numpy_batches_reversed": (of("small@32"), "wrong weights after 1 update"),
-    "numpy_batches_in_file_order": (of("small@32"), "wrong weights after 1 update"),
+    "numpy_batches_reversed": (of("small@32"), "after 1 update: mini-batches are taken in another order"),
+    "numpy_batches_in_file_order": (of("small@32"), "after 1 update: mini-batches are taken in another order"),
     "numpy_drops_last_row": (EVERY, "wrong weights after 1 update"),
     "numpy_drops_last_block": (EVERY, "wrong weights after 1 update"),
     "numpy_loses_a_sum": (EVERY, "wrong weights after 1 update"),
@@ -45,8 +69,8 @@ MISTAKES: dict[str, tuple[set[tuple[str, str]], str]] = {
     "numpy_gram_float32": (WIDE & of("line", "small@32"), "wrong weights after"),
     "numpy_gram_of_fewer_rows": (EVERY, "wrong weights after"),
     "numpy_gram_of_all_rows": (of("small@32"), "wrong weights after 1 update"),
-    "numpy_stale": (EVERY, "wrong weights after 2 updates"),
-    "numpy_sequential": (of("line", "crops", "small@32"), "wrong weights after 1 update"),
+    "numpy_stale": (EVERY, "after 2 updates: each update uses the gradient of the one before"),
+    "numpy_sequential": (SEVERAL, "after 1 update: weights are updated one after the other, not all at once"),
     "numpy_remembers": (WIDE, "they belong to another start: runs remember"),
     "numpy_goes_on": (EVERY, "wrong weights after 1 update"),
     "numpy_same_buffer": (EVERY, "a later run wrote to an earlier result"),
@@ -76,6 +100,10 @@ WORDS = {
     ("numpy_tf32", "line", "float32"): "they agree only as TF32 would",
     ("numpy_tf32", "small@32", "float32"): "they agree only as TF32 would",
     ("numpy_float32_inside", "line", "float64"): "they agree only as float32 would",
+    ("numpy_momentum", "line", "float32"): "momentum of 0.001",
+    ("numpy_weight_decay", "line", "float64"): "weight decay of 1e-06",
+    ("numpy_drops_last_row", "line", "float32"): "the last row is missing",
+    ("numpy_per_row", "crops", "float32"): "a mean over rows, but a sum over targets",
 }
 
 

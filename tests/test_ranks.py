@@ -38,7 +38,7 @@ def prepare(problem, device):
     return run
 """
 FAULTS = {  # what rank 1 does, while rank 0 waits for it: what the reason says, all of it
-    "raise ValueError('no')": r"rank 1: raised ValueError: no",
+    "raise ValueError('no')": r"rank 1: raised ValueError: no \(mine.py:10\)",
     "os.kill(os.getpid(), signal.SIGKILL)": r"rank 1: killed by SIGKILL.*",
     "os._exit(3)": r"rank 1: exited with code 3.*",
     "time.sleep(300)": r"rank 0: timed out in all_reduce .*; rank 1: timed out in run \(mine.py:10\) and was killed",

@@ -223,7 +223,7 @@ class Campaign:
         if not dtypes:
             return
         try:
-            exact, _ = catalogue.build(
+            exact, data = catalogue.build(
                 name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps, reading=plan.reading
             )
         except Unsupported as error:
@@ -234,7 +234,7 @@ class Campaign:
             return
         for dtype in self._fitting(name, *catalogue.counted(exact)):
             try:
-                check_dtype(catalogue.parse(name)[0], exact.y, plan.target, dtype)
+                check_dtype(catalogue.parse(name)[0], exact.y, data.targets, dtype)
                 self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
             except ValueError as error:
                 self.tasks[name, dtype] = Refused(str(error))

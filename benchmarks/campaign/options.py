@@ -1,5 +1,6 @@
 """The options of `pytest benchmarks`, and the plan that they ask for."""
 
+import hashlib
 import importlib.util
 import math
 import os
@@ -52,12 +53,14 @@ def plan(option: Namespace, here: Path) -> Plan:
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
     target, chosen = option.target or [], implementations(option.impl, here)
-    reading = Reading(option.sep or "", not option.no_header, tuple(option.drop or ()), option.encoding or "")
+    reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
+    labels = tables(option.problem, here, target, reading)
     (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
     return Plan(
         impls=chosen,
         devices=choose("device", option.device, ["cpu", "gpu"]),
-        problems=tables(option.problem, here, target, reading) or preset.problems,
+        problems=list(labels) or preset.problems,
+        labels={name: label for name, label in labels.items() if label},
         dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
         blocks=blocks,
         minutes=minutes,
@@ -128,20 +131,29 @@ def repeated(given: str | None, chosen: list[str], here: Path) -> str:
     return name
 
 
-def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> list[str]:
-    """Return the problems' names, tables by absolute path. Raises ValueError for unknown names and unusable tables."""
+def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> dict[str, str]:
+    """Return the problems' names, tables by absolute path, each with a label if another table's file has its name.
+
+    A table that is given twice, in two folders, is one problem. Raises ValueError for unknown names and bad tables.
+    """
     if given is not None and not words(given):
         raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
-    names = []
+    names: dict[str, str] = {}
+    hashes: dict[tuple[str, str], str] = {}  # by the file's name and a hash over the numbers
     for word in words(given or ""):
         base, batch = catalogue.parse(word)
-        if is_table(base) and "://" not in base:
-            word = str(here / base) + (f"@{batch}" if batch else "")
         if is_table(base):
-            catalogue.build(word, target=target, reading=reading)
-        names.append(word)
-    if (target or reading != Reading()) and not any(is_table(catalogue.parse(name)[0]) for name in names):
-        raise ValueError("--target, --sep, --no-header, --drop and --encoding go with a table: --problem path.csv")
+            word = base if "://" in base else str(here / base) + (f"@{batch}" if batch else "")
+            problem, _ = catalogue.build(word, target=target, reading=reading)
+            digest = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes()).hexdigest()[:4]
+            if hashes.setdefault((Path(word).name, digest), word) != word:
+                continue
+        names[word] = ""
+    for (name, digest), word in hashes.items():
+        if sum(other == name for other, _ in hashes) > 1:
+            names[word] = f"{digest}~{name}"
+    if (target or reading != Reading()) and not hashes:
+        raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: --problem path.csv")
     return names
 
 
@@ -169,7 +181,7 @@ OPTIONS = (
         metavar="COL",
     ),
     Option("--sep", "what separates the cells of your table (default: found)", metavar="SEP"),
-    Option("--no-header", "your table has no line of names; columns are called 1, 2, ...", action="store_true"),
+    Option("--no-names", "your table has no line of names; columns are called 1, 2, ...", action="store_true"),
     Option("--drop", "column of your table to leave out; may be repeated", action="append", metavar="COL"),
     Option("--encoding", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)", metavar="NAME"),
     Option("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu"),

@@ -40,6 +40,7 @@ class Case:
     dtype: str
     block: int
     again: bool = False  # the second of an A/A pair
+    label: str = ""  # the problem's name where that of its file is not enough
 
     @property
     def original(self) -> str:
@@ -54,7 +55,7 @@ class Case:
     @property
     def title(self) -> str:
         """The problem's name; for a table, the file's."""
-        return Path(self.problem).name
+        return self.label or Path(self.problem).name
 
     @property
     def host(self) -> tuple[str, str, int]:
@@ -65,6 +66,7 @@ class Case:
     def row(self) -> dict[str, Any]:
         """The facts of its row that the case itself determines."""
         facts = dataclasses.asdict(self) | {"impl": self.name, "problem": self.title}
+        facts.pop("label")
         return facts | {"duplicate_of": self.original if facts.pop("again") else ""}
 
     @property
@@ -101,6 +103,7 @@ class Plan:
     steps: int | None = None  # updates in a run; None: the problem's own number
     target: list[str] = field(default_factory=list)  # columns of a table to predict
     reading: Reading = field(default_factory=Reading)  # how to read a table
+    labels: dict[str, str] = field(default_factory=dict)  # of tables whose files have one name
 
     def cases(self) -> list[Case]:
         """Return the cases block by block. A block shuffles implementations and devices; each has its own process."""
@@ -110,7 +113,7 @@ class Plan:
             hosts = [(impl, again, device) for impl, again in labels for device in self.devices]
             random.Random(f"{self.seed} {block}").shuffle(hosts)
             cases += [
-                Case(impl, device, problem, dtype, block, again)
+                Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""))
                 for impl, again, device in hosts
                 for problem in self.problems
                 for dtype in self.dtypes

@@ -7,9 +7,10 @@ import hashlib
 import io
 import lzma
 import re
+import warnings
 import zipfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,8 @@ class Reading:
 class Data:
     """Float64 data without a plan: X (n, d), y (n,) or (n, k), w0 shaped like y's columns; lr None means 1/L.
 
-    columns: names of X's columns, the intercept's last. centre, scale: (d - 1,), the mean and standard deviation that a
-    column of the file had; empty for data that are not standardised.
+    columns: names of X's columns, the intercept's last. targets: names of y's columns, for a table. centre, scale:
+    (d - 1,), the mean and standard deviation that a column had in the file; empty for data that are not standardised.
     """
 
     X: Array
@@ -58,6 +59,7 @@ class Data:
     w0: Array
     lr: float | None = None
     columns: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
     centre: Array = field(default_factory=lambda: np.empty(0))
     scale: Array = field(default_factory=lambda: np.empty(0))
 
@@ -93,10 +95,11 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
         _check_columns(X, y, names)
         digest = hashlib.sha256(f"{[*map(str, X)]!r} {target!r}".encode())
         for array in (X, y):
-            digest.update(np.ascontiguousarray(array.to_numpy(float)))
+            digest.update(array.to_numpy(float).tobytes())
         rng = np.random.default_rng([seed, *digest.digest()])
         values = y.to_numpy(float)
-        return standardised(X.to_numpy(float), values[:, 0] if len(target) == 1 else values, [*map(str, X)], rng), rng
+        data = standardised(X.to_numpy(float), values[:, 0] if len(target) == 1 else values, [*map(str, X)], rng)
+        return replace(data, targets=target), rng
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -117,7 +120,7 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
         )
     Z = np.ascontiguousarray(np.column_stack([Z, np.ones(len(X))]))
     w0 = rng.random((Z.shape[1], *y.shape[1:])) * 2 - 1
-    return Data(Z, np.asarray(y, float), w0, None, [*names, "intercept"], centre, scale)
+    return Data(Z, np.asarray(y, float), w0, columns=[*names, "intercept"], centre=centre, scale=scale)
 
 
 def check_dtype(path: str, y: Array, target: list[str], dtype: str) -> None:
@@ -174,14 +177,10 @@ def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
         if name not in frame:
             raise ValueError(f"--drop: no column {name!r}{nearest(name, [str(column) for column in frame])}")
     frame = frame.drop(columns=list(drop))
-    counts = pd.to_numeric(frame[""], errors="coerce").to_numpy(float) if "" in frame and frame[""].ndim == 1 else None
-    if (
-        counts is not None
-        and len(counts)
-        and (counts - counts[0] == np.arange(len(counts))).all()
-        and counts[0] in (0, 1)
-    ):
-        frame = frame.drop(columns="")
+    if "" in frame and frame[""].ndim == 1:
+        counts = pd.to_numeric(frame[""], errors="coerce").to_numpy(float)
+        if any(np.array_equal(counts, np.arange(first, first + len(counts))) for first in (0, 1)):
+            frame = frame.drop(columns="")
     if "" in frame:
         raise ValueError(f"column {list(frame).index('') + 1} has no name; give it one")
     if repeated := [name for name, count in Counter(frame).items() if count > 1]:
@@ -220,7 +219,8 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
         else:
             frame = _text_table(_decode(_bytes(path), reading.encoding), reading)
     except ImportError as error:
-        raise ValueError(f"needs another package to be read: {' '.join(str(error).split())}") from error
+        package = "pyarrow" if path.lower().endswith(".parquet") else "openpyxl"
+        raise ValueError(f"needs another package to be read: pip install {package}") from error
     except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     if not all(str(name).isprintable() for name in frame):
@@ -261,9 +261,7 @@ def _decode(content: bytes, encoding: str) -> str:
     try:
         text = content.decode(encoding or found)
     except LookupError as error:
-        raise ValueError(
-            f"--encoding {encoding!r} is unknown; try utf-8, utf-16, cp1252, euc-kr or shift_jis"
-        ) from error
+        raise ValueError(f"--encoding {encoding!r} is unknown; try utf-16, cp1252, euc-kr or shift_jis") from error
     except UnicodeDecodeError as error:
         raise ValueError(
             f"byte {error.start} is not {encoding or found}; say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
@@ -290,19 +288,32 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
     if len(names) < width and len(names) == width - 1:
         names = ["", *names] if any(_cells(line, sep)[-1] for line in sample[1:]) else [*names, ""]
     decimal = "," if sep != "," and _decimal_commas(sample[1:] or sample, sep) else "."
-    frame: pd.DataFrame = pd.read_csv(
-        io.StringIO("\n".join(line for line in lines[skipped:] if not line.startswith("#")) + "\n"),
-        header=None,
-        names=range(len(names)),
-        index_col=False,
-        sep=r"\s+" if sep == " " else sep,
-        decimal=decimal,
-        skipinitialspace=True,
-        skip_blank_lines=sep == " ",
-        na_values=MISSING,
-        keep_default_na=False,
-        low_memory=False,
-    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells would be lost
+            frame: pd.DataFrame = pd.read_csv(
+                io.StringIO("\n".join(line for line in lines[skipped:] if not line.startswith("#")) + "\n"),
+                header=None,
+                names=range(len(names)),
+                index_col=False,
+                sep=r"\s+" if sep == " " else sep,
+                decimal=decimal,
+                skipinitialspace=True,
+                skip_blank_lines=sep == " ",
+                na_values=MISSING,
+                keep_default_na=False,
+                low_memory=False,
+            )
+    except pd.errors.ParserWarning as error:
+        raise ValueError(
+            f"lines have more cells than the first has names ({len(names)}); correct them, or name --sep"
+        ) from error
+    except pd.errors.ParserError as error:
+        cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if cells is None:
+            raise
+        line = int(cells[2]) + skipped
+        raise ValueError(f"line {line} has {cells[3]} cells, not {cells[1]}; correct it, or name --sep") from error
     return frame.set_axis(names, axis=1)
 
 
@@ -318,7 +329,7 @@ def _names(lines: list[str], comments: int, sep: str, width: int, reading: Readi
     if len(commented) == len(first) > 1:  # as numpy.savetxt writes it
         return commented, comments
     raise ValueError(
-        f"line {comments + 1} holds numbers only, no names; add a header, or use --no-header (columns: 1, 2, ...)"
+        f"line {comments + 1} holds numbers only, no names; add a header, or use --no-names (columns: 1, 2, ...)"
     )
 
 

@@ -1,71 +1,221 @@
-"""Diagnosis of wrong weights: the first usual mistake that explains them."""
+"""Diagnosis of wrong weights: the one usual mistake that explains them better than all others.
 
-from collections.abc import Callable
+Each mistake is simulated (`mistakes.py`). It explains the weights if it ends within the tolerance of them and would
+have passed the checks before. It is the diagnosis if every other mistake, and none, ends at least MARGIN times as far
+away. Weights that two mistakes explain get no diagnosis.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.reference import coarse
+from benchmarks.reference.mistakes import Descend, Mistake, Moments, affordable, iterates, lengths, mistakes, sized
 from benchmarks.reference.solution import ReferenceSolution
-from impls.interface import Array
+from impls.interface import Array, Problem
 
-ROUND_OFF = {"float64": 2.0**-53, "float32": 2.0**-24, "TF32": 2.0**-11}
-COARSER = {"float64": "float32", "float32": "TF32"}
+MARGIN = 10.0
+UNKNOWN = "they are not the reference's"
+REMEMBERS = "they belong to another start: runs remember, or ignore `start`"
+TINY = float(np.finfo(np.float64).tiny)
 
 
-def diagnose(truth: ReferenceSolution, weights: Array, t: int, c: float, dtype: str) -> str:
-    """Return the diagnosis of weights after t updates from the start at c."""
-    W = weights.reshape(len(weights), -1).astype(np.longdouble)
-    if not np.isfinite(W).all():
+@dataclass(frozen=True)
+class Wrong:
+    """Weights W (d, k) after t updates from the start at c that have failed the check."""
+
+    problem: Problem
+    truth: ReferenceSolution
+    W: Array
+    t: int
+    c: float
+
+    @property
+    def u(self) -> float:
+        """Return the unit round-off."""
+        return float(np.finfo(self.problem.X.dtype).eps) / 2
+
+    @property
+    def start(self) -> Array:
+        """Return the start (d, k), float64."""
+        return self.expected(0)
+
+    @property
+    def checked(self) -> list[int]:
+        """Return the updates after which weights from the problem's own start were right before."""
+        return [t for t in self.truth.at if t < self.t] if self.c == 0 else self.truth.at[:-1]
+
+    def expected(self, t: int, c: float | None = None) -> Array:
+        """Return the right weights (d, k), float64; from another start, if c is given."""
+        return self.truth.expected(t, self.c if c is None else c).astype(np.float64)
+
+    def tolerance(self, t: int) -> Array:
+        """Return twice what rounding, also that of the start, may do to weights after t updates, (k,)."""
+        rounded = self.truth.contraction[t] * self.u * (1 + np.abs(self.W).max())
+        return np.asarray(2 * (self.truth.allowed[t] + rounded) + TINY)
+
+    def distance(self, weights: Array) -> float:
+        """Return the distance of W from these weights, for the worst target; 1 is the tolerance."""
+        error = float((np.linalg.norm(self.W - weights, axis=0) / self.tolerance(self.t)).max())
+        return error if np.isfinite(error) else np.inf
+
+    def explained_by(self, weights: Array) -> bool:
+        """Return whether W are these weights but for rounding, and much rather than the right ones.
+
+        Rounding grows with how far they have moved.
+        """
+        moved, right = (float(np.linalg.norm(end - self.start)) for end in (weights, self.expected(self.t)))
+        near = min(max(1.0, moved / max(right, TINY)), self.distance(self.expected(self.t)) / MARGIN)
+        return self.distance(weights) <= near
+
+    def passed(self, descend: Descend) -> bool:
+        """Return whether a descent passes the checks before."""
+        return all(self.right(descend(self.expected(0, 0.0), t), t) for t in self.checked)
+
+    def right(self, weights: Array, t: int) -> bool:
+        """Return whether weights after t updates from the problem's own start pass the check."""
+        return bool((np.linalg.norm(weights - self.expected(t, 0.0), axis=0) <= self.tolerance(t)).all())
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A mistake's words, what its variants share, how far W is from its weights, and whether it explains W."""
+
+    words: str
+    family: str
+    distance: float
+    explains: bool
+
+
+def diagnose(problem: Problem, truth: ReferenceSolution, weights: Array, t: int, c: float) -> str:
+    """Return the diagnosis of weights after t updates from the start at c.
+
+    It takes a few seconds at most: mistakes that would take longer to simulate are left out.
+    """
+    wrong = Wrong(problem, truth, weights.reshape(len(weights), -1).astype(np.float64), t, c)
+    if not np.isfinite(wrong.W).all():
         return "they are not finite"
-    allowed = 2 * (truth.allowed[t] + truth.contraction[t] * ROUND_OFF[dtype] * (1 + np.abs(W).max()))
-    mistakes: list[Callable[[ReferenceSolution, Array, int, float, Array], str]] = [_steps, _gradient, _start]
-    if c:  # all was well from the first start
-        mistakes = [_start, _steps, _gradient]
-    words = next((words for mistake in mistakes if (words := mistake(truth, W, t, c, allowed))), "")
-    return words or _precision(truth, W, t, c, dtype) or "they are not the reference's"
+    with np.errstate(all="ignore"):  # a mistake may diverge
+        updates = max(t + 1, _most(wrong))
+        moments = Moments(problem, updates) if affordable(problem, updates) else None
+        for explanations in (_exact(wrong, moments), _fitted(wrong, moments)):
+            if any(one.explains for one in explanations):
+                return best(wrong, explanations) or UNKNOWN
+        return _coarser(wrong) or UNKNOWN
 
 
-def _steps(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
-    """One update too many or too few."""
-    if _near(W, truth.expected(t + 1, c), allowed):
-        return "one step too many"
-    if not _near(W, truth.expected(t - 1, c), allowed):
+def best(wrong: Wrong, explanations: list[Explanation]) -> str:
+    """Return the words of the nearest mistake that explains W; "" if another one is not MARGIN times as far away."""
+    first = min((one for one in explanations if one.explains), key=lambda one: one.distance)
+    others = [one.distance for one in explanations if one.family != first.family]
+    rounding = wrong.u * float((np.linalg.norm(wrong.W, axis=0) / wrong.tolerance(wrong.t)).max())
+    return first.words if min(others, default=np.inf) >= MARGIN * max(first.distance, rounding) else ""
+
+
+def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
+    """Return the mistakes without an unknown size."""
+    few = "the first update changes nothing" if wrong.t == 1 else "one step too few"
+    explanations = [
+        _known(wrong, "one step too many", wrong.expected(wrong.t + 1), "count"),
+        _known(wrong, few, wrong.expected(wrong.t - 1), "count"),
+    ]
+    if wrong.c:
+        explanations.append(_known(wrong, REMEMBERS, wrong.expected(wrong.t, 0.0)))
+    if moments is not None:
+        last = wrong.expected(wrong.truth.at[-1], 0.0)
+        usual = [*mistakes(wrong.problem, moments, last, wrong.W, wrong.t), *_count(wrong, moments)]
+        explanations += [_simulated(wrong, mistake) for mistake in usual]
+    return explanations
+
+
+def _fitted(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
+    """Return the mistakes of unknown size, each at the size that fits W best.
+
+    Any size fits a single weight, of which only the length of its first gradient is told.
+    """
+    explanations = [_length(wrong)] if wrong.t == 1 else []
+    if wrong.W.size == 1:
+        return explanations
+    if wrong.c:
+        here, there = wrong.expected(wrong.t, 0.0), wrong.expected(wrong.t, 1.0)
+        weights = here + _ratio(there - here, wrong.W - here) * (there - here)
+        explanations.append(_known(wrong, REMEMBERS, weights))
+    for fit in [] if moments is None else sized(wrong.problem, moments, wrong.t):
+        size = fit.size(wrong.start, wrong.t, wrong.W)
+        if size > fit.smallest:
+            mistake = Mistake(fit.words.format(size), fit.descend(size), fit.words)
+            explanations.append(_simulated(wrong, mistake))
+    return explanations
+
+
+def _known(wrong: Wrong, words: str, weights: Array, family: str = "") -> Explanation:
+    return Explanation(words, family or words, wrong.distance(weights), wrong.explained_by(weights))
+
+
+def _simulated(wrong: Wrong, mistake: Mistake) -> Explanation:
+    """Simulate a mistake. One that would have failed a check before explains nothing, however near it is."""
+    weights = mistake.descend(wrong.start, wrong.t)
+    near = wrong.explained_by(weights)
+    explains = near and wrong.passed(mistake.descend)
+    distance = wrong.distance(weights) if explains or not near else np.inf
+    return Explanation(mistake.words, mistake.family, distance, explains)
+
+
+def _most(wrong: Wrong) -> int:
+    """Return how many updates W may come from: after the first step ten, or an epoch."""
+    problem = wrong.problem
+    epoch = 1 if problem.order is None else len(problem.X) // problem.order.shape[1]
+    return min(problem.steps, max(10, epoch)) if wrong.t == 1 else wrong.t
+
+
+def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
+    """Return the number of updates, not next to t, whose weights are nearest to W.
+
+    One weight is always near to some.
+    """
+    right, lr = moments.gradient(moments.right), wrong.problem.lr
+    path = iterates(right, lr, wrong.start, _most(wrong))
+    others = [count for count in range(len(path)) if abs(count - wrong.t) > 1]
+    if not others or wrong.W.size == 1:
+        return []
+    count = min(others, key=lambda count: wrong.distance(path[count]))
+    before = iterates(right, lr, wrong.expected(0, 0.0), min(count, wrong.t))
+    words = f"it stops after {count} updates" if count < wrong.t else f"a step makes {count} updates"
+    return [Mistake(words, lambda W, t: path[count] if t == wrong.t else before[min(count, t)], "count")]
+
+
+def _length(wrong: Wrong) -> Explanation:
+    """Return the first update with a gradient of the right direction and another length."""
+    move = wrong.expected(1) - wrong.start
+    ratio = _ratio(move, wrong.W - wrong.start)
+    off = abs(ratio - 1)
+    words = f"the gradient is {ratio:.2f} times the reference"
+    if off <= 0.005:
+        digits = f"{ratio:.{2 - int(np.log10(off + 1e-18))}f}".rstrip("0")
+        words = f"the gradient (or lr) is {digits} times the reference"
+    names = [name for name, usual in lengths(wrong.problem) if wrong.explained_by(wrong.start + usual * move)]
+    why = f" ({' or '.join(names)})" if names else ""
+    return _known(wrong, words + why, wrong.start + ratio * move, "length")
+
+
+def _ratio(move: Array, moved: Array) -> float:
+    """Return the multiple of a move that is nearest to another one."""
+    return float(np.sum(moved * move) / max(np.sum(move * move), TINY))
+
+
+def _coarser(wrong: Wrong) -> str:
+    """Return "they agree only as TF32 would" if a descent in it errs about as much and would have passed before.
+
+    Of one weight nothing is told: mistakes of a fitting size look the same.
+    """
+    if wrong.W.size == 1 or not coarse.affordable(wrong.problem, wrong.t + sum(wrong.checked)):
         return ""
-    return "the first update changes nothing" if t == 1 else "one step too few"
 
+    def descend(t: int, c: float) -> Array:
+        return coarse.descend(wrong.problem, wrong.truth.start(c), t)
 
-def _gradient(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
-    """After the first update: a gradient of the right direction and the wrong length."""
-    if t != 1:
+    right = wrong.expected(wrong.t)
+    errors = [np.linalg.norm(weights - right) for weights in (wrong.W, descend(wrong.t, wrong.c))]
+    if max(errors) > MARGIN * min(errors) or not all(wrong.right(descend(t, 0.0), t) for t in wrong.checked):
         return ""
-    start, right = truth.expected(0, c), truth.expected(1, c)
-    move, moved = right - start, W - start
-    ratio = np.sum(moved * move) / np.sum(move * move)
-    if not _near(W, start + ratio * move, allowed * max(1, abs(ratio))):
-        return ""
-    if abs(ratio - 1) > 0.005:
-        return f"the gradient is {ratio:.2f} times the reference"
-    digits = 2 - int(np.log10(abs(float(ratio) - 1) + 1e-18))
-    return f"the gradient (or lr) is {f'{ratio:.{digits}f}'.rstrip('0')} times the reference"
-
-
-def _start(truth: ReferenceSolution, W: Array, t: int, c: float, allowed: Array) -> str:
-    """The right descent from the wrong start."""
-    here, there = truth.expected(t, 0.0), truth.expected(t, 1.0)
-    way = there - here
-    other = float(np.sum((W - here) * way) / max(np.sum(way * way), np.finfo(np.float64).tiny))
-    other = other if W.size > 1 else 0.0  # any number lies on the line between two
-    if abs(other - c) > 1e-3 and _near(W, here + other * way, allowed):
-        return "they belong to another start: runs remember"
-    return ""
-
-
-def _precision(truth: ReferenceSolution, W: Array, t: int, c: float, dtype: str) -> str:
-    """An error that coarser arithmetic would explain."""
-    error = np.linalg.norm(W - truth.expected(t, c), axis=0)
-    coarser = COARSER[dtype]
-    near = (error <= truth.allowed[t] * (ROUND_OFF[coarser] / ROUND_OFF[dtype])).all()
-    return f"they agree only as {coarser} would" if near else ""
-
-
-def _near(W: Array, other: Array, allowed: Array) -> bool:
-    return bool((np.linalg.norm(W - other, axis=0) <= allowed).all())
+    return f"they agree only as {coarse.COARSER[str(wrong.problem.X.dtype)]} would"

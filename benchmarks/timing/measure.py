@@ -17,6 +17,7 @@ from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import ReferenceSolution
 from benchmarks.timing import parity
+from benchmarks.worker.arrays import read_mapped
 from benchmarks.worker.client import Clock, Refused, Worker
 from benchmarks.worker.messages import Growth, Round, Run
 from impls.interface import Array
@@ -219,5 +220,5 @@ def judge(task: PreparedProblem, weights: Array, t: int, c: float, start: Array)
     error, allowed = task.truth.distance(weights, t, c, start)
     if error <= allowed:
         return error, allowed
-    why = diagnose(task.truth, weights, t, c, task.facts["dtype"])
+    why = diagnose(read_mapped(task.folder), task.truth, weights, t, c)
     raise Refused(f"wrong weights after {t} update{'s' * (t > 1)}: {why} (distance {error:.2g}, allowed {allowed:.2g})")

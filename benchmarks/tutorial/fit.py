@@ -5,18 +5,23 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 import impls
 from benchmarks.problems import catalogue, tutorials
+from benchmarks.problems.tables import Data, Reading, check_dtype, is_table
 from benchmarks.reference.iterates import losses
+from benchmarks.worker.reasons import no_run, raised
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
@@ -31,6 +36,8 @@ class Descent:
     prepare: Prepare
     columns: list[str]
     targets: list[str]
+    data: Data | None = None  # what the problem was made of
+    exact: Problem | None = None  # in float64
     began: float = field(default_factory=time.monotonic)
     known: dict[int, Array] = field(default_factory=dict)
 
@@ -64,7 +71,8 @@ class Descent:
 
     def loss(self, t: int) -> float:
         """Return the MSE over all rows after t updates, in float64."""
-        return losses(self.problem.X, self.problem.y, [self.weights(t)])[0]
+        problem = self.exact or self.problem
+        return losses(problem.X, problem.y, [self.weights(t)])[0]
 
     def scaled(self, factor: float) -> "Descent":
         """Return the same descent with `factor` times the gradient."""
@@ -79,28 +87,61 @@ def setup(args: argparse.Namespace) -> Descent:
     try:
         for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
             _check_picture(path, suffixes)
-        targets = args.target.split(",") if args.target else []
-        if targets and not catalogue.parse(args.problem)[0].endswith(".csv"):
-            raise ValueError("--target goes with a CSV file")
-        problem, columns = catalogue.build(args.problem, seed=args.seed, target=targets, lr=args.lr)
-        problem = _with_steps(problem, args.steps or tutorials.STEPS.get(args.problem), args.seed)
-        problem = _with_start(problem, args.start)
-        problem = catalogue.cast(problem, args.dtype)
-        names = targets or (tutorials.CROPS_NAMES if catalogue.parse(args.problem)[0] == "crops" else [])
+        reading = Reading(args.sep or "", not args.no_names, tuple(args.drop or ()), args.encoding or "")
+        base = catalogue.parse(args.problem)[0]
+        if (args.target or reading != Reading()) and not is_table(base):
+            raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: path.csv")
+        exact, data = catalogue.build(args.problem, seed=args.seed, target=args.target, lr=args.lr, reading=reading)
+        exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
+        exact = _with_start(exact, args.start)
+        check_dtype(base, exact.y, data.targets, args.dtype)
+        problem = catalogue.cast(exact, args.dtype)
+        names = data.targets or (tutorials.CROPS_NAMES if base == "crops" else [])
         names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
-        columns = columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
-        impl = Path(args.impl).stem
-        descent = Descent(args.problem, impl, problem, args.device, impls.load(args.impl), columns, names)
+        columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
+        prepare, impl = guarded(args.impl), Path(args.impl).stem
+        descent = Descent(args.problem, impl, problem, args.device, prepare, columns, names, data, exact)
         descent.weights(0)
         return descent
     except ValueError as error:
         raise Unsupported(str(error)) from error
 
 
+def guarded(impl: str) -> Prepare:
+    """Return the implementation's `prepare`. It and its run raise Unsupported for whatever the implementation raises.
+
+    Raises the same for a failed import.
+    """
+
+    def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (Unsupported, impls.LoadError):
+            raise
+        except Exception as error:  # a stranger's code may raise anything
+            raise Unsupported(f"{Path(impl).stem} {raised(error, impl)}") from error
+
+    prepare = call(impls.load, impl)
+
+    def guarded_prepare(problem: Problem, device: Device) -> Run:
+        run = call(prepare, problem, device)
+        if wrong := no_run(run, prepare):
+            raise Unsupported(f"{Path(impl).stem}: {wrong}")
+        return lambda start, steps, /: call(run, start, steps)
+
+    return guarded_prepare
+
+
 def least_squares(problem: Problem) -> float:
-    """Return the smallest loss of any weights."""
+    """Return the smallest loss of any weights. Pass the float64 problem: rounding makes dependent columns differ."""
     X, y = problem.X.astype(np.float64), problem.y.astype(np.float64)
     return float(np.mean((X @ np.linalg.lstsq(X, y)[0] - y) ** 2))
+
+
+def unscaled(data: Data, w: Array) -> Array:
+    """Return the weights (d,) for the columns as they are in the file, from those for the standardised columns."""
+    slopes = w[:-1].astype(np.float64) / data.scale
+    return np.append(slopes, w[-1] - slopes @ data.centre)
 
 
 def pictures(descent: Descent, plot: Path | None, animate: Path | None) -> Iterator[Path]:

@@ -7,8 +7,9 @@ import numpy as np
 from benchmarks.problems import catalogue
 from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.solution import truth
-from benchmarks.tutorial.fit import Descent, Section, least_squares, table
+from benchmarks.tutorial.fit import Descent, Section, least_squares, table, unscaled
 from benchmarks.tutorial.published_output import published
+from impls.interface import Array
 
 PROBES = {"scalar": ("f(5)", [5.0]), "line": ("f(0.5)", [0.5, 1.0])}  # what the texts predict
 SHOWN = 8  # weights of a target
@@ -21,7 +22,8 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
     yield heading(descent), True
     yield state(descent, "before", 0), True
     yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in at]), True
-    best = f"loss after         {descent.loss(steps):#.6g} (least squares: {least_squares(descent.problem):#.6g})"
+    smallest = min(least_squares(descent.exact or descent.problem), descent.loss(steps))  # the former has rounding
+    best = f"loss after         {descent.loss(steps):#.6g} (least squares: {smallest:#.6g})"
     yield [*state(descent, "after", steps), best], True
     lines, agrees = agreement(descent, [*at, steps])
     yield lines, agrees
@@ -46,11 +48,17 @@ def state(descent: Descent, when: str, t: int) -> list[str]:
     """Return weights and prediction after t updates."""
     lines = []
     for name, w in zip(descent.targets, descent.weights(t).reshape(len(descent.columns), -1).T, strict=True):
-        named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN], strict=False)]
-        more = [f"... {len(w) - SHOWN} more"] * (len(w) > SHOWN)
         owner = f"{name}: " * (len(descent.targets) > 1)
-        lines.append(f"{f'weights {when}':18} {owner}{', '.join(named + more)}")
+        lines.append(f"{f'weights {when}':18} {owner}{_named(descent, w)}")
+        if descent.data is not None and descent.data.scale.size:
+            lines.append(f"{'  as in the file':18} {owner}{_named(descent, unscaled(descent.data, w))}")
     return lines + prediction(descent, f"prediction {when}", t)
+
+
+def _named(descent: Descent, w: Array) -> str:
+    named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN], strict=False)]
+    more = [f"... {len(w) - SHOWN} more"] * (len(w) > SHOWN)
+    return ", ".join(named + more)
 
 
 def prediction(descent: Descent, title: str, t: int) -> list[str]:
@@ -79,6 +87,6 @@ def agreement(descent: Descent, at: list[int]) -> Section:
     wrong = [t for t, share in zip(at, shares, strict=True) if not share <= 1]
     if not wrong:
         return [f"agrees with the reference: worst error is {max(shares):.2%} of what is allowed"], True
-    why = diagnose(known, descent.weights(wrong[0]), wrong[0], 0.0, str(problem.X.dtype))
+    why = diagnose(problem, known, descent.weights(wrong[0]), wrong[0], 0.0)
     times = f"{shares[at.index(wrong[0])]:.3g} times what is allowed"
     return [f"does NOT agree with the reference after update {wrong[0]}: {why} ({times})"], False

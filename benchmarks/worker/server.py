@@ -25,6 +25,7 @@ from benchmarks.machine import bandwidth  # noqa: E402
 from benchmarks.machine.calibration import calibration_loop  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
+from benchmarks.worker.reasons import no_run, raised  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
 
 Answer = dict[str, Any]
@@ -35,6 +36,7 @@ MOST = 20_000  # bytes of a file that are told
 class WorkerServer:
     """One implementation and the last problem that it was given."""
 
+    impl: str = ""
     prepare_run: Prepare
     problem: Problem
     run: Run
@@ -51,6 +53,7 @@ class WorkerServer:
 
     def load(self, impl: str) -> Answer:
         """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included."""
+        self.impl = impl
         self.prepare_run = impls.load(impl)
         seconds = perf_counter() - STARTED
         self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
@@ -83,6 +86,8 @@ class WorkerServer:
         start = perf_counter()
         self.run = self.prepare_run(self.problem, device)
         seconds = perf_counter() - start
+        if wrong := no_run(self.run, self.prepare_run):
+            return {"wrong": wrong}
         gc.collect()
         gc.freeze()
         return {"seconds": seconds, "transfer_seconds": sum(transfers) if transfers else None}
@@ -227,12 +232,14 @@ def answer(host: WorkerServer, request: Answer) -> Answer:
         done: Answer = getattr(host, operation)(**request)
     except Unsupported as error:
         return {"unsupported": str(error)}
+    except impls.LoadError as error:
+        return {"raised": str(error)}
     except Exception as error:  # a stranger's code may raise anything
-        name, words = type(error).__name__, " ".join(str(error).split())[:300]
-        full = name == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in words  # torch and CuPy; XLA
+        reason = raised(error, host.impl)
+        full = type(error).__name__ == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in reason  # torch and CuPy; XLA
         if full and not (host.device == "cpu" and memory.allowed()):
-            return {"raised": f"out of device memory: {words}"}
-        return {"raised": memory.blame_memory(f"raised {name}: {words}", memory.allowed())}
+            return {"raised": f"out of device memory: {reason.partition(': ')[2]}"}
+        return {"raised": memory.blame_memory(reason, memory.allowed())}
     return done
 
 

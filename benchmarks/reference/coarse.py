@@ -1,0 +1,37 @@
+"""Descents in coarser arithmetic than the problem's, to compare their errors with others."""
+
+import numpy as np
+
+from impls.interface import Array, Problem
+
+COARSER = {"float64": "float32", "float32": "TF32"}
+WORK = 10**8  # numbers of X that all updates read: about a second
+
+
+def descend(problem: Problem, start: Array, steps: int) -> Array:
+    """Return the weights (d, k), float64, of a descent in float32 for float64 data; in TF32 for float32 data."""
+    cut = tf32 if problem.X.dtype == np.float32 else np.asarray
+    X, y, W = (array.astype(np.float32) for array in (problem.X, columns(problem.y), columns(start)))
+    for t in range(steps):
+        rows = slice(None) if problem.order is None else problem.order[t % problem.steps]
+        X_t = cut(X[rows])
+        residual = X_t @ cut(W) - y[rows]
+        W = W - np.float32(2 * problem.lr / residual.size) * (X_t.T @ cut(residual))
+    return W.astype(np.float64)
+
+
+def affordable(problem: Problem, updates: int) -> bool:
+    """Return whether that many updates take about a second."""
+    rows = len(problem.X) if problem.order is None else problem.order.shape[1]
+    return bool(rows * problem.X.shape[1] * updates + problem.X.size <= WORK)
+
+
+def tf32(array: Array) -> Array:
+    """Return float32 numbers rounded to 10 bits of the mantissa."""
+    bits = (np.ascontiguousarray(array).view(np.int32) + 0x1000) & ~0x1FFF
+    return np.asarray(bits.view(np.float32))
+
+
+def columns(array: Array) -> Array:
+    """Return (m,) or (m, k) as (m, k)."""
+    return array.reshape(len(array), -1)

@@ -1,0 +1,327 @@
+"""Usual mistakes of a descent, each as small descents in float64 that show the weights it would give.
+
+A full batch needs no rows: G = A'A with A = [X y 1] holds H, c, the means and the number of rows, and a change of
+columns A T makes it T'GT. Of mini-batches each has its own G.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from impls.interface import Array, Problem
+
+CHUNK = 4096  # rows that are read at once
+WORK = 2 * 10**10  # products of all G: about a second
+NUMBERS = 2 * 10**7  # of all G of mini-batches in memory, and products of one descent
+ITERATIONS = 8  # one is enough where an update shows its size for the first time
+BESIDE = 1e-4  # how far beside a size the slope is taken
+SCHEDULE = "the learning rate changes from update to update"
+ORDER = "the columns or the weights are in another order"
+BATCHES = "mini-batches are taken in another order"
+Descend = Callable[[Array, int], Array]  # weights (d, k) after so many updates from a start (d, k)
+Gradient = Callable[[int, Array], Array]  # at update t and weights W
+Change = Callable[[Array], Array]  # of G
+Rate = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake in words, the descent that it gives, and its kind, which variants of one mistake share."""
+
+    words: str
+    descend: Descend
+    kind: str = ""
+
+    @property
+    def family(self) -> str:
+        """Return what it shares with its variants."""
+        return self.kind or self.words
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A mistake of unknown size: `words` has a place for it, `descend(size)` is its descent, no mistake at 0."""
+
+    words: str
+    descend: Callable[[float], Descend]
+    smallest: float = -np.inf
+
+    def size(self, start: Array, steps: int, weights: Array) -> float:
+        """Return the size whose descent ends nearest to the weights, by Gauss and Newton from 0; NaN if it diverges."""
+        size = 0.0
+        for _ in range(ITERATIONS):
+            end, beside = (self.descend(at)(start, steps) for at in (size, size + BESIDE))
+            slope = (beside - end) / BESIDE
+            change = float(np.sum(slope * (weights - end)) / np.sum(slope * slope))
+            size += change
+            if not abs(change) > 1e-9 * abs(size):
+                break
+        return size
+
+
+def update(
+    gradient: Gradient,
+    lr: float,
+    *,
+    momentum: float = 0.0,
+    decay: Array | float = 0.0,
+    rate: Rate = lambda t: 1.0,
+) -> Descend:
+    """Return the descent w -= lr rate(t) v, v = momentum v + gradient + decay w."""
+
+    def descend(start: Array, steps: int) -> Array:
+        W, V = start, np.zeros_like(start)
+        for t in range(steps):
+            V = momentum * V + gradient(t, W) + decay * W
+            W = W - lr * rate(t) * V
+        return W
+
+    return descend
+
+
+def iterates(gradient: Gradient, lr: float, start: Array, steps: int) -> list[Array]:
+    """Return the right weights after 0, 1, ... and `steps` updates."""
+    path = [start]
+    for t in range(steps):
+        path.append(path[-1] - lr * gradient(t, path[-1]))
+    return path
+
+
+def lengths(problem: Problem) -> list[tuple[str, float]]:
+    """Return the usual wrong lengths of a gradient, by name."""
+    n, k = len(problem.X), problem.y[0].size
+    b = n if problem.order is None else problem.order.shape[1]
+    named = [
+        ("its sign is wrong", -1.0),
+        ("the factor 2 of the squared error is missing", 0.5),
+        ("it is doubled", 2.0),
+        ("a sum, not the mean", float(b * k)),
+        ("a sum without the factor 2", b * k / 2),
+        ("the mean is taken twice", 1 / (b * k)),
+        ("divided by all rows, not by the mini-batch's", b / n),
+        ("a mean over rows, but a sum over targets", float(k)),
+    ]
+    return [(name, ratio) for name, ratio in named if ratio != 1]
+
+
+class Moments:
+    """G of each batch of a problem, of all rows, and the gradients that follow from them."""
+
+    def __init__(self, problem: Problem, updates: int) -> None:
+        """updates: for how many the batches' G are wanted."""
+        self.problem, (self.d, self.k) = problem, (problem.X.shape[1], problem.y[0].size)
+        self.all = sum(
+            (self.of(slice(first, first + CHUNK)) for first in range(0, len(problem.X), CHUNK)),
+            np.zeros((self.d + self.k + 1,) * 2),
+        )
+        order = problem.order
+        self.batches = None if order is None else [self.of(order[t % len(order)]) for t in range(updates)]
+
+    def of(self, rows: slice | Array) -> Array:
+        """Return G of some rows."""
+        X, y = self.problem.X[rows], self.problem.y[rows].reshape(-1, self.k)
+        A = np.column_stack([X, y, np.ones(len(X), X.dtype)]).astype(np.float64)
+        return np.asarray(A.T @ A)
+
+    @property
+    def right(self) -> Sequence[Array]:
+        """Return G of the batches, in order; of the full batch the only one."""
+        return [self.all] if self.batches is None else self.batches
+
+    def gradient(self, moments: Sequence[Array], change: Change = lambda G: G) -> Gradient:
+        """Return the gradient whose update t sees the t-th of the moments, changed, from the first again at the end."""
+        d = self.d
+        changed = [change(G) for G in moments]
+        scaled = [(2 / (G[-1, -1] * self.k)) * G[:d, :-1] for G in changed]
+        parts = [(S[:, :d].copy(), S[:, d:].copy()) for S in scaled]
+
+        def at(t: int, W: Array) -> Array:
+            H, c = parts[t % len(parts)]
+            return np.asarray(H @ W - c)
+
+        return at
+
+    def solution(self) -> Array:
+        """Return the least-squares solution of all rows."""
+        G, d = self.all, self.d
+        return np.asarray(np.linalg.lstsq(G[:d, :d], G[:d, d:-1])[0])
+
+    def standardised(self, ddof: int, targets: bool) -> Array:
+        """Return T that standardises the columns of X, and of y if `targets`, once more. Constant columns stay."""
+        n = self.all[-1, -1]
+        mean = self.all[-1] / n
+        variance = (np.diagonal(self.all) - n * mean**2) / max(n - ddof, 1)
+        columns = np.arange(len(mean)) < self.d + self.k * targets
+        columns &= variance > 1e-9 * (mean**2 + np.finfo(float).tiny)
+        T = np.diag(np.where(columns, 1 / np.sqrt(np.where(columns, variance, 1.0)), 1.0))
+        T[-1, columns] = -mean[columns] * np.diagonal(T)[columns]
+        return T
+
+
+def affordable(problem: Problem, updates: int) -> bool:
+    """Return whether G can be computed in about a second, and as many updates in much less."""
+    size = (problem.X.shape[1] + problem.y[0].size + 1) ** 2
+    rows = len(problem.X) + (0 if problem.order is None else updates * problem.order.shape[1])
+    return bool(rows * size <= WORK and updates * size <= NUMBERS)
+
+
+def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t: int) -> Iterator[Mistake]:
+    """Yield the mistakes without an unknown size, for weights (d, k) after t updates.
+
+    last: the right weights of a whole run.
+    """
+    lr, right, steps = problem.lr, moments.gradient(moments.right), problem.steps
+    descend = update(right, lr)
+    if problem.w0.any():
+        yield Mistake("it does not start from `start` but from zeros", lambda W, t: descend(np.zeros_like(W), t))
+    yield Mistake("runs remember: it goes on from the end of an earlier run", lambda W, t: descend(last, t))
+    yield Mistake("gradients add up over the updates (no zero_grad)", update(right, lr, momentum=1.0))
+    yield Mistake("each update uses the gradient of the one before", _stale(right, lr))
+    for epsilon in (1e-7, 1e-8, 1e-10):
+        yield Mistake("all weights move by lr, as in Adam or Adagrad", update(_normalised(right, epsilon), lr))
+    yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: 1 - t / steps))
+    yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: (1 + np.cos(np.pi * t / steps)) / 2))
+    solution = moments.solution()
+    yield Mistake("they are the least-squares solution: nothing descends", lambda W, t: solution if t else W)
+    yield from _data(problem, moments, moments.right)
+    yield from _layouts(moments, descend)
+    if problem.order is not None:
+        yield from _batches(problem, moments, descend, weights, t)
+        for one in _data(problem, moments, [moments.all]):
+            yield Mistake(f"mini-batches are ignored, and {one.words}", one.descend)
+
+
+def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
+    """Yield the mistakes of unknown size, for weights after t updates."""
+    lr, right = problem.lr, moments.gradient(moments.right)
+    constant = np.ptp(problem.X[:CHUNK], axis=0) == 0  # an intercept, which weight decay may leave alone
+    yield Fit("weight decay of {:.2g}", lambda size: update(right, lr, decay=size), 0.0)
+    if constant.any() and not constant.all():
+        yield Fit("weight decay of {:.2g}", lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0)
+    if t > 1:
+        yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0)
+        yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.exp(-size * t)))
+        yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: 1 / (1 + size * t)))
+        yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.power(1.0 + t, -size)))
+
+
+def orders(count: int) -> list[Array]:
+    """Return the usual other orders of so many columns: the last one first, the first one last, backwards."""
+    columns = np.arange(count)
+    return [np.roll(columns, 1), np.roll(columns, -1), columns[::-1].copy()] if count > 1 else []
+
+
+def _normalised(gradient: Gradient, epsilon: float) -> Gradient:
+    """Return the first gradient of optimisers that divide by its size."""
+
+    def at(t: int, W: Array) -> Array:
+        g = gradient(t, W)
+        return np.asarray(g / (np.abs(g) + epsilon))
+
+    return at
+
+
+def _stale(gradient: Gradient, lr: float) -> Descend:
+    """Return the descent whose updates use the gradient at the weights before. The first one uses its own."""
+
+    def descend(start: Array, steps: int) -> Array:
+        before = W = start
+        for t in range(steps):
+            before, W = W, W - lr * gradient(t, before)
+        return W
+
+    return descend
+
+
+def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator[Mistake]:
+    """Yield mistakes in what a gradient makes of the rows that it sees, the G of `seen`."""
+    lr, d, k = problem.lr, moments.d, moments.k
+
+    def changed(change: Change) -> Descend:
+        return update(moments.gradient(seen, change), lr)
+
+    def broadcast(G: Array) -> Array:
+        new = G.copy()
+        new[:d, d] = G[:d, -1] * (G[d, -1] / G[-1, -1])  # each prediction meets the mean of y
+        return new
+
+    def sequential(triangle: Callable[[Array], Array]) -> Change:
+        """Return the change that makes each weight see the new values of those in its triangle of H."""
+
+        def change(G: Array) -> Array:
+            new = G.copy()
+            H = (2 / (G[-1, -1] * k)) * G[:d, :d]
+            new[:d] = np.linalg.solve(np.eye(d) + lr * (triangle(H) - np.diag(np.diag(H))), G[:d])
+            return new
+
+        return change
+
+    for triangle in (np.tril, np.triu) if d > 1 else ():
+        yield Mistake("weights are updated one after the other, not all at once", changed(sequential(triangle)))
+    if k == 1:
+        yield Mistake("rows are broadcast against columns: (n, 1) minus (n,) is (n, n)", changed(broadcast))
+    for ddof in (0, 1):
+        for targets in (False, True):
+            T = moments.standardised(ddof, targets)
+            yield Mistake("the columns are standardised once more", changed(_columns(T)))
+    columns = np.eye(d + k + 1)
+    for order in orders(d):
+        yield Mistake(ORDER, changed(_columns(columns[:, np.r_[order, d : d + k + 1]])))
+    for order in orders(k):
+        yield Mistake(ORDER, changed(_columns(columns[:, np.r_[:d, d + order, d + k]])))
+    if problem.order is None and len(problem.X) > 1:
+        for row, name in ((slice(-1, None), "last"), (slice(0, 1), "first")):
+            fewer = moments.all - moments.of(row)
+            yield Mistake(f"the {name} row is missing", update(moments.gradient([fewer]), lr))
+
+
+def _columns(T: Array) -> Change:
+    """Return the change of G that a change of the columns A T makes."""
+    return lambda G: np.asarray(T.T @ G @ T)
+
+
+def _layouts(moments: Moments, descend: Descend) -> Iterator[Mistake]:
+    """Yield mistakes in how the weights are laid out."""
+    d, k = moments.d, moments.k
+
+    def rows(order: Array) -> Descend:
+        return lambda W, t: descend(W, t)[order]
+
+    for order in orders(d):
+        yield Mistake(ORDER, rows(order))
+    if min(d, k) > 1:
+        words = "the weights are laid out as (k, d), not as (d, k)"
+        yield Mistake(words, lambda W, t: descend(W, t).T.reshape(d, k))
+        yield Mistake(words, lambda W, t: descend(W.reshape(k, d).T, t).T.reshape(d, k))
+
+
+def _batches(problem: Problem, moments: Moments, descend: Descend, weights: Array, t: int) -> Iterator[Mistake]:
+    """Yield mistakes in which rows an update sees."""
+    assert problem.order is not None
+    ignored = update(moments.gradient([moments.all]), problem.lr)
+    yield Mistake("mini-batches are ignored: an update sees all rows", ignored)
+    n, b = len(problem.X), problem.order.shape[1]
+    in_file = [moments.of(slice(first, first + b)) for first in range(0, min(t * b, n - b + 1), b)]
+    if in_file:
+        yield Mistake(BATCHES, update(moments.gradient(in_file), problem.lr))
+    if problem.order.size * moments.d <= NUMBERS:
+        yield Mistake(BATCHES, _any_batch(problem, descend, weights, t))
+
+
+def _any_batch(problem: Problem, descend: Descend, weights: Array, t: int) -> Descend:
+    """Return the descent whose update t sees another batch, the one that leads nearest to the weights."""
+    order, k = problem.order, weights.shape[1]
+    assert order is not None
+    X, y = problem.X.astype(np.float64), problem.y.reshape(-1, k).astype(np.float64)
+
+    def descend_with(start: Array, steps: int) -> Array:
+        if steps != t:
+            return descend(start, steps)
+        W = descend(start, t - 1)
+        residual = X @ W - y
+        gradients = np.stack([X[rows].T @ residual[rows] for rows in order])
+        ends = W - problem.lr * 2 / (order.shape[1] * k) * gradients
+        return np.asarray(ends[np.argmin(np.linalg.norm(ends - weights, axis=(1, 2)))])
+
+    return descend_with

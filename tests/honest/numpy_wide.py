@@ -1,0 +1,17 @@
+"""Everything in float64, whatever the problem's dtype."""
+
+import numpy as np
+
+
+def prepare(problem, device):
+    X, y, lr, order = problem.X.astype(np.float64), problem.y.astype(np.float64), problem.lr, problem.order
+
+    def run(start, steps, /):
+        w = start.astype(np.float64)
+        for t in range(steps):
+            X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
+            residual = X_t @ w - y_t
+            w -= (2 * lr / residual.size) * (X_t.T @ residual)
+        return w.astype(start.dtype)
+
+    return run

@@ -1,0 +1,15 @@
+"""The learning rate is lr 0.99^t."""
+
+
+def prepare(problem, device):
+    X, y, lr, order = problem.X, problem.y, problem.lr, problem.order
+
+    def run(start, steps, /):
+        w = start.copy()
+        for t in range(steps):
+            X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
+            residual = X_t @ w - y_t
+            w -= (2 * lr * 0.99**t / residual.size) * (X_t.T @ residual)
+        return w
+
+    return run

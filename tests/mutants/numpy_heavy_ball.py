@@ -1,0 +1,17 @@
+"""Momentum of 0.9."""
+
+
+def prepare(problem, device):
+    X, y, lr, order = problem.X, problem.y, problem.lr, problem.order
+
+    def run(start, steps, /):
+        w = start.copy()
+        velocity = 0 * w
+        for t in range(steps):
+            X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
+            residual = X_t @ w - y_t
+            velocity = w.dtype.type(0.9) * velocity + (2 / residual.size) * (X_t.T @ residual)
+            w -= lr * velocity
+        return w
+
+    return run
