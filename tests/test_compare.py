@@ -13,6 +13,7 @@ from test_results import CAMPAIGN, MACHINE, document, entry
 
 from results.__main__ import main
 from results.commands.compare import compare_implementations, compare_runs
+from results.commands.history import history
 from results.output import FORMATS, Page
 from results.page.machines import one_run_each
 from results.stats.pairing import ratios
@@ -137,7 +138,8 @@ def test_two_runs_of_a_machine_name_what_differs_and_the_drift(tmp_path: Path) -
     info |= {"installed": {"numpy": "2.4.6", **{f"p{i:02}": "1" for i in range(20)}}}
     later = info | {"governor": "powersave", "env": {"OMP_NUM_THREADS": "2", "X": "y"}, "setup_hash": "bb"}
     later |= {"installed": {"numpy": "2.4.6", **{f"p{i:02}": "2" for i in range(20)}}}
-    a = made(tmp_path, "box-a", rows(), rows("jax_scan", version="1"), machine_info=MACHINE | info)
+    code = {"sources": {"numpy_manual": {"file": "numpy_manual.py", "text": "x"}}}
+    a = made(tmp_path, "box-a", rows(), rows("jax_scan", version="1"), machine_info=MACHINE | info, campaign=code)
     b = made(
         tmp_path,
         "box-a",
@@ -146,6 +148,7 @@ def test_two_runs_of_a_machine_name_what_differs_and_the_drift(tmp_path: Path) -
         name="0002_b",
         machine_info=MACHINE | later | {"packages": {"numpy": "2.4.6", "jax": "0.11"}},
         commit_info={"id": "fedcba"},
+        campaign=code,
     )
     page = compare_runs(a, b)
     notes = page.sections[0].notes
@@ -165,10 +168,28 @@ def test_two_runs_of_a_machine_name_what_differs_and_the_drift(tmp_path: Path) -
 
 
 def test_drift_says_what_it_cannot_know(tmp_path: Path) -> None:
-    a, b = (made(tmp_path, "box-a", rows(blocks=2, version=v), name=f"000{v}_x") for v in "12")
-    assert any(note.startswith("Drift unknown") for note in compare_runs(a, b).sections[0].notes)
-    c = made(tmp_path, "box-a", rows(blocks=2, version="1"), name="0003_x")
-    assert "(no interval below 6 blocks)" in text(compare_runs(a, c))
+    """Only equal code of an equal version is the same code."""
+
+    def run(number: int, version: str, text: str | None) -> Run:
+        campaign = {"sources": {"numpy_manual": {"file": "numpy_manual.py", "text": text}}} if text else {}
+        return made(tmp_path, "box-a", rows(blocks=2, version=version), name=f"000{number}_x", campaign=campaign)
+
+    a = run(1, "1", "x")
+    for number, other in enumerate([("2", "x"), ("1", "y"), ("1", None)], 2):
+        assert any(note.startswith("Drift unknown") for note in compare_runs(a, run(number, *other)).sections[0].notes)
+    assert "(no interval below 6 blocks)" in text(compare_runs(a, run(5, "1", "x")))
+    edited = compare_runs(a, run(6, "1", "y")).sections[0].notes
+    assert any(note.startswith("code that differs: numpy_manual (") for note in edited)
+
+
+def test_an_image_copies_the_id_to_other_machines(tmp_path: Path) -> None:
+    """Two virtual machines of one name and another memory are compared as two machines."""
+    small, large = (MACHINE | {"slug": "box-a", "ram_bytes": size * 2**30} for size in (16, 32))
+    a = made(tmp_path, "box-a", rows(), rows("jax_scan", 5e-7), machine_info=small)
+    b = made(tmp_path, "box-a", rows(step=2e-6), rows("jax_scan", 1e-6), name="0002_b", machine_info=large)
+    page = compare_runs(a, b)
+    assert "Different machines" in text(page) and "ram_bytes 128 and 256" in text(page)
+    assert set(history([a, b], {}, {}).data["series"]) == {0, 1, 2, 3}, "never pooled"
 
 
 def test_an_older_file_lacks_facts_and_that_is_said(tmp_path: Path) -> None:

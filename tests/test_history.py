@@ -115,7 +115,7 @@ def test_other_work_is_another_series_and_that_is_said(fact: dict[str, Any], tmp
     assert found.data["series"].tolist() == [0] * 6 + [1] * 6
     assert found.data["ratio"].isna().all()
     (name,) = fact
-    assert f"with other work: {name} " in page_text(found)
+    assert f"because of other work or hardware: {name} " in page_text(found)
     assert "Series whose work differs from that of an earlier series: 1." in page_text(found)
 
 

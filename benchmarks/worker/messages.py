@@ -40,10 +40,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Source:
-    """The file that the implementation was loaded from."""
+    """The file that the implementation was loaded from. digest: of its code and that of the modules beside it."""
 
     file: Text
     text: File
+    digest: Text
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ STARTED = perf_counter()
 import ctypes  # noqa: E402
 import faulthandler  # noqa: E402
 import gc  # noqa: E402
+import hashlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
@@ -196,6 +197,7 @@ def source(path: Path) -> Answer:
     """Describe a source file.
 
     `file`: its path in the repository, elsewhere its name. `text`: its first MOST bytes, "" if it is not Python.
+    `digest`: a hash over the file and the modules that it has imported from beside it.
     """
     here, root = path.resolve(), Path(__file__).parents[2].resolve()
     near = here.relative_to(root) if here.is_relative_to(root) else Path(path.name)
@@ -203,7 +205,18 @@ def source(path: Path) -> Answer:
     text = path.read_text("utf-8", "replace") if path.suffix == ".py" and path.is_file() else ""
     if (size := len(text.encode())) > MOST:
         text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {size} bytes"
-    return {"file": file, "text": text}
+    return {"file": file, "text": text, "digest": code_digest(here)}
+
+
+def code_digest(path: Path) -> str:
+    """Return 16 hex digits of a hash over a Python file and the imported modules in its folder."""
+    loaded = [Path(str(module.__file__)) for module in [*sys.modules.values()] if getattr(module, "__file__", None)]
+    beside = {file.resolve() for file in loaded if file.suffix == ".py" and "site-packages" not in path.parts}
+    digest = hashlib.sha256()
+    for file in sorted({path, *(file for file in beside if file.parent == path.parent)}):
+        if file.is_file():
+            digest.update(hashlib.sha256(file.name.encode()).digest() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def collections() -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 from results.commands import options
 from results.commands.options import BASELINE
 from results.output import Page, Section, rows_of
+from results.page.foreign import compare_foreign, require_own
 from results.page.machines import compare_machines, one_run_each, tally
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section
@@ -18,7 +19,7 @@ from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
-from results.store.reading import Run, RunError, facts, mapping, text
+from results.store.reading import Run, RunError, facts, mapping, other_machine, text
 from results.store.runs import find, find_all, join, nearest
 
 SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
@@ -65,10 +66,14 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
     `force` also shows the ratios of incomparable cases, without a verdict. Raises RunError if nothing is comparable, or
     if a run on another machine lacks the baseline.
     """
+    if a.is_foreign and b.is_foreign:
+        return compare_foreign(a, b)
+    require_own(a, b)
     title = f"{b.label} against {a.label}"
     text = f"A = {a.label} ({a.machine}, {a.date}); B = {b.label} ({b.machine}, {b.date})."
-    notes = [*_differing_facts(a, b), *_interruptions([a, b])]
-    if a.machine != b.machine:
+    notes = [*_differing_facts(a, b), *_edited_code(a, b), *_interruptions([a, b])]
+    if reason := other_machine(a, b):
+        notes = [reason, *notes]
         text += f" Different machines: each implementation is compared with {baseline} on its own machine."
         return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
     unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
@@ -84,6 +89,14 @@ def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool) -> pd
 
 def _interruptions(runs: list[Run]) -> list[str]:
     return [f"{run.label} was interrupted" for run in runs if run.campaign.get("interrupted")]
+
+
+def _edited_code(a: Run, b: Run) -> list[str]:
+    """Return a line with the implementations of both runs whose code differs."""
+    codes = [run.rows.dropna(subset=["impl", "code"]).groupby("impl")["code"].first() for run in (a, b)]
+    both = pd.concat(codes, axis=1, join="inner", keys=["A", "B"]).reset_index()
+    edited = [f"{impl} ({x} in A, {y} in B)" for impl, x, y in both.itertuples(index=False) if x != y and x[0] == y[0]]
+    return [f"code that differs: {', '.join(edited)}"] if edited else []
 
 
 def _differing_facts(a: Run, b: Run) -> list[str]:
@@ -120,7 +133,8 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
     for name in sorted({*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}):
         compared = table[(table["impl"] == name) & (table["refused"] == "")]
         versions = [set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b)]
-        if len(compared) and versions[0] == versions[1] != set():
+        codes = [set(run.rows.loc[run.rows["impl"] == name, "code"].dropna()) for run in (a, b)]
+        if len(compared) and versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
             logs = pd.concat(list(compared["logs"]), axis=1).median(axis=1).to_numpy()
             low, high = np.exp(interval(logs))
             bounds = f"{ratio_digits(low)} .. {ratio_digits(high)}"

@@ -23,6 +23,7 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, times, words
+from results.page.foreign import require_own
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios, without_duplicates
 from results.stats.signed_rank import (
@@ -37,7 +38,7 @@ from results.stats.signed_rank import (
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import missing_cases
-from results.store.reading import Run, RunError
+from results.store.reading import Run, RunError, other_machine
 from results.store.runs import find
 
 PASS, FAIL, REFUSED = "PASS", "FAIL", "NOT COMPARABLE"
@@ -67,6 +68,7 @@ class Thresholds:
 
 def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
     """Judge each case of BASE. The page's code is the exit status."""
+    require_own(base, new)
     rows = [without_duplicates(run.rows) for run in (base, new)]
     every = ratios(rows[0], rows[1], CASE, ("BASE", "NEW"))
     index = pd.MultiIndex.from_frame(every[CASE])
@@ -93,8 +95,8 @@ def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
 
 def _refusal(case: dict[str, Any], base: Run, new: Run) -> str:
     """Return why a case cannot be compared, or "". A case that failed in one block counts as not measured."""
-    if base.machine != new.machine:
-        return f"BASE was made on {base.machine}, NEW on {new.machine}: machines are never compared"
+    if reason := other_machine(base, new):
+        return f"{reason}: machines are never compared"
     missing = [f"{reason} in {name}" for name, run in (("BASE", base), ("NEW", new)) if (reason := _missing(run, case))]
     return "; ".join(filter(None, [case["refused"] if case["in_new"] else "missing in NEW", *missing]))
 

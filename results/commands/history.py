@@ -1,8 +1,8 @@
 """Show the time of each case over dates, commits and versions, per machine, and find significant changes.
 
-A series is one case on one machine with the same work (`pairing.SAME`); other work is another series. A point is one
-run: the median over its valid blocks. `change_points` finds the changes. Beside each change stands the change of the
-calibration loop (`calibration_s`), which shows whether the machine changed.
+A series is one case on one machine with the same hardware and work (`pairing.SAME`). Other work is another series. A
+point is one run: the median over its valid blocks. `change_points` finds the changes. Beside each change stands the
+change of the calibration loop (`calibration_s`), which shows whether the machine changed.
 """
 
 import json
@@ -30,7 +30,7 @@ from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, text
 from results.store.runs import files, find_all, join, read_all
 
-POINT = ["series", "run", "machine", "datetime", "commit", *CASE, "framework", "version"]
+POINT = ["series", "run", "machine", "hardware", "datetime", "commit", "code", *CASE, "framework", "version"]
 TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
 CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
@@ -75,9 +75,9 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
 def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """Return one row per series and run, by date: columns POINT, TIMES and SAME. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
-    key = ["machine", *CASE, *SAME]
+    key = ["machine", *CASE, "hardware", *SAME]
     by_point = valid.groupby(["run", *key], dropna=False, sort=False)
-    table = by_point[["datetime", "framework", "version"]].first()
+    table = by_point[["datetime", "framework", "version", "code"]].first()
     table[["per_step_s", "calibration_s"]] = by_point[["per_step_s", "calibration_s"]].median()
     table["low_s"], table["high_s"] = by_point["per_step_s"].min(), by_point["per_step_s"].max()
     table["blocks"] = by_point["block"].nunique(dropna=False)
@@ -96,7 +96,9 @@ def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str,
     for number, change in enumerate(result.changes):
         start, index, end = edges[number : number + 3]
         software = [
-            {words(row["framework"]): words(row["version"]), "commit": words(row["commit"])} | known[row["run"]]
+            {words(row["framework"]): words(row["version"]), "commit": words(row["commit"])}
+            | {"code": words(row["code"])}
+            | known[row["run"]]
             for row in rows[index - 1 : index + 1]
         ]
         table.append(
@@ -127,10 +129,10 @@ def _work_differences(groups: list[pd.DataFrame]) -> dict[int, str]:
     sentences = {}
     for number, group in enumerate(groups):
         row = group.iloc[0]
-        work = {name: words(row[name]) for name in SAME}
+        work = {name: words(row[name]) for name in ("hardware", *SAME)}
         other = first.setdefault(tuple(row[["machine", *CASE]]), work)
         if other is not work:
-            sentences[number] = f"A series of its own, with other work: {_differences(other, work)}."
+            sentences[number] = f"A series of its own, because of other work or hardware: {_differences(other, work)}."
     return sentences
 
 

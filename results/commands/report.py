@@ -7,8 +7,10 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, markdown
+from results.page.foreign import require_own
 from results.page.report import report
-from results.store.reading import RunError
+from results.stats.pairing import without_duplicates
+from results.store.reading import Run, RunError
 from results.store.runs import find_all
 
 
@@ -17,16 +19,25 @@ def add_commands(commands: options.Commands) -> None:
         commands, "report", _report, "write a report of runs: a page with charts, Markdown, the charts", form=None
     )
     command.add_argument(
-        "--baseline", default=options.BASELINE, metavar="IMPL", help="show speed-ups over it (%(default)s)"
+        "--baseline", metavar="IMPL", help=f"show speed-ups over it (default: {options.BASELINE}, or the first)"
     )
     options.add_runs(command, "latest")
     options.add_out(command, "without --format the folder results/report")
 
 
+def default_baseline(runs: list[Run]) -> str:
+    """Return the usual baseline if a run has it, else the first implementation by name."""
+    known = sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()})
+    return options.BASELINE if options.BASELINE in known or not known else known[0]
+
+
 def _report(args: Namespace) -> Page:
     """Return the report if --format is given, else write its files. Raises RunError if a package is missing."""
     runs = find_all(args.run, args.runs)
-    page = report(runs, args.baseline)
+    for run in runs:
+        require_own(run)
+    baseline = args.baseline or default_baseline(runs)
+    page = report(runs, baseline)
     if args.format is not None:
         return page
     if args.out == "-":
@@ -38,6 +49,6 @@ def _report(args: Namespace) -> Page:
             f"the page needs {error.name}: pip install 'descentbench[report]', or use --format md"
         ) from error
     folder = Path(args.out or args.runs.parent / "report")
-    files = publish(runs, args.baseline, markdown(page.sections), folder)
+    files = publish(runs, baseline, markdown(page.sections), folder)
     text = f"wrote {files[0]} and, beside it, {len(files) - 1} files"
     return Page(pd.DataFrame({"file": files}), [Section(text=text)])

@@ -8,6 +8,7 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
+from results.page.foreign import show_foreign
 from results.page.sections import absences, card, compile_time, of_limit
 from results.page.summary import verdict
 from results.stats.pairing import without_duplicates
@@ -48,6 +49,8 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
 
     `filters`: values to show by column; the verdict then covers only them. Raises RunError for an unknown value.
     """
+    if run.is_foreign:
+        return show_foreign(run)
     table = filter_rows(outcomes(run), filters, run.label)
     text = verdict(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
     text = f"Only the selected cases: {text}" if any(filters.values()) else text

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from results.output import shortened
 from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
+from results.store.identity import code_hashes, hardware_hash
 from results.store.json_values import clean
 from results.store.reading import Run, RunError, mapping, number, read_document, text
 from results.store.schema import FACTS, migrate, parse_utc
@@ -49,7 +50,11 @@ def load_file(path: Path, label: str = "") -> File:
     machine = shortened(text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown", LONGEST_NAME)
     label, when = label or f"{machine}/{clean(path.stem)}", parse_utc(content["datetime"])
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
+    origin |= {"hardware": hardware_hash(machine_info)}
     columns = _columns(content["benchmarks"], origin, seal_errors)
+    hashes = code_hashes(mapping(mapping(content.get("campaign")).get("sources")))
+    labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
+    columns["code"] = [hashes.get(duplicate_of or impl or "") for impl, duplicate_of in labels]
     return File(path, label, machine, when, content, sealed, len(content.pop("benchmarks")), columns)
 
 
@@ -98,7 +103,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
         for seal_error, row_error, value_error in zip(seal_errors, row_errors, value_errors, strict=True)
     ]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
-    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in columns]
+    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*columns, "code")]
     if len(unknown) > FACTS:
         raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
     return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}

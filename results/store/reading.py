@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from results.output import shortened
+from results.store.identity import hardware
 from results.store.json_values import parse_json
 from results.store.schema import BYTES, check_limits, validation_error
 
@@ -41,6 +42,11 @@ class Run:
     def date(self) -> str:
         """Return date and time to the minute, UTC."""
         return self.when.strftime("%Y-%m-%d %H:%MZ")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Return whether the file has rows, and none of them is a descent of this suite."""
+        return len(self.rows) > 0 and bool(self.rows["impl"].isna().all())
 
     @property
     def campaign(self) -> dict[str, Any]:
@@ -75,6 +81,16 @@ def read_document(path: Path) -> dict[str, Any]:
     if message := check_limits(content):
         raise RunError(f"cannot read {path}: {message}")
     return dict(content)
+
+
+def other_machine(a: Run, b: Run) -> str:
+    """Return why two runs are not of one machine, or "". An image copies a machine's id to other hardware."""
+    if a.machine != b.machine:
+        return f"{a.label} was made on {a.machine}, {b.label} on {b.machine}"
+    facts = [hardware(mapping(run.document["machine_info"])) for run in (a, b)]
+    differing = [name for name in facts[0] if name in facts[1] and facts[0][name] != facts[1][name]]
+    words = ", ".join(f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing)
+    return f"both runs are of {a.machine}, but only possibly of the same machine: {words}" if differing else ""
 
 
 def mapping(value: object) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def _add_work_and_ranks(document: Document) -> None:
     """Before version 4 every step read X, and a descent was one process."""
     for entry in document["benchmarks"]:
         facts = entry["extra_info"]
+        if "impl" not in facts:  # of another project
+            continue
         facts["work"] = facts.get("work") or "X"
         facts["ranks"] = 1 if facts.get("ranks") is None else facts["ranks"]
 

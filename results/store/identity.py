@@ -1,0 +1,42 @@
+"""What identifies code and machines beyond their names: content."""
+
+import hashlib
+import json
+from typing import Any
+
+HARDWARE = ("isa", "cores", "physical_cores", "ram_bytes", "gpu")  # facts that stay with a machine
+SINCE_1 = ("cores", "ram_bytes", "gpu")  # those that every file has
+
+
+def code_hashes(sources: dict[str, Any]) -> dict[str, str]:
+    """Return a hash of each implementation's code by name: with the modules beside it, or of the saved text alone.
+
+    Hashes of the two kinds begin with another letter, so they are never equal.
+    """
+    hashes = {}
+    for impl, entry in sources.items():
+        source = entry if isinstance(entry, dict) else {}
+        if isinstance(source.get("digest"), str) and source["digest"]:
+            hashes[impl] = f"c{source['digest'][:8]}"
+        elif isinstance(source.get("text"), str) and source["text"]:
+            hashes[impl] = f"t{hashlib.sha256(source['text'].encode('utf-8', 'replace')).hexdigest()[:8]}"
+    return hashes
+
+
+def hardware(machine_info: dict[str, Any]) -> dict[str, Any]:
+    """Return what is recorded of the processor, its instructions, cores, memory (in 1/8 GiB) and GPU."""
+    cpu = machine_info.get("cpu")
+    facts = {name: machine_info.get(name) for name in HARDWARE}
+    facts["processor"] = cpu.get("brand_raw") if isinstance(cpu, dict) else None
+    memory = facts["ram_bytes"]
+    if isinstance(memory, (int, float)) and 0 < memory < 1e18:
+        facts["ram_bytes"] = round(memory / 2**27)
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def hardware_hash(machine_info: dict[str, Any]) -> str:
+    """Return a hash over the facts that files of every version have; "" if none is recorded."""
+    facts = {name: value for name, value in hardware(machine_info).items() if name in (*SINCE_1, "processor")}
+    if not any(facts.values()):
+        return ""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:8]
