@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, rows_of
-from results.page.machines import compare_machines, one_run_each, tally
+from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
@@ -31,7 +31,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     With `force`, what is refused is shown too, and not judged. Raises RunError if no run knows one of the two, if two
     runs are of one machine or if nothing can be compared.
     """
-    one_run_each(runs)
+    check_one_run_per_machine(runs)
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
     for name in (a, b):
         if name not in known:
@@ -49,7 +49,9 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         )
         sections += [break_even_section(run, a, b)]
     if len(runs) > 1:
-        found["machines"] = tally(found, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
+        found["machines"] = verdicts_by_machine(
+            found, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs}
+        )
         counts = found[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     said = f"{_each_machine(found, f'{b} against {a}')} A = {a}; B = {b}."

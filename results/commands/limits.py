@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
-from results.page.sections import of_limit
+from results.page.sections import limit_text
 from results.stats.pairing import without_duplicates
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError, mapping, number, sequence
@@ -83,7 +83,7 @@ def _cases(run: Run, found: list[Row]) -> list[Section]:
                     "one pass": f"{seconds(first['limit_s'])} ({words(first['limited_by'])})",
                     "two passes": seconds(float(twice[device, dtype, problem])),
                     "shortest step": f"{seconds(first['per_step_s'])}, {words(first['impl'])}",
-                    "of the limit": of_limit(first).partition(" ")[0],
+                    "of the limit": limit_text(first).partition(" ")[0],
                     "the next": f"{seconds(timed[1]['per_step_s'])}, {words(timed[1]['impl'])}" if timed[1:] else "-",
                 }
             )

@@ -9,8 +9,8 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
-from results.page.sections import absences, card, compile_time, of_limit
-from results.page.summary import verdict
+from results.page.sections import compile_text, limit_text, run_card, untimed_sections
+from results.page.summary import summarize_cases
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, RunError, sequence
 from results.store.runs import files, find, nearest, read_all
@@ -50,9 +50,9 @@ def show(run: Run, wanted: dict[str, list[str] | None]) -> Page:
     does not know.
     """
     found = narrowed(outcomes(run), wanted, run.label)
-    said = verdict(run, records(found if wanted.get("impl") else drop_duplicates(run, found))).text
+    said = summarize_cases(run, records(found if wanted.get("impl") else drop_duplicates(run, found))).text
     said = f"Of the cases asked for: {said}" if any(wanted.values()) else said
-    return Page(found, [replace(card(run), text=said), *tables(found), *absences(records(found))])
+    return Page(found, [replace(run_card(run), text=said), *tables(found), *untimed_sections(records(found))])
 
 
 def narrowed(found: pd.DataFrame, wanted: dict[str, list[str] | None], place: str) -> pd.DataFrame:
@@ -82,7 +82,7 @@ def tables(found: pd.DataFrame) -> list[Section]:
 def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
     measured = row["status"] == "measured"
     spread = {"lowest..highest block": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"}
-    at_limit = {"of the limit": of_limit(row)}
+    at_limit = {"of the limit": limit_text(row)}
     return {
         "implementation": words(row["impl"]) + ("" if row["work"] == "X" else f" ({words(row['work'])})"),
         "per step": seconds(row["per_step_s"]) if measured else "invalid",
@@ -90,7 +90,7 @@ def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
         **(spread if several else {}),
         **(at_limit if limited else {}),
         "prepare": seconds(row["prepare_s"]),
-        "compile": compile_time(row),
+        "compile": compile_text(row),
         "error / allowed": digits(row["error_ratio"]),
         "cpu / wall": digits(row["cpu_over_wall"]),
         "memory": size(row["rss_bytes"]),

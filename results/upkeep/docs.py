@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.commands import limits, options, scaling
 from results.output import Page, Section, digits, markdown, records, seconds, speedup, words
-from results.page.report import speeds, with_speedups
+from results.page.report import report
 from results.stats.noise import noise_line
 from results.stats.pairing import ratios
 from results.store.atomic import atomic_write
@@ -40,10 +40,9 @@ def filled(text: str, root: Path) -> str:
 def _speeds(path: Path) -> list[Section]:
     """Time per step in float32 on the CPU, and what it was made on."""
     run = find(str(path), path.parent)
-    found = drop_duplicates(run, with_speedups(run, "numpy_manual"))
-    here = (found["dtype"] == "float32") & (found["device"] == "cpu")
-    table = speeds(records(found[here]), "numpy_manual")[0]
-    return [Section(table=table.table, notes=[*table.notes, _made(run)])]
+    sections = report([run], "numpy_manual").sections
+    (speeds,) = (section for section in sections if section.title == "Time per step: cpu, float32")
+    return [Section(table=speeds.table, notes=[*speeds.notes, _made(run)])]
 
 
 def _headline(path: Path) -> list[Section]:

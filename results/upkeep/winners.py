@@ -13,7 +13,7 @@ import vl_convert
 
 from results.output import records
 from results.page.charts import INK, theme
-from results.page.data import payload
+from results.page.data import make_payload
 from results.stats.signed_rank import FASTER
 from results.store.atomic import atomic_write
 from results.store.reading import Run
@@ -29,7 +29,7 @@ def winners(run: Run) -> pd.DataFrame:
 
     An implementation can be the fastest where no other is shown to be faster.
     """
-    tables = payload([run], BASELINE)
+    tables = make_payload([run], BASELINE)
     sizes = {row["problem"]: (int(row["n"]), int(row["d"])) for row in records(tables.cases)}
     rows = []
     for problem, pairs in tables.speedups.groupby("problem"):
