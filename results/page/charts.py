@@ -98,7 +98,7 @@ def speedup_chart() -> Spec:
         f" {_factor('datum.low', 'datum.high')} : ''",
         "shade": "datum.hatched ? 0 : log(datum.speedup) / LN10",
     }
-    layers = alt.layer(cells, hatching, number, bounds).properties(width=alt.Step(96), height=alt.Step(40))
+    layers = alt.layer(cells, hatching, number, bounds).properties(width=alt.Step(112), height=alt.Step(40))
     return _facet(layers, "speedups", texts, x="independent", y="independent")
 
 
@@ -128,9 +128,9 @@ def error_chart(impls: Sequence[str]) -> Spec:
     x = alt.X("t:Q", title="update", scale=_log())
     y = alt.Y("distance:Q", title="error / allowed", scale=alt.Scale(type="log", domainMax=2, nice=False))
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
-    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / allowed:N"])
     texts = {"error / allowed": "format(datum.distance, '.3~g')"}
-    return _facet(alt.layer(limit, *lines), "checks", texts, by="detail", condition="datum.t > 0 && datum.distance > 0")
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / allowed:N"])
+    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", "datum.t > 0 && datum.distance > 0")
 
 
 def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
@@ -142,8 +142,7 @@ def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "time:N"])
     texts = {"time": _seconds("datum.seconds")}
-    condition = "datum.loss > 0 && datum.seconds > 0"
-    return _facet(alt.layer(*lines), "checks", texts, by="detail", condition=condition)
+    return _facet(alt.layer(*lines), "checks", texts, "detail", "datum.loss > 0 && datum.seconds > 0")
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:

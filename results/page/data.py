@@ -21,49 +21,20 @@ from results.store.runs import join
 KEY = ["run", *CASE]
 MANY_RUNS = 50  # more runs have one baseline, and checks of the initially shown runs only
 RUNS_SHOWN = 4  # initially; the filter shows the others
-CASES = {
-    "run": "label of the run",
-    "machine": "slug of the machine",
-    "framework": "framework of the implementation",
-    "version": "version of the framework",
-    "impl": "implementation",
-    "device": "cpu or gpu",
-    "dtype": "float32 or float64",
-    "problem": "name of the problem",
-    "plan": "full batch or mini-batches",
-    "n": "rows of X",
-    "d": "columns of X",
-    "k": "targets",
-    "batch": "rows per step",
-    "steps": "updates per run",
-    "size": "elements of X per step: batch times d",
-    "status": "measured, invalid, refused or skipped",
-    "reason": "why the case is not measured",
-    "blocks": "fresh processes",
-    "per_step_s": "seconds per step: median over the blocks",
-    "low_s": "seconds per step of the fastest block",
-    "high_s": "seconds per step of the slowest block",
-    "ci_low_s": "lower end of the 95 % interval of per_step_s: signed-rank test over the blocks, in logarithms",
-    "ci_high_s": "upper end of the interval",
-    "import_s": "seconds to import the framework",
-    "prepare_s": "seconds to copy the data and build the run",
-    "compile_s": "seconds of the first run minus a later one",
-    "steady_s": "seconds of a later run",
-    "fixed_s": "seconds of a run of no steps",
-    "error_ratio": "largest error / allowed error",
-    "rss_bytes": "peak memory of the process",
-    "limit_s": "seconds per step at the machine's limit",
-    "fraction_of_limit": "limit_s / per_step_s",
-    "limited_by": "dispatch, cache, memory or compute",
-    "work": "what a step reads: X or Gram matrix",
-    "sweep": "1 if the run has several n with this d, k and plan, else 0",
-    "panel": "panel of the case in a chart; a panel never mixes machines",
-}
+CASES = ["run", "machine", "framework", "version", "impl", "device", "dtype", "problem", "plan", "n", "d", "k", "batch"]
+CASES += ["steps", "size", "status", "reason", "blocks", "per_step_s", "low_s", "high_s", "ci_low_s", "ci_high_s"]
+CASES += ["import_s", "prepare_s", "compile_s", "steady_s", "fixed_s", "error_ratio", "rss_bytes"]
+CASES += ["limit_s", "fraction_of_limit", "limited_by", "work", "sweep", "panel"]
 
 
 @dataclass(frozen=True, eq=False)
 class Payload:
-    """The data of a page. cases: CASES, a row per case; speedups: a row per case and baseline; checks: per iterate."""
+    """The data of a page: tables with a row per case, per case and baseline, and per case and checked iterate.
+
+    Columns of `cases` beside those of `outcomes`: plan, full batch or mini-batches; size, elements of X per step (batch
+    times d); ci_low_s and ci_high_s, the 95 % interval of per_step_s (signed-rank test over the blocks, in logarithms);
+    sweep, 1 if the run has several n with this d, k and plan; panel, the panel in a chart, which never mixes machines.
+    """
 
     cases: pd.DataFrame
     speedups: pd.DataFrame
@@ -141,7 +112,7 @@ def _cases(outcomes: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     run_index = {label: index for index, label in enumerate(cases["run"].unique())}
     order = ["run_index", "size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
     cases = cases.assign(run_index=cases["run"].map(run_index)).sort_values(order, ignore_index=True)
-    return cases.reindex(columns=[*CASES])
+    return cases.reindex(columns=CASES)
 
 
 def _panel(row: dict[str, Any]) -> str:

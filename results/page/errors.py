@@ -64,7 +64,7 @@ def published_losses(runs: list[Run]) -> list[Section]:
             )
     note = (
         "The allowed range follows from the printed digits of the loss and of the start, and from the rounding of the"
-        " dtype. The data of `line` have no published seed: there it is the middle 95 % of 4000 draws, so about one"
+        " dtype. The data of line have no published seed: there it is the middle 95 % of 4000 draws, so about one"
         " seed in 20 lies outside."
     )
     return with_rows(Section("The tutorials' numbers", table=table, notes=[note], level=3))
@@ -87,7 +87,7 @@ def worst_errors(rows: list[Row]) -> Section:
     """Return the largest error / allowed of each implementation, with its case."""
     table = []
     for (impl,), group in groups([row for row in rows if row["status"] in ("measured", "invalid")], "impl"):
-        valid, worst = sum(row["status"] == "measured" for row in group), min(group, key=_by_error)
+        valid, worst = sum(row["status"] == "measured" for row in group), min(group, key=by_error)
         table.append(
             {"implementation": words(impl), "worst error / allowed": digits(worst["error_ratio"])}
             | {"case": case_text(worst), "valid cases": f"{valid} of {len(group)}"}
@@ -95,7 +95,7 @@ def worst_errors(rows: list[Row]) -> Section:
     return Section("Worst error", table=table, level=3)
 
 
-def _by_error(row: Row) -> tuple[Any, ...]:
+def by_error(row: Row) -> tuple[Any, ...]:
     """Return a sort key: the largest error first, unknown errors last."""
     error = row["error_ratio"]
     return -error if error == error else math.inf, *[words(row[name]) for name in CASE[1:]]

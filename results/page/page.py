@@ -121,19 +121,19 @@ def _verdict_notes(run: Run, baseline: str) -> Section:
 
 def _filters(payload: Payload, shown: list[Run]) -> list[dict[str, Any]]:
     """Return the check boxes. Initially all are checked, except for the runs that are not shown."""
-    choices_by_name = {"impl": payload.impls, "problem": payload.problems}
-    filters = []
-    for name, title in FILTERS.items():
-        choices = choices_by_name.get(name) or sorted(payload.cases[name].dropna().unique())
-        checked = {run.label for run in shown} if name == "run" else set(choices)
-        filters.append({"name": name, "title": title, "choices": choices, "checked": checked})
-    return filters
+    choices = {name: sorted(payload.cases[name].dropna().unique()) for name in FILTERS}
+    choices |= {"impl": [*payload.impls], "problem": payload.problems}
+    checked = choices | {"run": [run.label for run in shown]}
+    return [
+        {"name": name, "title": title, "choices": choices[name], "checked": checked[name]}
+        for name, title in FILTERS.items()
+    ]
 
 
 def _details(payload: Payload, shown: list[Run]) -> list[str]:
     """Return the cases that can be selected as detail: those with checks or of shown runs, smallest problem first."""
-    cases, labels = payload.cases, [run.label for run in shown]
-    available = cases["run"].isin(labels) | cases["detail"].isin(payload.checks["detail"])
+    cases = payload.cases
+    available = cases["run"].isin([run.label for run in shown]) | cases["detail"].isin(payload.checks["detail"])
     measured = cases[(cases["status"] == "measured") & available]
     return list(measured.sort_values(["run", "size", "detail"])["detail"].unique())
 
@@ -169,24 +169,17 @@ def vega_bundle() -> str:
 
 def _content_security_policy(scripts: list[str], style: str) -> str:
     """Return a policy that allows these scripts and this style and nothing else."""
-    digests = " ".join(f"'sha256-{_digest(code)}'" for code in scripts)
+    digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in (*scripts, style)]
+    *script_sources, style_source = [f"'sha256-{digest}'" for digest in digests]
     return (
-        f"default-src 'none'; script-src {digests}; style-src 'sha256-{_digest(style)}'; img-src data: blob:;"
+        f"default-src 'none'; script-src {' '.join(script_sources)}; style-src {style_source}; img-src data: blob:;"
         " base-uri 'none'; form-action 'none'"
     )
 
 
-def _digest(code: str) -> str:
-    return base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-
-
 def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(ASSETS)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["micro"] = _micro
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["micro"] = lambda text: re.sub(r"(?<=\d )us\b", "µs", text)
     return environment.get_template("report.html")
-
-
-def _micro(line: str) -> str:
-    """Return a line of ASCII output with `µs` for `us`."""
-    return re.sub(r"(?<=\d )us\b", "µs", line)

@@ -1,14 +1,13 @@
 """Summarise a run in a few sentences: agreement with the reference, fastest steps, crossovers, missing cases."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
 from results.output import digits, words
-from results.page.errors import case_text
+from results.page.errors import by_error, case_text
 from results.stats.crossover import crossover
-from results.store.columns import CASE
+from results.stats.pairing import without_duplicates
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run, RunError
 
@@ -36,7 +35,7 @@ def summarize_cases(run: Run, rows: list[Row]) -> Summary:
     lines += [f"Others: {', '.join(others)}."] if others else []
     measured = [row for row in rows if row["status"] == "measured"]
     if measured:
-        worst = max(measured, key=lambda row: (_or_minus_one(row["error_ratio"]), *[words(row[name]) for name in CASE]))
+        worst = min(measured, key=by_error)
         case = f"{words(worst['impl'])}, {case_text(worst)}"
         lines += [f"Largest error of a valid case: {digits(worst['error_ratio'])} of the allowed error ({case})."]
         lines += [f"Fastest step {text}." for text in _fastest(measured)]
@@ -49,10 +48,6 @@ def summarize_cases(run: Run, rows: list[Row]) -> Summary:
     return Summary(f"{run.machine} ({run.label}, {run.date})", bool(tried) and not others, lines)
 
 
-def _or_minus_one(number: float) -> float:
-    return number if number == number else -1.0
-
-
 def summarize_run(run: Run, rows: list[Row], baseline: str, noise: str) -> Summary:
     """Return `summarize_cases` for all outcomes of a run without duplicates, with crossovers and a line on noise."""
     summary = summarize_cases(run, rows)
@@ -61,9 +56,9 @@ def summarize_run(run: Run, rows: list[Row], baseline: str, noise: str) -> Summa
 
 def _crossover_lines(run: Run, baseline: str) -> list[str]:
     """Return the n from which an implementation, or a GPU, is faster than the baseline, if the run has several n."""
-    if not any(several := _has_other_sizes(run.rows)):
-        return []
-    rows = run.rows[several]
+    rows = without_duplicates(run.rows)
+    kinds = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]], dropna=False)
+    rows = rows[kinds["n"].transform("nunique") > 1]
     cases = zip(rows["impl"], rows["device"], strict=True)
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
@@ -77,16 +72,6 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
             if "overtakes" in section.text and "undecided" not in section.text:
                 lines.append(f"{section.text} at {section.title.replace(', any device', '')}.")
     return lines
-
-
-def _has_other_sizes(rows: pd.DataFrame) -> list[bool]:
-    """Return for each row whether there is another n with the same d, k, dtype and kind of batch. No duplicates."""
-    mini_batches, ns = (rows["batch"] < rows["n"]).tolist(), rows["n"].tolist()
-    kinds = list(zip(*[rows[name].tolist() for name in ("dtype", "d", "k")], mini_batches, strict=True))
-    sizes: dict[tuple[Any, ...], set[float]] = {}
-    for kind, n in zip(kinds, ns, strict=True):
-        sizes.setdefault(kind, set()).add(n)
-    return [len(sizes[kind]) > 1 and not isinstance(twin, str) for kind, twin in zip(kinds, rows["twin"], strict=True)]
 
 
 def _fastest(measured: list[Row]) -> list[str]:

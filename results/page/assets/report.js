@@ -174,41 +174,35 @@ function tableRows() {
   return rows.sort((a, b) => (a[name] === null) - (b[name] === null) || (sort.descending ? -1 : 1) * compare(a[name], b[name]));
 }
 
-function headingCell(name, [title, format]) {
-  const th = document.createElement("th"), button = th.appendChild(document.createElement("button")), isSorted = sort.name === name;
-  th.scope = "col";
-  if (format) th.className = "number";
-  th.setAttribute("aria-sort", isSorted ? (sort.descending ? "descending" : "ascending") : "none");
-  button.type = "button";
+function element(tag, properties, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+function headingCell([name, [title, format]]) {
+  const order = sort.name !== name ? "none" : sort.descending ? "descending" : "ascending";
+  const button = element("button", { type: "button" }, title + { none: "", ascending: " ▲", descending: " ▼" }[order]);
   button.dataset.sort = name;
-  button.textContent = title + (isSorted ? (sort.descending ? " ▼" : " ▲") : "");
   button.onclick = () => {
-    sort = { name, descending: isSorted && !sort.descending };
+    sort = { name, descending: order === "ascending" };
     showTable();
     writeHash();
     document.querySelector(`button[data-sort="${name}"]`).focus();
   };
-  return th;
+  return element("th", { scope: "col", className: format ? "number" : "", ariaSort: order }, button);
 }
 
 function bodyCell(name, value) {
-  const cell = document.createElement(name === "impl" ? "th" : "td");
-  if (name === "impl") cell.scope = "row";
-  if (COLUMNS[name][1]) cell.className = "number";
-  cell.textContent = cellText(name, value);
-  return cell;
-}
-
-function tableRow(cells) {
-  const tr = document.createElement("tr");
-  tr.append(...cells);
-  return tr;
+  const properties = name === "impl" ? { scope: "row" } : { className: COLUMNS[name][1] ? "number" : "" };
+  return element(name === "impl" ? "th" : "td", properties, cellText(name, value));
 }
 
 function showTable() {
   const rows = tableRows(), shown = showAll ? rows : rows.slice(0, ROWS_SHOWN), table = document.getElementById("cases");
-  table.tHead.replaceChildren(tableRow(Object.entries(COLUMNS).map(([name, column]) => headingCell(name, column))));
-  table.tBodies[0].replaceChildren(...shown.map((row) => tableRow(Object.keys(COLUMNS).map((name) => bodyCell(name, row[name])))));
+  const names = Object.keys(COLUMNS);
+  table.tHead.replaceChildren(element("tr", {}, ...Object.entries(COLUMNS).map(headingCell)));
+  table.tBodies[0].replaceChildren(...shown.map((row) => element("tr", {}, ...names.map((name) => bodyCell(name, row[name])))));
   const button = document.getElementById("show-all");
   button.hidden = shown.length === rows.length;
   button.textContent = `Show all ${rows.length} rows`;
@@ -216,12 +210,7 @@ function showTable() {
 }
 
 // --- downloads
-function download(name, url) {
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-}
+function download(name, href) { element("a", { href, download: name }).click(); }
 
 function downloadText(name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type }));
