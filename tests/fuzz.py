@@ -37,8 +37,8 @@ from results.commands.scaling import scaling
 from results.commands.show import show
 from results.output import Page, Section, markdown, write
 from results.page.charts import all_charts
-from results.page.data import RUNS_SHOWN, payload
-from results.page.page import webpage
+from results.page.data import RUNS_SHOWN, make_payload
+from results.page.page import render_page
 from results.page.report import report
 from results.stats.crossover import crossover
 from results.store.outcomes import rounds
@@ -203,7 +203,7 @@ def everything(runs: list[Run], turn: int) -> None:
     check(written(Page(join([run.rows for run in runs]), []), form), form)
     if turn % PAGE == 0:
         all_charts.cache_clear()
-        check(webpage(runs, payload(runs, baseline), baseline), "page")
+        check(render_page(runs, make_payload(runs, baseline), baseline), "page")
         check(written(told, "table"), "table")
 
 
@@ -229,7 +229,7 @@ def pages(folder: Path, count: int) -> list[Path]:
             run, number = read(path, Told()), number + 1
             runs += [run] if run else []
         made.append(folder / f"{seed}.html")
-        made[-1].write_text(webpage(runs, payload(runs, baseline), baseline), encoding="utf-8")
+        made[-1].write_text(render_page(runs, make_payload(runs, baseline), baseline), encoding="utf-8")
     return made
 
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from results.output import FORMULA
-from results.page.page import vega
+from results.page.page import vega_bundle
 
 csv.field_size_limit(2**30)
 WORDS = (
@@ -34,7 +34,7 @@ def check(text: str, form: str) -> None:
     elif form == "json":
         json.loads(text, parse_constant=_no_constant)
     else:
-        Tags().feed(text.replace(vega(), ""))
+        Tags().feed(text.replace(vega_bundle(), ""))
 
 
 def _number(cell: str) -> bool:

@@ -14,8 +14,8 @@ from test_page import HOSTILE, hostile_run
 from test_results import MACHINE
 
 from results.output import seconds, speedup
-from results.page.data import Payload, payload
-from results.page.page import webpage
+from results.page.data import Payload, make_payload
+from results.page.page import render_page
 from results.store.runs import find_all
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -43,8 +43,8 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Path]:
     kept(root, rows, "0002_sweep", "two", machine_info=MACHINE | {"slug": "two", "cores": 64})
     hostile_run(root)
     runs = find_all(["two/2", "box/1"], root)
-    tables, path = payload(runs, "numpy_manual"), root / "report.html"
-    path.write_text(webpage(runs, tables, "numpy_manual"), encoding="utf-8")
+    tables, path = make_payload(runs, "numpy_manual"), root / "report.html"
+    path.write_text(render_page(runs, tables, "numpy_manual"), encoding="utf-8")
     return tables, path
 
 
@@ -104,20 +104,19 @@ def shown(browser: Any, held: tuple[Payload, Path]) -> Iterator[Shown]:
     assert {url.partition(":")[0] for url in opened.asked} <= {"file", "about", "blob", "data"}
 
 
-def in_a_cell(ratio: float) -> str:
-    """A speed-up as a cell of the heat map has room for it: `1/4.50x` for `4.50x slower`."""
-    words = speedup(ratio)
-    return f"1/{words.removesuffix(' slower')}" if words.endswith(" slower") else words
+def time_text(value: float) -> str:
+    """Return a time as the page shows it."""
+    return seconds(value).replace(" us", " µs")
 
 
 def test_the_table_and_the_heat_map_say_what_the_frame_says(shown: Shown, held: tuple[Payload, Path]) -> None:
     cases, speedups = held[0].cases, held[0].speedups
     rows = shown.rows()
     assert len(rows) == len(cases)
-    assert [row["per step"] for row in rows] == ["-" if x != x else seconds(x) for x in cases["per_step_s"]]
+    assert [row["per step"] for row in rows] == [time_text(x) for x in cases["per_step_s"]]
     over = speedups[speedups["baseline"] == "numpy_manual"]
     cells = {text.removeprefix("? ") for text in shown.texts("speedup")}
-    assert set(over["speedup"].dropna().map(in_a_cell)) <= cells
+    assert set(over["speedup"].dropna().map(speedup)) <= cells
     assert [text for text in shown.texts("speedup") if text == "invalid"] == ["invalid"] * int(
         (over["why"] != "").sum()
     )
@@ -125,7 +124,7 @@ def test_the_table_and_the_heat_map_say_what_the_frame_says(shown: Shown, held: 
     over = speedups[(speedups["baseline"] == "jax_scan") & (speedups["why"] == "")]
     told = [row["speed-up"] for row in shown.rows() if row["speed-up"] != "-"]
     assert sorted(told) == sorted(over["speedup"].map(speedup))
-    assert "Speed-up over jax_scan" in shown.page.inner_text("#h-speed")
+    assert "Speed-up over jax_scan" in shown.page.inner_text("#h-speed-up")
 
 
 def test_filters_leave_what_they_say_and_survive_a_reload(shown: Shown, held: tuple[Payload, Path]) -> None:
@@ -138,7 +137,7 @@ def test_filters_leave_what_they_say_and_survive_a_reload(shown: Shown, held: tu
     shown.page.click('button[data-sort="per_step_s"]')
     left = cases[(cases["impl"] != "torch_nn") & (cases["dtype"] == "float32") & (cases["machine"] == "two")]
     first = shown.rows()
-    assert [row["per step"] for row in first] == [seconds(x) for x in sorted(left["per_step_s"])]
+    assert [row["per step"] for row in first] == [time_text(x) for x in sorted(left["per_step_s"])]
     assert f"{len(left)} of {len(cases)} cases shown" in shown.page.inner_text("#status")
     assert not any("float64" in text for text in shown.texts("time") + shown.texts("sweep"))
     shown.open(shown.page.url)
@@ -215,7 +214,7 @@ def test_every_control_works_by_keyboard(shown: Shown) -> None:
     assert page.evaluate("document.activeElement.dataset.sort") == "impl"
     page.focus("#update")
     page.keyboard.press("Home")
-    assert page.inner_text("#told").startswith("update 0:")
+    assert page.inner_text("#update-text").startswith("update 0:")
     page.focus("#play")
     page.keyboard.press("Enter")
     page.wait_for_selector("#play:text('Stop')")
@@ -250,14 +249,14 @@ def test_narrow_windows_dark_mode_and_paper(browser: Any, held: tuple[Payload, P
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
     page.emulate_media(media="print")
     assert page.locator("#filters").is_hidden()
-    assert page.locator("#h-all").is_visible()
+    assert page.locator("#h-all-cases").is_visible()
     opened.context.close()
 
 
 def test_a_page_without_a_valid_row_says_so(browser: Any, tmp_path: Path) -> None:
     run = kept(tmp_path, blocks("numpy_manual", [1e-6], valid=False, reason="wrong"))
     path = tmp_path / "report.html"
-    path.write_text(webpage([run], payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
+    path.write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
     opened = Shown(browser, path)
     assert opened.page.locator("#chart-time .empty").is_visible()
     assert opened.wrong == []

@@ -15,7 +15,7 @@ from results.__main__ import main
 from results.commands.compare import compare_implementations, compare_runs
 from results.commands.history import history
 from results.output import FORMATS, Page
-from results.page.machines import one_run_each
+from results.page.machines import check_one_run_per_machine
 from results.stats.pairing import ratios
 from results.stats.verdicts import count_verdicts
 from results.store.columns import CASE
@@ -95,7 +95,7 @@ def test_two_runs_of_one_machine_are_named(tmp_path: Path) -> None:
 
 def test_two_machines_of_one_model_are_two_machines(tmp_path: Path) -> None:
     runs = [made(tmp_path, f"amd-epyc-2c-{slug}", rows(), rows("jax_scan", 0.8e-6)) for slug in ("e60e65", "0a1b2c")]
-    one_run_each(runs)
+    check_one_run_per_machine(runs)
     found = compare_implementations(runs, "numpy_manual", "jax_scan").data
     assert sorted(found["machine"]) == ["amd-epyc-2c-0a1b2c", "amd-epyc-2c-e60e65"]
     assert set(found["blocks"]) == {BLOCKS}

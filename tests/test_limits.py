@@ -18,9 +18,8 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 from results.commands.compare import compare_implementations
 from results.commands.limits import limits as page_of
-from results.page.data import payload
+from results.page.data import make_payload
 from results.page.report import report
-from results.page.summary import in_short
 from results.store.outcomes import outcomes
 from results.store.reading import RunError
 
@@ -179,14 +178,14 @@ def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> N
     run = run_of(tmp_path)
     with pytest.raises(RunError, match="nothing to compare: step_reads X in A, Gram matrix in B"):
         compare_implementations([run], "numba_fused", "numpy_gram")
-    cells = payload([run], "numpy_manual").speedups.set_index(["impl", "baseline"])
+    cells = make_payload([run], "numpy_manual").speedups.set_index(["impl", "baseline"])
     assert cells.loc[("numpy_gram", "numpy_manual"), "verdict"] == "INVALID"
     assert cells.loc[("numpy_gram", "numpy_manual"), "why"].startswith("step_reads X in ")
     assert cells.loc[("numba_fused", "numpy_manual"), "verdict"] == "FASTER"
-    shortest = [line for line in in_short(run, "numpy_manual").lines if line.startswith("Shortest")]
-    assert shortest == [
-        "Shortest step on the cpu in float64, over the Gram matrix: numpy_gram on small.",
-        "Shortest step on the cpu in float64: numba_fused on small.",
+    fastest = [line for line in report([run], "numpy_manual").sections[1].notes if line.startswith("Fastest")]
+    assert fastest == [
+        "Fastest step on the cpu in float64, over the Gram matrix: numpy_gram on small.",
+        "Fastest step on the cpu in float64: numba_fused on small.",
     ]
 
 

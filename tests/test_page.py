@@ -14,10 +14,10 @@ from runs import blocks, kept
 from test_results import MACHINE, entry
 
 from results.__main__ import main
-from results.page.charts import all_charts, first_detail, first_rows
-from results.page.data import newest, packed, payload, script
-from results.page.page import codes, webpage
-from results.page.summary import in_short
+from results.page.charts import all_charts, initial_detail, initial_rows
+from results.page.data import make_payload, newest_runs, pack_columns, script_json
+from results.page.page import render_page, timed_sources
+from results.page.report import report
 from results.store.reading import Run
 from results.store.runs import ROOT, find
 
@@ -59,12 +59,12 @@ def hostile_run(root: Path, name: str = NAMED, **top: Any) -> Run:
 
 
 def page_of(*runs: Run, baseline: str = "numpy_manual") -> str:
-    return webpage([*runs], payload([*runs], baseline), baseline)
+    return render_page([*runs], make_payload([*runs], baseline), baseline)
 
 
-def given(page: str) -> dict[str, Any]:
+def page_data(page: str) -> dict[str, Any]:
     """What the page's script is given."""
-    found = re.search(r'<script type="application/json" id="given">(.*?)</script>', page, re.DOTALL)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     return dict(json.loads(found[1]))
 
@@ -76,7 +76,7 @@ def test_nothing_that_a_run_says_leaves_its_place(tmp_path: Path) -> None:
     assert "<img" not in own
     assert "<script>hacked" not in own
     assert "&lt;/script&gt;&lt;img src=x onerror=" in page
-    told = given(page)["tables"]["cases"]["reason"]["levels"]
+    told = page_data(page)["tables"]["cases"]["reason"]["levels"]
     assert HOSTILE in told
 
 
@@ -99,19 +99,19 @@ def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(tmp_path: Pat
 
 
 def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(tmp_path: Path) -> None:
-    held = payload([hostile_run(tmp_path)], "numpy_manual")
-    columns = packed(held.cases)
+    payload = make_payload([hostile_run(tmp_path)], "numpy_manual")
+    columns = pack_columns(payload.cases)
     assert columns["per_step_s"][columns["impl"]["codes"].index(0)] == pytest.approx(
-        held.cases["per_step_s"][0], rel=1e-6
+        payload.cases["per_step_s"][0], rel=1e-6
     )
     assert None in columns["ci_low_s"]
     assert len({len(column) if isinstance(column, list) else len(column["codes"]) for column in columns.values()}) == 1
-    assert script({"a": "</script>&"}) == '{"a":"\\u003c/script\\u003e\\u0026"}'
+    assert script_json({"a": "</script>&"}) == '{"a":"\\u003c/script\\u003e\\u0026"}'
 
 
 def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_path: Path) -> None:
     table = (
-        payload([hostile_run(tmp_path)], "numpy_manual")
+        make_payload([hostile_run(tmp_path)], "numpy_manual")
         .speedups.set_index(["baseline", "impl", "problem"])
         .sort_index()
     )
@@ -127,13 +127,13 @@ def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_pat
 
 def test_what_failed_its_check_is_in_no_chart_of_times(tmp_path: Path) -> None:
     run = hostile_run(tmp_path)
-    held = payload([run], "numpy_manual")
-    charts = all_charts(held.impls)
-    rows = [row for name in ("time", "sweep") for row in first_rows(charts[name], held, [run], "numpy_manual")]
+    payload = make_payload([run], "numpy_manual")
+    charts = all_charts(payload.impls)
+    rows = [row for name in ("time", "sweep") for row in initial_rows(charts[name], payload, [run], "numpy_manual")]
     assert {(row["impl"], row["problem"]) for row in rows} == {
         ("numpy_manual", "small"), ("numpy_manual", "large"), ("jax_scan", "small"),
     }  # fmt: skip
-    shown = first_rows(charts["speedup"], held, [run], "numpy_manual")
+    shown = initial_rows(charts["speedup"], payload, [run], "numpy_manual")
     assert {row["impl"] for row in shown} == {"numpy_manual", "jax_scan", "torch_bad"}
 
 
@@ -141,7 +141,7 @@ def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) 
     rows = [
         row for n in (100, 1000) for d in (4, 8) for row in blocks("a", [1e-6], problem=f"{n}x{d}", n=n, batch=n, d=d)
     ]
-    cases = payload([kept(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])], "a").cases
+    cases = make_payload([kept(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])], "a").cases
     panels = cases.groupby("sweep")["panel"].unique()
     assert [panel.rpartition("full batch")[2] for panel in panels[1]] == [", d = 4, k = 1", ", d = 8, k = 1"]
     assert cases.loc[cases["sweep"] == 0, "problem"].tolist() == ["other"]
@@ -154,16 +154,16 @@ def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(t
     runs = [
         kept(tmp_path, blocks("numpy_manual", [1e-6] * 8), name, campaign=campaign) for name in ("0002_b", "0001_a")
     ]
-    held = payload(runs, "numpy_manual")
-    assert (held.impls, held.drawn) == (("numpy_manual", "torch_graph"), ("numpy_manual",))
+    payload = make_payload(runs, "numpy_manual")
+    assert (payload.impls, payload.measured_impls) == (("numpy_manual", "torch_graph"), ("numpy_manual",))
     for name in ("time", "speedup"):
-        chart = all_charts(held.drawn)[name]
-        rows = first_rows(chart, held, runs, "numpy_manual")
+        chart = all_charts(payload.measured_impls)[name]
+        rows = initial_rows(chart, payload, runs, "numpy_manual")
         panels = [*dict.fromkeys(row["panel"] for row in rows)]
         svg = vl_convert.vegalite_to_svg(chart.spec | {"datasets": {chart.table: rows}})
         assert len(panels) == 2 and svg.index(panels[0]) < svg.index(panels[1])
         assert "0002_b" in panels[0] and "torch_graph" not in svg
-    assert [told["impl"] for told in codes(runs, held.cases)] == ["numpy_manual"]
+    assert [told["impl"] for told in timed_sources(runs, payload.cases)] == ["numpy_manual"]
 
 
 def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path) -> None:
@@ -172,28 +172,28 @@ def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path)
         for machine, days in (("one", range(1, 6)), ("two", range(6, 8)))
         for day in days
     ]
-    assert [run.label for run in newest(runs)] == ["one/0004_run", "one/0005_run", "two/0006_run", "two/0007_run"]
-    assert "and 3 more, behind the filter" in page_of(*runs, baseline="a")
+    assert [run.label for run in newest_runs(runs)] == ["one/0004_run", "one/0005_run", "two/0006_run", "two/0007_run"]
+    assert "and 3 more " in page_of(*runs, baseline="a")
 
 
 def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
     run = kept(tmp_path, blocks("a", [1e-6] * 2, limit_s=5e-7))
-    held = payload([run], "numpy_manual")
-    rows = first_rows(all_charts(held.impls)["time"], held, [run], "a")
+    payload = make_payload([run], "numpy_manual")
+    rows = initial_rows(all_charts(payload.impls)["time"], payload, [run], "a")
     assert [row["limit_s"] for row in rows] == [5e-7]
 
 
 def test_the_iterates_become_rows_and_odd_ones_none(tmp_path: Path) -> None:
     told = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
     rows = [*blocks("a", [1e-6, 3e-6], **told), *blocks("b", [1e-6], iterates="0 x", distances="0", losses="")]
-    held = payload([kept(tmp_path, rows)], "a")
-    assert held.checks[["impl", "t", "distance", "loss"]].values.tolist() == [
+    payload = make_payload([kept(tmp_path, rows)], "a")
+    assert payload.checks[["impl", "t", "distance", "loss"]].values.tolist() == [
         ["a", 0, 0, 9],
         ["a", 1, 0.5, 4],
         ["a", 10, 0.25, 1],
     ]
-    assert held.checks["seconds"].iloc[2] == pytest.approx(1e-6 + 10 * 2e-6)
-    assert first_detail(held, [kept(tmp_path, rows)]).startswith("small: ")
+    assert payload.checks["seconds"].iloc[2] == pytest.approx(1e-6 + 10 * 2e-6)
+    assert initial_detail(payload, [kept(tmp_path, rows)]).startswith("small: ")
 
 
 def test_the_tutorials_numbers_stand_beside_those_found(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_code_as_it_was_run_is_beside_its_numbers(tmp_path: Path) -> None:
     page = page_of(hostile_run(tmp_path))
     assert "jax_scan: 2 lines" in page
     assert "&lt;/pre&gt;&lt;script&gt;hacked()&lt;/script&gt;" in page
-    assert "do not say what code they ran" in page_of(kept(tmp_path, blocks("numpy_manual", [1e-6]), "0002_bare"))
+    assert "no source code" in page_of(kept(tmp_path, blocks("numpy_manual", [1e-6]), "0002_bare"))
 
 
 def test_machines_that_differ_are_marked_and_their_ratios_stand_side_by_side(tmp_path: Path) -> None:
@@ -242,9 +242,9 @@ def test_odd_runs_have_a_page_all_the_same(rows: list[dict[str, Any]], tmp_path:
 
 def test_older_files_have_a_page() -> None:
     page = page_of(find("amd-epyc-2c-e60e65/0001_bench", ROOT))
-    assert "do not say what code they ran" in page
-    assert len(given(page)["tables"]["cases"]["per_step_s"]) > 100
-    assert not given(page)["tables"]["checks"]["t"]
+    assert "no source code" in page
+    assert len(page_data(page)["tables"]["cases"]["per_step_s"]) > 100
+    assert not page_data(page)["tables"]["checks"]["t"]
 
 
 def test_no_runs_an_unknown_baseline_and_a_missing_package_are_one_line(
@@ -270,12 +270,14 @@ def test_the_verdict_says_from_where_on_a_gpu_pays(tmp_path: Path) -> None:
         size = {"problem": f"{n}x16", "n": n, "batch": n}
         rows += blocks("numpy_manual", [cpu] * 12, **size)
         rows += blocks("torch_manual", [gpu] * 12, device="gpu", **size)
-    lines = in_short(kept(tmp_path, rows), "numpy_manual").lines
+    lines = report([kept(tmp_path, rows)], "numpy_manual").sections[1].notes
     assert any(line.startswith("torch_manual on the gpu overtakes numpy_manual at n = ") for line in lines)
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_step_of_no_time_and_no_framework_are_no_trouble(tmp_path: Path) -> None:
-    cases = payload([kept(tmp_path, blocks("jax_scan", [1e-6, 0.0] + [1e-6] * 6, framework=None))], "jax_scan").cases
+    cases = make_payload(
+        [kept(tmp_path, blocks("jax_scan", [1e-6, 0.0] + [1e-6] * 6, framework=None))], "jax_scan"
+    ).cases
     assert cases["framework"].tolist() == ["jax"]
     assert cases["status"].tolist() == ["invalid"]

@@ -15,7 +15,7 @@ from results.commands.compare import compare_implementations, compare_runs
 from results.commands.show import list_runs
 from results.output import digits, seconds, size, times
 from results.page.report import report
-from results.page.sections import compile_time
+from results.page.sections import compile_text
 from results.stats.pairing import ratios
 from results.store.columns import CASE, COLUMNS
 from results.store.outcomes import cases, outcomes, rounds
@@ -473,7 +473,7 @@ def test_a_run_without_a_valid_row_is_reported_all_the_same(
     entries: list[dict[str, Any]], campaign: dict[str, Any] | None, save: Save, root: Path
 ) -> None:
     page = report([opened(save, root, *entries, campaign=campaign)], "numpy_manual")
-    assert "No row is valid, so there are no times." in page.sections[1].notes
+    assert any("no times" in line for line in page.sections[1].notes)
 
 
 def test_an_unknown_baseline_names_the_known(save: Save, root: Path) -> None:
@@ -518,7 +518,7 @@ def test_other_units() -> None:
     [(-1e-3, 0, "none"), (1e-6, 1e-5, "none"), (1.0, 1e-5, "1.00 s"), (1.0, math.nan, "1.00 s"), (math.nan, 1, "-")],
 )
 def test_compile_time_within_the_noise_is_none(compile_s: float, iqr_s: float, said: str) -> None:
-    assert compile_time({"compile_s": compile_s, "iqr_s": iqr_s}) == said
+    assert compile_text({"compile_s": compile_s, "iqr_s": iqr_s}) == said
 
 
 def test_results_needs_no_framework() -> None:

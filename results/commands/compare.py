@@ -12,7 +12,7 @@ from results.commands import options
 from results.commands.options import BASELINE
 from results.output import Page, Section, rows_of
 from results.page.foreign import compare_foreign, require_own
-from results.page.machines import compare_machines, one_run_each, tally
+from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
@@ -33,7 +33,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     `force` also shows the ratios of incomparable cases, without a verdict. Raises RunError for an unknown
     implementation, for two runs of one machine, or if nothing is comparable.
     """
-    one_run_each(runs)
+    check_one_run_per_machine(runs)
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
     for name in (a, b):
         if name not in known:
@@ -53,7 +53,9 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         place = f" on {run.machine}" if len(runs) > 1 else ""
         summaries += [f"{title}{place}: {summarize(own)}."] if len(own) else []
     if len(runs) > 1:
-        table["machines"] = tally(table, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs})
+        table["machines"] = verdicts_by_machine(
+            table, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs}
+        )
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=_interruptions(runs))

@@ -7,7 +7,7 @@ from statistics import median
 
 from results.commands import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
-from results.page.sections import of_limit
+from results.page.sections import limit_text
 from results.stats.pairing import without_duplicates
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError, mapping, number, sequence
@@ -78,7 +78,7 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
                     "one pass": f"{seconds(timed[0]['limit_s'])} ({words(timed[0]['limited_by'])})",
                     "two passes": seconds(float(two_pass[device, dtype, problem])),
                     "shortest step": shortest[0],
-                    "of the limit": of_limit(timed[0]).partition(" ")[0],
+                    "of the limit": limit_text(timed[0]).partition(" ")[0],
                     "second shortest": shortest[1] if shortest[1:] else "-",
                 }
             )

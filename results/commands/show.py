@@ -9,8 +9,8 @@ import pandas as pd
 from results.commands import options
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
 from results.page.foreign import show_foreign
-from results.page.sections import absences, card, compile_time, of_limit
-from results.page.summary import verdict
+from results.page.sections import compile_text, limit_text, run_card, untimed_sections
+from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, RunError, sequence
@@ -52,9 +52,9 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     if run.is_foreign:
         return show_foreign(run)
     table = filter_rows(outcomes(run), filters, run.label)
-    text = verdict(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
+    text = summarize_cases(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
-    return Page(table, [replace(card(run), text=text), *_case_tables(table), *absences(records(table))])
+    return Page(table, [replace(run_card(run), text=text), *_case_tables(table), *untimed_sections(records(table))])
 
 
 def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: str) -> pd.DataFrame:
@@ -91,9 +91,9 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
         "per step": seconds(row["per_step_s"]) if measured else "invalid",
         "blocks": words(row["blocks"]),
         **({"lowest..highest block": extremes} if spread else {}),
-        **({"of the limit": of_limit(row)} if limited else {}),
+        **({"of the limit": limit_text(row)} if limited else {}),
         "prepare": seconds(row["prepare_s"]),
-        "compile": compile_time(row),
+        "compile": compile_text(row),
         "error / tolerance": digits(row["error_ratio"]),
         "cpu / wall": digits(row["cpu_over_wall"]),
         "memory": size(row["rss_bytes"]),

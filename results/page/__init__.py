@@ -1,1 +1,1 @@
-"""The report: its page, text, charts and files."""
+"""Write the report of saved runs: sections, charts and the page. Read no options and print nothing."""

@@ -1,6 +1,7 @@
-"""The report's charts, drawn by Vega-Lite: what they show comes by name, so a page can change it and a file can fix it.
+"""The charts of the report as Vega-Lite specifications. Data come by name: from a page's script or as `datasets`.
 
-Colours are Okabe and Ito's without yellow; dash and marker say the same again. Light and dark differ in `theme` alone.
+Colours are Okabe and Ito's without yellow; dashes and markers repeat their meaning. Only `theme` depends on light or
+dark.
 """
 
 from collections.abc import Sequence
@@ -22,24 +23,24 @@ DIVERGING = {"light": ["#E58B45", "#f6f6f6", "#5AA5D6"], "dark": ["#A34800", "#2
 INK = {"light": ("#1b1f24", "#ffffff", "#d0d7de"), "dark": ("#e6edf3", "#0d1117", "#3d444d")}  # text, ground, lines
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
-UPDATES = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
+UPDATE_TICKS = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = ["import", "prepare", "compile", "steady", "fixed"]
-CLICKED = alt.selection_point(name="picked", fields=["impl"], bind="legend")
+SELECTION = alt.selection_point(name="selected", fields=["impl"], bind="legend")
 
 Spec = dict[str, Any]
 
 
 def theme(name: str) -> Spec:
-    """Vega-Lite's config for `light` or `dark`."""
+    """Return Vega-Lite's config for `light` or `dark`."""
     text, ground, lines = INK[name]
-    words = {"labelColor": text, "titleColor": text, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 260}
+    labels = {"labelColor": text, "titleColor": text, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 260}
     return {
         "background": ground,
         "font": "system-ui, sans-serif",
         "range": {"category": COLOURS[name], "diverging": DIVERGING[name]},
-        "axis": words | {"gridColor": lines, "domainColor": lines, "tickColor": lines, "titleFontWeight": "normal"},
-        "header": words | {"labelFontWeight": "bold", "labelAnchor": "start", "labelLimit": 0},
-        "legend": words | {"orient": "bottom", "columns": 4, "symbolSize": 90, "symbolStrokeWidth": 2},
+        "axis": labels | {"gridColor": lines, "domainColor": lines, "tickColor": lines, "titleFontWeight": "normal"},
+        "header": labels | {"labelFontWeight": "bold", "labelAnchor": "start", "labelLimit": 0},
+        "legend": labels | {"orient": "bottom", "columns": 4, "symbolSize": 90, "symbolStrokeWidth": 2},
         "text": {"color": text},
         "rule": {"color": text},
         "line": {"color": text},
@@ -47,18 +48,8 @@ def theme(name: str) -> Spec:
     }
 
 
-def sweep_chart(impls: Sequence[str]) -> Spec:
-    """Time per step against n, a panel for each d of a run that has several n with it."""
-    return _times_over(impls, "n", "rows of X: n")
-
-
-def time_chart(impls: Sequence[str]) -> Spec:
-    """Time per step over the problems, by what a step reads: their d differ as well as their n."""
-    return _times_over(impls, "size", "numbers of X in a step: rows x features")
-
-
-def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
-    """Log-log: thin bars to the extreme blocks, thick ones for the 95 % interval, dashes at the machine's limit."""
+def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
+    """Return time per step against `field`, log-log: intervals as bars, the machine's limit as a dotted line."""
     x = alt.X(f"{field}:Q", title=title, scale=_log(), axis=_decades("format(datum.value, ',')"))
     y = alt.Y("per_step_s:Q", title="time per step", scale=_log(), axis=_decades(_seconds("datum.value", 1)))
     texts = {
@@ -69,22 +60,22 @@ def _times_over(impls: Sequence[str], field: str, title: str) -> Spec:
         "95 % interval": f"isValid(datum.ci_low_s) ? {_seconds('datum.ci_low_s')} + ' to ' +"
         f" {_seconds('datum.ci_high_s')} : 'none: too few blocks'",
     }
-    colour = {name: channel for name, channel in _series(impls).items() if name in ("color", "opacity")}
-    bars = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
+    colour = {name: channel for name, channel in _channels(impls).items() if name in ("color", "opacity")}
+    thin = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
+    has_limit = "isValid(datum.limit_s) && datum.step_reads == 'X'"
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
-    limit = limit.transform_filter("isValid(datum.limit_s) && datum.step_reads == 'X'")
-    named = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
-    named = named.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit"))
-    named = named.transform_filter("isValid(datum.limit_s) && datum.step_reads == 'X'")
-    named = named.transform_aggregate(groupby=["panel"], **{"limit_s": "min(limit_s)", field: f"min({field})"})
+    limit = limit.transform_filter(has_limit)
+    label = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
+    label = label.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit")).transform_filter(has_limit)
+    label = label.transform_aggregate(groupby=["panel"], **{"limit_s": "min(limit_s)", field: f"min({field})"})
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
-    return _panels(alt.layer(limit, named, bars, thick, *lines), "cases", texts)
+    return _facet(alt.layer(limit, label, thin, thick, *lines), "cases", texts)
 
 
 def speedup_chart() -> Spec:
-    """Speed-up over the baseline, implementation x problem, number and interval in the cell, hatched where invalid."""
+    """Return speed-up over the baseline, implementation x problem, with intervals. Invalid cells are hatched."""
     base = alt.Chart().encode(
         x=alt.X("problem:N", title=None, sort=alt.SortField("size"), axis=alt.Axis(orient="top", labelAngle=0)),
         y=alt.Y("impl:N", title=None),
@@ -94,25 +85,25 @@ def speedup_chart() -> Spec:
         "shade:Q", scale=alt.Scale(domain=[-2, 0, 2], clamp=True, range="diverging", interpolate="rgb"), legend=None
     )
     cells = base.mark_rect(stroke="gray", strokeWidth=0.5).encode(color=shade)
-    hatch = base.mark_text(fontSize=38, opacity=0.35, aria=False).encode(text="hatching:N")
+    hatching = base.mark_text(fontSize=38, opacity=0.35, aria=False).encode(text="hatching:N")
     number = base.mark_text(fontSize=13, dy=-6, aria=False).encode(text="speed-up:N")
     bounds = base.mark_text(fontSize=10, dy=9, aria=False).encode(text="interval:N")
-    low, high = (_times(f"datum.{end}") for end in ("low", "high"))
-    unequal = "test(/^step_reads /, datum.why) ? 'other work' : 'invalid'"
+    reason = "test(/^step_reads /, datum.why) ? 'other work' : 'invalid'"
     texts = {
         "hatched": "datum.verdict == 'INVALID' || datum.why != ''",
         "hatching": "datum.hatched ? '/////////' : ''",
         "sign": "datum.verdict == 'UNDECIDED' ? '? ' : datum.verdict == 'EQUIVALENT' ? '= ' : ''",
-        "speed-up": f"datum.hatched ? {unequal} : datum.sign + {_times('datum.speedup')} + 'x'",
-        "interval": f"isValid(datum.low) && isValid(datum.high) && !datum.hatched ? {low} + ' to ' + {high} : ''",
+        "speed-up": f"datum.hatched ? {reason} : datum.sign + {_factor('datum.speedup', 'datum.speedup')}",
+        "interval": "isValid(datum.low) && isValid(datum.high) && !datum.hatched ?"
+        f" {_factor('datum.low', 'datum.high')} : ''",
         "shade": "datum.hatched ? 0 : log(datum.speedup) / LN10",
     }
-    layers = alt.layer(cells, hatch, number, bounds).properties(width=alt.Step(96), height=alt.Step(40))
-    return _panels(layers, "speedups", texts, x="independent", y="independent")
+    layers = alt.layer(cells, hatching, number, bounds).properties(width=alt.Step(112), height=alt.Step(40))
+    return _facet(layers, "speedups", texts, x="independent", y="independent")
 
 
 def phases_chart() -> Spec:
-    """Each clock of one problem as bars from zero, a column a clock: their sizes differ by powers of ten."""
+    """Return the phases of one problem as bars from zero, one column and scale per phase."""
     base = alt.Chart().encode(
         y=alt.Y("impl:N", title=None),
         x=alt.X("seconds:Q", title=None, axis=None),
@@ -129,39 +120,39 @@ def phases_chart() -> Spec:
         .transform_calculate(phase="replace(datum.clock, '_s', '')", time=_seconds("datum.seconds"))
         .resolve_scale(x="independent")
     )
-    return _bare(chart)
+    return _without_config(chart)
 
 
 def error_chart(impls: Sequence[str]) -> Spec:
-    """Distance to the reference over what is allowed, iterate by iterate; 1 is the limit."""
+    """Return error / allowed error of each checked iterate. The limit is 1."""
     x = alt.X("t:Q", title="update", scale=_log())
     y = alt.Y("distance:Q", title="error / tolerance", scale=alt.Scale(type="log", domainMax=2, nice=False))
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
-    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
     texts = {"error / tolerance": "format(datum.distance, '.3~g')"}
-    return _panels(alt.layer(limit, *lines), "checks", texts, by="detail", keep="datum.t > 0 && datum.distance > 0")
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
+    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", "datum.t > 0 && datum.distance > 0")
 
 
 def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
-    """Loss against updates, where all lie on one another, or against seconds, where they do not."""
-    axis, scale = alt.Axis(values=UPDATES, labelOverlap=True), alt.Scale(type="symlog")
+    """Return the loss against updates (`t`) or `seconds`."""
+    axis, scale = alt.Axis(values=UPDATE_TICKS, labelOverlap=True), alt.Scale(type="symlog")
     if field == "seconds":
         axis, scale = alt.Axis(labelExpr=_seconds("datum.value"), labelOverlap="greedy", labelSeparation=12), _log()
     x = alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "time:N"])
     texts = {"time": _seconds("datum.seconds")}
-    return _panels(alt.layer(*lines), "checks", texts, by="detail", keep="datum.loss > 0 && datum.seconds > 0")
+    return _facet(alt.layer(*lines), "checks", texts, "detail", "datum.loss > 0 && datum.seconds > 0")
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:
-    """The line of `tutorials.line` moving through its points: data `points` and `fitted`, the axes fixed."""
-    reach = [w[0] * x + w[1] for w in fit["weights"] for x in (-1, 1)] + fit["y"]
+    """Return one frame of the animation of `line`: data `points` and `fitted`, with fixed axes."""
+    ys = [w[0] * x + w[1] for w in fit["weights"] for x in (-1, 1)] + fit["y"]
     x = alt.X("x:Q", scale=alt.Scale(domain=[-1, 1]))
-    y = alt.Y("y:Q", scale=alt.Scale(domain=[min(reach), max(reach)]))
+    y = alt.Y("y:Q", scale=alt.Scale(domain=[min(ys), max(ys)]))
     points = alt.Chart(alt.NamedData("points")).mark_point(filled=True, opacity=0.7, aria=False).encode(x=x, y=y)
     line = alt.Chart(alt.NamedData("fitted")).mark_line(strokeWidth=3, color=COLOURS["light"][1]).encode(x=x, y=y)
-    return _bare(alt.layer(points, line).properties(width=560, height=320))
+    return _without_config(alt.layer(points, line).properties(width=560, height=320))
 
 
 def _log() -> alt.Scale:
@@ -169,69 +160,75 @@ def _log() -> alt.Scale:
 
 
 def _decades(label: str) -> alt.Axis:
-    """A logarithmic axis that is quiet between the powers of ten."""
-    power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
-    quiet: Any = {"condition": {"test": power, "value": 1}, "value": 0.2}
-    return alt.Axis(labelExpr=f"{power} ? {label} : ''", gridOpacity=quiet, tickOpacity=quiet)
+    """Return a logarithmic axis with labels at powers of ten and pale lines between."""
+    is_power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
+    opacity: Any = {"condition": {"test": is_power, "value": 1}, "value": 0.2}
+    return alt.Axis(labelExpr=f"{is_power} ? {label} : ''", gridOpacity=opacity, tickOpacity=opacity)
 
 
-def _series(impls: Sequence[str]) -> dict[str, Any]:
-    """Colour, marker and dash of each implementation, the same in every chart; a click in the legend picks some."""
+def _channels(impls: Sequence[str]) -> dict[str, Any]:
+    """Return colour, marker and dash of each implementation, equal in all charts, and the opacity of a selection."""
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(impls))]
     dashes = [DASHES[i % len(DASHES)] for i in range(len(impls))]
     return {
         "color": alt.Color("impl:N", title="implementation", scale=alt.Scale(domain=[*impls])),
         "shape": alt.Shape("impl:N", title="implementation", scale=alt.Scale(domain=[*impls], range=shapes)),
         "strokeDash": alt.StrokeDash("impl:N", title="implementation", scale=alt.Scale(domain=[*impls], range=dashes)),
-        "opacity": alt.when(CLICKED).then(alt.value(1)).otherwise(alt.value(0.12)),
+        "opacity": alt.when(SELECTION).then(alt.value(1)).otherwise(alt.value(0.12)),
     }
 
 
 def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
-    """A line and its points for each implementation."""
-    base, channels = alt.Chart().encode(x=x, y=y, tooltip=tooltip), _series(impls)
+    """Return a line and its points for each implementation."""
+    base, channels = alt.Chart().encode(x=x, y=y, tooltip=tooltip), _channels(impls)
     line = {name: channels[name] for name in ("color", "strokeDash", "opacity")}
     points = {name: channels[name] for name in ("color", "shape", "opacity")}
     return [
         base.mark_line(strokeWidth=2, aria=False).encode(**line),
-        base.mark_point(filled=True, size=60).encode(**points).add_params(CLICKED),
+        base.mark_point(filled=True, size=60).encode(**points).add_params(SELECTION),
     ]
 
 
-def _panels(
-    layers: Any, name: str, texts: dict[str, str], by: str = "panel", keep: str = "true", **scales: Any
+def _facet(
+    layers: Any, table: str, texts: dict[str, str], by: str = "panel", condition: str = "true", **scales: Any
 ) -> Spec:
-    """A panel for each value of `by`, in the rows' order: machines never share a line. `keep`: what axes can show."""
+    """Return a panel for each value of `by`, in the order of the rows.
+
+    `texts` are computed columns; rows that fail `condition` are dropped.
+    """
     if not isinstance(getattr(layers, "width", alt.Undefined), alt.Step):
         layers = layers.properties(width=620, height=320)
     facet = alt.Facet(f"{by}:N", title=None, sort=alt.EncodingSortField("place", op="min"))
-    chart = layers.facet(data=alt.NamedData(name), facet=facet, columns=1)
-    chart = chart.transform_filter(keep).transform_window(place="row_number()")
-    for text, expression in texts.items():
-        chart = chart.transform_calculate(**{text: expression})
-    return _bare(chart.resolve_scale(**scales) if scales else chart)
+    chart = layers.facet(data=alt.NamedData(table), facet=facet, columns=1)
+    chart = chart.transform_filter(condition).transform_window(place="row_number()")
+    for name, expression in texts.items():
+        chart = chart.transform_calculate(**{name: expression})
+    return _without_config(chart.resolve_scale(**scales) if scales else chart)
 
 
-def _bare(chart: Any) -> Spec:
-    """The chart without a theme of its own."""
-    return {key: held for key, held in chart.to_dict().items() if key != "config"}
+def _without_config(chart: Any) -> Spec:
+    return {key: value for key, value in chart.to_dict().items() if key != "config"}
 
 
 def _seconds(value: str, digits: int = 3) -> str:
-    """Vega's expression for a time in the words of the tables: `3.44 us`."""
-    return f"replace(replace(format({value}, '.{digits}~s'), 'µ', 'u'), /([a-z]?)$/, ' $1s')"
+    """Return Vega's expression for a time as text: `3.44 µs`."""
+    return f"replace(format({value}, '.{digits}~s'), /([a-zµ]?)$/, ' $1s')"
 
 
-def _times(value: str) -> str:
-    """Vega's expression for a speed-up in the words of the tables, less their x: `7.77`, `1/436`."""
-    return f"({value} < 0.9995 ? '1/' + format(1 / {value}, '.3r') : format({value}, '.3r'))"
+def _factor(low: str, high: str) -> str:
+    """Return Vega's expression for a speed-up, or its interval if the ends differ: `7.77x`, `450 to 470x slower`."""
+
+    def text(*values: str) -> str:
+        return " + ' to ' + ".join(f"format({value}, '.3r')" for value in dict.fromkeys(values))
+
+    return f"({high} < 0.9995 ? {text(f'1 / {high}', f'1 / {low}')} + 'x slower' : {text(low, high)} + 'x')"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of the page: its title and caption, its specification, and which rows of which table it shows.
+    """A chart of the page: title, caption, specification, and the table and rows that it shows.
 
-    detail: only the case chosen under "In detail"; sweep: only cases of sweeps over n (1) or only others (0).
+    detail: show only the case that is selected as detail. conditions: required values of columns.
     """
 
     title: str
@@ -239,66 +236,68 @@ class Chart:
     spec: Spec
     table: str
     detail: bool = False
-    keep: tuple[tuple[str, object], ...] = ()
+    conditions: tuple[tuple[str, object], ...] = ()
 
 
 @cache
 def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
-    """The page's charts in their order, by name."""
+    """Return the charts of the page by name, in their order."""
     bars = (
-        "Thin bars: lowest to highest block. Thick bars: 95 % interval of the block (6 blocks at least). Dotted, where"
-        " it was measured: what a step takes here that reads its rows of X once and does nothing else."
+        "Thin bars: lowest to highest block. Thick bars: 95 % interval, with 6 blocks or more. Dotted, where measured:"
+        " the machine's limit, the time of a step that reads its rows of X once and does nothing else."
     )
-    valid = ("status", "measured")
+    measured = ("status", "measured")
     return {
         "sweep": Chart(
             "Time per step against n",
-            f"Time per step against the rows of X, both logarithmic, a panel for each number of features. {bars}",
-            sweep_chart(impls),
+            f"Time per step against the rows of X, both logarithmic, a panel per number of features. {bars}",
+            time_chart(impls, "n", "rows of X: n"),
             "cases",
-            keep=(valid, ("sweep", 1)),
+            conditions=(measured, ("sweep", 1)),
         ),
         "time": Chart(
-            "Time per step over the problems",
-            f"Time per step against what a step reads of X, both logarithmic; the problems differ in n and d. {bars}"
-            " Click a name in the legend to pick one out, with Shift for more.",
-            time_chart(impls),
+            "Time per step against the size of the problem",
+            f"Time per step against the elements of X that a step reads, both logarithmic. The problems differ in n and"
+            f" d. {bars} Click a name in the legend to select it, with Shift to select several.",
+            time_chart(impls, "size", "elements of X per step: rows x features"),
             "cases",
-            keep=(valid, ("sweep", 0)),
+            conditions=(measured, ("sweep", 0)),
         ),
         "speedup": Chart(
             "Speed-up over the baseline",
-            "Above 1x a step is faster than the baseline's; 1/4x takes 4 times as long. Under each number its"
-            " interval, Holm over the run's comparisons with this baseline. ? undecided, not the same as equal;"
-            " = equal within 2 %; hatched: not valid or not comparable.",
+            "Above 1x: a step is faster than the baseline's. 4x slower: it takes 4 times as long. Below each number is"
+            " its interval, with Holm's correction over the run's comparisons with this baseline. ? undecided, which is"
+            " not the same as equal; = equal within 2 %; hatched: invalid or not comparable.",
             speedup_chart(),
             "speedups",
         ),
         "phases": Chart(
-            "The clocks of one problem",
-            "Medians over the blocks, each column on its own scale from zero; no bar where nothing was compiled.",
+            "Phases of one problem",
+            "Medians over the blocks. Each column has its own scale from zero; no bar: nothing was compiled.",
             phases_chart(),
             "cases",
             detail=True,
-            keep=(valid,),
+            conditions=(measured,),
         ),
         "error": Chart(
-            "Error over what is allowed",
-            "Distance to the reference's iterate over what honest rounding allows, worst block. Above 1: refused.",
+            "Error / allowed error",
+            "Largest distance to the reference iterate in any block, divided by the distance that rounding allows."
+            " Above 1: the check fails.",
             error_chart(impls),
             "checks",
             detail=True,
         ),
         "loss": Chart(
             "Loss against updates",
-            "The loss of the weights that each implementation returned: the same descent, so the lines coincide.",
+            "Loss of the weights that each implementation returned. All compute the same descent, so the lines"
+            " coincide.",
             loss_chart(impls, "t", "update"),
             "checks",
             detail=True,
         ),
         "loss-time": Chart(
             "Loss against time",
-            "The same against time in steps: what the same descent costs. Importing and compiling are not in it.",
+            "The same losses against the time spent in steps. Importing and compiling are not included.",
             loss_chart(impls, "seconds", "time in steps"),
             "checks",
             detail=True,
@@ -306,22 +305,25 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     }
 
 
-def first_detail(held: Payload, shown: list[Run]) -> str:
-    """What is looked at first: the case with the most implementations, then with the most iterates, then the first."""
-    cases = held.cases[(held.cases["status"] == "measured") & held.cases["run"].isin([run.label for run in shown])]
-    looked = held.checks.groupby("detail").size()
-    by_count = cases.groupby("detail").agg(impls=("impl", "nunique"), size=("size", "max")).reset_index()
-    by_count["looked"] = by_count["detail"].map(looked).fillna(0)
-    order = by_count.sort_values(["impls", "looked", "size", "detail"], ascending=[False, False, True, True])
+def initial_detail(payload: Payload, runs: list[Run]) -> str:
+    """Return the detail with the most implementations, then the most checked iterates, then the smallest size."""
+    cases = payload.cases[(payload.cases["status"] == "measured") & _of_runs(payload.cases, runs)]
+    details = cases.groupby("detail").agg(impls=("impl", "nunique"), size=("size", "max")).reset_index()
+    details["iterates"] = details["detail"].map(payload.checks.groupby("detail").size()).fillna(0)
+    order = details.sort_values(["impls", "iterates", "size", "detail"], ascending=[False, False, True, True])
     return str(order["detail"].iloc[0]) if len(order) else ""
 
 
-def first_rows(chart: Chart, held: Payload, shown: list[Run], baseline: str) -> list[dict[str, Any]]:
-    """What a chart shows before anything is filtered."""
-    table = getattr(held, chart.table)
-    here = table[table["run"].isin([run.label for run in shown])]
-    here = here[here["detail"] == first_detail(held, shown)] if chart.detail else here
-    here = here[here["baseline"] == baseline] if chart.table == "speedups" else here
-    for column, value in chart.keep:
-        here = here[here[column] == value]
-    return [{name: json_cell(cell) for name, cell in row.items()} for row in records(here)]
+def initial_rows(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> list[dict[str, Any]]:
+    """Return the rows that a chart shows before filters are changed."""
+    table = getattr(payload, chart.table)
+    rows = table[_of_runs(table, runs)]
+    rows = rows[rows["detail"] == initial_detail(payload, runs)] if chart.detail else rows
+    rows = rows[rows["baseline"] == baseline] if chart.table == "speedups" else rows
+    for column, value in chart.conditions:
+        rows = rows[rows[column] == value]
+    return [{name: json_cell(cell) for name, cell in row.items()} for row in records(rows)]
+
+
+def _of_runs(table: Any, runs: list[Run]) -> Any:
+    return table["run"].isin([run.label for run in runs])

@@ -1,4 +1,4 @@
-"""Several machines: never pooled, no raw ratio; each implementation is over a baseline on its own machine."""
+"""Compare machines without pooling: each implementation relative to a baseline on its own machine."""
 
 import math
 from collections import Counter
@@ -23,116 +23,119 @@ from results.store.reading import Run, RunError, facts
 from results.store.runs import join, nearest
 
 READING = (
-    "B's over A's: an implementation's ratio to the baseline on B, divided by that on A, paired by the number of the"
-    " block. Above 1 it does worse on B than on A, whichever machine is the quicker."
+    "B / A: an implementation's ratio to the baseline on machine B, divided by that on machine A, paired by block"
+    " number. Above 1: relative to the baseline it is slower on B than on A, whichever machine is faster."
 )
-JUDGED = ["ratio", "interval_low", "interval_high", "verdict"]
+VERDICT_COLUMNS = ["ratio", "interval_low", "interval_high", "verdict"]
 
 
-def one_run_each(runs: list[Run]) -> None:
-    """Raises RunError where two runs are of one machine."""
+def check_one_run_per_machine(runs: list[Run]) -> None:
+    """Raise RunError if two runs are from the same machine."""
     for machine, count in Counter(run.machine for run in runs).items():
         if count > 1:
             labels = " and ".join(run.label for run in runs if run.machine == machine)
             raise RunError(f"{labels} are runs of one machine, {machine}: name one run per machine")
 
 
-def tally(found: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> list[str]:
-    """For each row of `found`, on how many machines each verdict on its case holds; `rows` by machine, in order.
+def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> list[str]:
+    """Return for each row of `table` the count of its case's verdicts over the machines, or why there is no count.
 
-    What is not the same work on all machines has no count, and says why.
+    `table` has one row per case and machine; `rows` are the measured rows by machine.
     """
-    said, work = {}, {machine: samples_by_case(side, CASE[1:]) for machine, side in rows.items()}
-    for case, group in found.groupby(CASE[1:]):
+    samples = {machine: samples_by_case(part, CASE[1:]) for machine, part in rows.items()}
+    texts = {}
+    for case, group in table.groupby(CASE[1:]):
         verdicts = dict(zip(group["machine"], group["verdict"], strict=True))
         first, *others = [*group.loc[group["refused"] == "", "machine"]] or [""]
-        unlike = [
+        unequal = [
             difference
             for other in others
-            for difference in differences(work[first][case], work[other][case], (first, other), WORK)
+            for difference in differences(samples[first][case], samples[other][case], (first, other), WORK)
         ]
         counts = count_verdicts(verdicts.get(machine) for machine in rows)
-        said[case] = f"not the same work: {'; '.join(unlike)}" if unlike else counts
-    return [said[case] for case in found[CASE[1:]].itertuples(index=False, name=None)]
+        texts[case] = f"not the same work: {'; '.join(unequal)}" if unequal else counts
+    return [texts[case] for case in table[CASE[1:]].itertuples(index=False, name=None)]
 
 
 def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: Section) -> Page:
-    """Run B against run A of another machine, each over the baseline on its own. Raises RunError if none can be."""
-    known = sorted(set.intersection(*[set(without_duplicates(run.rows)["impl"].dropna()) for run in runs]))
+    """Compare run B with run A of another machine, each relative to the baseline. Raises RunError if nothing can be."""
+    rows = [without_duplicates(run.rows) for run in runs]
+    known = sorted(set.intersection(*[set(part["impl"].dropna()) for part in rows]))
     if baseline not in known:
         raise RunError(f"no implementation of both runs is called {baseline!r}; {nearest(baseline, known)}")
-    rows = [without_duplicates(run.rows) for run in runs]
-    above = [ratios_to(side, baseline) for side in rows]
-    left, right = (_relative(side, found, baseline) for side, found in zip(rows, above, strict=True))
-    found = ratios(left, right, CASE).assign(a_s=math.nan, b_s=math.nan)
-    if found.empty:
+    to_baseline = [ratios_to(part, baseline) for part in rows]
+    relative = [_relative_rows(part, table, baseline) for part, table in zip(rows, to_baseline, strict=True)]
+    table = ratios(relative[0], relative[1], CASE).assign(a_s=math.nan, b_s=math.nan)
+    if table.empty:
         raise RunError(f"nothing to compare: neither run has an implementation beside {baseline}")
-    found = add_forced_ratios(found, rows[0], rows[1], CASE) if force else found
-    compared = found.loc[found["refused"] == "", CASE]
-    sides = [side.merge(compared, on=CASE).assign(of=place) for side, place in zip(above, "ab", strict=True)]
-    page = add_verdicts(join([found.assign(of=""), *sides]))
-    both = page[page["of"] == ""].drop(columns="of")
-    for place in "ab":
-        side = page.loc[page["of"] == place, [*CASE, *JUDGED]]
-        both = both.merge(side.rename(columns={name: f"{name}_on_{place}" for name in JUDGED}), on=CASE, how="left")
-    both["machines"] = [
+    table = add_forced_ratios(table, rows[0], rows[1], CASE) if force else table
+    compared = table.loc[table["refused"] == "", CASE]
+    parts = [part.merge(compared, on=CASE).assign(of=run) for part, run in zip(to_baseline, "ab", strict=True)]
+    judged = add_verdicts(join([table.assign(of=""), *parts]))
+    result = judged[judged["of"] == ""].drop(columns="of")
+    for run in "ab":
+        part = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]]
+        columns = {name: f"{name}_on_{run}" for name in VERDICT_COLUMNS}
+        result = result.merge(part.rename(columns=columns), on=CASE, how="left")
+    result["machines"] = [
         count_verdicts([row["verdict_on_a"], row["verdict_on_b"]]) if row["refused"] == "" else None
-        for row in records(both)
+        for row in records(result)
     ]
-    said = f"{header.title}, each over {baseline}: {summarize(both)}. {header.text}"
-    sections = [replace(header, text=said), *_tables(both, baseline), caveats(page, READING), noise_section([*runs])]
-    return Page(both, sections)
+    text = f"{header.title}, relative to {baseline}: {summarize(result)}. {header.text}"
+    header = replace(header, text=text)
+    sections = [header, *_tables(result, baseline), caveats(judged, READING), noise_section([*runs])]
+    return Page(result, sections)
 
 
-def _relative(rows: pd.DataFrame, above: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """The rows with their ratio over the baseline for a time; invalid where there is none."""
-    table = rows.loc[rows["impl"] != baseline, [*COLUMNS]].merge(above[[*CASE, "refused", "logs"]], on=CASE)
+def _relative_rows(rows: pd.DataFrame, to_baseline: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return the rows with their ratio to the baseline as `per_step_s`; invalid if they cannot be compared."""
+    table = rows.loc[rows["impl"] != baseline, [*COLUMNS]].merge(to_baseline[[*CASE, "refused", "logs"]], on=CASE)
     logs = zip(table["logs"], table["block"].fillna(0), strict=True)
-    refused = f"not comparable with {baseline}: " + table["refused"]
+    reason = f"not comparable with {baseline}: " + table["refused"]
     table = table.assign(per_step_s=[math.exp(log.get(block, math.nan)) for log, block in logs])
-    table = table.assign(valid=table["refused"] == "", reason=refused)
+    table = table.assign(valid=table["refused"] == "", reason=reason)
     return table[table["per_step_s"].notna() | ~table["valid"]]
 
 
-def _tables(both: pd.DataFrame, baseline: str) -> list[Section]:
-    compared, refused = both[both["refused"] == ""], both[both["refused"] != ""]
+def _tables(result: pd.DataFrame, baseline: str) -> list[Section]:
+    compared, refused = result[result["refused"] == ""], result[result["refused"] != ""]
     cells = [
         {name: words(row[name]) for name in CASE}
-        | {f"over {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}
-        | {f"over {baseline} on B": f"{times(row['ratio_on_b'])} {row['verdict_on_b']}"}
-        | {"B's over A's": times(row["ratio"]), "interval": interval_text(row), "verdict": words(row["verdict"])}
+        | {f"to {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}
+        | {f"to {baseline} on B": f"{times(row['ratio_on_b'])} {row['verdict_on_b']}"}
+        | {"B / A": times(row["ratio"]), "interval": interval_text(row), "verdict": words(row["verdict"])}
         | {"paired blocks": words(row["blocks"]), f"than {baseline}": row["machines"]}
         for row in records(compared)
     ]
     return [*with_rows(Section(table=cells)), *refused_sections(refused, CASE)]
 
 
-def side_by_side(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[Section]:
-    """What differs between runs, and each case's speed-up over the baseline, a column a run; nothing for one run."""
+def machine_sections(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[Section]:
+    """Return the facts that differ between runs, and the speed-ups with a column per run; nothing for one run."""
     if len(runs) < 2:
         return []
-    told = {run.label: {"machine": run.machine} | facts(run) for run in runs}
-    names = dict.fromkeys(name for known in told.values() for name in known)
-    lines = [{label: known.get(name, "-") for label, known in told.items()} for name in names]
-    marks = ["differs" if len(set(line.values())) > 1 else "same" for line in lines]
-    table = [{"fact": name, "": mark} | line for name, mark, line in zip(names, marks, lines, strict=True)]
-    note = "Each on its own machine: nothing is pooled, and times of two machines are not put into one ratio."
-    title = f"Speed-up over {baseline}, side by side"
-    ratios = Section(title, table=_abreast(runs, speedups, baseline), notes=[note], level=3)
-    return [Section("What differs", table=sorted(table, key=lambda row: row[""]), level=3), *with_rows(ratios)]
-
-
-def _abreast(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[dict[str, str]]:
-    """The cases that more than one run has."""
-    machines = {run.label: run.machine for run in runs}
-    over = speedups[
-        (speedups["baseline"] == baseline) & speedups["run"].isin(machines) & (speedups["impl"] != baseline)
-    ]
+    facts_by_run = {run.label: {"machine": run.machine} | facts(run) for run in runs}
     table = []
-    for case, group in over.groupby(["size", *CASE], sort=True):
+    for name in dict.fromkeys(name for values in facts_by_run.values() for name in values):
+        values = {label: values.get(name, "-") for label, values in facts_by_run.items()}
+        table.append({"fact": name, "comparison": "differs" if len(set(values.values())) > 1 else "same"} | values)
+    note = "Each speed-up is relative to the baseline on the same machine. Times of two machines are never divided."
+    rows = _speedup_rows(runs, speedups, baseline)
+    return [
+        Section("Facts of the machines", table=sorted(table, key=lambda row: row["comparison"]), level=3),
+        *with_rows(Section(f"Speed-up over {baseline} by run", table=rows, notes=[note], level=3)),
+    ]
+
+
+def _speedup_rows(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[dict[str, str]]:
+    """Return the cases that more than one run has."""
+    machines = {run.label: run.machine for run in runs}
+    shown = (speedups["baseline"] == baseline) & speedups["run"].isin(machines) & (speedups["impl"] != baseline)
+    table = []
+    for (_, *case), group in speedups[shown].groupby(["size", *CASE], sort=True):
         if len(group) > 1:
             cells = {row["run"]: row["why"] or f"{speedup(row['speedup'])} {row['verdict']}" for row in records(group)}
-            holds = count_verdicts(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())
-            named = dict(zip(CASE, map(words, case[1:]), strict=True))
-            table.append(named | {label: cells.get(label, "-") for label in machines} | {"holds": holds})
+            counts = count_verdicts(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())
+            names = dict(zip(CASE, map(words, case), strict=True))
+            table.append(names | {label: cells.get(label, "-") for label in machines} | {"machines": counts})
     return table

@@ -1,105 +1,96 @@
-"""The report of runs: a verdict in words, then the tables behind it; the same runs give the same bytes."""
+"""The report of runs as sections: a summary of each run, then its tables. The same runs give the same bytes."""
 
 import math
 from typing import Any
 
-import pandas as pd
-
 from results.output import Page, Section, records, seconds, speedup, words
 from results.page.errors import worst_errors
-from results.page.phases import break_evens_each, phases
-from results.page.sections import absences, card
-from results.page.summary import whole
+from results.page.phases import break_even_sections, phase_sections
+from results.page.sections import run_card, untimed_sections
+from results.page.summary import summarize_run
 from results.stats.noise import noise_lines
 from results.stats.pairing import ratio_rows, samples_by_impl
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates_of_runs, groups, outcomes_of_runs
 from results.store.reading import Run, RunError
 
-TIMED = [
-    "prepare: data to the device, objects built; once.",
-    "compile: the first run less a later one; tracing and compiling, where there is any. The first problem of a process"
-    " also bears what its framework builds once: for torch.compile, seconds.",
+CLOCK_NOTES = [
+    "prepare: copy the data to the device and build objects, once.",
+    "compile: the first run minus a later one, which is tracing and compiling. The first problem of a process also"
+    " includes what its framework builds once: for torch.compile, seconds.",
     "steady: a later run of all steps, from weights on the host to weights on the host; the median of its rounds.",
-    "fixed: a run of no steps; the weights there and back.",
-    "blocked, dispatch: what of steady is spent waiting for the device, and the rest; where recorded.",
-    "per step: (steady - fixed) / steps, the median over pairs of rounds. The numbers of the tables and speed-ups.",
-    "import: the framework's import, in a fresh process.",
-    "the machine's limit: the shortest time that a pass over a step's rows can take here, by the bytes a second and"
-    " the operations a second that were measured in the same run; in brackets what it would wait for. Below the time of"
-    " the cheapest call that is dispatch: who calls for each operation waits for the calls.",
-    "Not timed: making the data, and checking the iterates against the reference, which comes before any clock.",
-    "Over several blocks each number is the median of theirs; rounds of different processes are never pooled.",
+    "fixed: a run of no steps, which copies the weights to the device and back.",
+    "blocked, dispatch: the part of steady spent waiting for the device, and the rest, where recorded.",
+    "per step: (steady - fixed) / steps, the median over pairs of rounds. Tables and speed-ups use this number.",
+    "import: importing the framework in a fresh process.",
+    "the machine's limit: the shortest possible time of one pass over a step's rows, from the bandwidth and the"
+    " operations per second measured in the same run; in brackets the resource that limits it. Below the time of"
+    " the cheapest call that is dispatch: an implementation that calls the framework for each operation waits for it.",
+    "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
+    "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]
-
-
-EXPERT = ("numba_fused", "triton_fused")  # tuned by hand beyond what a framework's users write
-BOUND = ("memory", "cache", "compute")  # limits that a step can meet; below the cheapest call nothing meets one
+EXPERT_TUNED = ("numba_fused", "triton_fused")  # tuned by hand beyond what users of the framework write
+RESOURCES = ("memory", "cache", "compute")  # limits that a step can reach; it cannot reach the limit of dispatch
 
 
 def report(runs: list[Run], baseline: str) -> Page:
-    """All about `runs`, one part each, machines never pooled. Raises RunError if none of them knows the baseline."""
+    """Return all about `runs`, each on its own: machines are never pooled. Raises RunError for an unknown baseline."""
     known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    sides = [samples_by_impl(run.rows) for run in runs]
-    pairs = ratio_rows(sides, baseline)
-    table = _with_speedups(runs, pairs)
-    parts: list[list[Row]] = [[] for _ in runs]
-    for row in records(drop_duplicates_of_runs(runs, table)):
-        parts[row["at"]].append(row)
-    sections = [Section("Report", level=1)]
-    for run, found, noise in zip(runs, parts, noise_lines(sides), strict=True):
-        said = whole(run, found, baseline, noise)
-        sections += [Section(said.title, notes=said.lines, level=3)]
-    sections += [Section(text="Generated from the saved runs by: python -m results report")]
-    for run, found, earned in zip(runs, parts, break_evens_each(runs, baseline, pairs), strict=True):
-        sections += [card(run), *speeds(found, baseline), *phases(found), *earned]
-        sections += [worst_errors(found), *absences(found)]
-    return Page(table.drop(columns="at"), [*sections, Section("What exactly is timed", notes=TIMED)])
-
-
-def with_speedups(run: Run, baseline: str) -> pd.DataFrame:
-    """The outcomes of a run, with `speedup`: the baseline's per-step time over the case's, NaN where not comparable."""
-    return _with_speedups([run], ratio_rows([samples_by_impl(run.rows)], baseline)).drop(columns="at")
-
-
-def _with_speedups(runs: list[Run], pairs: list[Row]) -> pd.DataFrame:
-    """The outcomes of many runs; `at` is the place of the run, also in `pairs`, the ratios over the baseline."""
-    speed = {(pair["at"], *[pair[name] for name in CASE]): 1 / pair["ratio"] for pair in pairs}
+    samples = [samples_by_impl(run.rows) for run in runs]
+    ratios = ratio_rows(samples, baseline)
+    speedups = {(row["at"], *[row[name] for name in CASE]): 1 / row["ratio"] for row in ratios}
     table = outcomes_of_runs(runs)
     keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
-    return table.assign(speedup=[speed.get(key, math.nan) for key in keys])
+    table["speedup"] = [speedups.get(key, math.nan) for key in keys]
+    rows_by_run: list[list[Row]] = [[] for _ in runs]
+    for row in records(drop_duplicates_of_runs(runs, table)):
+        rows_by_run[row["at"]].append(row)
+    sections = [Section("Report", level=1)]
+    for run, rows, noise in zip(runs, rows_by_run, noise_lines(samples), strict=True):
+        summary = summarize_run(run, rows, baseline, noise)
+        sections += [Section(summary.title, notes=summary.lines, level=3)]
+    sections += [Section(text="Generated from the saved runs by: python -m results report")]
+    break_evens = break_even_sections(runs, baseline, ratios)
+    for run, rows, break_even in zip(runs, rows_by_run, break_evens, strict=True):
+        sections += [run_card(run), *speed_sections(rows, baseline), *phase_sections(rows), *break_even]
+        sections += [worst_errors(rows), *untimed_sections(rows)]
+    return Page(table.drop(columns="at"), [*sections, Section("What is timed", notes=CLOCK_NOTES)])
 
 
-def speeds(found: list[Row], baseline: str) -> list[Section]:
-    """Per device and dtype, implementation x problem: time per step and speed-up over the baseline."""
+def speed_sections(rows: list[Row], baseline: str) -> list[Section]:
+    """Return implementation x problem, a table per device and dtype: time per step and speed-up over the baseline."""
     sections = []
-    tried = [row for row in found if row["status"] != "skipped"]
+    tried = [row for row in rows if row["status"] != "skipped"]
     for (device, dtype), group in groups(tried, "device", "dtype"):
         cells: dict[tuple[str, str], str] = {}
         for row in group:
-            cells.setdefault((row["impl"], row["problem"]), _speed(row))
+            cells.setdefault((row["impl"], row["problem"]), _speed_cell(row))
         named = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
         problems = dict.fromkeys(row["problem"] for row in sorted(named, key=by_size))
-        names = sorted({row["impl"] for row in named}, key=lambda name: (name != baseline, name))
+        impls = sorted({row["impl"] for row in named}, key=lambda impl: (impl != baseline, impl))
         table = [
-            {"implementation": f"{name} (expert-tuned)" if name in EXPERT else name}
-            | {at: cells.get((name, at), "-") for at in problems}
-            for name in names
+            {"implementation": f"{impl} (expert-tuned)" if impl in EXPERT_TUNED else impl}
+            | {problem: cells.get((impl, problem), "-") for problem in problems}
+            for impl in impls
         ]
-        limits = {row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
-                  for row in named if row["step_reads"] == "X" and row["limited_by"] in BOUND}  # fmt: skip
+        limits = {
+            row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
+            for row in named
+            if row["step_reads"] == "X" and row["limited_by"] in RESOURCES
+        }
         if limits:
-            table.append({"implementation": "the machine's limit"} | {at: limits.get(at, "-") for at in problems})
-        notes = [f"In brackets: speed-up over {baseline}; 4x slower: it takes 4 times as long."]
-        if baseline not in names:
-            notes = [f"No speed-ups: {baseline} has no case here."]
-        sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))
+            texts = {problem: limits.get(problem, "-") for problem in problems}
+            table.append({"implementation": "the machine's limit"} | texts)
+        note = f"In brackets: speed-up over {baseline}. 4x slower: a step takes 4 times as long."
+        if baseline not in impls:
+            note = f"No speed-ups: {baseline} has no case here."
+        sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=[note], level=3))
     return sections
 
 
-def _speed(row: dict[str, Any]) -> str:
+def _speed_cell(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
     if row["step_reads"] != "X":

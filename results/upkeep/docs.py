@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.commands import limits, options, scaling
 from results.output import Page, Section, markdown, records, seconds, speedup, words
-from results.page.report import speeds, with_speedups
+from results.page.report import report
 from results.stats.pairing import ratios, without_duplicates
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
@@ -59,9 +59,9 @@ def _median_range(values: "pd.Series[float]") -> str:
 
 def _speeds(run: Run) -> list[Section]:
     """Return the time per step in float32 on the CPU."""
-    table = drop_duplicates(run, with_speedups(run, "numpy_manual"))
-    selected = table[(table["dtype"] == "float32") & (table["device"] == "cpu")]
-    return [replace(speeds(records(selected), "numpy_manual")[0], title="")]
+    sections = report([run], "numpy_manual").sections
+    (speeds,) = (section for section in sections if section.title == "Time per step: cpu, float32")
+    return [Section(table=speeds.table, notes=speeds.notes)]
 
 
 def _headline(run: Run) -> list[Section]:

@@ -14,7 +14,7 @@ import vl_convert
 from results.commands.options import BASELINE
 from results.output import records
 from results.page.charts import INK, theme
-from results.page.data import payload
+from results.page.data import make_payload
 from results.stats.signed_rank import FASTER
 from results.store.atomic import atomic_write
 from results.store.reading import Run
@@ -29,7 +29,7 @@ def winners(run: Run) -> pd.DataFrame:
 
     A framework is a candidate if no implementation is significantly faster than one of its own.
     """
-    tables = payload([run], BASELINE)
+    tables = make_payload([run], BASELINE)
     sizes = {row["problem"]: (int(row["n"]), int(row["d"])) for row in records(tables.cases)}
     rows = []
     for problem, pairs in tables.speedups.groupby("problem"):
