@@ -48,7 +48,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "deliver", interrupted)
+    monkeypatch.setattr(command, "_write", interrupted)
     assert command.main(["list"]) == 130
     assert capsys.readouterr() == ("", "")
 
