@@ -16,7 +16,7 @@ def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -
     try:
         benchmark.pedantic(descent.round, setup=campaign.clock.zero, rounds=descent.rounds)  # type: ignore[no-untyped-call]
         benchmark.extra_info.update(descent.finish())
-        campaign.inside_s += benchmark.extra_info["inside_s"]
+        campaign.runs_s += benchmark.extra_info["runs_s"]
     except BaseException:
         benchmark.has_error = True  # pytest-benchmark would keep the rounds of a failed or interrupted case
         raise

@@ -35,7 +35,7 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     run = find(campaign, RUNS)
     assert run.rows["valid"].all(), run.rows.loc[~run.rows["valid"], ["impl", "problem", "reason"]]
     assert run.rows["block"].nunique() >= 12 and not run.campaign["interrupted"]
-    share = run.campaign["inside_s"] / run.campaign["wall_s"]
+    share = run.campaign["runs_s"] / run.campaign["wall_s"]
     assert f"prepare, first and timed runs:** {100 * share:.0f} %" in (ROOT / "docs" / "results.md").read_text()
     assert "edited" not in "".join(run.rows["reason"])
 
@@ -75,7 +75,7 @@ def test_the_campaign_carries_what_is_drawn(campaign: str) -> None:
     run = find(campaign, RUNS)
     assert run.rows[["iterates", "distances", "losses"]].notna().all(axis=None)
     assert set(run.rows.loc[run.rows["published"].notna(), "problem"]) == {"line", "crops", "scalar"}
-    assert set(run.campaign["sources"]) >= set(run.rows.loc[run.rows["twin"].isna(), "impl"])
+    assert set(run.campaign["sources"]) >= set(run.rows.loc[run.rows["duplicate_of"].isna(), "impl"])
 
 
 def test_two_implementations_get_verdicts_with_the_noise_beside_them(campaign: str) -> None:

@@ -342,7 +342,7 @@ def test_a_missing_case_is_only_in_one_side(tmp_path: Path) -> None:
 
 
 def test_a_twin_is_compared_by_name_only(tmp_path: Path) -> None:
-    sides = [rows(), rows("numpy_manual-again", twin="numpy_manual"), rows("jax_scan", 0.5e-6)]
+    sides = [rows(), rows("numpy_manual-again", duplicate_of="numpy_manual"), rows("jax_scan", 0.5e-6)]
     a, b = made(tmp_path, "box", *sides), made(tmp_path, "box", *sides, name="0002_b")
     elsewhere = made(tmp_path, "box-b", *sides)
     for page in (compare_runs(a, b), compare_runs(a, elsewhere)):
@@ -371,7 +371,7 @@ def test_every_page_ends_with_the_noise_of_each_run(tmp_path: Path) -> None:
 def saved(tmp_path: Path) -> Path:
     sides = [
         rows(),
-        rows("numpy_manual-again", twin="numpy_manual"),
+        rows("numpy_manual-again", duplicate_of="numpy_manual"),
         rows("jax_scan", 0.5e-6),
         rows("jax_scan", steps=7, problem="odd"),
         rows(problem="odd"),

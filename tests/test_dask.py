@@ -89,11 +89,11 @@ def test_the_option_leads_to_the_cluster_and_the_row_says_so(cluster: str, tmp_p
     done = bench(tmp_path, "--impl", "dask_manual", "--problem", "20000x100", "--dask-scheduler", cluster)
     assert done.code == 0, done.out
     (row,) = done.rows
-    assert (row["work"], row["framework"], row["valid"]) == ("X, on a cluster", "dask", True)
+    assert (row["step_reads"], row["framework"], row["valid"]) == ("X, on a cluster", "dask", True)
 
 
 def test_a_cluster_is_not_held_against_the_limits_of_this_machine() -> None:
-    row = {"per_step_s": 1.0, "batch": 3, "work": "X, on a cluster"}
+    row = {"per_step_s": 1.0, "batch": 3, "step_reads": "X, on a cluster"}
     assert roofline.row_facts(row, {"levels": [], "flops_per_s": {}}) == {}
 
 

@@ -68,7 +68,7 @@ def test_the_three_lists_go_together(done: Done) -> None:
         at, distances = [int(t) for t in row["iterates"].split()], [float(v) for v in row["distances"].split()]
         assert at == sorted({*at, 0, 1, 2, 3, 5, 8, row["steps"] // 2, row["steps"]})
         assert len(at) == len(distances) == len(row["losses"].split())
-        assert distances[0] == 0 and 0 < max(distances) <= 1.01 * row["error"] / row["allowed"] <= 1.01
+        assert distances[0] == 0 and 0 < max(distances) <= 1.01 * row["error"] / row["tolerance"] <= 1.01
 
 
 def test_losses_are_those_of_the_weights_that_came_back(done: Done) -> None:

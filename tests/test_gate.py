@@ -159,13 +159,13 @@ def test_one_slow_case_outweighs_what_is_unknown(tmp_path: Path) -> None:
 
 
 def test_what_only_new_has_is_a_note_and_twins_are_left_out(tmp_path: Path) -> None:
-    again = {"impl": "numpy_manual-again", "twin": "numpy_manual"}
+    again = {"impl": "numpy_manual-again", "duplicate_of": "numpy_manual"}
     page = judged(tmp_path, base() + base(**again), new(1.0) + new(9.0, **again) + new(1.0, impl="jax_scan"))
     assert (page.code, page.data["impl"].tolist()) == (0, ["numpy_manual"])
     assert page.sections[1].notes[0] == "only in NEW, not judged: jax_scan cpu float64 small"
 
 
-@pytest.mark.parametrize("rows", [[], base(impl="a", twin="b")])
+@pytest.mark.parametrize("rows", [[], base(impl="a", duplicate_of="b")])
 def test_nothing_to_compare_is_undecided(rows: Rows, tmp_path: Path) -> None:
     page = judged(tmp_path, rows, new(1.0))
     assert (page.code, len(page.data)) == (2, 0)

@@ -76,8 +76,8 @@ def test_a_row_says_what_the_gpu_did(tmp_path: Path) -> None:
     assert {name: gpu[name] for name in ("sm_mhz_before", "sm_mhz_after", "memory_mhz_after", "max_sm_mhz")} == {
         "sm_mhz_before": 1000, "sm_mhz_after": 1000, "memory_mhz_after": 3201, "max_sm_mhz": 1980,
     }  # fmt: skip
-    assert (gpu["gpu_celsius_before"], gpu["gpu_watts_after"], gpu["throttled"]) == (88, 312.5, "SwPowerCap")
-    assert not {"sm_mhz_before", "throttled", "event_s", "device_bytes"} & set(cpu)
+    assert (gpu["gpu_celsius_before"], gpu["gpu_watts_after"], gpu["throttle_reasons"]) == (88, 312.5, "SwPowerCap")
+    assert not {"sm_mhz_before", "throttle_reasons", "event_s", "device_bytes"} & set(cpu)
 
 
 def test_a_row_of_a_gpu_that_heat_slowed_down_is_invalid(tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ def test_a_row_of_a_gpu_that_heat_slowed_down_is_invalid(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("throttled", "after", "top"),
+    ("throttle_reasons", "after", "top"),
     [("", 500, 1980), ("SwPowerCap", 500, 1980), ("HwSlowdown", 1500, 1980), ("HwSlowdown", None, None)],
 )  # fmt: skip
 def test_slow_by_choice_or_hardly_slowed_is_no_fault(throttled: str, after: int | None, top: int | None) -> None:
     assert (
-        parity._clocks({"throttled": throttled, "sm_mhz_before": 1980, "sm_mhz_after": after, "max_sm_mhz": top}) == []
+        parity._clocks({"throttle_reasons": throttled, "sm_mhz_before": 1980, "sm_mhz_after": after, "max_sm_mhz": top}) == []
     )
 
 

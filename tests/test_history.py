@@ -39,9 +39,9 @@ def nights(root: Path, made: Callable[[int, float], Rows], number: int = RUNS, m
 def slowed(run: int, noise: float) -> Rows:
     """torch_nn takes STEP times as long from the middle on, when its version changes; numpy_manual does not."""
     after = run >= RUNS // 2
-    torch = {"framework": "torch", "version": "2.13" if after else "2.12", "pace_s": 1e-4}
+    torch = {"framework": "torch", "version": "2.13" if after else "2.12", "calibration_s": 1e-4}
     times = [1e-5 * noise * (STEP if after else 1) * spread for spread in (0.99, 1, 1.02)]
-    numpy = {"framework": "numpy", "version": "2.4.6", "pace_s": 1e-4}
+    numpy = {"framework": "numpy", "version": "2.4.6", "calibration_s": 1e-4}
     return blocks("torch_nn", times, **torch) + blocks("numpy_manual", [3e-6 * noise] * 3, **numpy)
 
 
@@ -88,7 +88,7 @@ def test_each_point_is_a_run_with_its_spread_commit_and_version(tmp_path: Path) 
 def test_quicker_and_the_machines_own_change(tmp_path: Path) -> None:
     def quicker(run: int, noise: float) -> Rows:
         factor = noise / (STEP if run >= RUNS // 2 else 1)
-        return blocks("jax_scan", [1e-6 * factor], pace_s=1e-4 * factor, framework="jax")
+        return blocks("jax_scan", [1e-6 * factor], calibration_s=1e-4 * factor, framework="jax")
 
     nights(tmp_path, quicker)
     found = page(tmp_path)
@@ -153,7 +153,7 @@ def test_runs_of_one_moment_stand_by_name_and_interrupted_ones_count(tmp_path: P
 
 
 def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> None:
-    kept(tmp_path, blocks("jax_scan", [1e-6]) + blocks("jax_scan-again", [1e-6], twin="jax_scan"))
+    kept(tmp_path, blocks("jax_scan", [1e-6]) + blocks("jax_scan-again", [1e-6], duplicate_of="jax_scan"))
     assert page(tmp_path).data["impl"].tolist() == ["jax_scan"]
 
 

@@ -160,7 +160,7 @@ def test_what_had_left_is_told(done: Done, folder: Path) -> None:
         f"shared memory /dev/shm/{untracked}",
         f"shared memory segment {number}",
     }
-    told = done.json["campaign"]["leftovers"]
+    told = done.json["campaign"]["orphans"]
     assert {re.sub(r"\(python[\d.]*\)", "(python)", words) for words in told} == expected
     assert f"left behind, and removed: {', '.join(told)}" in done.out
 

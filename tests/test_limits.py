@@ -30,7 +30,7 @@ FOUND: dict[str, Any] = {
     "matvec_flops_per_s": {"float32": 40e9, "float64": 20e9},
     "call_s": 1e-6,
 }
-HUGE = {"n": 10**6, "d": 100, "k": 1, "batch": 10**6, "steps": 10, "dtype": "float32", "work": "X", "per_step_s": 0.05}
+HUGE = {"n": 10**6, "d": 100, "k": 1, "batch": 10**6, "steps": 10, "dtype": "float32", "step_reads": "X", "per_step_s": 0.05}
 
 
 def test_a_pass_reads_x_and_y_once_and_two_products_read_x_twice() -> None:
@@ -64,7 +64,7 @@ def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any],
 
 
 def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
-    told = roofline.row_facts(HUGE | {"work": "Gram matrix", "steps": 10**6}, FOUND)
+    told = roofline.row_facts(HUGE | {"step_reads": "Gram matrix", "steps": 10**6}, FOUND)
     assert told["limit_s"] < 1e-5 and "two_pass_s" not in told
 
 
@@ -143,7 +143,7 @@ def run_of(tmp_path: Path, **more: Any) -> Any:
     near = {"limit_s": 1e-6, "two_pass_s": 2e-6, "limited_by": "memory"}
     rows = blocks("numpy_manual", [4e-6] * 8, **near, fraction_of_limit=0.25)
     rows += blocks("numba_fused", [1.25e-6] * 8, **near, fraction_of_limit=0.8)
-    rows += blocks("numpy_gram", [1e-8] * 8, **near | {"limit_s": 5e-9}, fraction_of_limit=0.5, work="Gram matrix")
+    rows += blocks("numpy_gram", [1e-8] * 8, **near | {"limit_s": 5e-9}, fraction_of_limit=0.5, step_reads="Gram matrix")
     return kept(tmp_path, rows, **more)
 
 
@@ -177,7 +177,7 @@ def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> N
 
 
 def test_what_a_file_of_before_does_not_say_of_its_work_is_x(tmp_path: Path) -> None:
-    assert outcomes(kept(tmp_path, blocks("a", [1e-6])))["work"].tolist() == ["X"]
+    assert outcomes(kept(tmp_path, blocks("a", [1e-6])))["step_reads"].tolist() == ["X"]
 
 
 def test_a_run_without_limits_is_an_error_that_says_why(tmp_path: Path) -> None:

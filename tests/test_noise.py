@@ -26,12 +26,12 @@ QUIET = {"seconds": 95.1, "load_before": 0.3, "load_after": 1.9, "steal": 0.002,
 def twice(seed: int, spread: float, blocks: int, effect: float = 1.0, **extra: Any) -> list[dict[str, Any]]:
     """One case of the same code under two labels, their log ratios spread by `spread`."""
     log = np.random.default_rng(seed).normal(math.log(effect), spread, blocks)
-    again = {"twin": "numpy_manual"} | extra
+    again = {"duplicate_of": "numpy_manual"} | extra
     return [
         row
         for b in range(blocks)
         for row in (
-            entry(block=b, twin="", **extra),
+            entry(block=b, duplicate_of="", **extra),
             entry("numpy_manual-again", 2e-6 * math.exp(log[b]), block=b, **again),
         )
     ]
@@ -41,7 +41,7 @@ def quiet(tmp_path: Path, cases: int = 16, spread: float = 0.005, blocks: int = 
     """A run of as many A/A cases, on a machine at rest unless `top` says otherwise."""
     pairs = [twice(case, spread, blocks, problem=f"p{case:02}") for case in range(cases)]
     info = {"machine_info": MACHINE | {"governor": "performance"}}
-    moments = {"campaign": CAMPAIGN | {"moments": [QUIET | {"block": b} for b in range(blocks)]}}
+    moments = {"campaign": CAMPAIGN | {"system_load": [QUIET | {"block": b} for b in range(blocks)]}}
     return made(tmp_path, "box-a", *pairs, **(info | moments | top))
 
 
@@ -66,7 +66,7 @@ def test_the_same_code_twice_is_called_the_same(tmp_path: Path) -> None:
 
 def test_a_machine_that_changes_its_pace_is_named(tmp_path: Path) -> None:
     run = quiet(tmp_path)
-    run.rows["pace_s"] = [1e-4 * (1.7 if row % 3 else 1.0) for row in range(len(run.rows))]
+    run.rows["calibration_s"] = [1e-4 * (1.7 if row % 3 else 1.0) for row in range(len(run.rows))]
     (advice,) = advised(run)
     assert advice.startswith("The machine changed its pace: the calibration loop took 1.7 times as long")
 
@@ -135,13 +135,13 @@ def test_without_a_pair_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
-    run = made(tmp_path, "box-a", rows(), rows("numpy_manual-again", twin="numpy_manual", valid=False, reason="wrong"))
+    run = made(tmp_path, "box-a", rows(), rows("numpy_manual-again", duplicate_of="numpy_manual", valid=False, reason="wrong"))
     assert noise_line(run) == "The A/A pair cannot be judged: invalid in B: wrong."
     assert noise_line(run) in text(noise(run))
     assert "Not compared" in text(noise(run))
     half = made(tmp_path, "box-a", twice(0, 0.005, 8), rows("jax_scan"), rows(problem="alone"))
     assert "0 of 1 cases;" in noise_line(half)
-    orphan = made(tmp_path, "box-a", rows("numpy_manual-again", twin="numpy_manual"))
+    orphan = made(tmp_path, "box-a", rows("numpy_manual-again", duplicate_of="numpy_manual"))
     assert noise_line(orphan) == "The A/A pair cannot be judged: only in B."
 
 
@@ -156,13 +156,13 @@ def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
 )
 def test_a_bad_moment_is_named(moment: dict[str, Any], said: str, tmp_path: Path) -> None:
     moments = [QUIET | {"block": b} | (moment if b == (0 if "load_before" in moment else 3) else {}) for b in range(14)]
-    (advice,) = advised(quiet(tmp_path, campaign=CAMPAIGN | {"moments": moments}))
+    (advice,) = advised(quiet(tmp_path, campaign=CAMPAIGN | {"system_load": moments}))
     assert advice.startswith(said)
 
 
-@pytest.mark.parametrize("moments", [None, "x", [3, None], [{"block": None, "steal": "much", "load_before": None}]])
+@pytest.mark.parametrize("system_load", [None, "x", [3, None], [{"block": None, "steal": "much", "load_before": None}]])
 def test_moments_that_are_unknown_are_no_complaint(moments: object, tmp_path: Path) -> None:
-    run = quiet(tmp_path, campaign=CAMPAIGN | {"moments": moments}, machine_info=MACHINE)
+    run = quiet(tmp_path, campaign=CAMPAIGN | {"system_load": moments}, machine_info=MACHINE)
     assert advised(run) == ["Nothing stands out."]
 
 
@@ -176,7 +176,7 @@ def test_the_governor_and_an_interruption_are_named(tmp_path: Path) -> None:
 
 
 def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> None:
-    run = quiet(tmp_path, campaign=CAMPAIGN | {"moments": [QUIET | {"block": 0, "throttled": None}], "inside_s": 10.0})
+    run = quiet(tmp_path, campaign=CAMPAIGN | {"system_load": [QUIET | {"block": 0, "throttled": None}], "runs_s": 10.0})
     page = noise(run)
     assert page.sections[0].notes == ["Inside the workers: 80% of 12.5 s."]
     assert page.sections[-1].table == [
@@ -188,14 +188,14 @@ def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> No
 
 def test_the_columns_of_the_contract_are_read(tmp_path: Path) -> None:
     known = {"precision": "tf32", "denormals": "kept", "blas": "OpenBLAS", "matmul_bits": 10, "matvec_bits": 23}
-    known |= {"framework_threads": 2, "growth": 0.5, "compiles": 0, "gc_runs": 1, "blocked_s": 0.25}
+    known |= {"framework_threads": 2, "half_steps_ratio": 0.5, "compiles": 0, "gc_runs": 1, "blocked_s": 0.25}
     known |= {"iterates": "0 1", "distances": "0 0.1", "losses": "30 7.5", "published": "[]", "limit_s": 1e-9}
-    row = made(tmp_path, "box-a", [entry(**known, twin="jax_scan")]).rows.iloc[0]
+    row = made(tmp_path, "box-a", [entry(**known, duplicate_of="jax_scan")]).rows.iloc[0]
     assert {name: row[name] for name in known} == known
-    assert row["twin"] == "jax_scan"
-    assert {*known, "twin"} <= set(COLUMNS)
+    assert row["duplicate_of"] == "jax_scan"
+    assert {*known, "duplicate_of"} <= set(COLUMNS)
     older = made(tmp_path, "box-a", [entry()]).rows
-    assert older[[*known, "twin"]].isna().all(axis=None)
+    assert older[[*known, "duplicate_of"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("form", FORMATS)

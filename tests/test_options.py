@@ -34,7 +34,7 @@ KEYS = {
     "valid": bool,
     "reason": str,
     "error": float,
-    "allowed": float,
+    "tolerance": float,
     "import_s": float,
     "prepare_s": float,
     "first_s": float,
@@ -44,7 +44,7 @@ KEYS = {
     "cpu_over_wall": float,
     "rss_bytes": int,
     "problem_hash": str,
-    "twin": str,
+    "duplicate_of": str,
     "precision": str,
     "matmul_bits": int,
     "matvec_bits": int,
@@ -52,11 +52,11 @@ KEYS = {
     "blas": str,
     "pools": str,
     "affinity": str,
-    "growth": float,
+    "half_steps_ratio": float,
     "compiles": int,
     "gc_runs": int,
     "jit_cache": str,
-    "inside_s": float,
+    "runs_s": float,
     "iterates": str,
     "distances": str,
     "losses": str,
@@ -291,7 +291,7 @@ def test_facts_of_a_row_are_flat_plain_values() -> None:
         assert all(type(value) in (str, int, float, bool) for value in row.values())
         assert (row["threads"], row["seed"], row["block"], row["device"]) == (1, 3, 0, "cpu")
         assert (row["impl"], row["framework"], row["valid"], row["reason"]) == ("numpy_manual", "numpy", True, "")
-        assert 0 <= row["error"] <= row["allowed"]
+        assert 0 <= row["error"] <= row["tolerance"]
         assert all(row[name] > 0 for name in ("import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "rss_bytes"))
         assert 0 < row["per_step_s"] == pytest.approx((row["steady_s"] - row["fixed_s"]) / row["steps"], rel=0.2)
     shapes = {row["problem"]: (row["n"], row["d"], row["k"], row["batch"]) for row in done.rows}

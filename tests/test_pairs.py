@@ -27,10 +27,10 @@ def uneven(root: Path) -> pd.DataFrame:
         for impl in NAMES:
             rows += blocks(impl, 1e-6 * np.exp(rng.normal(0, 0.1, 8)), problem=problem)
     for row, pace in zip(rows, np.tile(PACES, 9), strict=True):
-        row["extra_info"]["pace_s"] = float(pace * np.exp(rng.normal(0, 0.02)))
+        row["extra_info"]["calibration_s"] = float(pace * np.exp(rng.normal(0, 0.02)))
     facts = [row["extra_info"] for row in rows]
     facts[3] |= {"valid": False, "reason": "wrong"}  # jax_scan on line
-    facts[9].pop("pace_s")  # numpy_manual on line
+    facts[9].pop("calibration_s")  # numpy_manual on line
     facts[25]["block"] = 24  # jax_scan on medium: seven blocks in common with the others
     for fact in facts[40:48]:  # torch_nn on medium
         fact["steps"] = 7
@@ -38,8 +38,8 @@ def uneven(root: Path) -> pd.DataFrame:
         fact["block"] += 100
     facts[56]["threads"] = None  # numpy_manual on small, one block of it
     rows += blocks("only_here", [1e-6] * 3, problem="huge", dtype="float32")
-    rows += blocks("numpy_manual-again", [1e-6] * 8, problem="line", twin="numpy_manual")
-    rows.append(entry("numpy_manual", 3e-6, problem="line", block=0, pace_s=1e-4))  # a block with two rows
+    rows += blocks("numpy_manual-again", [1e-6] * 8, problem="line", duplicate_of="numpy_manual")
+    rows.append(entry("numpy_manual", 3e-6, problem="line", block=0, calibration_s=1e-4))  # a block with two rows
     return kept(root, rows).rows
 
 
@@ -81,7 +81,7 @@ def test_a_page_of_one_pair_at_a_time_is_the_same_page(tmp_path: Path, monkeypat
 
 
 def test_a_calibration_loop_of_no_time_adjusts_nothing(tmp_path: Path) -> None:
-    rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], pace_s=0.0) + blocks("jax_scan", [1e-6] * 3, pace_s=1e-4)
+    rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], calibration_s=0.0) + blocks("jax_scan", [1e-6] * 3, calibration_s=1e-4)
     found = ratios_to(kept(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
     assert list(np.exp(found["logs"])) == pytest.approx([1, 1 / 2, 1 / 3])
 
@@ -98,7 +98,7 @@ def test_a_campaign_is_judged_over_every_baseline_within_seconds(tmp_path: Path)
         row
         for impl in range(9)
         for problem in range(8)
-        for row in blocks(f"impl_{impl}", 1e-6 * np.exp(rng.normal(0, 0.05, 12)), problem=f"p{problem}", pace_s=1e-4)
+        for row in blocks(f"impl_{impl}", 1e-6 * np.exp(rng.normal(0, 0.05, 12)), problem=f"p{problem}", calibration_s=1e-4)
     ]
     table = kept(tmp_path, rows).rows
     begin = time.process_time()

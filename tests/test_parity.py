@@ -349,13 +349,13 @@ def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path) -> None:
 
 def test_the_twin_runs_in_every_block_under_its_own_label(tmp_path: Path) -> None:
     done = bench(tmp_path, "--impl", "numpy_manual", "--aa", "numpy_manual", "--blocks", "3")
-    assert sorted((row["impl"], row["twin"], row["block"]) for row in done.rows) == [
+    assert sorted((row["impl"], row["duplicate_of"], row["block"]) for row in done.rows) == [
         *(("numpy_manual", "", block) for block in range(3)),
         *(("numpy_manual-again", "numpy_manual", block) for block in range(3)),
     ]
     assert done.json["campaign"]["aa"] == "numpy_manual"
-    assert [moment["block"] for moment in done.json["campaign"]["moments"]] == [0, 1, 2]
-    assert all(moment["seconds"] > 0 for moment in done.json["campaign"]["moments"])
+    assert [moment["block"] for moment in done.json["campaign"]["system_load"]] == [0, 1, 2]
+    assert all(moment["seconds"] > 0 for moment in done.json["campaign"]["system_load"])
 
 
 def test_by_default_numpy_manual_runs_twice_or_else_the_first(tmp_path: Path) -> None:
@@ -388,9 +388,9 @@ def test_the_machine_and_the_moment_are_told(tmp_path: Path) -> None:
     assert machine["env"]["JAX_COMPILATION_CACHE_DIR"] == "(a path)"
     assert "/somewhere/private" not in json.dumps(done.json)
     assert {name: machine["installed"][name] for name in ("numpy", "pytest")}.keys() == {"numpy", "pytest"}
-    assert done.json["campaign"]["inside_s"] > 0
-    (moment,) = done.json["campaign"]["moments"]
-    assert set(moment) == {"block", "seconds", "load_before", "load_after", "steal", "throttled", "gpu_throttled"}
+    assert done.json["campaign"]["runs_s"] > 0
+    (moment,) = done.json["campaign"]["system_load"]
+    assert set(moment) == {"block", "seconds", "load_before", "load_after", "steal", "throttle_reasons", "gpu_throttled"}
 
 
 def test_two_machines_of_one_model_are_never_taken_for_one(tmp_path: Path) -> None:

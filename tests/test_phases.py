@@ -126,7 +126,7 @@ def test_the_section_for_two_says_it_in_words(tmp_path: Path) -> None:
 
 def test_the_report_has_it_per_device_and_dtype_without_twins(tmp_path: Path) -> None:
     entries = rows("numpy_manual", [(0, 1, 1)]) + rows("jax_scan", [(0.5, 1, 0.9)]) + rows("torch_nn", [(0, 2, 2)])
-    entries += rows("again", [(0, 1, 1)], twin="numpy_manual")
+    entries += rows("again", [(0, 1, 1)], duplicate_of="numpy_manual")
     entries += rows("numpy_manual", [(0, 1, 1)], problem="big", n=9_999) + rows(
         "jax_scan", [(0, 1, 1)], problem="big", n=9_999
     )

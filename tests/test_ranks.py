@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT, bench, random_problem, write
 
 from benchmarks.campaign.campaign import write_problem
-from benchmarks.distributed.ranks import Ranks, shares, wire_bytes
+from benchmarks.distributed.ranks import Ranks, shares, network_bytes
 from benchmarks.reference.solution import truth
 from benchmarks.worker.client import Refused
 from impls.interface import Problem, held, shard
@@ -171,7 +171,7 @@ def test_command(tmp_path: Path) -> None:
     assert done.code == 1
     (row,) = done.rows
     assert (row["impl"], row["valid"], row["ranks"], row["threads"]) == ("torch_ddp", True, 3, 3)
-    assert row["wire_bytes"] == wire_bytes(3, 2, 1, "float32") == 11
+    assert row["network_bytes"] == network_bytes(3, 2, 1, "float32") == 11
     assert re.search(r"numpy_manual +cpu +0 timed +1 skipped: does not run as ranks", done.out)
     for name in ("mean", "drop"):
         assert "wrong weights after 1 update" in done.reasons(name)["line", "float32"]

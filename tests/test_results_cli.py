@@ -28,7 +28,7 @@ MACHINE = {"node": "box", "cpu": {"brand_raw": "CPU"}, "cores": 2, "packages": {
 def entry(impl: str, step: float = 1e-6, **extra: Any) -> dict[str, Any]:
     facts = {"impl": impl, "device": "cpu", "dtype": "float32", "problem": "small", "n": 9, "d": 2, "k": 1, "batch": 9}
     facts |= {"steps": 10, "block": 0, "seed": 0, "threads": 1, "valid": True, "reason": "", "error": 1e-9, "lr": 0.5}
-    facts |= {"allowed": 1e-8, "import_s": 0.1, "prepare_s": 0.1, "first_s": 0.1, "steady_s": 10 * step, "fixed_s": 0.0}
+    facts |= {"tolerance": 1e-8, "import_s": 0.1, "prepare_s": 0.1, "first_s": 0.1, "steady_s": 10 * step, "fixed_s": 0.0}
     facts |= {"per_step_s": step, "cpu_over_wall": 1.0, "rss_bytes": 2**20, "problem_hash": "abc", "version": "1"}
     stats = {"rounds": 2, "min": step, "median": step, "iqr": 0.0, "data": [step, step]}
     return {"name": f"bench[{impl}]", "extra_info": facts | extra, "stats": stats}

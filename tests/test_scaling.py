@@ -114,7 +114,7 @@ def saved(root: Path, rows: pd.DataFrame, **more: Any) -> Run:
     ]
     for held, row in zip(entries, rows.to_dict("records"), strict=True):
         told = {name: int(row[name]) for name in ("n", "d", "k", "ranks", "block")}
-        held["extra_info"] |= {**told, "wire_bytes": 2 * (told["ranks"] - 1) // told["ranks"] * told["d"] * 4, **more}
+        held["extra_info"] |= {**told, "network_bytes": 2 * (told["ranks"] - 1) // told["ranks"] * told["d"] * 4, **more}
     return kept(root, entries, campaign={"limits": SAID})
 
 
@@ -170,7 +170,7 @@ def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
     held = find(str(tmp_path / "out.json"), tmp_path)
     two = min(2, len(os.sched_getaffinity(0)))
     assert held.rows["ranks"].tolist()[:two] == held.rows["threads"].tolist()[:two] == [1, 2][:two]
-    assert held.rows["wire_bytes"].tolist()[:two] == [0, 400][:two]
+    assert held.rows["network_bytes"].tolist()[:two] == [0, 400][:two]
     assert held.rows["valid"].all()
     assert set(held.campaign["limits"]) >= {"cpu, 1 thread"}
     with pytest.raises(RunError, match="a model takes at least two"):

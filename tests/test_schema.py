@@ -52,10 +52,10 @@ def test_a_file_of_every_version_is_read_shown_compared_reported_and_verified(
     whole = read(path)
     assert schema.version(whole) == named(path)
     assert run.rows["valid"].all() and len(run.rows) >= 4
-    assert run.rows["work"].notna().all() and run.rows["ranks"].eq(1).all()
+    assert run.rows["step_reads"].notna().all() and run.rows["ranks"].eq(1).all()
     assert run.sealed == has_seals(whole) == (named(path) > 1)
     assert run.rows["iterates"].notna().any() == ("sources" in run.campaign) == (named(path) > 2)
-    a, b = sorted(run.rows.loc[run.rows["twin"].isna(), "impl"].unique())[:2]
+    a, b = sorted(run.rows.loc[run.rows["duplicate_of"].isna(), "impl"].unique())[:2]
     for command in (["show"], ["verify"], ["export"], ["report", "--out", "-", "--format", "md", "--baseline", a]):
         assert main([command[0], str(path), *command[1:], "--runs", str(tmp_path)]) == 0
     assert main(["compare", a, b, "--run", str(path)]) == 0
@@ -70,7 +70,7 @@ def test_a_migration_fills_in_and_changes_nothing_else(path: Path) -> None:
         "benchmarks"
     }
     for old, new in zip(before["benchmarks"], after["benchmarks"], strict=True):
-        added = {"work": "X", "ranks": 1}
+        added = {"step_reads": "X", "ranks": 1}
         assert new == old | {"extra_info": added | old["extra_info"]}
 
 

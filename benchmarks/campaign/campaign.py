@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign.outcome import Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
-from benchmarks.distributed.ranks import Ranks, wire_bytes
+from benchmarks.distributed.ranks import Ranks, network_bytes
 from benchmarks.machine import bandwidth, load
 from benchmarks.problems import catalogue, published
 from benchmarks.reference.solution import TF32, truth
@@ -23,7 +23,7 @@ from benchmarks.worker.client import Clock, Invalid, Refused, Worker
 from impls.interface import Problem, Unsupported
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
-STATE = ("inside_s", "reference_s", "moments", "sources", "limits", "resumed", "left")
+STATE = ("runs_s", "reference_s", "system_load", "sources", "limits", "resumed", "left")
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -40,7 +40,7 @@ class Campaign:
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     done: dict[Case, Outcome] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
-    moments: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
+    system_load: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
@@ -48,7 +48,7 @@ class Campaign:
     resumed: list[dict[str, Any]] = field(default_factory=list)  # when, and with how many finished cases
     reference_s: float = 0.0  # seconds in which problems and their truth were made
     left: list[str] = field(default_factory=list)  # what had to be removed in the processes before this one
-    inside_s: float = 0.0  # seconds in workers' prepare, first and timed runs
+    runs_s: float = 0.0  # seconds in workers' prepare, first and timed runs
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
     def open(self, case: Case) -> TimedCase:
@@ -67,11 +67,11 @@ class Campaign:
             raise
         asked: dict[str, Any] = {"seed": self.plan.seed, "precision": self.plan.precision}
         if self.plan.ranks:
-            descent.facts["wire_bytes"] = wire_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
+            descent.facts["network_bytes"] = network_bytes(worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype")))
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
         descent.facts |= case.row | asked
-        self.inside_s += descent.facts["prepare_s"] + descent.facts["first_s"]
+        self.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
 
     def enter(self, case: Case) -> None:
@@ -86,12 +86,12 @@ class Campaign:
     def leave(self) -> None:
         """Record what else the machine did during the block."""
         if self.before is not None:
-            self.moments.append(load.between(self.before, load.now()))
+            self.system_load.append(load.between(self.before, load.now()))
         self.before = None
 
     def has_time(self) -> bool:
         """Return whether one more block, as long as the longest so far, ends within the plan's minutes."""
-        longest = max((float(passed["seconds"]) for passed in self.moments), default=0.0)
+        longest = max((float(passed["seconds"]) for passed in self.system_load), default=0.0)
         return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
 
     def close(self) -> None:
@@ -129,14 +129,14 @@ class Campaign:
             "aa": next((case.original for case in self.selected.values() if case.again), ""),
             "blocks": len({case.block for case in self.selected.values()}),
             "interrupted": self.interrupted,
-            "leftovers": self.left + cleanup.removed,
+            "orphans": self.left + cleanup.removed,
             "wall_s": time.monotonic() - self.started,
-            "inside_s": self.inside_s,
+            "runs_s": self.runs_s,
             "timed_s": self.clock.total,
             "resumed": self.resumed,
             "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
-            "moments": self.moments,
+            "system_load": self.system_load,
             "sources": self.sources,
             "limits": {device: bandwidth.typical([*blocks.values()]) for device, blocks in self.limits.items()},
             "refused": [{**case.row, "reason": reason} for case, reason in self.without_time(Status.REFUSED)],

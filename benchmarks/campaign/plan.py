@@ -63,7 +63,7 @@ class Case:
     def row(self) -> dict[str, Any]:
         """The facts of its row that the case itself determines."""
         facts = dataclasses.asdict(self) | {"impl": self.name, "problem": self.title}
-        return facts | {"twin": self.original if facts.pop("again") else ""}
+        return facts | {"duplicate_of": self.original if facts.pop("again") else ""}
 
     @property
     def group(self) -> str:

@@ -133,6 +133,6 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def wire_bytes(ranks: int, d: int, k: int, dtype: str) -> int:
+def network_bytes(ranks: int, d: int, k: int, dtype: str) -> int:
     """Return the bytes that a rank sends per step: a ring's all-reduce sends 2 (r - 1) / r of the gradient."""
     return round(2 * (ranks - 1) / ranks * d * k * np.dtype(dtype).itemsize)

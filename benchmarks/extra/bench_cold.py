@@ -27,7 +27,7 @@ def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> N
     except BaseException:
         benchmark.has_error = True
         raise
-    benchmark.extra_info.update(facts, **clocks, error=error, allowed=allowed)
+    benchmark.extra_info.update(facts, **clocks, error=error, tolerance=allowed)
 
 
 def start(case: Case, campaign: Campaign, task: PreparedProblem) -> dict[str, Any]:

@@ -62,17 +62,17 @@ def now() -> dict[str, Any]:
         "gpu_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
         "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
     }
-    return {what: _asked(ask) for what, ask in asked.items()} | {"throttled": throttle_reasons()} if _first() else {}
+    return {what: _asked(ask) for what, ask in asked.items()} | {"throttle_reasons": throttle_reasons()} if _first() else {}
 
 
 def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a row from `now` before its timed rounds and after them; {} without a GPU."""
     if not before or not after:
         return {}
-    reasons = sorted({word for one in (before, after) for word in one["throttled"].split(", ") if word})
+    reasons = sorted({word for one in (before, after) for word in one["throttle_reasons"].split(", ") if word})
     clocks = ("sm_mhz", "memory_mhz", "gpu_celsius", "gpu_watts")
     facts = {f"{name}_{when}": one[name] for name in clocks for when, one in (("before", before), ("after", after))}
-    return facts | {"max_sm_mhz": after["max_sm_mhz"], "throttled": ", ".join(reasons)}
+    return facts | {"max_sm_mhz": after["max_sm_mhz"], "throttle_reasons": ", ".join(reasons)}
 
 
 def _asked(ask: Callable[[Any, Any], Any]) -> Any:

@@ -46,7 +46,7 @@ def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
 def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work] = one_pass) -> Work:
     """Return the least work of a row's method; `over` names the data that its steps read."""
     n, d, k, steps, size = *(int(row[name]) for name in ("n", "d", "k", "steps")), int(row["dtype"][-2:]) // 8
-    if row["work"] == GRAM:
+    if row["step_reads"] == GRAM:
         return gram(n, d, k, size, steps)
     batch = int(row["batch"])
     return over(batch, d, k, size, min(n, steps * batch) * (d + k) * size)
@@ -73,10 +73,10 @@ def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} without a timed
     descent.
     """
-    if not {"per_step_s", "work", "batch"} <= row.keys() or "levels" not in limits or row["work"] not in ("X", GRAM):
+    if not {"per_step_s", "step_reads", "batch"} <= row.keys() or "levels" not in limits or row["step_reads"] not in ("X", GRAM):
         return {}
     seconds, by = shortest(least(row), limits, row["dtype"])
-    two_passes = {} if row["work"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
+    two_passes = {} if row["step_reads"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
     near = {"fraction_of_limit": seconds / row["per_step_s"]} if row["per_step_s"] > 0 else {}
     return {"limit_s": seconds, "limited_by": by, **two_passes, **near}
 

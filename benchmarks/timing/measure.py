@@ -56,8 +56,8 @@ class TimedCase:
         done, worst = run_checked(self.worker, self.task, float(self.rng.random()))
         self.clock.turn(done["seconds"])
         self.done.append(done)
-        self.facts["error"], self.facts["allowed"] = max(
-            (self.facts["error"], self.facts["allowed"]), worst, key=lambda pair: pair[0] / pair[1]
+        self.facts["error"], self.facts["tolerance"] = max(
+            (self.facts["error"], self.facts["tolerance"]), worst, key=lambda pair: pair[0] / pair[1]
         )
 
     def finish(self) -> dict[str, Any]:
@@ -72,8 +72,8 @@ class TimedCase:
             facts |= self.ask("busy", runs=int(BUSY / facts["steady_s"]) + 1)
         facts |= self.worker.ask("finish")
         faults = parity.faults(facts, self.worker.cores)
-        if not faults and facts["work"] == "X":  # what is made of X beforehand may outweigh steps that never read it
-            facts["growth"] = self.growth(facts["steady_s"], facts["fixed_s"])
+        if not faults and facts["step_reads"] == "X":  # what is made of X beforehand may outweigh steps that never read it
+            facts["half_steps_ratio"] = self.growth(facts["steady_s"], facts["fixed_s"])
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
         words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates)
@@ -88,9 +88,9 @@ class TimedCase:
             "steady_s": median(done["seconds"] for done in self.done),
             "fixed_s": median(done["fixed_seconds"] for done in self.done),
             "per_step_s": median(done["seconds"] - done["fixed_seconds"] for done in self.done) / steps,
-            "pace_s": median(done["pace_seconds"] for done in self.done),
+            "calibration_s": median(done["pace_seconds"] for done in self.done),
             "cpu_over_wall": sum(done["cpu_seconds"] for done in self.done) / total,
-            "inside_s": total + sum(done["fixed_seconds"] for done in self.done),
+            "runs_s": total + sum(done["fixed_seconds"] for done in self.done),
             "compiles": sum(done["compiles"] for done in self.done),
             "gc_runs": sum(done["gc_runs"] for done in self.done),
             **({"blocked_s": median(blocked)} if blocked else {}),
@@ -148,7 +148,7 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
     facts = {"prepare_s": prepared["seconds"], "first_s": first["seconds"]} | (
         {} if moved is None else {"transfer_s": moved}
     )
-    facts |= {"error": worst.error, "allowed": worst.allowed}
+    facts |= {"error": worst.error, "tolerance": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
     return TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
@@ -157,7 +157,7 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
 def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
-    facts = {name: loaded[name] for name in ("framework", "version", "work")}
+    facts = {name: loaded[name] for name in ("framework", "version", "step_reads")}
     return facts | {"import_s": loaded["seconds"], "ranks": worker.ranks, "threads": worker.threads}
 
 

@@ -54,7 +54,7 @@ def _window(facts: dict[str, Any]) -> list[str]:
 
 def _clocks(facts: dict[str, Any]) -> list[str]:
     """Find a GPU slowed by heat or power supply. Its power limit belongs to the machine and is only recorded."""
-    top, why = facts.get("max_sm_mhz"), [word for word in facts.get("throttled", "").split(", ") if word in SLOWED]
+    top, why = facts.get("max_sm_mhz"), [word for word in facts.get("throttle_reasons", "").split(", ") if word in SLOWED]
     slow = [mhz for mhz in (facts.get("sm_mhz_before"), facts.get("sm_mhz_after")) if mhz and top and mhz < CLOCK * top]
     if not why or not slow:
         return []

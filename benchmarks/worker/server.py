@@ -56,7 +56,7 @@ class WorkerServer:
         self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
         version = probes.version(self.framework)
         module = getattr(self.prepare_run, "__globals__", {})
-        facts = {"work": str(module.get("WORK", "X")), "ranks": module.get("RANKS", False) is True}
+        facts = {"step_reads": str(module.get("WORK", "X")), "ranks": module.get("RANKS", False) is True}
         return {"seconds": seconds, "framework": self.framework, "version": version, **facts}
 
     def source(self, impl: str) -> Answer:

@@ -119,7 +119,7 @@ def _lines(left: dict[str, str], right: dict[str, str]) -> list[str]:
 def _drift(found: pd.DataFrame, a: Run, b: Run, baseline: str) -> list[str]:
     """What became between the runs of the same code: of what ran twice, and of the baseline, in the same version."""
     said = []
-    for name in sorted({*a.rows["twin"].dropna(), *b.rows["twin"].dropna(), baseline}):
+    for name in sorted({*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}):
         same = found[(found["impl"] == name) & (found["refused"] == "")]
         left, right = (set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b))
         if len(same) and left == right != set():

@@ -65,7 +65,7 @@ JUDGED = ["verdict", "ratio", "lower", "upper", "slower", "blocks", "needed", "r
 
 def gate(base: Run, new: Run, limits: Thresholds) -> Page:
     """NEW judged against BASE: a row per case of BASE, and the exit status that the rule of this module gives."""
-    rows = [run.rows[run.rows["twin"].isna()] for run in (base, new)]
+    rows = [run.rows[run.rows["duplicate_of"].isna()] for run in (base, new)]
     every = ratios(rows[0], rows[1], CASE)
     every["in_base"], every["in_new"] = ([*every[CASE].apply(tuple, axis=1).isin(_cases(side))] for side in rows)
     found = every[every["in_base"]].reset_index(drop=True)

@@ -2,7 +2,7 @@
 
 A series is one case of one machine that does the same work (`sides.SAME`); other work is another series. A point is one
 run: the median over its valid blocks. `changes` says where a series changed. Beside each change stands what the
-calibration loop (`pace_s`) did at the same place, for it tells whether the machine changed.
+calibration loop (`calibration_s`) did at the same place, for it tells whether the machine changed.
 """
 
 import json
@@ -30,7 +30,7 @@ from results.store.reading import Run, RunError, facts, text
 from results.store.runs import files, find_all, join, read_all
 
 POINT = ["series", "run", "machine", "datetime", "commit", *CASE, "framework", "version"]
-TIMES = ["per_step_s", "low_s", "high_s", "blocks", "pace_s"]
+TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
 CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
     "A point is one run: the median over its valid blocks. Machines are never pooled.",
@@ -82,7 +82,7 @@ def points(rows: pd.DataFrame, runs: dict[str, Run]) -> pd.DataFrame:
         low_s=("per_step_s", "min"),
         high_s=("per_step_s", "max"),
         blocks=("block", lambda held: held.nunique(dropna=False)),
-        pace_s=("pace_s", "median"),
+        calibration_s=("calibration_s", "median"),
     )
     table = table.reset_index()
     table["commit"] = [_commit(runs[label]) for label in table["run"]]
@@ -96,7 +96,7 @@ def _commit(run: Run) -> str:
 
 def _marked(group: pd.DataFrame, found: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
     """The points of a series, with the columns of CHANGE where a change begins; `known`: the facts of each run."""
-    past, rows, pace = max(0, len(group) - LONGEST), records(group), group["pace_s"]
+    past, rows, pace = max(0, len(group) - LONGEST), records(group), group["calibration_s"]
     places = [past + change.index for change in found.changes]
     edges = [0, *places, len(group)]
     told = []

@@ -70,7 +70,7 @@ def _cases(run: Run, found: list[Row]) -> list[Section]:
     rows = without_duplicates(run.rows)
     twice = rows.groupby(["device", "dtype", "problem"])["two_pass_s"].median()
     sections = []
-    for (device, dtype), group in groups([row for row in found if row["work"] == "X"], "device", "dtype"):
+    for (device, dtype), group in groups([row for row in found if row["step_reads"] == "X"], "device", "dtype"):
         table = []
         for (problem,), of in sorted(groups(group, "problem"), key=lambda held: by_size(held[1][0])):
             timed = sorted((row for row in of if row["per_step_s"] > 0), key=lambda row: float(row["per_step_s"]))

@@ -35,7 +35,7 @@ def noise(run: Run) -> Page:
         different = count_different(list(compared["verdict"]))
         top = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {different}."
         top += f" By chance it is any at all in up to {ALPHA:.0%} of runs."
-    moments = [_moment(entry) for entry in sequence(run.campaign.get("moments"))]
+    moments = [_moment(entry) for entry in sequence(run.campaign.get("system_load"))]
     sections = [
         Section(f"Noise of {run.label}", top, notes=_inside(run)),
         *with_rows(Section(table=[_case(row) for row in records(compared)], notes=LEGEND)),
@@ -73,7 +73,7 @@ def _moment(entry: dict[str, Any]) -> dict[str, str]:
 
 def _inside(run: Run) -> list[str]:
     """How much of the wall time was inside the workers, where it was recorded."""
-    inside, wall = number(run.campaign.get("inside_s")), number(run.campaign.get("wall_s"))
+    inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
     known = math.isfinite(inside) and wall > 0
     return [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if known else []
 
@@ -99,12 +99,12 @@ def _more_blocks(run: Run, compared: pd.DataFrame) -> list[str]:
 
 
 def _quieter(run: Run) -> list[str]:
-    moments, info = sequence(run.campaign.get("moments")), mapping(run.document["machine_info"])
+    moments, info = sequence(run.campaign.get("system_load")), mapping(run.document["machine_info"])
     cores, governor = number(info.get("cores")), text(info.get("governor"))
     busy, stolen = _above(moments[:1], "load_before", cores / 3), _above(moments, "steal", 0.01)
     stopped = _above(moments, "throttled", 0)
     slowed = ", ".join(dict.fromkeys(filter(None, (text(entry.get("gpu_throttled")) for entry in moments))))
-    paces = run.rows.loc[run.rows["pace_s"] > 0, "pace_s"]
+    paces = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]
     slow, usual = paces.quantile(0.9), paces.quantile(0.1)
     said = {
         f"The machine changed its pace: the calibration loop took {slow / usual:.1f} times as long in slow spells."

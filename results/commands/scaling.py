@@ -67,7 +67,7 @@ PREDICTED = (
 
 def _rows(run: Run) -> pd.DataFrame:
     """The rows that count; `size`: bytes of a number."""
-    rows = run.rows[run.rows["valid"] & run.rows["wire_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
+    rows = run.rows[run.rows["valid"] & run.rows["network_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
     if rows.empty:
         raise RunError(f"{run.label} has no valid row of ranks: make scaling")
     return rows.assign(size=rows["dtype"].map(BYTES))

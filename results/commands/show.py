@@ -34,7 +34,7 @@ def _line(run: Run) -> dict[str, Any]:
         "date": run.date,
         "name": run.label.split("/")[-1].split("_", 1)[-1],
         "rows": len(run.rows),
-        "implementations": run.rows.loc[run.rows["twin"].isna(), "impl"].nunique(),
+        "implementations": run.rows.loc[run.rows["duplicate_of"].isna(), "impl"].nunique(),
         "problems": run.rows["problem"].nunique(),
         "refused": len(sequence(run.campaign.get("refused"))),
         "skipped": len(sequence(run.campaign.get("skipped"))),
@@ -84,14 +84,14 @@ def _case(row: dict[str, Any], several: bool, limited: bool) -> dict[str, str]:
     spread = {"lowest..highest block": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"}
     at_limit = {"of the limit": limit_text(row)}
     return {
-        "implementation": words(row["impl"]) + ("" if row["work"] == "X" else f" ({words(row['work'])})"),
+        "implementation": words(row["impl"]) + ("" if row["step_reads"] == "X" else f" ({words(row['step_reads'])})"),
         "per step": seconds(row["per_step_s"]) if measured else "invalid",
         "blocks": words(row["blocks"]),
         **(spread if several else {}),
         **(at_limit if limited else {}),
         "prepare": seconds(row["prepare_s"]),
         "compile": compile_text(row),
-        "error / allowed": digits(row["error_ratio"]),
+        "error / tolerance": digits(row["error_ratio"]),
         "cpu / wall": digits(row["cpu_over_wall"]),
         "memory": size(row["rss_bytes"]),
     }

@@ -64,7 +64,7 @@ def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     thin = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
-    has_limit = "isValid(datum.limit_s) && datum.work == 'X'"
+    has_limit = "isValid(datum.limit_s) && datum.step_reads == 'X'"
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
     limit = limit.transform_filter(has_limit)
     label = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
@@ -126,10 +126,10 @@ def phases_chart() -> Spec:
 def error_chart(impls: Sequence[str]) -> Spec:
     """Return error / allowed error of each checked iterate. The limit is 1."""
     x = alt.X("t:Q", title="update", scale=_log())
-    y = alt.Y("distance:Q", title="error / allowed", scale=alt.Scale(type="log", domainMax=2, nice=False))
+    y = alt.Y("distance:Q", title="error / tolerance", scale=alt.Scale(type="log", domainMax=2, nice=False))
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
-    texts = {"error / allowed": "format(datum.distance, '.3~g')"}
-    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / allowed:N"])
+    texts = {"error / tolerance": "format(datum.distance, '.3~g')"}
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
     return _facet(alt.layer(limit, *lines), "checks", texts, "detail", "datum.t > 0 && datum.distance > 0")
 
 

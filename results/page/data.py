@@ -24,7 +24,7 @@ RUNS_SHOWN = 4  # initially; the filter shows the others
 CASES = ["run", "machine", "framework", "version", "impl", "device", "dtype", "problem", "plan", "n", "d", "k", "batch"]
 CASES += ["steps", "size", "status", "reason", "blocks", "per_step_s", "low_s", "high_s", "ci_low_s", "ci_high_s"]
 CASES += ["import_s", "prepare_s", "compile_s", "steady_s", "fixed_s", "error_ratio", "rss_bytes"]
-CASES += ["limit_s", "fraction_of_limit", "limited_by", "work", "sweep", "panel"]
+CASES += ["limit_s", "fraction_of_limit", "limited_by", "step_reads", "sweep", "panel"]
 
 
 @dataclass(frozen=True, eq=False)

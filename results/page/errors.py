@@ -57,7 +57,7 @@ def published_losses(runs: list[Run]) -> list[Section]:
                     "after update": words(t),
                     "published loss": f"{published:.8g}",
                     "measured, lowest to highest": ends,
-                    "allowed": f"{low:.6g} to {high:.6g}",
+                    "tolerance": f"{low:.6g} to {high:.6g}",
                     "verdict": "not checked" if not losses else "agrees" if agrees else "OUTSIDE",
                     "rows": str(len(losses)),
                 }
@@ -89,7 +89,7 @@ def worst_errors(rows: list[Row]) -> Section:
     for (impl,), group in groups([row for row in rows if row["status"] in ("measured", "invalid")], "impl"):
         valid, worst = sum(row["status"] == "measured" for row in group), min(group, key=by_error)
         table.append(
-            {"implementation": words(impl), "worst error / allowed": digits(worst["error_ratio"])}
+            {"implementation": words(impl), "worst error / tolerance": digits(worst["error_ratio"])}
             | {"case": case_text(worst), "valid cases": f"{valid} of {len(group)}"}
         )
     return Section("Worst error", table=table, level=3)

@@ -95,7 +95,7 @@ def break_even_sections(runs: list[Run], baseline: str, ratio_rows: list[Row]) -
     `ratio_rows` are the rows of `pairing.ratio_rows`: only comparable cases are shown.
     """
     key = ["at", "impl", *KEY]
-    rows = pd.concat([run.rows[[*CASE, "twin", "block", *CLOCKS]].assign(at=index) for index, run in enumerate(runs)])
+    rows = pd.concat([run.rows[[*CASE, "duplicate_of", "block", *CLOCKS]].assign(at=index) for index, run in enumerate(runs)])
     clocks = _clocks(without_duplicates(rows), key)
     base = clocks[clocks.index.get_level_values("impl") == baseline].droplevel("impl").add_suffix("_a")
     if base.empty:

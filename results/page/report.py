@@ -78,7 +78,7 @@ def speed_sections(rows: list[Row], baseline: str) -> list[Section]:
         limits = {
             row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
             for row in named
-            if row["work"] == "X" and row["limited_by"] in RESOURCES
+            if row["step_reads"] == "X" and row["limited_by"] in RESOURCES
         }
         if limits:
             texts = {problem: limits.get(problem, "-") for problem in problems}
@@ -93,6 +93,6 @@ def speed_sections(rows: list[Row], baseline: str) -> list[Section]:
 def _speed_cell(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
-    if row["work"] != "X":
-        return f"{seconds(row['per_step_s'])} ({words(row['work'])})"
+    if row["step_reads"] != "X":
+        return f"{seconds(row['per_step_s'])} ({words(row['step_reads'])})"
     return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")

@@ -20,7 +20,7 @@ def run_card(run: Run) -> Section:
     campaign = run.campaign
     rows = {"machine": run.machine} | facts(run) | {"date": run.date, "commit": text(run.commit.get("id"))[:12]}
     rows |= {name: words(campaign[name]) for name in PLAN if name in campaign}
-    wall, inside = number(campaign.get("wall_s")), number(campaign.get("inside_s"))
+    wall, inside = number(campaign.get("wall_s")), number(campaign.get("runs_s"))
     if wall > 0:
         rows["duration"] = seconds(wall)
         if inside >= 0:
@@ -43,7 +43,7 @@ def _run_caveats(run: Run) -> list[str]:
         "The file has no campaign record: refused and skipped cases are unknown.": not run.campaign,
         "The file has no digests: manual edits cannot be detected.": not run.sealed,
     }
-    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["twin"].tolist(), strict=True))
+    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["duplicate_of"].tolist(), strict=True))
     duplicates = [
         f"{label} is a second run of {impl} and shows the noise: python -m results noise"
         for label, impl in labels

@@ -77,7 +77,7 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
 def _fastest(measured: list[Row]) -> list[str]:
     """Return per device, dtype and work the implementations with the smallest median step, with their problems."""
     texts = []
-    for (device, dtype, work), group in groups(measured, "device", "dtype", "work"):
+    for (device, dtype, work), group in groups(measured, "device", "dtype", "step_reads"):
         best: dict[str, Row] = {}
         for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
             best.setdefault(words(row["problem"]), row)

@@ -13,7 +13,7 @@ from results.stats.signed_rank import INVALID, Array, adjust_for_pace, batches_b
 from results.store.columns import CASE
 
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
-WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "work", *NEWER]
+WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
 SAME = [*WORK, "threads", "ranks"]
 OPTIONAL = ["seed", *NEWER]  # may be missing in both samples; problem_hash covers the seed
 
@@ -209,12 +209,12 @@ def add_forced_ratios(table: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key
 
 def without_duplicates(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without duplicates (second labels of A/A pairs)."""
-    return rows[rows["twin"].isna()]
+    return rows[rows["duplicate_of"].isna()]
 
 
 def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
     """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
-    measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s", "pace_s")]
+    measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s", "calibration_s")]
     by_case: dict[Case, list[Any]] = {}
     for case, *row in zip(_values(rows, key), _values(rows, SAME), *measured, strict=True):
         by_case.setdefault(case, []).append(row)
@@ -222,9 +222,9 @@ def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
 
 
 def samples_by_impl(rows: pd.DataFrame) -> SamplesByImpl:
-    """Return the samples of one run by (`twin`, implementation), then by case. `twin` is "" unless a duplicate."""
+    """Return the samples of one run by (`duplicate_of`, implementation), then by case. `duplicate_of` is "" unless a duplicate."""
     samples: SamplesByImpl = {}
-    by_case = samples_by_case(rows.assign(twin=rows["twin"].fillna("")), ["twin", *CASE])
+    by_case = samples_by_case(rows.assign(duplicate_of=rows["duplicate_of"].fillna("")), ["duplicate_of", *CASE])
     for (duplicate_of, impl, *case), sample in by_case.items():
         samples.setdefault((duplicate_of, impl), {})[tuple(case)] = sample
     return samples

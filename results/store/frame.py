@@ -91,7 +91,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     ]
     value_errors = _check_case(columns)
     columns |= {name: _check_numbers(name, values, value_errors) for name, values in numbers}
-    measured = [columns[name] for name in ("reason", "error", "allowed", "per_step_s")]
+    measured = [columns[name] for name in ("reason", "error", "tolerance", "per_step_s")]
     row_errors = map(_row_error, [row.get("valid") is True for row in facts], *measured)
     columns["reason"] = [
         seal_error or row_error or value_error

@@ -15,9 +15,9 @@ Row = dict[str, Any]
 
 PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
 NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
-LABELS = ["work", "limited_by"]
+LABELS = ["step_reads", "limited_by"]
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "blocked_s", "per_step_s"]
-NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "allowed", "rss_bytes", "valid", "reason"]
+NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "tolerance", "rss_bytes", "valid", "reason"]
 
 
 def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     A case with an invalid block is invalid and has no time per step.
     """
     rows = rows.assign(compile_s=rows["first_s"] - rows["steady_s"], dispatch_s=rows["steady_s"] - rows["blocked_s"])
-    rows["error_ratio"] = rows["error"] / rows["allowed"]
+    rows["error_ratio"] = rows["error"] / rows["tolerance"]
     by_case = rows.groupby(key, dropna=False)
     phases = [f"{phase}_s" for phase in PHASES]
     table = by_case[["per_step_s", *phases, *NUMBERS]].median()
@@ -86,7 +86,7 @@ def drop_duplicates(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 
 def drop_duplicates_of_runs(runs: list[Run], table: pd.DataFrame) -> pd.DataFrame:
     """Return the outcomes of many runs without duplicates. `at` is the index of the run."""
-    labels = [zip(run.rows["impl"].tolist(), run.rows["twin"].tolist(), strict=True) for run in runs]
+    labels = [zip(run.rows["impl"].tolist(), run.rows["duplicate_of"].tolist(), strict=True) for run in runs]
     duplicates = [{impl for impl, duplicate_of in pairs if isinstance(duplicate_of, str)} for pairs in labels]
     impls = zip(table["at"].tolist(), table["impl"].tolist(), strict=True)
     return table[np.array([impl not in duplicates[index] for index, impl in impls], bool)]

@@ -29,7 +29,7 @@ Document = dict[str, Any]
 def version(document: Document) -> int:
     """Return the version of a valid file. Files before version 5 are recognised by their content."""
     campaign, rows = document.get("campaign") or {}, document["benchmarks"]
-    features = {4: bool(rows) and "work" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
+    features = {4: bool(rows) and "step_reads" in rows[0]["extra_info"], 3: "sources" in campaign, 2: "digest" in campaign}
     return int(campaign.get("schema") or max((number for number, present in features.items() if present), default=1))
 
 
@@ -103,7 +103,7 @@ def _add_work_and_ranks(document: Document) -> None:
     """Before version 4 every step read X, and a descent was one process."""
     for entry in document["benchmarks"]:
         facts = entry["extra_info"]
-        facts["work"] = facts.get("work") or "X"
+        facts["step_reads"] = facts.get("step_reads") or "X"
         facts["ranks"] = 1 if facts.get("ranks") is None else facts["ranks"]
 
 

@@ -81,7 +81,7 @@ def _overhead(path: Path) -> list[Section]:
 def _cold(path: Path) -> list[Section]:
     """From no process to the first weights, and what of it is importing."""
     run = find(str(path), path.parent)
-    rows = run.rows[run.rows["twin"].isna()].assign(rest_s=lambda at: at["cold_s"] - at["import_s"])
+    rows = run.rows[run.rows["duplicate_of"].isna()].assign(rest_s=lambda at: at["cold_s"] - at["import_s"])
     table = []
     for (problem, impl), of in rows.groupby(["problem", "impl"]):
         middle, low, high = (seconds(getattr(of["cold_s"], what)()) for what in ("median", "min", "max"))
@@ -116,7 +116,7 @@ def _tall(path: Path) -> list[Section]:
     found = [row for row in records(drop_duplicates(run, outcomes(run))) if row["status"] == "measured"]
     table = [
         {"problem": f"{words(row['problem'])}, {words(row['dtype'])}", "implementation": words(row["impl"])}
-        | {"a step goes over": words(row["work"]), "per step": f"{seconds(row['per_step_s'])}"}
+        | {"a step goes over": words(row["step_reads"]), "per step": f"{seconds(row['per_step_s'])}"}
         | {"blocks": f"{seconds(row['low_s'])} to {seconds(row['high_s'])}", "1,000 steps": seconds(row["steady_s"])}
         for row in sorted(found, key=lambda row: (*by_size(row), row["per_step_s"]))
     ]

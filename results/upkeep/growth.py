@@ -32,7 +32,7 @@ COUNTS, ROWS, MACHINES = (20, 100, 1_000), 100, 5
 IMPLS = ("numpy_manual", "jax_grad", "jax_jit", "jax_scan", "torch_")  # of five problems ROWS are two whole blocks
 OPENED = 5  # times that the page is opened; the median counts
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "pace_s", "blocked_s"]
+CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]
 ROUNDS = ["min", "max", "mean", "stddev", "median", "iqr", "q1", "q3", "ld15iqr", "hd15iqr", "total"]
 MAKE = "from results.upkeep.growth import made; made(sys.argv[1], int(sys.argv[2]))"
 SAY = "lambda: print(time.perf_counter() - begin)"

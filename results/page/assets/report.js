@@ -138,10 +138,10 @@ async function drawPlayer() {
 // --- the table of all cases: headings, and the format of numbers
 const COLUMNS = {
   impl: ["implementation"], problem: ["problem"], device: ["device"], dtype: ["dtype"], status: ["status"], per_step_s: ["per step", seconds],
-  fraction_of_limit: ["of the limit", (x) => `${digits(100 * x)}%`], limited_by: ["limited by"], work: ["a step reads"],
+  fraction_of_limit: ["of the limit", (x) => `${digits(100 * x)}%`], limited_by: ["limited by"], step_reads: ["a step reads"],
   low_s: ["lowest block", seconds], high_s: ["highest block", seconds],
   speedup: ["speed-up", factor], low: ["speed-up, low", factor], high: ["speed-up, high", factor], verdict: ["verdict"],
-  blocks: ["blocks", String], error_ratio: ["error / allowed", digits], prepare_s: ["prepare", seconds], compile_s: ["compile", seconds],
+  blocks: ["blocks", String], error_ratio: ["error / tolerance", digits], prepare_s: ["prepare", seconds], compile_s: ["compile", seconds],
   steady_s: ["one run", seconds], n: ["n", String], d: ["d", String], batch: ["batch", String], steps: ["steps", String],
   rss_bytes: ["memory", (x) => `${Math.round(x / 2 ** 20)} MiB`], run: ["run"], reason: ["reason"],
 };
