@@ -156,7 +156,7 @@ def _markdown_table(table: list[dict[str, str]]) -> str:
 
 def escaped(text: str) -> str:
     """Escape Markdown in text from files, which are untrusted input. An underscore inside a word needs no escape."""
-    text = _printable(text)
+    text = re.sub(r"(?<=\d )us\b", "µs", _printable(text))
     if not MARKDOWN_SYNTAX.search(text):
         return text
     text = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""The report's page in a real Chromium: offline, filtered, sorted, reloaded, downloaded, by keyboard, before axe."""
+"""The page of the report in Chromium: offline, filters, sorting, reload, downloads, keyboard and axe."""
 
 import csv
 import io
@@ -29,15 +29,15 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Path]:
-    """Two machines, both dtypes, mini-batches, a sweep, an invalid row, hostile text; and the page about them."""
+def saved_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Path]:
+    """Return data and page of two machines, both dtypes, mini-batches, a sweep, an invalid row and hostile text."""
     root = tmp_path_factory.mktemp("page")
-    told = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
+    facts = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
     rows = []
     for dtype, factor in (("float32", 1), ("float64", 2)):
         for impl, step in (("numpy_manual", 2e-6), ("jax_scan", 1e-6), ("torch_nn", 9e-6)):
             for n in (100, 1000):
-                size = {"problem": f"{n}x16", "n": n, "batch": n, "dtype": dtype} | told
+                size = {"problem": f"{n}x16", "n": n, "batch": n, "dtype": dtype} | facts
                 rows += blocks(impl, [factor * step * n / 100] * 12, **size)
             rows += blocks(impl, [factor * step] * 12, problem="crops@5", n=15, d=4, batch=5, dtype=dtype)
     kept(root, rows, "0002_sweep", "two", machine_info=MACHINE | {"slug": "two", "cores": 64})
@@ -57,14 +57,14 @@ def browser() -> Iterator[Any]:
 
 
 class Shown:
-    """The page in a window of its own; what it asked of the network and what it complained of."""
+    """The page in its own window, with the URLs that it requested and its errors."""
 
     def __init__(self, browser: Any, path: Path, hash: str = "", **context: Any) -> None:
         self.context = browser.new_context(accept_downloads=True, **context)
         self.page, self.asked, self.wrong = self.context.new_page(), [], []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
         self.open(path.as_uri() + hash)
 
     def open(self, url: str) -> None:
@@ -76,15 +76,15 @@ class Shown:
         self.page.locator(f'input[name="{name}"][value="{value}"]').click()
 
     def rows(self) -> list[dict[str, str]]:
-        """The table of everything, by its headings."""
+        """Return the table of all cases, by its headings."""
         cells = "tr => [...tr.cells].map(cell => cell.textContent)"
         names = self.page.eval_on_selector("#cases thead tr", cells)
         names = [name.rstrip(" ▲▼") for name in names]
-        found = self.page.eval_on_selector_all(CASE_ROWS, f"rows => rows.map({cells})")
-        return [dict(zip(names, row, strict=True)) for row in found]
+        rows = self.page.eval_on_selector_all(CASE_ROWS, f"rows => rows.map({cells})")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def texts(self, chart: str) -> list[str]:
-        """The words in a chart."""
+        """Return the texts in a chart."""
         return list(
             self.page.eval_on_selector_all(f"#chart-{chart} svg text", "all => all.map(one => one.textContent)")
         )
@@ -96,8 +96,8 @@ class Shown:
 
 
 @pytest.fixture
-def shown(browser: Any, held: tuple[Payload, Path]) -> Iterator[Shown]:
-    opened = Shown(browser, held[1])
+def shown(browser: Any, saved_page: tuple[Payload, Path]) -> Iterator[Shown]:
+    opened = Shown(browser, saved_page[1])
     yield opened
     opened.context.close()
     assert opened.wrong == []
@@ -109,8 +109,8 @@ def time_text(value: float) -> str:
     return seconds(value).replace(" us", " µs")
 
 
-def test_the_table_and_the_heat_map_say_what_the_frame_says(shown: Shown, held: tuple[Payload, Path]) -> None:
-    cases, speedups = held[0].cases, held[0].speedups
+def test_table_and_heat_map_equal_the_data(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+    cases, speedups = saved_page[0].cases, saved_page[0].speedups
     rows = shown.rows()
     assert len(rows) == len(cases)
     assert [row["per step"] for row in rows] == [time_text(x) for x in cases["per_step_s"]]
@@ -122,23 +122,23 @@ def test_the_table_and_the_heat_map_say_what_the_frame_says(shown: Shown, held: 
     )
     shown.page.select_option("select[name=baseline]", "jax_scan")
     over = speedups[(speedups["baseline"] == "jax_scan") & (speedups["why"] == "")]
-    told = [row["speed-up"] for row in shown.rows() if row["speed-up"] != "-"]
-    assert sorted(told) == sorted(over["speedup"].map(speedup))
+    speedup_cells = [row["speed-up"] for row in shown.rows() if row["speed-up"] != "-"]
+    assert sorted(speedup_cells) == sorted(over["speedup"].map(speedup))
     assert "Speed-up over jax_scan" in shown.page.inner_text("#h-speed-up")
 
 
-def test_filters_leave_what_they_say_and_survive_a_reload(shown: Shown, held: tuple[Payload, Path]) -> None:
-    cases = held[0].cases
+def test_filters_leave_what_they_say_and_survive_a_reload(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+    cases = saved_page[0].cases
     shown.tick("impl", "torch_nn")
     shown.tick("dtype", "float64")
     shown.page.select_option("select[name=baseline]", "jax_scan")
     shown.page.select_option("select[name=theme]", "dark")
     shown.page.fill("#find", "two")
     shown.page.click('button[data-sort="per_step_s"]')
-    left = cases[(cases["impl"] != "torch_nn") & (cases["dtype"] == "float32") & (cases["machine"] == "two")]
+    filtered = cases[(cases["impl"] != "torch_nn") & (cases["dtype"] == "float32") & (cases["machine"] == "two")]
     first = shown.rows()
-    assert [row["per step"] for row in first] == [time_text(x) for x in sorted(left["per_step_s"])]
-    assert f"{len(left)} of {len(cases)} cases shown" in shown.page.inner_text("#status")
+    assert [row["per step"] for row in first] == [time_text(x) for x in sorted(filtered["per_step_s"])]
+    assert f"{len(filtered)} of {len(cases)} cases shown" in shown.page.inner_text("#status")
     assert not any("float64" in text for text in shown.texts("time") + shown.texts("sweep"))
     shown.open(shown.page.url)
     assert shown.rows() == first
@@ -157,13 +157,13 @@ def test_what_failed_its_check_comes_last_however_it_is_sorted(shown: Shown) -> 
         assert statuses[-1] != "measured"
 
 
-def test_downloads_hold_the_frame(shown: Shown, held: tuple[Payload, Path]) -> None:
-    cases = held[0].cases
-    found = list(csv.DictReader(io.StringIO(shown.download('[data-download="csv"]'))))
-    assert [row["impl"] for row in found] == cases["impl"].tolist()
-    assert [row["reason"] for row in found] == cases["reason"].tolist()
-    told = [float(row["per_step_s"]) if row["per_step_s"] else None for row in found]
-    assert told == [pytest.approx(x, rel=1e-5) if x == x else None for x in cases["per_step_s"]]
+def test_downloads_hold_the_frame(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+    cases = saved_page[0].cases
+    rows = list(csv.DictReader(io.StringIO(shown.download('[data-download="csv"]'))))
+    assert [row["impl"] for row in rows] == cases["impl"].tolist()
+    assert [row["reason"] for row in rows] == cases["reason"].tolist()
+    times = [float(row["per_step_s"]) if row["per_step_s"] else None for row in rows]
+    assert times == [pytest.approx(x, rel=1e-5) if x == x else None for x in cases["per_step_s"]]
     rows = json.loads(shown.download('[data-download="json"]'))
     assert [row["n"] for row in rows] == [None if n != n else n for n in cases["n"]]
     lines = shown.download('[data-download="md"]').splitlines()
@@ -223,10 +223,10 @@ def test_every_control_works_by_keyboard(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(browser: Any, held: tuple[Payload, Path], scheme: str) -> None:
+def test_axe_finds_no_serious_fault(browser: Any, saved_page: tuple[Payload, Path], scheme: str) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not installed: make browser")
-    opened = Shown(browser, held[1], bypass_csp=True, color_scheme=scheme)
+    opened = Shown(browser, saved_page[1], bypass_csp=True, color_scheme=scheme)
     for details in opened.page.locator("details").all():
         details.evaluate("one => { one.open = true }")
     opened.page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -242,8 +242,8 @@ def test_axe_finds_no_serious_fault(browser: Any, held: tuple[Payload, Path], sc
     assert serious == []
 
 
-def test_narrow_windows_dark_mode_and_paper(browser: Any, held: tuple[Payload, Path]) -> None:
-    opened = Shown(browser, held[1], viewport={"width": 320, "height": 640}, color_scheme="dark")
+def test_narrow_windows_dark_mode_and_paper(browser: Any, saved_page: tuple[Payload, Path]) -> None:
+    opened = Shown(browser, saved_page[1], viewport={"width": 320, "height": 640}, color_scheme="dark")
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"

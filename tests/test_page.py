@@ -1,4 +1,4 @@
-"""The report's page, without a browser: what it is made of, and what it says of odd runs."""
+"""The page of the report without a browser: its content, its security policy, and odd runs."""
 
 import base64
 import hashlib
@@ -29,9 +29,9 @@ NAMED = "0001_<img src=x onerror=hacked()>"
 
 
 def hostile_run(root: Path, name: str = NAMED, **top: Any) -> Run:
-    """Two implementations on two problems, one row refused and one invalid, and text that would break out of a page.
+    """Save a run with two implementations on two problems, a refused and an invalid row, and hostile text everywhere.
 
-    It is in every place that a file has for text, in the file's own name too.
+    The hostile text is in every place that a file has for text, and in the file's name.
     """
     rows = [
         *blocks("numpy_manual", [2e-6] * 12),
@@ -63,10 +63,10 @@ def page_of(*runs: Run, baseline: str = "numpy_manual") -> str:
 
 
 def page_data(page: str) -> dict[str, Any]:
-    """What the page's script is given."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    return dict(json.loads(found[1]))
+    """Return the data of the page's script."""
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert match is not None
+    return dict(json.loads(match[1]))
 
 
 def test_nothing_that_a_run_says_leaves_its_place(tmp_path: Path) -> None:
@@ -76,24 +76,24 @@ def test_nothing_that_a_run_says_leaves_its_place(tmp_path: Path) -> None:
     assert "<img" not in own
     assert "<script>hacked" not in own
     assert "&lt;/script&gt;&lt;img src=x onerror=" in page
-    told = page_data(page)["tables"]["cases"]["reason"]["levels"]
-    assert HOSTILE in told
+    reasons = page_data(page)["tables"]["cases"]["reason"]["levels"]
+    assert HOSTILE in reasons
 
 
 def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(tmp_path: Path) -> None:
     page = page_of(hostile_run(tmp_path))
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
-    said = policy[1].replace("&#39;", "'")
+    content = policy[1].replace("&#39;", "'")
     code = [
         *re.findall(r"<script>(.*?)</script>", page, re.DOTALL),
         *re.findall(r"<style>(.*?)</style>", page, re.DOTALL),
     ]
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]
     assert len(digests) == 3
-    assert all(f"'sha256-{digest}'" in said for digest in digests)
-    assert said.startswith("default-src 'none'; ")
-    assert "unsafe" not in said
+    assert all(f"'sha256-{digest}'" in content for digest in digests)
+    assert content.startswith("default-src 'none'; ")
+    assert "unsafe" not in content
     own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r'(?:src|href)="(?!#)', own)  # nothing is fetched
 
@@ -163,7 +163,7 @@ def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(t
         svg = vl_convert.vegalite_to_svg(chart.spec | {"datasets": {chart.table: rows}})
         assert len(panels) == 2 and svg.index(panels[0]) < svg.index(panels[1])
         assert "0002_b" in panels[0] and "torch_graph" not in svg
-    assert [told["impl"] for told in timed_sources(runs, payload.cases)] == ["numpy_manual"]
+    assert [source["impl"] for source in timed_sources(runs, payload.cases)] == ["numpy_manual"]
 
 
 def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
 
 
 def test_the_iterates_become_rows_and_odd_ones_none(tmp_path: Path) -> None:
-    told = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
-    rows = [*blocks("a", [1e-6, 3e-6], **told), *blocks("b", [1e-6], iterates="0 x", distances="0", losses="")]
+    facts = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
+    rows = [*blocks("a", [1e-6, 3e-6], **facts), *blocks("b", [1e-6], iterates="0 x", distances="0", losses="")]
     payload = make_payload([kept(tmp_path, rows)], "a")
     assert payload.checks[["impl", "t", "distance", "loss"]].values.tolist() == [
         ["a", 0, 0, 9],
@@ -197,13 +197,13 @@ def test_the_iterates_become_rows_and_odd_ones_none(tmp_path: Path) -> None:
 
 
 def test_the_tutorials_numbers_stand_beside_those_found(tmp_path: Path) -> None:
-    told = {
+    facts = {
         "iterates": "0 1",
         "distances": "0 0.5",
         "losses": "30 4.8",
         "published": "[[0, 30, 30, 30], [1, 4.7, 4.69, 4.71]]",
     }
-    page = page_of(kept(tmp_path, blocks("numpy_manual", [1e-6], **told)))
+    page = page_of(kept(tmp_path, blocks("numpy_manual", [1e-6], **facts)))
     table = page[page.index("The tutorials&#39; numbers") :]
     assert re.search(r"<td>30</td>\s*<td>30</td>\s*<td>30 to 30</td>\s*<td>agrees</td>", table)
     assert re.search(r"<td>4.7</td>\s*<td>4.8</td>\s*<td>4.69 to 4.71</td>\s*<td>OUTSIDE</td>", table)
@@ -259,9 +259,9 @@ def test_no_runs_an_unknown_baseline_and_a_missing_package_are_one_line(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "altair", None)
     assert main(["report", "--runs", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert "pip install 'descentbench[report]'" in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert "pip install 'descentbench[report]'" in error
+    assert error.count("\n") == 1
 
 
 def test_the_verdict_says_from_where_on_a_gpu_pays(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Phases with their spread, and break-even: after how many runs a dearer start is earned back."""
+"""Phases with their spread, and break-even: after how many runs a longer start pays."""
 
 import math
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ Rows = list[dict[str, Any]]
 
 
 def rows(impl: str, clocks: Sequence[Clocks], **extra: Any) -> Rows:
-    """A row per block."""
+    """Return one entry per block."""
     return [
         entry(impl, **({"block": block, "prepare_s": prepare, "first_s": first, "steady_s": steady} | extra))
         for block, (prepare, first, steady) in enumerate(clocks)
     ]
 
 
-def earned(root: Path, a: Rows, b: Rows) -> dict[str, Any]:
+def break_even_row(root: Path, a: Rows, b: Rows) -> dict[str, Any]:
     run = kept(root, a + b)
-    sides = [run.rows[run.rows["impl"] == name] for name in ("numpy_manual", "jax_scan")]
-    return {str(name): held for name, held in break_even(*sides).iloc[0].items()}
+    samples = [run.rows[run.rows["impl"] == name] for name in ("numpy_manual", "jax_scan")]
+    return {str(name): value for name, value in break_even(*samples).iloc[0].items()}
 
 
-def one(root: Path, a: Clocks, b: Clocks) -> list[float]:
-    row = earned(root, rows("numpy_manual", [a]), rows("jax_scan", [b]))
+def runs_and_until(root: Path, a: Clocks, b: Clocks) -> list[float]:
+    row = break_even_row(root, rows("numpy_manual", [a]), rows("jax_scan", [b]))
     return [row["runs"], row["until"]]
 
 
-def parts(root: Path, entries: Rows, **top: Any) -> dict[str, Section]:
+def sections(root: Path, entries: Rows, **top: Any) -> dict[str, Section]:
     return {part.title: part for part in report([kept(root, entries, **top)], "numpy_manual").sections}
 
 
@@ -60,7 +60,7 @@ def parts(root: Path, entries: Rows, **top: Any) -> dict[str, Section]:
 def test_it_is_the_fewest_runs_that_cost_no_more_in_all(
     a: Clocks, b: Clocks, runs: float, until: float, tmp_path: Path
 ) -> None:
-    assert one(tmp_path, a, b) == [runs, until]
+    assert runs_and_until(tmp_path, a, b) == [runs, until]
 
     def total(clocks: Clocks, number: float) -> float:
         return clocks[0] + clocks[1] + (number - 1) * clocks[2]
@@ -76,11 +76,11 @@ def test_blocks_are_paired_and_give_the_median_and_its_extremes(tmp_path: Path) 
     b = rows(
         "jax_scan", [(extra * speed, speed, 0.9 * speed) for extra, speed in zip((0.3, 0.5, 1.1), speeds, strict=True)]
     )
-    row = earned(tmp_path, a, b[::-1])
+    row = break_even_row(tmp_path, a, b[::-1])
     assert [row[name] for name in ("runs", "runs_low", "runs_high", "steps", "blocks")] == [6, 4, 12, 600, 3]
-    even = earned(tmp_path, a[:2], b[:2])
+    even = break_even_row(tmp_path, a[:2], b[:2])
     assert [even["runs"], even["runs_low"], even["runs_high"]] == [5, 4, 6]
-    row = earned(tmp_path, a, b[:1] + rows("jax_scan", [(9.0, 9.0, 9.0)] * 3)[1:])
+    row = break_even_row(tmp_path, a, b[:1] + rows("jax_scan", [(9.0, 9.0, 9.0)] * 3)[1:])
     assert [row["runs"], row["runs_low"], row["steps"]] == [math.inf, 4, math.inf]
 
 
@@ -99,12 +99,12 @@ def test_blocks_are_paired_and_give_the_median_and_its_extremes(tmp_path: Path) 
 def test_unequal_work_is_refused_with_its_reason(extra: dict[str, Any], reason: str, tmp_path: Path) -> None:
     clocks = [(0.0, 1.0, 1.0)]
     entries = rows("numpy_manual", clocks), rows("jax_scan", clocks, **extra)
-    found = earned(tmp_path, *entries) if "problem" not in extra else None
+    found = break_even_row(tmp_path, *entries) if "problem" not in extra else None
     section = break_even_section(kept(tmp_path, [*entries[0], *entries[1]]), "numpy_manual", "jax_scan")
     assert reason in {row["break-even"].split(" above")[0] for row in section.table}
     if found:
         assert reason in found["refused"] and math.isnan(found["runs"])
-    assert not [title for title in parts(tmp_path, [*entries[0], *entries[1]]) if title.startswith("Break-even")]
+    assert not [title for title in sections(tmp_path, [*entries[0], *entries[1]]) if title.startswith("Break-even")]
 
 
 def test_the_section_for_two_says_it_in_words(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_report_has_it_per_device_and_dtype_without_twins(tmp_path: Path) ->
         "jax_scan", [(0, 1, 1)], problem="big", n=9_999
     )
     entries += rows("jax_scan", [(0, 1, 1)], device="gpu")
-    found = parts(tmp_path, entries)
+    found = sections(tmp_path, entries)
     assert [title for title in found if title.startswith("Break-even")] == [
         "Break-even against numpy_manual: cpu, float64"
     ]
@@ -159,20 +159,20 @@ def test_cases_have_the_extremes_of_every_phase(tmp_path: Path) -> None:
 
 def test_several_blocks_show_their_spread_and_one_does_not(tmp_path: Path) -> None:
     clocks = [(0.1, 3.0, 1.0), (0.3, 5.0, 2.0), (0.2, 9.0, 4.0)]
-    several = parts(tmp_path, rows("numpy_manual", clocks))["Phases: cpu, float64"].table[0]
+    several = sections(tmp_path, rows("numpy_manual", clocks))["Phases: cpu, float64"].table[0]
     assert several == {
         "problem": "small", "implementation": "numpy_manual", "import": "100 ms (100 ms to 100 ms)",
         "prepare": "200 ms (100 ms to 300 ms)", "first": "5.00 s (3.00 s to 9.00 s)",
         "compile": "3.00 s (2.00 s to 5.00 s)", "fixed": "1.00 us (1.00 us to 1.00 us)",
         "steady": "2.00 s (1.00 s to 4.00 s)",
     }  # fmt: skip
-    single = parts(tmp_path, rows("numpy_manual", clocks[:1]))["Phases: cpu, float64"].table[0]
+    single = sections(tmp_path, rows("numpy_manual", clocks[:1]))["Phases: cpu, float64"].table[0]
     assert (single["prepare"], single["first"]) == ("100 ms", "3.00 s")
-    nothing = parts(tmp_path, rows("numpy_manual", [(0.1, 1.0, 1.0)] * 2))["Phases: cpu, float64"].table[0]
+    nothing = sections(tmp_path, rows("numpy_manual", [(0.1, 1.0, 1.0)] * 2))["Phases: cpu, float64"].table[0]
     assert nothing["compile"] == "none"
 
 
 def test_waiting_and_dispatch_are_shown_where_recorded(tmp_path: Path) -> None:
     entries = rows("numpy_manual", [(0.1, 3.0, 1.0)]) + rows("jax_scan", [(0.1, 3.0, 1.0)], blocked_s=0.75)
-    table = parts(tmp_path, entries)["Phases: cpu, float64"].table
+    table = sections(tmp_path, entries)["Phases: cpu, float64"].table
     assert [(row["blocked"], row["dispatch"]) for row in table] == [("750 ms", "250 ms"), ("-", "-")]

@@ -98,7 +98,10 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
         "cards": [run_card(run) for run in runs],
         "sources": timed_sources(runs, payload.cases),
         "untimed": _titled(runs, [untimed_sections(part) for part in rows]),
-        "method": [Section(notes=CLOCK_NOTES), *_titled(runs, [[_verdict_notes(run, baseline)] for run in runs])],
+        "method": [
+            Section("What is timed", notes=CLOCK_NOTES),
+            *_titled(runs, [[_verdict_notes(run, baseline)] for run in runs]),
+        ],
     }
 
 

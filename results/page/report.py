@@ -16,7 +16,7 @@ from results.store.reading import Run, RunError
 
 CLOCK_NOTES = [
     "prepare: copy the data to the device and build objects, once.",
-    "compile: the first run minus a later one, which is tracing and compiling. The first problem of a process also"
+    "compile: the first run minus a later one: tracing and compiling, if any. The first problem of a process also"
     " includes what its framework builds once: for torch.compile, seconds.",
     "steady: a later run of all steps, from weights on the host to weights on the host; the median of its rounds.",
     "fixed: a run of no steps, which copies the weights to the device and back.",
@@ -24,8 +24,8 @@ CLOCK_NOTES = [
     "per step: (steady - fixed) / steps, the median over pairs of rounds. Tables and speed-ups use this number.",
     "import: importing the framework in a fresh process.",
     "the machine's limit: the shortest possible time of one pass over a step's rows, from the bandwidth and the"
-    " operations per second measured in the same run; in brackets the resource that limits it. Below the time of"
-    " the cheapest call that is dispatch: an implementation that calls the framework for each operation waits for it.",
+    " operations per second measured in the same run; in brackets the resource that limits it. If that time is"
+    " below the cheapest call, the resource is dispatch: making the calls takes longer than the work.",
     "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
     "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]
