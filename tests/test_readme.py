@@ -37,7 +37,7 @@ def test_figures_are_those_of_the_runs_that_they_name(capsys: pytest.CaptureFixt
 def test_a_stale_figure_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results").symlink_to(ROOT / "results")
     stale = tmp_path / "README.md"
-    stale.write_text(re.sub(r"\d\.\d\d us", "9.99 us", README))
+    stale.write_text(re.sub(r"\d\.\d\d µs", "9.99 µs", README))
     assert results(["readme", str(stale), "--check"]) == 2
     assert "stale" in capsys.readouterr().err
     assert results(["readme", str(stale)]) == 0
