@@ -446,7 +446,7 @@ def test_noise_is_no_mistake(problem: Problem, noise: int, size: float) -> None:
     error, allowed = known.distance(weights, 1, 0.0, problem.w0)
     words = diagnose(problem, known, weights, 1, 0.0)
     if error > 100 * allowed and right.size >= 6:
-        assert words in {"they are not the reference's", "they agree only as TF32 would"}
+        assert words == "they are not the reference's" or words.startswith("they agree only as ")  # small noise
     for c in (0.0, 0.5):
         assert diagnose(problem, known, weights, problem.steps, c)
 
