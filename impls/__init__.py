@@ -48,7 +48,7 @@ def load(name_or_path: str) -> Prepare:
     except ModuleNotFoundError as error:
         raise Unsupported(f"{error.name} is not installed") from error
     if not callable(prepare):
-        raise LoadError(f"{name_or_path} has no function prepare(problem, device)")
+        raise LoadError(f"{path.name} has no function prepare(problem, device)")
     return prepare
 
 

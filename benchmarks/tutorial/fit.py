@@ -1,27 +1,28 @@
 """The command `fit`: one problem, one implementation, and its options."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-import impls
+from benchmarks.campaign import options
+from benchmarks.campaign.campaign import write_problem
+from benchmarks.machine import identity
 from benchmarks.problems import catalogue, tutorials
 from benchmarks.problems.tables import Data, Reading, check_dtype, is_table
 from benchmarks.reference.iterates import losses
-from benchmarks.worker.reasons import no_run, raised
+from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
+from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
@@ -82,54 +83,78 @@ class Descent:
 Descents = dict[str, Descent]  # by case of the gallery
 
 
-def setup(args: argparse.Namespace) -> Descent:
-    """Return the descent that was asked for. Raises Unsupported, with the reason."""
+@contextlib.contextmanager
+def opened(args: argparse.Namespace) -> Iterator[Descent]:
+    """Open the descent that was asked for, and end its worker at last. Raises Unsupported, with the reason."""
     try:
-        for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
-            _check_picture(path, suffixes)
-        reading = Reading(args.sep or "", not args.no_names, tuple(args.drop or ()), args.encoding or "")
-        base = catalogue.parse(args.problem)[0]
-        if (args.target or reading != Reading()) and not is_table(base):
-            raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: path.csv")
-        exact, data = catalogue.build(args.problem, seed=args.seed, target=args.target, lr=args.lr, reading=reading)
-        exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
-        exact = _with_start(exact, args.start)
-        check_dtype(base, exact.y, data.targets, args.dtype)
-        problem = catalogue.cast(exact, args.dtype)
-        names = data.targets or (tutorials.CROPS_NAMES if base == "crops" else [])
-        names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
-        columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
-        prepare, impl = guarded(args.impl), Path(args.impl).stem
-        descent = Descent(args.problem, impl, problem, args.device, prepare, columns, names, data, exact)
-        descent.weights(0)
-        return descent
+        exact, data, impl = _asked(args)
     except ValueError as error:
         raise Unsupported(str(error)) from error
+    problem = catalogue.cast(exact, args.dtype)
+    names = data.targets or (tutorials.CROPS_NAMES if catalogue.parse(args.problem)[0] == "crops" else [])
+    names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
+    columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
+    with Workspace() as workspace, contextlib.closing(WorkerPrepare(impl, args.device, workspace)) as prepare:
+        name = Path(impl).stem
+        descent = Descent(args.problem, name, problem, args.device, prepare, columns, names, data, exact)
+        descent.weights(0)
+        yield descent
 
 
-def guarded(impl: str) -> Prepare:
-    """Return the implementation's `prepare`. It and its run raise Unsupported for whatever the implementation raises.
+def _asked(args: argparse.Namespace) -> tuple[Problem, Data, str]:
+    """Return the float64 problem, its data and the implementation. Raises ValueError for options that do not fit."""
+    for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
+        _check_picture(path, suffixes)
+    impl, *more = options.implementations(args.impl, Path.cwd())
+    if more:
+        raise ValueError("--impl: fit shows one implementation")
+    reading = Reading(args.sep or "", not args.no_names, tuple(args.drop or ()), args.encoding or "")
+    base = catalogue.parse(args.problem)[0]
+    if (args.target or reading != Reading()) and not is_table(base):
+        raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: path.csv")
+    exact, data = catalogue.build(args.problem, seed=args.seed, target=args.target, lr=args.lr, reading=reading)
+    exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
+    exact = _with_start(exact, args.start)
+    check_dtype(base, exact.y, data.targets, args.dtype)
+    return exact, data, impl
 
-    Raises the same for a failed import.
+
+class WorkerPrepare:
+    """The `prepare` of an implementation that runs in a worker, with the settings of `pytest benchmarks`.
+
+    It and its runs raise Unsupported for whatever the worker refuses.
     """
 
-    def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def __init__(self, impl: str, device: str, workspace: Workspace) -> None:
+        self.name, self.workspace = Path(impl).stem, workspace
+        with self._as_unsupported():
+            self.worker = Worker(impl, Settings(identity.cores(), device), TIMEOUT, workspace)
+        self.current: Path | None = None  # the problem that the worker holds
+
+    def __call__(self, problem: Problem, device: Device) -> Run:
+        folder = self.workspace.new("fit") / "problem"
+        write_problem(problem, folder)
+
+        def run(start: Array, steps: int, /) -> Array:
+            self.worker.deadline = time.monotonic() + TIMEOUT
+            with self._as_unsupported():
+                if self.current != folder:
+                    self.worker.prepare(str(folder), device)
+                    self.current = folder
+                return np.array(self.worker.run(start, steps).weights, start.dtype)
+
+        return run
+
+    def close(self) -> None:
+        """End the worker."""
+        self.worker.close()
+
+    @contextlib.contextmanager
+    def _as_unsupported(self) -> Iterator[None]:
         try:
-            return function(*args, **kwargs)
-        except (Unsupported, impls.LoadError):
-            raise
-        except Exception as error:  # a stranger's code may raise anything
-            raise Unsupported(f"{Path(impl).stem} {raised(error, impl)}") from error
-
-    prepare = call(impls.load, impl)
-
-    def guarded_prepare(problem: Problem, device: Device) -> Run:
-        run = call(prepare, problem, device)
-        if wrong := no_run(run, prepare):
-            raise Unsupported(f"{Path(impl).stem}: {wrong}")
-        return lambda start, steps, /: call(run, start, steps)
-
-    return guarded_prepare
+            yield
+        except Refused as error:
+            raise Unsupported(f"{self.name}: {error}") from error
 
 
 def least_squares(problem: Problem) -> float:
