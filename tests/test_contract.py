@@ -246,7 +246,7 @@ def test_load_by_path(tmp_path: Path) -> None:
 )
 def test_module_without_prepare_is_an_error(tmp_path: Path, text: str, says: str) -> None:
     path = write(tmp_path, "without", text)
-    with pytest.raises(ValueError, match=rf"{re.escape(path)}.*{says}"):
+    with pytest.raises(ValueError, match=rf"^without.py has {says}"):
         impls.load(path)
     sys.modules.pop("without", None)
 
