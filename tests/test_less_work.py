@@ -62,7 +62,7 @@ REASONS = {
     "every_other": LEFT_OUT,
     "rounded": LEFT_OUT,
     "in_no_steps": "a run of no steps takes as long as many steps",
-    "slow_clock": "s by its own clock",
+    "slow_clock": " CPU seconds a second, | s by its own clock",  # whichever shows it
 }
 
 
@@ -77,7 +77,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 @pytest.mark.parametrize("name", CHEATS)
 def test_less_work_is_refused_with_a_reason(done: Done, name: str) -> None:
     reasons = [row["reason"] for row in [*done.refused, *done.rows] if row["impl"] == name]
-    assert len(reasons) == 1 and REASONS[name] in reasons[0], reasons
+    assert len(reasons) == 1 and any(words in reasons[0] for words in REASONS[name].split("|")), reasons
 
 
 def test_honest_implementations_are_timed_beside_them(done: Done) -> None:
