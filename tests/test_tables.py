@@ -456,7 +456,11 @@ SPELLINGS: dict[str, tuple[str, bytes]] = {
     "a header in a comment": ("t.txt", f"# {GOOD}".replace(",", " ").encode()),
     "an index from 0": ("t.csv", numbered(GOOD, 0, True).encode()),
     "an index from 1": ("t.csv", numbered(GOOD, 1, True).encode()),
-    "row names of R": ("t.csv", numbered(GOOD, 1, False).encode()),
+    "row names of R": ("t.txt", numbered(GOOD, 1, False).replace(",", " ").encode()),
+    "decimal commas and blanks": ("t.csv", ("height weight age\n" + "\n".join(COMMAS).replace(";", "  ")).encode()),
+    "separator in its first line": ("t.csv", b"sep=;\n" + GOOD.replace(",", ";").encode()),
+    "an index written twice": ("t.csv", numbered(GOOD, 0, True).replace(",", "Unnamed: 0,", 1).encode()),
+    "UTF-32": ("t.csv", GOOD.encode("utf-32")),
     "empty last columns": ("t.csv", GOOD.replace("\n", ",,\n").encode()),
     "cells after the last name": ("t.csv", GOOD.replace("\n", ",\n").replace("age,", "age").encode()),
     "padded names": ("t.csv", GOOD.replace("weight", " weight ").encode()),
@@ -487,6 +491,8 @@ def test_tables_as_people_have_them_are_read_right(tmp_path: Path, spelling: str
         (GOOD.replace("height", "키").encode("euc-kr"), {"encoding": "euc-kr"}, ["키", "age", "intercept"]),
         (GOOD.encode("utf-16-le"), {"encoding": "utf-16-le"}, ["height", "age", "intercept"]),
         (GOOD.replace(",", ":"), {"sep": ":"}, ["height", "age", "intercept"]),
+        (GOOD.replace(",", "\t"), {"sep": "tab"}, ["height", "age", "intercept"]),
+        (GOOD, {"drop": ("height,age",)}, ["intercept"]),
         (GOOD.replace("1.7", "tall"), {"drop": ("height",)}, ["age", "intercept"]),
     ],
 )
@@ -514,6 +520,7 @@ def test_options_say_what_the_file_does_not(
         ("weight,age\n1e300,5\n2e300,4\n4,5\n", "--dtype float64"),
         (b"PK\x03\x04\0\0\0", "no table"),
         (b"", "empty"),
+        ("weight\n1,5\n2,5\n3,5\n", "more cells than"),
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(tmp_path: Path, content: str | bytes, says: str) -> None:

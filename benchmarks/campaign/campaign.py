@@ -255,6 +255,7 @@ class Campaign:
             "name": name,
             "seed": self.plan.seed,
             "target": self.plan.target,
+            "steps": self.plan.steps,
             "reading": asdict(self.plan.reading),
         }
         write_problem(problem, folder, **recipe, dtype=dtype)

@@ -9,7 +9,9 @@ import lzma
 import re
 import warnings
 import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ BINARY = (".xlsx", ".parquet")
 SEPARATORS = ("\t", ";", "|", ",", " ")  # the first that gives every line the same number of cells, at least two
 SAMPLE = 100  # lines in which the separator is looked for
 LARGEST = 1e150  # a number whose square float64 can hold
+UNREADABLE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -143,16 +146,22 @@ def check_dtype(path: str, y: Array, target: list[str], dtype: str) -> None:
 
 
 def _targets(given: list[str], names: list[str]) -> list[str]:
-    """Return the columns to predict. A word with commas is one column if there is one of that name, else several."""
-    target = []
-    for word in given:
-        target += [word.strip()] if word.strip() in names else [part.strip() for part in word.split(",")]
+    """Return the columns to predict. Raises ValueError if there is none, or no column of that name."""
+    target = _words(given, names)
     if not target:
         raise ValueError(f"--target COL says which column to predict (it has: {', '.join(names)})")
     for column in target:
         if column not in names:
             raise ValueError(f"no column {column!r}{nearest(column, names)}")
-    return list(dict.fromkeys(target))
+    return target
+
+
+def _words(given: Iterable[str], names: list[str]) -> list[str]:
+    """Return the named columns. A word with commas is one column if there is one of that name, else several."""
+    words = []
+    for word in given:
+        words += [word.strip()] if word.strip() in names else [part.strip() for part in word.split(",")]
+    return list(dict.fromkeys(words))
 
 
 def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame", names: list[str]) -> None:
@@ -173,10 +182,11 @@ def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
     """Leave out the named columns, empty columns without a name, and a nameless column that counts the rows."""
     import pandas as pd
 
-    for name in drop:
-        if name not in frame:
-            raise ValueError(f"--drop: no column {name!r}{nearest(name, [str(column) for column in frame])}")
-    frame = frame.drop(columns=list(drop))
+    names = [str(column) for column in frame]
+    for name in (dropped := _words(drop, names)):
+        if name not in names:
+            raise ValueError(f"--drop: no column {name!r}{nearest(name, names)}")
+    frame = frame.drop(columns=dropped)
     if "" in frame and frame[""].ndim == 1:
         counts = pd.to_numeric(frame[""], errors="coerce").to_numpy(float)
         if any(np.array_equal(counts, np.arange(first, first + len(counts))) for first in (0, 1)):
@@ -221,11 +231,11 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
     except ImportError as error:
         package = "pyarrow" if path.lower().endswith(".parquet") else "openpyxl"
         raise ValueError(f"needs another package to be read: pip install {package}") from error
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, pd.errors.ParserError) as error:
+    except (OSError, EOFError, *UNREADABLE, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     if not all(str(name).isprintable() for name in frame):
         raise ValueError("no table: its first line is not text")
-    frame.columns = [str(name).strip() for name in frame]
+    frame.columns = [re.sub(r"Unnamed: \d+", "", str(name).strip()) for name in frame]  # pandas wrote an index so
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]
     return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
@@ -248,15 +258,16 @@ def _bytes(path: str) -> bytes:
     suffix = Path(path).suffix.lower()
     if suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            if len(archive.namelist()) != 1:
-                raise ValueError(f"the archive holds {len(archive.namelist())} files; pack the table alone")
-            return archive.read(archive.namelist()[0])
+            names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+            if len(names) != 1:
+                raise ValueError(f"the archive holds {len(names)} files; pack the table alone")
+            return archive.read(names[0])
     with PACKED.get(suffix, open)(path, "rb") as file:
         return bytes(file.read())
 
 
 def _decode(content: bytes, encoding: str) -> str:
-    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     found = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding or found)
@@ -268,25 +279,33 @@ def _decode(content: bytes, encoding: str) -> str:
         ) from error
     if "\0" in text[:1000]:
         raise ValueError("no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-le")
-    return text
+    return text.removeprefix("\ufeff")
 
 
 def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
     """Return a table of numbers, and of text where a cell is no number."""
     import pandas as pd
 
-    lines = text.splitlines()
+    lines, sep = text.splitlines(), {"tab": "\t", "\\t": "\t", "blanks": " "}.get(reading.sep, reading.sep)
+    if len(sep) > 1:
+        raise ValueError(f"--sep is one character, tab or blanks, not {reading.sep!r}")
     comments = 0
+    if lines and (first := re.fullmatch(r"sep=(.)", lines[0].strip())):  # as spreadsheets write it
+        lines, sep = lines[1:], sep or first[1]
     while comments < len(lines) and (lines[comments].startswith(("#", "%")) or not lines[comments].strip()):
         comments += 1
     sample = [line for line in lines[comments : comments + SAMPLE] if line.strip()]
     if not sample:
         raise ValueError("the file is empty")
-    sep = reading.sep or _separator(sample)
+    sep = sep or _separator(sample)
     width = Counter(len(_cells(line, sep)) for line in sample[1:] or sample).most_common(1)[0][0]
     names, skipped = _names(lines, comments, sep, width, reading)
-    if len(names) < width and len(names) == width - 1:
-        names = ["", *names] if any(_cells(line, sep)[-1] for line in sample[1:]) else [*names, ""]
+    if len(names) == width - 1:
+        filled = any(_cells(line, sep)[-1] for line in sample[1:])
+        if not filled:
+            names = [*names, ""]
+        elif sep != ",":  # R writes row names so; behind commas it may be a decimal comma
+            names = ["", *names]
     decimal = "," if sep != "," and _decimal_commas(sample[1:] or sample, sep) else "."
     try:
         with warnings.catch_warnings():
@@ -334,13 +353,14 @@ def _names(lines: list[str], comments: int, sep: str, width: int, reading: Readi
 
 
 def _separator(sample: list[str]) -> str:
-    """Return what separates the cells: the first that gives all lines equally many."""
+    """Return what separates the cells: the first that gives all lines equally many, best as many as the first line."""
+    regular = []
     for sep in SEPARATORS:
-        counts = Counter(len(_cells(line, sep)) for line in sample)
-        (count, lines), *_ = counts.most_common(1)
-        if count > 1 and lines >= 0.9 * len(sample):
-            return sep
-    return ","
+        rows = sample[1:] or sample
+        (count, lines), *_ = Counter(len(_cells(line, sep)) for line in rows).most_common(1)
+        if count > 1 and lines >= 0.9 * len(rows):
+            regular.append((len(_cells(sample[0], sep)) != count, sep))
+    return min(regular, key=lambda one: one[0])[1] if regular else ","
 
 
 def _cells(line: str, sep: str) -> list[str]:
