@@ -17,6 +17,8 @@ from test_faults import fault, waited
 
 from benchmarks.campaign import journal
 from benchmarks.campaign.journal import FinishedCase
+from results.page.sections import run_card
+from results.store.runs import find
 
 PROBLEMS = ("--problem", "line,scalar,crops")
 STOPS = (  # in its second case: it notes every case that it is prepared for, and stops where a file is
@@ -226,10 +228,14 @@ def test_after_a_signal_what_is_there_is_saved_and_the_rest_can_follow(tmp_path:
     assert begun(tmp_path, "--impl", path, *PROBLEMS, "--benchmark-save=mine", by=by) == 2
     assert "--resume goes on with it" in (tmp_path / "said").read_text()
     assert cases(saved(tmp_path / "out.json")) == [("slow", "line", 0)]
+    campaign = saved(tmp_path / "out.json")["campaign"]
+    assert (campaign["blocks"], campaign["partial_blocks"]) == (0, [0]), "it is not counted as a block"
+    assert "block 0" in " ".join(run_card(find(str(tmp_path / "out.json"), tmp_path)).notes)
     done = bench(tmp_path, "--resume", "--benchmark-save=mine")
     assert done.code == 0, done.out + done.err
     assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
     assert done.json["campaign"]["interrupted"] is False
+    assert (done.json["campaign"]["blocks"], done.json["campaign"]["partial_blocks"]) == (1, [])
     assert sorted(path.name for path in (tmp_path / "storage").rglob("*.json")) == ["0001_mine.json", "0002_mine.json"]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.campaign.outcome import Outcome, Status
+from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
 from benchmarks.distributed.ranks import Ranks, network_bytes
 from benchmarks.machine import bandwidth, load, roofline
@@ -150,7 +150,9 @@ class Campaign:
         self.started, self.clock.total = time.monotonic() - state["wall_s"], state["timed_s"]
 
     def summary(self) -> dict[str, Any]:
-        """Return what the saved JSON says of the campaign besides its rows."""
+        """Return what the saved JSON says of the campaign besides its rows. `blocks` counts complete ones."""
+        ended = {case for case, outcome in self.done.items() if outcome != INTERRUPTED}
+        unfinished = {case.block for case in self.selected.values() if case not in ended}
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         return {
             "planned": len(self.selected),
@@ -159,7 +161,8 @@ class Campaign:
             "precision": self.plan.precision,
             "memory_limit_bytes": self.plan.memory,
             "aa": next((case.original for case in self.selected.values() if case.again), ""),
-            "blocks": len({case.block for case in self.selected.values()}),
+            "blocks": len({case.block for case in self.selected.values()} - unfinished),
+            "partial_blocks": sorted(unfinished & {case.block for case in ended}),
             "interrupted": self.interrupted,
             "orphans": self.left + self.workspace.removed,
             "wall_s": time.monotonic() - self.started,

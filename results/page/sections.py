@@ -30,13 +30,16 @@ def run_card(run: Run) -> Section:
 
 
 def _run_caveats(run: Run) -> list[str]:
-    blocks = len(dict.fromkeys(run.rows["block"].fillna(-1).tolist()))
+    partial = run.campaign.get("partial_blocks")
+    partial = partial if isinstance(partial, list) else []
+    blocks = len(set(run.rows["block"].fillna(-1)) - {number(block) for block in partial})
     invalid, resumed = int((~run.rows["valid"]).sum()), len(sequence(run.campaign.get("resumed")))
     caveats = {
         "The file has no rows.": run.rows.empty,
         "One block, that is one process per implementation: the noise between processes is unknown.": blocks == 1,
         f"{blocks} blocks, each in fresh processes. Each number is the median of the blocks.": blocks > 1,
         f"Rows without a valid result, listed with a reason and without a time: {invalid}.": invalid > 0,
+        f"Cut short, and not counted as blocks: block {', '.join(map(words, partial))}.": bool(partial),
         "Interrupted: cases are missing or have fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
         f"Resumed {'once' if resumed == 1 else f'{resumed} times'}: the machine may have changed in between.": resumed,
         "Measured with uncommitted changes in the working tree.": bool(run.commit.get("dirty")),
