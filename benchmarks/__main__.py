@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fit(args: argparse.Namespace) -> int:
     right = True
-    with np.errstate(over="ignore", invalid="ignore"), fit.opened(args) as descent:  # a wrong one may diverge
+    with np.errstate(over="ignore", invalid="ignore"), fit.open_fit(args) as descent:  # a wrong one may diverge
         for lines, agrees in fit_output.sections(descent, args.every):
             print(*lines, sep="\n", end="\n\n" if lines else "", flush=True)
             right &= agrees

@@ -126,7 +126,7 @@ def test_nobody_elsewhere_is_called(done: Done, folder: Path) -> None:
             ["pytest", "benchmarks", "--preset", "quick", "--problem", "scalar", "--no-limits"],
             {"benchmarks.worker.server"},
         ),
-        (["benchmarks", "fit", "scalar"], {"benchmarks.__main__"}),
+        (["benchmarks", "fit", "scalar"], {"benchmarks.worker.server"}),
     ],
     ids=["help", "collect", "run", "fit"],
 )

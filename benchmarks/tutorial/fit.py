@@ -84,7 +84,7 @@ Descents = dict[str, Descent]  # by case of the gallery
 
 
 @contextlib.contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Descent]:
+def open_fit(args: argparse.Namespace) -> Iterator[Descent]:
     """Open the descent that was asked for, and end its worker at last. Raises Unsupported, with the reason."""
     try:
         exact, data, impl = _asked(args)
