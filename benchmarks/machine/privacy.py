@@ -32,6 +32,7 @@ SETTINGS = frozenset(LISTED.split())
 VALUE = re.compile(r"[\w.,:;=+{}() -]{0,200}", re.ASCII)
 ANYBODY = {"", "root", "user", "users", "ubuntu", "debian", "runner", "admin", "nobody", "jovyan", "localhost"}
 HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
+END = r"(?![\w-])"  # of a name
 CHOSEN = {"impl", "problem", "duplicate_of", "aa", "machine", "slug", "node"}  # facts that the user has named
 
 
@@ -61,15 +62,16 @@ def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
     for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", str(Path.home()))):
         folders |= {folder: name, os.path.realpath(folder): name}
     known = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
+    places = re.compile(
+        "|".join(rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else END}" for folder in known)
+    )
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
     words = {name: "(user)" for name in _users()} | {name: "(host)" for name in _hosts()} | others
     names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
     pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names)) if names else None
 
     def replace(text: str) -> str:
-        for folder in known:
-            text = text.replace(folder, folders[folder])
-        text = HOMES.sub("~", text)
+        text = HOMES.sub("~", places.sub(lambda match: folders[match[0]], text))
         return pattern.sub(lambda match: words[match[0]], text) if pattern else text
 
     return replace
