@@ -185,7 +185,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         **campaign.summary(),
     }
     replace = privacy.replacer(campaign.plan.hosts)
-    output_json["campaign"] = privacy.clean(campaign_facts, replace)
+    code = privacy.clean(campaign_facts.pop("sources"), privacy.path_replacer())  # a user's name may be a word of it
+    output_json["campaign"] = privacy.clean(campaign_facts, replace) | {"sources": code}
     for row in output_json["benchmarks"]:
         row["extra_info"] = privacy.clean(row["extra_info"], replace)
     seal(output_json)

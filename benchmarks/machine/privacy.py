@@ -56,22 +56,29 @@ def clean(value: Any, replace: Callable[[str], str]) -> Any:
     return [clean(entry, replace) for entry in value] if isinstance(value, list) else value
 
 
-def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
-    """Return a function that replaces what identifies this user and this host in a text, and the names of `hosts`."""
+def path_replacer() -> Callable[[str], str]:
+    """Return a function that replaces homes, temporary folders and the path of this checkout in a text."""
     folders = {f"{ROOT}{os.sep}": "", str(ROOT): "."}
-    for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", str(Path.home()))):
+    for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", os.path.expanduser("~"))):
         folders |= {folder: name, os.path.realpath(folder): name}
     known = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
     places = re.compile(
         "|".join(rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else END}" for folder in known)
     )
+
+    return lambda text: HOMES.sub("~", places.sub(lambda match: folders[match[0]], text))
+
+
+def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
+    """Return a function that also replaces the names of this user and this host, and those of `hosts`."""
+    paths = path_replacer()
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
     words = {name: "(user)" for name in _users()} | {name: "(host)" for name in _hosts()} | others
     names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
     pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names)) if names else None
 
     def replace(text: str) -> str:
-        text = HOMES.sub("~", places.sub(lambda match: folders[match[0]], text))
+        text = paths(text)
         return pattern.sub(lambda match: words[match[0]], text) if pattern else text
 
     return replace
