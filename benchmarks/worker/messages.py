@@ -13,8 +13,13 @@ LINE, FILE = 300, 100_000  # characters: of a reason or a name, of a source file
 
 
 def printable(text: object, most: int = LINE) -> str:
-    """Return one line of at most `most` printable characters. Others, such as terminal escapes, become U+FFFD."""
-    line = " ".join(str(text).split())[:most]
+    """Return one line of at most `most` printable characters. Others, such as terminal escapes, become U+FFFD.
+
+    A longer line ends with a whole word: half a path could not be recognised, and replaced, when it is saved.
+    """
+    line = " ".join(str(text).split())
+    if len(line) > most:
+        line = line[: most + 1].rpartition(" ")[0] or line[:most]
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 

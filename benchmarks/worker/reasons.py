@@ -4,9 +4,10 @@ import traceback
 from pathlib import Path
 
 import impls
+from benchmarks.worker.messages import printable
 from impls.interface import Prepare, Run
 
-MOST = 300  # characters of an error's text
+MOST = 220  # characters of an error's text
 
 
 def raised(error: Exception, impl: str) -> str:
@@ -15,7 +16,7 @@ def raised(error: Exception, impl: str) -> str:
     The place is the innermost frame in the implementation's folder, which may be a module beside it. Without such a
     frame, as in a call with the wrong number of arguments, the place is the file.
     """
-    text = " ".join(str(error).split())[:MOST]
+    text = printable(error, MOST)
     return f"raised {type(error).__name__}{f': {text}' if text else ''} ({place(error, impls.file(impl))})"
 
 
