@@ -1,6 +1,6 @@
-"""What is compared: one file per implementation, `<framework>_<way>.py`, found by listing this folder.
+"""The implementations to compare: one file each, `<framework>_<way>.py`. The names are found by listing this folder.
 
-Importing this package imports no framework; `load` imports the one that is asked for and no other.
+Importing this package imports no framework. `load` imports only the requested one.
 """
 
 import difflib
@@ -17,11 +17,11 @@ HERE = Path(__file__).parent
 
 
 class LoadError(ValueError):
-    """There is no such implementation, or it has no `prepare`: one line."""
+    """There is no such implementation, or it has no `prepare`. The message is one line."""
 
 
 def names() -> list[str]:
-    """Names that `load` knows: the files of this folder, then those that other packages bring through entry points."""
+    """Return the names that `load` knows: the files of this folder, then the entry points of other packages."""
     own = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem != "interface")
     return own + sorted(set(_plugins()) - set(own))
 
@@ -53,7 +53,7 @@ def load(name_or_path: str) -> Prepare:
 
 
 def file(name_or_path: str) -> Path:
-    """The file that `load` imports. For a module that is in no file: its package's, or its name."""
+    """Return the file that `load` imports. For a module without a file, return its package's file, or its name."""
     if name_or_path.endswith(".py"):
         return Path(name_or_path)
     if (HERE / f"{name_or_path}.py").exists():
@@ -66,13 +66,13 @@ def file(name_or_path: str) -> Path:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """How an error about an unknown word ends: the nearest known one, then all of them."""
+    """Return the end of an error about an unknown word: the nearest known word, then all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
     return (f"; did you mean {close[0]!r}?" if close else "") + f" (known: {', '.join(known)})"
 
 
 def _set_up(framework: str) -> None:
-    """Import the framework's underscore file, if there is one: it sets what must be set before the framework comes."""
+    """Import the framework's `_<framework>.py`, if any. It changes settings before the import of the framework."""
     if (HERE / f"_{framework}.py").exists():
         importlib.import_module(f"impls._{framework}")
 

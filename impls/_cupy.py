@@ -1,4 +1,4 @@
-"""What the CuPy implementations share: the device, the precision; and what CuPy says of itself."""
+"""Shared by the CuPy implementations: device and precision, and probes of CuPy."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ import cupy as cp
 
 @noting_transfer
 def place(array: Array, device: Device) -> cp.ndarray:
-    """The array on the gpu."""
+    """Return the array on the GPU."""
     if device != "gpu":
         raise Unsupported("CuPy runs on the gpu only")
     if not cp.cuda.is_available():
@@ -22,12 +22,12 @@ def place(array: Array, device: Device) -> cp.ndarray:
 
 @noting_wait
 def fetch(w: cp.ndarray) -> Array:
-    """The array on the host, when it is done; a copy."""
+    """Return the array on the host when it is ready. It is a copy."""
     return cp.asnumpy(w)
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b as CuPy computes it there: what a probe of the precision looks at."""
+    """Return a @ b as CuPy computes it, to probe its precision."""
     return cp.asnumpy(place(a, device) @ place(b, device))
 
 
@@ -35,22 +35,22 @@ resident = place
 
 
 def total(x: cp.ndarray, times: int) -> cp.ndarray:
-    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    """Read all of x (m,) `times` times, to measure the bandwidth."""
     for _ in range(times):
         result = x.sum()
     return result
 
 
 def caches() -> dict[str, int]:
-    """Bytes of the gpu's cache."""
+    """Return the size of the GPU's cache in bytes."""
     return {"L2": int(cp.cuda.Device().attributes["L2CacheSize"])}
 
 
 def threads() -> None:
-    """None: CuPy leaves nothing to threads of the CPU."""
+    """Return None: CuPy uses no threads of the CPU."""
 
 
 def compilations() -> int:
-    """Kernels that CuPy has compiled into its cache, which for a worker is empty when it starts."""
+    """Return the number of kernels in CuPy's cache, which is empty when a worker starts."""
     cache = Path(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")).expanduser()
     return len([*cache.glob("*.cubin")])

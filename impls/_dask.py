@@ -1,4 +1,4 @@
-"""What the Dask implementations share: the cluster, the chunks of rows; and what Dask says of itself."""
+"""Shared by the Dask implementations: cluster and chunks of rows, and probes of Dask."""
 
 import atexit
 import functools
@@ -20,12 +20,14 @@ PATIENCE = 5  # seconds for a scheduler to answer, and for its first worker
 
 @functools.cache
 def client() -> Client:
-    """A client of the scheduler at ADDRESS, else of one in this process. Raises Unsupported where none answers."""
+    """Return a client of the scheduler at ADDRESS, or of a cluster in this process. Raises Unsupported."""
     return _of(ADDRESS) if ADDRESS else _own()
 
 
 def _own() -> Client:
-    """All in this process, so that its threads and cores are those asked for; a thread of Dask's is one of BLAS's."""
+    """Return a cluster in this process, so that threads and cores are the requested ones. A thread of Dask is one of
+    BLAS.
+    """
     threadpool_limits(1)
     threads = int(os.environ.get("OMP_NUM_THREADS") or dask.system.CPU_COUNT)
     local = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}  # there is no "none"
@@ -54,7 +56,7 @@ def _of(address: str) -> Client:
 
 
 def _unequal(found: dict[str, Any]) -> str:
-    """What has other versions there than here, by their first two numbers: functions are sent as this Python's code."""
+    """Return the packages whose first two version numbers differ from those here: functions travel as Python code."""
     here, *there = (side["packages"] for side in (found["client"], found["scheduler"], *found["workers"].values()))
     said = {
         f"{name} {other.get(name)}, here it is {here[name]}"
@@ -66,38 +68,38 @@ def _unequal(found: dict[str, Any]) -> str:
 
 
 def spread(problem: Problem) -> list[Future[Any]]:
-    """X and y in chunks, sent to the workers one after the other: (number of the first row, X, y) of each."""
+    """Send X and y in chunks to the workers in turn. Return for each chunk its first row, X and y."""
     n, d = problem.X.shape
     rows = max(1, min(-(-n // sum(client().nthreads().values())), CHUNK // (d * problem.X.itemsize)))
     return [put((low, problem.X[low : low + rows], problem.y[low : low + rows])) for low in range(0, n, rows)]
 
 
 def put(thing: object) -> Future[Any]:
-    """The thing on a worker."""
+    """Send an object to a worker."""
     return client().scatter([thing], hash=False)[0]
 
 
 def submit(function: Callable[..., Array], *arguments: object) -> Future[Any]:
-    """What the function gives, on a worker, worked out anew."""
+    """Run a function on a worker, without reuse of an earlier result."""
     return client().submit(function, *arguments, pure=False)
 
 
 @noting_wait
 def fetch(w: Future[Any]) -> Array:
-    """The array here, when it is done; a copy."""
+    """Return the array on the host when it is ready. It is a copy."""
     return np.array(w.result())
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b as a worker computes it: what a probe of the precision looks at."""
+    """Return a @ b as a worker computes it, to probe its precision."""
     return fetch(submit(np.matmul, a, b))
 
 
 def threads() -> int | None:
-    """Threads of the cluster in this process; None where the cluster is elsewhere."""
+    """Return the threads of a cluster in this process, None for another cluster."""
     return sum(client().nthreads().values()) if not ADDRESS else None
 
 
 def compilations() -> int:
-    """Dask compiles nothing."""
+    """Return 0: Dask compiles nothing."""
     return 0

@@ -1,4 +1,4 @@
-"""What the JAX implementations share: the device, the precision, the loss; and what JAX says of itself."""
+"""Shared by the JAX implementations: device, precision and loss, and probes of JAX."""
 
 import os
 from pathlib import Path
@@ -38,13 +38,13 @@ jax.monitoring.register_event_duration_secs_listener(_note)
 
 
 def place(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array]:
-    """X and y, moved to the device."""
+    """Return X and y on the device."""
     return put(problem.X, device), put(problem.y, device)
 
 
 @noting_transfer
 def put(array: Array, device: Device) -> jax.Array:
-    """The array on the device, and there to stay."""
+    """Return the array on the device, where it stays."""
     try:
         there = jax.local_devices(backend=device)[0]
     except RuntimeError as error:
@@ -53,7 +53,7 @@ def put(array: Array, device: Device) -> jax.Array:
 
 
 def join(device: Device) -> Mesh:
-    """Make this process a rank among the others, once; the mesh of one device a rank, its axis "ranks"."""
+    """Make this process a rank, once. Return a mesh with one device per rank and the axis "ranks"."""
     need_ranks()
     rank, ranks, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if ranks > 1 and not jax.distributed.is_initialized():
@@ -65,32 +65,35 @@ def join(device: Device) -> Mesh:
 
 
 def scatter(array: Array, mesh: Mesh) -> jax.Array:
-    """What this rank holds as its part of an array over all ranks, one after another along the first axis."""
+    """Return an array over all ranks. Each rank holds its own part, one after the other along the first axis."""
     spread = NamedSharding(mesh, PartitionSpec("ranks"))
     return jax.block_until_ready(jax.make_array_from_process_local_data(spread, array))
 
 
 def repeat(array: Array, mesh: Mesh) -> jax.Array:
-    """The same array on all ranks."""
+    """Return an array that is the same on all ranks."""
     here = jax.device_put(array, mesh.local_devices[0])
     return jax.make_array_from_single_device_arrays(array.shape, NamedSharding(mesh, PartitionSpec()), [here])
 
 
 def pad(array: Array, length: int, value: int = 0) -> Array:
-    """The array with as many rows more (of that value) as make it so long."""
+    """Return the array with rows of a value appended, up to a length."""
     return np.pad(array, [(0, length - len(array)), *[(0, 0)] * (array.ndim - 1)], constant_values=value)
 
 
 def packed(order: Array, n: int, spare: int) -> Array:
-    """Of each batch the rows that this rank holds, as many on every rank: filled up with the row `spare`."""
+    """Return the rows of each batch that this rank holds. The row `spare` fills them up to the same number on every
+    rank.
+    """
     longest = max(len(rows) for rank in range(int(os.environ["WORLD_SIZE"])) for rows in held(order, n, rank))
     return np.stack([pad(rows, longest, spare) for rows in held(order, n)])
 
 
 def blocks(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """X, y, and (1 or steps, blocks, ...) what to index them by for each block of up to BLOCK bytes of a batch.
+    """Return X, y and (1 or steps, blocks, ...) indices of each block of a batch, at most BLOCK bytes each.
 
-    All blocks have as many rows: rows of 0 fill the last. They add nothing to a gradient, but must not be counted.
+    All blocks have the same number of rows. Rows of 0 fill the last one: they add nothing to a gradient, but must not
+    be counted.
     """
     X, y, order, b = problem.X, problem.y, problem.order, len(problem.X if problem.order is None else problem.order[0])
     count = -(-b * X[0].nbytes // BLOCK)
@@ -106,17 +109,17 @@ def blocks(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array, jax.
 
 @noting_wait
 def fetch(w: jax.Array) -> Array:
-    """The array on the host, when it is done; a copy."""
+    """Return the array on the host when it is ready. It is a copy."""
     return np.array(w)
 
 
 def mse(w: jax.Array, X: jax.Array, y: jax.Array) -> jax.Array:
-    """Mean squared error over all elements of X w - y."""
+    """Return the mean squared error over all elements of X w - y."""
     return jnp.mean((X @ w - y) ** 2)
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b as JAX computes it there: what a probe of the precision looks at."""
+    """Return a @ b as JAX computes it, to probe its precision."""
     return np.array(put(a, device) @ put(b, device))
 
 
@@ -124,23 +127,23 @@ resident = put
 
 
 def total(x: jax.Array, times: int) -> jax.Array:
-    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    """Read all of x (m,) `times` times, to measure the bandwidth."""
     for _ in range(times):
         result = jnp.sum(x)
     return result
 
 
 def threads() -> int | None:
-    """Threads of XLA's pool for one operation, by their name (Linux); None where that is not to be had."""
+    """Return the threads of XLA's pool for one operation, found by their name (Linux); None if unknown."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return names.count("tf_XLAEigen") if names else None
 
 
 def device_bytes() -> int | None:
-    """Most memory that arrays have held on the GPU since the process began, in bytes; None on the CPU."""
+    """Return the most bytes that arrays have held on the GPU since the process began; None on the CPU."""
     return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
 
 def compilations() -> int:
-    """Programs that XLA has compiled in this process."""
+    """Return the number of programs that XLA has compiled in this process."""
     return len(compiled)

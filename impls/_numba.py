@@ -1,4 +1,4 @@
-"""What the Numba implementations share: the part of the gradient that some rows have; and what Numba says of itself."""
+"""Shared by the Numba implementations: the gradient of some rows, and probes of Numba."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,13 +36,15 @@ event.register("numba:compile", _Note())
 
 
 def host(device: Device) -> None:
-    """Raises Unsupported for what is not the host."""
+    """Raise Unsupported for another device than the host."""
     if device != "cpu":
         raise Unsupported("Numba compiles for the cpu only here")
 
 
 def _sender(keep: int) -> Any:
-    """What sends for cache lines, to stay in all caches (3) or in the nearest alone (0); no fault where none is."""
+    """Return a function that prefetches cache lines into all caches (3) or only the nearest (0). It does nothing on
+    other processors.
+    """
 
     @intrinsic
     def send_for(context: Any, x: Any, place: Any) -> Any:
@@ -59,7 +61,7 @@ def _sender(keep: int) -> Any:
 
     @njit
     def send(x: Array, first: int, lines: int, line: int) -> None:
-        """Send for so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
+        """Prefetch so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
         for i in range(lines):
             send_for(x, first + np.uint64(i * line))
 
@@ -71,27 +73,27 @@ send, send_once = _sender(3), _sender(0)
 
 @njit()
 def at(rows: Array | None, i: int) -> Any:
-    """Which row the i-th is; unsigned, so that no negative index has to be looked out for."""
+    """Return the index of the i-th row. It is unsigned, so that no negative index must be checked."""
     return np.uint64(i) if rows is None else np.uint64(rows[i])
 
 
 def kernel(X: Array, k: int, order: Array | None) -> Adder:
-    """What sums rows of X: sending for the next ones in time where they come from afar, one after the other."""
+    """Return the function that sums rows of X, with prefetching where X comes from main memory."""
     d, line, far = X.shape[1], 64 // X.itemsize, X.nbytes if order is None else 0
     return streamer(k, d, line) if far > CACHED and d >= TILE else adder(k, d, line if far > NEAR else 0)
 
 
 def adder(k: int, d: int, line: int) -> Adder:
-    """`add` for k targets and d columns: what is known when it is compiled is not looked up in the innermost loops.
+    """Return `add` for k targets and d columns. These are constants of the compiled code, out of the innermost loops.
 
-    `line`: numbers in a cache line of those to be sent for; 0: none.
+    line: numbers in a cache line to prefetch; 0 for none.
     """
     unroll = d >= WIDE  # of fewer columns a loop of known length becomes one long row of scalars
     lines = line and -(-4 * d // line)
 
     @njit(fastmath=FAST)
     def add(G: Array, W: Array, X: Array, Y: Array, rows: Array | None, first: int, last: int) -> None:
-        """Sum X_i (X_i w - y_i) into G (k, d or more) over the i-th rows from `first` to `last`, by fours."""
+        """Add X_i (X_i w - y_i) to G (k, d or more) for the i-th rows from `first` to `last`, four at a time."""
         G[:] = 0
         x, width, columns = X.reshape(-1), np.uint64(d), d if unroll else X.shape[1]
         whole = first + (last - first) // 4 * 4
@@ -114,7 +116,7 @@ def adder(k: int, d: int, line: int) -> Adder:
 
 
 def streamer(k: int, d: int, line: int) -> Adder:
-    """The same for all rows of an X in memory: by twos, and what comes next is sent for while these are worked on."""
+    """Return the same for all rows of an X in main memory: two rows at a time, with the next ones prefetched."""
     tiles = d // TILE
     rest = tiles * TILE
     lines, left = TILE // line, -((rest - d) // line)
@@ -166,7 +168,7 @@ def _add_row(G: Array, W: Array, X: Array, Y: Array, a: int, k: int) -> None:
 
 @njit(fastmath=FAST)
 def update(W: Array, G: Array, lr: float) -> None:
-    """Take from W (k, d) lr times what the threads have summed in G (threads, k, d or more)."""
+    """Subtract from W (k, d) lr times the sum of the threads' parts G (threads, k, d or more)."""
     for p in range(len(G)):
         for m in range(W.shape[0]):
             for j in range(W.shape[1]):
@@ -184,22 +186,22 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b in loops that Numba compiles: what a probe of the precision looks at."""
+    """Return a @ b in loops that Numba compiles, to probe the precision."""
     return np.asarray(_product(a, b.reshape(len(b), -1))).reshape(len(a), *b.shape[1:])
 
 
 def threads() -> int:
-    """Threads that Numba uses for one loop."""
+    """Return the threads that Numba uses for one loop."""
     return int(numba.get_num_threads())
 
 
 def compilations() -> int:
-    """Functions that Numba has compiled in this process."""
+    """Return the number of functions that Numba has compiled in this process."""
     return len(compiled)
 
 
 def resident(array: Array, device: Device) -> Array:
-    """The array, where Numba reads it."""
+    """Return the array: Numba reads it where it is."""
     host(device)
     return array
 
@@ -215,7 +217,7 @@ def _sum(x: Array, times: int) -> float:
 
 @njit(parallel=True, fastmath=FAST)
 def total(x: Array, times: int) -> Array:
-    """Read all of x (m,) so many times, each thread a part of it: what a bandwidth is measured with."""
+    """Read all of x (m,) `times` times, each thread a part, to measure the bandwidth."""
     parts = numba.get_num_threads()
     sums = np.zeros(parts, x.dtype)
     for p in prange(parts):
@@ -224,5 +226,5 @@ def total(x: Array, times: int) -> Array:
 
 
 def fetch(x: Array) -> Array:
-    """What is done, on the host."""
+    """Return the result: it is on the host."""
     return x

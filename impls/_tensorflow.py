@@ -1,4 +1,4 @@
-"""What the TensorFlow implementations share: the device, precision and loss; and what TensorFlow says of itself."""
+"""Shared by the TensorFlow implementations: device, precision and loss, and probes of TensorFlow."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ tf.Graph.__init__ = _note
 
 @noting_transfer
 def place(array: Array, device: Device) -> tf.Tensor:
-    """The array on the device."""
+    """Return the array on the device."""
     if device == "gpu" and not tf.config.list_physical_devices("GPU"):
         raise Unsupported("TensorFlow sees no gpu")
     with tf.device(device):
@@ -46,26 +46,26 @@ def place(array: Array, device: Device) -> tf.Tensor:
 
 @noting_wait
 def fetch(w: Any) -> Array:
-    """The tensor or variable on the host, when it is done; a copy."""
+    """Return the tensor or variable on the host when it is ready. It is a copy."""
     return w.numpy().copy()
 
 
 def mse(w: tf.Tensor, X: tf.Tensor, y: tf.Tensor, rows: tf.Tensor | None) -> tf.Tensor:
-    """Mean squared error over all elements of X w - y, or of those rows of it."""
+    """Return the mean squared error over all elements of X w - y, or over those of some rows."""
     X_t, y_t = (X, y) if rows is None else (tf.gather(X, rows), tf.gather(y, rows))
     return tf.reduce_mean((tf.tensordot(X_t, w, 1) - y_t) ** 2)
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b as TensorFlow computes it there: what a probe of the precision looks at."""
+    """Return a @ b as TensorFlow computes it, to probe its precision."""
     return tf.tensordot(place(a, device), place(b, device), 1).numpy()
 
 
 def threads() -> int | None:
-    """Threads that TensorFlow uses for one operation; None where it decides for itself."""
+    """Return the threads that TensorFlow uses for one operation; None if it chooses them."""
     return tf.config.threading.get_intra_op_parallelism_threads() or None
 
 
 def compilations() -> int:
-    """Graphs that have been traced in this process."""
+    """Return the number of graphs that have been traced in this process."""
     return len(graphs)

@@ -1,4 +1,4 @@
-"""What the tinygrad implementations share: the device, the precision; and what tinygrad says of itself."""
+"""Shared by the tinygrad implementations: device and precision, and probes of tinygrad."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ NUM_CPU_THREADS.value = int(os.environ.get("OMP_NUM_THREADS", NUM_CPU_THREADS.va
 
 @noting_transfer
 def place(array: Array, device: Device) -> Tensor:
-    """The array on the device, a copy."""
+    """Return a copy of the array on the device."""
     return Tensor(array, device=_ready(device)).realize()
 
 
 def _ready(device: Device) -> str:
-    """tinygrad's name of the device, opened. Raises Unsupported."""
+    """Open the device and return tinygrad's name for it. Raises Unsupported."""
     if device == "cpu" and shutil.which(COMPILER) is None:
         raise Unsupported(f"tinygrad compiles with {COMPILER}, which is not installed")
     try:
@@ -33,20 +33,20 @@ def _ready(device: Device) -> str:
 
 @noting_wait
 def fetch(w: Tensor) -> Array:
-    """The tensor on the host, when it is done; a copy."""
+    """Return the tensor on the host when it is ready. It is a copy."""
     return w.numpy().copy()
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b as tinygrad computes it there: what a probe of the precision looks at."""
+    """Return a @ b as tinygrad computes it, to probe its precision."""
     return (place(a, device) @ place(b, device)).numpy()
 
 
 def threads() -> int:
-    """Threads among which tinygrad divides one operation on the CPU."""
+    """Return the threads that tinygrad uses for one operation on the CPU."""
     return NUM_CPU_THREADS.value
 
 
 def compilations() -> int:
-    """Programs that tinygrad has compiled in this process."""
+    """Return the number of programs that tinygrad has compiled in this process."""
     return len(to_program_cache)

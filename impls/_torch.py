@@ -1,4 +1,4 @@
-"""What the torch implementations share: the device, the precision, the batches; and what torch says of itself."""
+"""Shared by the torch implementations: device, precision and batches, and probes of torch."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 @noting_transfer
 def place(array: Array, device: Device) -> Tensor:
-    """The array as a tensor on the device, when it is there (on the CPU: the same memory)."""
+    """Return the array as a tensor on the device when it is there. On the CPU it shares the memory."""
     if device == "gpu" and not torch.cuda.is_available():
         raise Unsupported("torch sees no gpu")
     tensor = torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
@@ -28,7 +28,7 @@ def place(array: Array, device: Device) -> Tensor:
 
 
 def join(device: Device) -> None:
-    """Make this process a rank among the others, by gloo or NCCL, with a gpu of its own; once a process."""
+    """Make this process a rank, once, by gloo or by NCCL with a GPU of its own."""
     need_ranks()
     place(np.empty(0), device)
     if device == "gpu":
@@ -42,20 +42,20 @@ def join(device: Device) -> None:
 
 @noting_wait
 def fetch(w: Tensor) -> Array:
-    """The tensor on the host, when it is done (on the CPU: the same memory)."""
+    """Return the tensor on the host when it is ready. On the CPU it shares the memory."""
     mark()
     return w.numpy(force=True)
 
 
 def mark() -> None:
-    """Note this moment of the GPU's own clock, while `event_seconds` looks on."""
+    """Record a time of the GPU's own clock, while `event_seconds` measures."""
     if events is not None:
         events.append(torch.cuda.Event(enable_timing=True))
         events[-1].record()
 
 
 def event_seconds(run: Callable[[], object]) -> float | None:
-    """By the GPU's own clock, what a run takes from its start's arrival to its last work; None on the CPU."""
+    """Return a run's seconds by the GPU's clock, from the arrival of its start to its last work; None on the CPU."""
     global events
     if not torch.cuda.is_initialized():
         return None
@@ -69,18 +69,18 @@ def event_seconds(run: Callable[[], object]) -> float | None:
 
 
 def reset_device_bytes() -> None:
-    """Have `device_bytes` count from here on."""
+    """Restart the count of `device_bytes`."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
 
 
 def device_bytes() -> int | None:
-    """Most memory that tensors have held on the GPU, in bytes; None on the CPU."""
+    """Return the most bytes that tensors have held on the GPU; None on the CPU."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
 
 
 def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """`batch(t)`: the rows of X and y in batch t."""
+    """Return `batch(t)`, which returns the rows of X and y in batch t."""
     if order is None:
         return lambda t: (X, y)
     rows = torch.from_numpy(order).to(X.device).long()
@@ -88,9 +88,10 @@ def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[
 
 
 def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]:
-    """`replay(steps)` makes the steps 0, 1, ... from CUDA graphs, at most `most`; step(t) has its number on the device.
+    """Return `replay(steps)`, which makes the steps 0, 1, ... from CUDA graphs, at most `most` of them.
 
-    A graph of many steps is replayed as often as it fits in, one of a single step does the rest.
+    `step(t)` gets its number on the device. A graph of many steps is replayed while it fits, and a graph of one step
+    does the rest.
     """
     t = torch.zeros(1, dtype=torch.long, device="cuda")
     aside = torch.cuda.Stream()
@@ -116,7 +117,7 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
 
 
 def product(a: Array, b: Array, device: Device) -> Array:
-    """a @ b as torch computes it there: what a probe of the precision looks at."""
+    """Return a @ b as torch computes it, to probe its precision."""
     return (place(a, device) @ place(b, device)).numpy(force=True)
 
 
@@ -124,23 +125,23 @@ resident = place
 
 
 def total(x: Tensor, times: int) -> Tensor:
-    """Read all of x (m,) so many times: what a bandwidth is measured with."""
+    """Read all of x (m,) `times` times, to measure the bandwidth."""
     for _ in range(times):
         result = x.sum()
     return result
 
 
 def caches() -> dict[str, int]:
-    """Bytes of the first GPU's cache."""
+    """Return the size of the first GPU's cache in bytes."""
     return {"L2": torch.cuda.get_device_properties(0).L2_cache_size}
 
 
 def threads() -> int:
-    """Threads that torch uses for one operation."""
+    """Return the threads that torch uses for one operation."""
     return torch.get_num_threads()
 
 
 def compilations() -> int:
-    """Graphs that torch.compile has compiled in this process."""
+    """Return the number of graphs that torch.compile has compiled in this process."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     return dynamo.counters["stats"]["unique_graphs"] if dynamo else 0

@@ -1,9 +1,9 @@
-"""What the Triton implementations share: the kernels and their launch; and what Triton says of itself.
+"""Shared by the Triton implementations: the kernels and their launch, and probes of Triton.
 
-A step is two launches. Programs go over blocks of rows and keep their part of the gradient in registers, each block of
-X read once; then a second kernel adds the parts up, always in the same order (atomic additions have none), and updates
-w. A row that is too long for that is read twice: residuals first, then their products with the columns. Several targets
-have programs of their own, neighbours in the grid: they read the same rows at about the same time.
+A step is two launches. In the first, programs read each block of rows once and keep their part of the gradient in
+registers. The second adds the parts in a fixed order, which atomic additions do not have, and updates w. Rows that are
+too long for registers are read twice: for the residuals, and for their products with the columns. Each target has
+programs of its own. They are neighbours in the grid, so they read the same rows at about the same time.
 
 All sums are plain multiplications and additions (no `tl.dot`, no TF32). Offsets have 64 bits: X may have more than 2^31
 numbers.
@@ -39,13 +39,13 @@ knobs.runtime.jit_post_compile_hook = _note
 
 @triton.jit
 def _rows(order, t, b, i):
-    """The rows of X that are i in batch t."""
+    """Return the indices in X of the rows i of batch t."""
     return (i if order is None else tl.load(order + t.to(tl.int64) * b + i, i < b, 0)).to(tl.int64)
 
 
 @triton.jit
 def _block(X, rows, here, j, D: tl.constexpr):
-    """Columns j of these rows; 0 outside."""
+    """Load the columns j of some rows; 0 outside."""
     return tl.load(X + rows[:, None] * D + j[None, :], here[:, None] & (j < D)[None, :], 0.0)
 
 
@@ -53,7 +53,7 @@ def _block(X, rows, here, j, D: tl.constexpr):
 def _gradients(
     X, y, w, order, parts, t, b, D: tl.constexpr, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr, B: tl.constexpr
 ):
-    """parts (programs, D, K): each program's part of X_t'(X_t w - y_t), by B blocks of R rows, C >= D columns."""
+    """Write parts (programs, D, K): each program's part of X_t'(X_t w - y_t), by B blocks of R rows, C >= D columns."""
     c, j = tl.program_id(0), tl.arange(0, C)
     w_c = tl.load(w + j * K + c, j < D, 0.0)
     total = tl.zeros((R, C), w_c.dtype)
@@ -68,7 +68,7 @@ def _gradients(
 
 @triton.jit(do_not_specialize=["t"])
 def _residuals(X, y, w, order, residuals, t, b, D: tl.constexpr, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
-    """residuals (b, K): X_t w - y_t, each program R rows, by blocks of C columns."""
+    """Write residuals (b, K): X_t w - y_t, each program R rows, by blocks of C columns."""
     c, i = tl.program_id(0), tl.program_id(1) * R + tl.arange(0, R)
     rows = _rows(order, t, b, i)
     total = tl.zeros((R, C), w.dtype.element_ty)
@@ -93,7 +93,7 @@ def _products(
     C: tl.constexpr,
     B: tl.constexpr,
 ):
-    """parts (programs, D, K): each program's part of X_t'residuals, C columns by B blocks of R rows."""
+    """Write parts (programs, D, K): each program's part of X_t'residuals, C columns by B blocks of R rows."""
     c, j = tl.program_id(0), tl.program_id(2) * C + tl.arange(0, C)
     total = tl.zeros((R, C), X.dtype.element_ty)
     for block in range(B):
@@ -105,7 +105,7 @@ def _products(
 
 @triton.jit
 def _update(w, parts, rate, size, programs: tl.constexpr, P: tl.constexpr, C: tl.constexpr):
-    """w (size,) less rate[0] times the sum of parts (programs, size): C numbers of w by blocks of P parts."""
+    """Subtract from w (size,) rate[0] times the sum of parts (programs, size): C numbers of w by blocks of P parts."""
     j = tl.program_id(0) * C + tl.arange(0, C)
     total = tl.zeros((P, C), w.dtype.element_ty)
     for first in range(0, programs, P):
@@ -115,7 +115,7 @@ def _update(w, parts, rate, size, programs: tl.constexpr, P: tl.constexpr, C: tl
 
 
 def stepper(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[Tensor, int], None]:
-    """`step(w, t)`: w (d,) or (d, k) after the update by batch t, in its place."""
+    """Return `step(w, t)`, which updates w (d,) or (d, k) in place by batch t."""
     (n, d), k, size = X.shape, y[0].numel(), X.element_size()
     b, columns = n if order is None else order.shape[1], triton.next_power_of_2(d)
     whole = columns * size <= LONGEST
@@ -139,14 +139,14 @@ def stepper(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
 
 
 def multiprocessors(X: Tensor) -> int:
-    """Of the GPU that X is on; 1 for the interpreter, which runs one program at a time."""
+    """Return the multiprocessors of X's GPU; 1 for the interpreter, which runs one program at a time."""
     return torch.cuda.get_device_properties(X.device).multi_processor_count if X.is_cuda else 1
 
 
 def threads() -> None:
-    """Triton's kernels need none on the CPU."""
+    """Return None: Triton's kernels use no threads of the CPU."""
 
 
 def compilations() -> int:
-    """Kernels that Triton has compiled in this process."""
+    """Return the number of kernels that Triton has compiled in this process."""
     return len(compiled)

@@ -36,7 +36,7 @@ transfers: list[float] = []  # seconds that moving each array to the device took
 
 
 class Unsupported(Exception):
-    """This implementation cannot run here: one line, the reason."""
+    """This implementation cannot run here. The message is the reason, in one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,13 @@ class Problem:
 
 
 class Run(Protocol):
-    """The descent, ready to go: data on the device, module built, step compiled or about to be."""
+    """A prepared descent: the data are on the device, and the step is built."""
 
     def __call__(self, start: Array, steps: int, /) -> Array:
-        """Weights after `steps` updates from `start`: a NumPy array, the problem's dtype, w0's shape, the caller's own.
+        """Return the weights after `steps` updates from `start`: a new NumPy array of the problem's dtype and w0's
+        shape.
 
-        Batch t of a call is row t of `order`, counted from 0 in every call; `steps` is at most `problem.steps`.
+        Batch t of a call is row t of `order`, counted from 0 in every call. `steps` is at most `problem.steps`.
         """
 
 
@@ -93,10 +94,10 @@ class Framework(Protocol):
     """
 
     def threads(self) -> int | None:
-        """Threads that the framework uses for one operation; None if it does not tell."""
+        """Return the threads that the framework uses for one operation; None if unknown."""
 
     def compilations(self) -> int:
-        """Compilations in this process so far."""
+        """Return the number of compilations in this process so far."""
 
 
 class Kernels(Protocol):
@@ -113,7 +114,7 @@ class Kernels(Protocol):
 
 
 def noting(seconds: list[float]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Has a function note what each call took, in `waits` or `transfers`; it must return only when it is done."""
+    """Decorate a function to record its seconds in `waits` or `transfers`. It must return only when it is done."""
 
     def decorate(move: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(move)
@@ -133,20 +134,20 @@ noting_transfer = noting(transfers)  # its `place` or `put`, host to device
 
 
 def shard(n: int, rank: int | None = None) -> slice:
-    """Of n rows those of a rank (this one), in one piece, as np.array_split cuts them; all where there are no ranks."""
+    """Return a rank's part of n rows as a slice, cut as np.array_split does; all rows without ranks."""
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0)) if rank is None else rank
     return slice(*(n // ranks * at + min(at, n % ranks) for at in (rank, rank + 1)))
 
 
 def held(order: Array, n: int, rank: int | None = None) -> list[Array]:
-    """Of each batch the rows in a rank's shard (this one's), counted from its first."""
+    """Return the rows of each batch that are in a rank's shard, counted from the shard's first row."""
     mine = shard(n, rank)
     return [rows[(mine.start <= rows) & (rows < mine.stop)] - mine.start for rows in order]
 
 
 def need_ranks() -> None:
-    """Raises Unsupported where this process is not one of several ranks, nor the only one."""
+    """Raise Unsupported if this process is not a rank."""
     if "WORLD_SIZE" not in os.environ:
         raise Unsupported("runs as ranks: --ranks 1 or more")
 

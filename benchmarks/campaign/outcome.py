@@ -8,7 +8,7 @@ from impls.interface import Unsupported
 
 
 class Status(StrEnum):
-    """What became of a case."""
+    """How a case ended."""
 
     TIMED = "timed"
     SKIPPED = "skipped"

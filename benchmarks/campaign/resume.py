@@ -52,7 +52,7 @@ class ResumePlugin:
 
     @property
     def measures(self) -> bool:
-        """Whether this process measures anything, if there are cases."""
+        """Return whether this process measures anything, if there are cases."""
         option = self.config.option
         return not (option.collectonly or option.benchmark_disable or option.benchmark_skip)
 

@@ -76,7 +76,7 @@ class RemoteRank:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is open."""
+        """Return whether the connection is open."""
         return not self.closed and self.process.poll() is None
 
     def fileno(self) -> int:

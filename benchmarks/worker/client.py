@@ -164,7 +164,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker can answer."""
+        """Return whether the worker can answer."""
         return all(member.alive for member in self.members)
 
     def close(self) -> None:

@@ -115,7 +115,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Level:
-    """What one level of the memory delivers. holds: its size in bytes, None for main memory."""
+    """A level of the memory and its bandwidth. holds: its size in bytes, None for main memory."""
 
     level: Text
     holds: Count | None
@@ -125,7 +125,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """What the framework's kernels read and multiply in a second."""
+    """Bytes that the framework's kernels read in a second, and their floating-point rates."""
 
     levels: Levels
     flops_per_s: dict[Text, Rate]

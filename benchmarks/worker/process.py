@@ -32,7 +32,7 @@ class Member(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether it can answer."""
+        """Return whether it can answer."""
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when there is something to `receive`."""
@@ -81,7 +81,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs. An overfull stderr is emptied: only its last lines are ever needed."""
+        """Return whether it runs. Empty an overfull stderr, because only its last lines are ever needed."""
         if not self.closed and os.fstat(self.stderr.fileno()).st_size > MOST:
             self.stderr.truncate(0)
         return not self.closed and self.process.poll() is None

@@ -1,4 +1,4 @@
-"""What an implementation raised, in one line that names its file and line."""
+"""Turn an implementation's exception into one line with its file and line."""
 
 import traceback
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What identifies code and machines beyond their names: content."""
+"""Identify code and machines by their content, not by their names."""
 
 import hashlib
 import json
