@@ -275,7 +275,8 @@ class Campaign:
         also = (problem.steps // 2, *(one.update for one in printed))
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
         facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}
-        rows = write_rows_check(problem, folder, coarse) if dtype == "float32" and batch >= MANY else None
+        here = len(self.plan.hosts) < 2  # other hosts make a problem from its recipe, and this one has none
+        rows = write_rows_check(problem, folder, coarse) if dtype == "float32" and batch >= MANY and here else None
         return PreparedProblem(str(folder), truth(problem, at, coarse), facts, rows)
 
 

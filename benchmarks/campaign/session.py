@@ -11,11 +11,11 @@ from benchmarks.campaign.plan import Plan
 from benchmarks.worker.process import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
-CHANGES_TIMING = {  # an option of another plugin, and what it does to a measurement
-    "numprocesses": ("-n", "benchmarks that run at the same time disturb one another"),
-    "codspeed": ("--codspeed", "it replaces the timer of this suite"),
-    "count": ("--count", "it repeats cases outside the plan; use --blocks"),
-}
+CHANGES_TIMING = (  # options of other plugins: attribute, values that change nothing, name, effect on a measurement
+    ("numprocesses", (None, 0), "-n", "benchmarks that run at the same time disturb one another"),
+    ("codspeed", (None, False), "--codspeed", "it replaces the timer of this suite"),
+    ("count", (None, 1), "--count", "it repeats cases outside the plan; use --blocks"),
+)
 
 
 def measures_benchmarks(config: pytest.Config) -> bool:
@@ -34,8 +34,8 @@ def check(config: pytest.Config) -> None:
         )
     if not measures_benchmarks(config):
         return
-    for name, (flag, why) in CHANGES_TIMING.items():
-        if getattr(option, name, None) not in (None, 0, False, 1 if name == "count" else None):
+    for attribute, harmless, flag, why in CHANGES_TIMING:
+        if getattr(option, attribute, None) not in harmless:
             raise pytest.UsageError(f"{flag}: {why}; leave {flag} out")
     if option.benchmark_histogram and importlib.util.find_spec("pygal") is None:
         raise pytest.UsageError("--benchmark-histogram needs pygal: pip install pygal, or use python -m results report")

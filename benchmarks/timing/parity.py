@@ -9,6 +9,7 @@ from benchmarks.worker.messages import Growth, Round
 BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
 GROWTH = (0.1, 0.75)  # of the time for all steps, the least and most that the second half takes; honest: up to 0.5
+SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
 LIMIT = 1.5  # times as fast as the machine's limit: more than the limit may be off
 CLOCKS = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
 CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
@@ -92,9 +93,13 @@ def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int)
 
 
 def grows(tried: list[Growth]) -> bool:
-    """Return whether the time of a run grows with its steps as that of a descent does."""
+    """Return whether the time of a run grows with its steps as that of a descent does.
+
+    The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
+    """
     least, most = GROWTH
-    return least <= growth(tried) <= most
+    half, full = min(times.half for times in tried), min(times.all for times in tried)
+    return least <= growth(tried) and (growth(tried) <= most or full - half < SHARE * full)
 
 
 def growth(tried: list[Growth]) -> float:

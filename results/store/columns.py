@@ -34,7 +34,7 @@ ORIGIN_COLUMNS = (
     Column("datetime", "text", "date and time of saving, ISO 8601, UTC"),
     Column("commit", "text", "commit that was measured"),
     Column("name", "text", "name of the row in pytest-benchmark"),
-    Column("hardware", "text", "hash of the machine's processor, instructions, cores and memory", since=6),
+    Column("hardware", "text", "hash of the machine's processor, cores, memory and GPU"),
     Column("code", "text", "hash of the implementation's code; of the saved text alone before version 6", since=3),
 )
 TEXT_COLUMNS = (
