@@ -42,7 +42,7 @@ test: lint types check ## lint, types and tests
 QUICK := layers readme reference_pages stats pairs compare gate history results schema committed results_cli crossover noise phases
 
 quick: lint types ## lint, types and the fast tests: for the desk, a minute and a half
-	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --benchmark-disable $(QUICK:%=tests/test_%.py)
+	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --benchmark-disable $(foreach name,$(QUICK),$(wildcard tests/*/test_$(name).py tests/*/*/test_$(name).py))
 
 lint: .venv/ready ## ruff
 	$(BIN)/ruff check .
@@ -51,7 +51,7 @@ lint: .venv/ready ## ruff
 types: .venv/ready ## mypy
 	$(BIN)/mypy
 
-check: .venv/ready ## the tests alone: two at a time, then those that measure; or ARGS=tests/test_one.py
+check: .venv/ready ## the tests alone: two at a time, then those that measure; or ARGS=tests/results/stats
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --no-loadscope-reorder --benchmark-disable -m "not measures"
 	$(BIN)/python -m pytest -q -W error -m measures
@@ -106,16 +106,16 @@ scaling: .venv/ready ## how ranks scale over the cores here, and what a model sa
 	$(BIN)/python -m results scaling results/scaling.json
 
 faults: .venv/ready ## every fault at every point where it can strike, and what is left: results/endurance/faults.md, 6 to 15 minutes
-	$(BIN)/python tests/faults.py --out results/endurance/faults.md $(ARGS)
+	$(BIN)/python tests/endurance/faults.py --out results/endurance/faults.md $(ARGS)
 
 kills: .venv/ready ## 200 SIGKILLs of campaigns at random moments, resumed each time: results/endurance/kills.md, 8 to 20 minutes
-	$(BIN)/python tests/kills.py --kills 200 --out results/endurance/kills.md $(ARGS)
+	$(BIN)/python tests/endurance/kills.py --kills 200 --out results/endurance/kills.md $(ARGS)
 
 soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: results/endurance/soak.md, 5 minutes
-	$(BIN)/python tests/soak.py --cases 1000 --out results/endurance/soak.md $(ARGS)
+	$(BIN)/python tests/endurance/soak.py --cases 1000 --out results/endurance/soak.md $(ARGS)
 
 fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md, 20 minutes
-	$(BIN)/python tests/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
+	$(BIN)/python tests/endurance/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
 
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.upkeep.growth results/growth.json
@@ -142,7 +142,7 @@ docs: .venv/ready ## make the generated parts of README.md and docs/ anew
 	$(BIN)/python -m results.upkeep.winners amd-epyc-2c-e60e65/0003_sweep docs/winners
 
 notebook: .venv/ready ## execute results/tour.ipynb again
-	$(BIN)/python tests/notebooks.py results/tour.ipynb
+	$(BIN)/python tests/project/notebooks.py results/tour.ipynb
 
 constraints: ## pin what is installed now
 	{ sed -n 1p constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt

@@ -1,6 +1,6 @@
 """Everything that an implementation may know of the project: the problem, the run, and how to say no.
 
-Five sentences hold an implementation; `tests/test_contract.py` tests each over all of them:
+Five sentences hold an implementation; `tests/impls/test_contract.py` tests each over all of them:
 
 1. `run(start, 0)` is `start`, bit for bit.
 2. The result is a host array of the problem's dtype and of w0's shape, owned by the caller.

@@ -1,8 +1,12 @@
-"""What all tests share with nobody else: a folder for temporary files, and with it the lock of measurements there."""
+"""What all tests share: the modules of `support/`, and a temporary folder that holds their lock of measurements."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,7 +8,7 @@ changes must be significant.
 The penalty is not a free parameter. T must exceed its quantile in series without a change, with error probability ALPHA
 over the page (Holm's correction over its series). These series are simulated with a fixed seed and processed alike.
 Their noise is normal with autocorrelation CORRELATION from run to run, like the drift of machines. Independent noise
-and weaker drift raise fewer false alarms (tests/test_changes.py), stronger drift more.
+and weaker drift raise fewer false alarms (tests/results/stats/test_changes.py), stronger drift more.
 
 A single run with interference must not count: `limit_outliers` moves it towards its neighbours. Neighbouring runs with
 interference stay. With interference in one run of ten, 40 runs raise fewer false alarms than ALPHA, and 100 runs 7 %;

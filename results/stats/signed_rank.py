@@ -103,7 +103,8 @@ def adjust_for_pace(d: Array, x: Array, threshold: float = INTERFERENCE) -> Arra
 
     Exchanging the two processes of a block changes the signs of its d and x and leaves every slope as it is. Around the
     centre 0 the signed-rank test therefore stays exact. Recentring gives the interval its coverage if there is an
-    effect, but gives up exactness in principle. tests/test_stats.py simulates false verdicts, coverage and power.
+    effect, but gives up exactness in principle.
+    tests/results/stats/test_stats.py simulates false verdicts, coverage and power.
     """
     pace = np.where(np.abs(x) > threshold, x, 0.0)
     others = (pace**2).sum(axis=-1, keepdims=True) - pace**2

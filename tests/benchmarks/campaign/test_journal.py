@@ -1,0 +1,341 @@
+"""The journal and --resume: after any end of the process, what was finished is kept, and only the rest is measured."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty import fault, waited
+from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
+
+from benchmarks.campaign import journal
+from benchmarks.campaign.journal import FinishedCase
+from results.page.sections import run_card
+from results.store.runs import find
+
+PROBLEMS = ("--problem", "line,scalar,crops")
+STOPS = (  # in its second case: it notes every case that it is prepared for, and stops where a file is
+    "HERE.joinpath('log').open('a').write(f'{len(problem.X)} '); "
+    "len(problem.X) == 4 and HERE.joinpath('stop').exists() and (HERE.joinpath('pid').write_text('x'), time.sleep(300))"
+)
+
+
+def new(folder: Path) -> journal.Journal:
+    return journal.named(folder, "a", options={}, here="/", plan={"blocks": 1}, code="1", machine="2")
+
+
+def test_a_finished_case_is_on_the_disk(tmp_path: Path) -> None:
+    one = new(tmp_path)
+    assert list(tmp_path.iterdir()) == []  # nothing is finished yet
+    facts = {"lr": 0.1, "nothing": None, "nan": float("nan"), "words": "ü \ud800", "odd": {1, 2}}
+    one.add("x", FinishedCase("timed", facts, [0.1 + 0.2, 1e-300]), {"wall_s": 1.5, "limits": {"cpu": {0: "a"}}})
+    one.add("y", FinishedCase("refused: why: so", {}, []), {"wall_s": 2.5, "limits": {"cpu": {0: "a"}}})
+    assert one.path.read_text().count("limits") == 1  # what has not changed is not said again
+    found = journal.read(one.path)
+    assert found.head == one.head
+    assert found.loaded["x"].rounds == [0.1 + 0.2, 1e-300]
+    assert found.loaded["x"].facts["words"] == "ü \ud800"
+    assert found.loaded["x"].facts["odd"] == "UNSERIALIZABLE[{1, 2}]"
+    assert found.loaded["y"] == FinishedCase("refused: why: so", {}, [])
+    assert found.state == {"wall_s": 2.5, "limits": {"cpu": {"0": "a"}}}
+    one.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_cut_of_a_journal_keeps_the_whole_lines(tmp_path: Path) -> None:
+    one = new(tmp_path)
+    for name in "xyz":
+        one.add(name, FinishedCase("timed", {"n": 1}, [1.0]), {"wall_s": 1.0})
+    one.close()
+    text = one.path.read_bytes()
+    ends = [at for at, byte in enumerate(text) if byte == ord("\n")]
+    for cut in range(ends[0] + 1, len(text)):
+        one.path.write_bytes(text[:cut])
+        found = journal.read(one.path)
+        assert list(found.loaded) == list("xyz")[: sum(end < cut for end in ends) - 1]
+        found.add("w", FinishedCase("timed", {}, []), {"wall_s": 1.0})
+        found.close()
+        assert list(journal.read(one.path).loaded)[-1] == "w"
+
+
+def test_a_line_that_is_no_longer_readable_is_one_case(tmp_path: Path) -> None:
+    one = new(tmp_path)
+    for name in "xyz":
+        one.add(name, FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
+    lines = one.path.read_text().splitlines()
+    one.path.write_text("\n".join([*lines[:2], "\0" * 40, '{"case": "q"}', "[]", *lines[3:], ""]))
+    assert list(journal.read(one.path).loaded) == ["x", "z"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]\n", '{"journal": 99}\n', '{"journal": 1, "name": 3}\n', "\xff\n", "null\n"]
+)
+def test_what_is_no_journal_is_passed_over(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.journal"
+    path.write_text(text, encoding="latin-1")
+    assert journal.unfinished(tmp_path) == []
+    with pytest.raises(ValueError, match=r"journal|version"):
+        journal.read(path)
+
+
+def test_a_full_disk_delays_the_journal_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    one = new(tmp_path)
+    one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", fail)
+        one.add("y", FinishedCase("timed", {}, [1.0]), {"wall_s": 2.0})
+        assert "No space left" in one.fault
+        assert (one.finished, one.written) == ({"x", "y"}, {"x"})
+        assert list(journal.read(one.path).loaded) == ["x"]
+    one.add("z", FinishedCase("timed", {}, [1.0]), {"wall_s": 3.0})
+    assert one.fault == "" and one.written == {"x", "y", "z"}
+    again = journal.read(one.path)
+    assert list(again.loaded) == ["x", "y", "z"] and again.state == {"wall_s": 3.0}
+
+
+def test_only_a_regular_file_of_this_user_is_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = new(tmp_path)
+    one.add("x", FinishedCase("timed", {}, [1.0]), {})
+    one.close()
+    os.mkfifo(tmp_path / "a.journal")
+    (tmp_path / "b.journal").symlink_to(one.path)
+    (tmp_path / "c.journal").symlink_to("/dev/zero")
+    with (tmp_path / "d.journal").open("wb") as sparse:
+        sparse.truncate(journal.LARGEST + 1)
+    (tmp_path / "e.journal").write_text("[" * 100_000 + "\n")
+    assert [found.path for found in journal.unfinished(tmp_path)] == [one.path]
+    assert stat.S_IMODE(one.path.stat().st_mode) == 0o600
+    monkeypatch.setattr(os, "getuid", lambda: one.path.stat().st_uid + 1)
+    assert journal.unfinished(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"rounds": rounds} for rounds in (None, 1.0, ["x"], [float("nan")], [-1.0], [float("inf")])),
+        *({"facts": facts} for facts in (None, 3, ["x"])),
+        *({"end": end} for end in (None, "", "what", ["timed"])),
+        *({"state": state} for state in (None, 3, "x")),
+    ],
+    ids=str,
+)
+def test_a_line_with_impossible_values_is_skipped(tmp_path: Path, change: dict[str, object]) -> None:
+    one = new(tmp_path)
+    one.add("x", FinishedCase("timed", {}, [1.0]), {})
+    one.close()
+    line = {"case": "y", "end": "timed", "facts": {}, "rounds": [1.0], "state": {}} | change
+    with one.path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    assert list(journal.read(one.path).loaded) == ["x"]
+
+
+def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
+    """On a disk that is full from now on."""
+    one = new(tmp_path)
+    one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
+    assert os.stat(one.path).st_blocks * 512 >= journal.RESERVE
+    assert list(journal.read(one.path).loaded) == ["x"]
+    one.close()
+    assert one.path.read_text().endswith("}\n")
+
+
+def test_one_that_was_deleted_comes_again(tmp_path: Path) -> None:
+    one = new(tmp_path / "runs")
+    one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
+    shutil.rmtree(tmp_path / "runs")
+    for name in "yz":
+        one.add(name, FinishedCase("timed", {}, [2.0]), {"wall_s": 2.0})
+    assert one.fault == ""
+    assert {name: case.rounds for name, case in journal.read(one.path).loaded.items()} == {
+        "x": [1.0],
+        "y": [2.0],
+        "z": [2.0],
+    }
+
+
+def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) -> int:
+    """A run that is ended by a signal in its second case."""
+    (tmp_path / "stop").touch()
+    (tmp_path / "pid").unlink(missing_ok=True)
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            command(tmp_path, *options), cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT
+        )
+    try:
+        assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
+        process.send_signal(by)
+        code = process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    (tmp_path / "stop").unlink()
+    return code
+
+
+def journals(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "storage").glob("*.journal"))
+
+
+def cases(done: Done | dict[str, Any]) -> list[tuple[str, str, int]]:
+    rows = done.rows if isinstance(done, Done) else [row["extra_info"] for row in done["benchmarks"]]
+    return [(row["impl"], row["problem"], row["block"]) for row in rows]
+
+
+def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path) -> None:
+    path = fault(tmp_path, "slow", STOPS)
+    options = ("--impl", f"{path},numpy_manual", *PROBLEMS, "--blocks", "2", "--seed", "3", "--benchmark-save=mine")
+    assert begun(tmp_path, *options) == -signal.SIGKILL
+    assert saved(tmp_path / "out.json") == {}
+    (file,) = journals(tmp_path)
+    kept = journal.read(file).loaded
+    rounds = {name: one.rounds for name, one in kept.items()}
+    assert kept
+    before = (tmp_path / "log").read_text().split()
+
+    done = bench(tmp_path, "--resume")  # and nothing else: the campaign knows what it is
+    assert done.code == 0, done.out + done.err
+    assert "resuming 'mine', begun" in done.out
+    every = product(("slow", "numpy_manual"), PROBLEMS[1].split(","), (0, 1))
+    assert sorted(cases(done)) == sorted(every)
+    for row in done.json["benchmarks"]:
+        if row["fullname"] in rounds:
+            assert row["stats"]["data"] == rounds[row["fullname"]]
+    assert done.json["campaign"]["seed"] == 3
+    assert [one["kept"] for one in done.json["campaign"]["resumed"]] == [len(kept)]
+    shown = subprocess.run(
+        [sys.executable, "-m", "results", "show", str(tmp_path / "out.json")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "Resumed once" in " ".join(shown.stdout.split()), shown.stderr
+    again = (tmp_path / "log").read_text().split()[len(before) :]
+    assert len(again) == 6 - sum("slow" in name for name in kept)
+    assert journals(tmp_path) == []
+    assert len(list((tmp_path / "storage").rglob("0001_mine.json"))) == 1
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_after_a_signal_what_is_there_is_saved_and_the_rest_can_follow(tmp_path: Path, by: signal.Signals) -> None:
+    path = fault(tmp_path, "slow", STOPS)
+    assert begun(tmp_path, "--impl", path, *PROBLEMS, "--benchmark-save=mine", by=by) == 2
+    assert "--resume goes on with it" in (tmp_path / "said").read_text()
+    assert cases(saved(tmp_path / "out.json")) == [("slow", "line", 0)]
+    campaign = saved(tmp_path / "out.json")["campaign"]
+    assert (campaign["blocks"], campaign["partial_blocks"]) == (0, [0]), "it is not counted as a block"
+    assert "block 0" in " ".join(run_card(find(str(tmp_path / "out.json"), tmp_path)).notes)
+    done = bench(tmp_path, "--resume", "--benchmark-save=mine")
+    assert done.code == 0, done.out + done.err
+    assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
+    assert done.json["campaign"]["interrupted"] is False
+    assert (done.json["campaign"]["blocks"], done.json["campaign"]["partial_blocks"]) == (1, [])
+    assert sorted(path.name for path in (tmp_path / "storage").rglob("*.json")) == ["0001_mine.json", "0002_mine.json"]
+
+
+def test_cases_without_a_time_end_again_as_they_did(tmp_path: Path) -> None:
+    """Refused, skipped and invalid ones, with the exit status that they ask for, and none of them is run again."""
+    stops = fault(tmp_path, "slow", STOPS)
+    wrong = write(tmp_path, "wrong", HONEST.replace("2 * lr", "lr"))
+    raises = "    raise Unsupported('not: here')\n"
+    head = "from impls.interface import Unsupported\ndef prepare(problem, device):\n"
+    cannot = write(tmp_path, "cannot", head + raises)
+    collects = write(
+        tmp_path, "collects", HONEST.replace("        w = start", "        import gc; gc.collect()\n        w = start")
+    )
+    names = f"{wrong},{cannot},{collects},{stops}"
+    seed = next(n for n in range(100) if order(n, names.split(","))[-1] == stops)
+    assert begun(tmp_path, "--impl", names, *PROBLEMS, "--seed", str(seed), "--threads", "1") == -signal.SIGKILL
+    ends = {name.partition("[")[2]: one.end for name, one in journal.read(journals(tmp_path)[0]).loaded.items()}
+    assert len(ends) == 10
+    for path in (wrong, cannot, collects):
+        Path(path).touch()
+    done = bench(tmp_path, "--resume")
+    assert done.code == 1
+    assert set(done.reasons("wrong")) == {(problem, "float32") for problem in ("line", "scalar", "crops")}
+    assert {one["reason"] for one in done.json["campaign"]["skipped"]} == {"not: here"}
+    invalid = [row for row in done.json["benchmarks"] if row["extra_info"]["impl"] == "collects"]
+    assert [row["name"][:8] for row in invalid] == ["INVALID "] * 3
+    assert [row["extra_info"]["valid"] for row in invalid] == [False] * 3
+    assert len(done.rows) == len(invalid) + 3
+
+
+def order(seed: int, impls: list[str]) -> list[str]:
+    """The order of a first block."""
+    from benchmarks.campaign.plan import Plan
+
+    plan = Plan(impls, ["cpu"], ["line"], ["float32"], 1, 0.1, 1, seed, 300.0)
+    return [case.impl for case in plan.cases()]
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> str:
+    """A campaign of one implementation that was killed in its second case."""
+    path = fault(tmp_path, "slow", STOPS)
+    begun(tmp_path, "--impl", path, *PROBLEMS, "--benchmark-save=mine")
+    return path
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path, cut: str) -> None:
+    for options, says in (
+        (("--resume", "--blocks", "3"), "leave --blocks out"),
+        (("--resume", "--benchmark-save=other"), "no campaign to go on with"),
+        (("--resume", "--problem", "medium"), "leave --problem out"),
+    ):
+        done = bench(tmp_path, *options)
+        assert done.code == 4, done.out
+        assert says in done.err
+    Path(cut).write_text(Path(cut).read_text() + "\n# another one\n")
+    done = bench(tmp_path, "--resume")
+    assert done.code == 4
+    assert "the code of the suite, of an implementation or a table changed" in done.err
+    assert len(journals(tmp_path)) == 1  # nothing is lost by it
+
+
+def test_a_journal_without_a_whole_case_is_resumed_from_the_start(tmp_path: Path, cut: str) -> None:
+    """As a power cut may leave it: the head, and half of the first line."""
+    (file,) = journals(tmp_path)
+    head, first, *_ = file.read_text().split("\n")
+    file.write_text(f"{head}\n{first[:200]}")
+    done = bench(tmp_path, "--resume")
+    assert done.code == 0, done.out + done.err
+    assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
+
+
+def test_a_new_run_beside_it_says_so_and_touches_nothing(tmp_path: Path, cut: str) -> None:
+    (file,) = journals(tmp_path)
+    text = file.read_bytes()
+    done = bench(tmp_path)
+    assert done.code == 0
+    assert "cut short: 'mine', begun" in done.out
+    assert "1 cases finished; --resume goes on with it" in done.out
+    assert file.read_bytes() == text
+
+
+def test_nothing_to_resume_is_an_error(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--resume")
+    assert done.code == 4
+    assert "no campaign to go on with" in done.err and "none is in that folder" in done.err
+
+
+def test_a_finished_run_leaves_no_journal(tmp_path: Path) -> None:
+    done = bench(tmp_path)
+    assert done.code == 0
+    assert journals(tmp_path) == []
+
+
+def test_each_line_is_whole_while_the_run_goes_on(tmp_path: Path, cut: str) -> None:
+    (file,) = journals(tmp_path)
+    *whole, rest = file.read_text().split("\n")
+    assert rest.strip("\0") == ""  # room on the disk for what follows
+    lines = [json.loads(line) for line in whole]
+    assert lines[0]["journal"] == journal.VERSION
+    assert [line["end"] for line in lines[1:]] == ["timed"]
+    assert lines[1]["facts"]["problem"] == "line"
+    assert lines[1]["rounds"]

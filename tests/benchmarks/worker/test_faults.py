@@ -1,0 +1,215 @@
+"""Implementations that raise, die, hang, shout and litter, and Ctrl-C: the run goes on, or ends with what it has."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty import fault, folders, running, waited
+from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
+
+FAULTS = {  # name: what prepare does, what run does, what the reason of each of its cases says
+    "raises_in_prepare": (
+        "raise RuntimeError('out of\\nluck')",
+        "pass",
+        "raised RuntimeError: out of luck (raises_in_prepare.py:15)",
+    ),
+    "raises_in_run": (
+        "pass",
+        "if len(calls) > 12: raise ValueError('enough')",
+        "raised ValueError: enough (raises_in_run.py:18)",
+    ),
+    "raises_at_once": ("pass", "raise KeyError('w')", "raised KeyError: 'w' (raises_at_once.py:18)"),
+    "takes_no_steps": ("return lambda start: start", "pass", "takes 1 positional argument but 2 were given (takes_no"),
+    "prepares_nothing": ("return", "pass", "prepare returned nothing; return a function run(start, steps) (prepares_"),
+    "prepares_weights": (
+        "return problem.w0",
+        "pass",
+        "prepare returned a ndarray; return a function run(start, steps)",
+    ),
+    "gives_nan": ("pass", "return start * float('nan')", "they are not finite"),
+    "gives_nan_late": ("pass", "if len(calls) > 12: return start * float('nan')", "run(start, 0) is not start"),
+    "gives_infinity": ("pass", "return start + float('inf')", "they are not finite"),
+    "gives_nothing": ("pass", "return None", "run returned a NoneType, not a NumPy array"),
+    "exits": ("pass", "os._exit(3)", "exited with code 3"),
+    "exits_well": ("sys.exit(0)", "pass", "exited with code 0"),
+    "exits_late": ("pass", "if len(calls) > 12: os._exit(3)", "exited with code 3"),
+    "kills_itself": ("pass", "os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+    "aborts": ("pass", "os.abort()", "killed by SIGABRT"),
+    "last_words": ("print('all is lost', file=sys.stderr, flush=True); os._exit(4)", "pass", "code 4: all is lost"),
+}
+HARMLESS = {
+    "shouts": (
+        "print('{{\"seconds\": 0}}'); print('x' * 100_000); sys.stderr.write('\\xff\\n')",
+        "print('{{}}'); os.write(1, b'\\xff\\xfe{{}}\\n' * 100); os.write(2, b'\\x00\\n'); sys.stdout.flush()",
+    ),
+    "has_children": (
+        "HERE.joinpath('child').write_text(str(subprocess.Popen(['sleep', '300']).pid))",
+        "pass",
+    ),
+    "has_threads": ("threading.Thread(target=time.sleep, args=(300,)).start()", "pass"),
+    "never_leaves": ("atexit.register(time.sleep, 300); signal.signal(signal.SIGTERM, signal.SIG_IGN)", "pass"),
+}
+CASES = {("line", "float32"), ("scalar", "float32")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> Done:
+    """All of them beside an honest implementation, in one run."""
+    (folder / "tmp").mkdir()
+    paths = [fault(folder, name, prepare, run) for name, (prepare, run, _) in FAULTS.items()]
+    paths += [fault(folder, name, prepare, run) for name, (prepare, run) in HARMLESS.items()]
+    paths.append(write(folder, "honest", HONEST))
+    return bench(folder, "--impl", ",".join(paths), "--problem", "line,scalar", env={"TMPDIR": str(folder / "tmp")})
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_the_reason_of_each_case(name: str, done: Done) -> None:
+    reasons = done.reasons(name)
+    assert set(reasons) == CASES
+    assert done.timed(name) == set()
+    for reason in reasons.values():
+        assert FAULTS[name][2] in reason
+        assert reason.isprintable()
+
+
+@pytest.mark.parametrize("name", ["honest", *HARMLESS])
+def test_the_others_are_timed(name: str, done: Done) -> None:
+    assert done.reasons(name) == {}
+    assert done.timed(name) == CASES
+
+
+def test_faults_fail_the_run_and_are_told(done: Done) -> None:
+    assert done.code == 1
+    assert not done.json["campaign"]["interrupted"]
+    for name, (_, _, says) in FAULTS.items():
+        assert any(line.startswith(f"{name} ") and says in line for line in done.out.splitlines()), name
+
+
+def test_nothing_is_left(folder: Path, done: Done) -> None:
+    assert done.rows
+    assert folders(folder) == []
+    assert not running(int((folder / "child").read_text()))
+
+
+def test_file_that_is_not_python_is_refused(tmp_path: Path) -> None:
+    paths = [write(tmp_path, "no_python", "def prepare(:\n"), write(tmp_path, "no_prepare", "x = 1\n")]
+    done = bench(tmp_path, "--impl", ",".join([*paths, "numpy_manual"]))
+    assert done.code == 1
+    assert done.reasons("no_python")["scalar", "float32"].startswith("raised SyntaxError: ")
+    assert "no function prepare(problem, device)" in done.reasons("no_prepare")["scalar", "float32"]
+    assert done.timed("numpy_manual") == {("scalar", "float32")}
+
+
+@pytest.mark.parametrize("where", ["prepare", "run", "import"])
+def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path, where: str) -> None:
+    (tmp_path / "tmp").mkdir()
+    note = "HERE.joinpath('pid').write_text(str(os.getpid())); time.sleep(300)"
+    path = fault(tmp_path, "hangs", note if where == "prepare" else "pass", note if where == "run" else "pass")
+    if where == "import":
+        Path(path).write_text(Path(path).read_text() + f"\n{note}\n")
+    done = bench(
+        tmp_path, "--impl", f"{path},numpy_manual", "--problem", "line,scalar", "--timeout", "5",
+        env={"TMPDIR": str(tmp_path / "tmp")},
+    )  # fmt: skip
+    assert done.code == 1
+    assert set(done.reasons("hangs")) == CASES
+    assert all("timed out" in reason and "killed" in reason for reason in done.reasons("hangs").values())
+    assert done.timed("numpy_manual") == CASES
+    assert not running(int((tmp_path / "pid").read_text()))
+    assert folders(tmp_path) == []
+
+
+def test_death_is_noticed_when_a_child_lives_on(tmp_path: Path) -> None:
+    """A forked child holds the same pipes: its parent's end must be seen, not waited for."""
+    path = fault(tmp_path, "forks", "os.fork() or time.sleep(300); os._exit(3)")
+    done = bench(tmp_path, "--impl", f"{path},numpy_manual", "--timeout", "30")
+    assert done.reasons("forks") == {("scalar", "float32"): "exited with code 3"}
+
+
+def test_silence_is_noticed_when_the_pipes_are_closed(tmp_path: Path) -> None:
+    """A process that closes its files and lives on answers no more: it is killed, not waited for."""
+    path = fault(tmp_path, "closes", "os.closerange(0, 64); time.sleep(8)")
+    done = bench(tmp_path, "--impl", f"{path},numpy_manual", "--timeout", "2")
+    assert "timed out" in done.reasons("closes")["scalar", "float32"]
+
+
+HANG_ON = "if len(problem.X) == {rows}: HERE.joinpath('pid').write_text(str(os.getpid())); time.sleep(300)"
+
+
+def interrupted(
+    tmp_path: Path, path: str, *options: str, by: signal.Signals = signal.SIGINT
+) -> tuple[int, dict[str, Any], str]:
+    """A signal for pytest alone, as soon as the implementation has written its pid: exit code, JSON and output."""
+    (tmp_path / "tmp").mkdir()
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            command(tmp_path, "--impl", path, *options),
+            cwd=ROOT,
+            env=environment(TMPDIR=str(tmp_path / "tmp")),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            pid = tmp_path / "pid"
+            assert waited(lambda: pid.exists() and pid.read_text() != ""), (tmp_path / "said").read_text()
+            time.sleep(0.2)
+            process.send_signal(by)
+            code = process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+    return code, saved(tmp_path / "out.json"), (tmp_path / "said").read_text()
+
+
+def timed(json: dict[str, Any]) -> list[str]:
+    return [row["extra_info"]["problem"] for row in json["benchmarks"]]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("where", ["prepare", "run"])
+@pytest.mark.parametrize("problems", ["line,scalar,crops", "line,scalar"], ids=["in the middle", "in the last case"])
+def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
+    tmp_path: Path, problems: str, where: str, by: signal.Signals
+) -> None:
+    hang = HANG_ON.format(rows=4)  # scalar
+    path = fault(tmp_path, "stops", *((hang, "pass") if where == "prepare" else ("pass", hang)))
+    code, json, said = interrupted(tmp_path, path, "--problem", problems, by=by)
+    assert code == 2, said
+    assert timed(json) == ["line"]
+    assert json["campaign"]["interrupted"] is True
+    assert [(row["problem"], row["reason"]) for row in json["campaign"]["refused"]] == [("scalar", "interrupted")]
+    assert waited(lambda: not running(int((tmp_path / "pid").read_text())), 5)
+    assert folders(tmp_path) == []
+
+
+def test_ctrl_c_between_timed_rounds_keeps_no_half_row(tmp_path: Path) -> None:
+    """Its runs on scalar last 50 ms each once they are timed, so the signal comes amid them."""
+    late = "if len(problem.X) == 4 and len(calls) > 16: time.sleep(0.05); len(calls) == 18 and "
+    path = fault(tmp_path, "slow", "pass", late + "HERE.joinpath('pid').write_text(str(os.getpid()))")
+    code, json, said = interrupted(
+        tmp_path, path, "--problem", "line,scalar,crops", "--preset", "full", "--blocks", "1"
+    )
+    assert code == 2, said
+    assert timed(json) == ["line", "line"]  # in both dtypes
+    assert json["campaign"]["interrupted"] is True
+    assert [(row["problem"], row["reason"]) for row in json["campaign"]["refused"]] == [("scalar", "interrupted")]
+    assert folders(tmp_path) == []
+
+
+def test_ctrl_c_before_any_row_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    path = fault(tmp_path, "stops", HANG_ON.format(rows=4))
+    code, json, said = interrupted(tmp_path, path, "--problem", "scalar")
+    assert code == 2, said
+    assert json.get("benchmarks", []) == []
+    assert "interrupted" in said.lower()
+    assert "INTERNALERROR" not in said
+    assert folders(tmp_path) == []

@@ -1,0 +1,55 @@
+"""Our code for CuPy, by the real command, on a stand-in for the package: neither CuPy nor a GPU is in these tests."""
+
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, Done, bench, python
+
+STANDIN = str(ROOT / "tests" / "support" / "standin")
+HERE = {"PYTHONPATH": STANDIN, "STANDIN_GPUS": "1", "CUPY_TF32": "1"}  # the last: what a user may have set
+COMPILES = """
+import numpy as np
+from impls import _cupy
+print(_cupy.compilations())
+_cupy.product(np.ones((2, 2)), np.ones((2, 2)), "gpu")
+print(_cupy.compilations())
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Full batches and mini-batches, one target and two, in both dtypes, on the gpu; the cpu as well."""
+    options = ["--problem", "line,crops,crops@5", "--dtype", "float32,float64", "--device", "gpu,cpu"]
+    return bench(tmp_path_factory.mktemp("cupy"), "--impl", "cupy_manual", *options, env=HERE)
+
+
+def test_it_is_checked_and_timed_on_the_gpu(done: Done) -> None:
+    assert done.code == 0, done.out + done.err
+    cases = {(problem, dtype) for problem in ("line", "crops", "crops@5") for dtype in ("float32", "float64")}
+    assert done.timed("cupy_manual") == cases
+    assert {(row["device"], row["framework"], row["valid"]) for row in done.rows} == {("gpu", "cupy", True)}
+    assert {row["matmul_bits"] for row in done.rows} == {23, 52}
+    assert {row["compiles"] for row in done.rows} == {0}
+    assert all(row["blocked_s"] > 0 and row["transfer_s"] > 0 for row in done.rows)
+
+
+def test_tf32_is_off_unless_it_is_asked_for(done: Done, tmp_path: Path) -> None:
+    assert {row["version"] for row in done.rows} == {"a stand-in, TF32 0"}
+    asked = bench(tmp_path, "--impl", "cupy_manual", "--device", "gpu", "--precision", "tf32", env=HERE)
+    assert [row["version"] for row in asked.rows] == ["a stand-in, TF32 1"]
+
+
+def test_the_cpu_is_a_skip_with_the_reason(done: Done) -> None:
+    assert done.json["campaign"]["skipped"] == [
+        {"impl": "cupy_manual", "device": "cpu", "reason": "CuPy runs on the gpu only"}
+    ]
+
+
+def test_no_gpu_is_a_skip_with_the_reason(tmp_path: Path) -> None:
+    none = bench(tmp_path, "--impl", "cupy_manual", "--device", "gpu", env=HERE | {"STANDIN_GPUS": "0"})
+    assert "1 skipped: CuPy sees no gpu" in none.out
+
+
+def test_compilations_are_counted(tmp_path: Path) -> None:
+    counted = python(COMPILES, env=HERE | {"CUPY_CACHE_DIR": str(tmp_path / "kernels")})
+    assert counted.out.split() == ["0", "1"], counted.err

@@ -1,0 +1,52 @@
+"""triton_fused by Triton's interpreter, in processes of their own: TRITON_INTERPRET must not reach torch.compile."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, UNNEEDED, environment, python
+
+pytest.importorskip("triton")
+INTERPRETED = {"TRITON_INTERPRET": "1"}
+SHAPES = """
+import sys
+sys.path.insert(0, "tests/support")
+from helpers import random_problem
+from benchmarks.reference.solution import truth
+from impls import _triton
+from impls.triton_fused import prepare
+_triton.LONGEST, _triton.NARROW, _triton.TILE = map(int, sys.argv[1:])
+single, double = "float32", "float64"
+for n, d, k, batch, dtype in (
+    (300, 33, None, None, single), (70, 1, None, 9, double), (1, 40, 2, None, double), (90, 20, 3, 64, single)
+):
+    problem = random_problem(n, d, k, batch, dtype, steps=3)
+    exact, run = truth(problem, [1, 3]), prepare(problem, "cpu")
+    for t in exact.at:
+        error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
+        print("right" if error <= allowed else f"wrong: {n} {d} {k} {batch} {dtype} after {t}: {error} {allowed}")
+    assert (run(problem.w0, 3) == run(problem.w0, 3)).all()
+"""
+
+
+def test_the_contract_holds_interpreted() -> None:
+    words = [sys.executable, "-m", "pytest", "-q", *UNNEEDED, "tests/impls/test_contract.py", "-k", "triton_fused"]
+    done = subprocess.run(words, cwd=ROOT, env=environment(**INTERPRETED), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) > 90 and "skipped" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("sizes", ["32768 2048 16384", "32768 2048 512", "32 32 512"], ids=["one", "many", "long rows"])
+def test_every_shape_of_blocks(sizes: str) -> None:
+    """Rows in one block, in blocks for several rounds of programs, and taken apart."""
+    done = python(SHAPES, *sizes.split(), env=INTERPRETED)
+    assert done.out.split() == ["right"] * 8, done.out + done.err
+
+
+def test_without_the_interpreter_the_cpu_is_unsupported() -> None:
+    code = "import impls; import numpy as np; from impls.interface import Problem; X = np.ones((2, 1))\n"
+    code += "impls.load('triton_fused')(Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None), 'cpu')"
+    done = python(code)
+    assert done.code == 1 and "Unsupported: Triton runs on the gpu, and with TRITON_INTERPRET=1" in done.err

@@ -1,0 +1,320 @@
+"""`python -m results`: every command in every format, errors of one line, and strangers' strings."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import ROOT
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.text import Text
+
+from results.__main__ import main
+from results.commands.show import show
+from results.output import FORMATS, Section, escaped, markdown, words, write
+from results.store.runs import find
+
+MACHINE = {"node": "box", "cpu": {"brand_raw": "CPU"}, "cores": 2, "packages": {"numpy": "2.4.6"}}
+
+
+def entry(impl: str, step: float = 1e-6, **extra: Any) -> dict[str, Any]:
+    facts = {"impl": impl, "device": "cpu", "dtype": "float32", "problem": "small", "n": 9, "d": 2, "k": 1, "batch": 9}
+    facts |= {"steps": 10, "block": 0, "seed": 0, "threads": 1, "valid": True, "reason": "", "error": 1e-9, "lr": 0.5}
+    facts |= {
+        "tolerance": 1e-8,
+        "import_s": 0.1,
+        "prepare_s": 0.1,
+        "first_s": 0.1,
+        "steady_s": 10 * step,
+        "fixed_s": 0.0,
+    }
+    facts |= {"per_step_s": step, "cpu_over_wall": 1.0, "rss_bytes": 2**20, "problem_hash": "abc", "version": "1"}
+    stats = {"rounds": 2, "min": step, "median": step, "iqr": 0.0, "data": [step, step]}
+    return {"name": f"bench[{impl}]", "extra_info": facts | extra, "stats": stats}
+
+
+def saved(root: Path, *entries: dict[str, Any], number: int = 1, **top: Any) -> Path:
+    content = {"machine_info": MACHINE, "commit_info": {"id": "abc"}, "benchmarks": list(entries), "version": "5"}
+    content |= {"datetime": f"2025-01-0{number}T00:00:00+00:00", "campaign": {"seed": 0, "blocks": 1}}
+    path = root / "box" / "Linux-CPython-3.11-64bit" / f"000{number}_run{number}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content | top))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "runs"
+    saved(root, entry("numpy_manual"), entry("jax_scan", 2e-6), entry("torch_nn", valid=False, reason="wrong"))
+    saved(root, entry("numpy_manual"), entry("jax_scan", 3e-6), number=2)
+    return root
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(root: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run a command on the runs of the test: exit status, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main([*arguments, "--runs", str(root)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+COMMANDS = [
+    ["list"],
+    ["show", "1"],
+    ["compare", "1", "2"],
+    ["compare", "numpy_manual", "jax_scan"],
+    ["report", "1", "2", "--out", "-"],
+    ["export", "1", "2"],
+    ["export", "--rounds"],
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_writes_every_format(command: list[str], form: str, call: Call) -> None:
+    status, out, err = call(*command, "--format", form)
+    assert (status, err) == (0, "")
+    if form == "json":
+        assert all(isinstance(row, dict) for row in json.loads(out, parse_constant=pytest.fail))
+    elif form == "csv":
+        assert len({len(row) for row in csv.reader(io.StringIO(out))}) == 1
+    else:
+        assert "\x1b" not in out
+        assert "…" not in out
+        assert ("| --- |" in out) == (form == "md")
+
+
+def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call, root: Path) -> None:
+    assert "─" in call("list")[1]
+    assert call("export")[1].startswith('"run","machine","datetime","commit","name","hardware","code","impl",')
+    status, out, err = call("report")
+    page = root.parent / "report" / "report.html"
+    assert (status, err) == (0, "")
+    assert out.startswith(f"wrote {page} and, beside it, ")
+    assert page.read_text().startswith("<!doctype html>")
+    assert page.with_suffix(".md").read_text().startswith("# Report\n")
+
+
+def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path) -> None:
+    written = []
+    for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("1", "2", "1"), "2")):
+        command = [sys.executable, "-m", "results", "report", *runs, "--runs", str(root), "--out", str(tmp_path / name)]
+        where = ROOT
+        subprocess.run(
+            command, check=True, cwd=where, env=os.environ | {"PYTHONHASHSEED": hashing}, capture_output=True
+        )
+        written.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")})
+    assert {"report.html", "report.md", "time-dark.svg", "speedup-light.png"} <= set(written[0])
+    assert written[0] == written[1]
+
+
+def test_a_report_has_its_runs_in_the_order_in_which_they_are_named(call: Call) -> None:
+    for runs in (["1", "2"], ["2", "1"]):
+        out = call("report", *runs, "--format", "md")[1]
+        assert [*dict.fromkeys(re.findall(r"box/000(\d)_run", out))] == runs, out
+
+
+def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
+    assert call("export", "--format", "json", "--out", str(tmp_path / "rows.json"))[:2] == (0, "")
+    assert len(json.loads((tmp_path / "rows.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["show", "nope"], "no run is called 'nope'; known: box/0001_run1, box/0002_run2"),
+        (["show", "none.json"], "cannot read none.json"),
+        (["show", "run1", "--impl", "numpy"], "has no impl 'numpy'"),
+        (["show", "run1", "--device", "gpu"], "has no device 'gpu'; nearest: cpu"),
+        (["compare", "1", "nope"], "no run is called"),
+        (["compare", "numpy_manual", "jax_scn"], "no implementation 'jax_scn'; nearest: jax_scan"),
+        (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),
+        (["report", "--baseline", "nope"], "no implementation is called 'nope'; known: jax_scan, numpy_manual"),
+        (["report", "--out", "-"], "the report is a folder of files: use --out DIR, or --format md for stdout"),
+        (["export", "--out", "/no/such/folder/file"], "No such file or directory"),
+    ],
+)
+def test_an_error_is_one_line_and_status_2(command: list[str], message: str, call: Call) -> None:
+    status, out, err = call(*command)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["list", "show latest", "compare a b", "report", "export"])
+def test_without_runs_every_command_says_how_to_make_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), "--runs", str(tmp_path)]) == 2
+    assert "--benchmark-save=NAME" in capsys.readouterr().err
+
+
+def test_usage_errors_are_argparse_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["list", "--format", "xml"])
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", "--help"])
+    assert "A RUN is a path" in capsys.readouterr().out
+
+
+def test_paths_need_no_runs_folder(root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    a, b = (str(path) for path in sorted(root.rglob("*.json")))
+    assert main(["compare", a, b, "--runs", str(tmp_path / "none"), "--format", "json"]) == 0
+    assert {row["ratio"] for row in json.loads(capsys.readouterr().out)} == {None, 1.0, 1.5}
+
+
+def test_show_filters_by_comma_lists(call: Call) -> None:
+    rows = json.loads(call("show", "1", "--impl", "jax_scan,torch_nn", "--format", "json")[1])
+    assert [(row["impl"], row["status"]) for row in rows] == [("jax_scan", "measured"), ("torch_nn", "invalid")]
+
+
+def test_the_reader_may_leave(root: Path) -> None:
+    command = f"{sys.executable} -m results export --format json --runs {root} | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
+def test_an_interrupted_run_is_marked(root: Path, call: Call) -> None:
+    saved(root, entry("numpy_manual"), number=3, campaign={"interrupted": True})
+    assert {row["note"] for row in json.loads(call("list", "--format", "json")[1])} == {"", "interrupted"}
+    assert "Interrupted: cases are missing" in call("show", "3")[1]
+
+
+def test_a_terminal_gets_all_of_a_cell_in_however_little_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    write(show(find("1", root), {}), "table", stream)
+    output = stream.getvalue()
+    assert "\x1b[" in output
+    assert "…" not in output
+    assert max(map(len, Text.from_ansi(output).plain.splitlines())) <= 60
+
+
+HOSTILE = st.text(st.one_of(st.sampled_from("|`<>=+-@\t\r\n*[]\\&\x1b'\",\ud800"), st.characters()), min_size=1)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HOSTILE)
+def test_strangers_strings_break_no_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    path = saved(
+        tmp_path, entry("numpy_manual"), entry(word, problem=word, valid=False, reason=word, **{"x" + word: word})
+    )
+    outputs = {}
+    for form in FORMATS:
+        assert main(["export", str(path), "--format", form, "--runs", str(tmp_path)]) == 0
+        outputs[form] = capsys.readouterr().out
+        assert main(["report", str(path), "--format", form, "--runs", str(tmp_path), "--out", "-"]) == 0
+        outputs[f"report {form}"] = capsys.readouterr().out
+    kept = word.encode("utf-8", "backslashreplace").decode()
+    assert json.loads(outputs["json"])[1]["reason"] == kept
+    rows = list(csv.DictReader(io.StringIO(outputs["csv"], newline="")))
+    assert rows[1]["impl"] in (kept, f"'{kept}")
+    assert not any(cell.startswith(tuple("=+-@\t\r")) for row in rows for cell in [*row, *row.values()])
+    assert (
+        len({line.count("|") - line.count("\\|") for line in outputs["md"].splitlines() if line.startswith("|")}) == 1
+    )
+    assert "\x1b" not in outputs["table"] + outputs["md"] + outputs["report table"] + outputs["report md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("`x`", r"\`x\`"),
+        ("<b>", "&lt;b>"),
+        ("a\nb", "a b"),
+        ("![i](u)", r"!\[i\](u)"),
+        ("&lt;", "&amp;lt;"),
+    ],
+)
+def test_markdown_is_shown_as_it_is(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+def test_a_page_of_nothing_is_written(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    path = saved(root, number=4, campaign=None)
+    for form in FORMATS:
+        for command in ("show", "export"):
+            assert main([command, str(path), "--format", form]) == 0
+    assert "no rows" in capsys.readouterr().out
+
+
+def rendered(text: str) -> list[str]:
+    """What a reader sees of a page of Markdown: each heading, paragraph, cell and note as plain text, marks by name."""
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    lines = [token.children or [] for token in tokens if token.type == "inline"]
+    shown = [[part.content if part.type.startswith("text") else f"<{part.type}>" for part in line] for line in lines]
+    return [" ".join("".join(parts).split()) for parts in shown]
+
+
+@settings(max_examples=200, deadline=None)
+@given(HOSTILE)
+@example("- x").via("a list")
+@example("1. x").via("a numbered list")
+@example("# | `a` <b> ~~😀~~ __init__ #").via("everything at once")
+@example("    x").via("code")
+def test_pasted_markdown_shows_every_word_as_it_is(word: str) -> None:
+    word = "x" if not "".join(filter(str.isprintable, word)).strip() else word.encode("utf-8", "replace").decode()
+    page = [Section(word, word, [{"case": word, word + "!": "1"}] * 40, [word])]
+    seen, whole = " ".join(words(word).split()), " ".join(words(word + "!").split())
+    assert rendered(markdown(page)) == [seen, seen, "case", whole, *[seen, "1"] * 40, seen]
+
+
+def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
+    agree = "2 of 3 implementations agree with the reference on all cases."
+    for form in ("table", "md"):
+        shown, reported = call("show", "1", "--format", form)[1], call("report", "1", "--format", form, "--out", "-")[1]
+        heading, sentence = [line for line in shown.splitlines() if line][:2]
+        assert heading.removeprefix("## ") == "Run box/0001_run1"
+        assert agree in sentence and "Fastest step on the cpu in float32: numpy_manual on small." in sentence
+        assert "Invalid: torch_nn (wrong)." in sentence
+        assert agree in "\n".join(reported.splitlines()[:7])
+        assert reported.removeprefix("# ").startswith("Report\n")
+
+
+def test_a_verdict_on_some_cases_says_so(call: Call) -> None:
+    sentence = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
+    assert sentence.startswith("Only the selected cases: ") and "0 of 1 implementations agree" in sentence
+
+
+def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) -> None:
+    for number, times in ((5, (4e-6, 8e-6)), (6, (5e-7, 1e-6))):
+        rows = [
+            entry(impl, step * (1 + block / 1000), problem=problem, block=block)
+            for block in range(8)
+            for impl, steps in (("numpy_manual", (1e-6, 1e-6)), ("jax_scan", times))
+            for problem, step in zip(("small", "line"), steps, strict=True)
+        ]
+        saved(root, *rows, number=number)
+    slower, faster, mixed = (
+        call("compare", *names)[1].splitlines()[1]
+        for names in (
+            ["numpy_manual", "jax_scan", "--run", "5"],
+            ["numpy_manual", "jax_scan", "--run", "6"],
+            ["5", "6"],
+        )
+    )
+    assert slower.startswith("jax_scan against numpy_manual: SLOWER in 2 of 2 comparisons, 4.00x to 8.00x. A = ")
+    assert faster.startswith("jax_scan against numpy_manual: FASTER in 1 of 2 comparisons, 2.00x; EQUIVALENT in 1. A")
+    assert "0006_run6 against box/0005_run5: FASTER in 2 of 4 comparisons, 8.00x; EQUIVALENT in 2. A" in mixed

@@ -1,0 +1,220 @@
+"""The page of the report in Chromium: offline, filters, sorting, reload, downloads, keyboard and axe."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import CASE_ROWS, CHROMIUM, FLAGS, Shown
+from helpers import ROOT
+from runs import MACHINE, blocks, kept
+from test_page import HOSTILE, hostile_run
+
+from results.output import seconds, speedup
+from results.page.data import Payload, make_payload
+from results.page.page import render_page
+from results.store.runs import find_all
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+AXE = ROOT / "build" / "node_modules" / "axe-core" / "axe.min.js"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def saved_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Path]:
+    """Return data and page of two machines, both dtypes, mini-batches, a sweep, an invalid row and hostile text."""
+    root = tmp_path_factory.mktemp("page")
+    facts = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
+    rows = []
+    for dtype, factor in (("float32", 1), ("float64", 2)):
+        for impl, step in (("numpy_manual", 2e-6), ("jax_scan", 1e-6), ("torch_nn", 9e-6)):
+            for n in (100, 1000):
+                size = {"problem": f"{n}x16", "n": n, "batch": n, "dtype": dtype} | facts
+                rows += blocks(impl, [factor * step * n / 100] * 12, **size)
+            rows += blocks(impl, [factor * step] * 12, problem="crops@5", n=15, d=4, batch=5, dtype=dtype)
+    kept(root, rows, "0002_sweep", "two", machine_info=MACHINE | {"slug": "two", "cores": 64})
+    hostile_run(root)
+    runs = find_all(["two/2", "box/1"], root)
+    tables, path = make_payload(runs, "numpy_manual"), root / "report.html"
+    path.write_text(render_page(runs, tables, "numpy_manual"), encoding="utf-8")
+    return tables, path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def shown(browser: Any, saved_page: tuple[Payload, Path]) -> Iterator[Shown]:
+    opened = Shown(browser, saved_page[1])
+    yield opened
+    opened.context.close()
+    assert opened.wrong == []
+    assert {url.partition(":")[0] for url in opened.asked} <= {"file", "about", "blob", "data"}
+
+
+def time_text(value: float) -> str:
+    """Return a time as the page shows it."""
+    return seconds(value).replace(" us", " µs")
+
+
+def test_table_and_heat_map_equal_the_data(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+    cases, speedups = saved_page[0].cases, saved_page[0].speedups
+    rows = shown.rows()
+    assert len(rows) == len(cases)
+    assert [row["per step"] for row in rows] == [time_text(x) for x in cases["per_step_s"]]
+    over = speedups[speedups["baseline"] == "numpy_manual"]
+    cells = {text.removeprefix("? ") for text in shown.texts("speedup")}
+    assert set(over["speedup"].dropna().map(speedup)) <= cells
+    assert [text for text in shown.texts("speedup") if text == "invalid"] == ["invalid"] * int(
+        (over["why"] != "").sum()
+    )
+    shown.page.select_option("select[name=baseline]", "jax_scan")
+    over = speedups[(speedups["baseline"] == "jax_scan") & (speedups["why"] == "")]
+    speedup_cells = [row["speed-up"] for row in shown.rows() if row["speed-up"] != "-"]
+    assert sorted(speedup_cells) == sorted(over["speedup"].map(speedup))
+    assert "Speed-up over jax_scan" in shown.page.inner_text("#h-speed-up")
+
+
+def test_filters_leave_what_they_say_and_survive_a_reload(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+    cases = saved_page[0].cases
+    shown.tick("impl", "torch_nn")
+    shown.tick("dtype", "float64")
+    shown.page.select_option("select[name=baseline]", "jax_scan")
+    shown.page.select_option("select[name=theme]", "dark")
+    shown.page.fill("#find", "two")
+    shown.page.click('button[data-sort="per_step_s"]')
+    filtered = cases[(cases["impl"] != "torch_nn") & (cases["dtype"] == "float32") & (cases["machine"] == "two")]
+    first = shown.rows()
+    assert [row["per step"] for row in first] == [time_text(x) for x in sorted(filtered["per_step_s"])]
+    assert f"{len(filtered)} of {len(cases)} cases shown" in shown.page.inner_text("#status")
+    assert not any("float64" in text for text in shown.texts("time") + shown.texts("sweep"))
+    shown.open(shown.page.url)
+    assert shown.rows() == first
+    assert shown.page.input_value("select[name=baseline]") == "jax_scan"
+    assert shown.page.get_attribute("html", "data-theme") == "dark"
+    shown.page.click("button[type=reset]")
+    shown.page.wait_for_selector(f"{CASE_ROWS}:nth-child({len(cases)})")
+    assert "#" not in shown.page.url
+
+
+def test_what_failed_its_check_comes_last_however_it_is_sorted(shown: Shown) -> None:
+    for _ in range(2):
+        shown.page.click('button[data-sort="per_step_s"]')
+        statuses = [row["status"] for row in shown.rows()]
+        assert statuses == sorted(statuses, key=lambda status: status != "measured")
+        assert statuses[-1] != "measured"
+
+
+def test_downloads_hold_the_frame(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+    cases = saved_page[0].cases
+    rows = list(csv.DictReader(io.StringIO(shown.download('[data-download="csv"]'))))
+    assert [row["impl"] for row in rows] == cases["impl"].tolist()
+    assert [row["reason"] for row in rows] == cases["reason"].tolist()
+    times = [float(row["per_step_s"]) if row["per_step_s"] else None for row in rows]
+    assert times == [pytest.approx(x, rel=1e-5) if x == x else None for x in cases["per_step_s"]]
+    rows = json.loads(shown.download('[data-download="json"]'))
+    assert [row["n"] for row in rows] == [None if n != n else n for n in cases["n"]]
+    lines = shown.download('[data-download="md"]').splitlines()
+    assert len(lines) == len(cases) + 2
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    assert "<svg" in shown.download('#chart-time [data-save="svg"]')
+    assert "per_step_s" in shown.download('#chart-time [data-save="csv"]')
+
+
+def test_text_of_a_stranger_is_shown_as_text(shown: Shown) -> None:
+    assert shown.page.evaluate("typeof window.hacked") == "undefined"
+    assert shown.page.locator("img").count() == 0
+    assert any(HOSTILE == row["reason"] for row in shown.rows())
+    assert HOSTILE in [label.strip() for label in shown.page.locator("#filters label").all_text_contents()]
+
+
+def test_every_control_works_by_keyboard(shown: Shown) -> None:
+    page = shown.page
+    reached = set()
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "(e => e.name || e.id || e.dataset.sort || e.dataset.download || e.tagName)(document.activeElement)"
+            )
+        )
+    wanted = {
+        "machine",
+        "run",
+        "impl",
+        "device",
+        "dtype",
+        "problem",
+        "plan",
+        "framework",
+        "baseline",
+        "detail",
+        "theme",
+    }
+    assert wanted | {"find", "csv", "json", "md", "per_step_s", "play", "update", "SUMMARY", "A"} <= reached
+    before = len(shown.rows())
+    page.focus('input[name="impl"][value="torch_nn"]')
+    page.keyboard.press("Space")
+    assert len(shown.rows()) < before
+    page.focus('button[data-sort="impl"]')
+    page.keyboard.press("Enter")
+    assert page.get_attribute("#cases th:first-child", "aria-sort") == "ascending"
+    assert page.evaluate("document.activeElement.dataset.sort") == "impl"
+    page.focus("#update")
+    page.keyboard.press("Home")
+    assert page.inner_text("#update-text").startswith("update 0:")
+    page.focus("#play")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#play:text('Stop')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#play:text('Play')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(browser: Any, saved_page: tuple[Payload, Path], scheme: str) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: make browser")
+    opened = Shown(browser, saved_page[1], bypass_csp=True, color_scheme=scheme)
+    for details in opened.page.locator("details").all():
+        details.evaluate("one => { one.open = true }")
+    opened.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = opened.page.evaluate("axe.run()")
+    opened.context.close()
+    serious = [
+        (fault["id"], fault["impact"], node["html"][:120])
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+    assert len(found["passes"]) > 20
+    assert serious == []
+
+
+def test_narrow_windows_dark_mode_and_paper(browser: Any, saved_page: tuple[Payload, Path]) -> None:
+    opened = Shown(browser, saved_page[1], viewport={"width": 320, "height": 640}, color_scheme="dark")
+    page = opened.page
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+    page.emulate_media(media="print")
+    assert page.locator("#filters").is_hidden()
+    assert page.locator("#h-all-cases").is_visible()
+    opened.context.close()
+
+
+def test_a_page_without_a_valid_row_says_so(browser: Any, tmp_path: Path) -> None:
+    run = kept(tmp_path, blocks("numpy_manual", [1e-6], valid=False, reason="wrong"))
+    path = tmp_path / "report.html"
+    path.write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
+    opened = Shown(browser, path)
+    assert opened.page.locator("#chart-time .empty").is_visible()
+    assert opened.wrong == []
+    opened.context.close()

@@ -1,0 +1,61 @@
+"""Implementations with one fault, and what is left of their processes and folders."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers import write
+
+PREPARE = """
+import atexit, os, signal, subprocess, sys, threading, time
+from pathlib import Path
+HERE = Path(__file__).parent
+
+def descend(problem, start, steps):
+    w = start.copy()
+    for t in range(steps):
+        residual = problem.X @ w - problem.y
+        w -= (2 * problem.lr / residual.size) * (problem.X.T @ residual)
+    return w
+
+def prepare(problem, device):
+    calls = []
+{prepare}
+    def run(start, steps, /):
+        calls.append(steps)
+{run}
+        return descend(problem, start, steps)
+    return run
+"""
+
+
+def fault(folder: Path, name: str, prepare: str, run: str = "pass") -> str:
+    return write(
+        folder,
+        name,
+        PREPARE.format(prepare=f"    {prepare}", run=f"        {run}").replace("{{", "{").replace("}}", "}"),
+    )
+
+
+def folders(tmp_path: Path) -> list[str]:
+    """What the command has left in its folder for temporary files."""
+    return [path.name for path in (tmp_path / "tmp").iterdir() if path.name.startswith("descentbench-")]
+
+
+def running(pid: int) -> bool:
+    """Whether there is a process of that number that is not a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def waited(true: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether it comes true in so many seconds."""
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return true()

@@ -1,0 +1,152 @@
+"""What several test files share: the real command in a process of its own, and small problems."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import impls
+from impls.interface import Array, Problem
+
+ROOT = Path(__file__).parents[2]
+UNNEEDED = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # the latter takes longer to load than all the rest
+# TensorFlow's last: triton's copy of LLVM ends a process that has loaded TensorFlow's; the other way round they get on.
+IMPLS = sorted(impls.names(), key=lambda name: name.startswith("tensorflow"))
+MUTANTS = Path(__file__).parent / "mutants"
+HONEST = """
+def prepare(problem, device):
+    X, y, lr, order = problem.X, problem.y, problem.lr, problem.order
+
+    def run(start, steps, /):
+        w = start.copy()
+        for t in range(steps):
+            X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
+            residual = X_t @ w - y_t
+            w -= (2 * lr / residual.size) * (X_t.T @ residual)
+        return w
+
+    return run
+"""
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+    json: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """`extra_info` of each saved row."""
+        return [row["extra_info"] for row in self.json.get("benchmarks", [])]
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        """Cases that have no time."""
+        return list(self.json["campaign"]["refused"])
+
+    def reasons(self, impl: str) -> dict[tuple[str, str], str]:
+        """Why an implementation's cases have no time, by problem and dtype."""
+        return {(row["problem"], row["dtype"]): row["reason"] for row in self.refused if row["impl"] == impl}
+
+    def timed(self, impl: str) -> set[tuple[str, str]]:
+        """Problem and dtype of an implementation's rows."""
+        return {(row["problem"], row["dtype"]) for row in self.rows if row["impl"] == impl}
+
+
+def command(tmp_path: Path, *options: str) -> list[str]:
+    """`pytest benchmarks` with one quick float32 case of numpy_manual, unless options say otherwise."""
+    defaults = {
+        "--impl": "numpy_manual",
+        "--problem": "scalar",
+        "--preset": "quick",
+        "--machine": "test",
+        "--aa": "none",
+    }
+    defaults["--benchmark-storage"] = f"file://{tmp_path / 'storage'}"
+    given = {option.partition("=")[0] for option in options}
+    if "--resume" in given:  # what it began with holds
+        given |= defaults.keys() - {"--benchmark-storage", "--machine"}
+    more = [word for name, value in defaults.items() if name not in given for word in (name, value)]
+    saved = ["--benchmark-json", str(tmp_path / "out.json")]
+    return [sys.executable, "-m", "pytest", "benchmarks", "--no-limits", *UNNEEDED, *saved, *more, *options]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without what pytest has put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | more
+
+
+def bench(tmp_path: Path, *options: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Done:
+    """Run `pytest benchmarks` to its end."""
+    done = subprocess.run(
+        command(tmp_path, *options),
+        cwd=cwd,
+        env=environment(**(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Done(done.returncode, done.stdout, done.stderr, saved(tmp_path / "out.json"))
+
+
+def saved(path: Path) -> dict[str, Any]:
+    """The JSON of a run; {} where nothing was saved."""
+    return dict(json.loads(path.read_text())) if path.exists() and path.stat().st_size else {}
+
+
+def python(code: str, *args: str, env: dict[str, str] | None = None, isolated: Iterable[str] = ()) -> Done:
+    """Run a program of a few lines in a fresh interpreter."""
+    words = [sys.executable, *isolated, "-c", code, *args]
+    done = subprocess.run(words, cwd=ROOT, env=environment(**(env or {})), capture_output=True, text=True, timeout=300)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    """A module of that text; its path."""
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    return str(path)
+
+
+def random_problem(
+    n: int, d: int, k: int | None, batch: int | None, dtype: str = "float64", *, steps: int = 12, seed: int = 0
+) -> Problem:
+    """Small random data, lr half of what its largest batch curvature allows; k None: y is (n,)."""
+    rng = np.random.default_rng(seed)
+    tail = () if k is None else (k,)
+    X, y, w0 = (rng.standard_normal(shape).astype(dtype) for shape in ((n, d), (n, *tail), (d, *tail)))
+    order = None if batch is None else rng.integers(0, n, (steps, batch), dtype=np.int32)
+    batches: list[Array] = [X] if order is None else [X[rows] for rows in order]
+    curvature = max(2 / (len(X_t) * (k or 1)) * np.linalg.norm(X_t.astype(float), 2) ** 2 for X_t in batches)
+    return Problem(X, y, w0, float(1 / curvature), steps, order)
+
+
+def needs(framework: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(importlib.util.find_spec(framework) is None, reason=f"{framework} is not installed")
+
+
+def one(tmp_path: Path, name: str, text: str, *options: str) -> Done:
+    return bench(tmp_path, "--impl", write(tmp_path, name, text), *options)
+
+
+def invalid(done: Done, name: str) -> str:
+    """The reason of the one row, which is marked wherever it may be read."""
+    assert done.code == 1, done.out + done.err
+    (row,) = done.rows
+    assert (row["impl"], row["valid"]) == (name, False)
+    assert done.json["benchmarks"][0]["name"].startswith("INVALID ")
+    assert f"1 invalid: {row['reason']}" in done.out
+    assert "Traceback" not in done.out + done.err
+    return str(row["reason"])
