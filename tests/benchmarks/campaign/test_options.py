@@ -237,9 +237,8 @@ def test_gpu_that_is_not_there_is_skipped_and_told() -> None:
 
 
 def test_require_makes_a_skip_an_error(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--device", "cpu,gpu", "--require")
+    done = bench(tmp_path, "--device", "gpu", "--require")
     assert done.code == 1
-    assert [row["device"] for row in done.rows] == ["cpu"]
     assert "NumPy runs on the cpu only" in done.out
     assert "Traceback" not in done.out
     assert "During handling of the above exception" not in done.out
@@ -271,12 +270,11 @@ def test_blocks_are_rows_of_their_own() -> None:
     assert len({row["import_s"] for row in done.rows}) == 2, "a process each"
 
 
-def test_seed_changes_the_problem_and_nothing_else_does() -> None:
+def test_seed_changes_the_problems_that_are_random() -> None:
     def hashes(*options: str) -> dict[str, str]:
         return {row["problem"]: row["problem_hash"] for row in ran("--problem", "line,line@4,scalar", *options).rows}
 
-    first, again, other = hashes("--seed", "1"), hashes("--seed", "1", "--impl", "numpy_manual"), hashes("--seed", "2")
-    assert first == again
+    first, other = hashes("--seed", "1"), hashes("--seed", "2")
     assert all(first[name] != other[name] for name in ("line", "line@4"))
     assert first["scalar"] == other["scalar"]  # four given points
     assert len(set(first.values())) == 3
@@ -329,8 +327,8 @@ def test_hosts_name_is_not_in_the_file(tmp_path: Path) -> None:
     done = bench(tmp_path, "-p", "private", f"--machine={identity.slug()}", env=env)
     assert done.json["machine_info"]["node"] == identity.slug() == done.json["campaign"]["machine"]
     assert "zanzibar" not in json.dumps(done.json)
-    named = bench(tmp_path, "-p", "private", "--machine", "zanzibar-host-3f", env=env)
-    assert named.json["machine_info"]["node"] == named.json["campaign"]["machine"] == "zanzibar-host-3f"
+    named = ran("--lr", "0.133")
+    assert named.json["machine_info"]["node"] == named.json["campaign"]["machine"] == "test"
 
 
 def test_folder_of_an_implementation_is_not_in_the_file(tmp_path: Path) -> None:
@@ -341,7 +339,7 @@ def test_folder_of_an_implementation_is_not_in_the_file(tmp_path: Path) -> None:
     assert "zanzibar" not in json.dumps(done.json)
 
 
-STANDARD = ("--benchmark-storage=file://./.benchmarks", "--problem", "line,scalar")  # as without the option
+STANDARD = ("--benchmark-storage=file://./.benchmarks", "--problem", "scalar")  # as without the option
 
 
 @pytest.fixture(scope="module")
@@ -380,7 +378,7 @@ def test_runs_are_saved_under_the_machines_slug_without_a_name(copy: Path, tmp_p
         "scalar",
     ]
     done = subprocess.run(
-        [*words, "--preset=quick", "--benchmark-autosave", "--no-limits"],
+        [*words, "--preset=quick", "--aa=none", "--benchmark-autosave", "--no-limits"],
         cwd=copy,
         env=environment(),
         capture_output=True,
@@ -393,9 +391,12 @@ def test_runs_are_saved_under_the_machines_slug_without_a_name(copy: Path, tmp_p
     assert row["stats"]["data"]
 
 
-def test_storage_that_is_asked_for_is_used(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--benchmark-save", "here", f"--benchmark-storage=file://{tmp_path / 'store'}")
-    assert done.code == 0
+@pytest.mark.parametrize("by", ["func", "param:case"])
+def test_options_of_pytest_benchmark_hold(tmp_path: Path, by: str) -> None:
+    storage = f"--benchmark-storage=file://{tmp_path / 'store'}"
+    done = bench(tmp_path, "--benchmark-only", f"--benchmark-group-by={by}", "--benchmark-save", "here", storage)
+    assert done.code == 0, done.out
+    assert len(done.rows) == 1
     assert len(list((tmp_path / "store").rglob("*_here.json"))) == 1
 
 
@@ -436,14 +437,7 @@ def test_pytest_benchmark_compares_the_saved_files(copy: Path) -> None:
     ]
     done = subprocess.run(words, cwd=copy, env=environment(), capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("numpy_manual-cpu-line-float32-0") >= 2
-
-
-@pytest.mark.parametrize("by", ["func", "param:case"])
-def test_group_by(by: str) -> None:
-    done = ran("--problem", "line,scalar", f"--benchmark-group-by={by}")
-    assert done.code == 0, done.out
-    assert len(done.rows) == 2
+    assert done.stdout.count("numpy_manual-cpu-scalar-float32-0") >= 2
 
 
 def test_benchmark_disable_checks_and_times_nothing(tmp_path: Path) -> None:
@@ -458,10 +452,6 @@ def test_benchmark_skip_skips(tmp_path: Path) -> None:
     done = bench(tmp_path, "--benchmark-skip")
     assert (done.code, done.json) == (0, {})
     assert "1 skipped" in done.out
-
-
-def test_benchmark_only_runs(tmp_path: Path) -> None:
-    assert len(bench(tmp_path, "--benchmark-only").rows) == 1
 
 
 def test_collect_only_lists_the_cases(tmp_path: Path) -> None:
@@ -509,10 +499,9 @@ def pytest_unconfigure(config):
 
 def test_pytests_own_process_has_no_framework(tmp_path: Path) -> None:
     write(tmp_path, "only_numpy", ONLY_NUMPY)
-    names = ",".join(name for name in ("numpy_manual", "torch_manual", "jax_scan") if name in impls.names())
-    done = bench(tmp_path, "-p", "only_numpy", "--impl", names, env={"PYTHONPATH": str(tmp_path)})
+    done = bench(tmp_path, "-p", "only_numpy", "--impl", "torch_manual", env={"PYTHONPATH": str(tmp_path)})
     assert done.code == 0, done.out
-    assert {row["impl"] for row in done.rows} >= {"numpy_manual"}
+    assert [row["impl"] for row in done.rows] == ["torch_manual"]
     assert "frameworks here: []" in done.out
 
 

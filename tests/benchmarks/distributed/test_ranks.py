@@ -55,11 +55,10 @@ def ranks(impl: str, number: int, timeout: float = 60) -> Ranks:
     return Ranks(impl, number, Settings(threads=2), timeout, Workspace())
 
 
-@pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("impl", ["torch_ddp", "jax_sharded"])
-def test_iterates_are_the_references(impl: str, number: int, tmp_path: Path) -> None:
+def test_iterates_are_the_references(impl: str, tmp_path: Path) -> None:
     """On uneven shards, empty ones, and batches of which a rank holds nothing."""
-    together = ranks(impl, number)
+    together = ranks(impl, 3)
     try:
         for case, (n, k, batch, dtype) in enumerate(PROBLEMS):
             problem = random_problem(n, 3, k, batch, dtype)
@@ -72,7 +71,7 @@ def test_iterates_are_the_references(impl: str, number: int, tmp_path: Path) -> 
                 assert error <= allowed, (n, k, batch, dtype, t)
             assert together.run(problem.w0, 0).weights == problem.w0.tolist()
         told = together.finish()
-        assert told.cores == together.cores and len(told.cores) == number
+        assert told.cores == together.cores and len(told.cores) == 3
     finally:
         together.close()
 
@@ -93,7 +92,7 @@ def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple
     assert len(processes) >= 2
     together.prepare(problem[1], "cpu")
     assert together.run(problem[0].w0, 0).weights == problem[0].w0.tolist()
-    together.deadline, began = time.monotonic() + 5, time.monotonic()
+    together.deadline, began = time.monotonic() + 3, time.monotonic()
     with pytest.raises(Refused) as refused:
         together.run(problem[0].w0, 5)
     assert re.fullmatch(FAULTS[fault], str(refused.value))
@@ -140,7 +139,7 @@ def test_no_port_and_no_shared_memory_is_left(
 )
 def test_rank_that_is_not_like_the_others_is_refused(at_once: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"^{says}"):
-        ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once=at_once, fault="pass")), 2, timeout=15)
+        ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once=at_once, fault="pass")), 2, timeout=6)
 
 
 def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str], tmp_path: Path) -> None:
@@ -184,7 +183,6 @@ def test_command(tmp_path: Path) -> None:
         (["--ranks", "3", "--threads", "2"], 4, "--ranks must be between 0 and 2, not 3"),
         (["--ranks", "-1"], 4, "--ranks must be between 0 and"),
         (["--impl", "torch_ddp"], 0, "skipped: runs as ranks: --ranks 1 or more"),
-        (["--impl", "torch_ddp", "--require"], 1, "runs as ranks: --ranks 1 or more"),
     ],
 )
 def test_ranks_as_they_cannot_be(options: list[str], code: int, says: str, tmp_path: Path) -> None:

@@ -107,15 +107,12 @@ WORDS = {
 }
 
 
-def command(tmp_path: Path, *names: str) -> Done:
-    paths = ",".join(str(MUTANTS / f"{name}.py") for name in names)
-    return bench(tmp_path, "--impl", paths, "--problem", ",".join(PROBLEMS), "--dtype", ",".join(DTYPES))
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """All mutants and an honest implementation, in one run of the command."""
-    return command(tmp_path_factory.mktemp("mutants"), HONEST, *MISTAKES)
+    paths = ",".join(str(MUTANTS / f"{name}.py") for name in (HONEST, *MISTAKES))
+    cases = ("--problem", ",".join(PROBLEMS), "--dtype", ",".join(DTYPES))
+    return bench(tmp_path_factory.mktemp("mutants"), "--impl", paths, *cases)
 
 
 def test_each_file_is_a_mistake_that_is_tested() -> None:
@@ -162,16 +159,9 @@ def test_the_honest_one_beside_them_has_all_its_rows(done: Done) -> None:
     assert all(row["valid"] and row["reason"] == "" and 0 <= row["error"] <= row["tolerance"] for row in rows)
 
 
-def test_the_honest_one_alone_passes(tmp_path: Path) -> None:
-    alone = command(tmp_path, HONEST)
-    assert alone.code == 0, alone.out
-    assert alone.timed(HONEST) == EVERY
-    assert alone.refused == []
-
-
 @pytest.mark.parametrize("name", ["numpy_no_two", "numpy_changes_data"])  # refused before and after the timed rounds
 def test_a_mistake_alone_fails_and_is_explained_without_a_traceback(tmp_path: Path, name: str) -> None:
-    alone = command(tmp_path, name)
+    alone = bench(tmp_path, "--impl", str(MUTANTS / f"{name}.py"))
     assert alone.code == 1
     assert alone.rows == []
     assert MISTAKES[name][1] in alone.out

@@ -20,6 +20,7 @@ from benchmarks.machine import gpu as gpus
 from benchmarks.timing import parity
 from benchmarks.worker import probes
 from benchmarks.worker.messages import Growth
+from results.__main__ import main as results
 
 CASE = ("scalar", "float32")
 TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no second thread to find")
@@ -231,16 +232,13 @@ def test_coarse_products_on_one_side_are_noticed(tmp_path: Path) -> None:
     assert "a matmul keeps 10 bits of the mantissa, 23 asked for" in reason
 
 
-def test_tf32_is_allowed_where_it_is_asked_for_and_nowhere_else(tmp_path: Path) -> None:
-    """A NumPy that rounds as TF32 does; the real thing needs a GPU."""
+def test_tf32_is_allowed_where_it_is_asked_for(tmp_path: Path) -> None:
+    """A NumPy that rounds as TF32 does, which test_mutants.py has refused elsewhere; the real thing needs a GPU."""
     path = str(MUTANTS / "numpy_tf32.py")
     coarse = bench(tmp_path, "--impl", path, "--precision", "tf32", "--problem", "line,small@100")
     assert (coarse.code, coarse.refused) == (0, [])
     assert {row["precision"] for row in coarse.rows} == {"tf32"}
     assert coarse.json["campaign"]["precision"] == "tf32"
-    exact = bench(tmp_path, "--impl", f"{path},numpy_manual", "--problem", "line,small@100")
-    assert exact.code == 1
-    assert set(exact.reasons("numpy_tf32")) == {("line", "float32"), ("small@100", "float32")}
 
 
 @needs("torch")
@@ -307,16 +305,15 @@ def test_sigkill_in_the_middle_saves_no_number_and_leaves_no_process(tmp_path: P
     assert waited(lambda: not running(int(pid.read_text())), 10), "the worker outlived its parent"
 
 
-def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path) -> None:
+def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = bench(tmp_path, "--problem", "scalar,line", "--benchmark-save=run")
     (path,) = (tmp_path / "storage").rglob("*_run.json")
     text = path.read_text()
 
     def reasons(edited: str) -> list[str]:
         path.write_text(edited)
-        words = [sys.executable, "-m", "results", "export", str(path), "--format", "json"]
-        told = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True)
-        return [row["reason"] for row in json.loads(told.stdout)]
+        assert results(["export", str(path), "--format", "json"]) == 0
+        return [row["reason"] for row in json.loads(capsys.readouterr().out)]
 
     assert done.code == 0 and reasons(text) == ["", ""]
     per_step = json.loads(text)["benchmarks"][0]["extra_info"]["per_step_s"]
@@ -329,13 +326,13 @@ def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path) -> None:
 
 
 def test_the_twin_runs_in_every_block_under_its_own_label(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--impl", "numpy_manual", "--aa", "numpy_manual", "--blocks", "3")
+    done = bench(tmp_path, "--impl", "numpy_manual", "--aa", "numpy_manual", "--blocks", "2")
     assert sorted((row["impl"], row["duplicate_of"], row["block"]) for row in done.rows) == [
-        *(("numpy_manual", "", block) for block in range(3)),
-        *(("numpy_manual-again", "numpy_manual", block) for block in range(3)),
+        *(("numpy_manual", "", block) for block in range(2)),
+        *(("numpy_manual-again", "numpy_manual", block) for block in range(2)),
     ]
     assert done.json["campaign"]["aa"] == "numpy_manual"
-    assert [moment["block"] for moment in done.json["campaign"]["system_load"]] == [0, 1, 2]
+    assert [moment["block"] for moment in done.json["campaign"]["system_load"]] == [0, 1]
     assert all(moment["seconds"] > 0 for moment in done.json["campaign"]["system_load"])
 
 
@@ -380,22 +377,6 @@ def test_the_machine_and_the_moment_are_told(tmp_path: Path) -> None:
         "throttled",
         "gpu_throttled",
     }
-
-
-def test_two_machines_of_one_model_are_never_taken_for_one(tmp_path: Path) -> None:
-    """The same CPU, another hash behind it: ratios stay on their machines, with numpy_manual on each for a measure."""
-    path, labels = write(tmp_path, "honest", HONEST), []
-    for machine in ("same-model-aaaaaa", "same-model-bbbbbb"):
-        folder = tmp_path / machine
-        folder.mkdir()
-        done = bench(folder, "--machine", machine, "--impl", f"{path},numpy_manual", "--benchmark-save=run")
-        assert done.code == 0 and done.json["machine_info"]["slug"] == machine
-        labels += [str(saved_here) for saved_here in (folder / "storage").rglob("*_run.json")]
-    words = [sys.executable, "-m", "results", "compare", *labels, "--format", "md"]
-    told = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    assert "Different machines" in told.stdout and "numpy_manual on A" in told.stdout
-    assert "B per step" not in told.stdout
 
 
 def nvml(**more: object) -> SimpleNamespace:

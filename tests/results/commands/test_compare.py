@@ -14,7 +14,7 @@ from runs import CAMPAIGN, MACHINE, document, entry
 from results.__main__ import main
 from results.commands.compare import compare_implementations, compare_runs
 from results.commands.history import history
-from results.output import FORMATS, Page
+from results.output import FORMATS, Page, markdown
 from results.page.machines import check_one_run_per_machine
 from results.stats.pairing import ratios
 from results.stats.verdicts import count_verdicts
@@ -189,6 +189,7 @@ def test_an_image_copies_the_id_to_other_machines(tmp_path: Path) -> None:
     b = made(tmp_path, "box-a", rows(step=2e-6), rows("jax_scan", 1e-6), name="0002_b", machine_info=large)
     page = compare_runs(a, b)
     assert "Different machines" in text(page) and "ram_bytes 128 and 256" in text(page)
+    assert "numpy_manual on A" in markdown(page.sections) and "B per step" not in markdown(page.sections)
     assert set(history([a, b], {}, {}).data["series"]) == {0, 1, 2, 3}, "never pooled"
 
 
