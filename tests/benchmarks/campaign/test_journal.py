@@ -274,44 +274,55 @@ def order(seed: int, impls: list[str]) -> list[str]:
     return [case.impl for case in plan.cases()]
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a campaign of one implementation killed in its second case, with a copy of what it saved."""
+    folder = tmp_path_factory.mktemp("killed")
+    begun(folder, "--impl", fault(folder, "slow", STOPS), *PROBLEMS, "--benchmark-save=mine")
+    shutil.copytree(folder / "storage", folder / "copy")
+    return folder
+
+
 @pytest.fixture
-def cut(tmp_path: Path) -> str:
-    """A campaign of one implementation that was killed in its second case."""
-    path = fault(tmp_path, "slow", STOPS)
-    begun(tmp_path, "--impl", path, *PROBLEMS, "--benchmark-save=mine")
-    return path
+def cut(killed: Path) -> Path:
+    """The folder as the kill has left it."""
+    fault(killed, "slow", STOPS)
+    shutil.rmtree(killed / "storage")
+    shutil.copytree(killed / "copy", killed / "storage")
+    return killed
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path, cut: str) -> None:
+def test_what_does_not_fit_is_refused(cut: Path) -> None:
     for options, says in (
         (("--resume", "--blocks", "3"), "leave --blocks out"),
         (("--resume", "--benchmark-save=other"), "no campaign to go on with"),
         (("--resume", "--problem", "medium"), "leave --problem out"),
     ):
-        done = bench(tmp_path, *options)
+        done = bench(cut, *options)
         assert done.code == 4, done.out
         assert says in done.err
-    Path(cut).write_text(Path(cut).read_text() + "\n# another one\n")
-    done = bench(tmp_path, "--resume")
+    with (cut / "slow.py").open("a") as file:
+        file.write("# another one")
+    done = bench(cut, "--resume")
     assert done.code == 4
     assert "the code of the suite, of an implementation or a table changed" in done.err
-    assert len(journals(tmp_path)) == 1  # nothing is lost by it
+    assert len(journals(cut)) == 1  # nothing is lost by it
 
 
-def test_a_journal_without_a_whole_case_is_resumed_from_the_start(tmp_path: Path, cut: str) -> None:
+def test_a_journal_without_a_whole_case_is_resumed_from_the_start(cut: Path) -> None:
     """As a power cut may leave it: the head, and half of the first line."""
-    (file,) = journals(tmp_path)
+    (file,) = journals(cut)
     head, first, *_ = file.read_text().split("\n")
     file.write_text(f"{head}\n{first[:200]}")
-    done = bench(tmp_path, "--resume")
+    done = bench(cut, "--resume")
     assert done.code == 0, done.out + done.err
     assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
 
 
-def test_a_new_run_beside_it_says_so_and_touches_nothing(tmp_path: Path, cut: str) -> None:
-    (file,) = journals(tmp_path)
+def test_a_new_run_beside_it_says_so_and_touches_nothing(cut: Path) -> None:
+    (file,) = journals(cut)
     text = file.read_bytes()
-    done = bench(tmp_path)
+    done = bench(cut)
     assert done.code == 0
     assert "cut short: 'mine', begun" in done.out
     assert "1 cases finished; --resume goes on with it" in done.out
@@ -324,14 +335,8 @@ def test_nothing_to_resume_is_an_error(tmp_path: Path) -> None:
     assert "no campaign to go on with" in done.err and "none is in that folder" in done.err
 
 
-def test_a_finished_run_leaves_no_journal(tmp_path: Path) -> None:
-    done = bench(tmp_path)
-    assert done.code == 0
-    assert journals(tmp_path) == []
-
-
-def test_each_line_is_whole_while_the_run_goes_on(tmp_path: Path, cut: str) -> None:
-    (file,) = journals(tmp_path)
+def test_each_line_is_whole_while_the_run_goes_on(cut: Path) -> None:
+    (file,) = journals(cut)
     *whole, rest = file.read_text().split("\n")
     assert rest.strip("\0") == ""  # room on the disk for what follows
     lines = [json.loads(line) for line in whole]

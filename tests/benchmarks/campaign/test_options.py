@@ -398,6 +398,7 @@ def test_options_of_pytest_benchmark_hold(tmp_path: Path, by: str) -> None:
     assert done.code == 0, done.out
     assert len(done.rows) == 1
     assert len(list((tmp_path / "store").rglob("*_here.json"))) == 1
+    assert list((tmp_path / "store").glob("*.journal")) == [], "it has ended"
 
 
 def test_a_run_that_is_not_saved_leaves_no_folder(copy: Path) -> None:
