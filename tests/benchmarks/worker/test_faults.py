@@ -108,22 +108,33 @@ def test_file_that_is_not_python_is_refused(tmp_path: Path) -> None:
     assert done.timed("numpy_manual") == {("scalar", "float32")}
 
 
-@pytest.mark.parametrize("where", ["prepare", "run", "import"])
-def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path, where: str) -> None:
+def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """In prepare or in run of one problem, the other of which is timed; while it is imported, for each problem."""
     (tmp_path / "tmp").mkdir()
-    note = "HERE.joinpath('pid').write_text(str(os.getpid())); time.sleep(300)"
-    path = fault(tmp_path, "hangs", note if where == "prepare" else "pass", note if where == "run" else "pass")
-    if where == "import":
-        Path(path).write_text(Path(path).read_text() + f"\n{note}\n")
+    note = "open(HERE / '{name}.pid', 'w').write(str(os.getpid())); time.sleep(300)"
+    on_scalar = f"if len(problem.X) == 4: {note}"
+    paths = [
+        fault(tmp_path, "in_prepare", on_scalar.format(name="in_prepare")),
+        fault(tmp_path, "in_run", "pass", on_scalar.format(name="in_run")),
+        fault(tmp_path, "in_import", "pass"),
+    ]
+    with Path(paths[-1]).open("a") as file:
+        file.write(note.format(name="in_import"))
     done = bench(
-        tmp_path, "--impl", f"{path},numpy_manual", "--problem", "line,scalar", "--timeout", "5",
+        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "5",
         env={"TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
     assert done.code == 1
-    assert set(done.reasons("hangs")) == CASES
-    assert all("timed out" in reason and "killed" in reason for reason in done.reasons("hangs").values())
+    for name, hangs in (
+        ("in_prepare", {("scalar", "float32")}),
+        ("in_run", {("scalar", "float32")}),
+        ("in_import", CASES),
+    ):
+        assert set(done.reasons(name)) == hangs
+        assert all("timed out" in reason and "killed" in reason for reason in done.reasons(name).values())
+        assert done.timed(name) == CASES - hangs
+        assert not running(int((tmp_path / f"{name}.pid").read_text()))
     assert done.timed("numpy_manual") == CASES
-    assert not running(int((tmp_path / "pid").read_text()))
     assert folders(tmp_path) == []
 
 
@@ -174,9 +185,15 @@ def timed(json: dict[str, Any]) -> list[str]:
     return [row["extra_info"]["problem"] for row in json["benchmarks"]]
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("where", ["prepare", "run"])
-@pytest.mark.parametrize("problems", ["line,scalar,crops", "line,scalar"], ids=["in the middle", "in the last case"])
+@pytest.mark.parametrize(
+    ("problems", "where", "by"),
+    [  # in the middle and in the last case: every pair of values
+        ("line,scalar,crops", "prepare", signal.SIGINT),
+        ("line,scalar,crops", "run", signal.SIGTERM),
+        ("line,scalar", "prepare", signal.SIGTERM),
+        ("line,scalar", "run", signal.SIGINT),
+    ],
+)
 def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
     tmp_path: Path, problems: str, where: str, by: signal.Signals
 ) -> None:
