@@ -17,10 +17,10 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
-LONGEST = ("test_iterates", "test_contract", "test_faults", "test_options", "test_ranks", "test_triton", "test_mutants")
+LONGEST = ("iterates", "contract", "mutants", "faults", "options", "ranks", "endurance", "offline", "triton", "hosts")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, so that two processes end together."""
-    order = {name: number for number, name in enumerate(LONGEST)}
+    order = {f"test_{name}": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))

@@ -11,9 +11,14 @@ from benchmarks.reference.solution import truth
 _numba = pytest.importorskip("impls._numba", reason="numba is not installed")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("n", "d", "k"), [(9, 64, None), (300, 70, 3), (301, 131, None), (1, 64, 1), (301, 7, 2)])
-@pytest.mark.parametrize("limit", ["CACHED", "NEAR"])
+@pytest.mark.parametrize(
+    ("n", "d", "k", "limit", "dtype"),  # each shape with both limits, in another dtype each
+    [
+        (*shape, limit, dtypes[number % 2])
+        for number, shape in enumerate([(9, 64, None), (300, 70, 3), (301, 131, None), (1, 64, 1), (301, 7, 2)])
+        for limit, dtypes in (("CACHED", ("float32", "float64")), ("NEAR", ("float64", "float32")))
+    ],
+)
 def test_rows_that_are_sent_for_give_the_same_iterates(
     monkeypatch: pytest.MonkeyPatch, limit: str, n: int, d: int, k: int | None, dtype: str
 ) -> None:

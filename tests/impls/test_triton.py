@@ -21,12 +21,13 @@ single, double = "float32", "float64"
 for n, d, k, batch, dtype in (
     (300, 33, None, None, single), (70, 1, None, 9, double), (1, 40, 2, None, double), (90, 20, 3, 64, single)
 ):
-    problem = random_problem(n, d, k, batch, dtype, steps=3)
-    exact, run = truth(problem, [1, 3]), prepare(problem, "cpu")
+    problem = random_problem(n, d, k, batch, dtype, steps=2)
+    exact, run = truth(problem, [1, 2]), prepare(problem, "cpu")
+    after = {t: run(problem.w0, t) for t in exact.at}
     for t in exact.at:
-        error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
+        error, allowed = exact.distance(after[t], t, 0.0, problem.w0)
         print("right" if error <= allowed else f"wrong: {n} {d} {k} {batch} {dtype} after {t}: {error} {allowed}")
-    assert (run(problem.w0, 3) == run(problem.w0, 3)).all()
+    assert (run(problem.w0, 2) == after[2]).all()
 """
 
 
@@ -35,7 +36,7 @@ def test_the_contract_holds_interpreted() -> None:
     done = subprocess.run(words, cwd=ROOT, env=environment(**INTERPRETED), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > 90 and "skipped" not in done.stdout, done.stdout
+    assert passed and int(passed[1]) > 30 and "skipped" not in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("sizes", ["32768 2048 16384", "32768 2048 512", "32 32 512"], ids=["one", "many", "long rows"])

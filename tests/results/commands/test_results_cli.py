@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -110,19 +109,6 @@ def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call,
     assert page.with_suffix(".md").read_text().startswith("# Report\n")
 
 
-def test_a_report_is_the_same_bytes_again(call: Call, root: Path, tmp_path: Path) -> None:
-    written = []
-    for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("1", "2", "1"), "2")):
-        command = [sys.executable, "-m", "results", "report", *runs, "--runs", str(root), "--out", str(tmp_path / name)]
-        where = ROOT
-        subprocess.run(
-            command, check=True, cwd=where, env=os.environ | {"PYTHONHASHSEED": hashing}, capture_output=True
-        )
-        written.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")})
-    assert {"report.html", "report.md", "time-dark.svg", "speedup-light.png"} <= set(written[0])
-    assert written[0] == written[1]
-
-
 def test_a_report_has_its_runs_in_the_order_in_which_they_are_named(call: Call) -> None:
     for runs in (["1", "2"], ["2", "1"]):
         out = call("report", *runs, "--format", "md")[1]
@@ -214,7 +200,7 @@ def test_a_terminal_gets_all_of_a_cell_in_however_little_room(root: Path, monkey
 HOSTILE = st.text(st.one_of(st.sampled_from("|`<>=+-@\t\r\n*[]\\&\x1b'\",\ud800"), st.characters()), min_size=1)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HOSTILE)
 def test_strangers_strings_break_no_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
     path = saved(

@@ -4,12 +4,15 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import vl_convert
+from helpers import ROOT as CHECKOUT
+from helpers import environment
 from runs import MACHINE, blocks, entry, kept
 
 from results.__main__ import main
@@ -280,3 +283,17 @@ def test_a_step_of_no_time_and_no_framework_are_no_trouble(tmp_path: Path) -> No
     ).cases
     assert cases["framework"].tolist() == ["jax"]
     assert cases["status"].tolist() == ["invalid"]
+
+
+def test_a_report_is_the_same_bytes_again(tmp_path: Path) -> None:
+    for number in (1, 2):
+        rows = [*blocks("numpy_manual", [1e-6]), *blocks("jax_scan", [number * 1e-6])]
+        kept(tmp_path / "runs", rows, f"000{number}_run{number}")
+    written = []
+    for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("1", "2", "1"), "2")):
+        options = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / name)]
+        words = [sys.executable, "-m", "results", "report", *runs, *options]
+        subprocess.run(words, check=True, cwd=CHECKOUT, env=environment(PYTHONHASHSEED=hashing), capture_output=True)
+        written.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")})
+    assert {"report.html", "report.md", "time-dark.svg", "speedup-light.png"} <= set(written[0])
+    assert written[0] == written[1]
