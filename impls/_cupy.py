@@ -12,12 +12,12 @@ import cupy as cp
 
 @noting_transfer
 def place(array: Array, device: Device) -> cp.ndarray:
-    """Return the array on the GPU."""
+    """Return the array on the GPU when it is there."""
     if device != "gpu":
         raise Unsupported("CuPy runs on the gpu only")
     if not cp.cuda.is_available():
         raise Unsupported("CuPy sees no gpu")
-    return cp.asarray(array)
+    return cp.asarray(array, blocking=True)
 
 
 @noting_wait

@@ -90,8 +90,8 @@ def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[
 def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]:
     """Return `replay(steps)`, which makes the steps 0, 1, ... from CUDA graphs, at most `most` of them.
 
-    `step(t)` gets its number on the device. A graph of many steps is replayed while it fits, and a graph of one step
-    does the rest.
+    `step(t)` gets its number on the device; one that uses it adds 1 to it. A graph of many steps is replayed while it
+    fits, and a graph of one step does the rest.
     """
     t = torch.zeros(1, dtype=torch.long, device="cuda")
     aside = torch.cuda.Stream()
@@ -104,7 +104,6 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
         with torch.cuda.graph(graph):
             for _ in range(count):
                 step(t)
-                t += 1
 
     def replay(steps: int) -> None:
         t.zero_()

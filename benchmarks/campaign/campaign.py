@@ -29,6 +29,7 @@ from impls.interface import Problem, Unsupported
 MANY, MARKED = 20_000, 300  # rows in a step above which rounding hides lost ones; rows of the extra check
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
 STATE = ("runs_s", "reference_s", "system_load", "sources", "limits", "resumed", "left")
+NO_MEMORY = "out of memory while the problem was made; give fewer rows or columns"
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -235,12 +236,17 @@ class Campaign:
         except ValueError as error:
             self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
             return
+        except MemoryError:
+            self.tasks |= {(name, dtype): Refused(NO_MEMORY) for dtype in dtypes}
+            return
         for dtype in self._fitting(name, *catalogue.counted(exact)):
             try:
                 check_dtype(catalogue.parse(name)[0], exact.y, data.targets, dtype)
                 self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
             except ValueError as error:
                 self.tasks[name, dtype] = Refused(str(error))
+            except MemoryError:
+                self.tasks[name, dtype] = Refused(NO_MEMORY)
 
     def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""

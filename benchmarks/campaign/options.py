@@ -52,6 +52,7 @@ def plan(option: Namespace, here: Path) -> Plan:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
+    memory.total()  # raises here, before the first case, if the environment says it wrongly
     target, chosen = option.target or [], implementations(option.impl, here)
     reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
     labels = tables(option.problem, here, target, reading)

@@ -87,7 +87,7 @@ class TimedCase:
             facts |= gpus.over(self.gpu, gpus.now())
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
-        facts |= vars(self.worker.finish())
+        facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW else 3))
         faults = parity.faults(facts, self.worker.cores)
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
         if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps

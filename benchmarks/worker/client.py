@@ -123,9 +123,12 @@ class Worker:
         """Return CPU seconds per second over that many runs."""
         return self._ask(Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
 
-    def finish(self) -> Finished:
-        """Return the worker's memory, threads and precision. Raises Refused if the problem was changed."""
-        return self._ask(Finished, "finish")
+    def finish(self, event_runs: int) -> Finished:
+        """Return the worker's memory, threads and precision. Raises Refused if the problem was changed.
+
+        event_runs: runs that a device's own clock times.
+        """
+        return self._ask(Finished, "finish", event_runs=event_runs)
 
     def _ask(self, kind: type[T], op: str, **fields: Any) -> T:
         """Send a request and return the answer. Wait until the deadline.

@@ -175,10 +175,10 @@ class WorkerServer:
             return "the result is not the caller's own: a later run wrote to an earlier result"
         return ""
 
-    def finish(self) -> Answer:
+    def finish(self, event_runs: int) -> Answer:
         """Return peak memory since `prepare` (bytes), the probes, and whether the problem is unchanged."""
         rss, used, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
-        event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps))
+        event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps), event_runs)
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
