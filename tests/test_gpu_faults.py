@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import HONEST, bench, write
 
 from benchmarks.campaign import campaign as campaigns
 from benchmarks.campaign.campaign import Campaign
@@ -79,3 +80,31 @@ def test_a_slow_run_is_timed_once_by_the_devices_clock(seconds: list[float], mon
     assert probes.event_seconds(lambda: None, 1) == 3.0 and len(left) == 2
     left = seconds.copy()
     assert probes.event_seconds(lambda: None, 3) == np.median(seconds)
+
+
+TOO_OLD = """
+def prepare(problem, device):
+    if device == "gpu": raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
+    return honest(problem, device)
+""" + HONEST.replace("def prepare", "def honest")
+
+
+def test_what_cannot_use_the_gpu_says_so_once_and_the_next_case_runs(tmp_path: Path) -> None:
+    """Two cases of one process: the second does not start the same process anew to fail again."""
+    old, mine = write(tmp_path, "old", TOO_OLD), write(tmp_path, "mine", HONEST)
+    done = bench(tmp_path, "--impl", f"{old},{mine}", "--device", "gpu,cpu", "--problem", "scalar,line")
+    why = "cannot use the gpu: raised RuntimeError: CUDA driver version is insufficient for CUDA runtime version"
+    assert done.reasons("old") == dict.fromkeys([("scalar", "float32"), ("line", "float32")], f"{why} (old.py:3)")
+    assert {(row["impl"], row["device"]) for row in done.rows} == {("old", "cpu"), ("mine", "cpu"), ("mine", "gpu")}
+    opened = {(row["device"], "context_s" in row) for row in done.rows}
+    assert opened == {("cpu", False), ("gpu", True)}
+
+
+def test_what_runs_on_the_cpu_only_says_so_before_a_problem_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns.catalogue, "build", lambda *how, **more: pytest.fail("a problem was made"))
+    campaign = Campaign(plan())
+    try:
+        with pytest.raises(memory.Unsupported, match="cpu only"):
+            campaign.open(campaign.plan.cases()[0])
+    finally:
+        campaign.close()

@@ -45,6 +45,7 @@ class Campaign:
     host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], PreparedProblem | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
+    no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
     rows_checked: set[tuple[str, ...]] = field(default_factory=set)  # implementation, device, problem and dtype
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
@@ -65,8 +66,8 @@ class Campaign:
         for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
             if known in self.unsupported:
                 raise Unsupported(self.unsupported[known])
+        worker = self._worker(case)  # first: who cannot run here needs no problem
         task = self.task(case.problem, case.dtype)
-        worker = self._worker(case)
         worker.deadline = time.monotonic() + self.plan.timeout
         try:
             descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
@@ -195,12 +196,16 @@ class Campaign:
 
     def _worker(self, case: Case) -> Worker:
         host = (*case.host, self.plan.ranks)
+        if host in self.no_device:
+            raise Refused(self.no_device[host])
         if self.worker is not None and (self.host != host or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
             try:
                 self.worker = self.start_worker(case)
+                if case.device == "gpu" and not self.plan.ranks:
+                    self._open_device(self.worker, host)
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
@@ -208,6 +213,14 @@ class Campaign:
         if case.original not in self.sources:
             self.sources[case.original] = vars(self.worker.source(case.impl))
         return self.worker
+
+    def _open_device(self, worker: Worker, host: tuple[object, ...]) -> None:
+        """Let a worker use the GPU for the first time. Raises Unsupported, or Refused for all cases of its host."""
+        try:
+            worker.open_device("gpu")
+        except Refused as error:
+            self.no_device[host] = f"cannot use the gpu: {error}"
+            raise Refused(self.no_device[host]) from error
 
     def task(self, name: str, dtype: str) -> PreparedProblem:
         """Return a problem on disk; build it when it is first needed. Raises Unsupported or Refused."""

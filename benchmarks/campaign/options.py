@@ -66,6 +66,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         blocks=blocks,
         minutes=minutes,
         limits=not option.no_limits,
+        shuffle=not option.in_order,
         precision=precision,
         aa=repeated(option.aa, chosen, here),
         seconds=preset.seconds,
@@ -229,6 +230,11 @@ OPTIONS = (
     Option("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE"),
     Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
     Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
+    Option(
+        "--in-order",
+        "run implementations in the order of --impl, not shuffled: what matters most comes before the time is up",
+        action="store_true",
+    ),
     Option("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true"),
     Option("--resume", "resume the latest interrupted campaign, with its own options", action="store_true"),
 )

@@ -1,9 +1,10 @@
 """Verify, then time: one case from `prepare` to its row.
 
-Clocks, in seconds. `import_s`: the worker's code and the framework. `prepare_s`: data to the device, objects built;
-`transfer_s` of it moves data. `first_s`: the first run, with tracing and compiling. `steady_s`: median of the timed
-runs. `fixed_s`: median of runs of 0 steps, one before each. `per_step_s`: median of their differences, divided by the
-steps. `blocked_s`: waiting for the device within a run. `event_s`: a run by the device's own clock.
+Clocks, in seconds. `import_s`: the worker's code and the framework. `context_s`: the first use of a GPU. `prepare_s`:
+data to the device, objects built; `transfer_s` of it moves data. `first_s`: the first run, with tracing and compiling.
+`steady_s`: median of the timed runs. `fixed_s`: median of runs of 0 steps, one before each. `per_step_s`: median of
+their differences, divided by the steps. `blocked_s`: waiting for the device within a run. `event_s`: a run by the
+device's own clock.
 """
 
 from dataclasses import dataclass, field, replace
@@ -190,7 +191,8 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
     facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
-    return facts | {"import_s": loaded.seconds, "ranks": worker.ranks, "threads": worker.threads}
+    opened = {} if worker.context_s is None else {"context_s": worker.context_s}
+    return facts | {"import_s": loaded.seconds, **opened, "ranks": worker.ranks, "threads": worker.threads}
 
 
 def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:

@@ -13,6 +13,7 @@ from benchmarks.worker.messages import (
     Finished,
     Growth,
     Loaded,
+    Opened,
     Prepared,
     Round,
     Run,
@@ -77,6 +78,7 @@ class Worker:
 
     ranks = 1
     requests = 0
+    context_s: float | None = None  # seconds of `open_device`
     elapsed = 0.0  # seconds of the last request by this process's clock
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
@@ -102,6 +104,10 @@ class Worker:
     def bandwidth(self, device: str) -> Bandwidth:
         """Measure what the framework's kernels read and multiply."""
         return self._ask(Bandwidth, "bandwidth", device=device)
+
+    def open_device(self, device: str) -> None:
+        """Let the implementation use a device for the first time. `context_s` is what it takes."""
+        self.context_s = self._ask(Opened, "open_device", device=device).seconds
 
     def prepare(self, folder: str, device: str) -> Prepared:
         """Give the implementation the problem in a folder."""

@@ -100,6 +100,13 @@ NUMBER_COLUMNS = (
     Column("error", "number", "largest distance to the reference iterate"),
     Column("tolerance", "number", "largest accepted distance", formerly="allowed"),
     Column("import_s", "number", "import of the framework", "seconds"),
+    Column(
+        "context_s",
+        "number",
+        "first use of the GPU by the process, by a problem of two rows: its context and libraries",
+        "seconds",
+        since=6,
+    ),
     Column("prepare_s", "number", "moving the data and building the run", "seconds"),
     Column("first_s", "number", "first run, with tracing and compiling", "seconds"),
     Column("steady_s", "number", "later runs, median", "seconds"),
