@@ -10,7 +10,7 @@ from helpers import HONEST, bench, write
 from benchmarks.campaign import campaign as campaigns
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Plan
-from benchmarks.machine import identity
+from benchmarks.machine import bandwidth, identity
 from benchmarks.worker import arrays, memory, probes
 from benchmarks.worker.client import Refused
 
@@ -108,3 +108,23 @@ def test_what_runs_on_the_cpu_only_says_so_before_a_problem_is_made(monkeypatch:
             campaign.open(campaign.plan.cases()[0])
     finally:
         campaign.close()
+
+
+def test_the_cost_of_a_call_is_that_of_one_more_call_without_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Kernels:
+        resident = staticmethod(lambda array, device: array)
+
+        @staticmethod
+        def total(x: object, times: int) -> object:
+            now[0] += 5e-6
+            return x
+
+        @staticmethod
+        def fetch(x: object) -> object:
+            now[0] += 20e-6
+            return x
+
+    monkeypatch.setattr(bandwidth, "perf_counter", lambda: now[0])
+    assert bandwidth._calling(Kernels, "gpu") == pytest.approx(5e-6)  # type: ignore[arg-type]
