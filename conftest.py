@@ -207,6 +207,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for (name, device), counts in sorted(outcomes.items()):
         timed = counts[Outcome(Status.TIMED)]
         terminalreporter.write_line(f"{name:{width}}  {device}  {timed:3} timed  {reasons(counts)}".rstrip())
+    for note in campaign.gpu_notes():
+        terminalreporter.write_line(note)
     if cut := not_run(campaign):
         terminalreporter.write_line(f"not run: {cut}")
 

@@ -27,6 +27,13 @@ def place(array: Array, device: Device) -> Tensor:
     return tensor
 
 
+def place_fixed(array: Array, device: Device) -> Tensor:
+    """Return the array as `place` does, for compiled CUDA graphs to use where it is: other inputs are copied."""
+    tensor = place(array, device)
+    torch._dynamo.mark_static_address(tensor)
+    return tensor
+
+
 def join(device: Device) -> None:
     """Make this process a rank, once, by gloo or by NCCL with a GPU of its own."""
     need_ranks()

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 import impls
-from impls.interface import Array, Problem
+from impls.interface import Array, Device, Problem
 
 ROOT = Path(__file__).parent.parent
 UNNEEDED = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # the latter takes longer to load than all the rest
 # TensorFlow's last: triton's copy of LLVM ends a process that has loaded TensorFlow's; the other way round they get on.
 IMPLS = sorted(impls.names(), key=lambda name: name.startswith("tensorflow"))
+DEVICE: Device = "gpu" if os.environ.get("DESCENTBENCH_DEVICE", "cpu") == "gpu" else "cpu"  # of the tests for each
 MUTANTS = Path(__file__).parent / "mutants"
 HONEST = """
 def prepare(problem, device):

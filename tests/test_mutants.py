@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import MUTANTS, Done, bench
+from helpers import DEVICE, MUTANTS, Done, bench
 
 PROBLEMS = ("line", "scalar", "crops", "small@32")
 DTYPES = ("float32", "float64")
@@ -109,7 +109,8 @@ WORDS = {
 
 def command(tmp_path: Path, *names: str) -> Done:
     paths = ",".join(str(MUTANTS / f"{name}.py") for name in names)
-    return bench(tmp_path, "--impl", paths, "--problem", ",".join(PROBLEMS), "--dtype", ",".join(DTYPES))
+    chosen = ["--problem", ",".join(PROBLEMS), "--dtype", ",".join(DTYPES), "--device", DEVICE]
+    return bench(tmp_path, "--impl", paths, *chosen)
 
 
 @pytest.fixture(scope="module")

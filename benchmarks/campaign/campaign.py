@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
 from benchmarks.distributed.ranks import Ranks, network_bytes
-from benchmarks.machine import bandwidth, load, roofline
+from benchmarks.machine import bandwidth, gpu, load, roofline
 from benchmarks.problems import catalogue, published
 from benchmarks.problems.tables import check_dtype
 from benchmarks.reference.solution import TF32, truth
@@ -58,6 +58,7 @@ class Campaign:
     reference_s: float = 0.0  # seconds in which problems and their truth were made
     left: list[str] = field(default_factory=list)  # what had to be removed in the processes before this one
     runs_s: float = 0.0  # seconds in workers' prepare, first and timed runs
+    gpu_processes: int | None = None  # that computed on the GPU when the block of the moment began: none is ours
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
     def open(self, case: Case) -> TimedCase:
@@ -79,6 +80,9 @@ class Campaign:
             descent.facts["network_bytes"] = network_bytes(
                 worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype"))
             )
+        if case.device == "gpu" and self.gpu_processes is not None:
+            asked["gpu_processes"] = self.gpu_processes
+        descent.energy = self.plan.energy and case.device == "gpu"
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
         descent.facts |= case.row | asked
@@ -92,6 +96,8 @@ class Campaign:
         """Record the system load when a block begins, and measure the machine's limits."""
         if self.before is None:
             self.before = load.now() | {"block": case.block}
+            if "gpu" in self.plan.devices:
+                self.gpu_processes = gpu.processes()
             for device in self.plan.devices if self.plan.limits else []:
                 self.measure_limits(device, device, case.block)
 
@@ -115,6 +121,13 @@ class Campaign:
             yield
         finally:
             self.plan = plan
+
+    def gpu_notes(self) -> list[str]:
+        """Return what is to be known of the GPU beside the rows, a line each."""
+        if not any(case.device == "gpu" for case in self.done):
+            return []
+        shared = f"other processes computed on the GPU ({self.gpu_processes}): times are longer for them; end them"
+        return gpu.notes() + ([shared] if self.gpu_processes else [])
 
     def leave(self) -> None:
         """Record what else the machine did during the block."""

@@ -67,6 +67,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         minutes=minutes,
         limits=not option.no_limits,
         shuffle=not option.in_order,
+        energy=option.energy,
         precision=precision,
         aa=repeated(option.aa, chosen, here),
         seconds=preset.seconds,
@@ -230,6 +231,7 @@ OPTIONS = (
     Option("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE"),
     Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
     Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
+    Option("--energy", "measure the energy of a step on a GPU: one second more a case", action="store_true"),
     Option(
         "--in-order",
         "run implementations in the order of --impl, not shuffled: what matters most comes before the time is up",

@@ -99,6 +99,7 @@ class Plan:
     remote_shell: str = ""  # the command that reaches another host; its name is appended
     minutes: float = math.inf  # no block begins that would not end by then
     shuffle: bool = True  # whether a block runs implementations and devices in random order, or as given
+    energy: bool = False  # whether each case on a GPU runs a second more, for the energy of a step
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
     steps: int | None = None  # updates in a run; None: the problem's own number

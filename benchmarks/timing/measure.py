@@ -7,6 +7,7 @@ their differences, divided by the steps. `blocked_s`: waiting for the device wit
 device's own clock.
 """
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -26,6 +27,7 @@ from impls.interface import Array
 SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
 LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
 SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
+ENERGY, LOOK = 1.0, 0.05  # seconds: of runs whose energy is measured, from one look at the clock to the next
 BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
 
 
@@ -67,6 +69,7 @@ class TimedCase:
     elapsed: list[float] = field(default_factory=list)  # seconds of each round by this process's clock
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
+    energy: bool = False  # whether the energy of a step is measured after the rounds
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
@@ -88,6 +91,8 @@ class TimedCase:
             facts |= gpus.over(self.gpu, gpus.now())
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
+        if self.energy:
+            facts |= self.energy_facts(facts["steady_s"])
         facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW else 3))
         faults = parity.faults(facts, self.worker.cores)
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
@@ -100,6 +105,24 @@ class TimedCase:
         words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates)
         known = {name: value for name, value in facts.items() if value is not None}
         return known | words | {"valid": not faults, "reason": "; ".join(faults)}
+
+    def energy_facts(self, steady: float) -> dict[str, float]:
+        """Return the GPU's energy a step (J) and its median clock (MHz) over ENERGY seconds of runs; {} if unknown.
+
+        A card that is cut into slices counts the energy of all of them, so it is unknown.
+        """
+        before = None if gpus.mig() else gpus.joules()
+        if before is None:
+            return {}
+        (start, steps), runs, clocks = self.new_run(), int(ENERGY / steady) + 1, list[float | None]()
+        with ThreadPoolExecutor(1) as pool:
+            runs_done = pool.submit(self.worker.busy, start, steps, runs)
+            while not wait([runs_done], LOOK).done:
+                clocks.append(gpus.sm_mhz())
+            runs_done.result()  # raises what it raised
+        after, known = gpus.joules(), [mhz for mhz in clocks if mhz is not None]
+        energy = {} if after is None else {"energy_j": (after - before) / (runs * steps)}
+        return energy | ({"sm_mhz_during": median(known)} if known else {})
 
     def check_rows(self, rows: RowsCheck) -> None:
         """Run the first update of another problem over the same X. Raises Refused if rows are missing or X is rounded.
