@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 NODE = Path("/dev/nvidia0")
 
@@ -56,17 +56,17 @@ def mig() -> bool:
 
 def processes() -> int | None:
     """Return how many processes compute on the GPU; None if unknown."""
-    return _asked(lambda nvml, gpu: len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu)))
+    return cast(int | None, _asked(lambda nvml, gpu: len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))))
 
 
 def joules() -> float | None:
     """Return the energy that the GPU has used since its driver was loaded; None if unknown."""
-    return _asked(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
+    return cast(float | None, _asked(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000))
 
 
 def sm_mhz() -> float | None:
     """Return the clock of the GPU's processors now; None if unknown."""
-    return _asked(lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))
+    return cast(float | None, _asked(lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)))
 
 
 def name() -> str:

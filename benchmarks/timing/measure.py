@@ -214,8 +214,8 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
     facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
-    opened = {} if worker.context_s is None else {"context_s": worker.context_s}
-    return facts | {"import_s": loaded.seconds, **opened, "ranks": worker.ranks, "threads": worker.threads}
+    context = {} if worker.context_s is None else {"context_s": worker.context_s}
+    return facts | {"import_s": loaded.seconds, **context, "ranks": worker.ranks, "threads": worker.threads}
 
 
 def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:

@@ -6,6 +6,7 @@ lines name the kernels that cuBLAS uses for both products.
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -18,11 +19,12 @@ def microseconds(work: Callable[[], object]) -> float:
     """Return the time of one call of `work` within a graph of REPEATS."""
     work()
     torch.cuda.synchronize()
-    graph, start, end = torch.cuda.CUDAGraph(), *(torch.cuda.Event(enable_timing=True) for _ in range(2))
+    graph, event = torch.cuda.CUDAGraph(), partial(torch.cuda.Event, enable_timing=True)
+    start, end = event(), event()
     with torch.cuda.graph(graph):
         for _ in range(REPEATS):
             work()
-    times = []
+    times: list[float] = []
     for _ in range(TRIES):
         start.record()
         graph.replay()
