@@ -102,7 +102,7 @@ class TimedCase:
             self.check_rows(self.rows_check)
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
-        words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates)
+        words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates, self.task.truth.quadratic)
         known = {name: value for name, value in facts.items() if value is not None}
         return known | words | {"valid": not faults, "reason": "; ".join(faults)}
 
