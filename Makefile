@@ -20,18 +20,33 @@ bench: .venv/ready ## measure here for 5 minutes, save, print the table, write t
 	if [ $$status -le 1 ]; then $(BIN)/python -m results show latest && $(BIN)/python -m results report; fi; exit $$status
 bench: FOR = --minutes 4.8
 
-ON_GPU = $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 60 --benchmark-json=build/$(1).json --benchmark-save=$(1)
-BIG ?= 10000000x100
+OUT ?= build
+BIG ?= 3000000x100
+GPU_SECONDS ?= 400
+comma := ,
+GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@100,large@1024
+GPU_IMPLS := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,torch_autograd,torch_nn,jax_grad
 
-bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes
-	@mkdir -p build && rm -f build/gpu.json build/gpu-big.json; status=0; \
-	timeout -s INT -k 30 --preserve-status 230 $(call ON_GPU,gpu) --minutes 3.5 --device gpu,cpu --aa torch_manual \
-	--problem tiny,small,medium,large,huge,small@100,medium@256,large@1024,huge@4096 -k "(-gpu- or numpy_manual-cpu or jax_scan-cpu) \
-	and not ((torch_dataloader or jax_grad) and (tiny or large or huge))" $(ARGS) || status=$$?; \
-	timeout -s INT -k 30 --preserve-status 210 $(call ON_GPU,gpu-big) --device gpu,cpu --aa none --problem $(BIG) \
-	-k "numpy_manual-cpu or -gpu- and not (torch_dataloader or torch_nn or torch_autograd or jax_grad)" $(ARGS) || status=$$?; \
-	for run in gpu gpu-big; do $(PYTHON) -m results show build/$$run.json; done; \
-	$(PYTHON) -m results report build/gpu.json build/gpu-big.json --format md > build/gpu.md && echo "wrote build/gpu.md"; exit $$status
+bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes, what matters most first
+	@mkdir -p $(OUT) && rm -f $(OUT)/gpu.json $(OUT)/gpu.md; $(PYTHON) -m benchmarks.machine.gpu; \
+	for module in torch jax cupy triton; do timeout 60 $(PYTHON) -c "import $$module" 2>/dev/null & done; wait; status=0; \
+	timeout -s INT -k 30 --preserve-status $(GPU_SECONDS) $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
+	--benchmark-json=$(OUT)/gpu.json --benchmark-save=gpu --device gpu$(comma)cpu --in-order --aa torch_manual --impl $(GPU_IMPLS) \
+	--problem $(GPU_PROBLEMS) -k "(-gpu- and not numpy) or numpy_manual-cpu or (jax_scan-cpu and not $(BIG))" $(ARGS) || status=$$?; \
+	if [ -s $(OUT)/gpu.json ]; then $(PYTHON) -m results show $(OUT)/gpu.json && \
+	$(PYTHON) -m results report $(OUT)/gpu.json --format md > $(OUT)/gpu.md && echo "wrote $(OUT)/gpu.md"; \
+	else echo "no report: nothing was measured, and the lines above say why"; fi; exit $$status
+
+test-gpu: ## on a machine with a GPU, by the Python that is there: contract, mutants and iterates on it, 5 minutes at most
+	@$(PYTHON) -m benchmarks.machine.gpu || exit 1; \
+	XLA_PYTHON_CLIENT_PREALLOCATE=false DESCENTBENCH_DEVICE=gpu timeout -s INT -k 5 --preserve-status 290 sh -c 'status=0; \
+	for file in contract mutants iterates; do $(PYTHON) -m pytest -q -p no:cacheprovider --benchmark-disable \
+	$$(ls tests/test_$$file.py tests/*/test_$$file.py 2>/dev/null) -k "$(GPU_TESTS)" $(ARGS) || status=$$?; done; exit $$status' \
+	|| { status=$$?; echo "failed, or cut after 290 seconds: the last lines above say which"; exit $$status; }
+test-gpu: GPU_TESTS = not numba and not tensorflow and not tinygrad and not dask
+
+gpu-first: ## the first look at a machine with a GPU: facts, kernels alone, contract tests, a short run, all saved under OUT: 9 minutes
+	@$(PYTHON) -m benchmarks.extra.gpu_first $(OUT)/gpu-first
 
 campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: 45 minutes on 2 cores
 	@$(MAKE) --no-print-directory bench NAME=$(NAME) FOR='--blocks 13'

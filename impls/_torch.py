@@ -27,6 +27,13 @@ def place(array: Array, device: Device) -> Tensor:
     return tensor
 
 
+def place_fixed(array: Array, device: Device) -> Tensor:
+    """Return the array as `place` does, for compiled CUDA graphs to use where it is: other inputs are copied."""
+    tensor = place(array, device)
+    torch._dynamo.mark_static_address(tensor)
+    return tensor
+
+
 def join(device: Device) -> None:
     """Make this process a rank, once, by gloo or by NCCL with a GPU of its own."""
     need_ranks()
@@ -90,8 +97,8 @@ def batches(X: Tensor, y: Tensor, order: Array | None) -> Callable[[int], tuple[
 def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]:
     """Return `replay(steps)`, which makes the steps 0, 1, ... from CUDA graphs, at most `most` of them.
 
-    `step(t)` gets its number on the device. A graph of many steps is replayed while it fits, and a graph of one step
-    does the rest.
+    `step(t)` gets its number on the device; one that uses it adds 1 to it. A graph of many steps is replayed while it
+    fits, and a graph of one step does the rest.
     """
     t = torch.zeros(1, dtype=torch.long, device="cuda")
     aside = torch.cuda.Stream()
@@ -104,7 +111,6 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
         with torch.cuda.graph(graph):
             for _ in range(count):
                 step(t)
-                t += 1
 
     def replay(steps: int) -> None:
         t.zero_()

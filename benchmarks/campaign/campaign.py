@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
 from benchmarks.distributed.ranks import Ranks, network_bytes
-from benchmarks.machine import bandwidth, load, roofline
+from benchmarks.machine import bandwidth, gpu, load, roofline
 from benchmarks.problems import catalogue, published
 from benchmarks.problems.tables import check_dtype
 from benchmarks.reference.solution import TF32, truth
@@ -29,6 +29,7 @@ from impls.interface import Problem, Unsupported
 MANY, MARKED = 20_000, 300  # rows in a step above which rounding hides lost ones; rows of the extra check
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
 STATE = ("runs_s", "reference_s", "system_load", "sources", "limits", "resumed", "left")
+NO_MEMORY = "out of memory while the problem was made; give fewer rows or columns"
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -44,6 +45,7 @@ class Campaign:
     host: tuple[object, ...] | None = None
     tasks: dict[tuple[str, str], PreparedProblem | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
+    no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
     rows_checked: set[tuple[str, ...]] = field(default_factory=set)  # implementation, device, problem and dtype
     sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
@@ -56,6 +58,7 @@ class Campaign:
     reference_s: float = 0.0  # seconds in which problems and their truth were made
     left: list[str] = field(default_factory=list)  # what had to be removed in the processes before this one
     runs_s: float = 0.0  # seconds in workers' prepare, first and timed runs
+    gpu_processes: int | None = None  # that computed on the GPU when the block of the moment began: none is ours
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
     def open(self, case: Case) -> TimedCase:
@@ -64,8 +67,8 @@ class Campaign:
         for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
             if known in self.unsupported:
                 raise Unsupported(self.unsupported[known])
+        worker = self._worker(case)  # first: who cannot run here needs no problem
         task = self.task(case.problem, case.dtype)
-        worker = self._worker(case)
         worker.deadline = time.monotonic() + self.plan.timeout
         try:
             descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
@@ -77,6 +80,9 @@ class Campaign:
             descent.facts["network_bytes"] = network_bytes(
                 worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype"))
             )
+        if case.device == "gpu" and self.gpu_processes is not None:
+            asked["gpu_processes"] = self.gpu_processes
+        descent.energy = self.plan.energy and case.device == "gpu"
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
         descent.facts |= case.row | asked
@@ -90,6 +96,8 @@ class Campaign:
         """Record the system load when a block begins, and measure the machine's limits."""
         if self.before is None:
             self.before = load.now() | {"block": case.block}
+            if "gpu" in self.plan.devices:
+                self.gpu_processes = gpu.processes()
             for device in self.plan.devices if self.plan.limits else []:
                 self.measure_limits(device, device, case.block)
 
@@ -113,6 +121,13 @@ class Campaign:
             yield
         finally:
             self.plan = plan
+
+    def gpu_notes(self) -> list[str]:
+        """Return what is to be known of the GPU beside the rows, a line each."""
+        if not any(case.device == "gpu" for case in self.done):
+            return []
+        shared = f"other processes computed on the GPU ({self.gpu_processes}): times are longer for them; end them"
+        return gpu.notes() + ([shared] if self.gpu_processes else [])
 
     def leave(self) -> None:
         """Record what else the machine did during the block."""
@@ -194,12 +209,16 @@ class Campaign:
 
     def _worker(self, case: Case) -> Worker:
         host = (*case.host, self.plan.ranks)
+        if host in self.no_device:
+            raise Refused(self.no_device[host])
         if self.worker is not None and (self.host != host or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
             try:
                 self.worker = self.start_worker(case)
+                if case.device == "gpu" and not self.plan.ranks:
+                    self._open_device(self.worker, host)
             except Unsupported as error:
                 self.unsupported[case.impl, case.device] = str(error)
                 raise
@@ -207,6 +226,14 @@ class Campaign:
         if case.original not in self.sources:
             self.sources[case.original] = vars(self.worker.source(case.impl))
         return self.worker
+
+    def _open_device(self, worker: Worker, host: tuple[object, ...]) -> None:
+        """Let a worker use the GPU for the first time. Raises Unsupported, or Refused for all cases of its host."""
+        try:
+            worker.open_device("gpu")
+        except Refused as error:
+            self.no_device[host] = f"cannot use the gpu: {error}"
+            raise Refused(self.no_device[host]) from error
 
     def task(self, name: str, dtype: str) -> PreparedProblem:
         """Return a problem on disk; build it when it is first needed. Raises Unsupported or Refused."""
@@ -235,12 +262,17 @@ class Campaign:
         except ValueError as error:
             self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
             return
+        except MemoryError:
+            self.tasks |= {(name, dtype): Refused(NO_MEMORY) for dtype in dtypes}
+            return
         for dtype in self._fitting(name, *catalogue.counted(exact)):
             try:
                 check_dtype(catalogue.parse(name)[0], exact.y, data.targets, dtype)
                 self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
             except ValueError as error:
                 self.tasks[name, dtype] = Refused(str(error))
+            except MemoryError:
+                self.tasks[name, dtype] = Refused(NO_MEMORY)
 
     def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""

@@ -52,6 +52,7 @@ def plan(option: Namespace, here: Path) -> Plan:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
+    memory.total()  # raises here, before the first case, if the environment says it wrongly
     target, chosen = option.target or [], implementations(option.impl, here)
     reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
     labels = tables(option.problem, here, target, reading)
@@ -65,6 +66,8 @@ def plan(option: Namespace, here: Path) -> Plan:
         blocks=blocks,
         minutes=minutes,
         limits=not option.no_limits,
+        shuffle=not option.in_order,
+        energy=option.energy,
         precision=precision,
         aa=repeated(option.aa, chosen, here),
         seconds=preset.seconds,
@@ -228,6 +231,12 @@ OPTIONS = (
     Option("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE"),
     Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
     Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
+    Option("--energy", "measure the energy of a step on a GPU: one second more a case", action="store_true"),
+    Option(
+        "--in-order",
+        "run implementations in the order of --impl, not shuffled: what matters most comes before the time is up",
+        action="store_true",
+    ),
     Option("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true"),
     Option("--resume", "resume the latest interrupted campaign, with its own options", action="store_true"),
 )

@@ -98,6 +98,8 @@ class Plan:
     hosts: list[str] = field(default_factory=list)  # that share the ranks, this one first; []: this one alone
     remote_shell: str = ""  # the command that reaches another host; its name is appended
     minutes: float = math.inf  # no block begins that would not end by then
+    shuffle: bool = True  # whether a block runs implementations and devices in random order, or as given
+    energy: bool = False  # whether each case on a GPU runs a second more, for the energy of a step
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
     steps: int | None = None  # updates in a run; None: the problem's own number
@@ -106,12 +108,15 @@ class Plan:
     labels: dict[str, str] = field(default_factory=dict)  # of tables whose files have one name
 
     def cases(self) -> list[Case]:
-        """Return the cases block by block. A block shuffles implementations and devices; each has its own process."""
+        """Return the cases block by block. A block shuffles implementations and devices, or keeps the order in which
+        they were given; each has its own process.
+        """
         cases = []
         labels = [(impl, False) for impl in self.impls] + [(impl, True) for impl in self.impls if impl == self.aa]
         for block in range(self.blocks):
             hosts = [(impl, again, device) for impl, again in labels for device in self.devices]
-            random.Random(f"{self.seed} {block}").shuffle(hosts)
+            if self.shuffle:
+                random.Random(f"{self.seed} {block}").shuffle(hosts)
             cases += [
                 Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""))
                 for impl, again, device in hosts

@@ -18,8 +18,9 @@ from benchmarks.machine.roofline import MEMORY, caches
 from impls.interface import Array, Device, Kernels, Unsupported
 
 SECONDS = 0.1  # of trying, a kernel and level
-LOOK = 2e-3  # seconds of one try: long beside a call
-OUTSIDE = {"cpu": 2**28, "gpu": 2**32}  # bytes that are read at least to go past all caches
+LOOK = {"cpu": 2e-3, "gpu": 2e-2}  # seconds of one try: long beside a call, and beside a wait for the device
+CALLS = 100  # of which one costs `call_s`
+OUTSIDE = {"cpu": 2**28, "gpu": 2**31}  # bytes that are read at least to go past all caches
 SQUARE = {"cpu": 512, "gpu": 8192}  # rows of the matrices that are multiplied
 NARROW = 256  # columns of the matrix in a matvec
 
@@ -90,14 +91,12 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
     kernels = cast(Kernels, NumPy if framework == "numpy" else module)
     levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
               for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip
-    few = kernels.resident(np.ones(16, np.float32), device)
-    call = min(_seconds(lambda: kernels.fetch(kernels.total(few, 1))) for _ in range(2000))
     dtypes = ("float32", "float64")
     return {
         "levels": levels,
         "flops_per_s": {dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
         "matvec_flops_per_s": {dtype: _matvec(kernels, device, dtype) for dtype in dtypes},
-        "call_s": call,
+        "call_s": _calling(kernels, device),
     }
 
 
@@ -110,29 +109,49 @@ def _levels(kernels: Kernels, device: Device, cores: list[int]) -> list[tuple[st
 
 def _reading(kernels: Kernels, device: Device, size: int) -> float:
     """Return bytes per second, the best of many tries."""
-    x = kernels.resident(np.ones(size // 4, np.float32), device)
-    return size / _shortest(lambda times: kernels.fetch(kernels.total(x, times)))
+    x = kernels.resident(_numbers(size // 16 * 4), device)
+    return size / _shortest(device, lambda times: kernels.fetch(kernels.total(x, times)))
+
+
+def _calling(kernels: Kernels, device: Device) -> float:
+    """Return the seconds of one more call: the wait for the last one's result is not in it."""
+    few = kernels.resident(_numbers(16), device)
+
+    def calls(count: int) -> float:
+        def work() -> Array:
+            return kernels.fetch([kernels.total(few, 1) for _ in range(count)][-1])
+
+        return min(_seconds(work) for _ in range(50))
+
+    return max(0.0, calls(1 + CALLS) - calls(1)) / CALLS
 
 
 def _multiplying(kernels: Kernels, device: Device, dtype: str) -> float:
     """Return operations per second of a product of square matrices."""
     side = SQUARE[device]
-    a, b = (kernels.resident(np.ones((side, side), dtype), device) for _ in range(2))
-    return float(2 * side**3) / _shortest(lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
+    a, b = (kernels.resident(_numbers(side**2, dtype).reshape(side, side), device) for _ in range(2))
+    return float(2 * side**3) / _shortest(device, lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
 
 
 def _matvec(kernels: Kernels, device: Device, dtype: str) -> float:
     """Return operations per second of a matrix-vector product, the matrix in a cache (1 MiB)."""
-    a = kernels.resident(np.ones((2**20 // NARROW // np.dtype(dtype).itemsize, NARROW), dtype), device)
-    w = kernels.resident(np.ones(NARROW, dtype), device)
-    return float(2 * a.shape[0] * NARROW) / _shortest(lambda times: kernels.fetch([a @ w for _ in range(times)][-1]))
+    a = kernels.resident(_numbers(2**20 // np.dtype(dtype).itemsize, dtype).reshape(-1, NARROW), device)
+    w = kernels.resident(_numbers(NARROW, dtype), device)
+    seconds = _shortest(device, lambda times: kernels.fetch([a @ w for _ in range(times)][-1]))
+    return float(2 * a.shape[0] * NARROW) / seconds
 
 
-def _shortest(work: Callable[[int], object]) -> float:
+def _numbers(count: int, dtype: str = "float32") -> Array:
+    """Return random numbers, repeated beyond 2^20: equal ones would flip fewer bits, and run at a higher clock."""
+    numbers = np.random.default_rng(0).standard_normal(min(count, 2**20)).astype(dtype)
+    return np.resize(numbers, count)
+
+
+def _shortest(device: Device, work: Callable[[int], object]) -> float:
     """Return the seconds of one execution: the shortest of many tries, each repeated until it lasts LOOK."""
     work(1)
     often = (2**power for power in count())
-    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= LOOK)
+    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= LOOK[device])
     end, best = perf_counter() + SECONDS, float("inf")
     while perf_counter() < end:
         best = min(best, _seconds(lambda: work(times)) / times)

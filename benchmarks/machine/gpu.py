@@ -1,26 +1,72 @@
-"""Facts about CUDA's first GPU from NVIDIA's management library; nothing without a GPU or without nvidia-ml-py."""
+"""Facts about CUDA's first GPU from NVIDIA's management library (NVML); nothing without a GPU or nvidia-ml-py.
+
+`python -m benchmarks.machine.gpu` names the GPU, or says why none is found and exits with status 1.
+"""
 
 import functools
 import os
+import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+NODE = Path("/dev/nvidia0")
 
 
 @functools.cache
-def _first() -> tuple[Any, Any] | None:
-    """The library, and its handle of the first GPU that CUDA_VISIBLE_DEVICES lets through (both count by PCI bus)."""
+def _opened() -> tuple[tuple[Any, Any] | None, str]:
+    """Return the library with its handle of the first GPU that CUDA_VISIBLE_DEVICES lets through, or why there is none.
+
+    Both count GPUs by PCI bus.
+    """
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     try:
         import pynvml
 
         pynvml.nvmlInit()
         if seen.isdigit():
-            return pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(seen))
-        return (pynvml, pynvml.nvmlDeviceGetHandleByUUID(seen)) if seen not in ("", "-1") else None
+            return (pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(seen))), ""
+        if seen in ("", "-1"):
+            return None, "CUDA_VISIBLE_DEVICES lets no GPU through"
+        return (pynvml, pynvml.nvmlDeviceGetHandleByUUID(seen)), ""
     except ImportError:
-        return None
-    except pynvml.NVMLError:
-        return None
+        return None, "nvidia-ml-py is not installed"
+    except pynvml.NVMLError as error:
+        return None, f"NVML says: {error}"
+
+
+def _first() -> tuple[Any, Any] | None:
+    return _opened()[0]
+
+
+def notes() -> list[str]:
+    """Return what makes the GPU's facts incomplete, a line each: no NVML, slices of a card, other processes on it."""
+    why = _opened()[1]
+    lines = [f"no clocks, power and temperature of the GPU: {why}"] if why else []
+    if mig():
+        lines.append("the card is cut into MIG slices: its clocks, power and energy are those of all slices")
+    return lines
+
+
+def mig() -> bool:
+    """Return whether the card is cut into slices (MIG)."""
+    mode = _asked(lambda nvml, gpu: nvml.nvmlDeviceGetMigMode(gpu))
+    return bool(mode and mode[0])
+
+
+def processes() -> int | None:
+    """Return how many processes compute on the GPU; None if unknown."""
+    return cast(int | None, _asked(lambda nvml, gpu: len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))))
+
+
+def joules() -> float | None:
+    """Return the energy that the GPU has used since its driver was loaded; None if unknown."""
+    return cast(float | None, _asked(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000))
+
+
+def sm_mhz() -> float | None:
+    """Return the clock of the GPU's processors now; None if unknown."""
+    return cast(float | None, _asked(lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)))
 
 
 def name() -> str:
@@ -37,6 +83,7 @@ def facts() -> dict[str, Any]:
         "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
         "max_memory_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_MEM),
         "memory_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
+        "mig": lambda nvml, gpu: nvml.nvmlDeviceGetMigMode(gpu)[0],
         "persistence": lambda nvml, gpu: nvml.nvmlDeviceGetPersistenceMode(gpu),
     }
     return {what: _asked(ask) for what, ask in asked.items()} if _first() else {}
@@ -92,3 +139,14 @@ def _asked(ask: Callable[[Any, Any], Any]) -> Any:
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def main() -> None:
+    """Print the GPU's name. Exit with status 1 and the reason if there is none."""
+    if _first() is None and not NODE.exists():
+        sys.exit(f"no GPU here: {_opened()[1]}, and there is no {NODE}")
+    sys.stdout.write("; ".join([name() or f"a GPU at {NODE}", *notes()]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,9 @@ PACKAGES = (
     *("cupy-cuda13x", "keras", "dask", "distributed", "pandas", "pytest", "pytest-benchmark"),
 )
 ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
+IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+MULTICAST = 1 << 40  # set in the number that `uuid.getnode` draws, anew for each process, where there is no card
 CPUFREQ = Path("/sys/devices/system/cpu")
 
 
@@ -61,10 +64,11 @@ def cores() -> int:
 
 
 def fingerprint() -> str:
-    """Return six hex digits of a hash over the machine id, or over the network card's address without one."""
-    ids = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-    known = next((path.read_text().strip() for path in ids if path.exists() and path.read_text().strip()), "")
-    return hashlib.sha256(f"descentbench {known or uuid.getnode()}".encode()).hexdigest()[:6]
+    """Return six hex digits of a hash over the machine id; without one, the network card's address or the boot's id."""
+    known = next((text for path in IDS if (text := _first_line(path))), "")
+    card = uuid.getnode()
+    address = "" if card & MULTICAST else str(card)
+    return hashlib.sha256(f"descentbench {known or address or _first_line(BOOT)}".encode()).hexdigest()[:6]
 
 
 def facts(name: str) -> dict[str, Any]:

@@ -70,8 +70,9 @@ def shortest(work: Work, limits: dict[str, Any], dtype: str) -> tuple[float, str
 
 
 def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`; {} without a timed
-    descent.
+    """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`, `x_bytes_per_s`.
+
+    Return {} without a timed descent.
     """
     if (
         not {"per_step_s", "step_reads", "batch"} <= row.keys()
@@ -84,6 +85,8 @@ def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
         {} if row["step_reads"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
     )
     near = {"fraction_of_limit": seconds / row["per_step_s"]} if row["per_step_s"] > 0 else {}
+    if near and row["step_reads"] == "X":
+        near["x_bytes_per_s"] = least(row).bytes / row["per_step_s"]
     return {"limit_s": seconds, "limited_by": by, **two_passes, **near}
 
 

@@ -36,9 +36,28 @@ from benchmarks.problems.catalogue import curvatures
 from impls.interface import Array, Problem
 
 CHUNK = 4096  # rows whose 40-bit products float64 sums exactly: 2^12 * 2^40 < 2^53
+DIGITS = 1e-6  # of the mean square of y: above it, a loss that is a difference of such sums has its first ten digits
 SLICE = 20  # bits of a slice
 TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of what rounding both factors of a product to 10 bits may do to it
 LONG = np.longdouble
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The mean squared error over all rows: sum(w' H w / 2 - c' w) + mean_square; H (d, d) and c (d, k) of `hessian`.
+
+    mean_square: of y.
+    """
+
+    H: Array
+    c: Array
+    mean_square: float
+
+    def loss(self, weights: Array) -> float | None:
+        """Return the loss of weights (d,) or (d, k); None where the difference leaves too few digits of it."""
+        w = _columns(weights).astype(LONG)
+        loss = float((w * (self.H @ w / 2 - self.c)).sum() + LONG(self.mean_square))
+        return loss if loss > DIGITS * self.mean_square else None
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,7 @@ class ReferenceSolution:
     allowed: dict[int, Array]
     contraction: dict[int, float]
     neighbours: dict[int, tuple[Array, Array]]  # the iterates t - 1 and t + 1, for the words of a diagnosis
+    quadratic: Quadratic | None = None  # of a full batch
 
     @property
     def at(self) -> list[int]:
@@ -87,8 +107,11 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
     w0 = _columns(problem.w0).astype(LONG)
     starts = np.hstack([w0, w0 + _columns(direction)])  # (d, 2 k)
     k = w0.shape[1]
-    descend = _full if problem.order is None else _batches
-    descent = descend(problem, starts, max(known), coarse)
+    quadratic, descent = None, _batches(problem, starts, max(known), coarse)  # not begun before its first iterate
+    if problem.order is None:
+        Y = _columns(problem.y).astype(np.float64)
+        quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG) / Y.size))
+        descent = _full(problem, starts, max(known), coarse, quadratic)
     iterates: dict[int, Array] = {}
     allowed: dict[int, Array] = {}
     contraction: dict[int, float] = {}
@@ -101,7 +124,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
         rho_all *= rho
     pairs = {t: (W[:, :k], W[:, k:]) for t, W in iterates.items()}
     own, others = ({t: pair for t, pair in pairs.items() if (t in wanted) == own} for own in (True, False))
-    return ReferenceSolution(problem.w0, problem.lr, direction, own, allowed, contraction, others)
+    return ReferenceSolution(problem.w0, problem.lr, direction, own, allowed, contraction, others, quadratic)
 
 
 def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
@@ -132,11 +155,11 @@ def _slices(M: Array) -> Iterator[Array]:
     yield np.round(M * grid) / grid
 
 
-def _full(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
+def _full(
+    problem: Problem, W: Array, steps: int, coarse: float, quadratic: Quadratic
+) -> Iterator[tuple[Array, Array, float]]:
     """Return the full-batch iterates with each step's delta (2 k,) and rho. The bound uses the whole path."""
-    Y = _columns(problem.y).astype(np.float64)
-    H, c = hessian(problem, Y)
-    c = np.hstack([c, c])
+    Y, H, c = _columns(problem.y).astype(np.float64), quadratic.H, np.hstack([quadratic.c] * 2)
     path = [W]
     for _ in range(steps):
         path.append(path[-1] - LONG(problem.lr) * (H @ path[-1] - c))

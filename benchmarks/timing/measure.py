@@ -1,11 +1,13 @@
 """Verify, then time: one case from `prepare` to its row.
 
-Clocks, in seconds. `import_s`: the worker's code and the framework. `prepare_s`: data to the device, objects built;
-`transfer_s` of it moves data. `first_s`: the first run, with tracing and compiling. `steady_s`: median of the timed
-runs. `fixed_s`: median of runs of 0 steps, one before each. `per_step_s`: median of their differences, divided by the
-steps. `blocked_s`: waiting for the device within a run. `event_s`: a run by the device's own clock.
+Clocks, in seconds. `import_s`: the worker's code and the framework. `context_s`: the first use of a GPU. `prepare_s`:
+data to the device, objects built; `transfer_s` of it moves data. `first_s`: the first run, with tracing and compiling.
+`steady_s`: median of the timed runs. `fixed_s`: median of runs of 0 steps, one before each. `per_step_s`: median of
+their differences, divided by the steps. `blocked_s`: waiting for the device within a run. `event_s`: a run by the
+device's own clock.
 """
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -25,6 +27,7 @@ from impls.interface import Array
 SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
 LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
 SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
+ENERGY, LOOK = 1.0, 0.05  # seconds: of runs whose energy is measured, from one look at the clock to the next
 BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
 
 
@@ -66,6 +69,7 @@ class TimedCase:
     elapsed: list[float] = field(default_factory=list)  # seconds of each round by this process's clock
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
+    energy: bool = False  # whether the energy of a step is measured after the rounds
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
@@ -87,7 +91,9 @@ class TimedCase:
             facts |= gpus.over(self.gpu, gpus.now())
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
-        facts |= vars(self.worker.finish())
+        if self.energy:
+            facts |= self.energy_facts(facts["steady_s"])
+        facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW else 3))
         faults = parity.faults(facts, self.worker.cores)
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
         if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
@@ -96,9 +102,27 @@ class TimedCase:
             self.check_rows(self.rows_check)
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
-        words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates)
+        words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates, self.task.truth.quadratic)
         known = {name: value for name, value in facts.items() if value is not None}
         return known | words | {"valid": not faults, "reason": "; ".join(faults)}
+
+    def energy_facts(self, steady: float) -> dict[str, float]:
+        """Return the GPU's energy a step (J) and its median clock (MHz) over ENERGY seconds of runs; {} if unknown.
+
+        A card that is cut into slices counts the energy of all of them, so it is unknown.
+        """
+        before = None if gpus.mig() else gpus.joules()
+        if before is None:
+            return {}
+        (start, steps), runs, clocks = self.new_run(), int(ENERGY / steady) + 1, list[float | None]()
+        with ThreadPoolExecutor(1) as pool:
+            runs_done = pool.submit(self.worker.busy, start, steps, runs)
+            while not wait([runs_done], LOOK).done:
+                clocks.append(gpus.sm_mhz())
+            runs_done.result()  # raises what it raised
+        after, known = gpus.joules(), [mhz for mhz in clocks if mhz is not None]
+        energy = {} if after is None else {"energy_j": (after - before) / (runs * steps)}
+        return energy | ({"sm_mhz_during": median(known)} if known else {})
 
     def check_rows(self, rows: RowsCheck) -> None:
         """Run the first update of another problem over the same X. Raises Refused if rows are missing or X is rounded.
@@ -190,7 +214,8 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
     facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
-    return facts | {"import_s": loaded.seconds, "ranks": worker.ranks, "threads": worker.threads}
+    context = {} if worker.context_s is None else {"context_s": worker.context_s}
+    return facts | {"import_s": loaded.seconds, **context, "ranks": worker.ranks, "threads": worker.threads}
 
 
 def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:

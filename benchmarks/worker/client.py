@@ -13,6 +13,7 @@ from benchmarks.worker.messages import (
     Finished,
     Growth,
     Loaded,
+    Opened,
     Prepared,
     Round,
     Run,
@@ -77,6 +78,7 @@ class Worker:
 
     ranks = 1
     requests = 0
+    context_s: float | None = None  # seconds of `open_device`
     elapsed = 0.0  # seconds of the last request by this process's clock
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
@@ -103,6 +105,10 @@ class Worker:
         """Measure what the framework's kernels read and multiply."""
         return self._ask(Bandwidth, "bandwidth", device=device)
 
+    def open_device(self, device: str) -> None:
+        """Let the implementation use a device for the first time. `context_s` is what it takes."""
+        self.context_s = self._ask(Opened, "open_device", device=device).seconds
+
     def prepare(self, folder: str, device: str) -> Prepared:
         """Give the implementation the problem in a folder."""
         return self._ask(Prepared, "prepare", folder=folder, device=device)
@@ -123,9 +129,12 @@ class Worker:
         """Return CPU seconds per second over that many runs."""
         return self._ask(Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
 
-    def finish(self) -> Finished:
-        """Return the worker's memory, threads and precision. Raises Refused if the problem was changed."""
-        return self._ask(Finished, "finish")
+    def finish(self, event_runs: int) -> Finished:
+        """Return the worker's memory, threads and precision. Raises Refused if the problem was changed.
+
+        event_runs: runs that a device's own clock times.
+        """
+        return self._ask(Finished, "finish", event_runs=event_runs)
 
     def _ask(self, kind: type[T], op: str, **fields: Any) -> T:
         """Send a request and return the answer. Wait until the deadline.

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.machine import cgroup
 from impls.interface import Unsupported
 
+RAM = "DESCENTBENCH_RAM"  # the user's word for the memory of this machine, as 128GB, where the system names less
 ALLOWED = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
 OUT = re.compile(  # what frameworks and libraries say where no more is to be had, threads' stacks included
@@ -21,14 +22,14 @@ OUT = re.compile(  # what frameworks and libraries say where no more is to be ha
 MEMINFO, VMSTAT = Path("/proc/meminfo"), Path("/proc/vmstat")
 
 
-def parse_size(text: str) -> int:
-    """Return the bytes of "8GB", "512MiB" or "1000000". Raises ValueError."""
+def parse_size(text: str, what: str = "--memory") -> int:
+    """Return the bytes of "8GB", "512MiB" or "1000000". Raises ValueError, which begins with `what`."""
     match = SIZE.fullmatch(text.strip())
     power = " kmgt".index((match[2] or " ").lower()) if match else 0
     unit = float(1024 if match and match[3] else 1000) ** power
     size = int(float(match[1]) * unit) if match else 0
     if not 0 < size < 2**63:
-        raise ValueError(f"--memory {text!r}: give bytes, or a number with its unit, as 8GB or 512MiB")
+        raise ValueError(f"{what} {text!r}: give bytes, or a number with its unit, as 8GB or 512MiB")
     return size
 
 
@@ -54,11 +55,17 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
     if made > total():
         raise Unsupported(
             f"needs at least {format_size(made)} to be made; there are {format_size(total())} of memory here"
+            f" (set {RAM}=SIZE if the machine gets more as it needs it)"
         )
 
 
 def total() -> float:
-    """Return the bytes of memory for this process: the machine's, or its cgroup's limit if that is less."""
+    """Return the bytes of memory for this process: RAM's, else the machine's, or its cgroup's limit if that is less.
+
+    Raises ValueError if RAM is no size.
+    """
+    if RAM in os.environ:
+        return parse_size(os.environ[RAM], RAM)
     granted = cgroup.memory()
     return meminfo("MemTotal") if granted is None else min(meminfo("MemTotal"), granted)
 

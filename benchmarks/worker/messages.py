@@ -53,6 +53,13 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """The implementation has used its device once. seconds: of that, which include the device's context."""
+
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The implementation holds a problem. transfer_seconds: the part that moved data to the device."""
 

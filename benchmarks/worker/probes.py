@@ -29,6 +29,7 @@ CACHES = (
     "CUPY_CACHE_DIR",
     "CACHEDB",
 )
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
@@ -71,15 +72,13 @@ def compilations() -> int:
 
 def reset_peak() -> None:
     """Restart the kernel's count of peak resident memory (Linux)."""
-    clear = Path("/proc/self/clear_refs")
-    if os.access(clear, os.W_OK):
-        clear.write_text("5")
+    with contextlib.suppress(OSError):  # not there, or not for us
+        CLEAR_REFS.write_text("5")
 
 
 def peak() -> int:
-    """Return peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
+    """Return peak resident memory in bytes: since `reset_peak` on Linux; of the whole process where no line says it."""
+    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     if peaks := [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]:
         return peaks[0]
     unit = 1 if sys.platform == "darwin" else 1024
@@ -98,10 +97,10 @@ def device_bytes() -> int | None:
     return max((count for count in counts if count is not None), default=None)
 
 
-def event_seconds(run: Callable[[], object]) -> float | None:
-    """Return a run's seconds by the device's own clock, the median of three; None if no framework can tell."""
+def event_seconds(run: Callable[[], object], runs: int) -> float | None:
+    """Return a run's seconds by the device's own clock, the median of `runs`; None if no framework can tell."""
     clocks = [module.event_seconds for module in shared() if hasattr(module, "event_seconds")]
-    times = [seconds for clock in clocks for _ in range(3) if (seconds := clock(run)) is not None]
+    times = [seconds for clock in clocks for _ in range(runs) if (seconds := clock(run)) is not None]
     return median(times) if times else None
 
 

@@ -74,6 +74,13 @@ class WorkerServer:
         module = next((module for module in probes.shared() if module.__name__ == f"impls._{self.framework}"), None)
         return bandwidth.measured(self.framework, module, device, probes.cores())
 
+    def open_device(self, device: Device) -> Answer:
+        """Prepare a problem of two rows, timed: what cannot run there says so, and the device's context is made."""
+        self.device, X = device, np.ones((2, 1), np.float32)
+        start = perf_counter()
+        self.prepare_run(Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None), device)
+        return {"seconds": perf_counter() - start}
+
     def prepare(self, folder: str, device: Device) -> Answer:
         """Read a problem from its folder and give it to the implementation. Only the latter is timed."""
         self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
@@ -175,10 +182,10 @@ class WorkerServer:
             return "the result is not the caller's own: a later run wrote to an earlier result"
         return ""
 
-    def finish(self) -> Answer:
+    def finish(self, event_runs: int) -> Answer:
         """Return peak memory since `prepare` (bytes), the probes, and whether the problem is unchanged."""
         rss, used, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
-        event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps))
+        event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps), event_runs)
         dtype = str(saved.X.dtype)
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
@@ -190,7 +197,7 @@ class WorkerServer:
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
 
-OPERATIONS = ("load", "source", "bandwidth", "prepare", "descend", "round", "grow", "busy", "finish")
+OPERATIONS = ("load", "source", "bandwidth", "open_device", "prepare", "descend", "round", "grow", "busy", "finish")
 
 
 def source(path: Path) -> Answer:

@@ -100,6 +100,13 @@ NUMBER_COLUMNS = (
     Column("error", "number", "largest distance to the reference iterate"),
     Column("tolerance", "number", "largest accepted distance", formerly="allowed"),
     Column("import_s", "number", "import of the framework", "seconds"),
+    Column(
+        "context_s",
+        "number",
+        "first use of the GPU by the process, by a problem of two rows: its context and libraries",
+        "seconds",
+        since=6,
+    ),
     Column("prepare_s", "number", "moving the data and building the run", "seconds"),
     Column("first_s", "number", "first run, with tracing and compiling", "seconds"),
     Column("steady_s", "number", "later runs, median", "seconds"),
@@ -146,6 +153,22 @@ NUMBER_COLUMNS = (
     Column("limit_s", "number", "shortest possible step at the machine's limit", "seconds", since=4),
     Column("two_pass_s", "number", "shortest possible step that reads X twice, as two products do", "seconds", since=4),
     Column("fraction_of_limit", "number", "limit_s / per_step_s; 1 is at the limit", since=4),
+    Column(
+        "x_bytes_per_s",
+        "number",
+        "data of X and y that a step covers, each row once, / per_step_s: twice that is read in two passes",
+        "bytes/s",
+        since=6,
+    ),
+    Column("gpu_processes", "number", "other processes that computed on the GPU when the block began", since=6),
+    Column(
+        "energy_j",
+        "number",
+        "energy of the GPU per step, with what it uses idle, over a second of runs after the rounds (--energy)",
+        "J",
+        since=6,
+    ),
+    Column("sm_mhz_during", "number", "clock of the GPU's processors, median over that second", "MHz", since=6),
 )
 STATISTICS_COLUMNS = (
     Column("rounds", "number", "timed rounds in the row"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import HONEST, IMPLS, ROOT, environment, python, random_problem, write
+from helpers import DEVICE, HONEST, IMPLS, ROOT, environment, python, random_problem, write
 
 import impls
 from benchmarks.distributed.hosts import environment as rank_environment
@@ -50,7 +50,7 @@ def descent(name: str, request: pytest.FixtureRequest) -> tuple[Problem, Run]:
     k, batch, dtype = request.param
     problem = random_problem(9, 3, k, batch, dtype)
     try:
-        return problem, impls.load(name)(problem, "cpu")
+        return problem, impls.load(name)(problem, DEVICE)
     except Unsupported as reason:
         pytest.skip(str(reason))
 
@@ -109,7 +109,7 @@ def test_start_and_problem_are_left_alone(name: str) -> None:
 
 def prepared(name: str, problem: Problem) -> Run:
     try:
-        return impls.load(name)(problem, "cpu")
+        return impls.load(name)(problem, DEVICE)
     except Unsupported as reason:
         pytest.skip(str(reason))
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from helpers import IMPLS
+from helpers import DEVICE, IMPLS
 
 import impls
 from benchmarks.problems import catalogue
@@ -67,7 +67,7 @@ def cases() -> list[tuple[str, str, str]]:
 def test_iterates_are_the_references(name: str, plan: str, dtype: str) -> None:
     problem, exact = shortened(plan, dtype, steps_of(name, plan))
     try:
-        run = impls.load(name)(problem, "cpu")
+        run = impls.load(name)(problem, DEVICE)
     except Unsupported as reason:
         pytest.skip(str(reason))
     for t, c in [*((t, 0.0) for t in exact.at), (exact.at[-1], 0.7)]:

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import impls
-from impls.interface import Array, Problem
+from impls.interface import Array, Device, Problem
 
 ROOT = Path(__file__).parents[2]
 UNNEEDED = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # the latter takes longer to load than all the rest
 # TensorFlow's last: triton's copy of LLVM ends a process that has loaded TensorFlow's; the other way round they get on.
 IMPLS = sorted(impls.names(), key=lambda name: name.startswith("tensorflow"))
+DEVICE: Device = "gpu" if os.environ.get("DESCENTBENCH_DEVICE", "cpu") == "gpu" else "cpu"  # of the tests for each
 MUTANTS = Path(__file__).parent / "mutants"
 HONEST = """
 def prepare(problem, device):

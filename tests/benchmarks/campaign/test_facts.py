@@ -1,6 +1,7 @@
 """What a saved run carries for whoever draws it: iterates with their distances and losses, published numbers, code."""
 
 import copy
+import dataclasses
 import json
 import tracemalloc
 from dataclasses import replace
@@ -16,6 +17,7 @@ from benchmarks.campaign.plan import Plan
 from benchmarks.problems import catalogue, tutorials
 from benchmarks.problems import published as texts
 from benchmarks.reference import iterates
+from benchmarks.reference.solution import truth
 from impls.interface import Array, Problem
 from impls.numpy_manual import prepare
 from results.store.seal import broken_seals
@@ -98,6 +100,19 @@ def test_losses_chunk_by_chunk(k: int | None, monkeypatch: pytest.MonkeyPatch) -
     for products in (1, 600, 2**30):
         monkeypatch.setattr(iterates, "PRODUCTS", products)
         assert iterates.losses(problem.X, problem.y, weights) == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [None, 3])
+def test_losses_of_a_full_batch_need_no_pass_over_the_rows(k: int | None) -> None:
+    """Unless so little is left of y that a difference of sums would be all rounding."""
+    problem = random_problem(101, 7, k, None, "float32")
+    quadratic = truth(problem, [1]).quadratic
+    assert quadratic is not None and truth(random_problem(101, 7, k, 4), [1]).quadratic is None
+    for w in [prepare(problem, "cpu")(problem.w0, t) for t in (0, 1, 12)]:
+        assert quadratic.loss(w) == pytest.approx(loss(problem, w), rel=1e-10)
+    exact = dataclasses.replace(problem, y=(problem.X @ problem.w0).astype("float32"))
+    solved = truth(exact, [1]).quadratic
+    assert solved is not None and solved.loss(problem.w0) is None
 
 
 def test_losses_make_no_second_copy_of_the_data() -> None:

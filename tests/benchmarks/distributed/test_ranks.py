@@ -70,7 +70,7 @@ def test_iterates_are_the_references(impl: str, tmp_path: Path) -> None:
                 error, allowed = exact.distance(weights, t, 0.5, exact.start(0.5))
                 assert error <= allowed, (n, k, batch, dtype, t)
             assert together.run(problem.w0, 0).weights == problem.w0.tolist()
-        told = together.finish()
+        told = together.finish(1)
         assert told.cores == together.cores and len(told.cores) == 3
     finally:
         together.close()
@@ -147,7 +147,7 @@ def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str]
     try:
         both.prepare(problem[1], "cpu")
         assert 0.3 <= both.run(problem[0].w0, 1).seconds < 30
-        told, each = both.finish(), [psutil.Process(one.process.pid) for one in both.members]
+        told, each = both.finish(1), [psutil.Process(one.process.pid) for one in both.members]
         assert told.rss_bytes > sum(process.memory_info().rss for process in each) / 2
         assert told.rss_bytes > 1.5 * each[0].memory_info().rss
         assert told.pools["openblas"] == 1

@@ -108,9 +108,9 @@ def test_the_gpu_is_the_one_that_cuda_would_use(monkeypatch: pytest.MonkeyPatch,
     exec(NVML, module)
     monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(**module))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    gpus._first.cache_clear()
+    gpus._opened.cache_clear()
     assert gpus.name() == name
-    gpus._first.cache_clear()
+    gpus._opened.cache_clear()
 
 
 def test_gpu_workers_keep_the_users_choice_of_gpu_and_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import MUTANTS, Done, bench
+from helpers import DEVICE, MUTANTS, Done, bench
 
 PROBLEMS = ("line", "scalar", "crops", "small@32")
 DTYPES = ("float32", "float64")
@@ -111,7 +111,7 @@ WORDS = {
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """All mutants and an honest implementation, in one run of the command."""
     paths = ",".join(str(MUTANTS / f"{name}.py") for name in (HONEST, *MISTAKES))
-    cases = ("--problem", ",".join(PROBLEMS), "--dtype", ",".join(DTYPES))
+    cases = ("--problem", ",".join(PROBLEMS), "--dtype", ",".join(DTYPES), "--device", DEVICE)
     return bench(tmp_path_factory.mktemp("mutants"), "--impl", paths, *cases)
 
 

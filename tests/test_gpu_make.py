@@ -1,0 +1,83 @@
+"""The commands for a machine with a GPU, as far as they go without one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, environment, saved
+
+from benchmarks.extra import gpu_first
+from benchmarks.extra.gpu_first import Step
+
+GPU = Path("/dev/nvidia0").exists()
+
+
+def make(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    words = ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in variables.items())]
+    return subprocess.run(
+        words, cwd=ROOT, env=environment(CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT)), capture_output=True,
+        text=True, timeout=200,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(GPU, reason="there is a GPU here")
+def test_the_tests_on_a_gpu_say_that_there_is_none() -> None:
+    done = make("test-gpu", PYTHON=sys.executable)
+    assert done.returncode != 0 and "no GPU here: " in done.stderr and "passed" not in done.stdout
+
+
+def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path) -> None:
+    """Three implementations of its list on one small problem: those for a GPU only say why they are left out."""
+    options = "--problem tiny --impl torch_graph,numpy_manual --aa none --no-limits"
+    options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [row["extra_info"] for row in saved(tmp_path / "gpu.json")["benchmarks"]]
+    assert [(row["impl"], row["device"]) for row in rows] == [("numpy_manual", "cpu")]
+    assert "torch_graph" in done.stdout and "torch sees no gpu" in done.stdout
+    assert "numpy_manual" in (tmp_path / "gpu.md").read_text()
+
+
+def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> None:
+    options = "--problem line,crops,scalar --impl numpy_manual,torch_graph --aa none --no-limits --blocks 500"
+    options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="12")
+    assert done.returncode != 0
+    assert "not run: " in done.stdout and "of numpy_manual (cpu)" in done.stdout, done.stdout + done.stderr
+
+
+def test_without_a_row_there_is_no_report_and_a_line_says_so(tmp_path: Path) -> None:
+    options = "--problem nowhere --benchmark-disable-gc"
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
+    assert done.returncode != 0 and "no report: nothing was measured" in done.stdout
+    assert not (tmp_path / "gpu.md").exists()
+
+
+def test_a_step_that_hangs_or_fails_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = [sys.executable, "-c"]
+    deaf = "import signal, time; signal.signal(2, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
+    some = [
+        Step("hangs", 1.0, [*python, deaf]),
+        Step("fails", 20.0, [*python, "raise SystemExit('no driver')"]),
+        Step("works", 20.0, [*python, "import os; print(os.environ['DESCENTBENCH_DEVICE'])"]),
+    ]
+    monkeypatch.setattr(gpu_first, "steps", lambda folder: some)
+    monkeypatch.setattr(gpu_first, "GRACE", 0.5)
+    assert gpu_first.main(tmp_path) == 1
+    ends = (tmp_path / "steps.txt").read_text().splitlines()
+    assert [end.partition(",")[0] for end in ends] == [
+        "hangs: stopped after 1 s", "fails: exit status 1", "works: exit status 0",
+    ]  # fmt: skip
+    assert "no driver" in capsys.readouterr().out
+    assert [(tmp_path / f"{step.name}.txt").read_text().strip() for step in some] == ["deaf", "no driver", "gpu"]
+
+
+def test_all_steps_together_end_within_ten_minutes(tmp_path: Path) -> None:
+    every = gpu_first.steps(tmp_path)
+    assert sum(step.seconds for step in every) + gpu_first.GRACE * 2 < 600
+    assert all(Path(word).exists() for step in every for word in step.command if word.endswith(".py"))
+    assert os.access(every[0].command[0], os.X_OK) or every[0].command[0] == "sh"

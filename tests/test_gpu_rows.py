@@ -1,0 +1,101 @@
+"""What a row on a GPU says beside its times, and what a run says of the card: NVIDIA's library is played by a fake."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import HONEST, ROOT, Done, bench, python, random_problem, write
+
+from benchmarks.campaign.plan import Plan
+from benchmarks.reference.solution import truth
+
+NVML = """
+import time
+class NVMLError(Exception): pass
+NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = "sm", "memory", 0
+def nvmlInit(): pass
+def nvmlDeviceGetHandleByIndex(number): return number
+def nvmlDeviceGetName(gpu): return "GPU"
+def nvmlDeviceGetMigMode(gpu): return (MIG, MIG)
+def nvmlDeviceGetComputeRunningProcesses(gpu): return ["another"]
+def nvmlDeviceGetTotalEnergyConsumption(gpu): return int(1e3 * 300 * time.monotonic())  # mJ at 300 W
+def nvmlDeviceGetClockInfo(gpu, which): return 1755
+def __getattr__(name):
+    def refuse(*what): raise NVMLError(name)
+    if name.startswith("nvml"): return refuse
+    raise AttributeError(name)
+"""
+REFUSES = NVML.replace("def nvmlInit(): pass", "def nvmlInit(): raise NVMLError('Driver/library version mismatch')")
+
+
+def on_a_gpu(folder: Path, nvml: str, *options: str) -> Done:
+    write(folder, "pynvml", nvml)
+    mine = write(folder, "mine", HONEST)
+    return bench(folder, "--impl", mine, "--device", "gpu", *options, env={"PYTHONPATH": f"{folder}:{ROOT}"})
+
+
+def test_energy_is_that_of_a_second_of_runs(tmp_path: Path) -> None:
+    done = on_a_gpu(tmp_path, NVML.replace("MIG", "0"), "--energy")
+    (row,) = done.rows
+    assert row["energy_j"] == pytest.approx(300 * row["steady_s"] / row["steps"], rel=0.6)  # 300 W
+    assert row["sm_mhz_during"] == 1755
+
+
+def test_another_process_on_the_card_is_said(tmp_path: Path) -> None:
+    done = on_a_gpu(tmp_path, NVML.replace("MIG", "0"))
+    assert "other processes computed on the GPU (1)" in done.out
+    (row,) = done.rows
+    assert row["gpu_processes"] == 1 and row["valid"] and "energy_j" not in row
+
+
+def test_slices_of_a_card_have_no_energy_of_their_own(tmp_path: Path) -> None:
+    done = on_a_gpu(tmp_path, NVML.replace("MIG", "1"), "--energy")
+    (row,) = done.rows
+    assert "cut into MIG slices" in done.out and "energy_j" not in row and row["valid"]
+
+
+def test_a_library_that_refuses_costs_no_row_and_is_said(tmp_path: Path) -> None:
+    done = on_a_gpu(tmp_path, REFUSES, "--energy")
+    (row,) = done.rows
+    assert row["valid"] and not {"sm_mhz_before", "energy_j", "gpu_processes"} & set(row)
+    assert "no clocks, power and temperature of the GPU: NVML says: Driver/library version mismatch" in done.out
+
+
+def test_whether_there_is_a_gpu_is_a_command(tmp_path: Path) -> None:
+    ask = "import runpy, sys; sys.argv = ['gpu']; runpy.run_module('benchmarks.machine.gpu', run_name='__main__')"
+    write(tmp_path, "pynvml", NVML.replace("MIG", "0"))
+    there = python(ask, env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "CUDA_VISIBLE_DEVICES": "0"})
+    assert (there.code, there.out) == (0, "GPU\n"), there.err
+    hidden = python(ask, env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "CUDA_VISIBLE_DEVICES": ""})
+    if not Path("/dev/nvidia0").exists():
+        assert hidden.code == 1 and "no GPU here: CUDA_VISIBLE_DEVICES lets no GPU through" in hidden.err
+
+
+def test_a_plan_keeps_the_given_order_if_asked() -> None:
+    names = [f"impl{number}" for number in range(9)]
+    plan: dict[str, Any] = {"impls": names, "devices": ["gpu", "cpu"], "problems": ["line"], "dtypes": ["float32"]}
+    plan |= {"blocks": 1, "seconds": 0.1, "threads": 1, "seed": 0, "timeout": 60, "aa": "impl3"}
+    cases = Plan(**plan, shuffle=False).cases()
+    given = [(name, device) for name in [*names, "impl3-again"] for device in ("gpu", "cpu")]
+    assert [(case.name, case.device) for case in cases] == given
+    assert sorted(map(str, cases)) == sorted(map(str, Plan(**plan).cases()))
+
+
+@pytest.mark.parametrize("k", [None, 3])
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+def test_compiled_graphs_descend(monkeypatch: pytest.MonkeyPatch, k: int | None, batch: int | None) -> None:
+    """On the CPU torch compiles the same step and makes no graph of it."""
+    torch = pytest.importorskip("torch")
+    from impls import torch_compile_graphs
+
+    for name in ("place", "place_fixed"):
+        monkeypatch.setattr(torch_compile_graphs, name, lambda array, device: torch.from_numpy(np.array(array)))
+    monkeypatch.setattr(torch_compile_graphs, "fetch", lambda w: w.numpy().copy())
+    problem = random_problem(9, 3, k, batch)
+    exact, run = truth(problem, [1, 2, 5, 12]), torch_compile_graphs.prepare(problem, "gpu")
+    for t in (12, *exact.at):
+        error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
+        assert error <= allowed, t
+    assert run(problem.w0, 0).tobytes() == problem.w0.tobytes()
