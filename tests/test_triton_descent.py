@@ -1,14 +1,12 @@
 """triton_descent where several programs meet, and what all Triton kernels need of a GPU; without one."""
 
-from pathlib import Path
-
 import pytest
 from helpers import ROOT, python
 
 pytest.importorskip("triton")
 
-# Triton's interpreter runs programs one after another, so a program that waits for others would wait for ever. Here each
-# program has a process of its own, and all share the tensors: the kernel is the one that a GPU runs, barrier included.
+# Triton's interpreter runs programs one after another, so a program that waits for others would wait for ever. Here
+# each program has its own process, and all share the tensors. The kernel is the GPU's, with its barrier.
 PROGRAMS = """
 import multiprocessing, sys
 sys.path.insert(0, "tests")
@@ -40,7 +38,8 @@ class Together:
             for process in processes:
                 process.join(60)
             stuck = [process.kill() for process in processes if process.exitcode is None]
-            assert not stuck and not any(process.exitcode for process in processes), "a program waits for ever or failed"
+            failed = [process.exitcode for process in processes if process.exitcode]
+            assert not stuck and not failed, "a program waits for ever or failed"
         return start
 
 fork = multiprocessing.get_context("fork")

@@ -3,6 +3,7 @@
 A line is: problem, dtype, rows of a batch, kernel, programs, warps, registers a thread, stack bytes, shared bytes.
 """
 
+import functools
 import math
 import os
 import re
@@ -51,6 +52,15 @@ def report(*words: object) -> None:
     sys.stdout.write("\t".join(map(str, words)) + "\n")
 
 
+@functools.cache
+def usage(code: bytes, cubin: Path) -> list[str]:
+    """Return the registers of a thread and the bytes of its stack, which holds what registers do not."""
+    cubin.write_bytes(code)
+    words = [str(CUOBJDUMP), "-res-usage", str(cubin)]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return [number for what in ("REG", "STACK") for number in re.findall(rf"{what}:(\d+)", printed)]
+
+
 def main(cubin: Path) -> None:
     driver.set_active(Card())
     _triton.multiprocessors = lambda X: 132
@@ -71,10 +81,7 @@ def main(cubin: Path) -> None:
                 except Unsupported as reason:
                     report(name, str(dtype)[6:], b, "unsupported", reason)
                 for kernel, grid, compiled in launched:
-                    cubin.write_bytes(compiled.asm["cubin"])
-                    words = [CUOBJDUMP, "-res-usage", cubin]
-                    usage = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-                    registers, stack = (re.search(rf"{what}:(\d+)", usage)[1] for what in ("REG", "STACK"))
+                    registers, stack = usage(compiled.asm["cubin"], cubin)
                     at = compiled.metadata
                     report(name, str(dtype)[6:], b, kernel, math.prod(grid), at.num_warps, registers, stack, at.shared)
                 launched.clear()
