@@ -201,7 +201,7 @@ def _descent(
 
 def fused(X: Tensor, y: Tensor, w: Tensor, order: Tensor | None, lr: float) -> tuple[Tensor, Callable[[], None]]:
     """Return t (1,) and `step()`, which updates w (d,) or (d, k) in place by batch t[0] and adds 1 to t[0]."""
-    (n, d), k, size = X.shape, y[0].numel(), X.element_size()
+    n, d, k, size, y = *X.shape, y[0].numel(), X.element_size(), y.contiguous()
     b, columns = n if order is None else order.shape[1], triton.next_power_of_2(d)
     whole = columns * size <= LONGEST
     C = columns if whole else NARROW // size
@@ -230,7 +230,7 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
 
     Raises Unsupported for rows that do not fit in the registers of all multiprocessors.
     """
-    (n, d), k, size = X.shape, y[0].numel(), X.element_size()
+    n, d, k, size, y = *X.shape, y[0].numel(), X.element_size(), y.contiguous()
     b, C = n if order is None else order.shape[1], triton.next_power_of_2(d)
     held = HELD if order is None else HELD // 4
     alone, together = held // (C * size), held // 2 // (C * size)  # rows of a program
@@ -271,6 +271,11 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
 def _rate(X: Tensor, lr: float, size: int) -> Tensor:
     """Return 2 lr / size in X's dtype and memory: Triton would pass a float as float32."""
     return X.new_full((1,), 2 * lr / size)
+
+
+def copied(x: Tensor) -> Tensor:
+    """Return a copy in C order, which the kernels need."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def need_device(device: Device) -> None:

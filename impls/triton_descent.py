@@ -1,7 +1,7 @@
 """Triton: a whole descent in one launch, with the rows in registers and a barrier of all programs in each step."""
 
 from impls._torch import fetch, place
-from impls._triton import descent, need_device
+from impls._triton import copied, descent, need_device
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -11,7 +11,7 @@ def prepare(problem: Problem, device: Device) -> Run:
     descend = descent(X, y, None if problem.order is None else place(problem.order, device), problem.lr)
 
     def run(start: Array, steps: int, /) -> Array:
-        w = place(start, device).clone()
+        w = copied(place(start, device))
         descend(w, steps)
         return fetch(w)
 

@@ -29,6 +29,24 @@ for n, d, k, batch, dtype in (
     assert (run(problem.w0, 3) == run(problem.w0, 3)).all()
 """
 
+SMALL = """
+from dataclasses import replace
+import numpy as np
+from benchmarks.problems.catalogue import build, cast
+from benchmarks.reference.solution import truth
+from impls import triton_descent, triton_fused
+
+for name in ("line", "crops", "scalar", "tiny", "small"):
+    for batch in ("", "@4"):
+        double = build(name + batch, steps=5)[0]
+        for dtype in ("float32", "float64"):
+            problem = cast(double, dtype)
+            problem = replace(problem, y=np.asfortranarray(problem.y), w0=np.asfortranarray(problem.w0))
+            exact = truth(problem, [5])
+            for module in (triton_fused, triton_descent):
+                error, allowed = exact.distance(module.prepare(problem, "cpu")(problem.w0, 5), 5, 0.0, problem.w0)
+                print("right" if error <= allowed else f"wrong: {name}{batch} {dtype} {module.__name__}: {error}")
+"""
 CAPTURED = """
 import sys
 sys.path.insert(0, "tests")
@@ -52,12 +70,13 @@ for t in (6, 2, 6):
 """
 
 
-def test_the_contract_holds_interpreted() -> None:
-    words = [sys.executable, "-m", "pytest", "-q", *UNNEEDED, "tests/test_contract.py", "-k", "triton"]
+@pytest.mark.parametrize("name", ["triton_fused", "triton_descent"])
+def test_the_contract_holds_interpreted(name: str) -> None:
+    words = [sys.executable, "-m", "pytest", "-q", *UNNEEDED, "tests/test_contract.py", "-k", name]
     done = subprocess.run(words, cwd=ROOT, env=environment(**INTERPRETED), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > 180 and "skipped" not in done.stdout, done.stdout
+    assert passed and int(passed[1]) > 90 and "skipped" not in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("sizes", ["32768 2048 16384", "32768 2048 512", "32 32 512"], ids=["one", "many", "long rows"])
@@ -65,6 +84,12 @@ def test_every_shape_of_blocks(sizes: str) -> None:
     """Rows in one block, in blocks for several rounds of programs, and taken apart."""
     done = python(SHAPES, *sizes.split(), env=INTERPRETED)
     assert done.out.split() == ["right"] * 8, done.out + done.err
+
+
+def test_the_catalogues_small_problems_agree_with_the_reference() -> None:
+    """Also with targets and weights in Fortran order."""
+    done = python(SMALL, env=INTERPRETED)
+    assert done.out.split() == ["right"] * 40, done.out + done.err
 
 
 def test_replayed_steps_start_anew_in_every_run() -> None:
