@@ -1,12 +1,15 @@
 """Shared by the Triton implementations: the kernels and their launch, and probes of Triton.
 
-A step is two launches. In the first, programs read each block of rows once and keep their part of the gradient in
-registers. The second adds the parts in a fixed order, which atomic additions do not have, and updates w. Rows that are
-too long for registers are read twice: for the residuals, and for their products with the columns. Each target has
-programs of its own. They are neighbours in the grid, so they read the same rows at about the same time.
+`fused` makes a step in two launches. In the first, each program reads blocks of rows once and keeps its part of the
+gradient in registers. All programs are resident at once, and asynchronous copies fetch later blocks while one is in
+use. The second launch adds the parts in a fixed order and updates w. Rows that are too long for registers are read
+twice: for the residuals, and for their products with the columns.
 
-All sums are plain multiplications and additions (no `tl.dot`, no TF32). Offsets have 64 bits: X may have more than 2^31
-numbers.
+`descent` makes all steps in one launch. Each program keeps its rows in registers. Several programs meet at a barrier in
+each step and add all parts in a fixed order. Fixed orders make runs repeat bit for bit, which atomic additions do not.
+
+Each target has programs of its own. All sums are plain multiplications and additions (no `tl.dot`, no TF32). Offsets
+have 64 bits: X may have more than 2^31 numbers.
 """
 
 from collections.abc import Callable
@@ -18,14 +21,19 @@ import triton.language as tl
 from torch import Tensor
 from triton import knobs
 
+from impls.interface import Device, Unsupported
+
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 # ruff: noqa: ANN001, ANN202
 
-TILE = 2**14  # bytes of X that a program holds at a time
+TILE = 2**14  # bytes of X in a block
 LONGEST = 2**15  # bytes of a row up to which a program holds whole rows
 NARROW = 2**11  # bytes of a row that it holds of longer ones
-WAVES = 8  # programs for each multiprocessor: some wait for memory while others compute
-PARTS, ACROSS = 128, 32  # that the second kernel adds up at a time: parts, numbers of each
+STAGES = 3  # blocks in use or on their way
+WARPS, REGISTERS = 16, 128  # warps on a multiprocessor, in programs of 4 or 8; registers a thread that let them fit
+PARTS, ACROSS = 2**10, 2**5  # of the second kernel: parts that it adds up at a time, bytes of each
+HELD = 2**17  # bytes of X that a program of `descent` keeps in registers when it is alone: half of all
+ADDED = 2**14  # bytes of parts that it adds up at a time
 INTERPRETED = knobs.runtime.interpret  # TRITON_INTERPRET=1 when Triton was imported: on the CPU, slowly, by NumPy
 compiled: list[str] = []  # an entry for each kernel that this process has compiled
 
@@ -38,104 +46,242 @@ knobs.runtime.jit_post_compile_hook = _note
 
 
 @triton.jit
-def _rows(order, t, b, i):
-    """Return the indices in X of the rows i of batch t."""
-    return (i if order is None else tl.load(order + t.to(tl.int64) * b + i, i < b, 0)).to(tl.int64)
+def _batch(order, t, b):
+    """Return a pointer to the row indices of batch t; None for all rows."""
+    return order if order is None else order + tl.load(t) * b
 
 
 @triton.jit
-def _block(X, rows, here, j, D: tl.constexpr):
-    """Load the columns j of some rows; 0 outside."""
-    return tl.load(X + rows[:, None] * D + j[None, :], here[:, None] & (j < D)[None, :], 0.0)
+def _tile(X, y, rows_t, i, here, j, c, D: tl.constexpr, K: tl.constexpr):
+    """Load the columns j of X and the target c of y in the rows i of a batch; 0 outside."""
+    rows = (i if rows_t is None else tl.load(rows_t + i, here, 0)).to(tl.int64)
+    X_t = tl.load(X + rows[:, None] * D + j[None, :], here[:, None] & (j < D)[None, :], 0.0)
+    return X_t, tl.load(y + rows * K + c, here, 0.0)
 
 
-@triton.jit(do_not_specialize=["t"])
+@triton.jit(do_not_specialize=["blocks"])
 def _gradients(
-    X, y, w, order, parts, t, b, D: tl.constexpr, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr, B: tl.constexpr
+    X,
+    y,
+    w,
+    order,
+    parts,
+    t,
+    b,
+    blocks,
+    D: tl.constexpr,
+    K: tl.constexpr,
+    R: tl.constexpr,
+    C: tl.constexpr,
+    S: tl.constexpr,
 ):
-    """Write parts (programs, D, K): each program's part of X_t'(X_t w - y_t), by B blocks of R rows, C >= D columns."""
-    c, j = tl.program_id(0), tl.arange(0, C)
+    """Write parts (programs, D, K): each program's part of X_t'(X_t w - y_t), by blocks of R rows, C >= D columns."""
+    c, j, rows_t = tl.program_id(0), tl.arange(0, C), _batch(order, t, b)
     w_c = tl.load(w + j * K + c, j < D, 0.0)
     total = tl.zeros((R, C), w_c.dtype)
-    for block in range(B):
+    for block in tl.range(0, blocks, num_stages=S):
         i = (tl.program_id(1) + block * tl.num_programs(1)) * R + tl.arange(0, R)
-        rows = _rows(order, t, b, i)
-        X_t = _block(X, rows, i < b, j, D)
-        residual = tl.sum(X_t * w_c[None, :], 1) - tl.load(y + rows * K + c, i < b, 0.0)
-        total += X_t * residual[:, None]
+        X_t, y_t = _tile(X, y, rows_t, i, i < b, j, c, D, K)
+        total += X_t * (tl.sum(X_t * w_c[None, :], 1) - y_t)[:, None]
     tl.store(parts + tl.program_id(1).to(tl.int64) * (D * K) + j * K + c, tl.sum(total, 0), j < D)
 
 
-@triton.jit(do_not_specialize=["t"])
+@triton.jit
 def _residuals(X, y, w, order, residuals, t, b, D: tl.constexpr, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     """Write residuals (b, K): X_t w - y_t, each program R rows, by blocks of C columns."""
-    c, i = tl.program_id(0), tl.program_id(1) * R + tl.arange(0, R)
-    rows = _rows(order, t, b, i)
-    total = tl.zeros((R, C), w.dtype.element_ty)
+    c, i, rows_t = tl.program_id(0), tl.program_id(1) * R + tl.arange(0, R), _batch(order, t, b)
+    total, y_t = tl.zeros((R, C), w.dtype.element_ty), tl.zeros((R,), w.dtype.element_ty)
     for first in range(0, D, C):
         j = first + tl.arange(0, C)
-        total += _block(X, rows, i < b, j, D) * tl.load(w + j * K + c, j < D, 0.0)[None, :]
-    residual = tl.sum(total, 1) - tl.load(y + rows * K + c, i < b, 0.0)
-    tl.store(residuals + i.to(tl.int64) * K + c, residual, i < b)
+        X_t, y_t = _tile(X, y, rows_t, i, i < b, j, c, D, K)
+        total += X_t * tl.load(w + j * K + c, j < D, 0.0)[None, :]
+    tl.store(residuals + i.to(tl.int64) * K + c, tl.sum(total, 1) - y_t, i < b)
 
 
-@triton.jit(do_not_specialize=["t"])
+@triton.jit(do_not_specialize=["blocks"])
 def _products(
     X,
+    y,
     residuals,
     order,
     parts,
     t,
     b,
+    blocks,
     D: tl.constexpr,
     K: tl.constexpr,
     R: tl.constexpr,
     C: tl.constexpr,
-    B: tl.constexpr,
+    S: tl.constexpr,
 ):
-    """Write parts (programs, D, K): each program's part of X_t'residuals, C columns by B blocks of R rows."""
-    c, j = tl.program_id(0), tl.program_id(2) * C + tl.arange(0, C)
+    """Write parts (programs, D, K): each program's part of X_t'residuals, C columns by blocks of R rows."""
+    c, j, rows_t = tl.program_id(0), tl.program_id(2) * C + tl.arange(0, C), _batch(order, t, b)
     total = tl.zeros((R, C), X.dtype.element_ty)
-    for block in range(B):
+    for block in tl.range(0, blocks, num_stages=S):
         i = (tl.program_id(1) + block * tl.num_programs(1)) * R + tl.arange(0, R)
         r = tl.load(residuals + i.to(tl.int64) * K + c, i < b, 0.0)
-        total += _block(X, _rows(order, t, b, i), i < b, j, D) * r[:, None]
+        total += _tile(X, y, rows_t, i, i < b, j, c, D, K)[0] * r[:, None]
     tl.store(parts + tl.program_id(1).to(tl.int64) * (D * K) + j * K + c, tl.sum(total, 0), j < D)
 
 
 @triton.jit
-def _update(w, parts, rate, size, programs: tl.constexpr, P: tl.constexpr, C: tl.constexpr):
-    """Subtract from w (size,) rate[0] times the sum of parts (programs, size): C numbers of w by blocks of P parts."""
+def _update(w, parts, rate, t, size, programs, P: tl.constexpr, C: tl.constexpr):
+    """Subtract from w (size,) rate[0] times the sum of parts (programs, size), by blocks of P parts; add 1 to t[0].
+
+    Each program updates C numbers of w.
+    """
     j = tl.program_id(0) * C + tl.arange(0, C)
     total = tl.zeros((P, C), w.dtype.element_ty)
     for first in range(0, programs, P):
         p = first + tl.arange(0, P).to(tl.int64)
         total += tl.load(parts + p[:, None] * size + j[None, :], (p < programs)[:, None] & (j < size)[None, :], 0.0)
     tl.store(w + j, tl.load(w + j, j < size) - tl.load(rate) * tl.sum(total, 0), j < size)
+    if tl.program_id(0) == 0:
+        tl.store(t, tl.load(t) + 1)
 
 
-def stepper(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[Tensor, int], None]:
-    """Return `step(w, t)`, which updates w (d,) or (d, k) in place by batch t."""
-    (n, d), k, size = X.shape, y[0].numel(), X.element_size()
+@triton.jit
+def _exchange(part, parts, arrived, due, j, P: tl.constexpr, C: tl.constexpr, Q: tl.constexpr):
+    """Return the sum of the parts (C,) of P programs, by blocks of Q, after all have arrived: `arrived[0]` is `due`."""
+    tl.store(parts + tl.program_id(0) * C + j, part)
+    tl.debug_barrier()  # all threads have stored before one of them says so
+    tl.atomic_add(arrived, 1, sem="release", scope="gpu")
+    while tl.atomic_add(arrived, 0, sem="acquire", scope="gpu") < due:
+        pass
+    tl.debug_barrier()
+    total = tl.zeros((Q, C), part.dtype)
+    for first in range(0, P, Q):
+        p = first + tl.arange(0, Q)
+        total += tl.load(parts + p[:, None] * C + j[None, :], (p < P)[:, None], 0.0, cache_modifier=".cg")
+    return tl.sum(total, 0)
+
+
+@triton.jit(do_not_specialize=["steps"])
+def _descent(
+    X,
+    y,
+    w,
+    order,
+    rate,
+    parts,
+    arrived,
+    steps,
+    b,
+    D: tl.constexpr,
+    K: tl.constexpr,
+    P: tl.constexpr,
+    R: tl.constexpr,
+    C: tl.constexpr,
+    Q: tl.constexpr,
+):
+    """Update w (D, K) by all steps: P programs a target, each with R rows of C >= D columns in registers.
+
+    Parts alternate between two buffers: a program that is one step ahead does not overwrite what others still read. The
+    rows of the next mini-batch are on their way during a step.
+    """
+    c, j, i = tl.program_id(1), tl.arange(0, C), tl.program_id(0) * R + tl.arange(0, R)
+    X_t, y_t = _tile(X, y, order, i, i < b, j, c, D, K)
+    w_c, lr = tl.load(w + j * K + c, j < D, 0.0), tl.load(rate)
+    parts += c * (2 * P * C)
+    due = tl.full((), 0, tl.int64)
+    for t in range(steps):
+        X_next, y_next = X_t, y_t
+        if order is not None:
+            order += b
+            X_next, y_next = _tile(X, y, order, i, i < tl.where(t + 1 < steps, b, 0), j, c, D, K)
+        gradient = tl.sum(X_t * (tl.sum(X_t * w_c[None, :], 1) - y_t)[:, None], 0)
+        if P > 1:
+            due += P
+            gradient = _exchange(gradient, parts + (t % 2) * (P * C), arrived + c, due, j, P, C, Q)
+        w_c -= lr * gradient
+        X_t, y_t = X_next, y_next
+    if tl.program_id(0) == 0:
+        tl.store(w + j * K + c, w_c, j < D)
+
+
+def fused(X: Tensor, y: Tensor, w: Tensor, order: Tensor | None, lr: float) -> tuple[Tensor, Callable[[], None]]:
+    """Return t (1,) and `step()`, which updates w (d,) or (d, k) in place by batch t[0] and adds 1 to t[0]."""
+    n, d, k, size, y = *X.shape, y[0].numel(), X.element_size(), y.contiguous()
     b, columns = n if order is None else order.shape[1], triton.next_power_of_2(d)
     whole = columns * size <= LONGEST
     C = columns if whole else NARROW // size
     R = min(max(1, TILE // (C * size)), triton.next_power_of_2(b))
-    programs = min(triton.cdiv(b, R), WAVES * multiprocessors(X))
-    B = triton.cdiv(b, R * programs)
+    warps = 8 if R * C * size > TILE or d * size % 16 else 4  # rows that are not aligned need more registers
+    blocks = triton.cdiv(triton.cdiv(b, R), WARPS // warps * multiprocessors(X))  # of a program
+    programs = triton.cdiv(triton.cdiv(b, R), blocks)
     parts, residuals = X.new_empty(programs, d * k), X.new_empty(0 if whole else b * k)
-    rate = X.new_full((1,), 2 * lr / (b * k))  # in memory: Triton would pass a float as float32
-    shape = {"D": d, "K": k, "R": R, "C": C, "num_warps": 8 if R * C * size > TILE else 4}
+    rate, t = _rate(X, lr, b * k), torch.zeros(1, dtype=torch.long, device=X.device)
+    shape = {"D": d, "K": k, "R": R, "C": C, "num_warps": warps, "maxnreg": REGISTERS}
+    P, across = min(PARTS, triton.next_power_of_2(programs)), ACROSS // size
 
-    def step(w: Tensor, t: int) -> None:
+    def step() -> None:
         if whole:
-            _gradients[k, programs](X, y, w, order, parts, t, b, **shape, B=B)
+            _gradients[k, programs](X, y, w, order, parts, t, b, blocks, **shape, S=STAGES)
         else:
             _residuals[k, triton.cdiv(b, R)](X, y, w, order, residuals, t, b, **shape)
-            _products[k, programs, triton.cdiv(d, C)](X, residuals, order, parts, t, b, **shape, B=B)
-        _update[(triton.cdiv(d * k, ACROSS),)](w, parts, rate, d * k, programs, P=PARTS, C=ACROSS)
+            _products[k, programs, triton.cdiv(d, C)](X, y, residuals, order, parts, t, b, blocks, **shape, S=STAGES)
+        _update[(triton.cdiv(d * k, across),)](w, parts, rate, t, d * k, programs, P=P, C=across, num_warps=8)
 
-    return step
+    return t, step
+
+
+def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[Tensor, int], None]:
+    """Return `descend(w, steps)`, which updates w (d,) or (d, k) in place by batches 0 to steps - 1 in one launch.
+
+    Raises Unsupported for rows that do not fit in the registers of all multiprocessors.
+    """
+    n, d, k, size, y = *X.shape, y[0].numel(), X.element_size(), y.contiguous()
+    b, C = n if order is None else order.shape[1], triton.next_power_of_2(d)
+    held = HELD if order is None else HELD // 4
+    alone, together = held // (C * size), held // 2 // (C * size)  # rows of a program
+    # Programs of a target that can wait for each other: in float32 two on a multiprocessor, none interpreted
+    limit = 0 if INTERPRETED else 8 // size * multiprocessors(X) // k
+    if b > max(alone, together * limit):
+        what = f"{b:,} rows a step, {d:,} features, {k} target{'s' * (k > 1)}, {str(X.dtype)[6:]}"
+        where = "one interpreted program" if INTERPRETED else f"the registers of {multiprocessors(X)} multiprocessors"
+        fits = f"{max(alone, together * limit):,} rows" if alone else f"{held // size:,} features"
+        raise Unsupported(f"{what}: too large for {where}, which hold at most {fits}; use triton_fused on the gpu")
+    R = min(alone if b <= alone else together, triton.next_power_of_2(b))
+    P = triton.cdiv(b, R)
+    Q = min(triton.next_power_of_2(P), max(1, ADDED // (C * size)))
+    parts, arrived = X.new_empty(k * 2 * P * C), torch.zeros(k, dtype=torch.long, device=X.device)
+    rate, tiles = _rate(X, lr, b * k), 1 if order is None else 2
+    launch = {
+        "num_warps": min(32, max(1, tiles * R * C * size * size // 2**15)),  # 64 registers of X a thread at most
+        "maxnreg": REGISTERS if P > 1 and size == 4 else None,
+        "launch_cooperative_grid": P > 1,
+    }
+
+    def descend(w: Tensor, steps: int) -> None:
+        if P > 1:
+            arrived.zero_()
+        _descent[P, k](X, y, w, order, rate, parts, arrived, steps, b, D=d, K=k, P=P, R=R, C=C, Q=Q, **launch)
+
+    if P > 1:
+        try:
+            descend(X.new_empty(d * k), 0)
+        except RuntimeError as error:
+            if "cooperative" not in str(error):
+                raise
+            reason = f"the gpu cannot run {P * k} programs at once, which wait for each other: {error}"
+            raise Unsupported(f"{reason}; use triton_fused") from error
+    return descend
+
+
+def _rate(X: Tensor, lr: float, size: int) -> Tensor:
+    """Return 2 lr / size in X's dtype and memory: Triton would pass a float as float32."""
+    return X.new_full((1,), 2 * lr / size)
+
+
+def copied(x: Tensor) -> Tensor:
+    """Return a copy in C order, which the kernels need."""
+    return x.clone(memory_format=torch.contiguous_format)
+
+
+def need_device(device: Device) -> None:
+    """Raise Unsupported unless Triton can run on the device."""
+    if INTERPRETED != (device == "cpu"):
+        raise Unsupported("Triton runs on the gpu, and with TRITON_INTERPRET=1 (interpreted) on the cpu only")
 
 
 def multiprocessors(X: Tensor) -> int:

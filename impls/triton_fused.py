@@ -1,20 +1,25 @@
-"""Triton: residuals and gradient in one pass over X, by a kernel of our own."""
+"""Triton: residuals and gradient in one pass over X, by a kernel of our own; on a GPU in a CUDA graph."""
 
-from impls._torch import fetch, place
-from impls._triton import INTERPRETED, stepper
-from impls.interface import Array, Device, Problem, Run, Unsupported
+from impls._torch import captured, fetch, place
+from impls._triton import copied, fused, need_device
+from impls.interface import Array, Device, Problem, Run
 
 
 def prepare(problem: Problem, device: Device) -> Run:
-    if INTERPRETED != (device == "cpu"):
-        raise Unsupported("Triton runs on the gpu, and with TRITON_INTERPRET=1 (interpreted) on the cpu only")
-    X, y = place(problem.X, device), place(problem.y, device)
-    step = stepper(X, y, None if problem.order is None else place(problem.order, device), problem.lr)
+    need_device(device)
+    X, y, w = place(problem.X, device), place(problem.y, device), copied(place(problem.w0, device))
+    order = None if problem.order is None else place(problem.order, device)
+    t, step = fused(X, y, w, order, problem.lr)
+    replay = captured(lambda _: step(), problem.steps) if device == "gpu" else None
 
     def run(start: Array, steps: int, /) -> Array:
-        w = place(start, device).clone()
-        for t in range(steps):
-            step(w, t)
-        return fetch(w)
+        w.copy_(place(start, device))
+        t.zero_()
+        if replay:
+            replay(steps)
+        else:  # the interpreter
+            for _ in range(steps):
+                step()
+        return fetch(w).copy()
 
     return run

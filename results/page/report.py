@@ -29,7 +29,11 @@ CLOCK_NOTES = [
     "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
     "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]
-EXPERT_TUNED = ("numba_fused", "triton_fused")  # tuned by hand beyond what users of the framework write
+EXPERT_TUNED = (
+    "numba_fused",
+    "triton_fused",
+    "triton_descent",
+)  # tuned by hand beyond what users of the framework write
 RESOURCES = ("memory", "cache", "compute")  # limits that a step can reach; it cannot reach the limit of dispatch
 
 

@@ -1,4 +1,4 @@
-"""triton_fused by Triton's interpreter, in processes of their own: TRITON_INTERPRET must not reach torch.compile."""
+"""The Triton implementations by Triton's interpreter, in their own processes: torch.compile must not be interpreted."""
 
 import re
 import subprocess
@@ -30,9 +30,50 @@ for n, d, k, batch, dtype in (
     assert (run(problem.w0, 2) == after[2]).all()
 """
 
+SMALL = """
+from dataclasses import replace
+import numpy as np
+from benchmarks.problems.catalogue import build, cast
+from benchmarks.reference.solution import truth
+from impls import triton_descent, triton_fused
 
-def test_the_contract_holds_interpreted() -> None:
-    words = [sys.executable, "-m", "pytest", "-q", *UNNEEDED, "tests/impls/test_contract.py", "-k", "triton_fused"]
+for name in ("line", "crops", "scalar", "tiny", "small"):
+    for batch in ("", "@4"):
+        double = build(name + batch, steps=5)[0]
+        for dtype in ("float32", "float64"):
+            problem = cast(double, dtype)
+            problem = replace(problem, y=np.asfortranarray(problem.y), w0=np.asfortranarray(problem.w0))
+            exact = truth(problem, [5])
+            for module in (triton_fused, triton_descent):
+                error, allowed = exact.distance(module.prepare(problem, "cpu")(problem.w0, 5), 5, 0.0, problem.w0)
+                print("right" if error <= allowed else f"wrong: {name}{batch} {dtype} {module.__name__}: {error}")
+"""
+CAPTURED = """
+import sys
+sys.path.insert(0, "tests/support")
+import torch
+from helpers import random_problem
+from benchmarks.reference.solution import truth
+from impls import triton_fused
+
+def captured(step, most):
+    step(None)  # as the real one does before it captures
+    return lambda steps: [step(None) for _ in range(steps)]
+
+triton_fused.need_device = lambda device: None
+triton_fused.place = lambda array, device: torch.from_numpy(array.copy())
+triton_fused.captured = captured
+problem = random_problem(20, 3, None, 4, "float32", steps=6)
+exact, run = truth(problem, [2, 6]), triton_fused.prepare(problem, "gpu")
+for t in (6, 2, 6):
+    error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
+    print("right" if error <= allowed else f"wrong: {t}: {error} {allowed}")
+"""
+
+
+@pytest.mark.parametrize("name", ["triton_fused", "triton_descent"])
+def test_the_contract_holds_interpreted(name: str) -> None:
+    words = [sys.executable, "-m", "pytest", "-q", *UNNEEDED, "tests/impls/test_contract.py", "-k", name]
     done = subprocess.run(words, cwd=ROOT, env=environment(**INTERPRETED), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
@@ -44,6 +85,18 @@ def test_every_shape_of_blocks(sizes: str) -> None:
     """Rows in one block, in blocks for several rounds of programs, and taken apart."""
     done = python(SHAPES, *sizes.split(), env=INTERPRETED)
     assert done.out.split() == ["right"] * 8, done.out + done.err
+
+
+def test_the_catalogues_small_problems_agree_with_the_reference() -> None:
+    """Also with targets and weights in Fortran order."""
+    done = python(SMALL, env=INTERPRETED)
+    assert done.out.split() == ["right"] * 40, done.out + done.err
+
+
+def test_replayed_steps_start_anew_in_every_run() -> None:
+    """triton_fused in a CUDA graph, which a loop stands in for."""
+    done = python(CAPTURED, env=INTERPRETED)
+    assert done.out.split() == ["right"] * 3, done.out + done.err
 
 
 def test_without_the_interpreter_the_cpu_is_unsupported() -> None:
