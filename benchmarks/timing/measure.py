@@ -190,6 +190,7 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
     facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
+    facts |= {"gradient": loaded.gradient, "style": loaded.style, "tuned": loaded.tuned}
     return facts | {"import_s": loaded.seconds, "ranks": worker.ranks, "threads": worker.threads}
 
 
