@@ -12,7 +12,7 @@ help: ## say what there is
 .venv/ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report,numba,tensorflow,tinygrad,dask]' triton
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report,numba,tensorflow,tinygrad,dask,optax,mlx]' triton
 	@touch $@
 
 bench: .venv/ready ## measure here for 5 minutes, save, print the table, write the report

@@ -15,14 +15,19 @@ from impls.interface import Prepare, Traits, Unsupported
 
 ENTRY_POINTS = "descentbench.impls"
 HERE = Path(__file__).parent
+EXTRAS = {"cupy": "cuda", "distributed": "dask", "triton": "cuda"} | {
+    name: name for name in ("dask", "mlx", "numba", "optax", "tensorflow", "tinygrad")
+}  # by package: the extra of this project that installs it
 TRAITS = {
     "cupy_manual": Traits("by hand", "eager"),
     "dask_manual": Traits("by hand", "eager"),
     "jax_blocked": Traits("by hand", "one launch", "expert-tuned"),
     "jax_grad": Traits("autograd", "eager"),
     "jax_jit": Traits("autograd", "compiled"),
+    "jax_optax": Traits("autograd", "compiled"),
     "jax_scan": Traits("autograd", "one launch"),
     "jax_sharded": Traits("by hand", "one launch"),
+    "mlx_compile": Traits("autograd", "compiled"),
     "numba_fused": Traits("by hand", "one launch", "expert-tuned"),
     "numpy_blocked": Traits("by hand", "eager", "expert-tuned"),
     "numpy_gram": Traits("by hand", "eager", "expert-tuned"),
@@ -73,7 +78,9 @@ def load(name_or_path: str) -> Prepare:
         else:
             raise LoadError(f"no implementation {name_or_path!r}{nearest(name_or_path, names())}")
     except ModuleNotFoundError as error:
-        raise Unsupported(f"{error.name} is not installed") from error
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        how = f"; pip install 'descentbench[{extra}]'" if extra else ""
+        raise Unsupported(f"{error.name} is not installed{how}") from error
     if not callable(prepare):
         raise LoadError(f"{path.name} has no function prepare(problem, device)")
     return prepare
