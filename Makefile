@@ -12,7 +12,7 @@ help: ## say what there is
 .venv/ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report,numba,tensorflow,tinygrad,dask]' triton
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report,numba,tensorflow,tinygrad,dask,optax,mlx]' triton
 	@touch $@
 
 bench: .venv/ready ## measure here for 5 minutes, save, print the table, write the report
@@ -25,7 +25,7 @@ BIG ?= 3000000x100
 GPU_SECONDS ?= 400
 comma := ,
 GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@100,large@1024
-GPU_IMPLS := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,torch_autograd,torch_nn,jax_grad
+GPU_IMPLS := torch_manual,numpy_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,torch_autograd,torch_nn,jax_grad
 
 bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes, what matters most first
 	@mkdir -p $(OUT) && rm -f $(OUT)/gpu.json $(OUT)/gpu.md; $(PYTHON) -m benchmarks.machine.gpu; \

@@ -35,6 +35,20 @@ waits: list[float] = []  # seconds that each `fetch` of this process has waited 
 transfers: list[float] = []  # seconds that moving each array to the device took
 
 
+@dataclass(frozen=True)
+class Traits:
+    """How an implementation is written. Two that differ in one trait measure the effect of that trait.
+
+    gradient: written "by hand", or by the framework's "autograd".
+    style: "eager" dispatches each operation, "compiled" each step as a whole, "one launch" many steps at once.
+    tuned: "as users write it", or "expert-tuned" for this problem or its hardware.
+    """
+
+    gradient: Literal["by hand", "autograd"]
+    style: Literal["eager", "compiled", "one launch"]
+    tuned: Literal["as users write it", "expert-tuned"] = "as users write it"
+
+
 class Unsupported(Exception):
     """This implementation cannot run here. The message is the reason, in one line."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GRACE = 15.0  # seconds after SIGINT for a step to save what it has
 TAIL = 5  # lines of a step's output that are repeated at the end
-IMPLS = "torch_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile,jax_jit"
+IMPLS = "torch_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile,jax_jit"
 FACTS = (
     "nvidia-smi -q; grep Vm /proc/self/status; head -3 /proc/meminfo; df -h .; ls -l /etc/machine-id; uname -a;"
     " command -v make gcc; {python} -m pip list"

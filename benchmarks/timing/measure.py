@@ -214,6 +214,7 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
     loaded = worker.loaded
     facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
+    facts |= {"gradient": loaded.gradient, "style": loaded.style, "tuned": loaded.tuned}
     context = {} if worker.context_s is None else {"context_s": worker.context_s}
     return facts | {"import_s": loaded.seconds, **context, "ranks": worker.ranks, "threads": worker.threads}
 

@@ -34,13 +34,19 @@ Levels = Annotated[list[dict[str, Any]], lambda value: all(check(Level, level) =
 
 @dataclass(frozen=True)
 class Loaded:
-    """The implementation is imported. `seconds` counts from the start of the worker's own code."""
+    """The implementation is imported. `seconds` counts from the start of the worker's own code.
+
+    gradient, style, tuned: its `Traits`, or "".
+    """
 
     seconds: Seconds
     framework: Text
     version: Text
     step_reads: Text
     ranks: bool
+    gradient: Text
+    style: Text
+    tuned: Text
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class WorkerServer:
         if "WORK" in module:
             raise Unsupported("its constant WORK is called STEP_READS now; rename it")
         facts = {"step_reads": str(module.get("STEP_READS", "X")), "ranks": module.get("RANKS", False) is True}
-        return {"seconds": seconds, "framework": self.framework, "version": version, **facts}
+        return {"seconds": seconds, "framework": self.framework, "version": version, **facts, **impls.traits(impl)}
 
     def source(self, impl: str) -> Answer:
         """Return the file that the implementation was loaded from, as `source` describes it."""

@@ -17,6 +17,7 @@ from results.page.phases import break_even_section
 from results.stats.noise import noise_section
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
+from results.stats.traits import trait_notes
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import Run, RunError, facts, mapping, other_machine, text
@@ -40,9 +41,11 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
             labels = ", ".join(run.label for run in runs)
             raise RunError(f"{labels} has no implementation {name!r}; {nearest(name, known)}")
     tables = []
+    traits: dict[str, None] = {}
     for run in runs:
         rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
         tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
+        traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
     table = add_verdicts(join(tables))
     title = f"{b} against {a}"
     sections, summaries = [], []
@@ -58,7 +61,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         )
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=_interruptions(runs))
+    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=[*traits, *_interruptions(runs)])
     return Page(table, [header, *sections, caveats(table), noise_section(runs)])
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from impls.interface import Array, Problem, Run, Unsupported
 # torch.compile imports a part of torch that warns of another; the worker, which is no pytest, does not mind either
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 
-FRAMEWORKS = ("torch", "jax", "tensorflow", "tinygrad", "cupy", "numba", "triton", "dask", "sklearn", "pandas")
+FRAMEWORKS = ("torch", "jax", "tensorflow", "tinygrad", "cupy", "numba", "triton", "dask", "sklearn", "pandas", "mlx")
 PROBLEMS = [  # targets, rows of a mini-batch, dtype: every pair of values
     (None, None, "float64"),
     (None, 4, "float32"),
@@ -212,7 +213,16 @@ except Unsupported as reason:
 def test_framework_that_is_not_installed_is_unsupported(name: str) -> None:
     framework = name.partition("_")[0]
     done = python(WITHOUT, name, framework)
-    assert (done.code, done.out.strip()) == (0, f"{framework} is not installed"), done.err
+    extra = impls.EXTRAS.get(framework)
+    how = f"; pip install 'descentbench[{extra}]'" if extra else ""
+    assert (done.code, done.out.strip()) == (0, f"{framework} is not installed{how}"), done.err
+
+
+def test_missing_package_names_the_extra_that_installs_it_and_the_project_has_that_extra() -> None:
+    done = python(WITHOUT, "jax_optax", "optax")
+    assert done.out.strip() == "optax is not installed; pip install 'descentbench[optax]'", done.err
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(impls.EXTRAS.values()) <= set(extras)
 
 
 def test_names_are_the_files_of_the_folder() -> None:

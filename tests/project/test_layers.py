@@ -12,8 +12,10 @@ import impls
 
 HOUSES = ("impls", "benchmarks", "results")
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "cupy", "numba", "tinygrad", "triton", "dask", "distributed"}
+FRAMEWORKS |= {"optax", "mlx"}
 ALSO = {
     "triton": {"torch"},
+    "jax": {"optax"},
     "dask": {"distributed", "threadpoolctl"},
     "numba": {"llvmlite"},
 }  # what a framework's own users import beside it
