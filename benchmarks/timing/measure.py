@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.machine import gpu as gpus
 from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.iterates import Iterate, row_facts
-from benchmarks.reference.solution import ReferenceSolution
+from benchmarks.reference.solution import Coefficients, ReferenceSolution
 from benchmarks.timing import parity
 from benchmarks.worker.arrays import read_mapped
 from benchmarks.worker.client import Clock, Refused, Worker
@@ -153,7 +153,7 @@ class TimedCase:
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""
-        return self.task.truth.start(float(self.rng.random())), self.task.facts["steps"]
+        return self.task.truth.start(self.task.truth.draw(self.rng)), self.task.facts["steps"]
 
 
 def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float) -> TimedCase:
@@ -168,7 +168,7 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
     first = worker.run(start, last)
     early_at = [t for t in task.truth.at[:-1] if first.seconds < LONG or t != last // 2] or [last]
     iterates = [check_iterate(worker, task, t, 0.0) for t in early_at]
-    elsewhere = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
+    elsewhere = check_iterate(worker, task, 1, task.truth.draw(rng))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
@@ -193,12 +193,12 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     return facts | {"import_s": loaded.seconds, "ranks": worker.ranks, "threads": worker.threads}
 
 
-def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:
+def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: Coefficients) -> Iterate:
     """Run t updates from the start at c and check the result. Raises Refused."""
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
-def iterate(task: PreparedProblem, done: Run, t: int, c: float) -> Iterate:
+def iterate(task: PreparedProblem, done: Run, t: int, c: Coefficients) -> Iterate:
     """Check the answer of a run of t updates from the start at c. Raises Refused."""
     weights = np.asarray(done.weights)
     return Iterate(t, weights, done.seconds, *judge(task, weights, t, c, task.truth.start(c)))
@@ -209,13 +209,13 @@ def run_checked(worker: Worker, task: PreparedProblem, rng: np.random.Generator)
 
     Return the round, and its error with the tolerance.
     """
-    c, elsewhere = float(rng.random()), task.truth.start(float(rng.random()))
+    c, elsewhere = task.truth.draw(rng), task.truth.start(task.truth.draw(rng))
     start = task.truth.start(c)
     done = worker.round(start, elsewhere, task.truth.at[-1])
     return done, judge(task, np.asarray(done.weights), task.truth.at[-1], c, start)
 
 
-def judge(task: PreparedProblem, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
+def judge(task: PreparedProblem, weights: Array, t: int, c: Coefficients, start: Array) -> tuple[float, float]:
     """Return the error after t updates and the tolerance. Raises Refused, with a diagnosis, if the error is larger."""
     error, allowed = task.truth.distance(weights, t, c, start)
     if error <= allowed:
