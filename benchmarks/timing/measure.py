@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import gpu as gpus
+from benchmarks.machine.calibration import calibration_loop
 from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import Coefficients, ReferenceSolution
@@ -64,12 +65,16 @@ class TimedCase:
     facts: dict[str, Any]
     rounds_done: list[Round] = field(default_factory=list)  # without their weights
     elapsed: list[float] = field(default_factory=list)  # seconds of each round by this process's clock
+    calibration: list[float] = field(default_factory=list)  # seconds of the loop in this process, before and after each
+    helper_s: float = 0.0  # CPU seconds of the worker's own children when the rounds began
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
+        self.calibration.append(calibration_loop())
         done, worst = run_checked(self.worker, self.task, self.rng)
+        self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
         self.clock.turn(done.seconds)
         self.rounds_done.append(replace(done, weights=[]))
@@ -85,8 +90,11 @@ class TimedCase:
         facts = self.facts | self.clocks(self.task.facts["steps"])
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
+        elapsed = sum(self.elapsed)
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
+            elapsed += self.worker.elapsed
+        facts["cpu_over_wall"] += (self.worker.helper_seconds() - self.helper_s) / elapsed  # also between the rounds
         facts |= vars(self.worker.finish())
         faults = parity.faults(facts, self.worker.cores)
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
@@ -121,7 +129,7 @@ class TimedCase:
             "steady_s": median(one.seconds for one in rounds),
             "fixed_s": median(one.fixed_seconds for one in rounds),
             "per_step_s": median(one.seconds - one.fixed_seconds for one in rounds) / steps,
-            "calibration_s": median(one.calibration_seconds for one in rounds),
+            "calibration_s": median(self.calibration),
             "cpu_over_wall": sum(one.cpu_seconds for one in rounds) / total,
             "runs_s": total + sum(one.fixed_seconds for one in rounds),
             "compiles": sum(one.compiles for one in rounds),
@@ -183,7 +191,9 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
     facts |= {"error": worst.error, "tolerance": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
-    return TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
+    case = TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
+    case.helper_s = worker.helper_seconds()
+    return case
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:

@@ -74,10 +74,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Round(Run):
-    """A finished run, the run of 0 steps before it, and the calibration loop around both."""
+    """A finished run, and the run of 0 steps before it."""
 
     fixed_seconds: Seconds
-    calibration_seconds: Seconds
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks.machine import bandwidth  # noqa: E402
-from benchmarks.machine.calibration import calibration_loop  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
 from benchmarks.worker.reasons import no_run, raised  # noqa: E402
@@ -122,10 +121,8 @@ class WorkerServer:
     def round(self, start: list[Any], elsewhere: list[Any], steps: int) -> Answer:
         """Time a run of 0 steps from `elsewhere` and one of `steps` from `start`.
 
-        Some uncounted runs come first, because waiting cools caches and threads. The calibration loop runs before and
-        after.
+        Some uncounted runs come first, because waiting cools caches and threads.
         """
-        readings = [calibration_loop()]
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
         nothing = self.descend(elsewhere, 0)
@@ -135,8 +132,7 @@ class WorkerServer:
             return nothing
         full = self.descend(start, steps)
         full["compiles"] += nothing["compiles"]
-        readings.append(calibration_loop())
-        return full | {"fixed_seconds": nothing["seconds"], "calibration_seconds": sum(readings) / 2}
+        return full | {"fixed_seconds": nothing["seconds"]}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
         """Time no steps, half of them and all of them, each right after uncounted runs, the last as long."""
