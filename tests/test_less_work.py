@@ -53,8 +53,8 @@ from impls.numpy_manual import prepare as honest
 LOOP = "import os; os.sched_setaffinity(0, range(os.cpu_count()))\\nwhile os.getppid() == {}: pass"
 
 def prepare(problem, device):
-    for _ in range(3):
-        subprocess.Popen([sys.executable, "-c", LOOP.format(os.getpid())])
+    for _ in range(12):
+        subprocess.Popen([sys.executable, "-c", LOOP.format(os.getpid())], start_new_session=True)
     return honest(problem, device)
 """
 ROUNDED = "(problem.X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32), problem.y"
