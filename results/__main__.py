@@ -1,6 +1,7 @@
 """Read, compare and report saved runs. Errors are printed on one line, and the exit status is 2."""
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -35,18 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if sys.stderr is None:  # it was closed
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, for as long as the process
     args, code = parser().parse_args(arguments), 0
     try:
         page = args.make(args)
         code = page.code
         _write(page, args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # a pipe such as `head` was closed; avoid a second error at the flush on exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, by convention
     except (RunError, OSError) as error:
-        print("results:", words(str(error)), file=sys.stderr)
+        with contextlib.suppress(OSError):  # stderr is on a full disk too
+            print("results:", words(str(error)), file=sys.stderr)
         return 2
     return code
 
@@ -54,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(page: Page, args: Namespace) -> None:
     """Write the page to --out or stdout."""
     if args.out is None or args.out == "-" or args.format is None:
+        if sys.stdout is None:
+            raise RunError("stdout is closed; write to a file with --out FILE, where the command has it")
         return write(page, args.format or "table", sys.stdout)
     with atomic_open(Path(args.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
         write(page, args.format, stream)

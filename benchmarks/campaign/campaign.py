@@ -48,7 +48,7 @@ class Campaign:
     no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
     rows_checked: set[tuple[str, ...]] = field(default_factory=set)  # implementation, device, problem and dtype
-    sources: dict[str, dict[str, str]] = field(default_factory=dict)  # implementation to its file and what that says
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)  # implementation to its file and what that says
     system_load: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
     started: float = field(default_factory=time.monotonic)
@@ -75,6 +75,7 @@ class Campaign:
         except Unsupported as error:
             self.unsupported[*place, case.problem, case.dtype] = str(error)
             raise
+        self.sources[case.original] = vars(worker.source(case.impl))  # again: a run may have imported more modules
         asked: dict[str, Any] = {"seed": self.plan.seed, "precision": self.plan.precision}
         if self.plan.ranks:
             descent.facts["network_bytes"] = network_bytes(

@@ -23,6 +23,7 @@ from benchmarks.problems import catalogue
 from benchmarks.problems.tables import is_table
 from benchmarks.worker.client import Refused
 from benchmarks.worker.process import ROOT
+from benchmarks.worker.server import source_text
 from impls.interface import Unsupported
 
 NOW = ("wait", "resume")  # options of this process, not of the campaign
@@ -134,6 +135,11 @@ class ResumePlugin:
             raise pytest.UsageError(f"--resume: name the same files; {min(missing)} was measured and is not among them")
         if self.journal.loaded:
             campaign.restore(self.journal.state)
+            if edited := edited_helpers(plan.impls, campaign.sources):
+                raise pytest.UsageError(
+                    f"--resume: since it began, {edited} changed, which an implementation imports: go back to that, or"
+                    " begin anew, without --resume"
+                )
         campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.loaded)})
 
     def has(self, item: pytest.Item) -> bool:
@@ -222,6 +228,14 @@ def code(impls: list[str], tables: list[str]) -> str:
     for path in [*sorted(mine), *(Path(name) for name in given if name.endswith(".py") or is_table(name))]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def edited_helpers(impls: list[str], sources: dict[str, dict[str, Any]]) -> str:
+    """Return the names of modules beside implementations given by path that are no longer as they were saved."""
+    paths = [Path(impl) for impl in impls if impl.endswith(".py")]
+    known = [(path, sources[path.stem]["helpers"]) for path in paths if path.stem in sources]
+    saved = [(path.parent / name, text) for path, helpers in known for name, text in helpers.items()]
+    return ", ".join(file.name for file, text in saved if source_text(file) != text)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:

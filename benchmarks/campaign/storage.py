@@ -1,6 +1,7 @@
 """Save runs: files are written atomically, and no two runs get the same number."""
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -87,16 +88,20 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 def atomic_write(path: Path, text: str) -> None:
-    """Write a text file atomically: readers see the old content or the new. Raises OSError."""
+    """Write a text file atomically: readers see the old content or the new. Raises OSError, also for others' links."""
+    if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
+        raise OSError(f"{path} is a link of another user; name the file itself")
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
         path.write_text(text)
         return
     path = Path(os.path.realpath(path))
-    for abandoned in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed while it wrote
-        abandoned.unlink(missing_ok=True)
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        remove_unlocked(other)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with new.open("x", encoding="utf-8") as file:
+            with contextlib.suppress(OSError):  # a file system without locks
+                lock_descriptor(file.fileno(), blocking=False)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -105,6 +110,17 @@ def atomic_write(path: Path, text: str) -> None:
         new.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def remove_unlocked(path: Path) -> None:
+    """Remove an unfinished file of a killed process: a living one locks the file that it writes."""
+    with contextlib.suppress(OSError):  # it is locked, another user's, or gone
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if lock_descriptor(file, blocking=False):
+                path.unlink()
+        finally:
+            os.close(file)
 
 
 def sync(folder: Path) -> None:

@@ -20,7 +20,7 @@ from impls.interface import Unsupported
 
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
 SLOWEST = {
-    *("seconds", "fixed_seconds", "calibration_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
+    *("seconds", "fixed_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
     *("none", "half", "all", "framework_threads"),
 }
 LOCAL = "127.0.0.1"

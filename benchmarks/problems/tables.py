@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,7 @@ def _finite(frame: "pd.DataFrame") -> "pd.DataFrame":
     row, column = bad[0]
     name, cell = str(frame.columns[column]), str(frame.iat[row, column])
     if row == 0 and len(frame) > 1 and not np.isfinite(numbers.iloc[0].to_numpy(float)).any():
-        raise ValueError("row 2 holds no numbers (units?); delete that line")
+        raise ValueError("row 2 holds no numbers (units?); delete that row")
     if frame.isna().iat[row, column]:
         what = "is missing; fill it in"
     elif not np.isfinite(numbers.iloc[:, column].to_numpy(float)).any():
@@ -230,7 +231,9 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
             frame = _text_table(_decode(_bytes(path), reading.encoding), reading)
     except ImportError as error:
         package = "pyarrow" if path.lower().endswith(".parquet") else "openpyxl"
-        raise ValueError(f"needs another package to be read: pip install {package}") from error
+        raise ValueError(
+            f"{package} is needed to read it: pip install 'descentbench[tables]', or export the table as CSV"
+        ) from error
     except (OSError, EOFError, *UNREADABLE, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     if not all(str(name).isprintable() for name in frame):
@@ -291,7 +294,7 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
         raise ValueError(f"--sep is one character, tab or blanks, not {reading.sep!r}")
     comments = 0
     if lines and (first := re.fullmatch(r"sep=(.)", lines[0].strip())):  # as spreadsheets write it
-        lines, sep = lines[1:], sep or first[1]
+        lines[0], sep = "#", sep or first[1]
     while comments < len(lines) and (lines[comments].startswith(("#", "%")) or not lines[comments].strip()):
         comments += 1
     sample = [line for line in lines[comments : comments + SAMPLE] if line.strip()]
@@ -300,6 +303,8 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
     sep = sep or _separator(sample)
     width = Counter(len(_cells(line, sep)) for line in sample[1:] or sample).most_common(1)[0][0]
     names, skipped = _names(lines, comments, sep, width, reading)
+    if reading.header:
+        _check_header(lines, skipped, sep)
     if len(names) == width - 1:
         filled = any(_cells(line, sep)[-1] for line in sample[1:])
         if not filled:
@@ -350,6 +355,27 @@ def _names(lines: list[str], comments: int, sep: str, width: int, reading: Readi
     raise ValueError(
         f"line {comments + 1} holds numbers only, no names; add a header, or use --no-names (columns: 1, 2, ...)"
     )
+
+
+def _check_header(lines: list[str], skipped: int, sep: str) -> None:
+    """Raise ValueError if lines without any number, such as units, stand between the names and the numbers."""
+    filled = [
+        (at, _cells(line, sep))
+        for at, line in enumerate(lines[skipped : skipped + SAMPLE], skipped + 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    texts = list(takewhile(lambda line: not _has_number(line[1]), filled))
+    if not texts or len(texts) == len(filled) or all(cell in MISSING for cell in texts[0][1]):
+        return
+    words = f"line {texts[0][0]} holds" if len(texts) == 1 else f"lines {texts[0][0]} to {texts[-1][0]} hold"
+    raise ValueError(
+        f"{words} no numbers, but the lines below do (units, or a header of several lines?); keep one line of names:"
+        " delete the others, or put # before them"
+    )
+
+
+def _has_number(cells: list[str]) -> bool:
+    return any(NUMBER.fullmatch(cell.strip().replace(",", ".")) for cell in cells)
 
 
 def _separator(sample: list[str]) -> str:

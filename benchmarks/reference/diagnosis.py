@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.reference import coarse
 from benchmarks.reference.mistakes import Descend, Mistake, Moments, affordable, iterates, lengths, mistakes, sized
-from benchmarks.reference.solution import ReferenceSolution
+from benchmarks.reference.solution import Coefficients, ReferenceSolution
 from impls.interface import Array, Problem
 
 MARGIN = 10.0
@@ -28,7 +28,7 @@ class Wrong:
     truth: ReferenceSolution
     W: Array
     t: int
-    c: float
+    c: Coefficients
 
     @property
     def u(self) -> float:
@@ -43,9 +43,9 @@ class Wrong:
     @property
     def checked(self) -> list[int]:
         """Return the updates after which weights from the problem's own start were right before."""
-        return [t for t in self.truth.at if t < self.t] if self.c == 0 else self.truth.at[:-1]
+        return [t for t in self.truth.at if t < self.t] if not np.any(self.c) else self.truth.at[:-1]
 
-    def expected(self, t: int, c: float | None = None) -> Array:
+    def expected(self, t: int, c: Coefficients | None = None) -> Array:
         """Return the right weights (d, k), float64; from another start, if c is given."""
         return self.truth.expected(t, self.c if c is None else c).astype(np.float64)
 
@@ -87,7 +87,7 @@ class Explanation:
     explains: bool
 
 
-def diagnose(problem: Problem, truth: ReferenceSolution, weights: Array, t: int, c: float) -> str:
+def diagnose(problem: Problem, truth: ReferenceSolution, weights: Array, t: int, c: Coefficients) -> str:
     """Return the diagnosis of weights after t updates from the start at c.
 
     It takes a few seconds at most: mistakes that would take longer to simulate are left out.
@@ -119,7 +119,7 @@ def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
         _known(wrong, "one step too many", wrong.expected(wrong.t + 1), "count"),
         _known(wrong, few, wrong.expected(wrong.t - 1), "count"),
     ]
-    if wrong.c:
+    if np.any(wrong.c):
         explanations.append(_known(wrong, REMEMBERS, wrong.expected(wrong.t, 0.0)))
     if moments is not None:
         last = wrong.expected(wrong.truth.at[-1], 0.0)
@@ -136,10 +136,6 @@ def _fitted(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
     explanations = [_length(wrong)] if wrong.t == 1 else []
     if wrong.W.size == 1:
         return explanations
-    if wrong.c:
-        here, there = wrong.expected(wrong.t, 0.0), wrong.expected(wrong.t, 1.0)
-        weights = here + _ratio(there - here, wrong.W - here) * (there - here)
-        explanations.append(_known(wrong, REMEMBERS, weights))
     for fit in [] if moments is None else sized(wrong.problem, moments, wrong.t):
         size = fit.size(wrong.start, wrong.t, wrong.W)
         if size > fit.smallest:
@@ -211,7 +207,7 @@ def _coarser(wrong: Wrong) -> str:
     if wrong.W.size == 1 or not coarse.affordable(wrong.problem, wrong.t + sum(wrong.checked)):
         return ""
 
-    def descend(t: int, c: float) -> Array:
+    def descend(t: int, c: Coefficients) -> Array:
         return coarse.descend(wrong.problem, wrong.truth.start(c), t)
 
     right = wrong.expected(wrong.t)

@@ -7,8 +7,11 @@ Mini-batches: residual and gradient in `np.longdouble`, as written in the interf
 `np.longdouble` (64-bit mantissa on x86, 113 on most other 64-bit Linux; where it is no wider than float64 its own error
 is part of what is allowed).
 
-**Any start from two.** A descent is affine in its start, so from start w0 + c v it ends at (1 - c) times what w0 gives
-plus c times what w0 + v gives. Two descents are computed; every timed round starts at another c in [0, 1].
+**Any start from a few.** A descent is affine in its start: from w0 + V c it ends where w0 ends, plus V[t] c. V[t] are
+the descents of the columns of V over the same X with y = 0. Every timed round draws another c in [-1, 1]^m for each
+target. A column of V moves some of the weights by SCALE, up or down at random; no two move the same. There are as many
+as weights, so that starts fill all dimensions, unless that takes longer than EFFORT allows: then the weights are
+distributed over fewer columns at random.
 
 **Allowed distance.** Let u be the unit round-off and g(m) = m u / (1 - m u), which bounds m rounding errors in any
 order of summation (Higham 2002, Accuracy and Stability of Numerical Algorithms, Lemma 3.1 and section 3.1).
@@ -23,8 +26,11 @@ The probabilistic bound of Higham and Mary (2019), sqrt(m) for m, is sharper for
 errors to have mean 0, and in tables of few distinct values they all point one way. Honest float32 descents on 300,000
 rows of zeros and ones ended 2.8 times as far away as it allows.
 
-On the full batch |X|'|r| <= ||X_j|| ||r[t]|| <= ||X_j|| ||r[0]|| (the loss does not grow below lr = 2/L) and |w| is
-replaced by its largest value over the descent, so that the bound costs one pass over X.
+It holds for every c at once: |w| and |r| are those from w0 plus the sum of their absolute changes by each column of V.
+
+On the full batch |X|'|r| <= ||X_j|| ||r[t]|| <= ||X_j|| ||r[0]|| (the loss does not grow below lr = 2/L), a start in
+the box of half width SCALE adds at most ||X||_2 SCALE sqrt(d) to ||r[0]||, and |w| is replaced by its largest value
+over the descent, so that the bound costs one pass over X.
 """
 
 from collections.abc import Iterator
@@ -40,6 +46,10 @@ DIGITS = 1e-6  # of the mean square of y: above it, a loss that is a difference 
 SLICE = 20  # bits of a slice
 TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of what rounding both factors of a product to 10 bits may do to it
 LONG = np.longdouble
+Coefficients = Array | float  # (m, k) in [-1, 1], or one number for all; 0 is the problem's own start
+SCALE = 0.25  # what a start may differ from w0, in each weight
+EFFORT = 5e7  # multiplications in extended precision for starts in all dimensions: about 0.2 s
+FEWEST = 4  # directions of starts, where all would take longer
 
 
 @dataclass(frozen=True)
@@ -62,11 +72,14 @@ class Quadratic:
 
 @dataclass(frozen=True)
 class ReferenceSolution:
-    """The reference: iterates (d, k) from w0 and from w0 + direction after the updates `at`, and the tolerance (k,)."""
+    """The reference: iterates after the updates `at` from any start w0 + V c, and the tolerance (k,).
+
+    directions: V (d, m). iterates: the weights (d, k) from w0 after t updates, and V[t] (d, m).
+    """
 
     w0: Array
     lr: float
-    direction: Array
+    directions: Array
     iterates: dict[int, tuple[Array, Array]]
     allowed: dict[int, Array]
     contraction: dict[int, float]
@@ -78,16 +91,26 @@ class ReferenceSolution:
         """The updates with known iterates, rising, without 0."""
         return sorted(self.iterates)[1:]
 
-    def start(self, c: float) -> Array:
-        """Return the start w0 + c v in the problem's dtype."""
-        return (self.w0 + c * self.direction).astype(self.w0.dtype)
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return the coefficients (m, k) of a random start."""
+        return rng.uniform(-1, 1, (self.directions.shape[1], _columns(self.w0).shape[1]))
 
-    def expected(self, t: int, c: float) -> Array:
+    def start(self, c: Coefficients) -> Array:
+        """Return the start w0 + V c in the problem's dtype."""
+        start: Array = self.w0 + self._moved(self.directions, c).reshape(self.w0.shape)
+        return start.astype(self.w0.dtype)
+
+    def expected(self, t: int, c: Coefficients) -> Array:
         """Return the iterate after t updates from the start at c, (d, k). It also knows the neighbours of `at`."""
-        here, there = self.iterates[t] if t in self.iterates else self.neighbours[t]
-        return here + LONG(c) * (there - here)
+        own, moves = self.iterates[t] if t in self.iterates else self.neighbours[t]
+        return np.asarray(own + self._moved(moves, c))
 
-    def distance(self, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
+    def _moved(self, directions: Array, c: Coefficients) -> Array:
+        """Return V c or V[t] c, (d, k)."""
+        shape = directions.shape[1], _columns(self.w0).shape[1]
+        return np.asarray(directions @ np.broadcast_to(c, shape).astype(directions.dtype))
+
+    def distance(self, weights: Array, t: int, c: Coefficients, start: Array) -> tuple[float, float]:
         """Return the 2-norm of the worst target's error after t updates, and its tolerance."""
         error = np.linalg.norm(_columns(weights).astype(LONG) - self.expected(t, c), axis=0)
         rounded = np.linalg.norm(_columns(start).astype(LONG) - self.expected(0, c), axis=0)
@@ -103,9 +126,9 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
     """
     wanted = {0, *at}
     known = wanted | {t + shift for t in at for shift in (-1, 1)}
-    direction = np.where(np.arange(problem.w0.size).reshape(problem.w0.shape) % 2, -0.75, 0.5)
+    V = _directions(problem, max(known))
     w0 = _columns(problem.w0).astype(LONG)
-    starts = np.hstack([w0, w0 + _columns(direction)])  # (d, 2 k)
+    starts = np.hstack([w0, V])  # (d, k + m)
     k = w0.shape[1]
     quadratic, descent = None, _batches(problem, starts, max(known), coarse)  # not begun before its first iterate
     if problem.order is None:
@@ -120,11 +143,21 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
         if t in known:
             iterates[t] = W
             allowed[t], contraction[t] = bound.copy(), rho_all
-        bound = rho * bound + np.maximum(delta[:k], delta[k:])
+        bound = rho * bound + delta
         rho_all *= rho
     pairs = {t: (W[:, :k], W[:, k:]) for t, W in iterates.items()}
     own, others = ({t: pair for t, pair in pairs.items() if (t in wanted) == own} for own in (True, False))
-    return ReferenceSolution(problem.w0, problem.lr, direction, own, allowed, contraction, others, quadratic)
+    return ReferenceSolution(problem.w0, problem.lr, V, own, allowed, contraction, others, quadratic)
+
+
+def _directions(problem: Problem, steps: int) -> Array:
+    """Return V (d, m): each weight is moved by one column, by SCALE. Nobody can know V where m < d."""
+    d, rng = len(problem.w0), np.random.default_rng()
+    step = d * d if problem.order is None else 2 * problem.order.shape[1] * d
+    m = min(d, max(FEWEST, int(EFFORT / (steps * step))))
+    V = np.zeros((d, m))
+    V[np.arange(d), rng.permutation(d) % m] = SCALE * rng.choice([-1.0, 1.0], d)
+    return V
 
 
 def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
@@ -158,21 +191,24 @@ def _slices(M: Array) -> Iterator[Array]:
 def _full(
     problem: Problem, W: Array, steps: int, coarse: float, quadratic: Quadratic
 ) -> Iterator[tuple[Array, Array, float]]:
-    """Return the full-batch iterates with each step's delta (2 k,) and rho. The bound uses the whole path."""
-    Y, H, c = _columns(problem.y).astype(np.float64), quadratic.H, np.hstack([quadratic.c] * 2)
+    """Return the full-batch iterates (d, k + m) with each step's delta (k,) and rho. The bound uses the whole path."""
+    Y, H = _columns(problem.y).astype(np.float64), quadratic.H
+    k = quadratic.c.shape[1]
+    c = np.hstack([quadratic.c, np.zeros((len(W), W.shape[1] - k))])
     path = [W]
     for _ in range(steps):
         path.append(path[-1] - LONG(problem.lr) * (H @ path[-1] - c))
-    largest = np.max([np.abs(W) for W in path], axis=0).astype(np.float64)  # (d, 2 k)
-    squares, spread, start = np.zeros(W.shape[1]), np.zeros(W.shape), W.astype(np.float64)
+    largest = np.max([_largest(W, k) for W in path], axis=0)  # (d, k)
+    squares, spread, start = np.zeros(k), np.zeros(largest.shape), W[:, :k].astype(np.float64)
     for first in range(0, len(Y), CHUNK):  # X may be most of the memory: no second copy of it
-        A, B = problem.X[first : first + CHUNK].astype(np.float64), np.tile(Y[first : first + CHUNK], 2)
+        A, B = problem.X[first : first + CHUNK].astype(np.float64), Y[first : first + CHUNK]
         squares += ((A @ start - B) ** 2).sum(axis=0)
         A, B = np.abs(A), np.abs(B)
         spread += A.T @ (A @ largest + B)
     norms = np.sqrt(np.diagonal(H).astype(np.float64) * (problem.y.size / 2))  # (d,), of the columns
-    delta = _delta(problem, len(Y), spread, largest, np.outer(norms, np.sqrt(squares)), coarse)
     spectrum = np.linalg.eigvalsh(H.astype(np.float64))
+    farther = SCALE * np.sqrt(len(W) * max(spectrum[-1], 0.0) * problem.y.size / 2)
+    delta = _delta(problem, len(Y), spread, largest, np.outer(norms, np.sqrt(squares) + farther), coarse)
     rho = max(abs(1 - problem.lr * max(spectrum[0], 0.0)), abs(1 - problem.lr * spectrum[-1]))
     return ((W, delta, rho) for W in path)
 
@@ -181,17 +217,25 @@ def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[
     """Return the iterates over the batches of `order`, repeated after its last row, with each step's delta and rho."""
     assert problem.order is not None
     X, Y = problem.X.astype(LONG), _columns(problem.y).astype(LONG)
+    k = Y.shape[1]
     spectra = curvatures(problem.X.astype(np.float64), problem.y, problem.order)
     for t in range(steps + 1):
         rows = problem.order[t % problem.steps]
-        X_t, Y_t = X[rows], np.hstack([Y[rows], Y[rows]])
-        residual = X_t @ W - Y_t
-        A, r = np.abs(X_t).astype(np.float64), np.abs(residual).astype(np.float64)
+        X_t, Y_t = X[rows], Y[rows]
+        residual = X_t @ W
+        residual[:, :k] -= Y_t
+        A, r = np.abs(X_t).astype(np.float64), _largest(residual, k)
         low, high = spectra[t % problem.steps]
-        B, size = np.abs(Y_t).astype(np.float64), np.abs(W).astype(np.float64)
+        B, size = np.abs(Y_t).astype(np.float64), _largest(W, k)
         delta = _delta(problem, len(rows), A.T @ (A @ size + B), size, A.T @ r, coarse)
         yield W, delta, max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
-        W = W - LONG(problem.lr) * (LONG(2) / (len(rows) * Y.shape[1])) * (X_t.T @ residual)
+        W = W - LONG(problem.lr) * (LONG(2) / (len(rows) * k)) * (X_t.T @ residual)
+
+
+def _largest(values: Array, k: int) -> Array:
+    """Return the largest absolute values (., k) for any c of what depends on the start by these columns (., k + m)."""
+    size = np.abs(values)
+    return np.asarray(size[:, :k] + size[:, k:].sum(axis=1, keepdims=True), np.float64)
 
 
 def _delta(problem: Problem, b: int, spread: Array, W: Array, correlation: Array, coarse: float) -> Array:

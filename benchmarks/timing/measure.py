@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import gpu as gpus
+from benchmarks.machine.calibration import calibration_loop
 from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.iterates import Iterate, row_facts
-from benchmarks.reference.solution import ReferenceSolution
+from benchmarks.reference.solution import Coefficients, ReferenceSolution
 from benchmarks.timing import parity
 from benchmarks.worker.arrays import read_mapped
 from benchmarks.worker.client import Clock, Refused, Worker
@@ -67,13 +68,17 @@ class TimedCase:
     facts: dict[str, Any]
     rounds_done: list[Round] = field(default_factory=list)  # without their weights
     elapsed: list[float] = field(default_factory=list)  # seconds of each round by this process's clock
+    calibration: list[float] = field(default_factory=list)  # seconds of the loop in this process, before and after each
+    helper_s: float = 0.0  # CPU seconds of the worker's own children when the rounds began
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
     energy: bool = False  # whether the energy of a step is measured after the rounds
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
+        self.calibration.append(calibration_loop())
         done, worst = run_checked(self.worker, self.task, self.rng)
+        self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
         self.clock.turn(done.seconds)
         self.rounds_done.append(replace(done, weights=[]))
@@ -89,8 +94,11 @@ class TimedCase:
         facts = self.facts | self.clocks(self.task.facts["steps"])
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
+        elapsed = sum(self.elapsed)
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
+            elapsed += self.worker.elapsed
+        facts["cpu_over_wall"] += (self.worker.helper_seconds() - self.helper_s) / elapsed  # also between the rounds
         if self.energy:
             facts |= self.energy_facts(facts["steady_s"])
         facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW else 3))
@@ -145,7 +153,7 @@ class TimedCase:
             "steady_s": median(one.seconds for one in rounds),
             "fixed_s": median(one.fixed_seconds for one in rounds),
             "per_step_s": median(one.seconds - one.fixed_seconds for one in rounds) / steps,
-            "calibration_s": median(one.calibration_seconds for one in rounds),
+            "calibration_s": median(self.calibration),
             "cpu_over_wall": sum(one.cpu_seconds for one in rounds) / total,
             "runs_s": total + sum(one.fixed_seconds for one in rounds),
             "compiles": sum(one.compiles for one in rounds),
@@ -177,7 +185,7 @@ class TimedCase:
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""
-        return self.task.truth.start(float(self.rng.random())), self.task.facts["steps"]
+        return self.task.truth.start(self.task.truth.draw(self.rng)), self.task.facts["steps"]
 
 
 def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float) -> TimedCase:
@@ -192,7 +200,7 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
     first = worker.run(start, last)
     early_at = [t for t in task.truth.at[:-1] if first.seconds < LONG or t != last // 2] or [last]
     iterates = [check_iterate(worker, task, t, 0.0) for t in early_at]
-    elsewhere = check_iterate(worker, task, 1, float(rng.random()))  # does it remember the first start?
+    elsewhere = check_iterate(worker, task, 1, task.truth.draw(rng))  # does it remember the first start?
     worker.run(start, 0)  # what has to be compiled for no steps is
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
@@ -207,7 +215,9 @@ def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Cloc
     facts |= {"error": worst.error, "tolerance": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
-    return TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
+    case = TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
+    case.helper_s = worker.helper_seconds()
+    return case
 
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
@@ -219,12 +229,12 @@ def worker_facts(worker: Worker) -> dict[str, Any]:
     return facts | {"import_s": loaded.seconds, **context, "ranks": worker.ranks, "threads": worker.threads}
 
 
-def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: float) -> Iterate:
+def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: Coefficients) -> Iterate:
     """Run t updates from the start at c and check the result. Raises Refused."""
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
-def iterate(task: PreparedProblem, done: Run, t: int, c: float) -> Iterate:
+def iterate(task: PreparedProblem, done: Run, t: int, c: Coefficients) -> Iterate:
     """Check the answer of a run of t updates from the start at c. Raises Refused."""
     weights = np.asarray(done.weights)
     return Iterate(t, weights, done.seconds, *judge(task, weights, t, c, task.truth.start(c)))
@@ -235,13 +245,13 @@ def run_checked(worker: Worker, task: PreparedProblem, rng: np.random.Generator)
 
     Return the round, and its error with the tolerance.
     """
-    c, elsewhere = float(rng.random()), task.truth.start(float(rng.random()))
+    c, elsewhere = task.truth.draw(rng), task.truth.start(task.truth.draw(rng))
     start = task.truth.start(c)
     done = worker.round(start, elsewhere, task.truth.at[-1])
     return done, judge(task, np.asarray(done.weights), task.truth.at[-1], c, start)
 
 
-def judge(task: PreparedProblem, weights: Array, t: int, c: float, start: Array) -> tuple[float, float]:
+def judge(task: PreparedProblem, weights: Array, t: int, c: Coefficients, start: Array) -> tuple[float, float]:
     """Return the error after t updates and the tolerance. Raises Refused, with a diagnosis, if the error is larger."""
     error, allowed = task.truth.distance(weights, t, c, start)
     if error <= allowed:

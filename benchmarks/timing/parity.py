@@ -81,10 +81,10 @@ def above_limit(near: dict[str, Any]) -> list[str]:
 def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int) -> list[str]:
     """Find a worker whose clock says something else than this process's.
 
-    A round also runs one step, no steps three times, and the calibration loop twice.
+    A round also runs one step, and no steps three times.
     """
     factor, spare = CLOCKS
-    claimed = [one.seconds * (1 + 1 / steps) + 4 * one.fixed_seconds + 2 * one.calibration_seconds for one in rounds]
+    claimed = [one.seconds * (1 + 1 / steps) + 4 * one.fixed_seconds for one in rounds]
     if any(here < one.seconds + one.fixed_seconds for here, one in zip(elapsed, rounds, strict=True)):
         return ["its clock counts more seconds than passed here"]
     if all(here > factor * claim + spare for here, claim in zip(elapsed, claimed, strict=True)):  # load spares some

@@ -86,6 +86,20 @@ def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
     return [others[pid] for pid in pids]
 
 
+def helper_seconds(tag: str, leader: int) -> float:
+    """Return the CPU seconds of the tagged processes except the leader, and of the children that they waited for."""
+    pids = {process.pid for process in tagged_processes(tag, leader)} - {leader}
+    return sum(sum(cpu_seconds(pid)) for pid in pids) + cpu_seconds(leader)[1]
+
+
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """Return the CPU seconds of a process, and of its children that have ended and were waited for."""
+    fields = read(pid, "stat").rpartition(b")")[2].split()[11:15]  # utime, stime, cutime, cstime
+    own, own_system, children, children_system = (int(field) for field in fields or [b"0"] * 4)
+    tick = os.sysconf("SC_CLK_TCK")
+    return (own + own_system) / tick, (children + children_system) / tick
+
+
 def processes() -> Iterator[ProcessInfo]:
     """Yield all processes."""
     for name in os.listdir(PROC) if PROC.is_dir() else []:

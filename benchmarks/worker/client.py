@@ -118,7 +118,7 @@ class Worker:
         return self._ask(Run, "descend", start=start.tolist(), steps=steps)
 
     def round(self, start: Array, elsewhere: Array, steps: int) -> Round:
-        """Run no steps from `elsewhere` and then `steps` from `start`, between two calibration loops."""
+        """Run no steps from `elsewhere` and then `steps` from `start`."""
         return self._ask(Round, "round", start=start.tolist(), elsewhere=elsewhere.tolist(), steps=steps)
 
     def grow(self, start: Array, steps: int) -> Growth:
@@ -128,6 +128,10 @@ class Worker:
     def busy(self, start: Array, steps: int, runs: int) -> Busy:
         """Return CPU seconds per second over that many runs."""
         return self._ask(Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
+
+    def helper_seconds(self) -> float:
+        """Return the CPU seconds so far of the processes that the worker has started on this host."""
+        return sum(member.helper_seconds() for member in self.members if isinstance(member, Process))
 
     def finish(self, event_runs: int) -> Finished:
         """Return the worker's memory, threads and precision. Raises Refused if the problem was changed.

@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 LINE, FILE = 300, 100_000  # characters: of a reason or a name, of a source file
+HELPERS = 20  # source files beside an implementation
 
 
 def printable(text: object, most: int = LINE) -> str:
@@ -28,6 +29,7 @@ Rate = Annotated[float, lambda value: 0 <= value < 1e18]
 Count = Annotated[int, lambda value: 0 <= value < 2**63]
 Text = Annotated[str, lambda value: value == printable(value)]
 File = Annotated[str, lambda value: len(value) <= FILE]
+Helpers = Annotated[dict[Text, File], lambda value: len(value) <= HELPERS]
 Weights = Annotated[list[Any], lambda value: _are_numbers(value) or all(map(_are_numbers, value))]
 Levels = Annotated[list[dict[str, Any]], lambda value: all(check(Level, level) == level for level in value)]
 
@@ -51,11 +53,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Source:
-    """The file that the implementation was loaded from. digest: of its code and that of the modules beside it."""
+    """The file that the implementation was loaded from. digest: of its code and that of the modules beside it.
+
+    helpers: the texts of these modules by file name.
+    """
 
     file: Text
     text: File
     digest: Text
+    helpers: Helpers
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Round(Run):
-    """A finished run, the run of 0 steps before it, and the calibration loop around both."""
+    """A finished run, and the run of 0 steps before it."""
 
     fixed_seconds: Seconds
-    calibration_seconds: Seconds
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,10 @@ class Process:
         time.sleep(POLL)
         return frame(self.last_output(before))
 
+    def helper_seconds(self) -> float:
+        """Return the CPU seconds so far of the processes that it has started; 0 without /proc."""
+        return cleanup.helper_seconds(str(self.folder), self.process.pid)
+
     def close(self) -> None:
         """End it and everything that it has started. Remove its working folder."""
         if self.closed:

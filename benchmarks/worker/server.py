@@ -23,7 +23,6 @@ import numpy as np  # noqa: E402
 
 import impls  # noqa: E402
 from benchmarks.machine import bandwidth  # noqa: E402
-from benchmarks.machine.calibration import calibration_loop  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
 from benchmarks.worker.reasons import no_run, raised  # noqa: E402
@@ -31,7 +30,8 @@ from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, s
 
 Answer = dict[str, Any]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-MOST = 20_000  # bytes of a file that are told
+MOST, MANY = 20_000, 20  # bytes of a file that are told; modules beside it whose text is told
+SUITE = {Path(impls.__file__), Path(impls.interface.__file__)}  # part of this suite, not of an implementation
 
 
 class WorkerServer:
@@ -129,10 +129,8 @@ class WorkerServer:
     def round(self, start: list[Any], elsewhere: list[Any], steps: int) -> Answer:
         """Time a run of 0 steps from `elsewhere` and one of `steps` from `start`.
 
-        Some uncounted runs come first, because waiting cools caches and threads. The calibration loop runs before and
-        after.
+        Some uncounted runs come first, because waiting cools caches and threads.
         """
-        readings = [calibration_loop()]
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
         nothing = self.descend(elsewhere, 0)
@@ -142,8 +140,7 @@ class WorkerServer:
             return nothing
         full = self.descend(start, steps)
         full["compiles"] += nothing["compiles"]
-        readings.append(calibration_loop())
-        return full | {"fixed_seconds": nothing["seconds"], "calibration_seconds": sum(readings) / 2}
+        return full | {"fixed_seconds": nothing["seconds"]}
 
     def grow(self, start: list[Any], steps: int) -> Answer:
         """Time no steps, half of them and all of them, each right after uncounted runs, the last as long."""
@@ -204,23 +201,37 @@ def source(path: Path) -> Answer:
     """Describe a source file.
 
     `file`: its path in the repository, elsewhere its name. `text`: its first MOST bytes, "" if it is not Python.
-    `digest`: a hash over the file and the modules that it has imported from beside it.
+    `helpers`: the same of the modules that it has imported from beside it, by file name, MANY at most.
+    `digest`: a hash over the file and these modules.
     """
     here, root = path.resolve(), Path(__file__).parents[2].resolve()
     near = here.relative_to(root) if here.is_relative_to(root) else Path(path.name)
     file = path.name if "site-packages" in near.parts else near.as_posix()
+    loaded = modules_beside(here)
+    helpers = [module for module in loaded if module not in SUITE]
+    texts = {module.name: source_text(module) for module in helpers[:MANY] if module.name.isprintable()}
+    return {"file": file, "text": source_text(path), "helpers": texts, "digest": code_digest([here, *loaded])}
+
+
+def source_text(path: Path) -> str:
+    """Return the first MOST bytes of a Python file; "" if it is none. Raises OSError."""
     text = path.read_text("utf-8", "replace") if path.suffix == ".py" and path.is_file() else ""
     if (size := len(text.encode())) > MOST:
         text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {size} bytes"
-    return {"file": file, "text": text, "digest": code_digest(here)}
+    return text
 
 
-def code_digest(path: Path) -> str:
-    """Return 16 hex digits of a hash over a Python file and the imported modules in its folder."""
+def modules_beside(path: Path) -> list[Path]:
+    """Return the files of the imported modules in the folder of a Python file, sorted, without itself."""
     loaded = [Path(str(module.__file__)) for module in [*sys.modules.values()] if getattr(module, "__file__", None)]
-    beside = {file.resolve() for file in loaded if file.suffix == ".py" and "site-packages" not in path.parts}
+    files = {file.resolve() for file in loaded if file.suffix == ".py" and "site-packages" not in path.parts}
+    return sorted(file for file in files if file.parent == path.parent and file != path and file.is_file())
+
+
+def code_digest(files: list[Path]) -> str:
+    """Return 16 hex digits of a hash over the names and contents of files."""
     digest = hashlib.sha256()
-    for file in sorted({path, *(file for file in beside if file.parent == path.parent)}):
+    for file in sorted(files):
         if file.is_file():
             digest.update(hashlib.sha256(file.name.encode()).digest() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]

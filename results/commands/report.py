@@ -49,6 +49,6 @@ def _report(args: Namespace) -> Page:
             f"the page needs {error.name}: pip install 'descentbench[report]', or use --format md"
         ) from error
     folder = Path(args.out or args.runs.parent / "report")
-    files = publish(runs, baseline, markdown(page.sections), folder)
+    files, notes = publish(runs, baseline, markdown(page.sections), folder)
     text = f"wrote {files[0]} and, beside it, {len(files) - 1} files"
-    return Page(pd.DataFrame({"file": files}), [Section(text=text)])
+    return Page(pd.DataFrame({"file": files}), [Section(text=text, notes=notes)])

@@ -59,10 +59,12 @@ def _changed_code(campaign: dict[str, Any]) -> str:
     changed, absent = [], []
     for impl, entry in sorted(mapping(campaign.get("sources")).items()):
         source = mapping(entry)
-        code = _sources().get(text(source.get("file")))
-        if code is None:
+        file = Path(text(source.get("file")))
+        saved = {file.name: text(source.get("text"))} | mapping(source.get("helpers"))
+        here = {name: _sources().get((file.parent / name).as_posix()) for name in saved}
+        if here[file.name] is None:
             absent.append(impl)
-        elif code != text(source.get("text")):
+        elif here != saved:
             changed.append(impl)
     lists = {"code has changed": changed, "not in this repository": absent}
     return "; ".join(f"{title}: {', '.join(names)}" for title, names in lists.items() if names)

@@ -25,6 +25,7 @@ DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 UPDATE_TICKS = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = ["import", "prepare", "compile", "steady", "fixed"]
+MOST_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
 SELECTION = alt.selection_point(name="selected", fields=["impl"], bind="legend")
 
 Spec = dict[str, Any]
@@ -314,15 +315,23 @@ def initial_detail(payload: Payload, runs: list[Run]) -> str:
     return str(order["detail"].iloc[0]) if len(order) else ""
 
 
-def initial_rows(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> list[dict[str, Any]]:
-    """Return the rows that a chart shows before filters are changed."""
+def initial_rows(
+    chart: Chart, payload: Payload, runs: list[Run], baseline: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows that a chart shows before filters are changed, and what MOST_DRAWN leaves out, in words."""
     table = getattr(payload, chart.table)
     rows = table[_of_runs(table, runs)]
     rows = rows[rows["detail"] == initial_detail(payload, runs)] if chart.detail else rows
     rows = rows[rows["baseline"] == baseline] if chart.table == "speedups" else rows
     for column, value in chart.conditions:
         rows = rows[rows[column] == value]
-    return [{name: json_cell(cell) for name, cell in row.items()} for row in records(rows)]
+    omitted = []
+    for column, most in MOST_DRAWN.items():
+        values = rows[column].dropna().unique() if column in rows else []
+        if len(values) > most:
+            rows = rows[rows[column].isin(values[:most])]
+            omitted.append(f"{len(values) - most} of {len(values)} values of {column}")
+    return [{name: json_cell(cell) for name, cell in row.items()} for row in records(rows)], omitted
 
 
 def _of_runs(table: Any, runs: list[Run]) -> Any:

@@ -17,17 +17,24 @@ SCALE = 1.5  # pixels per point of a PNG
 PNG_COLOURS = 128  # enough for smooth edges, at a quarter of the bytes
 
 
-def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> list[Path]:
-    """Write report.html, report.md and the charts as charts/NAME-{light,dark}.{svg,png}. Return the paths."""
+def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tuple[list[Path], list[str]]:
+    """Write report.html, report.md and the charts as charts/NAME-{light,dark}.{svg,png}.
+
+    Return the paths, and notes on what charts leave out.
+    """
     payload = make_payload(runs, baseline)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     paths = [folder / "report.html", folder / "report.md"]
     for path, content in zip(paths, (render_page(runs, payload, baseline), markdown), strict=True):
         atomic_write(path, content)
+    notes: list[str] = []
     for name, chart in all_charts(payload.measured_impls).items():
-        if rows := initial_rows(chart, payload, newest_runs(runs), baseline):
+        rows, omitted = initial_rows(chart, payload, newest_runs(runs), baseline)
+        if rows:
             paths += _write_chart(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
-    return paths
+        if omitted:
+            notes.append(f"the chart {name} leaves out {', '.join(omitted)}")
+    return paths, notes
 
 
 def _write_chart(stem: Path, spec: dict[str, Any]) -> list[Path]:

@@ -19,6 +19,7 @@ from results.stats.pairing import (
 )
 from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interval_text, refused_sections, summarize
 from results.store.columns import CASE, COLUMNS
+from results.store.identity import differing_code
 from results.store.reading import Run, RunError, facts
 from results.store.runs import join, nearest
 
@@ -43,6 +44,7 @@ def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> l
     `table` has one row per case and machine; `rows` are the measured rows by machine.
     """
     samples = {machine: samples_by_case(part, CASE[1:]) for machine, part in rows.items()}
+    edited = [f"{impl} has other code" for impl in _edited(list(rows.values()))]
     texts = {}
     for case, group in table.groupby(CASE[1:]):
         verdicts = dict(zip(group["machine"], group["verdict"], strict=True))
@@ -52,6 +54,7 @@ def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> l
             for other in others
             for difference in differences(samples[first][case], samples[other][case], (first, other), WORK)
         ]
+        unequal += edited
         counts = count_verdicts(verdicts.get(machine) for machine in rows)
         texts[case] = f"not the same work: {'; '.join(unequal)}" if unequal else counts
     return [texts[case] for case in table[CASE[1:]].itertuples(index=False, name=None)]
@@ -120,15 +123,23 @@ def machine_sections(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> 
         values = {label: values.get(name, "-") for label, values in facts_by_run.items()}
         table.append({"fact": name, "comparison": "differs" if len(set(values.values())) > 1 else "same"} | values)
     note = "Each speed-up is relative to the baseline on the same machine. Times of two machines are never divided."
-    rows = _speedup_rows(runs, speedups, baseline)
+    edited = _edited([run.rows for run in runs])
+    rows = _speedup_rows(runs, speedups, baseline, edited)
+    notes = [note, *([f"Not the same code in all runs: {', '.join(edited)}."] if edited else [])]
     return [
         Section("Facts of the machines", table=sorted(table, key=lambda row: row["comparison"]), level=3),
-        *with_rows(Section(f"Speed-up over {baseline} by run", table=rows, notes=[note], level=3)),
+        *with_rows(Section(f"Speed-up over {baseline} by run", table=rows, notes=notes, level=3)),
     ]
 
 
-def _speedup_rows(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[dict[str, str]]:
-    """Return the cases that more than one run has."""
+def _edited(tables: list[pd.DataFrame]) -> list[str]:
+    """Return the implementations whose code is not the same in all runs that have it."""
+    codes = [dict(zip(rows["impl"], rows["code"].fillna(""), strict=True)) for rows in tables]
+    return differing_code(codes, sorted({impl for code in codes for impl in code if isinstance(impl, str)}))
+
+
+def _speedup_rows(runs: list[Run], speedups: pd.DataFrame, baseline: str, edited: list[str]) -> list[dict[str, str]]:
+    """Return the cases that more than one run has. Verdicts on `edited` code are not counted together."""
     machines = {run.label: run.machine for run in runs}
     shown = (speedups["baseline"] == baseline) & speedups["run"].isin(machines) & (speedups["impl"] != baseline)
     table = []
@@ -137,5 +148,6 @@ def _speedup_rows(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> lis
             cells = {row["run"]: row["why"] or f"{speedup(row['speedup'])} {row['verdict']}" for row in records(group)}
             counts = count_verdicts(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())
             names = dict(zip(CASE, map(words, case), strict=True))
+            counts = "not the same code" if {case[0], baseline} & set(edited) else counts
             table.append(names | {label: cells.get(label, "-") for label in machines} | {"machines": counts})
     return table

@@ -18,7 +18,7 @@ import pandas as pd
 import vl_convert
 
 from results.output import Section, records, rows_of, seconds, shortened
-from results.page.charts import all_charts, descent_chart, initial_detail, theme
+from results.page.charts import MOST_DRAWN, all_charts, descent_chart, initial_detail, theme
 from results.page.data import Payload, newest_runs, pack_columns, script_json
 from results.page.errors import published_losses, worst_errors
 from results.page.machines import machine_sections
@@ -61,6 +61,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
             for name, chart in charts.items()
         },
         "themes": {name: theme(name) for name in ("light", "dark")},
+        "most_drawn": MOST_DRAWN,
         "fit": fit,
         "descent": descent_chart(fit) if fit else None,
     }

@@ -115,7 +115,7 @@ NUMBER_COLUMNS = (
     Column("steady_s", "number", "later runs, median", "seconds"),
     Column("fixed_s", "number", "run without steps", "seconds"),
     Column("per_step_s", "number", "median over rounds of (run - run without steps) / steps", "seconds"),
-    Column("cpu_over_wall", "number", "CPU time divided by wall time of a run"),
+    Column("cpu_over_wall", "number", "CPU time of the process and its children divided by wall time"),
     Column("rss_bytes", "number", "memory of the process", "bytes"),
     Column(
         "matmul_bits", "number", "mantissa bits of a matrix-matrix product: 23 float32, 52 float64, 10 TF32", since=2

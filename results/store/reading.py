@@ -67,7 +67,10 @@ def read_document(path: Path) -> dict[str, Any]:
             raise RunError(f"cannot read {path}: no regular file")
         if status.st_size > BYTES:
             raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {BYTES:,} are read at most")
-        source = path.read_bytes().decode("utf-8")
+        if status.st_size == 0:  # also files of the kernel, which may never end
+            raise RunError(f"{path} is empty or cut off")
+        with path.open("rb") as file:
+            source = file.read(status.st_size).decode("utf-8")
         content = parse_json(source)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error

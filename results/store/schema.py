@@ -22,6 +22,7 @@ VERSIONS = {
 FILE_DIGEST_SINCE = 5
 BYTES, ROWS = 2**28, 10**6  # limits of a file
 ROUNDS = 10**6  # limit of a row
+NAMES = 1_000  # limit of implementations, of problems and of blocks in a file
 FACTS = 1_000  # limit of unknown facts in a file
 DEPTH = 32  # limit of nested lists and objects
 TYPES: dict[str, Any] = {"benchmarks": list, "machine_info": dict, "commit_info": dict | None, "campaign": dict | None}
@@ -73,6 +74,10 @@ def check_limits(document: Document) -> str:
         rounds = entry["stats"].get("data")
         if isinstance(rounds, list) and len(rounds) > ROUNDS:
             return f"entry {number} of benchmarks has {len(rounds):,} rounds; {ROUNDS:,} are read at most"
+    for name in ("impl", "problem", "block"):
+        values = {str(entry["extra_info"].get(name)) for entry in document["benchmarks"]}
+        if len(values) > NAMES:
+            return f"{len(values):,} values of {name}; {NAMES:,} are read at most"
     header = {name: value for name, value in document.items() if name != "benchmarks"}
     rows = [entry[part] for entry in document["benchmarks"] for part in ("extra_info", "stats")]  # nothing else is used
     too_deep = _is_deeper(header, DEPTH) or _is_deeper(rows, DEPTH)

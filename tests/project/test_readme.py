@@ -100,4 +100,5 @@ def test_constraints_are_exact_and_cover_what_is_needed() -> None:
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
     wanted = re.findall(r'"([\w-]+)(?:\[\w+\])?>=', (ROOT / "pyproject.toml").read_text())
-    assert {name for name in wanted if name not in ("setuptools", "nvidia-ml-py", "cupy-cuda12x")} <= pinned
+    unpinned = {"setuptools", "nvidia-ml-py", "cupy-cuda12x", "openpyxl", "pyarrow"}  # `make` does not install these
+    assert set(wanted) - unpinned <= pinned

@@ -76,6 +76,19 @@ function chartRows(name) {
   return chart.table === "speedups" ? rows.filter((row) => row.baseline === baseline) : rows;
 }
 
+// Charts of hundreds of panels would take all memory: keep the first values of each column, and say how many are left out.
+function capped(rows) {
+  const omitted = [];
+  for (const [column, most] of Object.entries(data.most_drawn)) {
+    const values = new Set(rows.map((row) => row[column]));
+    if (values.size <= most) continue;
+    const drawn = new Set([...values].slice(0, most));
+    rows = rows.filter((row) => drawn.has(row[column]));
+    omitted.push(`${values.size - most} of ${values.size} values of ${column}`);
+  }
+  return [rows, omitted.length ? `Left out: ${omitted.join(", ")}. Select fewer with the filters.` : ""];
+}
+
 function resized(spec, width) {
   const copy = structuredClone(spec);
   if (copy.spec && typeof copy.spec.width === "number" && copy.columns === 1) copy.spec.width = Math.max(180, Math.min(1000, width - 110));
@@ -85,7 +98,9 @@ function resized(spec, width) {
 
 async function drawChart(name) {
   const chart = data.charts[name], figure = document.getElementById(`chart-${name}`), plot = figure.querySelector(".plot");
-  const rows = chartRows(name).filter((row) => chart.conditions.every(([column, value]) => row[column] === value));
+  const [rows, omitted] = capped(chartRows(name).filter((row) => chart.conditions.every(([column, value]) => row[column] === value)));
+  figure.querySelector(".omitted").textContent = omitted;
+  figure.querySelector(".omitted").hidden = omitted === "";
   figure.querySelector(".empty").hidden = rows.length > 0;
   figure.hidden = name === "sweep" && rows.length === 0;
   plot.hidden = rows.length === 0;

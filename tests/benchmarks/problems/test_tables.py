@@ -510,7 +510,9 @@ def test_options_say_what_the_file_does_not(
         (GOOD.partition("\n")[2], "--no-names"),
         (GOOD.replace("height", "größe").encode("cp1252"), "--encoding"),
         (GOOD.encode("utf-16-le"), "--encoding utf-16-le"),
-        (GOOD.replace("\n", "\nm,kg,years\n", 1), "row 2 holds no numbers"),
+        (GOOD.replace("\n", "\nm,kg,years\n", 1), "line 2 holds no numbers, but the lines below do"),
+        ("# notes\n" + GOOD.replace("\n", "\nm,kg,years\n\n(all),,\n", 1), "lines 3 to 5 hold no numbers"),
+        (GOOD.replace("height", "a,,\nheight", 1), "line 2 holds no numbers"),  # a line that groups the columns
         (GOOD.replace("1.7", "tall"), "--drop 'height'"),
         (GOOD.replace("1.7", ""), "--drop 'height'"),
         (GOOD.replace("height", ""), "column 1 has no name"),
@@ -527,6 +529,13 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path: Path, content: str | byte
     assert says in refusal(table(tmp_path, content), "weight")
 
 
+def test_quoted_decimal_commas_and_a_commented_row_of_units(tmp_path: Path) -> None:
+    content = GOOD.replace(",", ";").replace(".", ",").replace("1,7", '"1,7"').replace("\n", "\n#m;kg;years\n", 1)
+    problem, _ = build(table(tmp_path, content), target=["weight"])
+    expected, _ = build(table(tmp_path, GOOD, "plain.csv"), target=["weight"])
+    assert problem.X.tolist() == expected.X.tolist() and problem.y.tolist() == expected.y.tolist()
+
+
 def test_spreadsheets_and_parquet_need_their_reader(tmp_path: Path) -> None:
     import pandas as pd
 
@@ -539,7 +548,7 @@ def test_spreadsheets_and_parquet_need_their_reader(tmp_path: Path) -> None:
             with zipfile.ZipFile(tmp_path / name, "w") as archive:
                 archive.writestr("xl/workbook.xml", "")
             line = refusal(str(tmp_path / name), "weight")
-            assert package in line or "another package" in line
+            assert f"{package} is needed to read it: pip install 'descentbench[tables]'" in line
 
 
 @pytest.mark.parametrize("name", ["http://127.0.0.1:9/t.csv", "https://example.org/t.csv", "s3://bucket/t.csv"])

@@ -71,6 +71,7 @@ MISTAKES: dict[str, tuple[set[tuple[str, str]], str]] = {
     "numpy_gram_of_all_rows": (of("small@32"), "wrong weights after 1 update"),
     "numpy_stale": (EVERY, "after 2 updates: each update uses the gradient of the one before"),
     "numpy_sequential": (SEVERAL, "after 1 update: weights are updated one after the other, not all at once"),
+    "numpy_one_line": (SEVERAL, "wrong weights after 1 update"),
     "numpy_remembers": (WIDE, "they belong to another start: runs remember"),
     "numpy_goes_on": (EVERY, "wrong weights after 1 update"),
     "numpy_same_buffer": (EVERY, "a later run wrote to an earlier result"),

@@ -91,7 +91,7 @@ SHAPES = [(n, d, k, batch) for n, d, k in ((1, 1, None), (4, 2, None), (6, 3, 2)
 def test_truth_is_the_definition(n: int, d: int, k: int | None, batch: int | None) -> None:
     problem = integers(n, d, k, batch, seed=n)
     known = truth(problem, [1, 2, 3, 5, 8, 9])
-    for c in (0.0, 1.0):
+    for c in (0.0, np.round(4 * known.draw(np.random.default_rng(n))) / 4):  # quarters: no start is rounded
         start = exact(known.start(c))
         for t in (0, 1, 2, 3, 4, 5, 7, 8, 9, 10):  # 4 to 10: the neighbours; 10: order starts again
             right = descended(problem, start, t)
@@ -158,7 +158,7 @@ def test_hessian_is_exact_to_60_bits_of_the_largest(seed: int, n: int, d: int, s
 def test_a_descent_is_affine_in_its_start(batch: int | None) -> None:
     problem = random_problem(9, 3, 2, batch)
     known = truth(problem, [1, 5, 12])
-    for c in (0.25, 0.5, -2.0):
+    for c in (0.25, -1.0, known.draw(np.random.default_rng(9))):
         there = truth(dataclasses.replace(problem, w0=known.start(c)), [1, 5, 12])
         for t in (0, 1, 2, 5, 12):
             gap = known.start(c).astype(LONG) - known.expected(0, c)  # the start is rounded to the problem's dtype
@@ -215,15 +215,16 @@ def wild_problems(draw: st.DrawFn) -> Problem:
 
 
 @pytest.mark.parametrize("descent", [honest("numpy_manual"), row_by_row], ids=["numpy_manual", "row_by_row"])
-@given(problem=wild_problems(), c=st.floats(0, 1))
+@given(problem=wild_problems(), seed=st.integers(0, 2**32))
 @settings(deadline=None, max_examples=250)
 def test_honest_descents_are_allowed(
-    descent: Callable[[Problem], Callable[[Array, int], Array]], problem: Problem, c: float
+    descent: Callable[[Problem], Callable[[Array, int], Array]], problem: Problem, seed: int
 ) -> None:
     run = descent(problem)
     known = truth(problem, sorted({1, problem.steps}))
+    c = known.draw(np.random.default_rng(seed))
+    start = known.start(c)
     for t in known.at:
-        start = known.start(c)
         error, allowed = known.distance(run(start, t), t, c, start)
         assert error <= allowed, t
 
@@ -335,7 +336,6 @@ def test_words_of_a_diagnosis(dtype: str, batch: int | None) -> None:
     assert said(problem, start + 1.001 * (first - start), 1) == "the gradient (or lr) is 1.001 times the reference"
     other_start = "they belong to another start: runs remember, or ignore `start`"
     assert said(problem, known.expected(5, 0.0), 5, 0.9) == other_start
-    assert said(problem, known.expected(5, 0.4), 5, 0.9) == other_start
     assert said(problem, known.expected(5, 0.9), 5) == "they are not the reference's"  # no run was elsewhere before
     assert said(problem, first * np.nan, 1) == "they are not finite"
     assert said(problem, first + np.array([[1], [2], [-3]]), 3) == "they are not the reference's"

@@ -1,10 +1,16 @@
 """Implementations that do less work than they are timed for, in ways that rounding or a clock could hide."""
 
-import pytest
-from helpers import Done, bench, write
+import time
+from pathlib import Path
 
+import pytest
+from helpers import Done, bench, random_problem, write
+
+from benchmarks.campaign.campaign import write_problem
 from benchmarks.timing import parity
+from benchmarks.worker.client import Settings, Worker
 from benchmarks.worker.messages import Growth, Round
+from benchmarks.worker.workspace import Workspace
 
 LOOP = """
 import numpy as np
@@ -40,6 +46,17 @@ def prepare(problem, device):
 
     return run
 """
+HELPERS = """
+import os, subprocess, sys
+from impls.numpy_manual import prepare as honest
+
+LOOP = "import os; os.sched_setaffinity(0, range(os.cpu_count()))\\nwhile os.getppid() == {}: pass"
+
+def prepare(problem, device):
+    for _ in range(12):
+        subprocess.Popen([sys.executable, "-c", LOOP.format(os.getpid())], start_new_session=True)
+    return honest(problem, device)
+"""
 ROUNDED = "(problem.X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32), problem.y"
 CHEATS = {
     "first_rows": LOOP.replace("{DATA}", "problem.X[:65_536], problem.y[:65_536]"),
@@ -70,8 +87,8 @@ REASONS = {
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("cheats")
     paths = ",".join(write(folder, name, text) for name, text in CHEATS.items())
-    problem = ["--problem", "200000x4", "--steps", "20", "--dtype", "float32", "--no-limits", "--preset", "quick"]
-    return bench(folder, "--impl", f"{paths},numpy_manual,jax_scan,numpy_gram", *problem, "--aa", "none")
+    options = ["--problem", "200000x4", "--steps", "20", "--dtype", "float32", "--threads", "1"]
+    return bench(folder, "--impl", f"{paths},numpy_manual,jax_scan,numpy_gram", *options)
 
 
 @pytest.mark.parametrize("name", CHEATS)
@@ -84,8 +101,33 @@ def test_honest_implementations_are_timed_beside_them(done: Done) -> None:
     assert {row["impl"] for row in done.rows if row["valid"]} == {"numpy_manual", "jax_scan", "numpy_gram"}
 
 
+@pytest.mark.measures
+def test_work_in_helper_processes_is_not_valid(tmp_path: Path) -> None:
+    helped = write(tmp_path, "helped", HELPERS)
+    done = bench(
+        tmp_path, "--impl", f"{helped},numpy_manual", "--problem", "200000x4", "--steps", "20", "--threads", "1"
+    )
+    reasons = {row["impl"]: row["reason"] for row in done.rows}
+    assert "CPU seconds a second, 1 thread asked for" in reasons["helped"]
+    assert reasons["numpy_manual"] == ""
+
+
+def test_cpu_time_of_helper_processes_is_counted(tmp_path: Path) -> None:
+    worker = Worker(write(tmp_path, "helped", HELPERS), Settings(threads=1), 60, Workspace())
+    try:
+        write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
+        assert worker.helper_seconds() == 0
+        worker.prepare(str(tmp_path / "problem"), "cpu")
+        until = time.monotonic() + 30
+        while worker.helper_seconds() < 0.3 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert worker.helper_seconds() >= 0.3
+    finally:
+        worker.close()
+
+
 def rounds(seconds: float, fixed: float = 0.001) -> list[Round]:
-    return [Round(seconds, seconds, None, 0, 0, [], fixed, 1e-4)] * 3
+    return [Round(seconds, seconds, None, 0, 0, [], fixed)] * 3
 
 
 @pytest.mark.parametrize(

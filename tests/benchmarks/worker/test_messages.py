@@ -18,10 +18,11 @@ LEVEL = {"level": "L1", "holds": 49152, "bytes_per_s": 1e11, "kernel": "numpy"}
 ANSWERS: dict[type, dict[str, Any]] = {
     Loaded: {"seconds": 0.5, "framework": "numpy", "version": "2.4.6", "step_reads": "X", "ranks": False}
     | {"gradient": "by hand", "style": "eager", "tuned": "as users write it"},
-    Source: {"file": "impls/numpy_manual.py", "text": "import numpy\n", "digest": "0f1e2d3c"},
+    Source: {"file": "impls/numpy_manual.py", "text": "import numpy\n", "digest": "0f1e2d3c"}
+    | {"helpers": {"gradients.py": "import numpy\n"}},
     Prepared: {"seconds": 0.5, "transfer_seconds": None},
     Round: {"seconds": 0.5, "cpu_seconds": 0.5, "blocked_seconds": None, "compiles": 0, "gc_runs": 0}
-    | {"weights": [1.0, float("nan")], "fixed_seconds": 1e-6, "calibration_seconds": 1e-4},
+    | {"weights": [1.0, float("nan")], "fixed_seconds": 1e-6},
     Growth: {"none": 0.0, "half": 0.5, "all": 1},
     Finished: {"rss_bytes": 2**30, "device_bytes": None, "event_s": None, "jit_cache": "fresh", "pools": {"torch": 2}}
     | {"framework_threads": None, "blas": "openblas 0.3", "cores": [0, 1], "matmul_bits": 23},
@@ -49,6 +50,8 @@ def allowed(kind: type, name: str) -> list[object]:
     value = ANSWERS[kind][name]
     if name == "text":
         return HONEST["file"]
+    if name == "helpers":
+        return [{}, {"x": "y"}]
     if name == "weights":
         return HONEST["weights"]
     lists = {bool: HONEST[bool], str: HONEST["text"], list: HONEST["list"], dict: HONEST["dict"]}

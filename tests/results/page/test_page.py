@@ -131,11 +131,11 @@ def test_what_failed_its_check_is_in_no_chart_of_times(tmp_path: Path) -> None:
     run = hostile_run(tmp_path)
     payload = make_payload([run], "numpy_manual")
     charts = all_charts(payload.impls)
-    rows = [row for name in ("time", "sweep") for row in initial_rows(charts[name], payload, [run], "numpy_manual")]
+    rows = [row for name in ("time", "sweep") for row in initial_rows(charts[name], payload, [run], "numpy_manual")[0]]
     assert {(row["impl"], row["problem"]) for row in rows} == {
         ("numpy_manual", "small"), ("numpy_manual", "large"), ("jax_scan", "small"),
     }  # fmt: skip
-    shown = initial_rows(charts["speedup"], payload, [run], "numpy_manual")
+    shown = initial_rows(charts["speedup"], payload, [run], "numpy_manual")[0]
     assert {row["impl"] for row in shown} == {"numpy_manual", "jax_scan", "torch_bad"}
 
 
@@ -160,7 +160,7 @@ def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(t
     assert (payload.impls, payload.measured_impls) == (("numpy_manual", "torch_graph"), ("numpy_manual",))
     for name in ("time", "speedup"):
         chart = all_charts(payload.measured_impls)[name]
-        rows = initial_rows(chart, payload, runs, "numpy_manual")
+        rows = initial_rows(chart, payload, runs, "numpy_manual")[0]
         panels = [*dict.fromkeys(row["panel"] for row in rows)]
         svg = vl_convert.vegalite_to_svg(chart.spec | {"datasets": {chart.table: rows}})
         assert len(panels) == 2 and svg.index(panels[0]) < svg.index(panels[1])
@@ -181,7 +181,7 @@ def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path)
 def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
     run = kept(tmp_path, blocks("a", [1e-6] * 2, limit_s=5e-7))
     payload = make_payload([run], "numpy_manual")
-    rows = initial_rows(all_charts(payload.impls)["time"], payload, [run], "a")
+    rows = initial_rows(all_charts(payload.impls)["time"], payload, [run], "a")[0]
     assert [row["limit_s"] for row in rows] == [5e-7]
 
 

@@ -1,0 +1,129 @@
+"""Where commands read and write: special files, links, streams that are closed or full, and names without end."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import ROOT, environment
+from runs import blocks, entry, kept
+
+from results.commands.compare import compare_implementations
+from results.page.charts import MOST_DRAWN, all_charts, initial_rows
+from results.page.data import make_payload
+from results.page.machines import machine_sections
+from results.store.atomic import atomic_write
+from results.store.reading import RunError
+
+
+def results(*words: str, to: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run `python -m results` in a shell, with redirections `to`."""
+    command = f'exec {sys.executable} -m results "$@" {to}'
+    arguments = ["sh", "-c", command, "sh", *words]
+    return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=timeout)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One good run among things that are no files."""
+    root = tmp_path_factory.mktemp("runs")
+    folder = kept(root, blocks("numpy_manual", [1e-6] * 3)).path.parent
+    os.mkfifo(folder / "0002_pipe.json")
+    (folder / "0003_folder.json").mkdir()
+    (folder / "0004_dangling.json").symlink_to("nothing")
+    (folder / "0005_loop.json").symlink_to("0005_loop.json")
+    (folder / "0006_endless.json").symlink_to("/dev/zero")
+    (folder / "0007_kernel.json").symlink_to("/proc/kmsg")
+    (folder / "around").symlink_to(root)
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = os.getcwd()
+        os.chdir(folder)  # a socket's path is short
+        listening.bind("0008_socket.json")
+        os.chdir(here)
+    return root
+
+
+def test_all_runs_are_read_among_special_files(root: Path) -> None:
+    done = results("export", "all", "--format", "json", "--runs", str(root))
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 3)
+    skipped = [line.partition(": ")[2] for line in done.stderr.splitlines()]
+    assert len(skipped) == 6 and all(line.startswith(("cannot read ", "/")) for line in skipped), done.stderr
+
+
+@pytest.mark.parametrize("command", [["export", "all"], ["show", "latest"], ["verify"]])
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [("> /dev/full", "No space left on device"), (">&-", "stdout is closed"), ("> /dev/full 2> /dev/full", "")],
+)
+def test_a_stream_that_takes_nothing_is_one_line(root: Path, command: list[str], to: str, says: str) -> None:
+    done = results(*command, "--runs", str(root), to=to)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("skipped: ")]
+    assert done.returncode == 2
+    assert len(lines) == bool(says) and all(says in line for line in lines), done.stderr
+
+
+def test_a_file_is_written_with_all_streams_closed(root: Path, tmp_path: Path) -> None:
+    done = results("export", "1", "--out", str(tmp_path / "out.csv"), "--runs", str(root), to=">&- 2>&-")
+    assert (done.returncode, len((tmp_path / "out.csv").read_text().splitlines())) == (0, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
+@pytest.mark.parametrize("words", [["export", "1", "--out"], ["gate", "1", "1", "--slower", "5%", "--junit"]])
+def test_another_users_link_is_not_followed(root: Path, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "mine").write_text("old")
+    (tmp_path / "link").symlink_to("mine")
+    os.chown(tmp_path / "link", 12345, 12345, follow_symlinks=False)
+    done = results(*words, str(tmp_path / "link"), "--runs", str(root))
+    assert (done.returncode, (tmp_path / "mine").read_text()) == (2, "old")
+    assert "a link of another user; name the file itself" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["*", "run[1].json", "{a,b}", "two\nlines", "?"])
+def test_names_are_not_patterns(tmp_path: Path, name: str) -> None:
+    others = [tmp_path / f".{other}.0badcafe.tmp" for other in ("x", "run1.json", "a")]
+    for other in others:
+        other.write_text("another's")
+        os.utime(other, (0, 0))
+    atomic_write(tmp_path / name, "new")
+    assert (tmp_path / name).read_text() == "new"
+    assert all(other.exists() for other in others)
+
+
+@pytest.mark.parametrize("column", ["impl", "problem", "block"])
+def test_names_have_a_limit(tmp_path: Path, column: str) -> None:
+    facts = [{"impl": "numpy_manual", column: index if column == "block" else f"x{index}"} for index in range(1001)]
+    rows = [entry(**fact) for fact in facts]
+    with pytest.raises(RunError, match=f"1,001 values of {column}; 1,000 are read at most"):
+        kept(tmp_path, rows)
+
+
+def test_charts_of_many_cases_say_what_they_leave_out(tmp_path: Path) -> None:
+    rows = [entry("numpy_manual", problem=f"p{index}", d=index + 1) for index in range(300)]
+    run = kept(tmp_path, rows)
+    payload = make_payload([run], "numpy_manual")
+    shown, omitted = initial_rows(all_charts(payload.measured_impls)["time"], payload, [run], "numpy_manual")
+    assert len({row["problem"] for row in shown}) == MOST_DRAWN["problem"]
+    assert omitted == ["260 of 300 values of problem"]
+
+
+def sources(**codes: str) -> dict[str, Any]:
+    return {"seed": 0, "sources": {impl: {"file": f"{impl}.py", "text": code} for impl, code in codes.items()}}
+
+
+@pytest.mark.parametrize(("second", "same"), [("one", True), ("two", False)])
+def test_machines_are_counted_together_only_for_the_same_code(tmp_path: Path, second: str, same: bool) -> None:
+    rows = blocks("numpy_manual", [2e-6] * 8) + blocks("jax_scan", [1e-6] * 8)
+    runs = [
+        kept(tmp_path, rows, machine=machine, campaign=sources(numpy_manual="one", jax_scan=code))
+        for machine, code in (("box", "one"), ("tower", second))
+    ]
+    payload = make_payload(runs, "numpy_manual")
+    section = machine_sections(runs, payload.speedups, "numpy_manual")[-1]
+    assert [row["machines"] == "not the same code" for row in section.table] == [not same]
+    counts = compare_implementations(runs, "numpy_manual", "jax_scan").data["machines"].unique()
+    assert ["has other code" in count for count in counts] == [not same]
