@@ -89,7 +89,11 @@ def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
     notes += ["The rule: python -m results gate --help"]
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
-    sections = [Section(text=summary), Section(text=text, table=table, notes=notes), noise_section([base, new])]
+    sections = [
+        Section(text=summary),
+        Section(text=text, table=table, notes=notes),
+        noise_section([base, new], compared),
+    ]
     return Page(data, sections, code)
 
 

@@ -112,7 +112,8 @@ def crossover(runs: list[Run], a: str, b: str) -> Page:
     for run, table in zip(runs, tables, strict=True):
         text = f"A = {a}; B = {b}; {run.machine}, {run.date}."
         sections += [Section(f"{b} against {a}: {run.label}", text), *_sections(table, a, b, comparisons)]
-    return Page(join(tables).drop(columns="logs"), [*sections, Section(notes=NOTES), noise_section(runs)])
+    sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
+    return Page(join(tables).drop(columns=["logs", "pair"]), sections)
 
 
 def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
