@@ -8,6 +8,7 @@ from results.output import digits, words
 from results.page.errors import by_error, case_text
 from results.stats.crossover import crossover
 from results.stats.pairing import without_duplicates
+from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run, RunError
 
@@ -62,10 +63,11 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     cases = zip(rows["impl"], rows["device"], strict=True)
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
+    family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
     lines = []
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
         try:
-            page = crossover([replace(run, rows=rows)], baseline, name)
+            page = crossover([replace(run, rows=rows)], baseline, name, family)
         except RunError:  # no such baseline, or nothing to compare
             continue
         for section in page.sections:
