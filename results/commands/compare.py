@@ -14,7 +14,7 @@ from results.output import Page, Section, rows_of
 from results.page.foreign import compare_foreign, require_own
 from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
-from results.stats.noise import noise_section
+from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
@@ -140,11 +140,9 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
     `table` has the `ratios` of the runs.
     """
     drifts = []
-    for name in sorted({*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}):
+    for name in unchanged(a, b):
         compared = table[(table["impl"] == name) & (table["refused"] == "")]
-        versions = [set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b)]
-        codes = [set(run.rows.loc[run.rows["impl"] == name, "code"].dropna()) for run in (a, b)]
-        if len(compared) and versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
+        if len(compared) and name in {*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}:
             logs = pd.concat(list(compared["logs"]), axis=1).median(axis=1).to_numpy()
             low, high = np.exp(interval(logs))
             bounds = f"{ratio_digits(low)} .. {ratio_digits(high)}"

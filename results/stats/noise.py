@@ -116,6 +116,18 @@ def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:
     return math.exp(min(float(signs), float(by_looks))) - 1
 
 
+def unchanged(a: Run, b: Run) -> list[str]:
+    """Return the implementations whose code and framework version are known and the same in both runs."""
+    names = list[str]()
+    for name in sorted(set(a.rows["impl"].dropna()) & set(b.rows["impl"].dropna())):
+        rows = [run.rows[run.rows["impl"] == name] for run in (a, b)]
+        versions, codes = ([set(part[column].dropna()) for part in rows] for column in ("version", "code"))
+        if versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
+            original = set(rows[0]["duplicate_of"].dropna()) or {name}
+            names += sorted(original - {*names})
+    return names
+
+
 def noise_section(runs: list[Run], comparisons: int = 0) -> Section:
     """Return the last section of a page of so many comparisons: the noise of each run on it."""
     return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}" for run in runs], level=3)
