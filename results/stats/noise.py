@@ -83,12 +83,12 @@ def _line(rows: list[dict[str, Any]], samples: SamplesByImpl, comparisons: int) 
     blocks = max(len(sample.clocks) for by_case in samples.values() for sample in by_case.values())
     logs, pairs = [row["logs"] for row in compared], [row["pair"] for row in compared]
     verdicts = judge(logs, pairs=pairs, comparisons=family)
-    by_impl: dict[str, list[int]] = {}
+    indices_by_impl: dict[str, list[int]] = {}
     for index, row in enumerate(compared):
-        by_impl.setdefault(row["impl"], []).append(index)
+        indices_by_impl.setdefault(row["impl"], []).append(index)
     return " ".join(
         _sentence(impl, [verdicts[i] for i in indices], np.concatenate([logs[i] for i in indices]), family, blocks)
-        for impl, indices in by_impl.items()
+        for impl, indices in indices_by_impl.items()
     )
 
 

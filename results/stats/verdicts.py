@@ -20,6 +20,7 @@ from results.stats.signed_rank import (
     Array,
     judge,
 )
+from results.store.columns import CASE
 from results.store.reading import RunError
 
 READING = "B/A above 1: B takes longer per step."
@@ -29,12 +30,16 @@ ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
 
 
 def add_verdicts(
-    table: pd.DataFrame, pools: Mapping[Labels, Array] | None = None, finished: bool = True, comparisons: int = 0
+    table: pd.DataFrame,
+    pools: Mapping[Labels, Array] | None = None,
+    finished: bool = True,
+    comparisons: int = 0,
+    alpha: float = ALPHA,
 ) -> pd.DataFrame:
     """Return a table of `pairing.ratios` with verdicts in place of `logs` and `pair`, corrected over all rows (Holm).
 
     pools: `agreement.distances` of earlier runs by pair of implementations. finished: False while blocks will follow.
-    comparisons: as in `signed_rank.judge`.
+    comparisons, alpha: as in `signed_rank.judge`.
     The new columns are those of `signed_rank.Verdict`. Raises RunError if nothing is comparable or forced.
     """
     compared = table[table["refused"] == ""]
@@ -45,7 +50,14 @@ def add_verdicts(
     names = ["pair", *(name for name in PLACE if name in table)]
     pairs = list(compared[names].itertuples(index=False, name=None))
     earlier = {place: pools[place[0]] for place in pairs if pools and place[0] in pools}
-    verdicts = judge(list(compared["logs"]), pairs=pairs, earlier=earlier, finished=finished, comparisons=comparisons)
+    verdicts = judge(
+        list(compared["logs"]),
+        alpha,
+        pairs=pairs,
+        earlier=earlier,
+        finished=finished,
+        comparisons=comparisons,
+    )
     rows = [
         {"verdict": verdict.word, "interval_low": verdict.low, "interval_high": verdict.high, "p": verdict.p}
         | {"smallest": verdict.smallest, "needed": verdict.needed, "spread": verdict.spread}
@@ -55,6 +67,33 @@ def add_verdicts(
     judged = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
     judged["verdict"] = table["verdict"].where(table["refused"] != "", judged["verdict"])
     return table.drop(columns=["logs", "pair", "verdict"]).join(judged)
+
+
+def add_verdicts_to_each(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return a table of `pairing.ratios_to_each` with `verdict`, `interval_low` and `interval_high`.
+
+    Each pair is judged once, in one family: half of ALPHA is for the comparisons with `baseline`, half for all others.
+    """
+    first, second = table["baseline"], table["impl"]
+    parts = (first == baseline) & (second != baseline), (first < second) & (first != baseline) & (second != baseline)
+    columns = [*CASE[1:], "baseline", "impl", "verdict", "interval_low", "interval_high"]
+    judged = [
+        add_verdicts(table[part], alpha=ALPHA / 2)[columns]
+        for part in parts
+        if (table.loc[part, "refused"] == "").any()
+    ]
+    direct = pd.concat(judged) if judged else pd.DataFrame(columns=columns)
+    mirrored = direct.assign(
+        baseline=direct["impl"],
+        impl=direct["baseline"],
+        verdict=direct["verdict"].replace({FASTER: SLOWER, SLOWER: FASTER}),
+        interval_low=1 / direct["interval_high"],
+        interval_high=1 / direct["interval_low"],
+    )
+    known = table.drop(columns=["logs", "pair"]).rename(columns={"verdict": "invalid"})
+    result = known.merge(pd.concat([direct, mirrored]), how="left", on=columns[: len(CASE) + 1])
+    result["verdict"] = result["verdict"].where(result["refused"] == "", result["invalid"])
+    return result.drop(columns="invalid")
 
 
 def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "") -> list[Section]:
