@@ -1,6 +1,6 @@
 """The calibration loop: fixed work that shows how fast the machine runs now.
 
-It runs before and after each timed run, and is a covariate of the verdicts (`results/stats/signed_rank.py`).
+It runs before and after each timed run. `noise` and `history` show it; it adjusts no ratio.
 Interference may affect one process of a pair. Such a block says more about the machine than about the implementations.
 """
 
