@@ -59,8 +59,12 @@ def test_the_same_code_twice_is_called_the_same(tmp_path: Path) -> None:
     assert page.sections[0].text.startswith(headline) and "5% of runs" in page.sections[0].text
     assert advised(run) == ["Nothing stands out."]
     smallest = page.data["smallest"] - 1
-    effects = [f"{100 * effect:#.3g} %" for effect in (smallest.median(), smallest.max())]
-    shown = f"4 of 5 effects of {effects[0]} would show among 16 comparisons (worst case: {effects[1]})"
+    alone = page.data["alone"].median() - 1
+    effects = [f"{100 * effect:#.3g} %" for effect in (smallest.median(), smallest.max(), alone)]
+    shown = (
+        f"4 of 5 effects of {effects[0]} would show among 16 comparisons (worst case: {effects[1]}), of {effects[2]}"
+    )
+    shown += " alone"
     assert noise_line(run) == f"Noise (numpy_manual twice, 14 blocks): called different in 0 of 16 cases; {shown}."
     assert 0.003 < smallest.median() < 0.02
 
@@ -121,7 +125,7 @@ def test_one_block_says_below_how_many_nothing_can_be_said(tmp_path: Path) -> No
         cells[name] for name in ("spread", "detectable, single", "detectable, here", "blocks for 5%", "interval")
     ] == ["-"] * 5
     uneven = [twice(0, 0.01, 12), twice(1, 0.01, 12, problem="a"), twice(2, 0.01, 2, problem="b")]
-    assert "(worst case: too few blocks)." in noise_line(made(tmp_path, "box-a", *uneven))
+    assert "(worst case: too few blocks), of " in noise_line(made(tmp_path, "box-a", *uneven))
     few = quiet(tmp_path, cases=1, blocks=3)
     assert noise_line(few) == "Noise (numpy_manual twice, 3 blocks): nothing can be said below 5 blocks."
 

@@ -105,6 +105,9 @@ def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, bloc
         return f"{head}: {different}; in {blocks} blocks, 4 of 5 effects of {percent(effect)} would show{among}."
     most = percent(max(effects)) if max(effects) < math.inf else "too few blocks"
     shown = f"4 of 5 effects of {percent(float(np.median(effects)))} would show{among} (worst case: {most})"
+    if family > 1:
+        single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
+        shown += f", of {percent(float(np.median(single)))} alone"
     return f"{head}: {different}; {shown}."
 
 
