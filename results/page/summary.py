@@ -6,6 +6,7 @@ import pandas as pd
 
 from results.output import digits, words
 from results.page.errors import by_error, case_text
+from results.stats.agreement import FIRST_LOOK
 from results.stats.crossover import crossover
 from results.stats.pairing import ratios_to_each, without_duplicates
 from results.stats.signed_rank import SLOWER
@@ -86,12 +87,10 @@ def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
 
     Beside each problem stand the implementations that are not shown slower than any other.
     """
-    ratios = ratios_to_each(run.rows)
-    if (ratios.loc[ratios["impl"] != ratios["baseline"], "refused"] == "").any():
-        judged = add_verdicts_to_each(ratios, baseline)
-        slower = set(judged.loc[judged["verdict"] == SLOWER, CASE].itertuples(index=False, name=None))
-    else:
-        slower = set()
+    slower = set[tuple[object, ...]]()
+    if run.rows["block"].nunique() >= FIRST_LOOK:
+        judged = add_verdicts_to_each(ratios_to_each(run.rows), baseline)
+        slower |= set(judged.loc[judged["verdict"] == SLOWER, CASE].itertuples(index=False, name=None))
     texts = []
     for (device, dtype, work), group in groups(measured, "device", "dtype", "step_reads"):
         candidates: dict[str, list[Row]] = {}
