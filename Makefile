@@ -132,6 +132,9 @@ soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: res
 fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md, 20 minutes
 	$(BIN)/python tests/endurance/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
 
+rates: .venv/ready ## simulate how often the verdicts err, and what they decide: results/rates.json, some minutes
+	$(BIN)/python -m results.upkeep.rates amd-epyc-2c-e60e65/campaign results/rates.json
+
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.upkeep.growth results/growth.json
 
@@ -152,7 +155,7 @@ gallery: .venv/ready ## the tutorials' pictures, by every implementation: result
 	$(BIN)/python -m benchmarks gallery
 
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew
-	$(BIN)/python -m results readme README.md docs/results.md
+	$(BIN)/python -m results readme README.md docs/results.md docs/statistics.md
 	$(BIN)/python -m results.reference_pages docs
 	$(BIN)/python -m results.upkeep.winners amd-epyc-2c-e60e65/0003_sweep docs/winners
 

@@ -1,7 +1,7 @@
 """The calibration loop: fixed work that shows how fast the machine runs now.
 
 It runs in the pytest process, before and after each timed round, where no implementation can slow it down from within.
-It is a covariate of the verdicts (`results/stats/signed_rank.py`).
+`noise` and `history` show it; it adjusts no ratio.
 Interference may affect one process of a pair. Such a block says more about the machine than about the implementations.
 """
 

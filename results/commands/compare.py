@@ -14,8 +14,9 @@ from results.output import Page, Section, rows_of
 from results.page.foreign import compare_foreign, require_own
 from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
-from results.stats.noise import noise_section
+from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
+from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
 from results.stats.traits import trait_notes
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
@@ -46,7 +47,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
         tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
         traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
-    table = add_verdicts(join(tables))
+    pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [])
+    table = add_verdicts(join(tables), pools.by_pair)
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
@@ -62,7 +64,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=[*traits, *_interruptions(runs)])
-    return Page(table, [header, *sections, caveats(table), noise_section(runs)])
+    sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
+    return Page(table, [header, *sections])
 
 
 def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) -> Page:
@@ -84,12 +87,17 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
     unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
     table = add_verdicts(unjudged)
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
-    return Page(table, [header, *verdict_sections(table, CASE), caveats(table), noise_section([a, b])])
+    sections = [*verdict_sections(table, CASE), caveats(table), noise_section([a, b], _compared(table))]
+    return Page(table, [header, *sections])
 
 
 def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool) -> pd.DataFrame:
     table = ratios(a, b, key)
     return add_forced_ratios(table, a, b, key) if force else table
+
+
+def _compared(table: pd.DataFrame) -> int:
+    return int((table["refused"] == "").sum())
 
 
 def _interruptions(runs: list[Run]) -> list[str]:
@@ -135,11 +143,9 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
     `table` has the `ratios` of the runs.
     """
     drifts = []
-    for name in sorted({*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}):
+    for name in unchanged(a, b):
         compared = table[(table["impl"] == name) & (table["refused"] == "")]
-        versions = [set(run.rows.loc[run.rows["impl"] == name, "version"].dropna()) for run in (a, b)]
-        codes = [set(run.rows.loc[run.rows["impl"] == name, "code"].dropna()) for run in (a, b)]
-        if len(compared) and versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
+        if len(compared) and name in {*a.rows["duplicate_of"].dropna(), *b.rows["duplicate_of"].dropna(), baseline}:
             logs = pd.concat(list(compared["logs"]), axis=1).median(axis=1).to_numpy()
             low, high = np.exp(interval(logs))
             bounds = f"{ratio_digits(low)} .. {ratio_digits(high)}"

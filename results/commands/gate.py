@@ -6,6 +6,11 @@ correction for their number. FAIL: the lower bound (one-sided, 5 % over the numb
 1 + threshold, so the chance of any false FAIL is at most 5 %. UNDECIDED: neither, or too few blocks for a bound. NOT
 COMPARABLE: missing, invalid or refused in some block, unequal work, another machine. Exit status: 1 if any case fails;
 else 2 if any is undecided or not comparable, or there is none; else 0.
+
+A machine may be faster in one run than in the other. Half of each error probability is for this drift: the bounds are
+widened by what the implementations with the same code and version in both runs differ by, apart from the judged one.
+Without such an implementation no case is decided. One run with both versions needs no widening: gate RUN RUN --impl
+OLD NEW.
 """
 
 import math
@@ -20,15 +25,17 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, times, words
 from results.page.foreign import require_own
-from results.stats.noise import noise_section
+from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
 from results.stats.signed_rank import (
     ALPHA,
     UNDECIDED,
+    Array,
     blocks_needed,
     fewest_blocks,
     hodges_lehmann,
@@ -39,10 +46,11 @@ from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import missing_cases
 from results.store.reading import Run, RunError, other_machine
-from results.store.runs import find
+from results.store.runs import find, nearest
 
 PASS, FAIL, REFUSED = "PASS", "FAIL", "NOT COMPARABLE"
 JUDGED = ["verdict", "ratio", "lower", "upper", "slower", "blocks", "needed", "reason"]
+ONE_RUN = "measure both versions in one run (gate RUN RUN --impl OLD NEW)"
 Patterns = dict[str, str]
 
 
@@ -66,20 +74,24 @@ class Thresholds:
         return self.default if index is None else self.cases[index][1]
 
 
-def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
-    """Judge each case of BASE. The page's code is the exit status."""
+def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | None = None) -> Page:
+    """Judge each case of BASE. The page's code is the exit status.
+
+    impls: in one run, the implementation that stands for BASE and the one that is judged as NEW. Raises RunError if the
+    run lacks one, or if BASE and NEW are two runs.
+    """
     require_own(base, new)
     rows = [without_duplicates(run.rows) for run in (base, new)]
+    if impls:
+        rows = _versions(base, new, rows[0], impls)
     every = ratios(rows[0], rows[1], CASE, ("BASE", "NEW"))
     index = pd.MultiIndex.from_frame(every[CASE])
     every["in_base"], every["in_new"] = (index.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
     cases, only_new = records(every[every["in_base"]]), records(every[~every["in_base"]])
     cases = [case | {"slower": thresholds.of(case), "reason": _refusal(case, base, new)} for case in cases]
     compared = sum(not case["reason"] for case in cases)
-    judged = [
-        case | ({"verdict": REFUSED} if case["reason"] else decide(case["logs"], case["slower"], compared))
-        for case in cases
-    ]
+    shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
+    judged = [case | _judge(case, compared, shifts) for case in cases]
     data = pd.DataFrame(judged, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
     matched = {thresholds.match(case) for case in cases}
@@ -89,8 +101,45 @@ def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
     notes += ["The rule: python -m results gate --help"]
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
-    sections = [Section(text=summary), Section(text=text, table=table, notes=notes), noise_section([base, new])]
+    sections = [
+        Section(text=summary),
+        Section(text=text, table=table, notes=notes),
+        noise_section([base, new], compared),
+    ]
     return Page(data, sections, code)
+
+
+def _versions(base: Run, new: Run, rows: pd.DataFrame, impls: tuple[str, str]) -> list[pd.DataFrame]:
+    """Return the rows of two implementations of one run, both under the name of the second."""
+    known = sorted(set(rows["impl"].dropna()))
+    if base.label != new.label:
+        raise RunError(f"--impl compares two implementations of one run; {base.label} and {new.label} are two runs")
+    if missing := [name for name in impls if name not in known]:
+        raise RunError(f"{base.label} has no implementation {missing[0]!r}; {nearest(missing[0], known)}")
+    return [rows[rows["impl"] == name].assign(impl=impls[1]) for name in impls]
+
+
+def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
+    """Return by implementation with the same code and version in both runs the log ratio NEW/BASE of each case."""
+    names = unchanged(base, new)
+    rows = [run.rows.assign(original=run.rows["duplicate_of"].fillna(run.rows["impl"])) for run in (base, new)]
+    shifts: dict[str, Array] = {}
+    for name in names:
+        a, b = (part[part["original"] == name] for part in rows)
+        table = ratios(a, b, CASE)
+        by_case = np.log(table.loc[table["refused"] == "", "ratio"]).groupby([table[key] for key in CASE[1:]]).mean()
+        if len(by_case):
+            shifts[name] = by_case.to_numpy()
+    return shifts
+
+
+def _judge(case: dict[str, Any], compared: int, shifts: dict[str, Array] | None) -> dict[str, Any]:
+    if case["reason"]:
+        return {"verdict": REFUSED}
+    if shifts is None:
+        return decide(case["logs"], case["slower"], compared)
+    others = [values for name, values in shifts.items() if name != case["impl"]]
+    return decide(case["logs"], case["slower"], compared, np.concatenate([np.empty(0), *others]))
 
 
 def _refusal(case: dict[str, Any], base: Run, new: Run) -> str:
@@ -115,10 +164,16 @@ def _missing(run: Run, case: dict[str, Any]) -> str:
     return ""
 
 
-def decide(logs: list[float], threshold: float, compared: int) -> dict[str, Any]:
-    """Judge the log ratios of one of `compared` cases: return its verdict, bounds of the ratio, and reason."""
+def decide(logs: list[float], threshold: float, compared: int, shifts: Array | None = None) -> dict[str, Any]:
+    """Judge the log ratios of one of `compared` cases: return its verdict, bounds of the ratio, and reason.
+
+    shifts: log ratios NEW/BASE of unchanged code, which show the drift between two runs; None within one run.
+    """
     d, limit, allowed = np.asarray(logs), math.log1p(threshold), f"allowed {times(1 + threshold)}"
-    low, high = interval(d, 2 * ALPHA / compared)[0], interval(d, 2 * ALPHA)[1]  # one-sided: half of a two-sided level
+    alpha = ALPHA if shifts is None else ALPHA / 2  # the other half is for the drift
+    down, up = (0.0 if shifts is None else drift(shifts, level) for level in (alpha / compared, alpha))
+    # one-sided: half of a two-sided level
+    low, high = interval(d, 2 * alpha / compared)[0] - down, interval(d, 2 * alpha)[1] + up
     bounds = {"lower": math.exp(low), "upper": math.exp(high)}
     if high < limit:
         return bounds | {"verdict": PASS, "reason": f"at most {times(bounds['upper'])}, {allowed}"}
@@ -126,16 +181,33 @@ def decide(logs: list[float], threshold: float, compared: int) -> dict[str, Any]
     if low > limit:
         reason = f"{times(math.exp(estimate))}, at least {times(bounds['lower'])}, {allowed}"
         return bounds | {"verdict": FAIL, "reason": reason}
-    level = 2 * ALPHA / (compared if estimate > limit else 1)
-    needed = blocks_needed(estimate - limit, robust_scale(d), level, 0.0)
-    if math.isinf(high):
-        fewest = max(needed or 0, fewest_blocks(1, 2 * ALPHA))
+    level, margin = (2 * alpha / compared, down) if estimate > limit else (2 * alpha, up)
+    hidden = margin > 0 and margin >= abs(estimate - limit)
+    needed = None if hidden else blocks_needed(abs(estimate - limit) - margin, robust_scale(d), level, 0.0)
+    if math.isinf(margin):
+        reason = f"the drift between the runs is unknown: no other implementation is unchanged; {ONE_RUN}"
+    elif math.isinf(high):
+        fewest = max(needed or 0, fewest_blocks(1, 2 * alpha))
         reason = f"too few blocks for a bound: {len(d)} of at least {fewest} (--blocks {fewest})"
     else:
         reason = f"between {times(bounds['lower'])} and" if bounds["lower"] else "at most"
         reason += f" {times(bounds['upper'])}; to decide: "
-        reason += f"about {needed} blocks (--blocks {needed})" if needed and needed > len(d) else "more blocks"
+        if hidden:
+            reason += f"the drift between the runs is up to {times(math.exp(margin))}, {ONE_RUN}"
+        elif needed and needed > len(d):
+            reason += f"{needed} blocks may, in 4 of 5 cases (--blocks {needed})"
+        else:
+            reason += "more blocks"
     return bounds | {"verdict": UNDECIDED, "needed": needed, "reason": f"{reason}; {allowed}"}
+
+
+def drift(shifts: Array, level: float) -> float:
+    """Return the log ratio that the shift of a case between two runs exceeds with probability `level` at most.
+
+    The shifts of other, unchanged cases are a sample of it: normal, around 0. Infinite without them.
+    """
+    count = len(shifts)
+    return float(stdtrit(count, 1 - level) * np.sqrt(np.mean(shifts**2))) if count else math.inf
 
 
 def _summarize(data: pd.DataFrame) -> tuple[str, int]:
@@ -262,13 +334,17 @@ def add_commands(commands: options.Commands) -> None:
         help='TOML: slower = "5%%" for all cases, and [[case]] tables with slower and patterns for impl, device, dtype'
         " and problem; the first that matches a case overrides --slower",
     )
+    command.add_argument(
+        "--impl", nargs=2, metavar=("OLD", "NEW"), help="compare two implementations of one run, given as BASE and NEW"
+    )
     command.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit XML to FILE")
     command.add_argument("--github", action="store_true", help="also print GitHub's workflow commands on stderr")
 
 
 def _gate(args: Namespace) -> Page:
     thresholds = read_thresholds(args.slower, args.thresholds)
-    page = gate(find(args.base, args.runs), find(args.new, args.runs), thresholds)
+    impls = (args.impl[0], args.impl[1]) if args.impl else None
+    page = gate(find(args.base, args.runs), find(args.new, args.runs), thresholds, impls)
     if args.junit:
         atomic_write(args.junit, junit(page))
     if args.github:

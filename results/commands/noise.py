@@ -8,7 +8,7 @@ import pandas as pd
 from results.commands import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent
-from results.stats.signed_rank import ALPHA, fewest_blocks
+from results.stats.signed_rank import ALPHA, fewest_decisive
 from results.stats.verdicts import interval_text, ratio_digits, refused_sections
 from results.store.columns import CASE
 from results.store.reading import Run, mapping, number, sequence, text
@@ -17,7 +17,9 @@ from results.store.runs import find
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
-    f" comparisons here. Blocks for {EFFECT:.0%}: how many would detect an effect of that size here.",
+    " comparisons of the run with one baseline.",
+    f"Blocks for {EFFECT:.0%}: how many may detect an effect of that size among all of them, in 4 of 5 cases.",
+    "Other implementations have other noise: each control describes its own.",
     "Spread: robust standard deviation of the log ratios of the paired blocks.",
 ]
 
@@ -28,10 +30,12 @@ def noise(run: Run) -> Page:
     compared = table[table["refused"] == ""]
     summary = noise_line(run)
     if len(compared):
-        names = f"{compared['impl'].iloc[0]} and {compared['again'].iloc[0]}"
-        different = count_different(list(compared["verdict"]))
-        summary = f"The same code twice ({names}), {compared['blocks'].max()} blocks: {different}."
-        summary += f" By chance this happens in up to {ALPHA:.0%} of runs."
+        sentences = [
+            f"The same code twice ({impl} and {again}), {rows['blocks'].max()} blocks:"
+            f" {count_different(list(rows['verdict']))}."
+            for (impl, again), rows in compared.groupby(["impl", "again"])
+        ]
+        summary = " ".join([*sentences, f"By chance this happens in up to {ALPHA:.0%} of runs."])
     load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
     sections = [
         Section(f"Noise of {run.label}", summary, notes=_worker_share(run)),
@@ -45,7 +49,7 @@ def noise(run: Run) -> Page:
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     return {
-        **{name: words(row[name]) for name in CASE[1:]},
+        **{name: words(row[name]) for name in CASE},
         "duplicate/original": ratio_digits(row["ratio"]),
         "interval": interval_text(row),
         "verdict": row["verdict"],
@@ -86,7 +90,7 @@ def advice(run: Run, compared: pd.DataFrame) -> list[str]:
 def _block_advice(run: Run, compared: pd.DataFrame) -> list[str]:
     no_pair = [] if len(compared) else ["Without an A/A pair, false alarms cannot be counted: run with --aa."]
     if run.rows["block"].nunique(dropna=False) == 1:
-        fewest = fewest_blocks(len(compared))
+        fewest = fewest_decisive(max(len(compared), 1), max(len(compared), 1))
         return [*no_pair, f"One block shows no noise between processes: verdicts need at least --blocks {fewest}."]
     too_few = compared if compared.empty else compared[~(compared["wanted"] <= compared["blocks"])]
     if too_few.empty:
@@ -94,7 +98,7 @@ def _block_advice(run: Run, compared: pd.DataFrame) -> list[str]:
     if too_few["wanted"].isna().any():
         remedy = "not even 1000 blocks would be enough for all of them; use a quieter machine"
     else:
-        remedy = f"--blocks {too_few['wanted'].max():.0f} would be enough, by their spread"
+        remedy = f"--blocks {too_few['wanted'].max():.0f} may be enough, in 4 of 5 cases"
     return [f"Too few blocks to detect an effect of {EFFECT:.0%} in {len(too_few)} of {len(compared)} cases: {remedy}."]
 
 
@@ -108,7 +112,8 @@ def _machine_advice(run: Run) -> list[str]:
     slowdown = loops.quantile(0.9) / loops.quantile(0.1)
     lines = {
         f"Interference: the slowest calibration loops took {slowdown:.1f} times as long as the fastest."
-        " Verdicts are adjusted for it; unshared cores need fewer blocks.": slowdown > INTERFERENCE,
+        " It may slow one side of a ratio more than the other; unshared cores need fewer blocks.": slowdown
+        > INTERFERENCE,
         f"Load above a third of the {words(cores)} cores before {busy}: stop other programs.": busy,
         f"More than 1% of the CPU time stolen in {stolen}: use a machine that is not shared.": stolen,
         f"Stopped by a cgroup quota in {stopped}: raise the quota, or use fewer --threads.": stopped,

@@ -267,7 +267,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
         "speedup": Chart(
             "Speed-up over the baseline",
             "Above 1x: a step is faster than the baseline's. 4x slower: it takes 4 times as long. Below each number is"
-            " its interval, with Holm's correction over the run's comparisons with this baseline. ? undecided, which is"
+            " its interval, corrected for all comparisons of the run. ? undecided, which is"
             " not the same as equal; = equal within 2 %; hatched: invalid or not comparable.",
             speedup_chart(),
             "speedups",

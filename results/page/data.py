@@ -12,7 +12,7 @@ from results.output import records, shortened, words
 from results.page.errors import checks
 from results.stats.pairing import ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
 from results.stats.signed_rank import INVALID, fewest_blocks, interval
-from results.stats.verdicts import add_verdicts
+from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
 from results.store.outcomes import drop_duplicates_of_runs, outcomes_of_runs
 from results.store.reading import Run
@@ -71,7 +71,7 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
         ratios = ratios.assign(run=[runs[index].label for index in ratios["at"]], baseline=baseline)
         checked = join([without_duplicates(run.rows) for run in newest_runs(runs)])
     iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    return Payload(_with_detail(cases), _speedups(ratios, cases), _with_detail(iterates))
+    return Payload(_with_detail(cases), _speedups(ratios, cases, baseline), _with_detail(iterates))
 
 
 def newest_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
@@ -120,38 +120,40 @@ def _panel(row: dict[str, Any]) -> str:
     return f"{panel}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else panel
 
 
-def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Return a row per baseline and tried case: `speedup`, its interval (`low`, `high`), `verdict`; or `why` not.
 
-    Holm's correction covers all comparisons of one run with one baseline, whatever the filters of the page show.
+    All comparisons of one run are one family, whatever the baseline and the filters of the page.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
     tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
     tried = tried.assign(panel=[", ".join(parts) for parts in tried[["run", "device", "dtype"]].to_numpy(str)])
     cases_by_run = {str(run): table for run, table in tried.groupby("run")}
     tables = []
-    for (run, baseline), group in ratios.groupby(["run", "baseline"], sort=False):
-        table = cases_by_run.get(str(run), tried[:0]).merge(_judge(group, str(baseline)), how="left", on=KEY)
-        table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
-        table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
-        table["verdict"] = table["verdict"].fillna(INVALID)
-        tables.append(table.assign(baseline=str(baseline)))
+    for run, group in ratios.groupby("run", sort=False):
+        judged = _judge(group, baseline)
+        for name, part in judged.groupby("baseline", sort=False):
+            table = cases_by_run.get(str(run), tried[:0]).merge(part.drop(columns="baseline"), how="left", on=KEY)
+            table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
+            table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
+            table["verdict"] = table["verdict"].fillna(INVALID)
+            tables.append(table.assign(baseline=str(name)))
     columns = [*KEY, "machine", "framework", "plan", "panel", "size", "baseline"]
     columns += ["speedup", "low", "high", "verdict", "why"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def _judge(ratios: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return speed-ups and verdicts over one baseline. The baseline itself has a speed-up of 1."""
-    own = ratios[(ratios["impl"] == baseline) & (ratios["refused"] == "")]
-    own = own.assign(speedup=1.0, low=math.nan, high=math.nan, verdict="baseline")
-    others = ratios[ratios["impl"] != baseline]
-    if (others["refused"] == "").any():
-        others = add_verdicts(others)
-        bounds = {"low": 1 / others["interval_high"], "high": 1 / others["interval_low"]}
-        others = others.assign(speedup=1 / others["ratio"], **bounds).replace([0.0, math.inf], math.nan)
-    table = pd.concat([own, others]).reindex(columns=[*KEY, "speedup", "low", "high", "verdict", "refused"])
-    return table.rename(columns={"refused": "why"})
+    """Return speed-ups and verdicts over each baseline. A baseline itself has a speed-up of 1."""
+    table = add_verdicts_to_each(ratios, baseline)
+    own, compared = (table["impl"] == table["baseline"]), table["refused"] == ""
+    speedup = (1 / table["ratio"]).where(compared)
+    table = table.assign(speedup=speedup, low=1 / table["interval_high"], high=1 / table["interval_low"])
+    table = table.replace([0.0, math.inf], math.nan)
+    table["speedup"] = table["speedup"].mask(own & compared, 1.0)
+    table["verdict"] = table["verdict"].mask(own & compared, "baseline")
+    columns = [*KEY, "baseline", "speedup", "low", "high", "verdict", "refused"]
+    return table[columns].rename(columns={"refused": "why"})
 
 
 def pack_columns(frame: pd.DataFrame) -> dict[str, Any]:

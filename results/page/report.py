@@ -8,8 +8,10 @@ from results.page.errors import worst_errors
 from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, untimed_sections
 from results.page.summary import summarize_run
+from results.stats.agreement import FIRST_LOOK
 from results.stats.noise import noise_lines
-from results.stats.pairing import ratio_rows, samples_by_impl
+from results.stats.pairing import SamplesByImpl, ratio_rows, samples_by_impl
+from results.stats.signed_rank import ALPHA, UNDECIDED, judge
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates_of_runs, groups, outcomes_of_runs
 from results.store.reading import Run, RunError
@@ -48,6 +50,9 @@ def report(runs: list[Run], baseline: str) -> Page:
     table = outcomes_of_runs(runs)
     keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
     table["speedup"] = [speedups.get(key, math.nan) for key in keys]
+    decided = _decided(samples, ratios, baseline)
+    keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
+    table["undecided"] = [key not in decided for key in keys]
     rows_by_run: list[list[Row]] = [[] for _ in runs]
     for row in records(drop_duplicates_of_runs(runs, table)):
         rows_by_run[row["at"]].append(row)
@@ -60,7 +65,25 @@ def report(runs: list[Run], baseline: str) -> Page:
     for run, rows, break_even in zip(runs, rows_by_run, break_evens, strict=True):
         sections += [run_card(run), *speed_sections(rows, baseline), *phase_sections(rows), *break_even]
         sections += [worst_errors(rows), *untimed_sections(rows)]
-    return Page(table.drop(columns="at"), [*sections, Section("What is timed", notes=CLOCK_NOTES)])
+    return Page(table.drop(columns=["at", "undecided"]), [*sections, Section("What is timed", notes=CLOCK_NOTES)])
+
+
+def _decided(samples: list[SamplesByImpl], ratios: list[dict[str, Any]], baseline: str) -> set[tuple[Any, ...]]:
+    """Return (index of the run, *case) of the comparisons with the baseline that have a verdict, and the baseline's."""
+    duplicates = {(at, impl) for at, names in enumerate(samples) for duplicate_of, impl in names if duplicate_of}
+    rows_by_run: dict[int, list[dict[str, Any]]] = {}
+    for row in ratios:
+        if row["refused"] == "" and (row["at"], row["impl"]) not in duplicates:
+            rows_by_run.setdefault(row["at"], []).append(row)
+    decided = set()
+    for at, rows in rows_by_run.items():
+        others = [row for row in rows if row["impl"] != baseline]
+        decided |= {(at, *[row[name] for name in CASE]) for row in rows if row["impl"] == baseline}
+        if max((row["blocks"] for row in others), default=0) >= FIRST_LOOK:
+            verdicts = judge([row["logs"] for row in others], ALPHA / 2, pairs=[row["pair"] for row in others])
+            words = zip(others, verdicts, strict=True)
+            decided |= {(at, *[row[name] for name in CASE]) for row, one in words if one.word != UNDECIDED}
+    return decided
 
 
 def speed_sections(rows: list[Row], baseline: str) -> list[Section]:
@@ -87,7 +110,7 @@ def speed_sections(rows: list[Row], baseline: str) -> list[Section]:
         if limits:
             texts = {problem: limits.get(problem, "-") for problem in problems}
             table.append({"implementation": "the machine's limit"} | texts)
-        note = f"In brackets: speed-up over {baseline}. 4x slower: a step takes 4 times as long."
+        note = f"In brackets: speed-up over {baseline}. 4x slower: a step takes 4 times as long. ?: undecided."
         if baseline not in impls:
             note = f"No speed-ups: {baseline} has no case here."
         sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=[note], level=3))
@@ -99,4 +122,6 @@ def _speed_cell(row: dict[str, Any]) -> str:
         return str(row["status"])
     if row["step_reads"] != "X":
         return f"{seconds(row['per_step_s'])} ({words(row['step_reads'])})"
-    return seconds(row["per_step_s"]) + ("" if math.isnan(row["speedup"]) else f" ({speedup(row['speedup'])})")
+    if math.isnan(row["speedup"]):
+        return seconds(row["per_step_s"])
+    return f"{seconds(row['per_step_s'])} ({speedup(row['speedup'])}{'?' if row['undecided'] else ''})"

@@ -6,8 +6,12 @@ import pandas as pd
 
 from results.output import digits, words
 from results.page.errors import by_error, case_text
+from results.stats.agreement import FIRST_LOOK
 from results.stats.crossover import crossover
-from results.stats.pairing import without_duplicates
+from results.stats.pairing import ratios_to_each, without_duplicates
+from results.stats.signed_rank import SLOWER
+from results.stats.verdicts import add_verdicts_to_each
+from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run, RunError
 
@@ -26,8 +30,11 @@ class Summary:
         return f"{self.title}: {' '.join(self.lines)}"
 
 
-def summarize_cases(run: Run, rows: list[Row]) -> Summary:
-    """Return agreement, largest error, fastest steps and missing cases of `rows`, which are outcomes of the run."""
+def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
+    """Return agreement, largest error, fastest steps and missing cases of `rows`, which are outcomes of the run.
+
+    `baseline`: its comparisons get half of the error probability, as everywhere on the page; "" for none.
+    """
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
     agreement = f"{len(tried) - len(others)} of {len(tried)} implementations agree with the reference on all cases."
@@ -38,7 +45,7 @@ def summarize_cases(run: Run, rows: list[Row]) -> Summary:
         worst = min(measured, key=by_error)
         case = f"{words(worst['impl'])}, {case_text(worst)}"
         lines += [f"Largest error of a valid case: {digits(worst['error_ratio'])} of the allowed error ({case})."]
-        lines += [f"Fastest step {text}." for text in _fastest(measured)]
+        lines += [f"Fastest step {text}." for text in _fastest(run, measured, baseline)]
     else:
         lines += ["No case is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
@@ -50,7 +57,7 @@ def summarize_cases(run: Run, rows: list[Row]) -> Summary:
 
 def summarize_run(run: Run, rows: list[Row], baseline: str, noise: str) -> Summary:
     """Return `summarize_cases` for all outcomes of a run without duplicates, with crossovers and a line on noise."""
-    summary = summarize_cases(run, rows)
+    summary = summarize_cases(run, rows, baseline)
     return replace(summary, lines=[*summary.lines, *_crossover_lines(run, baseline), noise])
 
 
@@ -62,10 +69,11 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     cases = zip(rows["impl"], rows["device"], strict=True)
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
+    family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
     lines = []
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
         try:
-            page = crossover([replace(run, rows=rows)], baseline, name)
+            page = crossover([replace(run, rows=rows)], baseline, name, family)
         except RunError:  # no such baseline, or nothing to compare
             continue
         for section in page.sections:
@@ -74,16 +82,26 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     return lines
 
 
-def _fastest(measured: list[Row]) -> list[str]:
-    """Return per device, dtype and work the implementations with the smallest median step, with their problems."""
+def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
+    """Return per device, dtype and work the implementations with the smallest median step, with their problems.
+
+    Beside each problem stand the implementations that are not shown slower than any other.
+    """
+    slower = set[tuple[object, ...]]()
+    if run.rows["block"].nunique() >= FIRST_LOOK:
+        judged = add_verdicts_to_each(ratios_to_each(run.rows), baseline)
+        slower |= set(judged.loc[judged["verdict"] == SLOWER, CASE].itertuples(index=False, name=None))
     texts = []
     for (device, dtype, work), group in groups(measured, "device", "dtype", "step_reads"):
-        best: dict[str, Row] = {}
+        candidates: dict[str, list[Row]] = {}
         for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
-            best.setdefault(words(row["problem"]), row)
+            candidates.setdefault(words(row["problem"]), []).append(row)
         problems: dict[str, list[str]] = {}
-        for row in sorted(best.values(), key=by_size):
-            problems.setdefault(words(row["impl"]), []).append(words(row["problem"]))
+        for best, *others in sorted(candidates.values(), key=lambda rows: by_size(rows[0])):
+            equal = [words(row["impl"]) for row in others if tuple(row[name] for name in CASE) not in slower]
+            undecided = f"not shown slower: {', '.join(equal)}" if slower else "no difference is shown"
+            text = words(best["problem"]) + (f" ({undecided})" if equal else "")
+            problems.setdefault(words(best["impl"]), []).append(text)
         wins = "; ".join(f"{impl} on {', '.join(names)}" for impl, names in problems.items())
         texts.append(f"on the {device} in {dtype}{'' if work == 'X' else f', over the {work}'}: {wins}")
     return texts

@@ -1,10 +1,10 @@
 """Find the n at which implementation B becomes faster or slower than A, from the ratios at the measured n.
 
-A group of problems shares d, k, dtype, device and batches. Between two measured n, log(B/A) is linear in log n, and so
-are the ends of its simultaneous interval (level ALPHA over the sizes of the page). B overtakes A where the estimate
-changes from above 0 to below. The interval of that n is the range around it in which the interval of log(B/A)
-contains 0. Each n counts once: of several problems, the one with the most paired blocks counts, then the first by name.
-Times depend on sizes, not on the values of the data.
+A group of problems shares d, k, dtype, device and batches. A size is shown if the simultaneous interval of its ratio
+excludes 1. B overtakes A between two shown sizes, the smaller one slower and the larger one faster, without a shown
+size between them. The crossing lies between these sizes, whatever the shape of the curve, if it crosses once there. The
+n in between is an estimate, from log(B/A) that is linear in log n. Each n counts once: of several problems, the one
+with the most paired blocks counts, then the first by name. Times depend on sizes, not on the values of the data.
 """
 
 import math
@@ -19,27 +19,25 @@ from numpy.typing import NDArray
 from results.output import Page, Section, digits, records, rows_of, seconds, times, words
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios
-from results.stats.signed_rank import ALPHA, FASTER, SLOWER, UNDECIDED, fewest_blocks, hodges_lehmann, interval
+from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED, Array, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import join, nearest
 
-Array = NDArray[np.float64]
 KEY = CASE[1:]
-ROUNDING = 1e-9  # of log n
 GROUP = ["device", "dtype", "d", "k", "plan"]
 NOTES = [
-    "B/A above 1: B takes longer per step. Intervals: exact Wilcoxon over paired blocks, simultaneous for this page.",
-    "Between the sizes log(B/A) is linear in log n, and so are the ends of its interval. The interval contains 1 at"
-    " the n in brackets.",
+    "B/A above 1: B takes longer per step. Intervals: simultaneous for this page.",
+    "A crossing is said only between two sizes whose intervals exclude 1, on opposite sides. It lies between them; n is"
+    " an estimate, by a straight line in logarithms.",
 ]
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """A change of the sign of log(B/A) between sizes `index` and `index + 1`.
+    """A change of the sign of log(B/A) after size `index`.
 
-    n: estimate; low, high: its interval, 0 and inf beyond the measured range. down: B becomes the faster one.
+    n: estimate; low, high: the neighbouring sizes that are shown. down: B becomes the faster one.
     """
 
     index: int
@@ -64,39 +62,31 @@ class Curve:
         return "n = " + " to ".join(dict.fromkeys(map(_count, self.n[[0, -1]])))
 
     @property
-    def significant(self) -> NDArray[np.bool_]:
+    def shown(self) -> NDArray[np.bool_]:
         """Return for each n whether the interval excludes 0."""
         return (self.low > 0) | (self.high < 0)
 
     @property
     def crossings(self) -> list[Crossing]:
-        """Return every change of sign, by increasing n."""
-        x = np.log(self.n)
-        low, high = _roots(x, self.low), _roots(x, self.high)
-        begins = [root for _, root, down in low if down] + [root for _, root, down in high if not down]
-        ends = [root for _, root, down in high if down] + [root for _, root, down in low if not down]
-        crossings = []
-        for i, root, down in _roots(x, self.middle):
-            begin = max((other for other in begins if other <= root + ROUNDING), default=-math.inf)
-            end = min((other for other in ends if other >= root - ROUNDING), default=math.inf)
-            crossings.append(Crossing(i, math.exp(root), math.exp(begin), math.exp(end), down))
-        return crossings
+        """Return every change of sign between shown sizes, by increasing n."""
+        return [
+            Crossing(i, self._root(i, j), float(self.n[i]), float(self.n[j]), bool(self.low[i] > 0))
+            for i, j in pairwise(np.flatnonzero(self.shown).tolist())
+            if (self.low[i] > 0) != (self.low[j] > 0)
+        ]
+
+    def _root(self, i: int, j: int) -> float:
+        """Return the n between sizes i and j at which the estimate is 0: the geometric mean, if there are several."""
+        x, y = np.log(self.n[i : j + 1]), self.middle[i : j + 1]
+        at = np.flatnonzero(np.sign(y[:-1]) * np.sign(y[1:]) < 0)
+        roots = x[at] + (x[at + 1] - x[at]) * y[at] / (y[at] - y[at + 1])
+        return float(np.exp(np.concatenate([roots, x[y == 0]]).mean()))
 
 
-def _roots(x: Array, y: Array) -> list[tuple[int, float, bool]]:
-    """Return (i, root, down) of each change of sign of y: x[i] <= root <= x[i + 1]; `down` is from above 0 to below."""
-    y = np.clip(y, -1e9, 1e9)  # infinite ends of intervals
-    nonzero = [int(i) for i in np.flatnonzero(y)]
-    return [
-        (i, float(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])), bool(y[i] > 0))
-        for i, j in pairwise(nonzero)
-        if (y[i] > 0) != (y[j] > 0)
-    ]
-
-
-def crossover(runs: list[Run], a: str, b: str) -> Page:
+def crossover(runs: list[Run], a: str, b: str, family: int = 0) -> Page:
     """Compare implementation B with A over n, one section per run.
 
+    family: the comparisons that intervals are corrected for (default: those of the page).
     Raises RunError for an unknown implementation, or if nothing is comparable.
     """
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
@@ -108,11 +98,13 @@ def crossover(runs: list[Run], a: str, b: str) -> Page:
     if not comparisons:
         reasons = dict.fromkeys(reason for table in tables for reason in table["refused"])
         raise RunError(f"nothing to compare: {' | '.join(reasons)}")
+    comparisons = max(comparisons, family)
     sections = []
     for run, table in zip(runs, tables, strict=True):
         text = f"A = {a}; B = {b}; {run.machine}, {run.date}."
         sections += [Section(f"{b} against {a}: {run.label}", text), *_sections(table, a, b, comparisons)]
-    return Page(join(tables).drop(columns="logs"), [*sections, Section(notes=NOTES), noise_section(runs)])
+    sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
+    return Page(join(tables).drop(columns=["logs", "pair"]), sections)
 
 
 def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
@@ -135,10 +127,13 @@ def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int) -> list[Sec
     """Return a sentence and a table per group, then the refused cases. Add intervals and crossings to `table`."""
     interval_columns, crossing = ["interval_low", "interval_high"], ["crossing_n", "crossing_low", "crossing_high"]
     table[[*interval_columns, *crossing]] = math.nan
+    compared = table.index[table["refused"] == ""]
+    verdicts = judge(list(table.loc[compared, "logs"]), comparisons=comparisons)
+    table.loc[compared, interval_columns] = [(verdict.low, verdict.high) for verdict in verdicts]
     sections = []
-    for _, group in table[table["refused"] == ""].groupby(GROUP):
-        curve = _curve(group, comparisons)
-        table.loc[group.index, interval_columns] = np.exp([curve.low, curve.high]).T
+    for _, group in table.loc[compared].groupby(GROUP):
+        with np.errstate(divide="ignore"):  # without an interval, its low end is 0
+            curve = Curve(group["n"].to_numpy(float), *np.log(group[["ratio", *interval_columns]].to_numpy(float)).T)
         for x in curve.crossings:
             table.loc[group.index[x.index], crossing] = [x.n, x.low, x.high]
         rows = records(table.loc[group.index])
@@ -148,43 +143,33 @@ def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int) -> list[Sec
     return [*sections, *([Section("Not compared", table=rows_of(refused), level=3)] if len(refused) else [])]
 
 
-def _curve(group: pd.DataFrame, comparisons: int) -> Curve:
-    samples = [np.asarray(logs) for logs in group["logs"]]
-    intervals = np.array([interval(d, ALPHA / comparisons) for d in samples])
-    estimates = np.array([hodges_lehmann(d) for d in samples])
-    return Curve(group["n"].to_numpy(float), estimates, intervals[:, 0], intervals[:, 1])
-
-
 def sentence(curve: Curve, a: str, b: str, advice: str) -> str:
     """Return the answer for one group. `advice` says what a better answer needs."""
     if len(curve.n) == 1:
         word = SLOWER if curve.low[0] > 0 else FASTER if curve.high[0] < 0 else UNDECIDED
         return f"one size only ({curve.range_text}): {b} is {word} there; {advice}"
     throughout = f"in the whole measured range ({curve.range_text})"
-    if curve.significant.any() and curve.crossings:
-        return "; ".join(f"{_overtakes(x, a, b)} ({_interval_text(x, curve)})" for x in curve.crossings)
-    if curve.significant.all():
+    if curve.crossings:
+        return "; ".join(_overtakes(crossing, a, b) for crossing in curve.crossings)
+    if curve.shown.all():
         never = f"never in the measured range ({curve.range_text}): {b} is slower throughout"
         return never if curve.low[0] > 0 else f"{b} is faster {throughout}"
     word = "faster than" if (curve.middle < 0).any() else "slower than" if (curve.middle > 0).any() else "as fast as"
-    estimate = "; ".join(_overtakes(x, a, b) for x in curve.crossings) or f"{b} is {word} {a} {throughout}"
-    sizes = ", ".join(map(_count, curve.n[curve.significant]))
+    one_sided = (curve.middle >= 0).all() or (curve.middle <= 0).all()
+    estimate = f"{b} is {word} {a} {throughout}" if one_sided else f"{a} and {b} cross {throughout}"
+    sizes = ", ".join(map(_count, curve.n[curve.shown]))
     return f"undecided: by the estimate {estimate}, but {f'shown only at n = {sizes}' if sizes else advice}"
 
 
 def _overtakes(crossing: Crossing, a: str, b: str) -> str:
     first, second = (b, a) if crossing.down else (a, b)
-    return f"{first} overtakes {second} at n = {_about(crossing.n)}"
-
-
-def _interval_text(crossing: Crossing, curve: Curve) -> str:
-    low = _about(crossing.low) if crossing.low > 0 else f"below {_count(curve.n[0])}"
-    return f"{low} to {_about(crossing.high) if math.isfinite(crossing.high) else f'above {_count(curve.n[-1])}'}"
+    between = f"between {_count(crossing.low)} and {_count(crossing.high)}"
+    return f"{first} overtakes {second} at about n = {_about(crossing.n)} ({between})"
 
 
 def _advice(rows: list[dict[str, Any]], comparisons: int) -> str:
     """Return what a group lacks: sizes if it has one, blocks if intervals are missing, else a difference."""
-    row, blocks, fewest = rows[0], max(row["blocks"] for row in rows), fewest_blocks(comparisons)
+    row, blocks, fewest = rows[0], max(row["blocks"] for row in rows), fewest_decisive(len(rows), comparisons)
     if len(rows) == 1:
         batch = "" if row["batch"] == row["n"] else f"@{row['batch']:.0f}"
         names = [f"{row['n'] * scale:.0f}x{row['d']:.0f}{batch}" for scale in (1, 10)]

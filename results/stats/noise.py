@@ -6,10 +6,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from results.output import Section, digits
+from results.stats import agreement
 from results.stats.pairing import RATIO_COLUMNS, SamplesByImpl, duplicate_ratio_rows, samples_by_impl
-from results.stats.signed_rank import ALPHA, FASTER, SLOWER, blocks_needed, detectable, fewest_blocks, judge
+from results.stats.signed_rank import (
+    ALPHA,
+    FASTER,
+    POWER,
+    SLOWER,
+    Array,
+    Verdict,
+    blocks_needed,
+    detectable,
+    fewest_decisive,
+    judge,
+)
 from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
 from results.store.reading import Run
@@ -22,54 +35,105 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
     """Return one judged row per case of the A/A pairs: duplicate / original. Empty without a pair.
 
     Columns beside those of `add_verdicts`: `impl` and `again`, the two labels; `alone`, the smallest ratio that a
-    single comparison would detect with probability 80 %; `wanted`, the blocks to detect EFFECT on this page (NaN above
-    1,000 blocks).
+    single comparison would detect with probability 80 %; `wanted`, the blocks to detect EFFECT among all comparisons of
+    the run with one baseline (NaN above 1,000 blocks).
     """
-    rows = duplicate_ratio_rows([samples_by_impl(run.rows)])
+    samples = samples_by_impl(run.rows)
+    rows = duplicate_ratio_rows([samples])
     columns = [*CASE[1:], *RATIO_COLUMNS, "impl", "again"]
     table = pd.DataFrame(rows, columns=columns) if rows else pd.DataFrame({"refused": []})
     compared = table["refused"] == ""
     if not compared.any():
-        return table.drop(columns="logs", errors="ignore")
-    table, level, limit = add_verdicts(table), ALPHA / compared.sum(), math.log1p(EFFECT)
+        return table.drop(columns=["logs", "pair"], errors="ignore")
+    family = max(_comparisons(samples), int(compared.sum()))
+    table, level, limit = add_verdicts(table, comparisons=family), ALPHA / family / 2, math.log1p(EFFECT)
     cases = list(table.loc[compared, ["spread", "blocks"]].itertuples(index=False))
-    table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks)) for spread, blocks in cases]
+    table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks, ALPHA / 2)) for spread, blocks in cases]
     table.loc[compared, "wanted"] = [blocks_needed(0, spread, level, limit) or math.nan for spread, _ in cases]
     return table
 
 
-def noise_line(run: Run) -> str:
-    """Return one sentence on the noise of a run."""
-    return noise_lines([samples_by_impl(run.rows)])[0]
+def _comparisons(samples: SamplesByImpl) -> int:
+    """Return the number of comparisons of a run with one baseline."""
+    cases = [len(by_case) for (duplicate_of, _), by_case in samples.items() if not duplicate_of]
+    return sum(cases) - max(cases, default=0)
 
 
-def noise_lines(runs: list[SamplesByImpl]) -> list[str]:
-    """Return one sentence on the noise of each run."""
+def noise_line(run: Run, comparisons: int = 0) -> str:
+    """Return the noise of a run: one sentence for each implementation that ran twice.
+
+    comparisons: of the page (default: those of the run with one baseline).
+    """
+    return noise_lines([samples_by_impl(run.rows)], comparisons)[0]
+
+
+def noise_lines(runs: list[SamplesByImpl], comparisons: int = 0) -> list[str]:
+    """Return the `noise_line` of each run."""
     rows_by_run: list[list[dict[str, Any]]] = [[] for _ in runs]
     for row in duplicate_ratio_rows(runs):
         rows_by_run[row["at"]].append(row)
-    return [_line(rows) for rows in rows_by_run]
+    return [_line(rows, samples, comparisons) for rows, samples in zip(rows_by_run, runs, strict=True)]
 
 
-def _line(rows: list[dict[str, Any]]) -> str:
+def _line(rows: list[dict[str, Any]], samples: SamplesByImpl, comparisons: int) -> str:
     compared = [row for row in rows if row["refused"] == ""]
     if not compared:
         return f"The A/A pair cannot be judged: {rows[0]['refused']}." if rows else NO_PAIR
-    verdicts = judge([row["logs"] for row in compared])
-    head = f"Noise ({compared[0]['impl']} twice, {max(row['blocks'] for row in compared)} blocks)"
-    effects = [verdict.smallest - 1 for verdict in verdicts]
-    if not np.median(effects) < math.inf:
-        return f"{head}: nothing can be said below {fewest_blocks(len(compared))} blocks."
-    most = percent(max(effects)) if max(effects) < math.inf else "too few blocks"
-    different = count_different([verdict.word for verdict in verdicts])
-    return (
-        f"{head}: {different}; 4 of 5 effects of {percent(float(np.median(effects)))} would show (worst case: {most})."
+    family = comparisons or max(_comparisons(samples), len(compared))
+    blocks = max(len(sample.clocks) for by_case in samples.values() for sample in by_case.values())
+    logs, pairs = [row["logs"] for row in compared], [row["pair"] for row in compared]
+    verdicts = judge(logs, pairs=pairs, comparisons=family)
+    indices_by_impl: dict[str, list[int]] = {}
+    for index, row in enumerate(compared):
+        indices_by_impl.setdefault(row["impl"], []).append(index)
+    return " ".join(
+        _sentence(impl, [verdicts[i] for i in indices], np.concatenate([logs[i] for i in indices]), family, blocks)
+        for impl, indices in indices_by_impl.items()
     )
 
 
-def noise_section(runs: list[Run]) -> Section:
-    """Return the last section of a page: the noise of each run on it."""
-    return Section("Noise", notes=[f"{run.label}: {noise_line(run)}" for run in runs], level=3)
+def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, blocks: int) -> str:
+    """Return the noise of one implementation, given the verdicts and all log ratios of its A/A cases."""
+    head = f"Noise ({impl} twice, {max(verdict.blocks for verdict in verdicts)} blocks)"
+    among = f" among {family} comparisons" if family > 1 else ""
+    effects = [verdict.smallest - 1 for verdict in verdicts]
+    different = count_different([verdict.word for verdict in verdicts])
+    if not np.median(effects) < math.inf:  # too few blocks with this control: all of them are one sample of its noise
+        effect = _detectable_by_all(logs, ALPHA / family, blocks)
+        if math.isinf(effect):
+            return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
+        return f"{head}: {different}; in {blocks} blocks, 4 of 5 effects of {percent(effect)} would show{among}."
+    most = percent(max(effects)) if max(effects) < math.inf else "too few blocks"
+    shown = f"4 of 5 effects of {percent(float(np.median(effects)))} would show{among} (worst case: {most})"
+    if family > 1:
+        single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
+        shown += f", of {percent(float(np.median(single)))} alone"
+    return f"{head}: {different}; {shown}."
+
+
+def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:
+    """Return the effect that `blocks` blocks detect, as a fraction, given A/A log ratios: their true value is 0."""
+    spread = float(np.median(np.abs(logs)) / ndtri(0.75))
+    by_looks = agreement.detectable((agreement.Tail(np.sort(np.abs(logs))),), blocks, level, POWER)[: blocks + 1].min()
+    signs = detectable(spread, blocks, level / 2) if blocks > 1 and len(logs) >= agreement.OWN_DISTANCES else math.inf
+    return math.exp(min(float(signs), float(by_looks))) - 1
+
+
+def unchanged(a: Run, b: Run) -> list[str]:
+    """Return the implementations whose code and framework version are known and the same in both runs."""
+    names = list[str]()
+    for name in sorted(set(a.rows["impl"].dropna()) & set(b.rows["impl"].dropna())):
+        rows = [run.rows[run.rows["impl"] == name] for run in (a, b)]
+        versions, codes = ([set(part[column].dropna()) for part in rows] for column in ("version", "code"))
+        if versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
+            original = set(rows[0]["duplicate_of"].dropna()) or {name}
+            names += sorted(original - {*names})
+    return names
+
+
+def noise_section(runs: list[Run], comparisons: int = 0) -> Section:
+    """Return the last section of a page of so many comparisons: the noise of each run on it."""
+    return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}" for run in runs], level=3)
 
 
 def percent(part: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from results.output import words
-from results.stats.signed_rank import INVALID, Array, adjust_for_pace, batches_by_size, hodges_lehmann
+from results.stats.signed_rank import INVALID, Array, batches_by_size, hodges_lehmann
 from results.store.columns import CASE
 
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
@@ -21,24 +21,22 @@ Labels = tuple[str, str]
 Case = tuple[Any, ...]
 SamplesByImpl = dict[tuple[str, str], dict[Case, "Sample"]]
 Facts = dict[str, list[str]]
-Clocks = dict[float, tuple[float, float]]
 
 
 class Sample(NamedTuple):
     """The rows of one case in one table.
 
     invalid: reason of the first invalid row, or "". facts: the values of each of SAME as sorted texts.
-    clocks: by block, in order: seconds per step, and seconds of the calibration loop (NaN if unknown).
+    clocks: seconds per step by block, in order.
     """
 
     invalid: str
     facts: Facts
-    clocks: Clocks
+    clocks: dict[float, float]
 
 
 TIMES = ["a_s", "b_s", "ratio"]
-SHORTEST_LOOP = 1e-15  # seconds; a shorter calibration loop is not used
-RATIO_COLUMNS = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs"]
+RATIO_COLUMNS = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs", "pair"]
 NO_RATIO = dict.fromkeys([*TIMES, "low", "high"], math.nan) | {
     "blocks": 0,
     "refused": "",
@@ -65,13 +63,16 @@ class Pair(NamedTuple):
 def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], labels: Labels = ("A", "B")) -> pd.DataFrame:
     """Return one row per case of `key`: medians a_s and b_s (seconds per step), and `ratio` b/a.
 
-    All values cover the common blocks. `logs` has one log ratio per block, adjusted for the machine's pace if both
-    tables have it. `ratio` is the Hodges-Lehmann estimate of `logs`; low and high are the unadjusted extremes.
+    All values cover the common blocks. `logs` has one log ratio per block. `ratio` is the Hodges-Lehmann estimate of
+    `logs`; low and high are the extremes. `pair` has the names of both implementations.
     If a case cannot be compared, its numbers are NaN and `refused` gives the reason, with `labels` for the tables.
     `unknown` names facts that neither table has. `verdict` is INVALID for unequal work or a failed check.
     """
     samples = samples_by_case(a, key), samples_by_case(b, key)
-    return _table(_ratio_rows(_pairs(*samples, key, labels)), [*key, *RATIO_COLUMNS])
+    table = _table(_ratio_rows(_pairs(*samples, key, labels)), [*key, *RATIO_COLUMNS])
+    first, second = (", ".join(sorted(set(rows["impl"].dropna()))) for rows in (a, b))
+    impls = zip(table["impl"], table["impl"], strict=True) if "impl" in key else [(first, second)] * len(table)
+    return table.assign(pair=pd.Series(list(impls), table.index, dtype=object))
 
 
 def ratios_to(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -96,7 +97,8 @@ def ratio_rows(runs: Sequence[SamplesByImpl], baseline: str) -> list[dict[str, A
 def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
     cases_by_impl = {impl: cases for (_, impl), cases in sorted(samples.items())}
     for impl, cases in sorted(cases_by_impl.items()):
-        yield from _pairs(cases_by_impl.get(baseline, {}), cases, CASE[1:], (baseline, impl), {"impl": impl} | names)
+        both = {"impl": impl, "pair": (baseline, impl)}
+        yield from _pairs(cases_by_impl.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names)
 
 
 def duplicate_ratio_rows(runs: Sequence[SamplesByImpl]) -> list[dict[str, Any]]:
@@ -110,7 +112,7 @@ def duplicate_ratio_rows(runs: Sequence[SamplesByImpl]) -> list[dict[str, Any]]:
 def _duplicate_pairs(samples: SamplesByImpl, index: int) -> Iterable[Pair]:
     for (duplicate_of, impl), cases in sorted(samples.items()):
         if duplicate_of:
-            names = {"impl": duplicate_of, "again": impl, "at": index}
+            names = {"impl": duplicate_of, "again": impl, "pair": (duplicate_of, impl), "at": index}
             yield from _pairs(samples.get(("", duplicate_of), {}), cases, CASE[1:], ("A", "B"), names)
 
 
@@ -134,10 +136,9 @@ def _ratio_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
             blocks = tuple(block for block in a if block in b)
             rows[-1] |= {"common_blocks": blocks, "blocks": len(blocks)}
             compared.append(rows[-1])
-            clocks.append([(*a[block], *b[block]) for block in blocks])
+            clocks.append([(a[block], b[block]) for block in blocks])
     for indices, batch in batches_by_size(clocks):
-        a_s, pace_a, b_s, pace_b = np.ascontiguousarray(np.moveaxis(batch, -1, 0))
-        for index, estimates in zip(indices, _estimates(a_s, b_s, pace_a, pace_b), strict=True):
+        for index, estimates in zip(indices, _estimates(batch[..., 0], batch[..., 1]), strict=True):
             compared[index] |= estimates
     return rows
 
@@ -165,11 +166,10 @@ def _refusal(pair: Pair) -> dict[str, str]:
     return {"unknown": ", ".join(name for name in NEWER if not a.facts[name] and not b.facts[name])}
 
 
-def _estimates(a: Array, b: Array, pace_a: Array, pace_b: Array) -> Iterable[dict[str, Any]]:
-    """Yield the estimates of P pairs with K blocks each. All arrays are (P, K), in seconds."""
-    known = (pace_a > SHORTEST_LOOP) & (pace_b > SHORTEST_LOOP)  # False for NaN
-    quotients, pace = b / a, np.divide(pace_b, pace_a, where=known, out=np.ones_like(pace_a))
-    logs = adjust_for_pace(np.log(quotients), np.log(pace))
+def _estimates(a: Array, b: Array) -> Iterable[dict[str, Any]]:
+    """Yield the estimates of P pairs with K blocks each. Both arrays are (P, K), in seconds."""
+    quotients = b / a
+    logs = np.log(quotients)
     columns = {
         "a_s": np.median(a, axis=-1),
         "b_s": np.median(b, axis=-1),
@@ -214,7 +214,7 @@ def without_duplicates(rows: pd.DataFrame) -> pd.DataFrame:
 
 def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
     """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
-    measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s", "calibration_s")]
+    measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s")]
     by_case: dict[Case, list[Any]] = {}
     for case, *row in zip(_values(rows, key), _values(rows, SAME), *measured, strict=True):
         by_case.setdefault(case, []).append(row)
@@ -237,14 +237,14 @@ def _values(rows: pd.DataFrame, names: list[str]) -> Iterable[tuple[Any, ...]]:
 
 
 def _sample(rows: list[Any]) -> Sample:
-    facts, valid, reasons, numbers, seconds, paces = zip(*rows, strict=True)
+    facts, valid, reasons, numbers, seconds = zip(*rows, strict=True)
     blocks = [number if number == number else 0 for number in numbers]  # a row without a number is block 0
-    table = sorted(zip(blocks, seconds, paces, strict=True))
+    table = sorted(zip(blocks, seconds, strict=True))
     if len(set(blocks)) < len(blocks):
-        medians = pd.DataFrame(table).groupby(0).median()
-        table = [(float(block), float(second), float(pace)) for block, second, pace in medians.itertuples()]
+        medians = pd.DataFrame(table).groupby(0)[1].median()
+        table = list(zip(medians.index.tolist(), medians.tolist(), strict=True))
     invalid = "" if all(valid) else reasons[valid.index(False)]
-    return Sample(invalid, _fact_texts(tuple(dict.fromkeys(facts))), {block: (s, pace) for block, s, pace in table})
+    return Sample(invalid, _fact_texts(tuple(dict.fromkeys(facts))), dict(table))
 
 
 @functools.lru_cache(maxsize=4096)

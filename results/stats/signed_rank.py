@@ -1,15 +1,18 @@
-"""Judge paired blocks: log ratios, Hodges-Lehmann estimate, exact Wilcoxon intervals, Holm's correction for a page.
+"""Judge paired blocks: log ratios, Hodges-Lehmann estimate, two tests, intervals, Holm's correction for a page.
 
 The unit is the block, a fresh process. Rounds within a process are not independent, so they are not used here.
-d (..., K) are the log ratios of K paired blocks. The exact signed-rank test needs one assumption: without a difference,
-each d is positive or negative with equal probability, independently of its size. The distribution of d is arbitrary.
+d (..., K) are the log ratios of K paired blocks. Two tests share the error probability: the agreement of signs after
+each block (`agreement`), which decides large effects from three blocks on, and the exact Wilcoxon signed-rank test at
+the end. The latter needs one assumption: without a difference, each d is positive or negative with equal probability,
+independently of its size. The distribution of d is arbitrary.
 Sources: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods (2013), 3.1 to 3.3; Holm, Scand. J. Statist. 6
 (1979).
 """
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from results.stats import agreement
+
 Array = NDArray[np.float64]
 
 ALPHA = 0.05  # family-wise error, over the comparisons of a page
 MARGIN = 0.02  # ratios within 1 -+ this count as equal
 POWER = 0.8
-RECENTRINGS = 2  # a third changes nothing
 BATCH_ELEMENTS = 2**21  # Walsh averages in memory at once, times 2: some tens of MiB
-INTERFERENCE = 0.1  # |log ratio of calibration loops| above which one process of a pair was slowed down
 FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
 INVALID = "INVALID"  # not judged: a failed check, or unequal work
 
@@ -34,11 +37,12 @@ class Verdict:
     """The verdict on one ratio from K paired blocks, corrected for the other comparisons of its page.
 
     ratio: Hodges-Lehmann estimate.
-    low, high: interval at the level of the comparison's step in Holm's procedure. It excludes 1 exactly if the verdict
-        is FASTER or SLOWER. Infinite if K is too small to exclude any value.
-    p: Holm-adjusted.
+    low, high: interval of the ratio. All intervals of a page hold together with probability 1 - ALPHA, and all have the
+        same level. Infinite if K is too small.
+    p: Holm-adjusted, over both tests.
     smallest: ratio above 1 that K blocks detect with probability POWER.
-    needed: blocks for a verdict at the current spread; None if more blocks do not help or a verdict was reached.
+    needed: blocks that decide with probability POWER at the current noise; None if more blocks do not help or a verdict
+        was reached. Without a second block the noise is unknown: the fewest blocks that can decide.
     spread: robust standard deviation of the log ratios; NaN for one block.
     """
 
@@ -53,17 +57,58 @@ class Verdict:
     spread: float
 
 
-def judge(page: Sequence[Sequence[float]], alpha: float = ALPHA, margin: float = MARGIN) -> list[Verdict]:
-    """Return a verdict for each comparison of a page, given its log ratios. FASTER: the ratio is below 1."""
-    samples, p = [np.asarray(d, float) for d in page], np.ones(len(page))
+def judge(
+    page: Sequence[Sequence[float]],
+    alpha: float = ALPHA,
+    margin: float = MARGIN,
+    pairs: Sequence[Hashable] | None = None,
+    earlier: Mapping[Any, Array] | None = None,
+    finished: bool = True,
+    comparisons: int = 0,
+) -> list[Verdict]:
+    """Return a verdict for each comparison of a page, given its log ratios in the order of the blocks.
+
+    FASTER: the ratio is below 1. EQUIVALENT: the interval lies within 1 -+ margin; it takes precedence. pairs: the pair
+    of implementations of each comparison (default: one pair). earlier: by pair, `agreement.distances` of earlier runs.
+    finished: whether no further block will be judged; the signed-rank test has a single look, the last.
+    comparisons: the number that the intervals and `smallest` are corrected for, if it is larger than the page.
+    """
+    samples, count = [np.asarray(d, float) for d in page], len(page)
+    level = alpha / max(count, comparisons, 1)
+    names: Sequence[Hashable] = [None] * count if pairs is None else pairs
+    looks = agreement.look(samples, names, level, earlier)
+    parts = np.where(looks.usable, 1 - agreement.LOOKS, 1.0) if finished else np.zeros(count)  # of the signed-rank test
+    estimates, spreads, low, high = (np.empty(count) for _ in range(4))
+    smallest, p = np.full(count, np.inf), looks.p.copy()
     for indices, d in batches_by_size(samples):
-        p[indices] = p_value(d)
-    adjusted, levels = (np.array(values) for values in holm(list(p), alpha))
-    verdicts: dict[int, Verdict] = {}
-    for indices, d in batches_by_size(samples):
-        batch = _verdicts(d, adjusted[indices], levels[indices], alpha, math.log1p(margin))
-        verdicts |= zip(indices, batch, strict=True)
-    return [verdicts[index] for index in range(len(page))]
+        estimates[indices], spreads[indices] = hodges_lehmann(d), robust_scale(d)
+        low[indices], high[indices] = interval(d, level * parts[indices])
+        if finished:
+            p[indices] = np.minimum(p[indices], p_value(d) / parts[indices])
+            smallest[indices] = detectable(spreads[indices], d.shape[-1], level * parts[indices])
+    low, high = np.maximum(low, looks.low), np.minimum(high, looks.high)
+    low, high = np.minimum(low, high), np.maximum(low, high)  # if looks contradict each other: from one to the other
+    adjusted, levels = holm(list(np.minimum(p, 1)), alpha)
+    fewest = {name: fewest_decisive(size, count, alpha) for name, size in Counter(names).items()}
+    limit, verdicts = math.log1p(margin), list[Verdict]()
+    for i, d in enumerate(samples):
+        word, needed, K = UNDECIDED, None, len(d)
+        if -limit <= low[i] and high[i] <= limit:
+            word = EQUIVALENT
+        elif adjusted[i] <= alpha:
+            word = FASTER if estimates[i] < 0 else SLOWER
+        elif K == 1:
+            needed = fewest[names[i]]
+        else:
+            signs = blocks_needed(estimates[i], spreads[i], levels[i] * (1 - agreement.LOOKS), limit)
+            agreed = agreement.blocks_needed(abs(estimates[i]), looks.tails[i], K, levels[i], POWER)
+            needed = min((max(blocks, K + 1) for blocks in (signs, agreed) if blocks), default=None)
+        by_looks = agreement.detectable(looks.tails[i], K, level, POWER)[: K + 1].min()
+        shown = math.exp(min(smallest[i], by_looks))
+        bounds = math.exp(low[i]), math.exp(high[i])
+        spread = float(spreads[i]) if K > 1 else math.nan
+        verdicts.append(Verdict(word, math.exp(estimates[i]), *bounds, float(adjusted[i]), K, shown, needed, spread))
+    return verdicts
 
 
 def batches_by_size(samples: Sequence[Sequence[Any] | Array]) -> Iterator[tuple[list[int], Array]]:
@@ -75,46 +120,6 @@ def batches_by_size(samples: Sequence[Sequence[Any] | Array]) -> Iterator[tuple[
         P = max(1, BATCH_ELEMENTS // (K * (K + 1)))
         for batch in (indices[start : start + P] for start in range(0, len(indices), P)):
             yield batch, np.array([samples[index] for index in batch])
-
-
-def _verdicts(d: Array, p: Array, levels: Array, alpha: float, limit: float) -> Iterator[Verdict]:
-    """Yield the verdicts of comparisons d (P, K), given adjusted p (P,) and the levels (P,) of Holm's steps."""
-    K = d.shape[-1]
-    estimates, (low, high), spreads = hodges_lehmann(d), interval(d, levels), robust_scale(d)
-    smallest = detectable(spreads, K, levels)
-    for i, estimate in enumerate(estimates):
-        word = UNDECIDED
-        if p[i] <= alpha:
-            word = FASTER if estimate < 0 else SLOWER
-        elif -limit <= low[i] and high[i] <= limit:
-            word = EQUIVALENT
-        needed = blocks_needed(estimate, spreads[i], levels[i], limit) if word == UNDECIDED else None
-        ratios = [math.exp(value) for value in (estimate, low[i], high[i], smallest[i])]
-        spread = float(spreads[i]) if K > 1 else math.nan
-        yield Verdict(word, ratios[0], ratios[1], ratios[2], float(p[i]), K, ratios[3], needed, spread)
-
-
-def adjust_for_pace(d: Array, x: Array, threshold: float = INTERFERENCE) -> Array:
-    """Return the log ratios d (..., K) without the part explained by the machine's pace.
-
-    x (..., K): log ratios of the calibration loop. The method is an analysis of covariance over the blocks with
-    interference in one process, |x| > threshold. From each such block, subtract x times a slope between 0 and 1. The
-    slope comes from the other such blocks: sum(x (d - centre)) / sum(x^2).
-
-    Exchanging the two processes of a block changes the signs of its d and x and leaves every slope as it is. Around the
-    centre 0 the signed-rank test therefore stays exact. Recentring gives the interval its coverage if there is an
-    effect, but gives up exactness in principle.
-    tests/results/stats/test_stats.py simulates false verdicts, coverage and power.
-    """
-    pace = np.where(np.abs(x) > threshold, x, 0.0)
-    others = (pace**2).sum(axis=-1, keepdims=True) - pace**2
-    residual, centre = d, np.zeros((*d.shape[:-1], 1))
-    for _ in range(RECENTRINGS + 1):
-        products = pace * (d - centre)
-        slopes = (products.sum(axis=-1, keepdims=True) - products) / np.where(others > 0, others, np.inf)
-        residual = d - np.clip(slopes, 0, 1) * pace
-        centre = np.asarray(hodges_lehmann(residual))[..., None]
-    return residual
 
 
 def walsh(d: Array) -> Array:
@@ -177,6 +182,11 @@ def holm(p: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], list[fl
 def fewest_blocks(comparisons: int, alpha: float = ALPHA) -> int:
     """Return the smallest K that can reject one of `comparisons`: 2^(1-K) <= alpha / comparisons."""
     return math.ceil(1 - math.log2(alpha / max(comparisons, 1)))
+
+
+def fewest_decisive(cases: int, comparisons: int, alpha: float = ALPHA) -> int:
+    """Return the fewest blocks that can decide one of `cases` cases of a pair, by either test."""
+    return min(agreement.fewest_blocks(cases, alpha / comparisons), fewest_blocks(comparisons, alpha))
 
 
 def robust_scale(d: Array) -> Any:

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from results.output import Section, digits, records, rows_of, seconds, times, with_rows, words
+from results.stats.pairing import Labels
 from results.stats.signed_rank import (
     ALPHA,
     EQUIVALENT,
@@ -16,19 +17,29 @@ from results.stats.signed_rank import (
     MARGIN,
     SLOWER,
     UNDECIDED,
-    fewest_blocks,
+    Array,
     judge,
 )
+from results.store.columns import CASE
 from results.store.reading import RunError
 
 READING = "B/A above 1: B takes longer per step."
 ABSENT = "not compared"
+PLACE = ["run", "of"]  # columns that keep the distances of a pair of implementations apart
 ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
 
 
-def add_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of `pairing.ratios` with verdicts in place of `logs`, with Holm's correction over all rows.
+def add_verdicts(
+    table: pd.DataFrame,
+    pools: Mapping[Labels, Array] | None = None,
+    finished: bool = True,
+    comparisons: int = 0,
+    alpha: float = ALPHA,
+) -> pd.DataFrame:
+    """Return a table of `pairing.ratios` with verdicts in place of `logs` and `pair`, corrected over all rows (Holm).
 
+    pools: `agreement.distances` of earlier runs by pair of implementations. finished: False while blocks will follow.
+    comparisons, alpha: as in `signed_rank.judge`.
     The new columns are those of `signed_rank.Verdict`. Raises RunError if nothing is comparable or forced.
     """
     compared = table[table["refused"] == ""]
@@ -36,15 +47,53 @@ def add_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         counts = table["refused"].value_counts().sort_index()
         reasons = " | ".join(f"{reason} (cases: {count})" for reason, count in counts.items())
         raise RunError(f"nothing to compare: {reasons or 'no case'}")
+    names = ["pair", *(name for name in PLACE if name in table)]
+    pairs = list(compared[names].itertuples(index=False, name=None))
+    earlier = {place: pools[place[0]] for place in pairs if pools and place[0] in pools}
+    verdicts = judge(
+        list(compared["logs"]),
+        alpha,
+        pairs=pairs,
+        earlier=earlier,
+        finished=finished,
+        comparisons=comparisons,
+    )
     rows = [
         {"verdict": verdict.word, "interval_low": verdict.low, "interval_high": verdict.high, "p": verdict.p}
         | {"smallest": verdict.smallest, "needed": verdict.needed, "spread": verdict.spread}
-        for verdict in judge(list(compared["logs"]))
+        for verdict in verdicts
     ]
     columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed", "spread"]
-    verdicts = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
-    verdicts["verdict"] = table["verdict"].where(table["refused"] != "", verdicts["verdict"])
-    return table.drop(columns=["logs", "verdict"]).join(verdicts)
+    judged = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
+    judged["verdict"] = table["verdict"].where(table["refused"] != "", judged["verdict"])
+    return table.drop(columns=["logs", "pair", "verdict"]).join(judged)
+
+
+def add_verdicts_to_each(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return a table of `pairing.ratios_to_each` with `verdict`, `interval_low` and `interval_high`.
+
+    Each pair is judged once, in one family: half of ALPHA is for the comparisons with `baseline`, half for all others.
+    """
+    first, second = table["baseline"], table["impl"]
+    parts = (first == baseline) & (second != baseline), (first < second) & (first != baseline) & (second != baseline)
+    columns = [*CASE[1:], "baseline", "impl", "verdict", "interval_low", "interval_high"]
+    judged = [
+        add_verdicts(table[part], alpha=ALPHA / 2)[columns]
+        for part in parts
+        if (table.loc[part, "refused"] == "").any()
+    ]
+    direct = pd.concat(judged) if judged else pd.DataFrame(columns=columns)
+    mirrored = direct.assign(
+        baseline=direct["impl"],
+        impl=direct["baseline"],
+        verdict=direct["verdict"].replace({FASTER: SLOWER, SLOWER: FASTER}),
+        interval_low=1 / direct["interval_high"],
+        interval_high=1 / direct["interval_low"],
+    )
+    known = table.drop(columns=["logs", "pair"]).rename(columns={"verdict": "invalid"})
+    result = known.merge(pd.concat([direct, mirrored]), how="left", on=columns[: len(CASE) + 1])
+    result["verdict"] = result["verdict"].where(result["refused"] == "", result["invalid"])
+    return result.drop(columns="invalid")
 
 
 def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "") -> list[Section]:
@@ -127,30 +176,33 @@ def _factor_range(ratios: "pd.Series[float]", word: str) -> str:
     return f", {' to '.join(ends)}"
 
 
-def caveats(table: pd.DataFrame, reading: str = READING, family: str = "this page") -> Section:
+def caveats(
+    table: pd.DataFrame, reading: str = READING, family: str = "this page", notes: Sequence[str] = ()
+) -> Section:
     """Return notes on verdicts: their meaning, what UNDECIDED ones need, and facts that no file has.
 
-    `family` names the comparisons that Holm's correction covers.
+    `family` names the comparisons that Holm's correction covers. `notes` come last.
     """
     compared = table[table["refused"] == ""]
     count, undecided = len(compared), compared[compared["verdict"] == UNDECIDED]
     if not count:
         return Section(notes=["Nothing here is comparable, so nothing is judged."])
-    notes = [
-        f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, adjusted for the machine's pace in them.",
-        f"Verdicts: exact Wilcoxon over paired blocks, Holm over the {count} comparisons of {family}: a chance"
-        f" of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false. EQUIVALENT: interval within {MARGIN:.0%} of 1.",
+    lines = [
+        f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, on this machine with its interference,"
+        " which may slow one side more than the other.",
+        "Verdicts: signs of all blocks that agree by more than the blocks differ, and exact Wilcoxon; Holm over the"
+        f" {count} comparisons of {family}: a chance of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false."
+        f" EQUIVALENT: interval within {MARGIN:.0%} of 1. All intervals hold together in {1 - ALPHA:.0%} of runs.",
     ]
-    if (undecided["interval_high"] == math.inf).any():
-        fewest = fewest_blocks(count)
-        advice = f"{count} comparisons need at least {fewest} blocks (--blocks {fewest})"
-        notes += [f'UNDECIDED is not "no difference": {advice}.']
-    elif len(undecided):
+    if len(undecided):
         needed = undecided["needed"].dropna()
-        advice = (
-            f"some {needed.max():.0f} blocks would decide, by their spread" if len(needed) else "more would not help"
-        )
-        notes += [f'UNDECIDED is not "no difference": {advice}.']
+        if undecided["blocks"].max() == 1:
+            advice = f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
+        elif len(needed):
+            advice = f"{needed.max():.0f} blocks may decide, in 4 of 5 cases (--blocks {needed.max():.0f})"
+        else:
+            advice = "more blocks would not help"
+        lines += [f'UNDECIDED is not "no difference": {advice}.']
     unknown = dict.fromkeys(name for names in compared["unknown"] for name in names.split(", ") if name)
-    notes += [f"Not recorded in A or B, so not known to be equal: {', '.join(unknown)}."] if unknown else []
-    return Section(notes=notes)
+    lines += [f"Not recorded in A or B, so not known to be equal: {', '.join(unknown)}."] if unknown else []
+    return Section(notes=[*lines, *notes])

@@ -5,6 +5,7 @@ Mann-Whitney on raw rounds at 5 %, and pytest-benchmark's compare-fail mean:5%.
 """
 
 import pandas as pd
+from scipy.special import betaincinv
 from scipy.stats import mannwhitneyu
 
 from results.commands import options
@@ -19,7 +20,8 @@ from results.store.runs import find_all
 
 ORIGINAL, DUPLICATE, SLOWED = "numpy_manual", "numpy_manual-again", "five_per_cent"
 TRUE_RATIO = 1.05  # SLOWED / ORIGINAL
-MOST_FALSE, LEAST_DETECTED = 0.1, 0.9  # fractions of the campaigns
+MOST_FALSE, LEAST_DETECTED = 0.25, 0.7  # rates that the campaigns must exclude, at CONFIDENCE
+CONFIDENCE = 0.95
 RULES = {
     "mann_whitney": f"Mann-Whitney on rounds, p < {ALPHA:.2f}, one process each",
     "mean_5": "compare-fail mean:5%, one process each",
@@ -38,23 +40,38 @@ def acceptance(runs: list[Run]) -> Page:
 
 
 def accepted(rows: pd.DataFrame) -> bool:
-    """Return whether false alarms, detections, signs and intervals are as promised."""
+    """Return whether the campaigns show enough: of false alarms, detections, intervals and signs.
+
+    A few campaigns do not measure a rate of 5 %: 0 false alarms of 20 mean a rate below 14 %.
+    """
+    count = len(rows)
     return bool(
-        _false_alarms(rows).mean() <= MOST_FALSE
-        and _detected(rows).mean() >= LEAST_DETECTED
-        and _covered(rows).mean() >= LEAST_DETECTED
+        highest_rate(int(_false_alarms(rows).sum()), count) <= MOST_FALSE
+        and lowest_rate(int(_detected(rows).sum()), count) >= LEAST_DETECTED
+        and lowest_rate(int(_covered(rows).sum()), count) >= LEAST_DETECTED
         and (rows["slowed_ratio"] > 1).all()
     )
+
+
+def highest_rate(events: int, count: int) -> float:
+    """Return the rate that `events` of `count` exclude from below: the exact one-sided upper bound at CONFIDENCE."""
+    return float(betaincinv(events + 1, count - events, CONFIDENCE)) if events < count else 1.0
+
+
+def lowest_rate(events: int, count: int) -> float:
+    """Return the exact one-sided lower bound of a rate at CONFIDENCE."""
+    return 1 - highest_rate(count - events, count)
 
 
 def table(rows: pd.DataFrame) -> list[dict[str, str]]:
     """Return how often each rule called identical code different, and how often it detected +5 %."""
     count, pairs = len(rows), int(rows["blocks"].sum())
+    false, found = int(_false_alarms(rows).sum()), int(_detected(rows).sum())
     different, detected = "identical code called different", "+5 % detected"
     suite = {
         "rule": f"this suite, {rows['blocks'].max()} blocks",
-        different: f"{_false_alarms(rows).sum()} of {count} campaigns",
-        detected: f"{_detected(rows).sum()} of {count} campaigns",
+        different: f"{false} of {count} campaigns (a rate below {highest_rate(false, count):.0%})",
+        detected: f"{found} of {count} campaigns (a rate above {lowest_rate(found, count):.0%})",
     }
     usual = [
         {
@@ -75,7 +92,8 @@ def note(rows: pd.DataFrame) -> str:
         f"Code that is 5 % slower: the sign was wrong in {wrong_signs} of {len(rows)} campaigns, and the interval"
         f" contained the true ratio in {_covered(rows).sum()}; median estimate"
         f" {rows['slowed_ratio'].median():.3f}, median width of the interval {width:.1%}. {last['cpu']},"
-        f" {last['cores']} cores; numpy {last['numpy']}; {last['problem']}, {last['dtype']}; {last['date']}."
+        f" {last['cores']} cores; numpy {last['numpy']}; only {ORIGINAL}, {last['problem']}, {last['dtype']};"
+        f" {last['date']}."
     )
 
 

@@ -18,7 +18,7 @@ from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
 from results.store.reading import Run, RunError, facts
 from results.store.runs import find
-from results.upkeep import acceptance, growth
+from results.upkeep import acceptance, growth, rates
 
 MARKER = re.compile(
     r"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL
@@ -170,13 +170,14 @@ RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
 }
 JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "acceptance": lambda rows: Section(table=acceptance.table(rows), notes=[acceptance.note(rows)]),
+    "rates": rates.section,
     "growth": lambda rows: replace(growth.section(rows), title=""),
 }
 
 
 def add_commands(commands: options.Commands) -> None:
     command = options.add(commands, "readme", _readme, "fill the tables of Markdown files from the runs that they name")
-    command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="README.md, docs/results.md")
+    command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="a Markdown file with markers")
     command.add_argument("--check", action="store_true", help="change nothing; exit 2 if a file is stale")
 
 

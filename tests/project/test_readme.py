@@ -17,7 +17,7 @@ from results.upkeep import docs
 README = (ROOT / "README.md").read_text()
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 DOCS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *PAGES]
-TABLES = [ROOT / "README.md", ROOT / "docs" / "results.md"]
+TABLES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("results.md", "statistics.md"))]
 GENERATED = {"cli.md", "columns.md", "results.md"}
 COMMANDS = [
     line.split("  #")[0].strip()

@@ -77,12 +77,19 @@ def test_each_machine_has_its_table_and_the_page_one_correction(tmp_path: Path) 
 
 
 def test_holm_counts_the_comparisons_of_all_machines(tmp_path: Path) -> None:
-    """Seven blocks can decide 3 comparisons and not 4: 2 / 2^7 = 0.0156."""
-    runs = [made(tmp_path, f"box-{slug}", rows(blocks=7), rows("jax_scan", 0.5e-6, blocks=7)) for slug in "abcd"]
-    assert set(compare_implementations(runs[:3], "numpy_manual", "jax_scan").data["verdict"]) == {"FASTER"}
-    page = compare_implementations(runs, "numpy_manual", "jax_scan")
+    """The same blocks on each machine: p grows with the number of machines."""
+    runs = [made(tmp_path, f"box-{slug}", rows(blocks=5), rows("jax_scan", 0.5e-6, blocks=5)) for slug in "abcd"]
+    pages = [compare_implementations(runs[:count], "numpy_manual", "jax_scan") for count in (2, 4)]
+    two, four = (page.data["p"].max() for page in pages)
+    assert four == pytest.approx(2 * two) and four < 0.05
+    assert "Holm over the 4 comparisons of this page" in text(pages[1])
+
+
+def test_one_block_says_how_many_are_needed(tmp_path: Path) -> None:
+    cases = [[*rows(problem=name, blocks=1), *rows("jax_scan", 0.5e-6, 1, problem=name)] for name in "abc"]
+    page = compare_implementations([made(tmp_path, "box-a", *cases)], "numpy_manual", "jax_scan")
     assert set(page.data["verdict"]) == {"UNDECIDED"}
-    assert "4 comparisons need at least 8 blocks (--blocks 8)" in text(page)
+    assert "verdicts need at least 3 blocks (--blocks 3)" in text(page)
 
 
 def test_two_runs_of_one_machine_are_named(tmp_path: Path) -> None:

@@ -40,8 +40,31 @@ def new(ratio: float, K: int = 10, impl: str = "numpy_manual", **extra: Any) -> 
     return blocks(impl, [1e-6 * ratio * noise for noise in NOISE[:K]], **extra)
 
 
-def judged(root: Path, old: Rows, fresh: Rows, limits: Thresholds = FIVE, **top: Any) -> Page:
-    return gate(kept(root, old), kept(root, fresh, "0002_new", **top), limits)
+def control(drift: float = 0.0005) -> Rows:
+    """Rows of code that is the same in both runs, left out of the verdicts: its cases drift up and down."""
+    cases = enumerate(["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"])
+    return [
+        row
+        for number, problem in cases
+        for row in blocks(
+            "control-again",
+            [1e-6 * math.exp(drift * (-1) ** number)] * 3,
+            problem=problem,
+            duplicate_of="control",
+            version="1.0",
+        )
+    ]
+
+
+SOURCES = {"sources": {"control": {"digest": "0123456789abcdef"}}}
+
+
+def judged(root: Path, old: Rows, fresh: Rows, limits: Thresholds = FIVE, drift: float = 0.0005, **top: Any) -> Page:
+    """Two runs with a control that drifts between them."""
+    top["campaign"] = SOURCES | top.get("campaign", {})
+    return gate(
+        kept(root, old + control(0), campaign=SOURCES), kept(root, fresh + control(drift), "0002_new", **top), limits
+    )
 
 
 def summary(page: Page) -> str:
@@ -92,12 +115,12 @@ def test_a_case_passes_the_same_in_whatever_company_but_fails_harder() -> None:
 
 
 @pytest.mark.parametrize("K", [1, 4])
-def test_below_five_blocks_there_is_no_bound_and_the_number_needed_is_said(K: int, tmp_path: Path) -> None:
+def test_below_six_blocks_of_two_runs_there_is_no_bound_and_the_number_needed_is_said(K: int, tmp_path: Path) -> None:
     page = judged(tmp_path, base(K), new(1.0, K))
     assert page.code == 2
-    assert page.data.loc[0, ["verdict", "upper", "needed"]].tolist() == [UNDECIDED, math.inf, 5]
-    assert "too few blocks" in page.data.loc[0, "reason"] and "(--blocks 5)" in page.data.loc[0, "reason"]
-    assert judged(tmp_path, base(5), new(1.0, 5)).code == 0
+    assert page.data.loc[0, ["verdict", "upper", "needed"]].tolist() == [UNDECIDED, math.inf, 6]
+    assert "too few blocks" in page.data.loc[0, "reason"] and "(--blocks 6)" in page.data.loc[0, "reason"]
+    assert judged(tmp_path, base(6), new(1.0, 6)).code == 0
 
 
 def test_an_undecided_case_has_its_interval_and_the_blocks_that_would_decide() -> None:
@@ -108,6 +131,56 @@ def test_an_undecided_case_has_its_interval_and_the_blocks_that_would_decide() -
     assert f"(--blocks {found['needed']})" in found["reason"]
     exact = decide([math.log1p(0.05)] * 12, 0.05, 1)
     assert exact["needed"] == 5 and "between 1.05x and 1.05x" in exact["reason"] and "more blocks" in exact["reason"]
+
+
+# Drift between two runs
+
+
+def runs_that_drift(rng: np.random.Generator, count: int, spread: float, effect: float) -> tuple[float, float]:
+    """Return the shares of pages (of 6 cases, beside 8 unchanged ones) with a FAIL and with a PASS."""
+    fail = passed = 0
+    for _ in range(count):
+        shifts = rng.normal(0, spread, 8) + rng.normal(0, 0.002, 8)
+        cases = effect + rng.normal(0, spread, (6, 1)) + rng.normal(0, 0.01, (6, 10))
+        words = [decide(list(row), 0.05, 6, shifts)["verdict"] for row in cases]
+        fail, passed = fail + (FAIL in words), passed + (words.count(PASS) == 6)
+    return fail / count, passed / count
+
+
+def test_a_drift_between_runs_fails_no_more_than_five_pages_of_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("results.commands.gate.blocks_needed", lambda *_: None)
+    rng = np.random.default_rng(0)
+    at_threshold, _ = runs_that_drift(rng, 400, 0.02, math.log(1.05))
+    no_change, _ = runs_that_drift(rng, 400, 0.05, 0.0)
+    assert at_threshold <= 0.06 and no_change <= 0.06
+    slower, _ = runs_that_drift(rng, 50, 0.01, math.log(1.3))
+    _, passed = runs_that_drift(rng, 50, 0.005, 0.0)
+    assert slower > 0.9 and passed > 0.9
+
+
+def test_a_large_drift_of_unchanged_code_decides_nothing(tmp_path: Path) -> None:
+    page = judged(tmp_path, base(), new(1.06), drift=0.08)
+    assert (page.code, page.data.loc[0, "verdict"]) == (2, UNDECIDED)
+    assert "the drift between the runs is up to 1." in page.data.loc[0, "reason"]
+
+
+def test_without_unchanged_code_the_drift_is_unknown_and_one_run_is_the_remedy(tmp_path: Path) -> None:
+    page = gate(kept(tmp_path, base()), kept(tmp_path, new(1.2), "0002_new"), FIVE)
+    assert (page.code, page.data.loc[0, "verdict"]) == (2, UNDECIDED)
+    assert "gate RUN RUN --impl OLD NEW" in page.data.loc[0, "reason"]
+
+
+def test_two_versions_of_one_run_need_no_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept(tmp_path, base(impl="old") + new(1.2, impl="new") + base(impl="other"))
+    command = ["gate", "base", "base", "--runs", str(tmp_path), "--slower", "5%", "--impl"]
+    assert main([*command, "old", "new"]) == 1
+    assert "SLOWER: 1 of 1 cases" in capsys.readouterr().out
+    assert main([*command, "new", "old"]) == 0
+    assert main([*command, "old", "nww"]) == 2
+    assert "no implementation 'nww'; nearest: new" in capsys.readouterr().err
+    kept(tmp_path, base(), "0002_new")
+    assert main(["gate", "base", "0002_new", *command[3:], "old", "new"]) == 2
+    assert "are two runs" in capsys.readouterr().err
 
 
 # What cannot be compared
@@ -261,7 +334,7 @@ def test_github_s_commands_are_a_line_each_and_escaped(tmp_path: Path) -> None:
     lines = annotations(page)
     assert len(lines) == 2 and all(line.isprintable() for line in lines)
     assert lines[0].startswith('::error title=FAIL%3A a"b<&  [31m%0D%0A%3A%3Aerror%3A%3A]]>%2C%3A%25 ')
-    assert lines[0].endswith("::2.00x, at least 2.00x, allowed 1.05x")
+    assert lines[0].endswith("::2.00x, at least 1.99x, allowed 1.05x")
     assert lines[1].startswith(
         "::warning title=UNDECIDED%3A jax_scan small float64 cpu::too few blocks for a bound: 2 "
     )
@@ -274,7 +347,11 @@ def test_github_s_commands_are_a_line_each_and_escaped(tmp_path: Path) -> None:
 def pair(tmp_path: Path) -> tuple[Path, Run, Run]:
     root = tmp_path / "runs"
     rows = base() + base(impl="jax_scan"), new(1.0) + new(1.2, impl="jax_scan")
-    return root, kept(root, rows[0]), kept(root, rows[1], "0002_new")
+    return (
+        root,
+        kept(root, rows[0] + control(0), campaign=SOURCES),
+        kept(root, rows[1] + control(), "0002_new", campaign=SOURCES),
+    )
 
 
 @pytest.mark.parametrize("form", FORMATS)

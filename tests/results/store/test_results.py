@@ -333,7 +333,7 @@ def test_another_machine_is_named_with_what_differs(save: Save, root: Path) -> N
 def test_one_block_decides_nothing(save: Save, root: Path) -> None:
     page = compare_implementations([opened(save, root, entry(), entry("jax_scan", 1e-6))], "numpy_manual", "jax_scan")
     said = " ".join(" ".join([part.text, *part.notes]) for part in page.sections)
-    assert 'UNDECIDED is not "no difference": 1 comparisons need at least 6 blocks' in said
+    assert 'UNDECIDED is not "no difference": verdicts need at least 5 blocks' in said
     assert page.data.loc[0, "verdict"] == "UNDECIDED"
     assert page.data.loc[0, "ratio"] == pytest.approx(0.5)
     with pytest.raises(RunError, match="no implementation 'jax_scn'; nearest: jax_scan"):

@@ -1,0 +1,77 @@
+"""Collect the distances between blocks from earlier runs of the same machine, for the agreement rule."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from results.output import words
+from results.stats.agreement import Array, distances
+from results.stats.pairing import Labels, ratio_rows, samples_by_impl, without_duplicates
+from results.store.reading import Run, other_machine
+from results.store.runs import read_all
+
+CONFIGURATION = ["device", "threads", "ranks", "framework", "version"]
+MOST_RUNS = 8  # the latest earlier runs in the folder of a run
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Distances of earlier runs by pair (baseline, implementation), and notes on the runs that were used or not."""
+
+    by_pair: dict[Labels, Array]
+    notes: list[str]
+
+
+def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
+    """Return the distances of the implementations of `run` to the baseline in earlier runs, over all their problems.
+
+    A run counts if it is earlier and of the same machine; a pair counts if both implementations have the same
+    CONFIGURATION in both runs.
+    """
+    collected: dict[Labels, list[Array]] = {}
+    used, notes = list[str](), list[str]()
+    here = _configurations(run)
+    for other in others:
+        if other.label == run.label or not other.when < run.when:
+            continue
+        if reason := other_machine(run, other):
+            notes.append(f"Noise of {other.label} not used: {reason}.")
+            continue
+        there, before = _configurations(other), sum(map(len, collected.values()))
+        changed = sorted(name for name in here if name in there and here[name] != there[name])
+        rows = ratio_rows([samples_by_impl(without_duplicates(other.rows))], baseline)
+        for row in rows:
+            both = {baseline, row["impl"]}
+            if row["refused"] == "" and row["impl"] != baseline and both <= set(here) and both.isdisjoint(changed):
+                collected.setdefault(row["pair"], []).append(distances(np.asarray(row["logs"])))
+        used += [other.label] if sum(map(len, collected.values())) > before else []
+        notes += [f"Noise of {other.label} not used for {_differing(here, there, name)}." for name in changed]
+    notes = [*([f"Noise of earlier runs used: {', '.join(used)}."] if used else []), *notes]
+    return Pools({pair: np.concatenate(parts) for pair, parts in collected.items()}, notes)
+
+
+def earlier_runs(run: Run) -> list[Run]:
+    """Return the latest MOST_RUNS readable runs before `run` in its folder, by the number in their names."""
+    paths = sorted(path for path in run.path.parent.glob("*.json") if path.name < run.path.name)[-MOST_RUNS:]
+    runs, _ = read_all(paths, run.path.parents[2])
+    return runs
+
+
+def _configurations(run: Run) -> dict[str, set[tuple[str, ...]]]:
+    """Return the values of CONFIGURATION by implementation."""
+    rows = without_duplicates(run.rows).dropna(subset=["impl"])
+    columns = [rows[name].map(words) for name in CONFIGURATION]
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for impl, *values in zip(rows["impl"], *columns, strict=True):
+        found.setdefault(impl, set()).add(tuple(values))
+    return found
+
+
+def _differing(here: dict[str, set[tuple[str, ...]]], there: dict[str, set[tuple[str, ...]]], impl: str) -> str:
+    """Return an implementation with the values that differ: `jax_scan: version 0.10.1 there, 0.10.2 here`."""
+    texts = []
+    for index, name in enumerate(CONFIGURATION):
+        values = [", ".join(sorted({facts[index] for facts in side[impl]})) for side in (there, here)]
+        texts += [f"{name} {values[0]} there, {values[1]} here"] if values[0] != values[1] else []
+    return f"{impl}: {'; '.join(texts) or 'other combinations of device and threads'}"

@@ -1,0 +1,37 @@
+"""The acceptance of the verdicts knows its own uncertainty."""
+
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from results.upkeep.acceptance import accepted, highest_rate, lowest_rate
+
+
+def campaigns(false: int, detected: int, covered: int = 20, count: int = 20) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "aa": ["FASTER"] * false + ["UNDECIDED"] * (count - false),
+            "slowed": ["SLOWER"] * detected + ["UNDECIDED"] * (count - detected),
+            "slowed_ratio": [1.05] * count,
+            "slowed_low": [1.01] * covered + [1.06] * (count - covered),
+            "slowed_high": [1.09] * count,
+        }
+    )
+
+
+@pytest.mark.parametrize(("events", "count"), [(0, 20), (1, 20), (3, 50)])
+def test_the_bounds_are_those_of_the_binomial_distribution(events: int, count: int) -> None:
+    assert binom.cdf(events, count, highest_rate(events, count)) == pytest.approx(0.05)
+    assert binom.sf(count - events - 1, count, lowest_rate(count - events, count)) == pytest.approx(0.05)
+    assert highest_rate(0, 20) == pytest.approx(0.139, abs=0.001) and highest_rate(20, 20) == 1
+
+
+def test_a_false_rate_of_twenty_per_cent_seldom_passes() -> None:
+    passes = sum(binom.pmf(false, 20, 0.2) for false in range(21) if accepted(campaigns(false, 20)))
+    assert 0 < passes < 0.1
+
+
+def test_the_right_rates_pass_and_missing_ones_do_not() -> None:
+    assert accepted(campaigns(0, 18)) and accepted(campaigns(1, 20, 18))
+    assert not accepted(campaigns(0, 17)) and not accepted(campaigns(0, 20, 17))
+    assert not accepted(campaigns(0, 20).assign(slowed_ratio=0.99))
