@@ -120,6 +120,9 @@ fuzz: .venv/ready ## 100,000 mutated result files through load, compare and repo
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.upkeep.growth results/growth.json
 
+quiet-check: .venv/ready ## what a run records of its machine beside 0 to 3 busy loops: results/quiet.json, 3 minutes when idle
+	$(BIN)/python -m results.upkeep.quiet_check results/quiet.json
+
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
 	$(BIN)/python -m results report $(addprefix amd-epyc-2c-e60e65/,campaign sweep limits)
 

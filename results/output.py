@@ -201,7 +201,7 @@ def _print(page: Page, stream: TextIO) -> None:
 
 
 def _rich_table(table: list[dict[str, str]]) -> Table:
-    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in table[0]:
         rich_table.add_column(
             _printable(name), justify="right" if _is_numeric(name, table) else "left", overflow="fold"

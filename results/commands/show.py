@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from results.commands import options
+from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
-from results.page.foreign import show_foreign
+from results.page.answer import answer
+from results.page.foreign import require_own, show_foreign
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
@@ -100,7 +102,20 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
     }
 
 
+def answer_run(run: Run, page: str = "") -> Page:
+    """Return the answer of a run against its default baseline. Raises RunError for a file that is no descent."""
+    require_own(run)
+    return answer(run, default_baseline([run]), page)
+
+
 def add_commands(commands: options.Commands) -> None:
+    command = options.add(
+        commands,
+        "answer",
+        lambda args: answer_run(find(args.run, args.runs)),
+        "answer in one screen: who agrees, was the machine quiet, what is fastest at which size",
+    )
+    command.add_argument("run", nargs="?", default="latest", metavar="RUN", help="the run (default: latest)")
     options.add(
         commands, "list", lambda args: list_runs(args.runs), "list the saved runs, also files that cannot be read"
     )
