@@ -229,6 +229,7 @@ OPTIONS = (
     Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
     Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
     Option("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true"),
+    Option("--rounds-table", "also print pytest-benchmark's table of rounds", action="store_true"),
     Option("--resume", "resume the latest interrupted campaign, with its own options", action="store_true"),
 )
 

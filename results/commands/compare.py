@@ -16,11 +16,12 @@ from results.page.machines import check_one_run_per_machine, compare_machines, v
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
+from results.stats.quiet import is_busy, quiet_lines, withhold
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import Run, RunError, facts, mapping, other_machine, text
-from results.store.runs import find, find_all, join, nearest
+from results.store.runs import find, find_all, join, load, nearest
 
 SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
@@ -43,7 +44,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     for run in runs:
         rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
         tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
-    table = add_verdicts(join(tables))
+    table = withhold(add_verdicts(join(tables)), is_busy(runs))
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
@@ -58,7 +59,9 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         )
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=_interruptions(runs))
+    header = Section(
+        title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=[*quiet_lines(runs), *_interruptions(runs)]
+    )
     return Page(table, [header, *sections, caveats(table), noise_section(runs)])
 
 
@@ -79,7 +82,8 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
         text += f" Different machines: each implementation is compared with {baseline} on its own machine."
         return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
     unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
-    table = add_verdicts(unjudged)
+    table = withhold(add_verdicts(unjudged), is_busy([a, b]))
+    notes = [*quiet_lines([a, b]), *notes]
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
     return Page(table, [header, *verdict_sections(table, CASE), caveats(table), noise_section([a, b])])
 
@@ -166,7 +170,13 @@ def _compare(args: Namespace) -> Page:
     """Compare implementations if --run is given or the latest run has one of the two names, else runs."""
     if args.run or {args.a, args.b} & _latest_implementations(args.runs):
         return compare_implementations(find_all(args.run, args.runs), args.a, args.b, args.force)
-    return compare_runs(find(args.a, args.runs), find(args.b, args.runs), args.baseline, args.force)
+    try:
+        return compare_runs(find(args.a, args.runs), find(args.b, args.runs), args.baseline, args.force)
+    except RunError:
+        if {args.a, args.b} & set(load("all", root=args.runs)["impl"].dropna()):
+            reason = f"your newest run, if there is one, has neither {args.a} nor {args.b}"
+            raise RunError(f"{reason}; name a run: --run RUN (python -m results list)") from None
+        raise
 
 
 def _latest_implementations(root: Path) -> set[str]:

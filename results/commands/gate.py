@@ -26,6 +26,7 @@ from results.output import Page, Section, records, seconds, times, words
 from results.page.foreign import require_own
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios, without_duplicates
+from results.stats.quiet import WITHHELD, is_busy, quiet_lines
 from results.stats.signed_rank import (
     ALPHA,
     UNDECIDED,
@@ -80,6 +81,9 @@ def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
         case | ({"verdict": REFUSED} if case["reason"] else decide(case["logs"], case["slower"], compared))
         for case in cases
     ]
+    if is_busy([base, new]):
+        withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
+        judged = [case | withheld if case["verdict"] == FAIL else case for case in judged]
     data = pd.DataFrame(judged, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
     matched = {thresholds.match(case) for case in cases}
@@ -89,7 +93,11 @@ def gate(base: Run, new: Run, thresholds: Thresholds) -> Page:
     notes += ["The rule: python -m results gate --help"]
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
-    sections = [Section(text=summary), Section(text=text, table=table, notes=notes), noise_section([base, new])]
+    sections = [
+        Section(text=summary, notes=quiet_lines([base, new])),
+        Section(text=text, table=table, notes=notes),
+        noise_section([base, new]),
+    ]
     return Page(data, sections, code)
 
 

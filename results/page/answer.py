@@ -10,7 +10,7 @@ import pandas as pd
 from results.output import Page, Section, records, seconds, shortened, speedup, words
 from results.page.report import EXPERT_TUNED
 from results.stats.pairing import ratios_to, without_duplicates
-from results.stats.quiet import BUSY, Quiet, judge_machine, withhold
+from results.stats.quiet import BUSY, WITHHELD, Quiet, is_busy, judge_machine, withhold
 from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
 from results.stats.verdicts import add_verdicts, interval_text
 from results.store.columns import CASE
@@ -22,6 +22,7 @@ WIDTH = 78  # columns of a line without its dash
 ROWS = 8  # problems in the table
 FEW = 2  # blocks up to which a number carries its interval, or is marked as not judged
 NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba", "tensorflow": "TensorFlow", "dask": "Dask"}
+UNSAVED = "not-saved"  # stem of the file of a run that nobody asked to save
 DECIDED = (FASTER, SLOWER, EQUIVALENT)
 DEAR = 3  # times the start-up of its framework's quickest, above which an implementation is named too
 
@@ -89,9 +90,10 @@ def _title(run: Run) -> str:
     cores = number(mapping(run.document["machine_info"]).get("cores"))
     took = f"{int(wall // 60)} min {wall % 60:.0f} s" if wall >= 60 else seconds(wall)
     gpu = "no GPU" if known["gpu"] == "none" else known["gpu"]
-    parts = [shortened(known["cpu"], 24), f"{words(cores)} cores", gpu, took if wall > 0 else "", run.label]
     interrupted = "interrupted" if run.campaign.get("interrupted") else ""
-    return "; ".join(filter(None, [*parts, interrupted]))
+    cpu = known["cpu"][:20].strip()
+    parts = [cpu, f"{words(cores)} cores", gpu[:20], took if wall > 0 else "", interrupted, run.path.stem]
+    return cut("; ".join(filter(None, parts)))
 
 
 def _agreement(rows: list[Row]) -> str:
@@ -111,17 +113,18 @@ def _judge(run: Run, baseline: str) -> pd.DataFrame:
     """Return the judged ratios to the baseline, without the baseline. Empty if nothing can be compared."""
     table = ratios_to(without_duplicates(run.rows), baseline)
     table = table[(table["impl"] != baseline) & (table["refused"] == "")]
-    return withhold(add_verdicts(table), [run]) if len(table) else table
+    return withhold(add_verdicts(table), is_busy([run])) if len(table) else table
 
 
 def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if judged.empty:
-        return f"Nothing can be compared with {baseline}: it has no valid case beside others."
+        return cut(f"Nothing can be compared with {baseline}.")
+    if quiet.word == BUSY:
+        return f"The {len(judged)} comparisons with {baseline} are undecided: {WITHHELD}."
     decided = int(judged["verdict"].isin(DECIDED).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()
     blocks = f"{most} block{'' if most == 1 else 's'}" if least == most else f"{least} to {most} blocks"
-    reason = ", because the machine was busy" if quiet.word == BUSY else ""
-    return f"{decided} of {len(judged)} comparisons with {baseline} are decided, from {blocks}{reason}."
+    return f"{decided} of {len(judged)} comparisons with {baseline} are decided, from {blocks}."
 
 
 def _winners(run: Run, rows: list[Row], judged: pd.DataFrame, quiet: Quiet, baseline: str) -> list[Winner]:
@@ -230,9 +233,9 @@ def _startup(run: Run) -> list[str]:
         subset=["start_s", "impl"]
     )
     of_processes = rows.groupby(["impl", "block"], dropna=False)["start_s"].max()  # the process's first case
-    by_impl = of_processes.groupby("impl").median()
+    start_by_impl = of_processes.groupby("impl").median()
     by_framework: dict[str, dict[str, float]] = {}
-    for impl, start_s in by_impl.items():
+    for impl, start_s in start_by_impl.items():
         by_framework.setdefault(_framework(str(impl)), {})[str(impl)] = float(start_s)
     parts: list[tuple[float, str]] = []
     for framework, impls in by_framework.items():
@@ -257,6 +260,8 @@ def _missing(rows: list[Row]) -> list[str]:
 
 def _next(run: Run, baseline: str, winners: list[Winner], page: str) -> list[str]:
     """Return the commands that go on from here, and where the page is."""
+    if not run.path.exists() or run.path.stem == UNSAVED:
+        return ["To keep a run: pytest benchmarks --benchmark-save=NAME"]
     name = run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path)
     best = [winner.best["impl"] for winner in winners if winner.best["impl"] != baseline]
     commands = [

@@ -11,6 +11,7 @@ import pandas as pd
 from results.output import records, shortened, words
 from results.page.errors import checks
 from results.stats.pairing import ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
+from results.stats.quiet import is_busy, withhold
 from results.stats.signed_rank import INVALID, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
@@ -70,8 +71,9 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
         ratios = pd.DataFrame(ratio_rows([samples_by_impl(table) for table in tables], baseline))
         ratios = ratios.assign(run=[runs[index].label for index in ratios["at"]], baseline=baseline)
         checked = join([without_duplicates(run.rows) for run in newest_runs(runs)])
+    busy = frozenset(run.label for run in runs if is_busy([run]))
     iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    return Payload(_with_detail(cases), _speedups(ratios, cases), _with_detail(iterates))
+    return Payload(_with_detail(cases), _speedups(ratios, cases, busy), _with_detail(iterates))
 
 
 def newest_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
@@ -120,8 +122,10 @@ def _panel(row: dict[str, Any]) -> str:
     return f"{panel}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else panel
 
 
-def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, busy: frozenset[str]) -> pd.DataFrame:
     """Return a row per baseline and tried case: `speedup`, its interval (`low`, `high`), `verdict`; or `why` not.
+
+    busy: labels of the runs whose verdicts are withheld.
 
     Holm's correction covers all comparisons of one run with one baseline, whatever the filters of the page show.
     """
@@ -131,7 +135,9 @@ def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     cases_by_run = {str(run): table for run, table in tried.groupby("run")}
     tables = []
     for (run, baseline), group in ratios.groupby(["run", "baseline"], sort=False):
-        table = cases_by_run.get(str(run), tried[:0]).merge(_judge(group, str(baseline)), how="left", on=KEY)
+        table = cases_by_run.get(str(run), tried[:0]).merge(
+            _judge(group, str(baseline), str(run) in busy), how="left", on=KEY
+        )
         table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
         table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
         table["verdict"] = table["verdict"].fillna(INVALID)
@@ -141,15 +147,16 @@ def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def _judge(ratios: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def _judge(ratios: pd.DataFrame, baseline: str, busy: bool) -> pd.DataFrame:
     """Return speed-ups and verdicts over one baseline. The baseline itself has a speed-up of 1."""
     own = ratios[(ratios["impl"] == baseline) & (ratios["refused"] == "")]
     own = own.assign(speedup=1.0, low=math.nan, high=math.nan, verdict="baseline")
     others = ratios[ratios["impl"] != baseline]
     if (others["refused"] == "").any():
-        others = add_verdicts(others)
+        others = withhold(add_verdicts(others), busy)
         bounds = {"low": 1 / others["interval_high"], "high": 1 / others["interval_low"]}
         others = others.assign(speedup=1 / others["ratio"], **bounds).replace([0.0, math.inf], math.nan)
+        others["refused"] = others["refused"].where(others["withheld"] == "", others["withheld"])
     table = pd.concat([own, others]).reindex(columns=[*KEY, "speedup", "low", "high", "verdict", "refused"])
     return table.rename(columns={"refused": "why"})
 

@@ -28,6 +28,7 @@ from results.page.sections import run_card, untimed_sections
 from results.page.summary import summarize_run
 from results.stats.noise import noise_line
 from results.stats.pairing import ratio_rows, ratios_to, samples_by_impl, without_duplicates
+from results.stats.quiet import is_busy, withhold
 from results.stats.verdicts import add_verdicts, caveats
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, mapping, text
@@ -118,7 +119,7 @@ def _verdict_notes(run: Run, baseline: str) -> Section:
     """Return the meaning of the verdicts, and what the undecided ones need."""
     ratios = ratios_to(without_duplicates(run.rows), baseline)
     ratios = ratios[ratios["impl"] != baseline]
-    judged = add_verdicts(ratios) if (ratios["refused"] == "").any() else ratios
+    judged = withhold(add_verdicts(ratios), is_busy([run])) if (ratios["refused"] == "").any() else ratios
     return replace(caveats(judged, READING, "this run"), title="The verdicts")
 
 

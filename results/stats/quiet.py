@@ -92,8 +92,8 @@ class Quiet:
     def line(self) -> str:
         """Return the word with its reasons, and what to do: `BUSY: load per core 3.10 before the run; ...`."""
         if self.above:
-            facts = [measure.text(getattr(self, measure.name)) for measure in self.above[:2]]
-            return f"{BUSY}: {'; '.join(facts)}. No winners; {self.above[0].remedy}."
+            first = self.above[0]
+            return f"{BUSY}: {first.text(getattr(self, first.name))}. No winners are named: {first.remedy}."
         known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
         facts = [
             *(f"not recorded: {name}" for name in self.missing),
@@ -104,7 +104,9 @@ class Quiet:
 
 def judge_machine(run: Run) -> Quiet:
     """Return what a run says of its machine."""
-    pairs = [row for row in duplicate_ratio_rows([samples_by_impl(run.rows)]) if row["refused"] == ""]
+    originals = run.rows["impl"].isin(run.rows["duplicate_of"].dropna())
+    control = run.rows[originals | run.rows["duplicate_of"].notna()]
+    pairs = [row for row in duplicate_ratio_rows([samples_by_impl(control)]) if row["refused"] == ""]
     logs = np.concatenate([np.abs(row["logs"]) for row in pairs]) if pairs else np.array([])
     loops = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]
     load = sequence(run.campaign.get("system_load"))
@@ -129,12 +131,21 @@ def _share(parts: "pd.Series[float]", total: float) -> float:
     return float(parts.sum() / total) if parts.notna().all() and total > 0 else math.nan
 
 
-def withhold(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a judged table without FASTER and SLOWER if the machine was BUSY in one of the runs behind it.
+def is_busy(runs: Iterable[Run]) -> bool:
+    """Return whether the machine was BUSY in one of the runs."""
+    return any(judge_machine(run).word == BUSY for run in runs)
+
+
+def quiet_lines(runs: Iterable[Run]) -> list[str]:
+    """Return the line of each run, with its label."""
+    return [f"{run.label}: {judge_machine(run).line}" for run in runs]
+
+
+def withhold(table: pd.DataFrame, busy: bool) -> pd.DataFrame:
+    """Return a judged table, without FASTER and SLOWER if the machine was BUSY in one of the runs behind it.
 
     Such a verdict becomes UNDECIDED. A new column `withheld` holds the reason, or "".
     """
-    busy = any(judge_machine(run).word == BUSY for run in runs)
     claims = table["verdict"].isin([FASTER, SLOWER]) & busy
     return table.assign(
         verdict=table["verdict"].mask(claims, UNDECIDED), withheld=claims.map({True: WITHHELD, False: ""})
