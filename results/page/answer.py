@@ -202,7 +202,10 @@ def _in_words(winners: list[Winner]) -> list[str]:
         by_name.setdefault(key, {})[words(winner.best["problem"])] = None
     undecided = [*by_name.pop("", {})]
     parts = [f"{name} on {', '.join(problems)}" for name, problems in by_name.items()]
-    return [*_fit("Fastest: ", parts, "; "), *_fit("No fastest shown on ", undecided)]
+    widths = [len("Fastest: " + "; ".join(parts[: count + 1])) for count in range(len(parts))]
+    first = max(sum(width <= WIDTH for width in widths), 1)  # parts on the first of at most two lines
+    lines = [*_fit("Fastest: ", parts[:first], "; "), *_fit("Fastest: ", parts[first:], "; ")]
+    return [*lines, *_fit("No fastest shown on ", undecided)]
 
 
 def _legend(winners: list[Winner]) -> list[str]:
