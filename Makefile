@@ -15,9 +15,9 @@ help: ## say what there is
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report,numba,tensorflow,tinygrad,dask,optax,mlx]' triton
 	@touch $@
 
-bench: .venv/ready ## measure here for 5 minutes, save, print the table, write the report
-	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=$(NAME) $(FOR) $(ARGS) || status=$$?; \
-	if [ $$status -le 1 ]; then $(BIN)/python -m results show latest && $(BIN)/python -m results report; fi; exit $$status
+bench: .venv/ready ## measure here for 5 minutes, save, answer, write the report
+	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) $(FOR) $(ARGS) || status=$$?; \
+	if [ $$status -le 1 ]; then $(BIN)/python -m results report; fi; exit $$status
 bench: FOR = --minutes 4.8
 
 OUT ?= build
@@ -137,6 +137,9 @@ rates: .venv/ready ## simulate how often the verdicts err, and what they decide:
 
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.upkeep.growth results/growth.json
+
+quiet-check: .venv/ready ## what a run records of its machine beside 0 to 3 busy loops: results/quiet.json, 3 minutes when idle
+	$(BIN)/python -m results.upkeep.quiet_check results/quiet.json
 
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
 	$(BIN)/python -m results report $(addprefix amd-epyc-2c-e60e65/,campaign sweep limits)

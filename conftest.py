@@ -1,7 +1,11 @@
 """Options and hooks: the only place that ties pytest and pytest-benchmark to the packages."""
 
 import contextlib
+import io
 import os
+import shutil
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.campaign import options, progress, session, signals
+from benchmarks.campaign import options, progress, session, signals, storage
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
@@ -211,6 +215,43 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(note)
     if cut := not_run(campaign):
         terminalreporter.write_line(f"not run: {cut}")
+    write_answer(terminalreporter, config)
+
+
+def write_answer(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the answer of `python -m results answer` about this run, saved or not."""
+    benchmarks = config.pluginmanager.get_plugin("pytest-benchmark")
+    assert benchmarks is not None
+    if benchmarks.disabled or not benchmarks.benchmarks:
+        return
+    reporter.section("answer")
+    try:
+        from results.commands.show import answer_run
+        from results.output import write
+        from results.store.reading import RunError
+        from results.store.runs import ROOT as RUNS
+        from results.store.runs import find
+    except ModuleNotFoundError as error:
+        reporter.write_line(f"no verdicts: {error.name} is missing; pip install {error.name}, then: python -m results")
+        for row in benchmarks.benchmarks:
+            facts = row.extra_info
+            reporter.write_line(f"{row.name}  {facts['per_step_s']:.3g} s per step" if facts.get("valid") else row.name)
+        return
+    encoding = getattr(sys.__stdout__, "encoding", None) or "utf-8"
+    text = io.TextIOWrapper(io.BytesIO(), encoding, errors="backslashreplace", newline="\n")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = storage.saved_file(benchmarks)
+            if path is None:
+                path = Path(folder, "not-saved.json")
+                storage.write_unsaved(benchmarks, path)
+            columns = shutil.get_terminal_size().columns if reporter.isatty else None
+            write(answer_run(find(str(path), RUNS)), "table", text, columns)
+        except (RunError, OSError, ValueError) as error:
+            reporter.write_line(f"no answer: {error}")
+            return
+    text.seek(0)
+    reporter.write_line(text.read().rstrip())
 
 
 def not_run(campaign: Campaign) -> str:

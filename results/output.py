@@ -46,10 +46,10 @@ def with_rows(*sections: Section) -> list[Section]:
     return [section for section in sections if section.table]
 
 
-def write(page: Page, form: str, stream: TextIO) -> None:
-    """Write the page in one of FORMATS."""
+def write(page: Page, form: str, stream: TextIO, columns: int | None = None) -> None:
+    """Write the page in one of FORMATS. `columns`: width of a table if the stream is no terminal."""
     if form == "table":
-        _print(page, stream)
+        _print(page, stream, None if stream.isatty() else columns or MAX_WIDTH)
     else:
         stream.write(_json(page) if form == "json" else _csv(page) if form == "csv" else markdown(page.sections))
 
@@ -183,11 +183,9 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def _print(page: Page, stream: TextIO) -> None:
-    """Print Rich tables without colours. Cells wrap at the width of a terminal, else not at all."""
-    console = _Console(
-        file=stream, width=None if stream.isatty() else MAX_WIDTH, markup=False, emoji=False, highlight=False
-    )
+def _print(page: Page, stream: TextIO, width: int | None) -> None:
+    """Print Rich tables without colours. Cells wrap at `width`; None is the terminal's."""
+    console = _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
     for section in page.sections:
         if section.title:
             console.print(_printable(section.title), style="bold")
@@ -201,7 +199,7 @@ def _print(page: Page, stream: TextIO) -> None:
 
 
 def _rich_table(table: list[dict[str, str]]) -> Table:
-    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in table[0]:
         rich_table.add_column(
             _printable(name), justify="right" if _is_numeric(name, table) else "left", overflow="fold"

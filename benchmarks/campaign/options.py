@@ -238,6 +238,7 @@ OPTIONS = (
         action="store_true",
     ),
     Option("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true"),
+    Option("--rounds-table", "also print pytest-benchmark's table of rounds", action="store_true"),
     Option("--resume", "resume the latest interrupted campaign, with its own options", action="store_true"),
 )
 

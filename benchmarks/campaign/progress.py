@@ -8,6 +8,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,10 @@ KNOWN = 9  # cases after which the remaining time is shown
 
 @dataclass(frozen=True)
 class CampaignProgress:
-    """The state of a campaign when a case begins. `remaining_s` is NaN until it can be estimated."""
+    """The state of a campaign when a case begins. `remaining_s` is NaN until it can be estimated.
+
+    status: what is decided so far and who leads, or "".
+    """
 
     case: Case
     number: int
@@ -30,9 +34,10 @@ class CampaignProgress:
     blocks: int | None
     share: float
     remaining_s: float
+    status: str = ""
 
 
-def standing(campaign: Campaign, case: Case) -> CampaignProgress:
+def standing(campaign: Campaign, case: Case, status: str = "") -> CampaignProgress:
     """Estimate the progress from the finished cases. With --minutes, the totals are unknown."""
     limit_s, passed = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
     done, total = len(campaign.done), len(campaign.selected)
@@ -40,13 +45,15 @@ def standing(campaign: Campaign, case: Case) -> CampaignProgress:
     share = min(max(done / total, passed / limit_s), 1.0)
     known = limit_s == math.inf
     return CampaignProgress(
-        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, remaining_s
+        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, remaining_s, status
     )
 
 
-def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
-    """Show the case that runs now and the remaining time."""
-    at = standing(campaign, case)
+def show(
+    reporter: pytest.TerminalReporter, campaign: Campaign, case: Case, status: Callable[[], str] | None = None
+) -> None:
+    """Show the case that runs now, the remaining time, and `status()`: what is decided so far and who leads."""
+    at = standing(campaign, case, status() if status else "")
     if has_bar(reporter):
         columns = shutil.get_terminal_size().columns - 1  # in the last one, some terminals begin a new line
         reporter.write(f"\r{line(at, columns, reporter.hasmarkup)}\r", flush=True)  # what comes next begins there
@@ -54,7 +61,8 @@ def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> N
         if reporter.verbosity > 0:
             reporter.ensure_newline()  # pytest names each case
         remaining = f", about {duration(at.remaining_s)} left" if at.remaining_s >= 0 else ""
-        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{remaining}\n")
+        decided = f"; {plain(at.status)}" if at.status else ""
+        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{remaining}{decided}\n")
 
 
 def clear(reporter: pytest.TerminalReporter) -> None:
@@ -96,7 +104,10 @@ def remaining_texts(at: CampaignProgress, name_width: int) -> list[tuple[str, in
     """Return ever shorter texts of the progress, each with the columns it must leave for the case's name."""
     remaining = duration(at.remaining_s)
     where, short = block(at), block(at).replace(" of ", "/")
+    decided = plain(at.status)
     candidates = [
+        *([([counted(at), short, remaining and f"~{remaining} left", decided], name_width)] if decided else []),
+        *([([remaining and f"~{remaining}", decided], 12)] if decided else []),
         ([counted(at), where, remaining and f"about {remaining} left"], name_width),
         ([counted(at), short, remaining and f"~{remaining} left"], 24),
         ([short, remaining and f"~{remaining}"], 6),

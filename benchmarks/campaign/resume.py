@@ -115,6 +115,7 @@ class ResumePlugin:
         session_of_benchmarks = self.config.pluginmanager.get_plugin("pytest-benchmark")
         assert session_of_benchmarks is not None
         check_base(self.config, session_of_benchmarks)
+        session_of_benchmarks.quiet |= not option.rounds_table
         self.faults = storage.install(session_of_benchmarks)
         plan = campaign.plan
         head = {

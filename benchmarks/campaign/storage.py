@@ -17,9 +17,13 @@ from benchmarks.worker.locks import lock_descriptor
 
 
 class Storage(FileStorage):
-    """pytest-benchmark's folder of numbered files. `faults` lists why a file could not be saved."""
+    """pytest-benchmark's folder of numbered files.
+
+    faults: why a file could not be saved. saved: the file of this run, once it is there.
+    """
 
     faults: list[str]
+    saved: Path | None = None
 
     def save(self, output_json: dict[str, Any], save: str) -> None:
         """Write NNNN_save.json, numbered one above the highest number in the folder."""
@@ -29,6 +33,7 @@ class Storage(FileStorage):
                 numbers = [path.name.partition("_")[0] for path in folder.glob("*_*.json")]
                 number = max((int(word) for word in numbers if word.isdecimal()), default=0) + 1
                 atomic_write(path := folder / f"{number:04}_{save}.json", text)
+            self.saved = path
             self.logger.info(f"Saved benchmark data in: {path}")
 
 
@@ -48,6 +53,27 @@ def install(session: BenchmarkSession) -> list[str]:
 
         session.save_json = save_json  # type: ignore[method-assign]
     return faults
+
+
+def saved_file(session: BenchmarkSession) -> Path | None:
+    """Return the file in which this run has been saved, or None."""
+    if isinstance(session.storage, Storage) and session.storage.saved:
+        return session.storage.saved
+    written = isinstance(session.json, (str, Path)) and Path(session.json).is_file() and bool(session.benchmarks)
+    return Path(session.json) if written else None
+
+
+def write_unsaved(session: BenchmarkSession, path: Path) -> None:
+    """Write the rows of a run that is not saved to `path`, as pytest-benchmark would. Raises OSError, ValueError."""
+    hook, config = session.config.hook, session.config
+    commit_info = hook.pytest_benchmark_generate_commit_info(config=config)
+    hook.pytest_benchmark_update_commit_info(config=config, commit_info=commit_info)
+    machine_info = session.get_machine_info()  # type: ignore[no-untyped-call]
+    rows = {"benchmarks": session.benchmarks}
+    facts = {"include_data": False, "machine_info": machine_info, "commit_info": commit_info}
+    document = hook.pytest_benchmark_generate_json(config=config, **rows, **facts)
+    hook.pytest_benchmark_update_json(config=config, output_json=document, **rows)
+    atomic_write(path, encoded(document))
 
 
 def encoded(document: object) -> str:

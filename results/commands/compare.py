@@ -17,12 +17,13 @@ from results.page.phases import break_even_section
 from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
+from results.stats.quiet import is_busy, quiet_lines, withhold
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
 from results.stats.traits import trait_notes
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import Run, RunError, facts, mapping, other_machine, text
-from results.store.runs import find, find_all, join, nearest
+from results.store.runs import find, find_all, join, load, nearest
 
 SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
@@ -48,7 +49,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
         traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
     pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [])
-    table = add_verdicts(join(tables), pools.by_pair)
+    table = withhold(add_verdicts(join(tables), pools.by_pair), is_busy(runs))
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
@@ -63,7 +64,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         )
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=[*traits, *_interruptions(runs)])
+    notes = [*quiet_lines(runs), *traits, *_interruptions(runs)]
+    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=notes)
     sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
     return Page(table, [header, *sections])
 
@@ -85,7 +87,8 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
         text += f" Different machines: each implementation is compared with {baseline} on its own machine."
         return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
     unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
-    table = add_verdicts(unjudged)
+    table = withhold(add_verdicts(unjudged), is_busy([a, b]))
+    notes = [*quiet_lines([a, b]), *notes]
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
     sections = [*verdict_sections(table, CASE), caveats(table), noise_section([a, b], _compared(table))]
     return Page(table, [header, *sections])
@@ -175,7 +178,13 @@ def _compare(args: Namespace) -> Page:
     """Compare implementations if --run is given or the latest run has one of the two names, else runs."""
     if args.run or {args.a, args.b} & _latest_implementations(args.runs):
         return compare_implementations(find_all(args.run, args.runs), args.a, args.b, args.force)
-    return compare_runs(find(args.a, args.runs), find(args.b, args.runs), args.baseline, args.force)
+    try:
+        return compare_runs(find(args.a, args.runs), find(args.b, args.runs), args.baseline, args.force)
+    except RunError:
+        if {args.a, args.b} & set(load("all", root=args.runs)["impl"].dropna()):
+            reason = f"your newest run, if there is one, has neither {args.a} nor {args.b}"
+            raise RunError(f"{reason}; name a run: --run RUN (python -m results list)") from None
+        raise
 
 
 def _latest_implementations(root: Path) -> set[str]:

@@ -32,6 +32,7 @@ from results.output import Page, Section, records, seconds, times, words
 from results.page.foreign import require_own
 from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
+from results.stats.quiet import WITHHELD, is_busy, quiet_lines
 from results.stats.signed_rank import (
     ALPHA,
     UNDECIDED,
@@ -92,6 +93,9 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     compared = sum(not case["reason"] for case in cases)
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
     judged = [case | _judge(case, compared, shifts) for case in cases]
+    if is_busy([base, new]):
+        withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
+        judged = [case | withheld if case["verdict"] == FAIL else case for case in judged]
     data = pd.DataFrame(judged, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
     matched = {thresholds.match(case) for case in cases}
@@ -102,7 +106,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
     sections = [
-        Section(text=summary),
+        Section(text=summary, notes=quiet_lines([base, new])),
         Section(text=text, table=table, notes=notes),
         noise_section([base, new], compared),
     ]

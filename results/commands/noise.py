@@ -1,6 +1,7 @@
 """Show the noise of a run: its A/A pair case by case, the system load of its blocks, and how to reduce noise."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from results.commands import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent
+from results.stats.noise_now import measure_noise
+from results.stats.quiet import BUSY, judge_machine
 from results.stats.signed_rank import ALPHA, fewest_decisive
 from results.stats.verdicts import interval_text, ratio_digits, refused_sections
 from results.store.columns import CASE
@@ -37,6 +40,7 @@ def noise(run: Run) -> Page:
         ]
         summary = " ".join([*sentences, f"By chance this happens in up to {ALPHA:.0%} of runs."])
     load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
+    summary = f"{judge_machine(run).line} {summary}"
     sections = [
         Section(f"Noise of {run.label}", summary, notes=_worker_share(run)),
         *with_rows(Section(table=[_cells(row) for row in records(compared)], notes=LEGEND)),
@@ -45,6 +49,28 @@ def noise(run: Run) -> Page:
         *with_rows(Section("System load of the blocks", table=load, level=3)),
     ]
     return Page(table, sections)
+
+
+def noise_now(duration_s: float) -> Page:
+    """Measure this machine for some seconds, and say which differences it shows in how many blocks and minutes."""
+    found = measure_noise(duration_s)
+    table = [
+        {"difference": f"{effect:.0%}", "blocks": "more than 1,000" if blocks is None else str(blocks)}
+        | {"minutes": "-" if blocks is None else digits(blocks * found.pair_s / 60)}
+        for effect, blocks in found.blocks.items()
+    ]
+    notes = [
+        f"A block here is a pair of short NumPy processes: {seconds(found.pair_s)}. A campaign of many implementations"
+        " needs as many blocks, and longer ones.",
+        "Found in 4 of 5 runs, for a single comparison.",
+    ]
+    if found.quiet.word == BUSY:
+        notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
+    title = f"Noise now: {len(found.logs)} pairs of the same code"
+    return Page(
+        pd.DataFrame([asdict(found.quiet) | {"word": found.quiet.word, "pairs": len(found.logs)}]),
+        [Section(title, found.quiet.line, table, notes)],
+    )
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
@@ -134,7 +160,9 @@ def add_commands(commands: options.Commands) -> None:
     command = options.add(
         commands,
         "noise",
-        lambda args: noise(find(args.run, args.runs)),
+        lambda args: noise_now(args.seconds) if args.now else noise(find(args.run, args.runs)),
         "show this run's noise and false-alarm rate, and what to do",
     )
-    command.add_argument("run", metavar="RUN", help="the run to show")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
+    command.add_argument("--now", action="store_true", help="measure this machine now; needs no run")
+    command.add_argument("--seconds", type=float, default=60, metavar="S", help="duration of --now (default: 60)")

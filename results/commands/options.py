@@ -12,8 +12,8 @@ from results.store.runs import ROOT
 
 BASELINE = "numpy_manual"
 NAMES = (
-    "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest; machine/ in front restricts it"
-    " to a machine. Where several runs are allowed, all selects every readable run."
+    "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest, your newest; machine/ in front"
+    " restricts it to a machine. Where several runs are allowed, all selects every readable run."
 )
 Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # argparse has no public name for it
 

@@ -7,27 +7,29 @@ from typing import Any
 import pandas as pd
 
 from results.commands import options
+from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
-from results.page.foreign import show_foreign
+from results.page.answer import answer
+from results.page.foreign import require_own, show_foreign
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, RunError, sequence
-from results.store.runs import files, find, nearest, read_all
+from results.store.runs import ROOT, files, find, is_of_project, nearest, read_all
 
 
 def list_runs(root: Path) -> Page:
     """Return one row per file under `root`. The `note` of an unreadable file is the error. Raises RunError."""
     runs, errors = read_all(files(root), root)
-    rows = [_summary(run) for run in runs] + [{"run": name, "note": error} for name, error in errors.items()]
+    rows = [_summary(run, root) for run in runs] + [{"run": name, "note": error} for name, error in errors.items()]
     counts = ["rows", "implementations", "problems", "refused", "skipped"]
     table = pd.DataFrame(rows, columns=["run", "machine", "date", "name", *counts, "versions", "note"])
     table = table.sort_values(["machine", "date", "run"], ignore_index=True)
     return Page(table, [Section("Runs", table=rows_of(table))])
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(run: Run, root: Path) -> dict[str, Any]:
     versions = run.rows[["framework", "version"]].dropna().drop_duplicates().sort_values("framework")
     return {
         "run": run.label,
@@ -39,7 +41,9 @@ def _summary(run: Run) -> dict[str, Any]:
         "problems": run.rows["problem"].nunique(),
         "refused": len(sequence(run.campaign.get("refused"))),
         "skipped": len(sequence(run.campaign.get("skipped"))),
-        "note": "interrupted" if run.campaign.get("interrupted") else "",
+        "note": ", ".join(
+            ["of the project"] * is_of_project(run.path, root) + ["interrupted"] * bool(run.campaign.get("interrupted"))
+        ),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.itertuples(index=False)),
     }
 
@@ -54,6 +58,7 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     table = filter_rows(outcomes(run), filters, run.label)
     text = summarize_cases(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
+    text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
     return Page(table, [replace(run_card(run), text=text), *_case_tables(table), *untimed_sections(records(table))])
 
 
@@ -100,7 +105,20 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
     }
 
 
+def answer_run(run: Run, page: str = "") -> Page:
+    """Return the answer of a run against its default baseline. Raises RunError for a file that is no descent."""
+    require_own(run)
+    return answer(run, default_baseline([run]), page)
+
+
 def add_commands(commands: options.Commands) -> None:
+    command = options.add(
+        commands,
+        "answer",
+        lambda args: answer_run(find(args.run, args.runs)),
+        "answer in one screen: who agrees, was the machine quiet, what is fastest at which size",
+    )
+    command.add_argument("run", nargs="?", default="latest", metavar="RUN", help="the run (default: latest)")
     options.add(
         commands, "list", lambda args: list_runs(args.runs), "list the saved runs, also files that cannot be read"
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from results.output import records, shortened, words
 from results.page.errors import checks
 from results.stats.pairing import ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
+from results.stats.quiet import is_busy, withhold
 from results.stats.signed_rank import INVALID, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
@@ -70,8 +71,9 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
         ratios = pd.DataFrame(ratio_rows([samples_by_impl(table) for table in tables], baseline))
         ratios = ratios.assign(run=[runs[index].label for index in ratios["at"]], baseline=baseline)
         checked = join([without_duplicates(run.rows) for run in newest_runs(runs)])
+    busy = frozenset(run.label for run in runs if is_busy([run]))
     iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    return Payload(_with_detail(cases), _speedups(ratios, cases, baseline), _with_detail(iterates))
+    return Payload(_with_detail(cases), _speedups(ratios, cases, baseline, busy), _with_detail(iterates))
 
 
 def newest_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
@@ -120,10 +122,11 @@ def _panel(row: dict[str, Any]) -> str:
     return f"{panel}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else panel
 
 
-def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, baseline: str, busy: frozenset[str]) -> pd.DataFrame:
     """Return a row per baseline and tried case: `speedup`, its interval (`low`, `high`), `verdict`; or `why` not.
 
     All comparisons of one run are one family, whatever the baseline and the filters of the page.
+    busy: labels of the runs whose verdicts are withheld.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
     tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
@@ -131,7 +134,7 @@ def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, baseline: str) -> pd.Da
     cases_by_run = {str(run): table for run, table in tried.groupby("run")}
     tables = []
     for run, group in ratios.groupby("run", sort=False):
-        judged = _judge(group, baseline)
+        judged = _judge(group, baseline, str(run) in busy)
         for name, part in judged.groupby("baseline", sort=False):
             table = cases_by_run.get(str(run), tried[:0]).merge(part.drop(columns="baseline"), how="left", on=KEY)
             table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
@@ -143,15 +146,16 @@ def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, baseline: str) -> pd.Da
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def _judge(ratios: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def _judge(ratios: pd.DataFrame, baseline: str, busy: bool) -> pd.DataFrame:
     """Return speed-ups and verdicts over each baseline. A baseline itself has a speed-up of 1."""
-    table = add_verdicts_to_each(ratios, baseline)
+    table = withhold(add_verdicts_to_each(ratios, baseline), busy)
     own, compared = (table["impl"] == table["baseline"]), table["refused"] == ""
     speedup = (1 / table["ratio"]).where(compared)
     table = table.assign(speedup=speedup, low=1 / table["interval_high"], high=1 / table["interval_low"])
     table = table.replace([0.0, math.inf], math.nan)
     table["speedup"] = table["speedup"].mask(own & compared, 1.0)
     table["verdict"] = table["verdict"].mask(own & compared, "baseline")
+    table["refused"] = table["refused"].where(table["withheld"] == "", table["withheld"])
     columns = [*KEY, "baseline", "speedup", "low", "high", "verdict", "refused"]
     return table[columns].rename(columns={"refused": "why"})
 

@@ -17,6 +17,7 @@ from results.stats.pairing import (
     samples_by_case,
     without_duplicates,
 )
+from results.stats.quiet import is_busy, quiet_lines, withhold
 from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interval_text, refused_sections, summarize
 from results.store.columns import CASE, COLUMNS
 from results.store.identity import differing_code
@@ -74,7 +75,7 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     table = add_forced_ratios(table, rows[0], rows[1], CASE) if force else table
     compared = table.loc[table["refused"] == "", CASE]
     parts = [part.merge(compared, on=CASE).assign(of=run) for part, run in zip(to_baseline, "ab", strict=True)]
-    judged = add_verdicts(join([table.assign(of=""), *parts]))
+    judged = withhold(add_verdicts(join([table.assign(of=""), *parts])), is_busy(runs))
     result = judged[judged["of"] == ""].drop(columns="of")
     for run in "ab":
         part = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]]
@@ -85,7 +86,7 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
         for row in records(result)
     ]
     text = f"{header.title}, relative to {baseline}: {summarize(result)}. {header.text}"
-    header = replace(header, text=text)
+    header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
     sections = [header, *_tables(result, baseline), caveats(judged, READING), noise_section([*runs])]
     return Page(result, sections)
 

@@ -28,6 +28,7 @@ from results.page.sections import run_card, untimed_sections
 from results.page.summary import summarize_run
 from results.stats.noise import noise_line
 from results.stats.pairing import ratio_rows, ratios_to, samples_by_impl, without_duplicates
+from results.stats.quiet import is_busy, withhold
 from results.stats.signed_rank import ALPHA
 from results.stats.verdicts import add_verdicts, caveats
 from results.store.outcomes import drop_duplicates, outcomes
@@ -120,7 +121,9 @@ def _verdict_notes(run: Run, baseline: str) -> Section:
     """Return the meaning of the verdicts, and what the undecided ones need."""
     ratios = ratios_to(without_duplicates(run.rows), baseline)
     ratios = ratios[ratios["impl"] != baseline]
-    judged = add_verdicts(ratios, alpha=ALPHA / 2) if (ratios["refused"] == "").any() else ratios
+    judged = ratios
+    if (ratios["refused"] == "").any():
+        judged = withhold(add_verdicts(ratios, alpha=ALPHA / 2), is_busy([run]))
     note = "5% are for all comparisons of the run: half for this baseline, half for all other pairs of implementations."
     return replace(caveats(judged, READING, "this run with this baseline", [note]), title="The verdicts")
 

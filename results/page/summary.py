@@ -9,6 +9,7 @@ from results.page.errors import by_error, case_text
 from results.stats.agreement import FIRST_LOOK
 from results.stats.crossover import crossover
 from results.stats.pairing import ratios_to_each, without_duplicates
+from results.stats.quiet import BUSY, is_busy, judge_machine
 from results.stats.signed_rank import SLOWER
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
@@ -38,14 +39,16 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
     agreement = f"{len(tried) - len(others)} of {len(tried)} implementations agree with the reference on all cases."
-    lines = [agreement if tried else "No implementation was tried."]
+    quiet = judge_machine(run)
+    lines = [quiet.line, agreement if tried else "No implementation was tried."]
     lines += [f"Others: {', '.join(others)}."] if others else []
     measured = [row for row in rows if row["status"] == "measured"]
     if measured:
         worst = min(measured, key=by_error)
         case = f"{words(worst['impl'])}, {case_text(worst)}"
         lines += [f"Largest error of a valid case: {digits(worst['error_ratio'])} of the allowed error ({case})."]
-        lines += [f"Fastest step {text}." for text in _fastest(run, measured, baseline)]
+        fastest = [] if quiet.word == BUSY else _fastest(run, measured, baseline)
+        lines += [f"Fastest step {text}." for text in fastest]
     else:
         lines += ["No case is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
@@ -70,7 +73,9 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
     family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
-    lines = []
+    lines: list[str] = []
+    if is_busy([run]):
+        return lines
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
         try:
             page = crossover([replace(run, rows=rows)], baseline, name, family)

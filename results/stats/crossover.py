@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from results.output import Page, Section, digits, records, rows_of, seconds, times, words
 from results.stats.noise import noise_section
 from results.stats.pairing import ratios
+from results.stats.quiet import WITHHELD, is_busy, judge_machine
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED, Array, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
@@ -101,8 +102,11 @@ def crossover(runs: list[Run], a: str, b: str, family: int = 0) -> Page:
     comparisons = max(comparisons, family)
     sections = []
     for run, table in zip(runs, tables, strict=True):
-        text = f"A = {a}; B = {b}; {run.machine}, {run.date}."
-        sections += [Section(f"{b} against {a}: {run.label}", text), *_sections(table, a, b, comparisons)]
+        text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
+        sections += [
+            Section(f"{b} against {a}: {run.label}", text),
+            *_sections(table, a, b, comparisons, is_busy([run])),
+        ]
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
     return Page(join(tables).drop(columns=["logs", "pair"]), sections)
 
@@ -123,7 +127,7 @@ def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
     return table.sort_values([*GROUP, "n", "problem"], ignore_index=True)
 
 
-def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int) -> list[Section]:
+def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int, busy: bool) -> list[Section]:
     """Return a sentence and a table per group, then the refused cases. Add intervals and crossings to `table`."""
     interval_columns, crossing = ["interval_low", "interval_high"], ["crossing_n", "crossing_low", "crossing_high"]
     table[[*interval_columns, *crossing]] = math.nan
@@ -137,7 +141,7 @@ def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int) -> list[Sec
         for x in curve.crossings:
             table.loc[group.index[x.index], crossing] = [x.n, x.low, x.high]
         rows = records(table.loc[group.index])
-        text = sentence(curve, a, b, _advice(rows, comparisons))
+        text = f"undecided: {WITHHELD}" if busy else sentence(curve, a, b, _advice(rows, comparisons))
         sections.append(Section(_title(rows[0]), text, [_cells(row) for row in rows], level=3))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *([Section("Not compared", table=rows_of(refused), level=3)] if len(refused) else [])]

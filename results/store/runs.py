@@ -14,6 +14,7 @@ from results.store.json_values import clean
 from results.store.reading import Run, RunError
 
 ROOT = Path(__file__).parents[1] / "runs"
+PROJECT = "project.txt"  # in a folder of runs: the files that the project itself has committed, one path a line
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
@@ -78,8 +79,25 @@ def _load_one(name: str, root: Path) -> File:
     *folders, last = name.split("/")
     if last != "latest" or os.path.isfile(name):
         return _load_path(_find_path(name, root), root)
-    loaded, _ = _load_readable(_select_folders(files(root), folders, root), root)
+    paths = _select_folders(files(root), folders, root)
+    own = [path for path in paths if not is_of_project(path, root)]
+    if not own:
+        advice = "make one with: pytest benchmarks --benchmark-save=NAME"
+        raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: python -m results list")
+    loaded, _ = _load_readable(own, root)
     return max(loaded, key=lambda file: (file.when, file.label))
+
+
+def is_of_project(path: Path, root: Path) -> bool:
+    """Return whether the project itself has committed a run. Such a run is never `latest`."""
+    return path.absolute().is_relative_to(root.absolute()) and (
+        path.absolute().relative_to(root.absolute()).as_posix() in _paths_of_project(root)
+    )
+
+
+def _paths_of_project(root: Path) -> list[str]:
+    file = root / PROJECT
+    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
 
 def _find_path(name: str, root: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.commands import limits, options, scaling
+from results.commands.show import answer_run
 from results.output import Page, Section, markdown, records, seconds, speedup, words
 from results.page.report import report
 from results.stats.pairing import ratios, without_duplicates
@@ -156,7 +157,14 @@ def _scaling(run: Run) -> list[Section]:
     return [measured, model, replace(predicted, table=largest)]
 
 
+def _answer(run: Run) -> list[Section]:
+    """Return the answer that a run ends with."""
+    first, *others = answer_run(run).sections
+    return [replace(first, title="", text=first.title), *others]
+
+
 RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
+    "answer": _answer,
     "closed": _closed,
     "cold": _cold,
     "headline": _headline,

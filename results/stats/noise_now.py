@@ -1,0 +1,99 @@
+"""Measure this machine's noise now, without a run: a small NumPy descent twice, in pairs of fresh processes."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from results.stats.quiet import PERIOD_S, Quiet
+from results.stats.signed_rank import ALPHA, Array, blocks_needed, robust_scale
+
+PROGRAM = Path(__file__).with_name("noise_pair.py")
+EFFECTS = (0.01, 0.02, 0.05, 0.10)  # relative differences
+FEWEST = 3  # pairs
+CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseNow:
+    """What the machine does now.
+
+    logs: log ratio of each pair. pair_s: seconds of a pair.
+    """
+
+    quiet: Quiet
+    logs: Array
+    pair_s: float
+
+    @property
+    def blocks(self) -> dict[float, int | None]:
+        """Return how many blocks show each of EFFECTS between two implementations; None above 1,000."""
+        spread = float(robust_scale(self.logs))
+        return {effect: blocks_needed(0, spread, ALPHA, math.log1p(effect)) for effect in EFFECTS}
+
+
+def measure_noise(seconds: float) -> NoiseNow:
+    """Measure for about that many seconds, and at least FEWEST pairs."""
+    before, start, pairs = _Clocks.now(), time.monotonic(), list[tuple[float, float, float, float]]()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    while len(pairs) < FEWEST or time.monotonic() - start < seconds:
+        first, second = _time_process(), _time_process()
+        pairs.append((*first, *second) if len(pairs) % 2 else (*second, *first))
+    passed, spent = time.monotonic() - start, _Clocks.now().since(before)
+    a_s, loop_a, b_s, loop_b = np.array(pairs).T
+    logs = np.log(b_s / a_s)
+    loops = np.concatenate([loop_a, loop_b])
+    quiet = Quiet(
+        difference=math.expm1(float(np.median(np.abs(logs)))),
+        others=spent.others / spent.total if spent.total > 0 else math.nan,
+        load=load / (os.cpu_count() or 1),
+        steal=spent.stolen / spent.total if spent.total > 0 else math.nan,
+        throttled=spent.throttled * PERIOD_S / passed,
+        calibration=float(np.quantile(loops, 0.9) / np.quantile(loops, 0.1)),
+    )
+    return NoiseNow(quiet, logs, passed / len(pairs))
+
+
+def _time_process() -> tuple[float, float]:
+    done = subprocess.run([sys.executable, str(PROGRAM)], check=True, capture_output=True, text=True)
+    step_s, loop_s = map(float, done.stdout.split())
+    return step_s, loop_s
+
+
+@dataclass(frozen=True)
+class _Clocks:
+    """CPU seconds of all cores, stolen ones and those of other processes; throttled periods, NaN if unknown."""
+
+    total: float
+    stolen: float
+    others: float
+    throttled: float
+
+    @classmethod
+    def now(cls) -> "_Clocks":
+        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        stolen = getattr(times, "steal", 0.0)
+        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        mine = own.user + own.system + own.children_user + own.children_system
+        others = total - times.idle - getattr(times, "iowait", 0.0) - stolen - mine
+        return cls(total, stolen, others, _throttled())
+
+    def since(self, before: "_Clocks") -> "_Clocks":
+        """Return what was spent since `before`."""
+        return _Clocks(
+            self.total - before.total,
+            self.stolen - before.stolen,
+            max(self.others - before.others, 0.0),
+            self.throttled - before.throttled,
+        )
+
+
+def _throttled() -> float:
+    words = CPU_STAT.read_text(encoding="utf-8").split() if CPU_STAT.is_file() else []
+    return float(words[words.index("nr_throttled") + 1]) if "nr_throttled" in words else math.nan

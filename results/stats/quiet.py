@@ -1,0 +1,152 @@
+"""Judge whether a machine was QUIET or BUSY during a run, from what the run recorded. A BUSY run claims no difference.
+
+`make quiet-check` measured the thresholds: results/quiet.json, docs/statistics.md.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from results.output import digits
+from results.stats.pairing import duplicate_ratio_rows, samples_by_impl
+from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED
+from results.store.reading import Run, mapping, number, sequence
+
+QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
+WITHHELD = "the machine was busy"
+PERIOD_S = 0.1  # of a cgroup's quota, by default
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number that a run records about its machine.
+
+    name: field of `Quiet`. limit: the machine is BUSY above it. remedy: what to do then.
+    """
+
+    name: str
+    limit: float
+    remedy: str
+
+    def text(self, value: float) -> str:
+        """Return the number in words."""
+        percentage = f"{100 * value:.2g} %"
+        return {
+            "difference": f"the same code twice differs by {percentage}",
+            "others": f"others used {percentage} of the CPU",
+            "load": f"load {digits(value)} per core",
+            "steal": f"{percentage} of the CPU stolen",
+            "throttled": f"stopped by a quota {percentage} of the time",
+            "calibration": f"calibration loop {digits(value)}x slower at times",
+        }[self.name]
+
+
+MEASURES = (
+    Measure("difference", 0.10, "repeat the run when the machine is idle"),
+    Measure("others", 0.15, "stop other programs"),
+    Measure("load", 1.0, "stop other programs"),
+    Measure("steal", 0.02, "use a machine that is not shared"),
+    Measure("throttled", 0.02, "raise the container's quota, or use fewer --threads"),
+    Measure("calibration", 2.0, "stop other programs, and set the governor to performance"),
+)
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """QUIET, BUSY or unknown, and the numbers behind it. NaN stands for what was not recorded.
+
+    difference: median of |ratio - 1| of the A/A control, over its cases and blocks. others, steal, throttled: shares of
+    the time. load: load average per core before the first block. calibration: 90th by 10th percentile of the loops.
+    """
+
+    difference: float = math.nan
+    others: float = math.nan
+    load: float = math.nan
+    steal: float = math.nan
+    throttled: float = math.nan
+    calibration: float = math.nan
+
+    @property
+    def above(self) -> list[Measure]:
+        """Return the measures above their limits."""
+        return [measure for measure in MEASURES if getattr(self, measure.name) > measure.limit]
+
+    @property
+    def missing(self) -> list[str]:
+        """Return what a run must record to be QUIET, and did not."""
+        lacks = {
+            "A/A control (--aa)": math.isnan(self.difference),
+            "system load": math.isnan(self.others) and math.isnan(self.load),
+        }
+        return [name for name, lacking in lacks.items() if lacking]
+
+    @property
+    def word(self) -> str:
+        """Return QUIET, BUSY or unknown."""
+        return BUSY if self.above else UNKNOWN if self.missing else QUIET
+
+    @property
+    def line(self) -> str:
+        """Return the word with its reasons, and what to do: `BUSY: load per core 3.10 before the run; ...`."""
+        if self.above:
+            first = self.above[0]
+            return f"{BUSY}: {first.text(getattr(self, first.name))}. No winners are named: {first.remedy}."
+        known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
+        facts = [
+            *(f"not recorded: {name}" for name in self.missing),
+            *(measure.text(getattr(self, measure.name)) for measure in known[:2]),
+        ]
+        return f"{self.word}: {'; '.join(facts)}."
+
+
+def judge_machine(run: Run) -> Quiet:
+    """Return what a run says of its machine."""
+    originals = run.rows["impl"].isin(run.rows["duplicate_of"].dropna())
+    control = run.rows[originals | run.rows["duplicate_of"].notna()]
+    pairs = [row for row in duplicate_ratio_rows([samples_by_impl(control)]) if row["refused"] == ""]
+    logs = np.concatenate([np.abs(row["logs"]) for row in pairs]) if pairs else np.array([])
+    loops = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]
+    load = sequence(run.campaign.get("system_load"))
+    cores = number(mapping(run.document["machine_info"]).get("cores"))
+    blocks = pd.DataFrame(
+        [[number(block.get(name)) for name in ("seconds", "others", "steal", "throttled")] for block in load],
+        columns=["seconds", "others", "steal", "throttled"],
+        dtype=float,
+    )
+    total_s = blocks["seconds"].sum()
+    shares = {name: _share(blocks[name] * blocks["seconds"], total_s) for name in ("others", "steal")}
+    return Quiet(
+        difference=math.expm1(float(np.median(logs))) if len(logs) else math.nan,
+        load=number(load[0].get("load_before")) / cores if load and cores > 0 else math.nan,
+        throttled=_share(blocks["throttled"] * PERIOD_S, total_s),
+        calibration=float(loops.quantile(0.9) / loops.quantile(0.1)) if len(loops) > 1 else math.nan,
+        **shares,
+    )
+
+
+def _share(parts: "pd.Series[float]", total: float) -> float:
+    return float(parts.sum() / total) if parts.notna().all() and total > 0 else math.nan
+
+
+def is_busy(runs: Iterable[Run]) -> bool:
+    """Return whether the machine was BUSY in one of the runs."""
+    return any(judge_machine(run).word == BUSY for run in runs)
+
+
+def quiet_lines(runs: Iterable[Run]) -> list[str]:
+    """Return the line of each run, with its label."""
+    return [f"{run.label}: {judge_machine(run).line}" for run in runs]
+
+
+def withhold(table: pd.DataFrame, busy: bool) -> pd.DataFrame:
+    """Return a judged table, without FASTER and SLOWER if the machine was BUSY in one of the runs behind it.
+
+    Such a verdict becomes UNDECIDED. A new column `withheld` holds the reason, or "".
+    """
+    claims = table["verdict"].isin([FASTER, SLOWER]) & busy
+    return table.assign(
+        verdict=table["verdict"].mask(claims, UNDECIDED), withheld=claims.map({True: WITHHELD, False: ""})
+    )

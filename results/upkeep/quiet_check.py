@@ -1,0 +1,65 @@
+"""Measure what a run records of its machine beside 0, 1, 2 and 3 busy loops: the evidence for the limits of `quiet`."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from results.output import Page, Section, rows_of, write
+from results.stats.quiet import judge_machine
+from results.store.runs import find
+
+LOOPS = (0, 1, 2, 3)
+LOOP = [sys.executable, "-c", "while True: pass"]
+RUN = [
+    *[
+        "-m",
+        "pytest",
+        "benchmarks",
+        "-q",
+        "--benchmark-quiet",
+        "--preset",
+        "quick",
+        "--no-limits",
+        "--wait",
+        "--blocks",
+        "4",
+    ]
+]
+CASES = ["--impl", "numpy_manual,torch_autograd", "--problem", "small"]
+
+
+def quiet_check() -> Page:
+    """Return one row per number of busy loops, with the fields of `Quiet` and its word. Raises CalledProcessError."""
+    table = pd.DataFrame([_measure(loops) for loops in LOOPS])
+    return Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
+
+
+def _measure(loops: int) -> dict[str, object]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        idle_load = os.getloadavg()[0]
+        for _ in range(loops):
+            process = stack.enter_context(subprocess.Popen(LOOP))
+            stack.callback(process.kill)
+        saved = folder / "run.json"
+        subprocess.run(
+            [sys.executable, *RUN, *CASES, f"--benchmark-json={saved}"], check=True, stdout=subprocess.DEVNULL
+        )
+        run = find(str(saved), folder)
+    quiet = judge_machine(run)
+    facts = {"loops": loops, "word": quiet.word} | asdict(quiet) | {"load_average_before": idle_load}
+    return facts | {"machine": run.machine, "cores": os.cpu_count(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%MZ}"}
+
+
+if __name__ == "__main__":
+    page = quiet_check()
+    with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
+        write(page, "json", file)
+    write(page, "table", sys.stdout)

@@ -1,0 +1,194 @@
+"""The end of a run: an answer in one screen, no winners on a busy machine, `latest` is the reader's own, noise now."""
+
+import io
+import json
+import math
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import ROOT, bench, command, environment
+from test_compare import made, rows
+from test_results import CAMPAIGN
+
+from benchmarks.campaign.plan import Case
+from benchmarks.campaign.progress import CampaignProgress, line
+from benchmarks.machine import load
+from results.__main__ import main
+from results.commands.show import answer_run
+from results.output import Page, write
+from results.page.data import make_payload
+from results.stats.quiet import BUSY, QUIET, UNKNOWN, judge_machine
+from results.store.reading import Run, RunError
+from results.store.runs import PROJECT, find
+
+RUNS = ROOT / "results" / "runs"
+BLOCK = {"seconds": 20.0, "load_before": 0.2, "steal": 0.0, "throttled": 0}
+
+
+def campaign(**block: Any) -> dict[str, Any]:
+    """The facts of a campaign with one block of system load."""
+    return CAMPAIGN | {"system_load": [BLOCK | block]}
+
+
+def machine(tmp_path: Path, others: float | None, name: str = "0001_base") -> Run:
+    """A run in which jax_scan is twice as fast as numpy_manual, and others use that share of the CPU time."""
+    again = {"duplicate_of": "numpy_manual"}
+    cases = [rows(), rows("numpy_manual-again", 1.001e-6, **again), rows("jax_scan", 5e-7)]
+    return made(tmp_path, "box", *cases, name=name, campaign=campaign(others=others))
+
+
+def printed(page: Page, columns: int | None = None) -> list[str]:
+    stream = io.StringIO()
+    write(page, "table", stream, columns)
+    return [text.rstrip() for text in stream.getvalue().rstrip().split("\n")]
+
+
+@pytest.mark.parametrize("name", ["0001_bench", "0003_sweep", "0004_limits", "0005_tall", "0007_campaign"])
+def test_an_answer_fits_a_screen(name: str) -> None:
+    lines = printed(answer_run(find(f"amd-epyc-2c-e60e65/{name}", RUNS)))
+    assert len(lines) <= 25 and max(map(len, lines)) <= 80, "\n".join(lines)
+    assert "agree with the reference" in lines[1] and re.match(f"- ({QUIET}|{UNKNOWN}):", lines[2])
+
+
+def test_a_quiet_run_names_its_winner_and_a_busy_one_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet, busy = machine(tmp_path, 0.01), machine(tmp_path, 0.6, "0002_busy")
+    assert (judge_machine(quiet).word, judge_machine(busy).word) == (QUIET, BUSY)
+    assert "- Fastest: JAX on small" in printed(answer_run(quiet))
+    told = "\n".join(printed(answer_run(busy)))
+    assert "Fastest: JAX" not in told and "No fastest shown on small" in told and "the machine was busy" in told
+    runs = str(tmp_path / "runs")
+    for form in ("table", "md"):
+        assert main(["compare", "numpy_manual", "jax_scan", "--run", "base", "--runs", runs, "--format", form]) == 0
+        assert "FASTER in 1 of 1" in capsys.readouterr().out
+        assert main(["compare", "numpy_manual", "jax_scan", "--run", "busy", "--runs", runs, "--format", form]) == 0
+        out = capsys.readouterr().out
+        assert "UNDECIDED in 1 of 1" in out and "FASTER in" not in out and f"{BUSY}: others used 60" in out
+    verdicts = make_payload([quiet, busy], "numpy_manual").speedups.set_index(["run", "baseline", "impl"])
+    assert verdicts.loc[("box/0001_base", "numpy_manual", "jax_scan"), "verdict"] == "FASTER"
+    assert tuple(verdicts.loc[("box/0002_busy", "numpy_manual", "jax_scan"), ["verdict", "why"]]) == (
+        "UNDECIDED",
+        "the machine was busy",
+    )
+    for run, named in (("base", True), ("busy", False)):
+        assert main(["report", run, "--runs", runs, "--format", "md"]) == 0
+        assert ("Fastest step on" in capsys.readouterr().out) is named
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ({"load_before": 9.0}, "load 2.25 per core"),
+        ({"steal": 0.1}, "10 % of the CPU stolen"),
+        ({"throttled": 50}, "stopped by a quota 25 % of the time"),
+    ],
+)
+def test_each_disturbance_makes_a_run_busy(block: dict[str, Any], told: str, tmp_path: Path) -> None:
+    run = made(tmp_path, "box", rows(), campaign=campaign(**block))
+    assert judge_machine(run).line.startswith(f"{BUSY}: {told}")
+
+
+def test_an_unequal_control_makes_a_run_busy_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    again = rows("numpy_manual-again", 1.5e-6, duplicate_of="numpy_manual")
+    assert judge_machine(made(tmp_path, "box", rows(), again, campaign=campaign())).word == BUSY
+    unknown = judge_machine(made(tmp_path, "box", rows()))
+    assert unknown.word == UNKNOWN and "A/A control (--aa)" in unknown.line and "system load" in unknown.line
+
+
+def test_regressions_are_not_claimed_on_a_busy_machine(tmp_path: Path) -> None:
+    base = made(tmp_path, "box", rows(), campaign=campaign())
+    for number, (others, code) in enumerate([(0.01, 1), (0.6, 2)], 2):
+        new = made(tmp_path, "box", rows(step=2e-6), name=f"{number:04}_new", campaign=campaign(others=others))
+        assert main(["gate", str(base.path), str(new.path), "--slower", "5%"]) == code
+
+
+@pytest.mark.parametrize(
+    ("cases", "facts", "told"),
+    [
+        ([rows("jax_jit"), rows("jax_scan", 5e-7)], {}, "comparisons with jax_jit are decided"),
+        ([rows(blocks=1), rows("jax_scan", 5e-7, blocks=1)], {}, "0 of 1 comparisons with numpy_manual"),
+        ([rows(), rows("jax_scan")], {"interrupted": True}, "interrupted"),
+        (
+            [rows(valid=False, reason="wrong")],
+            {"refused": []},
+            "0 of 1 implementations agree with the reference; not numpy_manual",
+        ),
+        ([], {"refused": [{"impl": "jax_scan", "reason": "too large"}]}, "Not run: jax_scan (too large)"),
+        ([], {"refused": []}, "No implementation was tried"),
+    ],
+)
+def test_odd_runs_have_an_answer(
+    cases: list[list[dict[str, Any]]], facts: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    page = answer_run(made(tmp_path, "box", *cases, campaign=CAMPAIGN | facts))
+    assert told in "\n".join(printed(page))
+    assert max(map(len, printed(page, 40))) <= 40
+
+
+def test_few_blocks_are_not_judged_and_say_so(tmp_path: Path) -> None:
+    told = "\n".join(printed(answer_run(made(tmp_path, "box", rows(blocks=1), rows("jax_scan", 5e-7, blocks=1)))))
+    assert "2.00x ?" in re.sub(r"(1\.9|2\.0)\dx", "2.00x", told) and "one or two blocks are not judged" in told
+
+
+def test_latest_is_the_readers_own_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    committed = machine(tmp_path, 0.0)
+    root = tmp_path / "runs"
+    (root / PROJECT).write_text(committed.path.relative_to(root).as_posix())
+    with pytest.raises(RunError, match="no run of yours"):
+        find("latest", root)
+    machine(tmp_path, 0.0, "0002_mine")
+    assert find("latest", root).label == "box/0002_mine" and find("base", root).label == "box/0001_base"
+    assert main(["list", "--runs", str(root), "--format", "json"]) == 0
+    assert [row["note"] for row in json.loads(capsys.readouterr().out)] == ["of the project", ""]
+
+
+def test_the_projects_runs_are_the_committed_ones() -> None:
+    names = subprocess.run(["git", "ls-files", "*.json"], cwd=RUNS, capture_output=True, text=True, check=True).stdout
+    assert sorted(names.split()) == sorted((RUNS / PROJECT).read_text().split())
+
+
+@pytest.mark.parametrize("options", [["--benchmark-save=mine"], []])
+def test_a_run_ends_with_its_answer(options: list[str], tmp_path: Path) -> None:
+    words = command(tmp_path, *options, "--aa=numpy_manual")
+    at = words.index("--benchmark-json")
+    done = subprocess.run(
+        [*words[:at], *words[at + 2 :]], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout
+    answer = done.stdout.partition(" answer ")[2]
+    assert "1 of 1 implementations agree with the reference" in answer
+    assert ("python -m results show" in answer) == bool(options) and "Rounds" not in done.stdout
+
+
+def test_a_table_of_rounds_on_request(tmp_path: Path) -> None:
+    assert "Rounds" in bench(tmp_path, "--rounds-table").out
+
+
+def test_others_are_all_but_the_run_and_its_workers() -> None:
+    spin = ["python3", "-c", "import time; end = time.time() + 1.5\nwhile time.time() < end: pass"]
+    before = load.now() | {"block": 0}
+    subprocess.run(spin, check=True)
+    own = load.between(before, load.now())
+    before = load.now() | {"block": 0}
+    with subprocess.Popen(["setsid", "-f", *spin]) as process:
+        process.wait()
+        time.sleep(1.5)
+    others = load.between(before, load.now())
+    assert 0 <= own["others"] <= 1 and others["others"] > 0.02
+
+
+def test_the_bar_shows_what_is_decided() -> None:
+    case, status = Case("jax_scan", "cpu", "small", "float32", 1), "9 of 12, JAX leads"
+    at = CampaignProgress(case, 13, None, None, 0.5, 60.0, status)
+    assert status in line(at, 100, colours=False) and len(line(at, 30, colours=False)) == 30
+
+
+def test_noise_now_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--runs", str(tmp_path), "--format", "json"]
+    assert main(["noise", "--now", "--seconds", "0", *options]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["pairs"] >= 3 and row["word"] in (QUIET, BUSY) and 0 <= row["others"] <= 1
+    assert math.isfinite(row["difference"]) and row["calibration"] >= 1
