@@ -14,7 +14,7 @@ LIMIT = 1.5  # times as fast as the machine's limit: more than the limit may be 
 CLOCKS = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
 CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
 SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
-NOISE = 0.01  # of a run: what the shortest of several may be off
+NOISE = 0.01  # of a run: what the median difference of several may be off
 
 
 def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
@@ -98,19 +98,21 @@ def grows(tried: list[Growth]) -> bool:
     The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
     """
     least, most = GROWTH
-    half, full = min(times.half for times in tried), min(times.all for times in tried)
-    return least <= growth(tried) and (growth(tried) <= most or full - half < SHARE * full)
+    second_half, full = median(times.all - times.half for times in tried), median(times.all for times in tried)
+    return least <= growth(tried) and (growth(tried) <= most or second_half < SHARE * full)
 
 
 def growth(tried: list[Growth]) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
-    tried: seconds of runs of no steps, half of the steps and all. The shortest count, because load only lengthens runs.
-    Return 0 if the second half takes less than NOISE of the run, or is not the longer one in three of five.
+    tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count.
+    Return 0 if the second half takes less than NOISE of the run, or if all steps are not the longer run often enough:
+    in three of five tries, and among many tries by three standard errors of a fair coin.
     """
-    nothing, half = min(times.none for times in tried), min(times.half for times in tried)
-    full = min(times.all for times in tried)
+    count = len(tried)
+    second_half = median(times.all - times.half for times in tried)
+    steps = median(times.all - times.none for times in tried)
     longer = sum(times.all > times.half for times in tried)
-    if full - half < NOISE * full or longer < 0.6 * len(tried):
+    if second_half < NOISE * median(times.all for times in tried) or longer < count * min(0.6, 0.5 + 1.5 / count**0.5):
         return 0.0
-    return (full - half) / max(full - nothing, full - half)
+    return second_half / max(steps, second_half)
