@@ -15,11 +15,10 @@ from results.page.foreign import compare_foreign, require_own
 from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section, unchanged
-from results.stats.pairing import add_forced_ratios, ratios, without_duplicates
+from results.stats.pairing import add_forced_ratios, ratios, trait_notes, without_duplicates
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.quiet import is_busy, quiet_lines, withhold
 from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
-from results.stats.traits import trait_notes
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import Run, RunError, facts, mapping, other_machine, text

@@ -15,6 +15,7 @@ from results.store.columns import CASE
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
 SAME = [*WORK, "threads", "ranks"]
+TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ
 OPTIONAL = ["seed", *NEWER]  # may be missing in both samples; problem_hash covers the seed
 
 Labels = tuple[str, str]
@@ -266,3 +267,14 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
         elif not left and name not in OPTIONAL:
             messages.append(f"{name} not recorded")
     return messages
+
+
+def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to."""
+    values = {name: [", ".join(sorted(set(rows[name].dropna()))) for rows in (a, b)] for name in TRAITS}
+    differing = [f"{name}: {x} in A, {y} in B" for name, (x, y) in values.items() if x and y and x != y]
+    if not differing:
+        return []
+    together = " The ratio is their joint effect; compare implementations that differ in one." if differing[1:] else ""
+    count = f"{len(differing)} way{'s' * (len(differing) > 1)}"
+    return [f"A and B differ in {count}: {'; '.join(differing)}.{together}"]

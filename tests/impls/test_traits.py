@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, bench
-from test_compare import made, rows, text
+from runs import made, rows, text
 
 import impls
 from results.commands.compare import compare_implementations

@@ -1,10 +1,14 @@
 """Saved runs with a known truth, for the tests of `results`."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from results.output import Page
 from results.store.reading import Run
 from results.store.runs import find
 
@@ -102,3 +106,26 @@ def kept(root: Path, entries: list[dict[str, Any]], name: str = "0001_base", mac
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document(*entries, machine=machine, **({"campaign": {"seed": 0}} | top))))
     return find(str(path), root)
+
+
+KNOWN = {"precision": "highest", "matmul_bits": 52, "matvec_bits": 52}
+BLOCKS = 14
+
+
+def rows(impl: str = "numpy_manual", step: float = 1e-6, blocks: int = BLOCKS, **extra: Any) -> list[dict[str, Any]]:
+    """One case in so many blocks, their times spread by 0.3 %, by a seed of its own."""
+    noise = np.random.default_rng([len(impl), int(step * 1e9)]).normal(0, 0.003, blocks)
+    return [entry(impl, step * math.exp(noise[block]), **(KNOWN | {"block": block} | extra)) for block in range(blocks)]
+
+
+def made(tmp_path: Path, machine: str, *cases: list[dict[str, Any]], name: str = "0001_base", **top: Any) -> Run:
+    """A saved run of a machine."""
+    path = tmp_path / "runs" / machine / "Linux" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document(*[row for case in cases for row in case], machine=machine, **top)))
+    return find(str(path), tmp_path / "runs")
+
+
+def text(page: Page) -> str:
+    """All the words of a page outside its tables."""
+    return "\n".join("\n".join([part.title, part.text, *part.notes]) for part in page.sections)

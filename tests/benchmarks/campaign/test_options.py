@@ -407,7 +407,9 @@ def test_a_run_that_is_not_saved_leaves_no_folder(copy: Path) -> None:
 
 
 def test_compare_with_a_saved_run(copy: Path) -> None:
-    done = bench(copy, *STANDARD, "--benchmark-compare=0001", "--benchmark-compare-fail=min:100000%", cwd=copy)
+    done = bench(
+        copy, *STANDARD, "--rounds-table", "--benchmark-compare=0001", "--benchmark-compare-fail=min:100000%", cwd=copy
+    )
     assert done.code == 0, done.out
     assert "(0001_first" in done.out and "(NOW)" in done.out
     assert "Warning" not in done.out + done.err

@@ -15,7 +15,7 @@ FAULTY = f"""
 import getpass, os, tempfile
 {HONEST.replace("def run(start, steps, /):", "def run(start, steps, /):" + chr(10) + "        if steps > 5: fail()")}
 def fail():
-    places = [__file__, os.path.expanduser("~/data.csv"), tempfile.gettempdir() + "/x", "/home/quagga/secret"]
+    places = [os.path.expanduser("~/data.csv"), __file__, tempfile.gettempdir() + "/x", "/home/quagga/secret"]
     raise ValueError(" ".join([*places, getpass.getuser(), os.environ["HOSTNAME"]]))
 """
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import ROOT, bench, command, environment
-from test_compare import made, rows
-from test_results import CAMPAIGN
+from runs import CAMPAIGN, made, rows
 
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.progress import CampaignProgress, line

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from helpers import ROOT, environment
 
 from results import __main__ as command
-from results.store.atomic import atomic_open, atomic_write
+from results.store.atomic import ABANDONED, atomic_open, atomic_write
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -23,11 +24,14 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["report.md"]
 
 
-def test_what_a_kill_has_left_goes_with_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".report.md.tmp").write_text("half")
+def test_what_a_kill_has_left_goes_later_and_what_another_writes_stays(tmp_path: Path) -> None:
+    for name, age in (("killed", 2 * ABANDONED), ("writing", 0.0)):
+        unfinished = tmp_path / f".report.md.{name}.tmp"
+        unfinished.write_text("half")
+        os.utime(unfinished, 2 * (time.time() - age,))
     atomic_write(tmp_path / "report.md", "né")
     assert (tmp_path / "report.md").read_bytes() == "né".encode()
-    assert os.listdir(tmp_path) == ["report.md"]
+    assert sorted(os.listdir(tmp_path)) == [".report.md.writing.tmp", "report.md"]
 
 
 def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
