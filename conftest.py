@@ -1,6 +1,7 @@
 """Options and hooks: the only place that ties pytest and pytest-benchmark to the packages."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import shutil
@@ -9,18 +10,24 @@ import tempfile
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.campaign import options, progress, session, signals, storage
+from benchmarks.campaign import options, progress, storage
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.resume import ResumePlugin
+from benchmarks.campaign.schedule import Question
+from benchmarks.campaign.session import check, ignore_signals, in_plan_order, install_signal_handlers
 from benchmarks.machine import identity, privacy
 from benchmarks.worker.client import Invalid, Refused
 from impls.interface import Unsupported
+
+if TYPE_CHECKING:  # pandas comes along
+    from results.page.standing import Look
+    from results.store.reading import Run
 
 ROOT = Path(__file__).parent
 CAMPAIGN = pytest.StashKey[Campaign]()
@@ -29,13 +36,13 @@ RESUME = pytest.StashKey[ResumePlugin]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    if not pluginmanager.hasplugin(options.__name__):  # pytest has read another configuration: see `session.check`
+    if not pluginmanager.hasplugin(options.__name__):  # pytest has read another configuration: see `check`
         options.pytest_addoption(parser, pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    session.check(config)
+    check(config)
     try:
         name = identity.check_slug(config.option.machine or identity.slug())
         identity.check_slug(config.option.benchmark_save or "unsaved", "--benchmark-save")
@@ -83,7 +90,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     """Restore the plan's order after plugins that change it."""
     yield
-    items[:] = session.in_plan_order(items, config.stash[CAMPAIGN].plan)
+    items[:] = in_plan_order(items, config.stash[CAMPAIGN].plan)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -91,7 +98,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
     if campaign.selected:
-        signals.install_signal_handlers()
+        install_signal_handlers()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,15 +141,77 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         if reporter is not None:
             progress.clear(reporter)
-        items = item.session.items
-        later = items.index(item) + 1
-        after = case_of(items[later], campaign) if later < len(items) else None
+        later = item.session.items[item.session.items.index(item) + 1 :]
+        after = case_of(later[0], campaign) if later else None
         if after is None or after.block != case.block:
             campaign.leave()
-            if after is not None and not campaign.has_time():
-                for dropped in items[later:]:
-                    campaign.selected.pop(dropped.name.partition("[")[2].removesuffix("]"), None)
-                del items[later:]
+            if after is not None:
+                drop(item.session, needless(item.config, [case_of(one, campaign) for one in later]))
+
+
+def needless(config: pytest.Config, later: list[Case | None]) -> list[Case]:
+    """Return those of the cases after a block for which no time is left, or which have no open question."""
+    campaign, cases = config.stash[CAMPAIGN], [case for case in later if case is not None]
+    if campaign.plan.until_decided and Outcome(Status.TIMED) not in campaign.done.values():
+        return cases  # what failed is not tried again
+    now = look_now(config) if campaign.plan.until_decided else None
+    if now is None:
+        return [] if campaign.has_time() else cases
+    block = [case for case in cases if case.block == cases[0].block]
+    replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
+    places = {privacy.clean(case.place, replace_private): case.place for case in block}
+    questions = [
+        Question((places[one], places[other]), question.gain)
+        for question in now.questions
+        for one, other in [question.cases]
+        if {one, other} <= places.keys()
+    ]
+    left_out = campaign.leave_out(block, {"comparisons": now.comparisons, "decided": now.decided}, questions)
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+        progress.show_look(reporter, campaign, now.fastest)
+    return cases if len(left_out) == len(block) else left_out
+
+
+def look_now(config: pytest.Config) -> "Look | None":
+    """Return what the rows so far decide; None if they cannot be judged."""
+    from results.commands.report import default_baseline
+    from results.page.standing import look
+    from results.store.reading import RunError
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run = current_run(config, Path(folder))
+            return look(run, default_baseline([run]))
+    except (RunError, OSError, ValueError) as error:
+        if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+            reporter.write_line(f"cannot judge this block, so the next one runs all cases: {error}")
+        return None
+
+
+def current_run(config: pytest.Config, folder: Path) -> "Run":
+    """Return the rows so far as a run, written to `folder`. It is the newest of those beside which it will be saved.
+
+    Raises RunError, OSError or ValueError.
+    """
+    from results.store.runs import ROOT as RUNS
+    from results.store.runs import find
+
+    benchmarks = config.pluginmanager.get_plugin("pytest-benchmark")
+    assert benchmarks is not None
+    storage.write_unsaved(benchmarks, path := folder / "not-saved.json")
+    run = find(str(path), RUNS)
+    if config.option.benchmark_save or config.option.benchmark_autosave:
+        return dataclasses.replace(run, path=Path(benchmarks.storage.get("")) / "~.json")  # after all numbers
+    return run
+
+
+def drop(session: pytest.Session, cases: list[Case]) -> None:
+    """Take cases out of the session."""
+    names = {str(case) for case in cases}
+    campaign = session.config.stash[CAMPAIGN]
+    items = [item for item in session.items if (case := case_of(item, campaign)) is None or str(case) not in names]
+    session.items[:] = items
+    campaign.selected = {name: case for name, case in campaign.selected.items() if name not in names}
 
 
 def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:
@@ -160,7 +229,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
     """Close the campaign before pytest-benchmark saves."""
-    signals.ignore()
+    ignore_signals()
     session.config.stash[CAMPAIGN].interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     session.config.stash[CAMPAIGN].close()
     yield

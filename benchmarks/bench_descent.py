@@ -16,7 +16,7 @@ def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -
     try:
         benchmark.pedantic(descent.round, setup=campaign.clock.zero, rounds=descent.rounds)  # type: ignore[no-untyped-call]
         benchmark.extra_info.update(campaign.with_limits(descent.finish()))
-        campaign.runs_s += benchmark.extra_info["runs_s"]
+        campaign.finish(case, benchmark.extra_info)
     except BaseException:
         benchmark.has_error = True  # pytest-benchmark would keep the rounds of a failed or interrupted case
         raise

@@ -73,7 +73,9 @@ def load(name_or_path: str) -> Prepare:
         if path.suffix == ".py":
             prepare = getattr(_from_path(path), "prepare", None)
         elif (HERE / f"{name_or_path}.py").exists() and name_or_path in names():
-            _set_up(name_or_path.partition("_")[0])
+            framework = f"_{name_or_path.partition('_')[0]}"
+            if (HERE / f"{framework}.py").exists():  # it changes settings before the import of the framework
+                importlib.import_module(f"impls.{framework}")
             prepare = getattr(importlib.import_module(f"impls.{name_or_path}"), "prepare", None)
         elif name_or_path in _plugins():
             prepare = getattr(_plugins()[name_or_path].load(), "prepare", None)
@@ -110,12 +112,6 @@ def nearest(word: str, known: list[str]) -> str:
     """Return the end of an error about an unknown word: the nearest known word, then all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
     return (f"; did you mean {close[0]!r}?" if close else "") + f" (known: {', '.join(known)})"
-
-
-def _set_up(framework: str) -> None:
-    """Import the framework's `_<framework>.py`, if any. It changes settings before the import of the framework."""
-    if (HERE / f"_{framework}.py").exists():
-        importlib.import_module(f"impls._{framework}")
 
 
 def _from_path(path: Path) -> object:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
+from impls.interface import PRECISION, Array, Device, Timed, Unsupported, product_by
 
 os.environ["CUPY_TF32"] = str(int(PRECISION == "tf32"))  # before CuPy is there; cuBLAS keeps float32 without it
 
@@ -36,7 +36,7 @@ extern "C" __global__ void read(const float4* x, long long size, int times, floa
 THREADS, BLOCKS = 512, 3  # of a block; on each multiprocessor: all are resident with 36 registers
 
 
-@noting_transfer
+@Timed
 def place(array: Array, device: Device) -> cp.ndarray:
     """Return the array on the GPU when it is there."""
     if device != "gpu":
@@ -46,17 +46,13 @@ def place(array: Array, device: Device) -> cp.ndarray:
     return cp.asarray(array, blocking=True)
 
 
-@noting_wait
+@Timed
 def fetch(w: cp.ndarray) -> Array:
     """Return the array on the host when it is ready. It is a copy."""
     return cp.asnumpy(w)
 
 
-def product(a: Array, b: Array, device: Device) -> Array:
-    """Return a @ b as CuPy computes it, to probe its precision."""
-    return cp.asnumpy(place(a, device) @ place(b, device))
-
-
+product = product_by(place, fetch)
 resident = place
 
 

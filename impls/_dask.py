@@ -11,7 +11,7 @@ import numpy as np
 from distributed import Client, Future, LocalCluster
 from threadpoolctl import threadpool_limits
 
-from impls.interface import Array, Device, Problem, Unsupported, noting_wait
+from impls.interface import Array, Device, Problem, Timed, Unsupported
 
 ADDRESS = dask.config.get("scheduler-address", "")  # Dask's own setting, DASK_SCHEDULER_ADDRESS; "": a local cluster
 CHUNK = 2**27  # bytes of X in a chunk at most, as of Dask's own arrays
@@ -25,9 +25,7 @@ def client() -> Client:
 
 
 def _own() -> Client:
-    """Return a cluster in this process, so that threads and cores are the requested ones. A thread of Dask is one of
-    BLAS.
-    """
+    """Return a cluster in this process, with the requested threads and cores. A thread of Dask is one of BLAS."""
     threadpool_limits(1)
     threads = int(os.environ.get("OMP_NUM_THREADS") or dask.system.CPU_COUNT)
     local = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}  # there is no "none"
@@ -84,7 +82,7 @@ def submit(function: Callable[..., Array], *arguments: object) -> Future[Any]:
     return client().submit(function, *arguments, pure=False)
 
 
-@noting_wait
+@Timed
 def fetch(w: Future[Any]) -> Array:
     """Return the array on the host when it is ready. It is a copy."""
     return np.array(w.result())

@@ -9,17 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from impls.interface import (
-    PRECISION,
-    Array,
-    Device,
-    Problem,
-    Unsupported,
-    held,
-    need_ranks,
-    noting_transfer,
-    noting_wait,
-)
+from impls.interface import PRECISION, Array, Device, Problem, Timed, Unsupported, held, need_ranks, product_by
 
 jax.config.update("jax_enable_x64", True)  # float64 is float64; float32 input stays float32
 jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
@@ -42,7 +32,7 @@ def place(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array]:
     return put(problem.X, device), put(problem.y, device)
 
 
-@noting_transfer
+@Timed
 def put(array: Array, device: Device) -> jax.Array:
     """Return the array on the device, where it stays."""
     try:
@@ -82,9 +72,7 @@ def pad(array: Array, length: int, value: int = 0) -> Array:
 
 
 def packed(order: Array, n: int, spare: int) -> Array:
-    """Return the rows of each batch that this rank holds. The row `spare` fills them up to the same number on every
-    rank.
-    """
+    """Return this rank's rows of each batch. The row `spare` fills them up to the same number on every rank."""
     longest = max(len(rows) for rank in range(int(os.environ["WORLD_SIZE"])) for rows in held(order, n, rank))
     return np.stack([pad(rows, longest, spare) for rows in held(order, n)])
 
@@ -107,7 +95,7 @@ def blocks(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array, jax.
     return put(X, device), put(y, device), put(plan, device)
 
 
-@noting_wait
+@Timed
 def fetch(w: jax.Array) -> Array:
     """Return the array on the host when it is ready. It is a copy."""
     return np.array(w)
@@ -118,11 +106,7 @@ def mse(w: jax.Array, X: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.mean((X @ w - y) ** 2)
 
 
-def product(a: Array, b: Array, device: Device) -> Array:
-    """Return a @ b as JAX computes it, to probe its precision."""
-    return np.array(put(a, device) @ put(b, device))
-
-
+product = product_by(put, fetch)
 resident = put
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import mlx.core as mx
 import numpy as np
 
-from impls.interface import Array, Device, Unsupported, noting_transfer, noting_wait
+from impls.interface import Array, Device, Timed, Unsupported, product_by
 
 traces: list[str] = []  # an entry for each time that mx.compile has traced a function in this process
 _compile = mx.compile
@@ -23,7 +23,7 @@ def _noting_compile(function: Callable[..., Any], *args: Any, **options: Any) ->
 mx.compile = cast(Any, _noting_compile)  # MLX has no count of its own
 
 
-@noting_transfer
+@Timed
 def place(array: Array, device: Device) -> mx.array:
     """Return a copy of the array on the device, of the same dtype. Later operations of this process run there."""
     if device == "gpu" and not mx.is_available(mx.gpu):
@@ -36,15 +36,13 @@ def place(array: Array, device: Device) -> mx.array:
     return there
 
 
-@noting_wait
+@Timed
 def fetch(w: mx.array) -> Array:
     """Evaluate the array and return it on the host. It is a copy."""
     return np.array(w)
 
 
-def product(a: Array, b: Array, device: Device) -> Array:
-    """Return a @ b as MLX computes it, to probe its precision."""
-    return np.array(place(a, device) @ place(b, device))
+product = product_by(place, fetch)
 
 
 def threads() -> None:

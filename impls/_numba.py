@@ -1,6 +1,9 @@
 """Shared by the Numba implementations: the gradient of some rows, and probes of Numba."""
 
+import functools
+import sys
 from collections.abc import Callable
+from types import CodeType, FunctionType
 from typing import Any
 
 import numba
@@ -16,9 +19,9 @@ from impls.interface import Array, Device, Unsupported
 FAST = {"reassoc", "contract", "nsz"}  # a sum in any order, by vectors; NaN and infinity stay what they are
 
 WIDE = 32  # columns
-TILE = 64  # columns that are worked on between two requests for what comes next
 AHEAD = 2**13  # bytes
-NEAR, CACHED = 2**20, 2**24  # bytes of X that may stay in a core's own cache, in any
+ALONE = 200_000  # numbers that one thread reads in the time that waking others takes
+NEAR = 2**20  # bytes of X that may stay in a core's own cache
 Adder = Callable[..., None]
 
 compiled: list[str] = []  # an entry for each compilation of this process
@@ -41,34 +44,38 @@ def host(device: Device) -> None:
         raise Unsupported("Numba compiles for the cpu only here")
 
 
-def _sender(keep: int) -> Any:
-    """Return a function that prefetches cache lines into all caches (3) or only the nearest (0). It does nothing on
-    other processors.
-    """
-
-    @intrinsic
-    def send_for(context: Any, x: Any, place: Any) -> Any:
-        def code(target: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array = target.make_array(signature.args[0])(target, builder, args[0])
-            byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
-            line = builder.gep(builder.bitcast(builder.gep(array.data, [args[1]]), byte), [ir.IntType(64)(AHEAD)])
-            kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
-            fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-            builder.call(fetch, [line, whole(0), whole(keep), whole(1)])  # to read, keep, data
-            return target.get_dummy_value()
-
-        return types.void(x, types.uint64), code
-
-    @njit
-    def send(x: Array, first: int, lines: int, line: int) -> None:
-        """Prefetch so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
-        for i in range(lines):
-            send_for(x, first + np.uint64(i * line))
-
-    return send
+def njit_once(parallel: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function that captures nothing: once for all calls of the function that it is defined in."""
+    return lambda function: _dispatcher(function.__code__, function.__module__, parallel)
 
 
-send, send_once = _sender(3), _sender(0)
+@functools.cache
+def _dispatcher(code: CodeType, module: str, parallel: bool) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = njit(fastmath=FAST, parallel=parallel)(FunctionType(code, vars(sys.modules[module])))
+    return compiled
+
+
+@intrinsic
+def _prefetch(context: Any, x: Any, place: Any) -> Any:
+    """Ask the processor for the cache line AHEAD bytes behind x[place], for all caches."""
+
+    def code(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = target.make_array(signature.args[0])(target, builder, args[0])
+        byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        line = builder.gep(builder.bitcast(builder.gep(array.data, [args[1]]), byte), [ir.IntType(64)(AHEAD)])
+        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(fetch, [line, whole(0), whole(3), whole(1)])  # to read, keep, data
+        return target.get_dummy_value()
+
+    return types.void(x, types.uint64), code
+
+
+@njit
+def send(x: Array, first: int, lines: int, line: int) -> None:
+    """Prefetch so many cache lines of `line` numbers, AHEAD bytes behind x[first] of x (m,)."""
+    for i in range(lines):
+        _prefetch(x, first + np.uint64(i * line))
 
 
 @njit()
@@ -78,15 +85,21 @@ def at(rows: Array | None, i: int) -> Any:
 
 
 def kernel(X: Array, k: int, order: Array | None) -> Adder:
-    """Return the function that sums rows of X, with prefetching where X comes from main memory."""
+    """Return the function that sums rows of X, with prefetching where X is larger than a core's own cache.
+
+    A small X of few columns is summed by code for any number of rows and columns, compiled once.
+    """
     d, line, far = X.shape[1], 64 // X.itemsize, X.nbytes if order is None else 0
-    return streamer(k, d, line) if far > CACHED and d >= TILE else adder(k, d, line if far > NEAR else 0)
+    if X.nbytes <= NEAR and d < WIDE:
+        return adder(k, 0, 0)
+    return adder(k, d, line if far > NEAR else 0)
 
 
+@functools.cache
 def adder(k: int, d: int, line: int) -> Adder:
     """Return `add` for k targets and d columns. These are constants of the compiled code, out of the innermost loops.
 
-    line: numbers in a cache line to prefetch; 0 for none.
+    d = 0: for any number below WIDE. line: numbers in a cache line to prefetch; 0 for none.
     """
     unroll = d >= WIDE  # of fewer columns a loop of known length becomes one long row of scalars
     lines = line and -(-4 * d // line)
@@ -99,7 +112,8 @@ def adder(k: int, d: int, line: int) -> Adder:
         whole = first + (last - first) // 4 * 4
         for i in range(first, whole, 4):
             a, b, c, e = at(rows, i), at(rows, i + 1), at(rows, i + 2), at(rows, i + 3)
-            send(x, a * width, lines, line)
+            if lines:
+                send(x, a * width, lines, line)
             for m in range(k):
                 p, q, r, s = -Y[a, m], -Y[b, m], -Y[c, m], -Y[e, m]
                 for j in range(columns):
@@ -110,55 +124,14 @@ def adder(k: int, d: int, line: int) -> Adder:
                 for j in range(columns):
                     G[m, j] += p * X[a, j] + q * X[b, j] + r * X[c, j] + s * X[e, j]
         for i in range(whole, last):
-            _add_row(G, W, X, Y, at(rows, i), k)
-
-    return add
-
-
-def streamer(k: int, d: int, line: int) -> Adder:
-    """Return the same for all rows of an X in main memory: two rows at a time, with the next ones prefetched."""
-    tiles = d // TILE
-    rest = tiles * TILE
-    lines, left = TILE // line, -((rest - d) // line)
-
-    @njit(fastmath=FAST)
-    def add(G: Array, W: Array, X: Array, Y: Array, rows: None, first: int, last: int) -> None:
-        G[:] = 0
-        x, width = X.reshape(-1), np.uint64(d)
-        whole = first + (last - first) // 2 * 2
-        for i in range(first, whole, 2):
-            a, b = np.uint64(i), np.uint64(i + 1)
-            for m in range(k):
-                p, q = -Y[a, m], -Y[b, m]
-                for tile in range(tiles):
-                    send_once(x, a * width + np.uint64(tile * TILE), lines, line)
-                    r, s = X.dtype.type(0), X.dtype.type(0)  # not p and q: tiles would wait for one another
-                    for j in range(TILE):
-                        at_j = np.uint64(tile * TILE + j)
-                        r += X[a, at_j] * W[m, at_j]
-                        s += X[b, at_j] * W[m, at_j]
-                    p, q = p + r, q + s
-                send_once(x, a * width + np.uint64(rest), left, line)
-                for j in range(rest, d):
-                    p += X[a, j] * W[m, j]
-                    q += X[b, j] * W[m, j]
-                for tile in range(tiles):
-                    send_once(x, b * width + np.uint64(tile * TILE), lines, line)
-                    for j in range(TILE):
-                        at_j = np.uint64(tile * TILE + j)
-                        G[m, at_j] += p * X[a, at_j] + q * X[b, at_j]
-                send_once(x, b * width + np.uint64(rest), left, line)
-                for j in range(rest, d):
-                    G[m, j] += p * X[a, j] + q * X[b, j]
-        for i in range(whole, last):
-            _add_row(G, W, X, Y, at(rows, i), k)
+            _add_row(G, W, X, Y, at(rows, i))
 
     return add
 
 
 @njit(fastmath=FAST)
-def _add_row(G: Array, W: Array, X: Array, Y: Array, a: int, k: int) -> None:
-    for m in range(k):
+def _add_row(G: Array, W: Array, X: Array, Y: Array, a: int) -> None:
+    for m in range(W.shape[0]):
         p = -Y[a, m]
         for j in range(X.shape[1]):
             p += X[a, j] * W[m, j]
@@ -208,10 +181,16 @@ def resident(array: Array, device: Device) -> Array:
 
 @njit(fastmath=FAST)
 def _sum(x: Array, times: int) -> float:
-    total = x.dtype.type(0)
+    """Read x (m,), m a multiple of 4, in four streams: memory gives them faster than one."""
+    total, part = x.dtype.type(0), np.uint64(len(x) // 4)
     for _ in range(times):
-        for i in range(len(x)):
-            total += x[i]
+        a, b, c, e = total, total * 0, total * 0, total * 0
+        for i in range(part):
+            a += x[i]
+            b += x[part + i]
+            c += x[2 * part + i]
+            e += x[3 * part + i]
+        total = a + b + c + e
     return total
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
+from impls.interface import PRECISION, Array, Device, Timed, Unsupported
 
 # TensorFlow imports these as well where they are installed, and needs none of them: its import clock would be theirs.
 OTHERS = [name for name in ("jax", "pandas", "scipy", "sklearn") if name not in sys.modules]
@@ -35,7 +35,7 @@ def _note(graph: Any, *args: Any, **more: Any) -> None:
 tf.Graph.__init__ = _note
 
 
-@noting_transfer
+@Timed
 def place(array: Array, device: Device) -> tf.Tensor:
     """Return the array on the device."""
     if device == "gpu" and not tf.config.list_physical_devices("GPU"):
@@ -44,7 +44,7 @@ def place(array: Array, device: Device) -> tf.Tensor:
         return tf.constant(array)
 
 
-@noting_wait
+@Timed
 def fetch(w: Any) -> Array:
     """Return the tensor or variable on the host when it is ready. It is a copy."""
     return w.numpy().copy()

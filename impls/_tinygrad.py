@@ -8,14 +8,14 @@ from tinygrad import Tensor
 from tinygrad.codegen import to_program_cache
 from tinygrad.helpers import ALLOW_TF32, NUM_CPU_THREADS
 
-from impls.interface import PRECISION, Array, Device, Unsupported, noting_transfer, noting_wait
+from impls.interface import PRECISION, Array, Device, Timed, Unsupported, product_by
 
 COMPILER = os.environ.get("CC", "clang")
 ALLOW_TF32.value = int(PRECISION == "tf32")
 NUM_CPU_THREADS.value = int(os.environ.get("OMP_NUM_THREADS", NUM_CPU_THREADS.value))  # it does not look for itself
 
 
-@noting_transfer
+@Timed
 def place(array: Array, device: Device) -> Tensor:
     """Return a copy of the array on the device."""
     return Tensor(array, device=_ready(device)).realize()
@@ -31,15 +31,13 @@ def _ready(device: Device) -> str:
         raise Unsupported(f"tinygrad sees no {device}") from error
 
 
-@noting_wait
+@Timed
 def fetch(w: Tensor) -> Array:
     """Return the tensor on the host when it is ready. It is a copy."""
     return w.numpy().copy()
 
 
-def product(a: Array, b: Array, device: Device) -> Array:
-    """Return a @ b as tinygrad computes it, to probe its precision."""
-    return (place(a, device) @ place(b, device)).numpy()
+product = product_by(place, fetch)
 
 
 def threads() -> int:

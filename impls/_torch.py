@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from impls.interface import PRECISION, Array, Device, Unsupported, need_ranks, noting_transfer, noting_wait
+from impls.interface import PRECISION, Array, Device, Timed, Unsupported, need_ranks, product_by
 
 events: list[Any] | None = None  # moments on the GPU's clock, while they are noted
 GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough to be captured in no time
@@ -17,7 +17,7 @@ GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough
 torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 
-@noting_transfer
+@Timed
 def place(array: Array, device: Device) -> Tensor:
     """Return the array as a tensor on the device when it is there. On the CPU it shares the memory."""
     if device == "gpu" and not torch.cuda.is_available():
@@ -47,7 +47,7 @@ def join(device: Device) -> None:
         distributed.init_process_group("nccl" if device == "gpu" else "gloo")
 
 
-@noting_wait
+@Timed
 def fetch(w: Tensor) -> Array:
     """Return the tensor on the host when it is ready. On the CPU it shares the memory."""
     mark()
@@ -122,11 +122,7 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
     return replay
 
 
-def product(a: Array, b: Array, device: Device) -> Array:
-    """Return a @ b as torch computes it, to probe its precision."""
-    return (place(a, device) @ place(b, device)).numpy(force=True)
-
-
+product = product_by(place, fetch)
 resident = place
 
 

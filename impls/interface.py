@@ -13,13 +13,12 @@ are labelled so, and never compared with others as equal. A module that several 
 `RANKS = True`: each process runs the same code on its own `shard` of the rows and returns the same weights, bit by bit.
 """
 
-import functools
 import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,6 @@ T = TypeVar("T")
 
 # What products of float32 keep on every framework: "highest" = float32, "tf32" = TF32 where the device has it.
 PRECISION = os.environ.get("DESCENTBENCH_PRECISION", "highest")
-waits: list[float] = []  # seconds that each `fetch` of this process has waited for the device
-transfers: list[float] = []  # seconds that moving each array to the device took
 
 
 @dataclass(frozen=True)
@@ -103,6 +100,8 @@ Prepare = Callable[[Problem, Device], Run]
 class Framework(Protocol):
     """The functions that every `impls/_<framework>.py` offers to the worker. Those of `Kernels` are optional.
 
+    `fetch` (device to host) is `Timed`, and so is `place` or `put` (host to device), which takes one array. The rest of
+    a run is dispatch.
     Also optional: `product(a, b, device)`, a @ b as the framework computes it; `caches()`, bytes of a device's caches
     by level; `event_seconds(run)`, `device_bytes()` and `reset_device_bytes()`, by the device's own counters.
     """
@@ -127,24 +126,24 @@ class Kernels(Protocol):
         """Wait for a result and return it as a host array."""
 
 
-def noting(seconds: list[float]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function to record its seconds in `waits` or `transfers`. It must return only when it is done."""
+class Timed(Generic[P, T]):
+    """A function with the seconds of its calls, None before the first. It must return only when it is done."""
 
-    def decorate(move: Callable[P, T]) -> Callable[P, T]:
-        @functools.wraps(move)
-        def noted(*args: P.args, **kwargs: P.kwargs) -> T:
-            start = perf_counter()
-            moved = move(*args, **kwargs)
-            seconds.append(perf_counter() - start)
-            return moved
+    seconds: float | None = None
 
-        return noted
+    def __init__(self, function: Callable[P, T]) -> None:
+        self.function = function
 
-    return decorate
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        start = perf_counter()
+        result = self.function(*args, **kwargs)
+        self.seconds = (self.seconds or 0.0) + perf_counter() - start
+        return result
 
 
-noting_wait = noting(waits)  # a framework's `fetch`, device to host: the rest of a run is dispatch
-noting_transfer = noting(transfers)  # its `place` or `put`, host to device
+def product_by(place: Callable[[Array, Device], Any], fetch: Callable[[Any], Array]) -> Callable[..., Array]:
+    """Return a framework's `product(a, b, device)`: a @ b on the device, to probe its precision."""
+    return lambda a, b, device: fetch(place(a, device) @ place(b, device))
 
 
 def shard(n: int, rank: int | None = None) -> slice:

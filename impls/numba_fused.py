@@ -1,30 +1,30 @@
 """Numba: the whole descent compiled, X read once a step, by all threads where a step is worth waking them."""
 
+from typing import Any
+
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from impls._numba import FAST, host, kernel, threads, update
+from impls._numba import ALONE, Adder, host, kernel, njit_once, threads, update
 from impls.interface import Array, Device, Problem, Run
-
-ALONE = 200_000  # numbers that one thread reads in the time that waking others takes
 
 
 def prepare(problem: Problem, device: Device) -> Run:
     host(device)
-    X, Y, order, d = problem.X, problem.y.reshape(len(problem.y), -1), problem.order, problem.X.shape[1]
-    k, b = Y.shape[1], len(X) if order is None else order.shape[1]
-    add, parts, lr = kernel(X, k, order), 1 if b * d <= ALONE else threads(), X.dtype.type(2 * problem.lr / (b * k))
+    X, Y, order, (n, d) = problem.X, problem.y.reshape(len(problem.y), -1), problem.order, problem.X.shape
+    k, b = Y.shape[1], n if order is None else order.shape[1]
+    parts, lr = 1 if b * d <= ALONE else threads(), X.dtype.type(2 * problem.lr / (b * k))
+    add, ends, G = kernel(X, k, order), np.arange(parts + 1) * b // parts, np.empty((parts, k, d + 32), X.dtype)
 
-    @njit(fastmath=FAST, parallel=parts > 1)
-    def descend(W: Array, X: Array, Y: Array, order: Array | None, steps: int) -> Array:
-        G = np.empty((parts, k, d + 32), W.dtype)  # a cache line and more between the threads' sums
-        for t in range(steps):
-            for p in prange(parts):
-                add(G[p], W, X, Y, None if order is None else order[t], b * p // parts, b * (p + 1) // parts)
+    @njit_once(parallel=parts > 1)
+    def descend(add: Adder, W: Array, G: Array, ends: Array, X: Array, Y: Array, order: Any, T: int, lr: Any) -> Array:
+        for t in range(T):
+            for p in prange(len(G)):
+                add(G[p], W, X, Y, None if order is None else order[t], ends[p], ends[p + 1])
             update(W, G, lr)
         return W
 
     def run(start: Array, steps: int, /) -> Array:
-        return descend(start.reshape(d, k).T.copy(), X, Y, order, steps).T.reshape(start.shape).copy()  # inside: (k, d)
+        return descend(add, start.reshape(d, k).T.copy(), G, ends, X, Y, order, steps, lr).T.reshape(start.shape).copy()
 
     return run

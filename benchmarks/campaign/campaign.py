@@ -1,10 +1,12 @@
 """A campaign carries out a plan: it builds problems, keeps the worker and collects the outcome of each case."""
 
 import contextlib
+import functools
 import hashlib
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,21 +16,38 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case, Plan
+from benchmarks.campaign.schedule import Costs, Question, choose
 from benchmarks.distributed.ranks import Ranks, network_bytes
-from benchmarks.machine import bandwidth, gpu, load, roofline
+from benchmarks.machine import bandwidth, environments, gpu, load, roofline
+from benchmarks.machine.environments import Environment
 from benchmarks.problems import catalogue, published
 from benchmarks.problems.tables import check_dtype
 from benchmarks.reference.solution import TF32, truth
 from benchmarks.timing import limits, parity
+from benchmarks.timing.limits import Reader
 from benchmarks.timing.measure import PreparedProblem, RowsCheck, TimedCase, open_descent
 from benchmarks.worker import memory
 from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
-from impls.interface import Problem, Unsupported
+from impls.interface import Array, Problem, Unsupported
 
+LIMITS_EVERY = 600.0  # seconds: measuring the machine's limits takes about 10
 MANY, MARKED = 20_000, 300  # rows in a step above which rounding hides lost ones; rows of the extra check
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
-STATE = ("runs_s", "reference_s", "system_load", "sources", "limits", "resumed", "left")
+STATE = (
+    "runs_s",
+    "reference_s",
+    "system_load",
+    "sources",
+    "limits",
+    "resumed",
+    "left",
+    "starts_s",
+    "cases_s",
+    "schedule",
+    "environments",
+)
+CHANGED = "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
 NO_MEMORY = "out of memory while the problem was made; give fewer rows or columns"
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
@@ -47,10 +66,12 @@ class Campaign:
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
-    rows_checked: set[tuple[str, ...]] = field(default_factory=set)  # implementation, device, problem and dtype
+    checked: dict[str, Array] = field(default_factory=dict)  # by `Case.place`: final weights, once checked in full
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)  # implementation to its file and what that says
     system_load: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
+    limits_at: float = -math.inf  # when they were measured last
+    readers: dict[int, Reader] = field(default_factory=dict)  # by number of threads
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
     interrupted: bool = False
@@ -58,20 +79,41 @@ class Campaign:
     reference_s: float = 0.0  # seconds in which problems and their truth were made
     left: list[str] = field(default_factory=list)  # what had to be removed in the processes before this one
     runs_s: float = 0.0  # seconds in workers' prepare, first and timed runs
+    starts_s: dict[str, float] = field(default_factory=dict)  # seconds of the last start, by `Case.process_name`
+    cases_s: dict[str, float] = field(default_factory=dict)  # seconds of the last time of each case, by `Case.place`
+    case_began: float = 0.0  # when the case of the moment began, once its worker and its problem were there
+    schedule: list[dict[str, Any]] = field(default_factory=list)  # with --until-decided: what each block left out
+    environments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by label: threads, or `environments.Facts`
     gpu_processes: int | None = None  # that computed on the GPU when the block of the moment began: none is ours
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
 
+    def make_environments(self, report: Callable[[str], object]) -> None:
+        """Make the environments of the selected cases. `report` gets a line for each that takes long.
+
+        Raises ValueError if that is impossible, or if one has changed since the campaign began.
+        """
+        needed = {case.environment for case in self.selected.values()}
+        for environment in self.plan.environments:
+            if environment.label in needed:
+                if environment.requirements:
+                    environments.make(environment, report)
+                facts = {"threads": environment.threads} if environment.threads else describe(environment)
+                if self.environments.setdefault(environment.label, facts) != facts:
+                    raise ValueError(CHANGED.format(environment.label))
+
     def open(self, case: Case) -> TimedCase:
         """Return the case, verified and ready to be timed. Raises Unsupported or Refused."""
-        place = (case.impl, case.device)
+        place = (case.impl, case.environment, case.device)
         for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
             if known in self.unsupported:
                 raise Unsupported(self.unsupported[known])
         worker = self._worker(case)  # first: who cannot run here needs no problem
         task = self.task(case.problem, case.dtype)
-        worker.deadline = time.monotonic() + self.plan.timeout
+        self.case_began = time.monotonic()
+        worker.deadline = self.case_began + self.plan.timeout
         try:
-            descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds)
+            weights = self.checked.get(case.place)
+            descent = open_descent(worker, task, case.device, self.clock, self.plan.seconds, weights)
         except Unsupported as error:
             self.unsupported[*place, case.problem, case.dtype] = str(error)
             raise
@@ -84,23 +126,46 @@ class Campaign:
         if case.device == "gpu" and self.gpu_processes is not None:
             asked["gpu_processes"] = self.gpu_processes
         descent.energy = self.plan.energy and case.device == "gpu"
+        descent.read = self._reader(case, descent.facts)
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
+        facts = self.environments.get(case.environment, {})
+        if "digest" in facts:
+            asked |= {"python": facts["python"], "packages": facts["digest"]}
         descent.facts |= case.row | asked
-        key = (*place, case.problem, case.dtype)
-        descent.rows_check = task.rows_check if key not in self.rows_checked else None
-        self.rows_checked.add(key)
+        descent.rows_check = task.rows_check if case.place not in self.checked else None
+        self.checked[case.place] = descent.iterates[-1].weights
         self.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
 
+    def _reader(self, case: Case, facts: dict[str, Any]) -> Callable[[], float | None] | None:
+        """Return what reads as many bytes as the case does. None for few bytes, ranks, and on a GPU."""
+        if not self.plan.limits or self.plan.ranks or case.device == "gpu" or facts["step_reads"] != "X":
+            return None
+        size = int(roofline.least(facts).shared_bytes)
+        if size < limits.READ_FROM:
+            return None
+        settings = replace(self._settings(case.device), threads=facts["threads"], memory=None)
+        if settings.threads not in self.readers:
+            self.readers[settings.threads] = Reader(settings, self.plan.timeout, self.workspace)
+        reader = self.readers[settings.threads]
+        return lambda: reader.bytes_per_s(size)
+
+    def finish(self, case: Case, facts: dict[str, Any]) -> None:
+        """Count the seconds of a case that has been timed. facts: of its row."""
+        self.runs_s += facts["runs_s"]
+        self.cases_s[case.place] = time.monotonic() - self.case_began
+
     def enter(self, case: Case) -> None:
-        """Record the system load when a block begins, and measure the machine's limits."""
+        """Record the system load when a block begins. Measure the machine's limits, if that was LIMITS_EVERY ago."""
         if self.before is None:
             self.before = load.now() | {"block": case.block}
             if "gpu" in self.plan.devices:
                 self.gpu_processes = gpu.processes()
-            for device in self.plan.devices if self.plan.limits else []:
-                self.measure_limits(device, device, case.block)
+            if self.plan.limits and time.monotonic() - self.limits_at > LIMITS_EVERY:
+                for device in self.plan.devices:
+                    self.measure_limits(device, device, case.block)
+                self.limits_at = time.monotonic()
 
     def measure_limits(self, name: str, device: str, block: int) -> None:
         """Measure once a block what a device can do with the plan's threads. `name` is the key in `limits`."""
@@ -110,8 +175,14 @@ class Campaign:
 
     def with_limits(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Return a row's facts with the machine's limit beside them. A step that is too fast for it is not valid."""
-        near = roofline.row_facts(facts, self.limits.get(facts["device"], {}).get(facts["block"], {}))
-        faults = [*filter(None, [facts["reason"]]), *parity.above_limit(near)]
+        fewer = [one.label for one in self.plan.environments if one.threads not in (0, self.plan.threads)]
+        of_blocks = {} if facts.get("environment") in fewer else self.limits.get(facts["device"], {})
+        measured = [block for block in of_blocks if block <= facts["block"]]
+        most = {"read_bytes_per_s": facts.pop("most_read", None)}  # load only makes a limit too low
+        near = roofline.row_facts(facts, of_blocks[max(measured)] if measured else {})
+        complete = [measured for measured in of_blocks.values() if "levels" in measured]
+        highest = roofline.row_facts(facts | most, functools.reduce(bandwidth.better, complete, {}))
+        faults = [*filter(None, [facts["reason"]]), *parity.above_limit(highest)]
         return facts | near | {"valid": not faults, "reason": "; ".join(faults)}
 
     @contextlib.contextmanager
@@ -127,7 +198,9 @@ class Campaign:
         """Return what is to be known of the GPU beside the rows, a line each."""
         if not any(case.device == "gpu" for case in self.done):
             return []
-        shared = f"other processes computed on the GPU ({self.gpu_processes}): times are longer for them; end them"
+        shared = (
+            f"other processes used the GPU ({self.gpu_processes}), so times may be longer: stop them and measure again"
+        )
         return gpu.notes() + ([shared] if self.gpu_processes else [])
 
     def leave(self) -> None:
@@ -139,10 +212,33 @@ class Campaign:
     def has_time(self) -> bool:
         """Return whether one more block, as long as the longest so far, ends within the plan's minutes."""
         longest = max((float(passed["seconds"]) for passed in self.system_load), default=0.0)
-        return time.monotonic() - self.started + longest <= 60 * self.plan.minutes
+        return longest <= self.seconds_left
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the plan's minutes are over."""
+        return self.started + 60 * self.plan.minutes - time.monotonic()
+
+    def leave_out(self, block: list[Case], look: dict[str, Any], questions: list[Question]) -> list[Case]:
+        """Return the cases of the next block that need not run. Record them with `look`, the counts of comparisons.
+
+        A resumed campaign leaves out what it has left out before.
+        """
+        number = block[0].block
+        known = next((entry["left_out"] for entry in self.schedule if entry["block"] == number), None)
+        if known is None:
+            failed = {case.place for case, outcome in self.done.items() if outcome.status is not Status.TIMED}
+            costs = Costs(self.starts_s, self.cases_s)
+            chosen = choose([case for case in block if case.place not in failed], questions, costs, self.seconds_left)
+            known = sorted({case.place for case in block} - {case.place for case in chosen})
+            after_s = time.monotonic() - self.started
+            self.schedule.append({"block": number, "after_s": after_s, **look, "left_out": known})
+        return [case for case in block if case.place in known]
 
     def close(self) -> None:
-        """End the worker and everything that workers left behind. Remove the problems from the disk."""
+        """End the workers and everything that they left behind. Remove the problems from the disk."""
+        for reader in self.readers.values():
+            reader.close()
         if self.worker is not None:
             self.worker.close()
         if self.folder is not None:
@@ -176,7 +272,7 @@ class Campaign:
             "threads": self.plan.threads,
             "precision": self.plan.precision,
             "memory_limit_bytes": self.plan.memory,
-            "aa": next((case.original for case in self.selected.values() if case.again), ""),
+            "aa": ", ".join(sorted({case.original for case in self.selected.values() if case.again})),
             "blocks": len({case.block for case in self.selected.values()} - unfinished),
             "partial_blocks": sorted(unfinished & {case.block for case in ended}),
             "interrupted": self.interrupted,
@@ -188,6 +284,8 @@ class Campaign:
             "reference_s": self.reference_s,
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             "system_load": self.system_load,
+            **({"schedule": self.schedule} if self.plan.until_decided else {}),
+            **({"environments": self.environments} if self.environments else {}),
             "sources": self.sources,
             "limits": {device: bandwidth.typical([*blocks.values()]) for device, blocks in self.limits.items()},
             "refused": [{**case.row, "reason": reason} for case, reason in self.without_time(Status.REFUSED)],
@@ -203,10 +301,23 @@ class Campaign:
         if plan.ranks:
             hosts = plan.hosts, plan.remote_shell
             return Ranks(case.impl, plan.ranks, self._settings(case.device), plan.timeout, self.workspace, *hosts)
-        return Worker(case.impl, self._settings(case.device), plan.timeout, self.workspace)
+        return Worker(case.impl, self._settings(case.device, case.environment), plan.timeout, self.workspace)
 
-    def _settings(self, device: str) -> Settings:
-        return Settings(self.plan.threads, device, self.plan.precision, self.plan.memory)
+    def _settings(self, device: str, label: str = "") -> Settings:
+        """Return what a worker gets on a device, in the environment of that label.
+
+        Raises Refused if the environment is not as it was when the campaign began.
+        """
+        plan = self.plan
+        environment = next((one for one in plan.environments if one.label == label), Environment(""))
+        if environment.path:
+            try:
+                facts = describe(environment)
+            except ValueError as error:
+                raise Refused(str(error)) from error
+            if facts != self.environments.get(label, facts):
+                raise Refused(CHANGED.format(label))
+        return Settings(environment.threads or plan.threads, device, plan.precision, plan.memory, environment.path)
 
     def _worker(self, case: Case) -> Worker:
         host = (*case.host, self.plan.ranks)
@@ -216,14 +327,16 @@ class Campaign:
             self.worker.close()
             self.worker = None
         if self.worker is None:
+            start = time.monotonic()
             try:
                 self.worker = self.start_worker(case)
                 if case.device == "gpu" and not self.plan.ranks:
                     self._open_device(self.worker, host)
             except Unsupported as error:
-                self.unsupported[case.impl, case.device] = str(error)
+                self.unsupported[case.impl, case.environment, case.device] = str(error)
                 raise
             self.host = host
+            self.starts_s[case.process_name] = time.monotonic() - start
         if case.original not in self.sources:
             self.sources[case.original] = vars(self.worker.source(case.impl))
         return self.worker
@@ -311,6 +424,11 @@ class Campaign:
         here = len(self.plan.hosts) < 2  # other hosts make a problem from its recipe, and this one has none
         rows = write_rows_check(problem, folder, coarse) if dtype == "float32" and batch >= MANY and here else None
         return PreparedProblem(str(folder), truth(problem, at, coarse), facts, rows)
+
+
+def describe(environment: Environment) -> dict[str, Any]:
+    """Return the version and the packages of an environment. Raises ValueError if it cannot run workers."""
+    return asdict(environments.describe(environment.path))
 
 
 def write_problem(problem: Problem, folder: Path, **made: Any) -> None:

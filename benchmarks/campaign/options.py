@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 
 import impls
+from benchmarks.campaign import revisions
 from benchmarks.campaign.plan import PRESETS, Plan
 from benchmarks.distributed.hosts import SSH
-from benchmarks.machine import identity
+from benchmarks.machine import environments, identity
 from benchmarks.problems import catalogue
 from benchmarks.problems.tables import Reading, is_table
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
-MOST = 40  # blocks that --minutes may fill
+MOST = 40  # blocks that --minutes may fill, and --until-decided
+JUDGES = ("pandas", "scipy")  # packages that verdicts need
 AA = "numpy_manual"  # runs twice in every block, if it runs at all
 BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
@@ -31,16 +33,17 @@ def plan(option: Namespace, here: Path) -> Plan:
     """
     (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
     preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
-    threads = identity.cores() if option.threads is None else option.threads
+    counts = thread_counts(option.threads)
+    threads = max(counts)
     minutes = math.inf if option.minutes is None else option.minutes
-    blocks = preset.blocks if option.minutes is None else MOST
+    blocks = preset.blocks if option.minutes is None and not option.until_decided else MOST
     blocks = blocks if option.blocks is None else option.blocks
     hosts = words(option.hosts or "")
     ranks = option.ranks or len(hosts)
     if hosts and ranks % len(hosts):
         raise ValueError(f"--ranks {ranks}: give a multiple of the {len(hosts)} hosts, as many ranks for each")
     for name, value, low, high in (
-        ("--threads", threads, 1, identity.cores()),
+        *(("--threads", count, 1, identity.cores()) for count in counts),
         ("--blocks", blocks, 1, 10_000),
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
@@ -50,12 +53,20 @@ def plan(option: Namespace, here: Path) -> Plan:
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
+    if option.until_decided and (absent := [name for name in JUDGES if importlib.util.find_spec(name) is None]):
+        raise ValueError(f"--until-decided needs {' and '.join(absent)}: pip install {' '.join(absent)}")
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
     memory.total()  # raises here, before the first case, if the environment says it wrongly
     target, chosen = option.target or [], implementations(option.impl, here)
     reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
     labels = tables(option.problem, here, target, reading)
+    given = {"--with": option.with_packages, "--python": option.python, "several --threads": counts[1:]}
+    axes = " and ".join(name for name, value in given.items() if value)
+    if " and " in axes:
+        raise ValueError(f"{axes}: compare along one axis at a time; a --python may have any packages")
+    if axes and (ranks or option.dask_scheduler):
+        raise ValueError(f"{axes}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
     (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
     return Plan(
         impls=chosen,
@@ -65,6 +76,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
         blocks=blocks,
         minutes=minutes,
+        until_decided=option.until_decided,
         limits=not option.no_limits,
         shuffle=not option.in_order,
         energy=option.energy,
@@ -82,7 +94,21 @@ def plan(option: Namespace, here: Path) -> Plan:
         steps=option.steps,
         target=target,
         reading=reading,
+        environments=environments.wanted(option.with_packages or [])
+        + environments.existing(words(option.python or ""), here)
+        + environments.of_threads(counts if counts[1:] else []),
     )
+
+
+def thread_counts(given: str | None) -> list[int]:
+    """Return the numbers of --threads, by default that of the cores. Raises ValueError."""
+    try:
+        counts = [int(word) for word in words(given or str(identity.cores()))]
+    except ValueError:
+        counts = []
+    if not counts:
+        raise ValueError(f"--threads {given!r}: give a number, or several to compare: 1,2")
+    return counts
 
 
 def choose(what: str, given: str, known: list[str], at_most: int = 99) -> list[str]:
@@ -103,13 +129,13 @@ def words(given: str) -> list[str]:
 def implementations(given: str | None, here: Path) -> list[str]:
     """Return names and absolute paths; by default all names except BY_NAME.
 
-    Raises ValueError for an unknown name, a missing file, or two files of one name.
+    Raises ValueError for an unknown name, a missing file or revision, or two files of one name.
     """
     if given is None:
         return [name for name in impls.names() if name not in BY_NAME]
     if not words(given):
         raise ValueError(f"--impl {given!r}: name at least one of {', '.join(impls.names())}")
-    paths = [str(here / word) if word.endswith(".py") else word for word in words(given)]
+    paths = [_path(word, here) for word in words(given)]
     names = Counter(Path(path).stem for path in paths)
     for path in paths:
         if names[Path(path).stem] > 1:
@@ -121,17 +147,25 @@ def implementations(given: str | None, here: Path) -> list[str]:
     return paths
 
 
-def repeated(given: str | None, chosen: list[str], here: Path) -> str:
-    """Return the implementation that runs twice; "" for `none`. Raises ValueError for one that does not run."""
+def _path(word: str, here: Path) -> str:
+    """Return the absolute path of a file, also of one in a revision (`path.py@REV`), or the name."""
+    if match := revisions.FORM.fullmatch(word):
+        return str(revisions.file_of((here / match["path"]).absolute(), match["revision"]))
+    return str(here / word) if word.endswith(".py") else word
+
+
+def repeated(given: str | None, chosen: list[str], here: Path) -> list[str]:
+    """Return the implementations that run twice; [] for `none`. Raises ValueError for one that does not run."""
     if given is None:
-        return AA if AA in chosen else chosen[0]
-    name = "" if given == "none" else str(here / given) if given.endswith(".py") else given
-    if name and name not in chosen:
-        names = [Path(path).stem if path.endswith(".py") else path for path in chosen]
-        if given not in names:
-            raise ValueError(f"--aa {given!r}: name one that runs, or none (running: {', '.join(names)})")
-        name = chosen[names.index(given)]
-    return name
+        return [AA if AA in chosen else chosen[0]]
+    names = {Path(path).stem if path.endswith(".py") else path: path for path in chosen}
+    found = []
+    for word in [] if given == "none" else words(given):
+        path = str(here / word) if word.endswith(".py") else word
+        if path not in chosen and word not in names:
+            raise ValueError(f"--aa {word!r}: name some that run, or none (running: {', '.join(names)})")
+        found.append(path if path in chosen else names[word])
+    return found
 
 
 def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> dict[str, str]:
@@ -165,7 +199,7 @@ class Option:
 
     def __init__(self, name: str, help: str, **settings: Any) -> None:
         self.name, self.help, self.settings = name, help, settings
-        self.attribute = name.removeprefix("--").replace("-", "_")  # of `config.option`
+        self.attribute = settings.get("dest") or name.removeprefix("--").replace("-", "_")  # of `config.option`
 
 
 OPTIONS = (
@@ -175,7 +209,11 @@ OPTIONS = (
         default="default",
         metavar="NAME",
     ),
-    Option("--impl", "implementations: names, or paths of your own files (default: all)", metavar="A,B,PATH.py"),
+    Option(
+        "--impl",
+        "implementations: names, or paths of your own files, also as in a git revision (default: all)",
+        metavar="A,PATH.py,PATH.py@REV",
+    ),
     Option("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv"),
     Option(
         "--target",
@@ -197,9 +235,14 @@ OPTIONS = (
     ),
     Option("--minutes", "run as many blocks as fit into M minutes, at least one", type=float, metavar="M"),
     Option(
+        "--until-decided",
+        "after each block, omit the decided cases; end when all are decided, or after --minutes",
+        action="store_true",
+    ),
+    Option(
         "--aa",
-        "implementation to run twice per block as an A/A control, or none (default: numpy_manual or the first)",
-        metavar="NAME",
+        "implementations to run twice per block as an A/A control, or none (default: numpy_manual or the first)",
+        metavar="A,B",
     ),
     Option(
         "--precision",
@@ -207,7 +250,15 @@ OPTIONS = (
         default="highest",
         metavar="NAME",
     ),
-    Option("--threads", "threads and cores for every implementation (default: all cores)", type=int, metavar="N"),
+    Option(
+        "--with",
+        "packages in which implementations of their framework run, such as jax==0.9.0, or `here`; repeat to compare",
+        action="append",
+        dest="with_packages",
+        metavar="PACKAGES",
+    ),
+    Option("--python", "interpreters that run all implementations, or `here`", metavar="PYTHON,NAME=PYTHON"),
+    Option("--threads", "threads and cores of implementations; several to compare (default: all cores)", metavar="N,M"),
     Option(
         "--ranks",
         "number of ranks that share one descent, each on its own cores (default: 0, off)",

@@ -3,10 +3,12 @@
 import dataclasses
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import impls
+from benchmarks.machine.environments import Environment, serving
 from benchmarks.problems.tables import Reading
 
 DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
@@ -41,11 +43,13 @@ class Case:
     block: int
     again: bool = False  # the second of an A/A pair
     label: str = ""  # the problem's name where that of its file is not enough
+    environment: str = ""  # the label of the environment that it runs in; "": that of pytest
 
     @property
     def original(self) -> str:
-        """The implementation's name; for a path, the file's."""
-        return Path(self.impl).stem if self.impl.endswith(".py") else self.impl
+        """The implementation's name, for a path the file's; with that of an environment after an @."""
+        name = Path(self.impl).stem if self.impl.endswith(".py") else self.impl
+        return f"{name}@{self.environment}" if self.environment else name
 
     @property
     def name(self) -> str:
@@ -67,6 +71,8 @@ class Case:
         """The facts of its row that the case itself determines."""
         facts = dataclasses.asdict(self) | {"impl": self.name, "problem": self.title}
         facts.pop("label")
+        if not self.environment:
+            facts.pop("environment")
         return facts | {"duplicate_of": self.original if facts.pop("again") else ""}
 
     @property
@@ -74,8 +80,23 @@ class Case:
         """The group that it is compared in: the same problem, dtype and device."""
         return f"{self.title} {self.dtype} {self.device}"
 
+    @property
+    def process_name(self) -> str:
+        """The name of its process without the block."""
+        return f"{self.name}-{self.device}"
+
+    @property
+    def place(self) -> str:
+        """Its name without the block."""
+        return f"{self.process_name}-{self.title}-{self.dtype}"
+
+    @property
+    def place_of_original(self) -> str:
+        """The `place` of the case that this one repeats; its own for others."""
+        return replace(self, again=False).place
+
     def __str__(self) -> str:
-        return f"{self.name}-{self.device}-{self.title}-{self.dtype}-{self.block}"
+        return f"{self.place}-{self.block}"
 
 
 @dataclass(frozen=True)
@@ -92,12 +113,13 @@ class Plan:
     seed: int
     timeout: float
     memory: int | None = None  # bytes that a worker may have, or all ranks together
-    aa: str = ""  # the implementation that runs twice in every block
+    aa: list[str] = field(default_factory=list)  # the implementations that run twice in every block
     precision: str = "highest"
     ranks: int = 0  # processes that are one descent; 0: each implementation is one process, and no rank
     hosts: list[str] = field(default_factory=list)  # that share the ranks, this one first; []: this one alone
     remote_shell: str = ""  # the command that reaches another host; its name is appended
     minutes: float = math.inf  # no block begins that would not end by then
+    until_decided: bool = False  # whether a block leaves out the cases without an open question
     shuffle: bool = True  # whether a block runs implementations and devices in random order, or as given
     energy: bool = False  # whether each case on a GPU runs a second more, for the energy of a step
     limits: bool = True  # whether what the machine could do is measured as well, block by block
@@ -106,20 +128,27 @@ class Plan:
     target: list[str] = field(default_factory=list)  # columns of a table to predict
     reading: Reading = field(default_factory=Reading)  # how to read a table
     labels: dict[str, str] = field(default_factory=dict)  # of tables whose files have one name
+    environments: list[Environment] = field(default_factory=list)  # to compare; []: only that of pytest
+
+    def environments_of(self, impl: str) -> list[str]:
+        """Return the labels of the environments that an implementation runs in; "" is that of pytest."""
+        known = {name.partition("_")[0] for name in impls.TRAITS}
+        return [one.label for one in serving(impl, self.environments, known)] or [""]
 
     def cases(self) -> list[Case]:
         """Return the cases block by block. A block shuffles implementations and devices, or keeps the order in which
         they were given; each has its own process.
         """
         cases = []
-        labels = [(impl, False) for impl in self.impls] + [(impl, True) for impl in self.impls if impl == self.aa]
+        labels = [(impl, False, environment) for impl in self.impls for environment in self.environments_of(impl)]
+        labels += [(impl, True, self.environments_of(impl)[0]) for impl in self.impls if impl in self.aa]
         for block in range(self.blocks):
-            hosts = [(impl, again, device) for impl, again in labels for device in self.devices]
+            hosts = [(*label, device) for label in labels for device in self.devices]
             if self.shuffle:
                 random.Random(f"{self.seed} {block}").shuffle(hosts)
             cases += [
-                Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""))
-                for impl, again, device in hosts
+                Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""), environment)
+                for impl, again, environment, device in hosts
                 for problem in self.problems
                 for dtype in self.dtypes
             ]

@@ -7,8 +7,8 @@ import importlib.util
 import math
 import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,15 +18,13 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 
 WIDEST, NARROWEST = 40, 5  # columns of the bar
+LOOK_WIDTH = 79  # columns of a line after a block
 KNOWN = 9  # cases after which the remaining time is shown
 
 
 @dataclass(frozen=True)
 class CampaignProgress:
-    """The state of a campaign when a case begins. `remaining_s` is NaN until it can be estimated.
-
-    status: what is decided so far and who leads, or "".
-    """
+    """The state of a campaign when a case begins. `remaining_s` is NaN until it can be estimated."""
 
     case: Case
     number: int
@@ -34,26 +32,25 @@ class CampaignProgress:
     blocks: int | None
     share: float
     remaining_s: float
-    status: str = ""
 
 
-def standing(campaign: Campaign, case: Case, status: str = "") -> CampaignProgress:
-    """Estimate the progress from the finished cases. With --minutes, the totals are unknown."""
+def standing(campaign: Campaign, case: Case) -> CampaignProgress:
+    """Estimate the progress from the finished cases. With --minutes or --until-decided, the totals are unknown."""
     limit_s, passed = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
+    open_end = campaign.plan.until_decided and limit_s == math.inf
     done, total = len(campaign.done), len(campaign.selected)
-    remaining_s = min(passed / done * (total - done), max(limit_s - passed, 0)) if done >= KNOWN else math.nan
+    estimated = done >= KNOWN and not open_end
+    remaining_s = min(passed / done * (total - done), max(limit_s - passed, 0)) if estimated else math.nan
     share = min(max(done / total, passed / limit_s), 1.0)
-    known = limit_s == math.inf
+    known = limit_s == math.inf and not open_end
     return CampaignProgress(
-        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, remaining_s, status
+        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, remaining_s
     )
 
 
-def show(
-    reporter: pytest.TerminalReporter, campaign: Campaign, case: Case, status: Callable[[], str] | None = None
-) -> None:
-    """Show the case that runs now, the remaining time, and `status()`: what is decided so far and who leads."""
-    at = standing(campaign, case, status() if status else "")
+def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
+    """Show the case that runs now and the remaining time."""
+    at = standing(campaign, case)
     if has_bar(reporter):
         columns = shutil.get_terminal_size().columns - 1  # in the last one, some terminals begin a new line
         reporter.write(f"\r{line(at, columns, reporter.hasmarkup)}\r", flush=True)  # what comes next begins there
@@ -61,8 +58,21 @@ def show(
         if reporter.verbosity > 0:
             reporter.ensure_newline()  # pytest names each case
         remaining = f", about {duration(at.remaining_s)} left" if at.remaining_s >= 0 else ""
-        decided = f"; {plain(at.status)}" if at.status else ""
-        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{remaining}{decided}\n")
+        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{remaining}\n")
+
+
+def show_look(reporter: pytest.TerminalReporter, campaign: Campaign, fastest: list[str]) -> None:
+    """Show the decided comparisons after a block, the fastest framework by problem, and the size of the next block."""
+    last = campaign.schedule[-1]
+    selected = [case for case in campaign.selected.values() if case.block == last["block"]]
+    count = len(selected) - len(last["left_out"])
+    following = f"next: {count} of {len(selected)} cases" if count else "the end"
+    reporter.write_line(
+        f"after {last['block']} block{'s' * (last['block'] > 1)}: {last['decided']} of {last['comparisons']}"
+        f" comparisons decided; {following}"
+    )
+    if fastest:
+        reporter.write_line(textwrap.shorten(f"fastest so far: {'; '.join(fastest)}", LOOK_WIDTH, placeholder=" ..."))
 
 
 def clear(reporter: pytest.TerminalReporter) -> None:
@@ -104,10 +114,7 @@ def remaining_texts(at: CampaignProgress, name_width: int) -> list[tuple[str, in
     """Return ever shorter texts of the progress, each with the columns it must leave for the case's name."""
     remaining = duration(at.remaining_s)
     where, short = block(at), block(at).replace(" of ", "/")
-    decided = plain(at.status)
     candidates = [
-        *([([counted(at), short, remaining and f"~{remaining} left", decided], name_width)] if decided else []),
-        *([([remaining and f"~{remaining}", decided], 12)] if decided else []),
         ([counted(at), where, remaining and f"about {remaining} left"], name_width),
         ([counted(at), short, remaining and f"~{remaining} left"], 24),
         ([short, remaining and f"~{remaining}"], 6),

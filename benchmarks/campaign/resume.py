@@ -126,6 +126,7 @@ class ResumePlugin:
             "machine": identity.facts(option.machine or identity.slug())["setup_hash"],
         }
         if self.journal is None:
+            self._make_environments()
             self.journal = journal.named(self.folder, option.benchmark_save or "unsaved", **head)
             return
         if changes := differences(self.journal.head, json.loads(json.dumps(head))):
@@ -138,10 +139,19 @@ class ResumePlugin:
             campaign.restore(self.journal.state)
             if edited := edited_helpers(plan.impls, campaign.sources):
                 raise pytest.UsageError(
-                    f"--resume: since it began, {edited} changed, which an implementation imports: go back to that, or"
-                    " begin anew, without --resume"
+                    f"--resume: {edited}, which an implementation imports, changed since the campaign began;"
+                    " restore it, or start again without --resume"
                 )
+        self._make_environments()
         campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.loaded)})
+
+    def _make_environments(self) -> None:
+        """Make the environments of --with before anything is measured. Raises UsageError."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        try:
+            self.campaign.make_environments(reporter.write_line if reporter else lambda line: None)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def has(self, item: pytest.Item) -> bool:
         """Return whether the journal has the case."""
@@ -234,7 +244,12 @@ def code(impls: list[str], tables: list[str]) -> str:
 def edited_helpers(impls: list[str], sources: dict[str, dict[str, Any]]) -> str:
     """Return the names of modules beside implementations given by path that are no longer as they were saved."""
     paths = [Path(impl) for impl in impls if impl.endswith(".py")]
-    known = [(path, sources[path.stem]["helpers"]) for path in paths if path.stem in sources]
+    known = [
+        (path, entry["helpers"])
+        for path in paths
+        for name, entry in sources.items()
+        if name == path.stem or name.startswith(f"{path.stem}@")  # then the label of an environment
+    ]
     saved = [(path.parent / name, text) for path, helpers in known for name, text in helpers.items()]
     return ", ".join(file.name for file, text in saved if source_text(file) != text)
 

@@ -1,6 +1,11 @@
-"""Check pytest's own settings before anything is measured, and keep the plan's order."""
+"""Check pytest's own settings before anything is measured, keep the plan's order, and end on signals.
+
+The first signal acts like Ctrl-C and keeps finished cases, later ones are ignored.
+"""
 
 import importlib.util
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ from benchmarks.campaign.plan import Plan
 from benchmarks.worker.process import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 CHANGES_TIMING = (  # options of other plugins: attribute, values that change nothing, name, effect on a measurement
     ("numprocesses", (None, 0), "-n", "benchmarks that run at the same time disturb one another"),
     ("codspeed", (None, False), "--codspeed", "it replaces the timer of this suite"),
@@ -61,3 +67,23 @@ def in_plan_order(items: list[Any], plan: Plan) -> list[Any]:
     cases = sorted((item for item in items if place(item) >= 0), key=lambda item: (place(item), item.name))
     ordered = iter(cases)
     return [next(ordered) if place(item) >= 0 else item for item in items]
+
+
+def install_signal_handlers() -> None:
+    """Make the first of these signals act like Ctrl-C. A signal that is already ignored (nohup) stays ignored."""
+    if threading.current_thread() is threading.main_thread():
+        for ending in ENDING:
+            if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(ending, _interrupt)
+
+
+def ignore_signals() -> None:
+    """Ignore all of them: the run is ending and is about to be saved."""
+    for ending in ENDING:
+        if signal.getsignal(ending) is _interrupt:
+            signal.signal(ending, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    ignore_signals()
+    raise KeyboardInterrupt

@@ -13,7 +13,7 @@ from pytest_benchmark.session import BenchmarkSession
 from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
 
-from benchmarks.worker.locks import lock_descriptor
+from benchmarks.machine.locks import lock_descriptor
 
 
 class Storage(FileStorage):

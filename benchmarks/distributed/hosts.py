@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.worker.client import Refused
-from benchmarks.worker.process import POLL, ROOT
+from benchmarks.worker.process import POLL, ROOT, Member
 
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=5 -oServerAliveCountMax=3"
 END_S = 3.0  # in which a remote rank must have ended when its pipe is closed
@@ -52,21 +52,12 @@ def command(host: str, remote_shell: str) -> list[str]:
     return [*words, host, "sh", "-c", program]
 
 
-class RemoteRank:
-    """A worker on another host, as `process.Member`. Raises Refused, with the host's name, where it cannot start."""
+class RemoteRank(Member):
+    """A worker on another host. Raises Refused, with the host's name, where it cannot start."""
 
     def __init__(self, host: str, remote_shell: str, settings: dict[str, Any], deadline: float) -> None:
         self.host, self.remote_shell = host, remote_shell
-        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115, it is closed with the rank
-        self.process = subprocess.Popen(
-            command(host, remote_shell),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.stderr,
-            start_new_session=True,
-        )
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.stdin, self.stdout, self.closed = self.process.stdin, self.process.stdout, False
+        super().__init__(command(host, remote_shell), tempfile.TemporaryFile())  # noqa: SIM115, it is closed with the rank
         try:
             self.send(json.dumps(settings).encode() + b"\n")
             self.cores: list[int] = self._first_answer(deadline)["cores"]
@@ -74,27 +65,12 @@ class RemoteRank:
             self.close()
             raise
 
-    @property
-    def alive(self) -> bool:
-        """Return whether the connection is open."""
-        return not self.closed and self.process.poll() is None
-
-    def fileno(self) -> int:
-        """The pipe that answers come from."""
-        return self.stdout.fileno()
-
     def send(self, request: bytes) -> None:
         """Send a line. A problem travels as its recipe, because its folder is on this host."""
         message = json.loads(request)
         if message.get("op") == "prepare":
             message["plan"] = json.loads(Path(message["folder"], "plan.json").read_text())
-        with contextlib.suppress(BrokenPipeError):
-            self.stdin.write(json.dumps(message).encode() + b"\n")
-            self.stdin.flush()
-
-    def receive(self) -> bytes:
-        """Return what has arrived, b"" at the end."""
-        return os.read(self.stdout.fileno(), 1 << 20)
+        super().send(json.dumps(message).encode() + b"\n")
 
     def exit_reason(self, deadline: float) -> str:
         """Return the host's name and the last line that its command has written to stderr."""

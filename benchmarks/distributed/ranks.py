@@ -21,7 +21,7 @@ from impls.interface import Unsupported
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
 SLOWEST = {
     *("seconds", "fixed_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
-    *("none", "half", "all", "framework_threads"),
+    *("none", "half", "all", "again", "framework_threads"),
 }
 LOCAL = "127.0.0.1"
 
@@ -76,9 +76,7 @@ class Ranks(Worker):
             raise Unsupported("does not run as ranks")
 
     def merge(self, answers: list[Message]) -> Message:
-        """Return one answer for all ranks. Raises Unsupported, Refused; then all ranks end, because some may wait for
-        others.
-        """
+        """Return one answer for all ranks. If one has failed, end them all and raise Unsupported or Refused."""
         try:
             for kind in ("lost", "unsupported", "raised", "wrong"):  # who waits for one that is lost may raise that
                 reasons = {rank: end[kind] for rank, end in enumerate(answers) if kind in end}

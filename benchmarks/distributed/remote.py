@@ -22,11 +22,9 @@ from benchmarks.problems import catalogue
 from benchmarks.problems.tables import Reading
 from benchmarks.worker.client import Settings, start_process
 from benchmarks.worker.environment import pinned
-from benchmarks.worker.process import GRACE, POLL, Process
+from benchmarks.worker.process import GRACE, POLL, Message, Process
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported, shard
-
-Message = dict[str, Any]
 
 
 def main() -> int:

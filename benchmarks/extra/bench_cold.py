@@ -5,6 +5,7 @@ clock runs from before the process starts until the weights arrive. They are che
 """
 
 import time
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,10 @@ def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> N
 def start(case: Case, campaign: Campaign, task: PreparedProblem) -> dict[str, Any]:
     """Start a process and return its weights. Its `cold_s` is added to the campaign's clock."""
     before = time.perf_counter()
-    worker = campaign.start_worker(case)
-    try:
+    with closing(campaign.start_worker(case)) as worker:
         prepare_s = worker.prepare(task.folder, case.device).seconds
         first = worker.run(task.truth.start(0.0), task.facts["steps"])
         cold_s = time.perf_counter() - before
-    finally:
-        worker.close()
     campaign.clock.turn(cold_s)
     loaded = worker.loaded
     facts = {"framework": loaded.framework, "version": loaded.version, "threads": worker.threads, "ranks": worker.ranks}

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from statistics import median
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -19,31 +20,21 @@ from impls.interface import Array, Device, Kernels, Unsupported
 
 SECONDS = 0.1  # of trying, a kernel and level
 LOOK = {"cpu": 2e-3, "gpu": 2e-2}  # seconds of one try: long beside a call, and beside a wait for the device
+TRIES, READ = 3, 0.03  # of a reading beside a round: the least, and for how many seconds, until a cache holds it
 CALLS = 100  # of which one costs `call_s`
 OUTSIDE = {"cpu": 2**28, "gpu": 2**31}  # bytes that are read at least to go past all caches
 SQUARE = {"cpu": 512, "gpu": 8192}  # rows of the matrices that are multiplied
 NARROW = 256  # columns of the matrix in a matvec
 
 
-class NumPy:
-    """NumPy's kernels: see `impls.interface.Kernels`."""
+def _total(x: Array, times: int) -> Array:
+    """Read all of x (m,) `times` times."""
+    for _ in range(times):
+        result = x @ x
+    return np.asarray(result)
 
-    @staticmethod
-    def resident(array: Array, device: Device) -> Array:
-        """Return the array: the kernels read it where it is."""
-        return array
 
-    @staticmethod
-    def total(x: Array, times: int) -> Array:
-        """Read all of x (m,) `times` times."""
-        for _ in range(times):
-            result = x @ x
-        return np.asarray(result)
-
-    @staticmethod
-    def fetch(x: Array) -> Array:
-        """Return the result: it is on the host."""
-        return x
+NUMPY = SimpleNamespace(resident=lambda array, device: array, total=_total, fetch=lambda x: x)  # its `Kernels`
 
 
 def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -86,9 +77,7 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
 
     module: the framework's shared module, which holds its kernels. Raises Unsupported where it has none.
     """
-    if framework != "numpy" and not hasattr(module, "total"):
-        raise Unsupported(f"{framework} has no kernel that reads")
-    kernels = cast(Kernels, NumPy if framework == "numpy" else module)
+    kernels = kernels_of(framework, module)
     levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
               for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip
     dtypes = ("float32", "float64")
@@ -100,11 +89,43 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
     }
 
 
+def kernels_of(framework: str, module: object) -> Kernels:
+    """Return the kernels of a framework's shared module. Raises Unsupported where it has none."""
+    if framework != "numpy" and not hasattr(module, "total"):
+        raise Unsupported(f"{framework} has no kernel that reads")
+    return cast(Kernels, NUMPY if framework == "numpy" else module)
+
+
+class Reading:
+    """A host array of `size` bytes that is read again and again, beside the rounds of a case."""
+
+    def __init__(self, kernels: Kernels, size: int) -> None:
+        self.kernels, self.size = kernels, size
+        self.x = kernels.resident(_numbers(max(size // 16 * 4, 4)), "cpu")
+
+    def bytes_per_s(self) -> float:
+        """Read all of it: the best pass of READ seconds, in tries of LOOK seconds where a pass is shorter."""
+        once, end, tries = _seconds(lambda: self._passes(1)), perf_counter() + READ, list[float]()
+        times = max(1, round(LOOK["cpu"] / once))
+        while len(tries) < TRIES or perf_counter() < end:
+            tries.append(_seconds(lambda: self._passes(times)) / times)
+        return self.size / min(tries)
+
+    def _passes(self, times: int) -> Array:
+        return self.kernels.fetch(self.kernels.total(self.x, times))
+
+
+def most_read(cores: list[int]) -> int:
+    """Return the bytes from which on memory reads no faster: far more than the caches hold."""
+    return max(OUTSIDE["cpu"], 4 * max(caches(cores).values(), default=0))
+
+
 def _levels(kernels: Kernels, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
     """Return each level's name, its size, and the bytes to read to measure it: half of it, and past the last level."""
     sizes = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
     inside = [(name, size, size // 2) for name, size in sizes.items()]
-    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(sizes.values(), default=0)))]
+    outside = most_read(cores) if device == "cpu" else max(OUTSIDE[device], 4 * max(sizes.values(), default=0))
+    return [*inside, (MEMORY, None, outside)]
 
 
 def _reading(kernels: Kernels, device: Device, size: int) -> float:

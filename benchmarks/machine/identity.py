@@ -4,7 +4,6 @@ import functools
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -114,9 +113,7 @@ def _first_line(path: Path) -> str:
 
 def _psutil(function: str, **how: Any) -> Any:
     """Return psutil's answer; None if it is not installed, or the system does not say."""
-    if importlib.util.find_spec("psutil") is None:
-        return None
     try:
         return getattr(importlib.import_module("psutil"), function)(**how)
-    except (OSError, RuntimeError, ValueError, KeyError):  # no /proc, or one without these lines
+    except (ImportError, OSError, RuntimeError, ValueError, KeyError):  # no /proc, or one without these lines
         return None

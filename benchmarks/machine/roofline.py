@@ -12,7 +12,7 @@ from typing import Any
 
 CPU = Path("/sys/devices/system/cpu")
 GRAM = "Gram matrix"
-MEMORY = "memory"
+MEMORY, DISPATCH = "memory", "dispatch"
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,20 @@ def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work]
     return over(batch, d, k, size, min(n, steps * batch) * (d + k) * size)
 
 
-def shortest(work: Work, limits: dict[str, Any], dtype: str) -> tuple[float, str]:
+def shortest(work: Work, limits: dict[str, Any], dtype: str, read: float | None = None) -> tuple[float, str]:
     """Return the seconds that the work takes at the measured limits, and the resource that limits it.
+
+    read: bytes a second that were read beside the rounds; otherwise the bandwidth of the level that holds them counts.
 
     The resource is memory, cache (all shared bytes fit into one) or compute; or dispatch, if the time is below that of
     the cheapest call.
     """
     level = next(level for level in limits["levels"] if level["holds"] is None or work.shared_bytes <= level["holds"])
     rate = max(limits["flops_per_s"][dtype], limits["matvec_flops_per_s"][dtype])
-    reading, computing = work.bytes / level["bytes_per_s"], work.flops / rate
+    reading, computing = work.bytes / (read or level["bytes_per_s"]), work.flops / rate
     seconds = max(reading, computing)
     if seconds < limits["call_s"]:
-        return seconds, "dispatch"
+        return seconds, DISPATCH
     if computing > reading:
         return seconds, "compute"
     return seconds, MEMORY if level["holds"] is None else "cache"
@@ -72,22 +74,21 @@ def shortest(work: Work, limits: dict[str, Any], dtype: str) -> tuple[float, str
 def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`, `x_bytes_per_s`.
 
-    Return {} without a timed descent.
+    Return {} without a timed descent. Where calls take longer than the work, there is no fraction.
     """
-    if (
-        not {"per_step_s", "step_reads", "batch"} <= row.keys()
-        or "levels" not in limits
-        or row["step_reads"] not in ("X", GRAM)
-    ):
+    known = {"per_step_s", "step_reads", "batch"} <= row.keys() and "levels" in limits
+    if not known or row["step_reads"] not in ("X", GRAM):
         return {}
-    seconds, by = shortest(least(row), limits, row["dtype"])
-    two_passes = (
-        {} if row["step_reads"] == GRAM else {"two_pass_s": shortest(least(row, two_pass), limits, row["dtype"])[0]}
-    )
-    near = {"fraction_of_limit": seconds / row["per_step_s"]} if row["per_step_s"] > 0 else {}
-    if near and row["step_reads"] == "X":
-        near["x_bytes_per_s"] = least(row).bytes / row["per_step_s"]
-    return {"limit_s": seconds, "limited_by": by, **two_passes, **near}
+    work, per_step, read = least(row), row["per_step_s"], row.get("read_bytes_per_s")
+    seconds, by = shortest(work, limits, row["dtype"], read)
+    facts: dict[str, Any] = {"limit_s": seconds, "limited_by": by}
+    if row["step_reads"] == "X":
+        facts["two_pass_s"], _ = shortest(least(row, two_pass), limits, row["dtype"], read)
+    if per_step > 0 and by != DISPATCH:
+        facts["fraction_of_limit"] = seconds / per_step
+    if per_step > 0 and row["step_reads"] == "X":
+        facts["x_bytes_per_s"] = work.bytes / per_step
+    return facts
 
 
 def caches(cores: list[int]) -> dict[str, int]:

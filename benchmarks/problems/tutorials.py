@@ -20,13 +20,7 @@ LINE_RUNS = {
     (-1.0, 1.0): [7.9356, 1.4609, 0.4824, 0.1995, 0.1147, 0.0893, 0.0816, 0.0793, 0.0786, 0.0784],
 }
 
-CROPS_INPUTS = [
-    [73, 67, 43],
-    [91, 88, 64],
-    [87, 134, 58],
-    [102, 43, 37],
-    [69, 96, 70],
-]  # temperature, rainfall, humidity
+CROPS_INPUTS = [[73, 67, 43], [91, 88, 64], [87, 134, 58], [102, 43, 37], [69, 96, 70]]  # temperature, rain, humidity
 CROPS_TARGETS = [[56, 70], [81, 101], [119, 133], [22, 37], [103, 119]]  # apples, oranges
 CROPS_NAMES = ["apples", "oranges"]
 CROPS_W0 = [[1.1392, 0.1791, 0.5564], [-0.4957, -0.0760, 1.0687]]  # (2, 3), as nn.Linear keeps it
@@ -94,9 +88,7 @@ def line_losses(start: tuple[float, float], seeds: int = 4000) -> Array:
 
 @cache
 def line_band(start: tuple[float, float], seeds: int = 4000) -> tuple[Array, float]:
-    """Return (10, 2), the middle 95 % of `line_losses` at each of the ten updates, and the share of draws inside all
-    ten.
-    """
+    """Return (10, 2), the middle 95 % of `line_losses` at each update, and the share of draws inside all ten."""
     losses = line_losses(start, seeds)
     low, high = np.quantile(losses, [0.025, 0.975], axis=0)
     return np.column_stack([low, high]), float(np.mean(((losses >= low) & (losses <= high)).all(axis=1)))

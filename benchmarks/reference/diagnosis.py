@@ -154,7 +154,7 @@ def _simulated(wrong: Wrong, mistake: Mistake) -> Explanation:
     near = wrong.explained_by(weights)
     explains = near and wrong.passed(mistake.descend)
     distance = wrong.distance(weights) if explains or not near else np.inf
-    return Explanation(mistake.words, mistake.family, distance, explains)
+    return Explanation(mistake.words, mistake.kind or mistake.words, distance, explains)
 
 
 def _most(wrong: Wrong) -> int:
@@ -183,7 +183,7 @@ def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
 def _length(wrong: Wrong) -> Explanation:
     """Return the first update with a gradient of the right direction and another length."""
     move = wrong.expected(1) - wrong.start
-    ratio = _ratio(move, wrong.W - wrong.start)
+    ratio = float(np.sum((wrong.W - wrong.start) * move) / max(np.sum(move * move), TINY))  # the nearest multiple
     off = abs(ratio - 1)
     words = f"the gradient is {ratio:.2f} times the reference"
     if off <= 0.005:
@@ -192,11 +192,6 @@ def _length(wrong: Wrong) -> Explanation:
     names = [name for name, usual in lengths(wrong.problem) if wrong.explained_by(wrong.start + usual * move)]
     why = f" ({' or '.join(names)})" if names else ""
     return _known(wrong, words + why, wrong.start + ratio * move, "length")
-
-
-def _ratio(move: Array, moved: Array) -> float:
-    """Return the multiple of a move that is nearest to another one."""
-    return float(np.sum(moved * move) / max(np.sum(move * move), TINY))
 
 
 def _coarser(wrong: Wrong) -> str:

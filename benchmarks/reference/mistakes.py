@@ -6,6 +6,7 @@ columns A T makes it T'GT. Of mini-batches each has its own G.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -27,16 +28,11 @@ Rate = Callable[[int], float]
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in words, the descent that it gives, and its kind, which variants of one mistake share."""
+    """A mistake in words, the descent that it gives, and the kind that its variants share if not their words."""
 
     words: str
     descend: Descend
     kind: str = ""
-
-    @property
-    def family(self) -> str:
-        """Return what it shares with its variants."""
-        return self.kind or self.words
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,7 @@ class Fit:
 
 
 def update(
-    gradient: Gradient,
-    lr: float,
-    *,
-    momentum: float = 0.0,
-    decay: Array | float = 0.0,
-    rate: Rate = lambda t: 1.0,
+    gradient: Gradient, lr: float, *, momentum: float = 0.0, decay: Array | float = 0.0, rate: Rate = lambda t: 1.0
 ) -> Descend:
     """Return the descent w -= lr rate(t) v, v = momentum v + gradient + decay w."""
 
@@ -82,10 +73,7 @@ def update(
 
 def iterates(gradient: Gradient, lr: float, start: Array, steps: int) -> list[Array]:
     """Return the right weights after 0, 1, ... and `steps` updates."""
-    path = [start]
-    for t in range(steps):
-        path.append(path[-1] - lr * gradient(t, path[-1]))
-    return path
+    return list(accumulate(range(steps), lambda W, t: W - lr * gradient(t, W), initial=start))
 
 
 def lengths(problem: Problem) -> list[tuple[str, float]]:
@@ -115,19 +103,14 @@ class Moments:
             (self.of(slice(first, first + CHUNK)) for first in range(0, len(problem.X), CHUNK)),
             np.zeros((self.d + self.k + 1,) * 2),
         )
-        order = problem.order
-        self.batches = None if order is None else [self.of(order[t % len(order)]) for t in range(updates)]
+        order = problem.order  # `right`: G of the batches, in order; of the full batch the only one
+        self.right = [self.all] if order is None else [self.of(order[t % len(order)]) for t in range(updates)]
 
     def of(self, rows: slice | Array) -> Array:
         """Return G of some rows."""
         X, y = self.problem.X[rows], self.problem.y[rows].reshape(-1, self.k)
         A = np.column_stack([X, y, np.ones(len(X), X.dtype)]).astype(np.float64)
         return np.asarray(A.T @ A)
-
-    @property
-    def right(self) -> Sequence[Array]:
-        """Return G of the batches, in order; of the full batch the only one."""
-        return [self.all] if self.batches is None else self.batches
 
     def gradient(self, moments: Sequence[Array], change: Change = lambda G: G) -> Gradient:
         """Return the gradient whose update t sees the t-th of the moments, changed, from the first again at the end."""
@@ -141,11 +124,6 @@ class Moments:
             return np.asarray(H @ W - c)
 
         return at
-
-    def solution(self) -> Array:
-        """Return the least-squares solution of all rows."""
-        G, d = self.all, self.d
-        return np.asarray(np.linalg.lstsq(G[:d, :d], G[:d, d:-1])[0])
 
     def standardised(self, ddof: int, targets: bool) -> Array:
         """Return T that standardises the columns of X, and of y if `targets`, once more. Constant columns stay."""
@@ -182,7 +160,8 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
         yield Mistake("all weights move by lr, as in Adam or Adagrad", update(_normalised(right, epsilon), lr))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: 1 - t / steps))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: (1 + np.cos(np.pi * t / steps)) / 2))
-    solution = moments.solution()
+    G, d = moments.all, moments.d
+    solution = np.asarray(np.linalg.lstsq(G[:d, :d], G[:d, d:-1])[0])
     yield Mistake("they are the least-squares solution: nothing descends", lambda W, t: solution if t else W)
     yield from _data(problem, moments, moments.right)
     yield from _layouts(moments, descend)

@@ -35,6 +35,7 @@ over the descent, so that the bound costs one pass over X.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Quadratic:
 
     def loss(self, weights: Array) -> float | None:
         """Return the loss of weights (d,) or (d, k); None where the difference leaves too few digits of it."""
-        w = _columns(weights).astype(LONG)
+        w = columns(weights).astype(LONG)
         loss = float((w * (self.H @ w / 2 - self.c)).sum() + LONG(self.mean_square))
         return loss if loss > DIGITS * self.mean_square else None
 
@@ -78,7 +79,6 @@ class ReferenceSolution:
     """
 
     w0: Array
-    lr: float
     directions: Array
     iterates: dict[int, tuple[Array, Array]]
     allowed: dict[int, Array]
@@ -93,7 +93,7 @@ class ReferenceSolution:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return the coefficients (m, k) of a random start."""
-        return rng.uniform(-1, 1, (self.directions.shape[1], _columns(self.w0).shape[1]))
+        return rng.uniform(-1, 1, (self.directions.shape[1], columns(self.w0).shape[1]))
 
     def start(self, c: Coefficients) -> Array:
         """Return the start w0 + V c in the problem's dtype."""
@@ -107,13 +107,13 @@ class ReferenceSolution:
 
     def _moved(self, directions: Array, c: Coefficients) -> Array:
         """Return V c or V[t] c, (d, k)."""
-        shape = directions.shape[1], _columns(self.w0).shape[1]
+        shape = directions.shape[1], columns(self.w0).shape[1]
         return np.asarray(directions @ np.broadcast_to(c, shape).astype(directions.dtype))
 
     def distance(self, weights: Array, t: int, c: Coefficients, start: Array) -> tuple[float, float]:
         """Return the 2-norm of the worst target's error after t updates, and its tolerance."""
-        error = np.linalg.norm(_columns(weights).astype(LONG) - self.expected(t, c), axis=0)
-        rounded = np.linalg.norm(_columns(start).astype(LONG) - self.expected(0, c), axis=0)
+        error = np.linalg.norm(columns(weights).astype(LONG) - self.expected(t, c), axis=0)
+        rounded = np.linalg.norm(columns(start).astype(LONG) - self.expected(0, c), axis=0)
         allowed = self.allowed[t] + self.contraction[t] * rounded
         worst = int(np.argmax(np.where(np.isnan(error), np.inf, error / allowed)))
         return float(error[worst]), float(allowed[worst])
@@ -127,12 +127,12 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
     wanted = {0, *at}
     known = wanted | {t + shift for t in at for shift in (-1, 1)}
     V = _directions(problem, max(known))
-    w0 = _columns(problem.w0).astype(LONG)
+    w0 = columns(problem.w0).astype(LONG)
     starts = np.hstack([w0, V])  # (d, k + m)
     k = w0.shape[1]
     quadratic, descent = None, _batches(problem, starts, max(known), coarse)  # not begun before its first iterate
     if problem.order is None:
-        Y = _columns(problem.y).astype(np.float64)
+        Y = columns(problem.y).astype(np.float64)
         quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG) / Y.size))
         descent = _full(problem, starts, max(known), coarse, quadratic)
     iterates: dict[int, Array] = {}
@@ -147,7 +147,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolu
         rho_all *= rho
     pairs = {t: (W[:, :k], W[:, k:]) for t, W in iterates.items()}
     own, others = ({t: pair for t, pair in pairs.items() if (t in wanted) == own} for own in (True, False))
-    return ReferenceSolution(problem.w0, problem.lr, V, own, allowed, contraction, others, quadratic)
+    return ReferenceSolution(problem.w0, V, own, allowed, contraction, others, quadratic)
 
 
 def _directions(problem: Problem, steps: int) -> Array:
@@ -178,26 +178,22 @@ def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
 
 
 def _slices(M: Array) -> Iterator[Array]:
-    """Split M, |M| <= 1, into a sum of three parts of SLICE bits each; the last is the remainder."""
-    for slices in (1, 2):
+    """Split M, |M| <= 1, into a sum of three parts of SLICE bits each."""
+    for slices in (1, 2, 3):
         grid = 2.0 ** (SLICE * slices - 1)
         part = np.round(M * grid) / grid
         yield part
         M = M - part
-    grid = 2.0 ** (SLICE * 3 - 1)
-    yield np.round(M * grid) / grid
 
 
 def _full(
     problem: Problem, W: Array, steps: int, coarse: float, quadratic: Quadratic
 ) -> Iterator[tuple[Array, Array, float]]:
     """Return the full-batch iterates (d, k + m) with each step's delta (k,) and rho. The bound uses the whole path."""
-    Y, H = _columns(problem.y).astype(np.float64), quadratic.H
+    Y, H = columns(problem.y).astype(np.float64), quadratic.H
     k = quadratic.c.shape[1]
     c = np.hstack([quadratic.c, np.zeros((len(W), W.shape[1] - k))])
-    path = [W]
-    for _ in range(steps):
-        path.append(path[-1] - LONG(problem.lr) * (H @ path[-1] - c))
+    path = [*accumulate(range(steps), lambda W, _: W - LONG(problem.lr) * (H @ W - c), initial=W)]
     largest = np.max([_largest(W, k) for W in path], axis=0)  # (d, k)
     squares, spread, start = np.zeros(k), np.zeros(largest.shape), W[:, :k].astype(np.float64)
     for first in range(0, len(Y), CHUNK):  # X may be most of the memory: no second copy of it
@@ -216,7 +212,7 @@ def _full(
 def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
     """Return the iterates over the batches of `order`, repeated after its last row, with each step's delta and rho."""
     assert problem.order is not None
-    X, Y = problem.X.astype(LONG), _columns(problem.y).astype(LONG)
+    X, Y = problem.X.astype(LONG), columns(problem.y).astype(LONG)
     k = Y.shape[1]
     spectra = curvatures(problem.X.astype(np.float64), problem.y, problem.order)
     for t in range(steps + 1):
@@ -255,5 +251,6 @@ def _gamma(m: int, u: float) -> float:
     return half / (1 - half)
 
 
-def _columns(array: Array) -> Array:
+def columns(array: Array) -> Array:
+    """Return (m,) or (m, k) as (m, k)."""
     return array.reshape(len(array), -1)

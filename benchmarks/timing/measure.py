@@ -7,6 +7,8 @@ their differences, divided by the steps. `blocked_s`: waiting for the device wit
 device's own clock.
 """
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -25,7 +27,10 @@ from benchmarks.worker.client import Clock, Refused, Worker
 from benchmarks.worker.messages import Growth, Round, Run
 from impls.interface import Array
 
+COMPILED = 1.2  # of the first run's seconds, above which a first run of fewer steps, scaled to all, has compiled too
 SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
+GROW, LEAST = 10.0, 5  # seconds after which doubtful runs are not tried again, if they were tried so often
+READINGS = 10  # of as many bytes as the case reads, beside its rounds
 LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
 SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
 ENERGY, LOOK = 1.0, 0.05  # seconds: of runs whose energy is measured, from one look at the clock to the next
@@ -73,6 +78,8 @@ class TimedCase:
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
     energy: bool = False  # whether the energy of a step is measured after the rounds
+    read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
+    readings: list[float | None] = field(default_factory=list)  # beside some rounds
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
@@ -80,6 +87,8 @@ class TimedCase:
         done, worst = run_checked(self.worker, self.task, self.rng)
         self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
+        if self.read is not None and len(self.rounds_done) % max(1, self.rounds // READINGS) == 0:
+            self.readings.append(self.read())
         self.clock.turn(done.seconds)
         self.rounds_done.append(replace(done, weights=[]))
         self.facts["error"], self.facts["tolerance"] = max(
@@ -94,6 +103,8 @@ class TimedCase:
         facts = self.facts | self.clocks(self.task.facts["steps"])
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
+        if read := [rate for rate in self.readings if rate]:
+            facts |= {"read_bytes_per_s": median(read), "most_read": max(read)}
         elapsed = sum(self.elapsed)
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
@@ -170,17 +181,21 @@ class TimedCase:
         if steps == 1:
             return None
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
-        tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady)]
+        uncounted, end = int(steady < SLOW), time.monotonic() + GROW
+        tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
         if steady < SHORT:
             tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
         if not parity.grows(tried):
-            tried = [self.worker.grow(*self.new_run()) for _ in range(5 * few)]
-        if not parity.grows(tried):  # others may load the machine; beside the former, not in their place
-            tried += [self.worker.grow(*self.new_run()) for _ in range(25 * few)]
+            tried = []
+            for often in (5 * few, 30 * few):  # others may load the machine: beside the former, not in their place
+                while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
+                    tried.append(self.worker.grow(*self.new_run(), uncounted))
+                if parity.grows(tried):
+                    break
         ratio = parity.growth(tried)
         if not parity.grows(tried):
-            often = "more steps take no more time" if ratio < 0.5 else "a run of no steps takes as long as many steps"
-            raise Refused(often)
+            shorter = "more steps take no more time", "a run of no steps takes as long as many steps"
+            raise Refused(shorter[ratio >= 0.5])
         return ratio
 
     def new_run(self) -> tuple[Array, int]:
@@ -188,28 +203,32 @@ class TimedCase:
         return self.task.truth.start(self.task.truth.draw(self.rng)), self.task.facts["steps"]
 
 
-def open_descent(worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float) -> TimedCase:
+def open_descent(
+    worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float, known: Array | None = None
+) -> TimedCase:
     """Prepare, run once, check the iterates and warm up.
 
-    As many rounds follow as fit into `seconds`: 3 to 50, or 1 of a slow run. Raises Unsupported, or Refused with the
-    reason.
+    As many rounds follow as fit into `seconds`: 3 to 50, or 1 of a slow run. known: the final weights of an earlier
+    process whose iterates were checked. Where the first run gives them bit for bit, the early iterates are not checked
+    again, which saves a compilation each. Raises Unsupported, or Refused with the reason.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know where a round will start
     prepared = worker.prepare(task.folder, device)
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
     early_at = [t for t in task.truth.at[:-1] if first.seconds < LONG or t != last // 2] or [last]
-    iterates = [check_iterate(worker, task, t, 0.0) for t in early_at]
-    elsewhere = check_iterate(worker, task, 1, task.truth.draw(rng))  # does it remember the first start?
+    seen = known is not None and np.array_equal(np.asarray(first.weights), known)
+    iterates = [check_iterate(worker, task, t, 0.0) for t in (early_at[-1:] if seen else early_at)]
+    elsewhere = [] if seen else [check_iterate(worker, task, 1, task.truth.draw(rng))]  # is the first start remembered?
     worker.run(start, 0)  # what has to be compiled for no steps is
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
-    if fewer_s < SLOW:
+    if fewer_s < SLOW or fewer_s * last / fewer > COMPILED * first.seconds:
         fewer_s = worker.run(start, fewer).seconds  # the second time: all is compiled
     run_s = fewer_s * last / fewer
     if run_s < SLOW:
         run_s = run_checked(worker, task, rng)[0].seconds
-    worst = max([elsewhere, *iterates], key=lambda one: one.error / one.allowed)
+    worst = max([*elsewhere, *iterates], key=lambda one: one.error / one.allowed)
     moved = prepared.transfer_seconds
     facts = {"prepare_s": prepared.seconds, "first_s": first.seconds} | ({} if moved is None else {"transfer_s": moved})
     facts |= {"error": worst.error, "tolerance": worst.allowed}

@@ -1,6 +1,8 @@
 """Parity: was the row measured under the same conditions as the others? Probes against settings."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import fields
 from statistics import median
 from typing import Any
 
@@ -14,7 +16,10 @@ LIMIT = 1.5  # times as fast as the machine's limit: more than the limit may be 
 CLOCKS = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
 CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
 SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
-NOISE = 0.01  # of a run: what the median difference of several may be off
+NOISE = 0.01  # of a run: what the median difference of a few may be off
+MANY, ERROR = 500, 1.86  # tries; standard error of a median by the median deviation of one (normal noise)
+SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median difference of equal runs may be off
+FLOOR = 0.001  # of a run: what the median difference of many may be off
 
 
 def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
@@ -31,18 +36,18 @@ def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
     if facts["cores"] is not None and facts["cores"] != cores:
         found.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
     if facts["cpu_over_wall"] > LOOSE * allowed:
-        found.append(
-            f"{facts['cpu_over_wall']:.2f} CPU seconds a second, {allowed} thread{'s' * (allowed > 1)} asked for"
-        )
+        threads = f"{allowed} thread{'s' * (allowed > 1)}"
+        found.append(f"{facts['cpu_over_wall']:.2f} CPU seconds a second, {threads} asked for")
     return found
 
 
 def _precision(facts: dict[str, Any]) -> list[str]:
     wanted = BITS[facts["dtype"], facts["precision"]]
+    kept = {kind: facts.get(f"{kind}_bits") for kind in ("matmul", "matvec")}  # None: of a framework without a probe
     return [
-        f"a {kind} keeps {facts[f'{kind}_bits']} bits of the mantissa, {wanted} asked for"
-        for kind in ("matmul", "matvec")
-        if facts.get(f"{kind}_bits", wanted) < wanted
+        f"a {kind} keeps {bits} bits of the mantissa, {wanted} asked for"
+        for kind, bits in kept.items()
+        if bits is not None and bits < wanted
     ]
 
 
@@ -60,10 +65,8 @@ def _window(facts: dict[str, Any]) -> list[str]:
 
 def _clocks(facts: dict[str, Any]) -> list[str]:
     """Find a GPU slowed by heat or power supply. Its power limit belongs to the machine and is only recorded."""
-    top, why = (
-        facts.get("max_sm_mhz"),
-        [word for word in facts.get("throttle_reasons", "").split(", ") if word in SLOWED],
-    )
+    top = facts.get("max_sm_mhz")
+    why = [word for word in facts.get("throttle_reasons", "").split(", ") if word in SLOWED]
     slow = [mhz for mhz in (facts.get("sm_mhz_before"), facts.get("sm_mhz_after")) if mhz and top and mhz < CLOCK * top]
     if not why or not slow:
         return []
@@ -73,7 +76,7 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
 def above_limit(near: dict[str, Any]) -> list[str]:
     """Find a step that is faster than the machine can read or compute."""
     fraction = near.get("fraction_of_limit", 0.0)
-    if fraction <= LIMIT or near["limited_by"] == "dispatch":
+    if fraction <= LIMIT:
         return []
     return [f"{fraction:.1f} times as fast as this machine's limit ({near['limited_by']}): steps leave out work"]
 
@@ -95,24 +98,57 @@ def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int)
 def grows(tried: list[Growth]) -> bool:
     """Return whether the time of a run grows with its steps as that of a descent does.
 
-    The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
+    Where others use the cores, times vary too much for their medians. There the shortest run of each kind may show it,
+    since load only lengthens them, if steps are a good part of a run.
     """
+    if _grows(tried) or not unsteady(tried):
+        return _grows(tried)
+    shortest = Growth(*(min(getattr(times, field.name) for times in tried) for field in fields(Growth)))
+    return _grows([shortest]) and shortest.all - shortest.half >= SHARE * shortest.all
+
+
+def _grows(tried: list[Growth]) -> bool:
+    """The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps."""
     least, most = GROWTH
     second_half, full = median(times.all - times.half for times in tried), median(times.all for times in tried)
     return least <= growth(tried) and (growth(tried) <= most or second_half < SHARE * full)
+
+
+def unsteady(tried: list[Growth]) -> bool:
+    """Return whether many equal runs differ by so much that the median of their differences is off by UNSTEADY."""
+    return len(tried) >= SEVERAL and _error(tried) > UNSTEADY * median(times.all for times in tried)
+
+
+def _error(tried: list[Growth]) -> float:
+    """Return three times the standard error of the median difference of equal runs, in seconds."""
+    differences = [times.again - times.all for times in tried]
+    middle = median(differences)
+    return 3 * ERROR * median(abs(difference - middle) for difference in differences) / math.sqrt(len(tried))
 
 
 def growth(tried: list[Growth]) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
     tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count.
-    Return 0 if the second half takes less than NOISE of the run, or if all steps are not the longer run often enough:
-    in three of five tries, and among many tries by three standard errors of a fair coin.
+    Return 0 if the second half takes no more than the `noise`, or if all steps are not the longer run often enough: in
+    three of five tries, and among many tries by three standard errors of a fair coin.
     """
     count = len(tried)
     second_half = median(times.all - times.half for times in tried)
     steps = median(times.all - times.none for times in tried)
     longer = sum(times.all > times.half for times in tried)
-    if second_half < NOISE * median(times.all for times in tried) or longer < count * min(0.6, 0.5 + 1.5 / count**0.5):
+    if second_half < noise(tried) or longer < count * min(0.6, 0.5 + 1.5 / count**0.5):
         return 0.0
     return second_half / max(steps, second_half)
+
+
+def noise(tried: list[Growth]) -> float:
+    """Return the seconds by which the median difference of equal runs may be off: NOISE of a run, or less of MANY.
+
+    The control is the run of all steps that is repeated: its median difference, and three times the error of that.
+    """
+    full = median(times.all for times in tried)
+    if len(tried) < MANY:
+        return NOISE * full
+    middle = median(times.again - times.all for times in tried)
+    return min(NOISE * full, max(FLOOR * full, abs(middle) + _error(tried)))

@@ -94,11 +94,15 @@ def open_fit(args: argparse.Namespace) -> Iterator[Descent]:
     names = data.targets or (tutorials.CROPS_NAMES if catalogue.parse(args.problem)[0] == "crops" else [])
     names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
     columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
-    with Workspace() as workspace, contextlib.closing(WorkerPrepare(impl, args.device, workspace)) as prepare:
-        name = Path(impl).stem
-        descent = Descent(args.problem, name, problem, args.device, prepare, columns, names, data, exact)
-        descent.weights(0)
-        yield descent
+    name, settings = Path(impl).stem, Settings(identity.cores(), args.device)
+    try:
+        with Workspace() as workspace, contextlib.closing(Worker(impl, settings, TIMEOUT, workspace)) as worker:
+            prepare = _prepare_in(worker, workspace)
+            descent = Descent(args.problem, name, problem, args.device, prepare, columns, names, data, exact)
+            descent.weights(0)
+            yield descent
+    except Refused as error:
+        raise Unsupported(f"{name}: {error}") from error
 
 
 def _asked(args: argparse.Namespace) -> tuple[Problem, Data, str]:
@@ -119,42 +123,25 @@ def _asked(args: argparse.Namespace) -> tuple[Problem, Data, str]:
     return exact, data, impl
 
 
-class WorkerPrepare:
-    """The `prepare` of an implementation that runs in a worker, with the settings of `pytest benchmarks`.
+def _prepare_in(worker: Worker, workspace: Workspace) -> Prepare:
+    """Return the `prepare` of the implementation that runs in the worker. It and its runs raise Refused."""
+    current: Run | None = None  # of the problem that the worker holds
 
-    It and its runs raise Unsupported for whatever the worker refuses.
-    """
-
-    def __init__(self, impl: str, device: str, workspace: Workspace) -> None:
-        self.name, self.workspace = Path(impl).stem, workspace
-        with self._as_unsupported():
-            self.worker = Worker(impl, Settings(identity.cores(), device), TIMEOUT, workspace)
-        self.current: Path | None = None  # the problem that the worker holds
-
-    def __call__(self, problem: Problem, device: Device) -> Run:
-        folder = self.workspace.new("fit") / "problem"
+    def prepare(problem: Problem, device: Device) -> Run:
+        folder = workspace.new("fit") / "problem"
         write_problem(problem, folder)
 
         def run(start: Array, steps: int, /) -> Array:
-            self.worker.deadline = time.monotonic() + TIMEOUT
-            with self._as_unsupported():
-                if self.current != folder:
-                    self.worker.prepare(str(folder), device)
-                    self.current = folder
-                return np.array(self.worker.run(start, steps).weights, start.dtype)
+            nonlocal current
+            worker.deadline = time.monotonic() + TIMEOUT
+            if current is not run:
+                worker.prepare(str(folder), device)
+                current = run
+            return np.array(worker.run(start, steps).weights, start.dtype)
 
         return run
 
-    def close(self) -> None:
-        """End the worker."""
-        self.worker.close()
-
-    @contextlib.contextmanager
-    def _as_unsupported(self) -> Iterator[None]:
-        try:
-            yield
-        except Refused as error:
-            raise Unsupported(f"{self.name}: {error}") from error
+    return prepare
 
 
 def least_squares(problem: Problem) -> float:

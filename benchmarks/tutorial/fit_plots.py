@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,8 @@ def save(path: Path, descent: Descent) -> None:
 def still(descent: Descent) -> Figure:
     """Draw the fitted line if there is one feature, else the loss curve."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    last = descent.problem.steps
-    if one_feature(descent):
-        _line(axes, descent)(last)
-    else:
-        _loss(axes, descent)(last)
+    draw = _line if one_feature(descent) else _loss
+    draw(figure.subplots(), descent)(descent.problem.steps)
     figure.suptitle(descent.title)
     return figure
 
@@ -44,11 +41,12 @@ def animate(path: Path, descent: Descent) -> None:
     """Save a GIF: the line moves, or the loss falls while the predictions approach the targets."""
     single = one_feature(descent)
     figure = Figure(figsize=(6, 4) if single else (9, 4), layout="constrained")
-    axes = [figure.subplots()] if single else list(figure.subplots(1, 2))
-    draw = [_line(axes[0], descent)] if single else [_loss(axes[0], descent), _predictions(axes[1], descent)]
+    panels = [_line] if single else [_loss, _predictions]
+    row = figure.subplots(1, len(panels), squeeze=False)[0]
+    updates = [draw(axes, descent) for draw, axes in zip(panels, row, strict=True)]
     frames, at = [], moments(descent)
     for t in at:
-        for update in draw:
+        for update in updates:
             update(t)
         figure.suptitle(f"{descent.title}\nt = {t}, loss = {descent.loss(t):.4g}")
         figure.savefig(page := io.BytesIO())
@@ -108,21 +106,14 @@ def _loss(axes: Axes, descent: Descent) -> Update:
 def _predictions(axes: Axes, descent: Descent) -> Update:
     rows = _some(len(descent.problem.X))
     X, Y = descent.problem.X[rows], descent.problem.y[rows].reshape(len(rows), -1)
-    clouds = []
-    for j, name in enumerate(descent.targets):
-        clouds.append(axes.scatter(Y[:, j], Y[:, j], s=30, alpha=0.7, color=CLOUDS[j % len(CLOUDS)], label=name))
+    drawn = zip(Y.T, descent.targets, cycle(CLOUDS), strict=False)
+    clouds = [axes.scatter(y, y, s=30, alpha=0.7, color=colour, label=name) for y, name, colour in drawn]
     start = descent.predict(X, 0)
     low, high = float(min(Y.min(), start.min())), float(max(Y.max(), start.max()))
     room = 0.05 * (high - low)
     axes.set(ylim=(low - room, high + room), xlabel="target", ylabel="predicted")
-    axes.axline(
-        (float(Y.mean()), float(Y.mean())),
-        slope=1,
-        color=rcParams["text.color"],
-        linestyle="--",
-        linewidth=1,
-        label="right",
-    )
+    centre = float(Y.mean()), float(Y.mean())
+    axes.axline(centre, slope=1, color=rcParams["text.color"], linestyle="--", linewidth=1, label="right")
     _legend(axes)
 
     def update(t: int) -> None:

@@ -1,5 +1,6 @@
 """The command `gallery`: plots of the tutorials' descents by every implementation, and the line's numbers as JSON."""
 
+import contextlib
 import importlib
 import json
 import tempfile
@@ -53,7 +54,9 @@ def sections(chosen: list[str], out: Path) -> Iterator[Section]:
             name = Path(impl).stem
             try:
                 right[name] = descents(impl, stage, workspace)
-                yield [_agreement(name, right[name], stage)], True
+                worst = max(difference(right[name][scene], stage[scene]) for scene in stage)
+                words = "agrees with the reference after every update; largest relative difference"
+                yield [f"{name} {words} {worst:.2g}"], True
             except Unsupported as error:
                 yield [f"{name} is not in the pictures: {error}"], True
             except Refused as error:
@@ -93,11 +96,6 @@ def _write(out: Path, right: dict[str, Descents], stage: dict[str, GalleryCase])
     return [*gallery_plots.write(out, right, lead), played]
 
 
-def _agreement(name: str, descents_of: Descents, stage: dict[str, GalleryCase]) -> str:
-    worst = max(difference(descents_of[scene], stage[scene]) for scene in stage)
-    return f"{name} agrees with the reference after every update; largest relative difference {worst:.2g}"
-
-
 def _digits(numbers: Iterable[float]) -> list[float]:
     """Return plain numbers of six significant digits."""
     return [float(f"{number:.6g}") for number in numbers]
@@ -127,20 +125,15 @@ def descents(impl: str, gallery_cases: dict[str, GalleryCase], workspace: Worksp
 
     Raises Unsupported with the implementation's reason, or Refused with the error.
     """
-    worker = Worker(impl, Settings(threads=1), TIMEOUT, workspace)
-    try:
+    with contextlib.closing(Worker(impl, Settings(threads=1), TIMEOUT, workspace)) as worker:
         return {name: _descent(worker, Path(impl).stem, scene) for name, scene in gallery_cases.items()}
-    finally:
-        worker.close()
 
 
 def difference(descent: Descent, scene: GalleryCase) -> float:
     """Return the largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
-    known = scene.task.truth
-    right = {t: known.expected(t, 0.0) for t in known.at}
-    return max(
-        float(np.linalg.norm(descent.weights(t).reshape(w.shape) - w) / np.linalg.norm(w)) for t, w in right.items()
-    )
+    right = {t: scene.task.truth.expected(t, 0.0) for t in scene.task.truth.at}
+    errors = {t: np.linalg.norm(descent.weights(t).reshape(w.shape) - w) for t, w in right.items()}
+    return max(float(errors[t] / np.linalg.norm(w)) for t, w in right.items())
 
 
 def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:

@@ -79,13 +79,12 @@ def paths(ways: Sequence[Descent]) -> Figure:
     axes.plot(*end, marker="*", markersize=14, color=rcParams["text.color"], zorder=4)
     _words(axes, f"({end[0]:.2f}, {end[1]:.2f}) after {last} updates", end, (0, 16))
     axes.set(
-        xlim=ROOM[0], ylim=ROOM[1], aspect="equal", xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1]
+        xlim=ROOM[0], ylim=ROOM[1], xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1], aspect="equal"
     )
     _contours(axes, first)
     figure.suptitle(first.title)
-    axes.set_title(
-        "first across the valley, then along it; numbers at the paths: updates, at the contours: loss", fontsize=10
-    )
+    title = "first across the valley, then along it; numbers at the paths: updates, at the contours: loss"
+    axes.set_title(title, fontsize=10)
     return figure
 
 
@@ -109,9 +108,8 @@ def _marker(i: int) -> dict[str, Any]:
 def _words(axes: Axes, words: str, at: Any, off: tuple[float, float]) -> None:
     """Write a label beside a point, offset in points, legible over lines."""
     halo = [withStroke(linewidth=3, foreground=rcParams["axes.facecolor"])]
-    axes.annotate(
-        words, at, off, textcoords="offset points", ha="center", va="center", fontsize=9, path_effects=halo, zorder=10
-    )
+    place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "center"}
+    axes.annotate(words, at, off, **place, fontsize=9, path_effects=halo, zorder=10)
 
 
 def _settings(background: str, ink: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ PROC, SHM = Path("/proc"), Path("/dev/shm")
 PATIENCE = 5.0  # seconds in which what was killed must have ended
 GRACE = 1.0  # seconds for multiprocessing's trackers, which unlink what others have left, and then end by themselves
 LOOK = 0.002  # seconds between two looks
+EXEC_LOOKS = 50  # at a process in the middle of an exec
+ENV_START = 47  # the place of env_start among the fields of /proc/PID/stat after the name (proc_pid_stat(5))
 PR_SET_CHILD_SUBREAPER, IPC_RMID = 36, 0  # linux/prctl.h, linux/ipc.h
 
 
@@ -67,7 +69,7 @@ def end_processes(tag: str, leader: int | None = None, before: Collection[str | 
             removed += [f"process {one.pid} ({one.name}), which was killed and does not end" for one in lasting]
             break
         for pid in alive:
-            if time.monotonic() > grace or not is_tracker(pid):
+            if time.monotonic() > grace or b"resource_tracker" not in read(pid, "cmdline"):  # multiprocessing's, loky's
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(LOOK)
@@ -76,10 +78,11 @@ def end_processes(tag: str, leader: int | None = None, before: Collection[str | 
 
 def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
     """Return the processes whose tag starts so, those of the leader's session, and their descendants."""
-    others = {process.pid: process for process in processes() if process.pid != os.getpid()}
+    pids = {int(name) for name in os.listdir(PROC) if name.isdecimal()} if PROC.is_dir() else set[int]()
+    others = {process.pid: process for process in map(process_info, pids - {os.getpid()}) if process}
     words = b"\0" + os.fsencode(f"{TAG}={tag}")
     pids = {
-        pid for pid, process in others.items() if process.session == leader or words in b"\0" + read(pid, "environ")
+        pid for pid, process in others.items() if process.session == leader or words in b"\0" + environment_of(process)
     }
     while children := {pid for pid, process in others.items() if process.parent in pids} - pids:
         pids |= children
@@ -100,13 +103,6 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
     return (own + own_system) / tick, (children + children_system) / tick
 
 
-def processes() -> Iterator[ProcessInfo]:
-    """Yield all processes."""
-    for name in os.listdir(PROC) if PROC.is_dir() else []:
-        if name.isdecimal() and (process := process_info(int(name))):
-            yield process
-
-
 def process_info(pid: int) -> ProcessInfo | None:
     """Return one process; None if there is none."""
     name, _, rest = read(pid, "stat").decode(errors="replace").partition("(")[2].rpartition(")")
@@ -114,6 +110,26 @@ def process_info(pid: int) -> ProcessInfo | None:
         return None
     state, parent, _, session = rest.split()[:4]
     return ProcessInfo(pid, int(parent), int(session), state, name)
+
+
+def environment_of(process: ProcessInfo) -> bytes:
+    """Return a process's environment; read it again for a moment if it is empty, as in the middle of an exec."""
+    for _ in range(EXEC_LOOKS):
+        if variables := read(process.pid, "environ"):
+            return variables
+        if process.state in "ZX" or not _in_exec(process.pid):
+            return b""
+        time.sleep(LOOK)
+    return b""
+
+
+def _in_exec(pid: int) -> bool:
+    """Return whether a process has a program, but no arguments yet. A kernel's thread has no program."""
+    with contextlib.suppress(OSError):
+        os.readlink(f"{PROC}/{pid}/exe")
+        fields = read(pid, "stat").rpartition(b")")[2].split()
+        return len(fields) > ENV_START and fields[ENV_START] == b"0"
+    return False
 
 
 def read(pid: int, what: str) -> bytes:
@@ -132,11 +148,6 @@ def has_ended(pid: int, leader: int | None) -> bool:
             os.waitpid(pid, os.WNOHANG)
     process = process_info(pid)
     return process is None or process.state in "ZX"
-
-
-def is_tracker(pid: int) -> bool:
-    """Return whether it is a resource tracker of multiprocessing or loky."""
-    return b"resource_tracker" in read(pid, "cmdline")
 
 
 def shared_memory_of(pid: int) -> set[Path]:

@@ -5,22 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from benchmarks.worker import memory
+from benchmarks.worker import memory, messages
 from benchmarks.worker.environment import environment, pinned
-from benchmarks.worker.messages import (
-    Bandwidth,
-    Busy,
-    Finished,
-    Growth,
-    Loaded,
-    Opened,
-    Prepared,
-    Round,
-    Run,
-    Source,
-    check,
-    printable,
-)
 from benchmarks.worker.process import Member, Message, Process, exchange
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
@@ -62,12 +48,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment of a worker's process. memory: its limit in bytes, or None."""
+    """The environment of a worker's process. memory: its limit in bytes, or None. python: "" for this interpreter."""
 
     threads: int
     device: str = "cpu"
     precision: str = "highest"
     memory: int | None = None
+    python: str = ""
 
 
 class Worker:
@@ -92,53 +79,57 @@ class Worker:
         """Make the worker import the implementation. `loaded` is its answer."""
         self.deadline = time.monotonic() + timeout
         try:
-            self.loaded = self._ask(Loaded, "load", impl=impl)
+            self.loaded = self._ask(messages.Loaded, "load", impl=impl)
         except BaseException:
             self.close()
             raise
 
-    def source(self, impl: str) -> Source:
+    def source(self, impl: str) -> messages.Source:
         """Return the file that the implementation was loaded from."""
-        return self._ask(Source, "source", impl=impl)
+        return self._ask(messages.Source, "source", impl=impl)
 
-    def bandwidth(self, device: str) -> Bandwidth:
+    def bandwidth(self, device: str) -> messages.Bandwidth:
         """Measure what the framework's kernels read and multiply."""
-        return self._ask(Bandwidth, "bandwidth", device=device)
+        return self._ask(messages.Bandwidth, "bandwidth", device=device)
+
+    def read(self, size: int) -> float:
+        """Return the bytes a second that the framework's kernel reads of an array of that many bytes."""
+        return self._ask(messages.Reading, "read", size=size).bytes_per_s
 
     def open_device(self, device: str) -> None:
         """Let the implementation use a device for the first time. `context_s` is what it takes."""
-        self.context_s = self._ask(Opened, "open_device", device=device).seconds
+        self.context_s = self._ask(messages.Opened, "open_device", device=device).seconds
 
-    def prepare(self, folder: str, device: str) -> Prepared:
+    def prepare(self, folder: str, device: str) -> messages.Prepared:
         """Give the implementation the problem in a folder."""
-        return self._ask(Prepared, "prepare", folder=folder, device=device)
+        return self._ask(messages.Prepared, "prepare", folder=folder, device=device)
 
-    def run(self, start: Array, steps: int) -> Run:
+    def run(self, start: Array, steps: int) -> messages.Run:
         """Run the descent once."""
-        return self._ask(Run, "descend", start=start.tolist(), steps=steps)
+        return self._ask(messages.Run, "descend", start=start.tolist(), steps=steps)
 
-    def round(self, start: Array, elsewhere: Array, steps: int) -> Round:
+    def round(self, start: Array, elsewhere: Array, steps: int) -> messages.Round:
         """Run no steps from `elsewhere` and then `steps` from `start`."""
-        return self._ask(Round, "round", start=start.tolist(), elsewhere=elsewhere.tolist(), steps=steps)
+        return self._ask(messages.Round, "round", start=start.tolist(), elsewhere=elsewhere.tolist(), steps=steps)
 
-    def grow(self, start: Array, steps: int) -> Growth:
-        """Time no steps, half of them and all."""
-        return self._ask(Growth, "grow", start=start.tolist(), steps=steps)
+    def grow(self, start: Array, steps: int, uncounted: int = 1) -> messages.Growth:
+        """Time no steps, half of them and all. Before each come `uncounted` pairs of runs that warm up."""
+        return self._ask(messages.Growth, "grow", start=start.tolist(), steps=steps, uncounted=uncounted)
 
-    def busy(self, start: Array, steps: int, runs: int) -> Busy:
+    def busy(self, start: Array, steps: int, runs: int) -> messages.Busy:
         """Return CPU seconds per second over that many runs."""
-        return self._ask(Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
+        return self._ask(messages.Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
 
     def helper_seconds(self) -> float:
         """Return the CPU seconds so far of the processes that the worker has started on this host."""
         return sum(member.helper_seconds() for member in self.members if isinstance(member, Process))
 
-    def finish(self, event_runs: int) -> Finished:
+    def finish(self, event_runs: int) -> messages.Finished:
         """Return the worker's memory, threads and precision. Raises Refused if the problem was changed.
 
         event_runs: runs that a device's own clock times.
         """
-        return self._ask(Finished, "finish", event_runs=event_runs)
+        return self._ask(messages.Finished, "finish", event_runs=event_runs)
 
     def _ask(self, kind: type[T], op: str, **fields: Any) -> T:
         """Send a request and return the answer. Wait until the deadline.
@@ -156,9 +147,9 @@ class Worker:
         """Return the fields of an answer, or {"unsupported", "lost", "wrong" or "raised": reason}; {} for no answer."""
         for name in ("lost", "unsupported", "raised", "wrong"):
             if answer.get(name):
-                return {name: printable(answer[name])}
+                return {name: messages.printable(answer[name])}
         try:
-            return check(kind, answer) if answer else {}
+            return messages.check(kind, answer) if answer else {}
         except ValueError as error:
             self.close()
             return {"lost": str(error)}
@@ -191,4 +182,6 @@ def start_process(cores: list[int], settings: Settings, workspace: Workspace, **
     folder = workspace.new("worker")
     limit = {} if settings.memory is None else {memory.ALLOWED: str(settings.memory)}
     env = environment(settings.threads, settings.device, settings.precision, str(folder))
-    return Process(cores, env | limit | more, folder, workspace)
+    if settings.python:  # with packages of its own
+        env = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return Process(cores, env | limit | more, folder, workspace, settings.python)

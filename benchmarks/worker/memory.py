@@ -72,8 +72,14 @@ def total() -> float:
 
 def meminfo(name: str) -> float:
     """Return a line of /proc/meminfo in bytes; infinity if there is none."""
-    lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), math.inf)
+    kibibytes = read_number(MEMINFO, f"{name}:")
+    return math.inf if kibibytes is None else 1024.0 * kibibytes
+
+
+def read_number(path: Path, name: str) -> int | None:
+    """Return the number in the line of a file of /proc that begins with the name; None if there is none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), None)
 
 
 def limit_this_process(spare: int = 0) -> None:
@@ -105,5 +111,4 @@ def blame_memory(end: str, allowed: int, output: str = "") -> str:
 
 def oom_kills() -> int:
     """Return how many processes the kernel has killed here because memory ran out."""
-    lines = VMSTAT.read_text().splitlines() if VMSTAT.exists() else []
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return read_number(VMSTAT, "oom_kill ") or 0

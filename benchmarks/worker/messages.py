@@ -100,11 +100,12 @@ class Round(Run):
 
 @dataclass(frozen=True)
 class Growth:
-    """Seconds of runs of no steps, half of them and all."""
+    """Seconds of runs of no steps, half of them, all, and all again."""
 
     none: Seconds
     half: Seconds
     all: Seconds
+    again: Seconds
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,13 @@ class Bandwidth:
     flops_per_s: dict[Text, Rate]
     matvec_flops_per_s: dict[Text, Rate]
     call_s: Seconds
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Bytes that a kernel has read in a second of an array of so many bytes."""
+
+    bytes_per_s: Rate
 
 
 def check(kind: type, answer: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""Probes of the worker's own process: threads, precision, compilations. They are measured, because settings may be
-ignored.
-"""
+"""Probes of the worker's own process: threads, precision, compilations. Measured, for settings may be ignored."""
 
 import contextlib
 import importlib
@@ -17,18 +15,12 @@ from typing import Any
 import numpy as np
 
 import impls
-from impls.interface import Array, Device
+from benchmarks.worker import environment, memory
+from impls.interface import Array, Device, Timed
 
 SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
 SPARE = SIZE - 1  # the row that asks for a subnormal number
-CACHES = (
-    "JAX_COMPILATION_CACHE_DIR",
-    "TORCHINDUCTOR_CACHE_DIR",
-    "TRITON_CACHE_DIR",
-    "NUMBA_CACHE_DIR",
-    "CUPY_CACHE_DIR",
-    "CACHEDB",
-)
+CACHES = ("JAX_COMPILATION_CACHE_DIR", *environment.CACHES)
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
@@ -59,6 +51,11 @@ def shared() -> list[ModuleType]:
     return [importlib.import_module(f"impls._{name}") for name in SHARED if name in sys.modules]
 
 
+def shared_module(framework: str) -> ModuleType | None:
+    """Return the underscore module of one framework; None if it has none, as NumPy."""
+    return next((module for module in shared() if module.__name__ == f"impls._{framework}"), None)
+
+
 def jit_cache() -> str:
     """Return the settings that name a cache with older compiled code, or "fresh"."""
     existing = [name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()]
@@ -70,6 +67,20 @@ def compilations() -> int:
     return sum(module.compilations() for module in shared())
 
 
+def preemptions() -> int:
+    """Return how often the kernel has taken a core from a thread of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def take_seconds(*names: str) -> float | None:
+    """Return the seconds of the frameworks' `Timed` functions of these names since the last call; None if unused."""
+    functions = [one for module in shared() for name in names if isinstance(one := vars(module).get(name), Timed)]
+    spent = [one.seconds for one in functions if one.seconds is not None]
+    for one in functions:
+        one.seconds = None
+    return sum(spent) if spent else None
+
+
 def reset_peak() -> None:
     """Restart the kernel's count of peak resident memory (Linux)."""
     with contextlib.suppress(OSError):  # not there, or not for us
@@ -78,9 +89,8 @@ def reset_peak() -> None:
 
 def peak() -> int:
     """Return peak resident memory in bytes: since `reset_peak` on Linux; of the whole process where no line says it."""
-    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
-    if peaks := [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]:
-        return peaks[0]
+    if kibibytes := memory.read_number(STATUS, "VmHWM:"):
+        return kibibytes * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -107,21 +117,17 @@ def event_seconds(run: Callable[[], object], runs: int) -> float | None:
 def threads() -> dict[str, Any]:
     """Return the thread pools with their sizes, the frameworks' own count, the BLAS libraries and the cores."""
     counts = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
-    pools = {name: count for name, count in counts.items() if count is not None}
-    own = list(pools.values())
-    blas = []
-    try:
+    own = {name: count for name, count in counts.items() if count is not None}
+    libraries: list[dict[str, Any]] = []
+    with contextlib.suppress(ImportError):
         import threadpoolctl
-    except ImportError:
-        libraries = []
-    else:
+
         libraries = threadpoolctl.threadpool_info()
-    for library in libraries:
-        pools[library["internal_api"]] = library["num_threads"]
-        if library["user_api"] == "blas":
-            words = (library["internal_api"], library["version"], library.get("architecture"))
-            blas.append(" ".join(str(word) for word in words if word))
-    return {"pools": pools, "framework_threads": max(own, default=None), "blas": ", ".join(blas), "cores": cores()}
+    pools = own | {library["internal_api"]: library["num_threads"] for library in libraries}
+    names = ("internal_api", "version", "architecture")
+    blas = [" ".join(filter(None, map(one.get, names))) for one in libraries if one["user_api"] == "blas"]
+    most = max(own.values(), default=None)
+    return {"pools": pools, "framework_threads": most, "blas": ", ".join(blas), "cores": cores()}
 
 
 def cores() -> list[int] | None:
@@ -134,9 +140,7 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
 
     (1 + 2^-j) * 1 is 1 + 2^-j only if a product keeps j bits of its factors. Both factors and both products are tried.
     """
-    product = next(
-        (getattr(module, "product", None) for module in shared() if module.__name__ == f"impls._{framework}"), None
-    )
+    product = getattr(shared_module(framework), "product", None)
     if product is None and framework != "numpy":
         return {}
     multiply = product or (lambda a, b, device: a @ b)

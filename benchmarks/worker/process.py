@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any
 
 from benchmarks.worker import cleanup, memory
 from benchmarks.worker.messages import parse, printable
@@ -27,78 +28,74 @@ FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of fau
 Message = dict[str, Any]
 
 
-class Member(Protocol):
-    """A partner for requests: a process on this host, or a rank on another."""
+class Member(ABC):
+    """A partner for requests, with pipes to it: a worker on this host, or the command that reaches one on another."""
+
+    def __init__(self, command: list[str], stderr: IO[bytes], **how: Any) -> None:
+        self.closed, self.stderr, pipe = False, stderr, subprocess.PIPE
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=stderr, start_new_session=True, **how
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
     @property
     def alive(self) -> bool:
         """Return whether it can answer."""
+        return not self.closed and self.process.poll() is None
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when there is something to `receive`."""
+        return self.stdout.fileno()
 
     def send(self, request: bytes) -> None:
         """Send a line. A dead member ignores it."""
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.write(request)
+            self.stdin.flush()
 
     def receive(self) -> bytes:
         """Return what has arrived; b"" at the end."""
+        return os.read(self.stdout.fileno(), 1 << 20)
 
+    @abstractmethod
     def exit_reason(self, deadline: float) -> str:
         """Return how it ended. Wait for its end until the deadline."""
 
+    @abstractmethod
     def where(self) -> str:
         """Return the function that it is in; "" if unknown."""
 
+    @abstractmethod
     def close(self) -> None:
         """End it and everything that it has started."""
 
 
-class Process:
+class Process(Member):
     """A `benchmarks.worker.server` in its own session, with its cores, its environment and its working folder."""
 
-    def __init__(self, cores: list[int], env: dict[str, str], folder: Path, workspace: Workspace) -> None:
+    def __init__(
+        self, cores: list[int], env: dict[str, str], folder: Path, workspace: Workspace, python: str = ""
+    ) -> None:
         cleanup.become_subreaper()
         self.folder, self.workspace = folder, workspace
-        self.closed, self.allowed = False, int(env.get(memory.ALLOWED, 0))
+        self.allowed = int(env.get(memory.ALLOWED, 0))
         self.segments, self.oom_kills = cleanup.segments(), memory.oom_kills()
-        self.stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
+        stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
+        command = [python or sys.executable, "-m", "benchmarks.worker.server", ",".join(map(str, cores))]
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker.server", ",".join(map(str, cores))],
-                cwd=ROOT,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.stderr,
-                start_new_session=True,
-            )
+            super().__init__(command, stderr, cwd=ROOT, env=env)
         except BaseException:
-            self.stderr.close()
+            stderr.close()
             workspace.remove(folder)
             raise
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
     @property
     def alive(self) -> bool:
         """Return whether it runs. Empty an overfull stderr, because only its last lines are ever needed."""
         if not self.closed and os.fstat(self.stderr.fileno()).st_size > MOST:
             self.stderr.truncate(0)
-        return not self.closed and self.process.poll() is None
-
-    def fileno(self) -> int:
-        """Return its stdout."""
-        return self.stdout.fileno()
-
-    def send(self, request: bytes) -> None:
-        """Write to its stdin."""
-        with contextlib.suppress(BrokenPipeError):
-            self.stdin.write(request)
-            self.stdin.flush()
-
-    def receive(self) -> bytes:
-        """Read from its stdout."""
-        return os.read(self.stdout.fileno(), 1 << 20)
+        return super().alive
 
     def last_output(self, begin: int = 0) -> str:
         """Return the end of what it has written to stderr since `begin`."""
@@ -106,9 +103,7 @@ class Process:
         return os.pread(self.stderr.fileno(), LAST, max(begin, size - LAST)).decode(errors="replace")
 
     def exit_reason(self, deadline: float) -> str:
-        """Return how it ended, with its last line. After a crash the reason names the function that `faulthandler`
-        reports.
-        """
+        """Return how it ended, with its last line; after a crash with the function that `faulthandler` reports."""
         try:
             code = self.process.wait(max(POLL, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -116,7 +111,7 @@ class Process:
             return "closed its pipes, timed out and was killed"
         output, _, fault = self.last_output().partition("Fatal Python error: ")
         last = output.strip().splitlines()[-1:]
-        words = f"{frame(fault)}: {printable(last[0])}" if last else frame(fault)
+        words = frame(fault) + "".join(f": {printable(line)}" for line in last)
         if -code == signal.SIGKILL and memory.oom_kills() > self.oom_kills:
             words = f": the machine ran out of memory{words}"
         names = {one.value: one.name for one in signal.Signals}

@@ -26,9 +26,10 @@ from benchmarks.machine import bandwidth  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
 from benchmarks.worker.reasons import no_run, raised  # noqa: E402
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard, transfers, waits  # noqa: E402
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard  # noqa: E402
 
 Answer = dict[str, Any]
+TRANSFERS, WAIT = ("place", "put"), "fetch"  # functions of a framework that move an array to its device, and back
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST, MANY = 20_000, 20  # bytes of a file that are told; modules beside it whose text is told
 SUITE = {Path(impls.__file__), Path(impls.interface.__file__)}  # part of this suite, not of an implementation
@@ -44,6 +45,7 @@ class WorkerServer:
     folder: str
     framework: str
     device: Device = "cpu"
+    reading: bandwidth.Reading | None = None
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
     precision: dict[str, Answer]  # by dtype, once it has been asked
     jit_cache: str
@@ -57,6 +59,8 @@ class WorkerServer:
         self.impl = impl
         self.prepare_run = impls.load(impl)
         seconds = perf_counter() - STARTED
+        gc.collect()
+        gc.freeze()  # what a framework has imported: later collections pass it over
         self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
         version = probes.version(self.framework)
         module = getattr(self.prepare_run, "__globals__", {})
@@ -71,8 +75,15 @@ class WorkerServer:
 
     def bandwidth(self, device: Device) -> Answer:
         """Measure what the framework's kernels read and multiply a second: see `benchmarks/machine/bandwidth.py`."""
-        module = next((module for module in probes.shared() if module.__name__ == f"impls._{self.framework}"), None)
-        return bandwidth.measured(self.framework, module, device, probes.cores())
+        return bandwidth.measured(self.framework, probes.shared_module(self.framework), device, probes.cores())
+
+    def read(self, size: int) -> Answer:
+        """Read an array of that many bytes, which is kept for the next time."""
+        if self.reading is None or self.reading.size != size:
+            self.reading = None  # its memory goes first
+            kernels = bandwidth.kernels_of(self.framework, probes.shared_module(self.framework))
+            self.reading = bandwidth.Reading(kernels, size)
+        return {"bytes_per_s": self.reading.bytes_per_s()}
 
     def open_device(self, device: Device) -> Answer:
         """Prepare a problem of two rows, timed: what cannot run there says so, and the device's context is made."""
@@ -86,25 +97,23 @@ class WorkerServer:
         self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
         memory.limit_this_process(other_ranks_bytes(folder))
         self.problem, self.folder, self.device = read(folder), folder, device
-        gc.unfreeze()
         gc.collect()
         probes.reset_peak()
         probes.reset_device_bytes()
-        transfers.clear()
+        probes.take_seconds(*TRANSFERS)
         start = perf_counter()
         self.run = self.prepare_run(self.problem, device)
         seconds = perf_counter() - start
         if wrong := no_run(self.run, self.prepare_run):
             return {"wrong": wrong}
         gc.collect()
-        gc.freeze()
-        return {"seconds": seconds, "transfer_seconds": sum(transfers) if transfers else None}
+        return {"seconds": seconds, "transfer_seconds": probes.take_seconds(*TRANSFERS)}
 
     def descend(self, start: list[Any], steps: int) -> Answer:
         """Run once, timed from the call to the host array, with garbage collection off."""
         here = np.array(start, self.problem.w0.dtype)
         given = here.copy()
-        waits.clear()
+        probes.take_seconds(WAIT)
         gc.disable()
         compiled, collected = probes.compilations(), collections()
         cpu, wall = process_time(), perf_counter()
@@ -115,7 +124,7 @@ class WorkerServer:
         answer = {
             "seconds": seconds,
             "cpu_seconds": cpu_seconds,
-            "blocked_seconds": sum(waits) if waits else None,
+            "blocked_seconds": probes.take_seconds(WAIT),
             "compiles": probes.compilations() - compiled,
             "gc_runs": collected,
             "wrong": self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start"),
@@ -142,17 +151,23 @@ class WorkerServer:
         full["compiles"] += nothing["compiles"]
         return full | {"fixed_seconds": nothing["seconds"]}
 
-    def grow(self, start: list[Any], steps: int) -> Answer:
-        """Time no steps, half of them and all of them, each right after uncounted runs, the last as long."""
-        counts = {"none": 0, "half": steps // 2, "all": steps}
+    def grow(self, start: list[Any], steps: int, uncounted: int) -> Answer:
+        """Time no steps, half of them, and all of them twice, each right after so many pairs of uncounted runs.
+
+        A run that had to give up its core counts with its CPU seconds, if they are fewer: on a machine in use the
+        scheduler takes the core at the same place of each try, and so from one of the four only.
+        """
+        counts = {"none": 0, "half": steps // 2, "all": steps, "again": steps}
         seconds = {}
         for name, count in counts.items():
-            for uncounted in (steps, count):
-                self.run(self.problem.w0.copy(), uncounted)
+            for warm_up in (steps, count) * uncounted:
+                self.run(self.problem.w0.copy(), warm_up)
+            before = probes.preemptions()
             done = self.descend(start, count)
             if done["wrong"]:
                 return done
-            seconds[name] = done["seconds"]
+            preempted = probes.preemptions() > before
+            seconds[name] = min(done["seconds"], done["cpu_seconds"]) if preempted else done["seconds"]
         return seconds
 
     def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
@@ -194,7 +209,9 @@ class WorkerServer:
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
 
-OPERATIONS = ("load", "source", "bandwidth", "open_device", "prepare", "descend", "round", "grow", "busy", "finish")
+OPERATIONS = frozenset(
+    ["load", "source", "bandwidth", "read", "open_device", "prepare", "descend", "round", "grow", "busy", "finish"]
+)
 
 
 def source(path: Path) -> Answer:
@@ -223,9 +240,10 @@ def source_text(path: Path) -> str:
 
 def modules_beside(path: Path) -> list[Path]:
     """Return the files of the imported modules in the folder of a Python file, sorted, without itself."""
-    loaded = [Path(str(module.__file__)) for module in [*sys.modules.values()] if getattr(module, "__file__", None)]
-    files = {file.resolve() for file in loaded if file.suffix == ".py" and "site-packages" not in path.parts}
-    return sorted(file for file in files if file.parent == path.parent and file != path and file.is_file())
+    loaded = [str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]]
+    own = [Path(file).resolve() for file in loaded if file.endswith(".py") and "site-packages" not in file]
+    near = {file for file in own if file.parent == path.parent and file != path and file.is_file()}
+    return sorted(near)
 
 
 def code_digest(files: list[Path]) -> str:

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from benchmarks.machine.locks import lock_descriptor
 from benchmarks.worker.cleanup import end_processes
-from benchmarks.worker.locks import lock_descriptor
 
 PREFIX, LOCK = "descentbench-", "lock"
 

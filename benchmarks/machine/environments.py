@@ -1,0 +1,212 @@
+"""Environments for workers, to compare in one run: interpreters (--python), packages (--with), numbers of threads.
+
+An environment for --with is made once, by uv where it is installed and else by venv and pip, in the user's cache
+folder. Later runs use it again, without a network.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.machine import privacy
+from benchmarks.machine.locks import lock_descriptor
+
+OLDEST = (3, 11)
+HERE = "here"  # in --with and --python: the environment of pytest itself
+ALSO = ("numpy", "threadpoolctl")  # what a worker needs, and what tells it the threads of a BLAS
+REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?([=<>!~]=?[=\w.*+!,<>-]+)?")
+NAME = re.compile(r"[\w.+-]{1,40}")
+SECONDS = 60  # after which an interpreter that does not answer is given up
+COMPLETE = "complete"  # the file that marks a finished environment
+DESCRIBE = """
+import importlib.metadata, json, platform, sys, sysconfig
+names = {str(one.metadata["Name"]).lower(): one.version for one in importlib.metadata.distributions()}
+free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+print(json.dumps({"version": list(sys.version_info[:3]), "free": free, "packages": names}))
+"""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment of workers. Its label follows the name of an implementation, after an @.
+
+    path: the executable of its Python; "" for that of pytest. requirements: the packages to install, none for --python.
+    threads: of its workers; 0 for those of the plan.
+    """
+
+    label: str
+    path: str = ""
+    requirements: tuple[str, ...] = ()
+    threads: int = 0
+
+    def frameworks(self, known: set[str]) -> set[str]:
+        """Return the frameworks of `known` whose packages are asked for: jaxlib is JAX's."""
+        packages = [requirement.lower() for requirement in self.requirements]
+        return {name for name in known if any(package.startswith(name) for package in packages)}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The version and the packages of an interpreter. digest: a hash over the packages."""
+
+    python: str
+    packages: dict[str, str]
+    digest: str
+
+
+def existing(words: list[str], here: Path) -> list[Environment]:
+    """Return the interpreters of --python: `PATH`, `NAME=PATH` or `here`. Raises ValueError, one line each."""
+    found = []
+    for word in words:
+        name, _, path = word.rpartition("=")
+        if name and not NAME.fullmatch(name):
+            raise ValueError(f"--python {word}: a name has letters, digits and . _ + - only")
+        path = "" if path == HERE else str(here / path)
+        found.append(Environment(name or f"python-{describe(path).python}", path))
+    labels = Counter(one.label for one in found)
+    if twice := [label for label, count in labels.items() if count > 1]:
+        raise ValueError(f"--python: two are called {twice[0]}; name them: --python old=PATH,new=PATH")
+    return found
+
+
+def wanted(words: list[str]) -> list[Environment]:
+    """Return the environments of --with, each from a word such as `jax==0.9.0 numpy==2.3.0`. Raises ValueError."""
+    found = []
+    for word in words:
+        requirements = tuple(word.split())
+        if requirements == (HERE,):
+            found.append(Environment(HERE))
+            continue
+        for requirement in requirements:
+            if not REQUIREMENT.fullmatch(requirement):
+                raise ValueError(f"--with {requirement!r} is no package; write --with 'jax==0.9.0', or {HERE}")
+        if not requirements:
+            raise ValueError("--with names no package; write --with 'jax==0.9.0'")
+        key = " ".join([*sorted(requirements), sys.version, sys.base_prefix])
+        folder = cache() / f"{_plain(requirements[0])}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        found.append(Environment(requirements[0], str(folder / "bin" / "python"), requirements))
+    labels = Counter(one.label for one in found)
+    if twice := [label for label, count in labels.items() if count > 1]:
+        raise ValueError(f"--with {twice[0]} is given twice")
+    return found
+
+
+def of_threads(counts: list[int]) -> list[Environment]:
+    """Return the environments of several --threads."""
+    return [Environment(f"threads={count}", threads=count) for count in counts]
+
+
+def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[Environment]:
+    """Return the environments that run an implementation: those that ask for its framework, or for none of `known`.
+
+    A file of the user's runs in all.
+    """
+    asked = {name for one in candidates for name in one.frameworks(known)}
+    framework = Path(impl).stem.partition("_")[0]
+
+    def fits(one: Environment) -> bool:
+        names = one.frameworks(known) if one.requirements else asked
+        return not names or framework in names or impl.endswith(".py")
+
+    return [one for one in candidates if fits(one)]
+
+
+def cache() -> Path:
+    """Return the folder of the environments that --with has made."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "descentbench" / "environments"
+
+
+def make(environment: Environment, report: Callable[[str], object]) -> None:
+    """Install the packages of an environment, unless that is done. `report` gets a line before it takes long.
+
+    Raises ValueError, with the installer's reason; then nothing is left of the environment.
+    """
+    folder = Path(environment.path).parents[1]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with open(f"{folder}.lock", "w") as lock:  # two runs may want the same environment
+            lock_descriptor(lock.fileno())
+            if (folder / COMPLETE).exists():
+                return
+            report(f"making the environment {environment.label} in {privacy.path_replacer()(str(folder))}, once")
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                _install(folder, [*environment.requirements, *ALSO])
+                (folder / COMPLETE).touch()
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise ValueError(f"--with {environment.label}: cannot write {folder}: {error.strerror or error}") from error
+
+
+def _install(folder: Path, requirements: list[str]) -> None:
+    """Make a virtual environment with these packages. Raises ValueError."""
+    python = folder / "bin" / "python"
+    if uv := shutil.which("uv"):
+        steps = [[uv, "venv", "--python", sys.executable, str(folder)]]
+        steps += [[uv, "pip", "install", "--python", str(python), *requirements]]
+    else:
+        steps = [[sys.executable, "-m", "venv", "--without-pip", str(folder)]]
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+        steps += [[*pip, "install", *requirements]]
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True, errors="replace", env=_environment())
+        if done.returncode:
+            raise ValueError(
+                f"--with {requirements[0]}: {_reason(done.stderr)}; check the name and the version, and the network"
+            )
+
+
+def _reason(output: str) -> str:
+    """Return the last error in what an installer has written, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return " ".join((errors or lines or ["the installer failed"])[-1].split())[:200]
+
+
+def describe(path: str) -> Facts:
+    """Ask an interpreter for its version and packages. Raises ValueError if it cannot run workers, with the reason."""
+    name, words = path or sys.executable, "give the path of a python"
+    try:
+        done = subprocess.run(
+            [name, "-c", DESCRIBE],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            errors="replace",
+            env=_environment(),
+        )
+        facts = json.loads(done.stdout)
+        version, packages = tuple(facts["version"]), dict(facts["packages"])
+    except OSError as error:
+        raise ValueError(f"{name}: {error.strerror}; {words}, such as .venv/bin/python") from error
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"{name} did not answer within {SECONDS} s; {words}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{name} is no Python {OLDEST[0]}.{OLDEST[1]} or newer; {words}") from error
+    number = ".".join(map(str, version))
+    if version < OLDEST:
+        raise ValueError(f"{name} is Python {number}; workers need {OLDEST[0]}.{OLDEST[1]} or newer")
+    if "numpy" not in packages:
+        raise ValueError(f"{name} has no NumPy, which workers need: {name} -m pip install numpy")
+    digest = hashlib.sha256(json.dumps(sorted(packages.items())).encode()).hexdigest()[:12]
+    return Facts(number + "t" * bool(facts["free"]), packages, digest)
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's variables without those that point into its own environment."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)
