@@ -11,7 +11,6 @@ from pathlib import Path
 
 from results.commands import (
     compare,
-    crossover,
     export,
     gate,
     history,
@@ -20,15 +19,16 @@ from results.commands import (
     report,
     scaling,
     show,
+    sizes,
     verify,
 )
 from results.commands.options import NAMES
 from results.output import Page, words, write
 from results.store.atomic import atomic_open
 from results.store.reading import RunError
-from results.upkeep import acceptance, docs
+from results.upkeep import acceptance, docs, site
 
-COMMANDS = (show, compare, noise, gate, crossover, limits, history, report, docs, acceptance, verify, scaling, export)
+COMMANDS = (show, compare, noise, gate, sizes, limits, history, report, docs, acceptance, verify, scaling, export, site)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     if sys.stderr is None:  # it was closed
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, for as long as the process
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser().print_help(sys.stderr)
+        return 2
     args, code = parser().parse_args(arguments), 0
     try:
         page = args.make(args)

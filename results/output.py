@@ -1,10 +1,12 @@
 """Write a page as terminal tables, JSON, CSV or Markdown. Format values with their units."""
 
 import csv
+import itertools
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -17,6 +19,8 @@ from rich.table import Table
 FORMATS = ["table", "json", "csv", "md"]
 MARKDOWN_SYNTAX = re.compile(r"[\\`|*\[\]~#_&<]")
 MAX_WIDTH = 10_000  # columns of an output that is no terminal
+NARROWEST = 20  # columns of a terminal
+PROSE, GAP = 28, 3  # columns of a cell whose text is broken between words; blanks between two columns
 LONGEST_CELL = 1_000  # characters
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # first characters of a spreadsheet formula, also full-width
 
@@ -34,11 +38,15 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """The answer of a command: `data` for JSON and CSV, `sections` for people, `code` for the exit status."""
+    """The answer of a command: `data` for JSON and CSV, `sections` for people, `code` for the exit status.
+
+    raw: text of a form of its own, which replaces the others; "" for none.
+    """
 
     data: pd.DataFrame
     sections: list[Section]
     code: int = 0
+    raw: str = ""
 
 
 def with_rows(*sections: Section) -> list[Section]:
@@ -48,10 +56,14 @@ def with_rows(*sections: Section) -> list[Section]:
 
 def write(page: Page, form: str, stream: TextIO, columns: int | None = None) -> None:
     """Write the page in one of FORMATS. `columns`: width of a table if the stream is no terminal."""
-    if form == "table":
-        _print(page, stream, None if stream.isatty() else columns or MAX_WIDTH)
+    if page.raw:
+        stream.write(page.raw)
+    elif form == "table":
+        _print(page, stream, None if stream.isatty() else columns or _columns_asked_for() or MAX_WIDTH)
+    elif form == "json":
+        stream.write(json.dumps(json_rows(page.data), indent=1, allow_nan=False) + "\n")
     else:
-        stream.write(_json(page) if form == "json" else _csv(page) if form == "csv" else markdown(page.sections))
+        stream.write(_csv(page.data) if form == "csv" else markdown(page.sections))
 
 
 def seconds(value: float) -> str:
@@ -112,18 +124,17 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def json_cell(cell: object) -> object:
-    """Return a value that strict JSON can represent: None for numbers that are not finite."""
-    return None if cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)) else cell
+def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as strict JSON can represent them: None for numbers that are not finite."""
+
+    def is_unknown(cell: object) -> bool:
+        return cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell))
+
+    return [{name: None if is_unknown(cell) else cell for name, cell in row.items()} for row in records(frame)]
 
 
-def _json(page: Page) -> str:
-    rows = [{name: json_cell(cell) for name, cell in row.items()} for row in records(page.data)]
-    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
-
-
-def _csv(page: Page) -> str:
-    frame = page.data.map(_escape_formula).rename(columns=lambda name: _escape_formula(str(name)))
+def _csv(frame: pd.DataFrame) -> str:
+    frame = frame.map(_escape_formula).rename(columns=lambda name: _escape_formula(str(name)))
     # quote every string: minimal quoting leaves a carriage return unquoted, which ends the row for most readers
     return frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
@@ -146,11 +157,7 @@ def markdown(sections: list[Section]) -> str:
 
 def _markdown_table(table: list[dict[str, str]]) -> str:
     alignment = ["---:" if _is_numeric(name, table) else "---" for name in table[0]]
-    lines = [
-        [escaped(name) for name in table[0]],
-        alignment,
-        *[[escaped(cell) for cell in row.values()] for row in table],
-    ]
+    lines = [map(escaped, table[0]), alignment, *[map(escaped, row.values()) for row in table]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -192,18 +199,61 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         if section.text:
             console.print(_printable(section.text))
         if section.table:
-            console.print(_rich_table(section.table))
+            for table in fitting(section.table, console.width):
+                console.print(_rich_table(table, console.width))
         for note in section.notes:
             console.print(f"- {_printable(note)}")
         console.print()
 
 
-def _rich_table(table: list[dict[str, str]]) -> Table:
-    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def _columns_asked_for() -> int:
+    """Return the width in COLUMNS, 0 if it is not set: for `less` and other programs behind a pipe."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) >= NARROWEST else 0
+
+
+def fitting(table: list[dict[str, str]], width: int) -> list[list[dict[str, str]]]:
+    """Return a table as one or more that fit into `width` columns, each with the columns that name its rows.
+
+    Columns that say the same in all rows are left out of a table that is too wide, unless nothing else is left.
+    """
+    widths = _widths(table)
+    if _total(widths.values()) <= width:
+        return [table]
+    varying = [name for name in widths if len({row[name] for row in table}) > 1 or len(table) == 1] or [*widths]
+    texts = list(itertools.takewhile(lambda name: not _is_numeric(name, table), varying))
+    keys = texts if _total(widths[name] for name in texts) <= width / 2 else varying[:1]
+    parts: list[list[str]] = [[]]
+    for name in varying[len(keys) :]:
+        if parts[-1] and _total(widths[one] for one in [*keys, *parts[-1], name]) > width:
+            parts.append([])
+        parts[-1].append(name)
+    same = {name: table[0][name] for name in widths if name not in varying}
+    tables = [[{name: row[name] for name in (*keys, *part)} for row in table] for part in parts]
+    return ([[same]] if same else []) + tables
+
+
+def _widths(table: list[dict[str, str]]) -> dict[str, int]:
+    """Return the width that each column needs: prose is broken between words, and needs PROSE."""
+    longest = {name: max(map(len, [name, *(row[name] for row in table)])) for name in table[0]}
+    return {name: PROSE if width > PROSE and not _is_numeric(name, table) else width for name, width in longest.items()}
+
+
+def _total(widths: Iterable[int]) -> int:
+    """Return the width of a table with columns of these widths."""
+    return sum(width + GAP for width in widths) - GAP
+
+
+def _rich_table(table: list[dict[str, str]], width: int) -> Table:
+    rich_table, widths = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False), _widths(table)
+    fits = _total(widths.values()) <= width
     for name in table[0]:
         rich_table.add_column(
-            _printable(name), justify="right" if _is_numeric(name, table) else "left", overflow="fold"
+            _printable(name),
+            justify="right" if _is_numeric(name, table) else "left",
+            overflow="fold",
+            no_wrap=fits and widths[name] != PROSE,
         )
     for row in table:
-        rich_table.add_row(*[_printable(cell) for cell in row.values()])
+        rich_table.add_row(*map(_printable, row.values()))
     return rich_table

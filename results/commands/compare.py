@@ -4,28 +4,30 @@ import math
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from results.commands import options
 from results.commands.options import BASELINE
-from results.output import Page, Section, rows_of
-from results.page.foreign import compare_foreign, require_own
+from results.output import Page, Section, records, rows_of, seconds, words
 from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section, unchanged
-from results.stats.pairing import add_forced_ratios, ratios, trait_notes, without_duplicates
+from results.stats.pairing import AXES, add_forced_ratios, ratios, trait_notes, without_duplicates
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
-from results.stats.quiet import is_busy, quiet_lines, withhold
-from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
+from results.stats.quiet import quiet_lines, withhold_if_busy
+from results.stats.signed_rank import FASTER, SLOWER, fewest_blocks, hodges_lehmann, interval
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
-from results.store.reading import Run, RunError, facts, mapping, other_machine, text
+from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
 from results.store.runs import find, find_all, join, load, nearest
 
 SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
+VALUES = {"cpu": "device", "gpu": "device", "float32": "dtype", "float64": "dtype"}  # of axes within a run
+ENVIRONMENT = "environment"  # the axis of --with and --python, within one run
 LISTED = 12  # differences of a group
 
 
@@ -48,7 +50,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
         traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
     pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [])
-    table = withhold(add_verdicts(join(tables), pools.by_pair), is_busy(runs))
+    table = withhold_if_busy(add_verdicts(join(tables), pools.by_pair), runs)
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
@@ -69,11 +71,11 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     return Page(table, [header, *sections])
 
 
-def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) -> Page:
+def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, over: str = "") -> Page:
     """Compare run B with run A over their common cases. On two machines, compare ratios to the baseline of each run.
 
-    `force` also shows the ratios of incomparable cases, without a verdict. Raises RunError if nothing is comparable, or
-    if a run on another machine lacks the baseline.
+    over: the one of `pairing.AXES` along which the runs may differ. `force` also shows the ratios of incomparable
+    cases, without a verdict. Raises RunError if nothing is comparable, or if a run on another machine has no baseline.
     """
     if a.is_foreign and b.is_foreign:
         return compare_foreign(a, b)
@@ -82,19 +84,164 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False) 
     text = f"A = {a.label} ({a.machine}, {a.date}); B = {b.label} ({b.machine}, {b.date})."
     notes = [*_differing_facts(a, b), *_edited_code(a, b), *_interruptions([a, b])]
     if reason := other_machine(a, b):
+        if over:
+            raise RunError(f"--over {over} compares runs of one machine; {reason}")
         notes = [reason, *notes]
         text += f" Different machines: each implementation is compared with {baseline} on its own machine."
         return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
-    unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force)
-    table = withhold(add_verdicts(unjudged), is_busy([a, b]))
+    if over:
+        values = [", ".join(sorted({words(value) for value in run.rows[over].dropna()})) for run in (a, b)]
+        if values[0] == values[1]:
+            raise RunError(f"--over {over}: {values[0] or 'unknown'} in both runs")
+        text += f" Over {over}: {values[0]} in A, {values[1]} in B."
+    unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force, over)
+    table = withhold_if_busy(add_verdicts(unjudged), [a, b])
     notes = [*quiet_lines([a, b]), *notes]
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
     sections = [*verdict_sections(table, CASE), caveats(table), noise_section([a, b], _compared(table))]
     return Page(table, [header, *sections])
 
 
-def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool) -> pd.DataFrame:
-    table = ratios(a, b, key)
+class Selection(NamedTuple):
+    """A side of a comparison within a run: an implementation, and its value of an axis."""
+
+    impl: str
+    axis: str
+    value: str
+
+    @classmethod
+    def parse(cls, word: str) -> "Selection":
+        """Return the side that `jax_scan@gpu` names; without a known value after @, the axis is ""."""
+        impl, _, value = word.rpartition("@")
+        axis = VALUES.get(value, "")
+        return cls(impl, axis, value) if impl and axis else cls(word, "", "")
+
+    def rows(self, run: Run) -> pd.DataFrame:
+        """Return the side's rows. Raises RunError if there are none."""
+        known = without_duplicates(run.rows)
+        if self.impl not in set(known["impl"].dropna()):
+            names = sorted(set(known["impl"].dropna()))
+            raise RunError(f"{run.label} has no implementation {self.impl!r}; {nearest(self.impl, names)}")
+        found = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
+        if found.empty:
+            others = ", ".join(sorted(set(known.loc[known["impl"] == self.impl, self.axis].dropna())))
+            raise RunError(
+                f"{run.label} has {self.impl} with {self.axis} {others}, not {self.value}; measure both:"
+                f" pytest benchmarks --impl {self.impl} --{self.axis} {others.split(', ')[0]},{self.value}"
+            )
+        return found
+
+
+def compare_along(run: Run, a: str, b: str) -> Page:
+    """Compare two sides of one run along its device or dtype: `jax_scan@cpu` and `jax_scan@gpu`.
+
+    Everything else must be equal. Raises RunError if the sides differ along two axes, or do not exist.
+    """
+    sides = Selection.parse(a), Selection.parse(b)
+    axis = sides[0].axis or sides[1].axis
+    if {side.axis for side in sides} != {axis}:
+        raise RunError(
+            f"compare along one axis: write both sides with @, such as {sides[0].impl}@cpu {sides[1].impl}@gpu"
+        )
+    rows = [side.rows(run) for side in sides]
+    key = [name for name in CASE[1:] if name != axis]
+    table = withhold_if_busy(add_verdicts(ratios(rows[0], rows[1], key, over=axis)), [run])
+    errors = [
+        part.groupby(key)["error"].max().rename(name)
+        for name, part in zip(("error of A", "error of B"), rows, strict=True)
+    ]
+    both = records(pd.concat(errors, axis=1, join="inner").reset_index())
+    cells = [{str(name): words(cell) if name in key else f"{cell:.2g}" for name, cell in row.items()} for row in both]
+    title = f"{b} against {a}, over {axis}"
+    notes = [*quiet_lines([run]), *([] if a.partition("@")[0] == b.partition("@")[0] else trait_notes(*rows))]
+    header = Section(title, f"{title}: {summarize(table)}. A = {a}; B = {b}.", notes=notes)
+    sections = [
+        *verdict_sections(table, key),
+        Section("Largest distance to the reference", table=cells, level=3),
+        caveats(table),
+        noise_section([run], _compared(table)),
+    ]
+    return Page(table, [header, *sections])
+
+
+def compare_environments(run: Run) -> Page:
+    """Compare the environments of a run (--with, --python), each with the first and with the one before, as given.
+
+    Raises RunError if no implementation ran in two of them.
+    """
+    order = list(mapping(run.campaign.get("environments")))
+    tables = []
+    for base, of in without_duplicates(run.rows).dropna(subset="environment").groupby(_without_environment(run.rows)):
+        samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
+        names = list(samples)
+        for at, name in enumerate(names[1:], 1):
+            for other in dict.fromkeys([names[0], names[at - 1]]):
+                table = ratios(samples[other], samples[name], CASE[1:])
+                tables.append(table.assign(impl=base, environment=name, against=other))
+    if not tables:
+        raise RunError(
+            f"{run.label} has no implementation in two environments; measure them:"
+            " pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2, or --threads 1,2"
+        )
+    table = withhold_if_busy(add_verdicts(join(tables)), [run])
+    sections = [_environment_section(str(impl), part) for impl, part in table.groupby("impl", sort=False)]
+    title = f"Environments: {', '.join(order)}"
+    return Page(table, [Section(title, notes=quiet_lines([run])), *sections, caveats(table)])
+
+
+def _without_environment(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Return the names of implementations without the label of their environment."""
+    ends = "@" + rows["environment"].fillna("")
+    return pd.Series(
+        [impl.removesuffix(end) for impl, end in zip(rows["impl"].fillna(""), ends, strict=True)], rows.index
+    )
+
+
+def _environment_section(impl: str, table: pd.DataFrame) -> Section:
+    """Return the ratios of one implementation's environments to the one before and to the first, problem by problem."""
+    first = table["against"].iloc[0]
+    rows = []
+    for case, part in table.groupby([*CASE[1:], "environment"], sort=False):
+        cells = {row["against"]: f"{ratio_digits(row['ratio'])} {words(row['verdict'])}" for row in records(part)}
+        of_first = cells.pop(first, "-")
+        rows.append(
+            dict(zip([*CASE[1:], "environment"], map(words, case), strict=True))
+            | {"per step": seconds(part["b_s"].iloc[0]), "over the one before": next(iter(cells.values()), of_first)}
+            | {f"over {first}": of_first}
+        )
+    rows.sort(key=lambda row: [row[name] for name in CASE[1:]])
+    return Section(f"{impl} over environments", _changes(impl, table), rows, level=3)
+
+
+def _changes(impl: str, table: pd.DataFrame) -> str:
+    """Return a sentence: the first environments that are slower and faster than the start of the list, and where."""
+    first, parts = table["against"].iloc[0], []
+    for word, name in ((SLOWER, "slower"), (FASTER, "faster")):
+        shown = records(table[(table["against"] == first) & (table["verdict"] == word)])
+        changed = shown[0]["environment"] if shown else ""
+        cases = [f"{row['problem']} {ratio_digits(row['ratio'])}x" for row in shown if row["environment"] == changed]
+        parts.append(f"first {name} in {changed} ({', '.join(cases)})" if shown else f"in none shown {name}")
+    return f"{impl} against {first}: {'; '.join(parts)}."
+
+
+def compare_foreign(a: Run, b: Run) -> Page:
+    """Return a table of the names that both files have, with their median rounds. There is no verdict."""
+    medians = [run.rows.groupby("name", sort=False)["median_s"].median() for run in (a, b)]
+    table = pd.DataFrame({"a_s": medians[0], "b_s": medians[1]}).dropna().rename_axis("name").reset_index()
+    if table.empty:
+        raise RunError(f"{a.label} and {b.label} have no name in common")
+    table["ratio"] = table["b_s"] / table["a_s"]
+    cells = [
+        {"name": words(row["name"]), "A": seconds(row["a_s"]), "B": seconds(row["b_s"])}
+        | {"B/A": ratio_digits(row["ratio"])}
+        for row in records(table)
+    ]
+    text = f"{NOT_CHECKED} Medians of one process each, without a verdict. A = {a.label}; B = {b.label}."
+    return Page(table, [Section(f"{b.label} against {a.label}", text, cells)])
+
+
+def _ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], force: bool, over: str = "") -> pd.DataFrame:
+    table = ratios(a, b, key, over=over)
     return add_forced_ratios(table, a, b, key) if force else table
 
 
@@ -162,23 +309,58 @@ def add_commands(commands: options.Commands) -> None:
     command = options.add(
         commands, "compare", _compare, "compare two runs, or two implementations of one run, case by case"
     )
-    command.add_argument("a", metavar="A", help="a run or an implementation: B is measured against it")
-    command.add_argument("b", metavar="B", help="the other run or implementation")
+    command.add_argument(
+        "a", nargs="?", metavar="A", help="a run, or an implementation, also of one device or dtype: jax_scan@gpu"
+    )
+    command.add_argument("b", nargs="?", metavar="B", help="the other run or implementation")
     command.add_argument(
         "--run", nargs="+", default=[], metavar="RUN", help="runs with A and B, one per machine (default: latest)"
     )
     command.add_argument(
         "--baseline", default=BASELINE, metavar="IMPL", help="between machines, compare ratios to it (%(default)s)"
     )
+    command.add_argument(
+        "--over",
+        choices=[*(name for name in AXES if name not in CASE), ENVIRONMENT],
+        default="",
+        help="what may differ between two runs; in one run: environment (--with, --python) or threads (--threads 1,2)",
+    )
     command.add_argument("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
+    options.add_filters(command, CASE[1:])
 
 
 def _compare(args: Namespace) -> Page:
-    """Compare implementations if --run is given or the latest run has one of the two names, else runs."""
+    """Compare implementations if --run is given or the latest run has one of the two names, else runs.
+
+    Raises RunError without two names, and says which there are.
+    """
+
+    def one(name: str) -> Run:
+        return options.selected(find(name, args.runs), args)
+
+    def several() -> list[Run]:
+        return [options.selected(run, args) for run in find_all(args.run, args.runs)]
+
+    named = [*args.run, *([args.a] if args.a else [])]
+    if args.over == ENVIRONMENT or (args.over == "threads" and not args.b):
+        if args.b or len(named) > 1:
+            raise RunError("--over environment compares within one run; name one: compare --over environment RUN")
+        return compare_environments(one(named[0] if named else "latest"))
+    if args.b is None:
+        runs = several()
+        known = ", ".join(sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()}))
+        raise RunError(f"name two implementations of {runs[0].label} ({known}), or two runs (python -m results list)")
+    if Selection.parse(args.a).axis or Selection.parse(args.b).axis:
+        runs = several()
+        if len(runs) > 1:
+            raise RunError(f"{args.a} and {args.b} are compared within one run; name one: --run RUN")
+        return compare_along(runs[0], args.a, args.b)
+    if args.over and args.run:
+        raise RunError(f"--over {args.over} compares two runs; leave --run out and name the runs as A and B")
     if args.run or {args.a, args.b} & _latest_implementations(args.runs):
-        return compare_implementations(find_all(args.run, args.runs), args.a, args.b, args.force)
+        return compare_implementations(several(), args.a, args.b, args.force)
     try:
-        return compare_runs(find(args.a, args.runs), find(args.b, args.runs), args.baseline, args.force)
+        return compare_runs(one(args.a), one(args.b), args.baseline, args.force, args.over)
     except RunError:
         if {args.a, args.b} & set(load("all", root=args.runs)["impl"].dropna()):
             reason = f"your newest run, if there is one, has neither {args.a} nor {args.b}"

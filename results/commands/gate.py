@@ -10,7 +10,7 @@ else 2 if any is undecided or not comparable, or there is none; else 0.
 A machine may be faster in one run than in the other. Half of each error probability is for this drift: the bounds are
 widened by what the implementations with the same code and version in both runs differ by, apart from the judged one.
 Without such an implementation no case is decided. One run with both versions needs no widening: gate RUN RUN --impl
-OLD NEW.
+OLD NEW. There, fewer than 6 blocks are judged by the interval of the agreement of signs, as by compare.
 """
 
 import math
@@ -29,7 +29,6 @@ from scipy.special import stdtrit
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, times, words
-from results.page.foreign import require_own
 from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
 from results.stats.quiet import WITHHELD, is_busy, quiet_lines
@@ -37,16 +36,18 @@ from results.stats.signed_rank import (
     ALPHA,
     UNDECIDED,
     Array,
+    Verdict,
     blocks_needed,
     fewest_blocks,
     hodges_lehmann,
     interval,
+    judge,
     robust_scale,
 )
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import missing_cases
-from results.store.reading import Run, RunError, other_machine
+from results.store.reading import Run, RunError, other_machine, require_own
 from results.store.runs import find, nearest
 
 PASS, FAIL, REFUSED = "PASS", "FAIL", "NOT COMPARABLE"
@@ -92,6 +93,10 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     cases = [case | {"slower": thresholds.of(case), "reason": _refusal(case, base, new)} for case in cases]
     compared = sum(not case["reason"] for case in cases)
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
+    one_run = [case for case in cases if not case["reason"]] if shifts is None else []
+    early = judge([case["logs"] for case in one_run], pairs=[case["pair"] for case in one_run])
+    for case, verdict in zip(one_run, early, strict=True):
+        case["early"] = verdict
     judged = [case | _judge(case, compared, shifts) for case in cases]
     if is_busy([base, new]):
         withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
@@ -125,10 +130,9 @@ def _versions(base: Run, new: Run, rows: pd.DataFrame, impls: tuple[str, str]) -
 
 def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
     """Return by implementation with the same code and version in both runs the log ratio NEW/BASE of each case."""
-    names = unchanged(base, new)
     rows = [run.rows.assign(original=run.rows["duplicate_of"].fillna(run.rows["impl"])) for run in (base, new)]
     shifts: dict[str, Array] = {}
-    for name in names:
+    for name in unchanged(base, new):
         a, b = (part[part["original"] == name] for part in rows)
         table = ratios(a, b, CASE)
         by_case = np.log(table.loc[table["refused"] == "", "ratio"]).groupby([table[key] for key in CASE[1:]]).mean()
@@ -141,7 +145,7 @@ def _judge(case: dict[str, Any], compared: int, shifts: dict[str, Array] | None)
     if case["reason"]:
         return {"verdict": REFUSED}
     if shifts is None:
-        return decide(case["logs"], case["slower"], compared)
+        return decide(case["logs"], case["slower"], compared, early=case["early"])
     others = [values for name, values in shifts.items() if name != case["impl"]]
     return decide(case["logs"], case["slower"], compared, np.concatenate([np.empty(0), *others]))
 
@@ -161,23 +165,28 @@ def _missing(run: Run, case: dict[str, Any]) -> str:
     """
     rows = run.rows[(run.rows[CASE] == [case[name] for name in CASE]).all(axis=1)]
     complete = 0 < rows["block"].nunique() == run.rows["block"].nunique()
-    for entry in records(missing_cases(run)):
-        same = entry["impl"] == case["impl"] and all(entry[name] == case[name] or pd.isna(entry[name]) for name in CASE)
+    for entry in missing_cases(run):
+        same = entry["impl"] == case["impl"] and all(entry[name] in (case[name], None) for name in CASE)
         if same and not (complete and entry["status"] == "skipped"):
             return f"{entry['status']} ({words(entry['reason'])})"
     return ""
 
 
-def decide(logs: list[float], threshold: float, compared: int, shifts: Array | None = None) -> dict[str, Any]:
+def decide(
+    logs: list[float], threshold: float, compared: int, shifts: Array | None = None, early: Verdict | None = None
+) -> dict[str, Any]:
     """Judge the log ratios of one of `compared` cases: return its verdict, bounds of the ratio, and reason.
 
-    shifts: log ratios NEW/BASE of unchanged code, which show the drift between two runs; None within one run.
+    shifts: log ratios NEW/BASE of unchanged code, which show the drift between two runs; None within one run. early:
+    the verdict of the case, whose interval counts where the blocks are too few for the signed-rank test.
     """
     d, limit, allowed = np.asarray(logs), math.log1p(threshold), f"allowed {times(1 + threshold)}"
     alpha = ALPHA if shifts is None else ALPHA / 2  # the other half is for the drift
     down, up = (0.0 if shifts is None else drift(shifts, level) for level in (alpha / compared, alpha))
     # one-sided: half of a two-sided level
     low, high = interval(d, 2 * alpha / compared)[0] - down, interval(d, 2 * alpha)[1] + up
+    if math.isinf(high) and early is not None and early.low > 0 and math.isfinite(early.high):
+        low, high = math.log(early.low), math.log(early.high)
     bounds = {"lower": math.exp(low), "upper": math.exp(high)}
     if high < limit:
         return bounds | {"verdict": PASS, "reason": f"at most {times(bounds['upper'])}, {allowed}"}

@@ -6,6 +6,7 @@ change of the calibration loop (`calibration_s`), which shows whether the machin
 """
 
 import json
+import math
 from argparse import Namespace
 from collections import Counter
 from datetime import datetime
@@ -186,7 +187,7 @@ def _change_text(row: Row) -> str:
 
 
 def _begins_change(row: Row) -> bool:
-    return bool(row["ratio"] == row["ratio"])
+    return not math.isnan(row["ratio"])
 
 
 def _changes(rows: list[Row]) -> list[tuple[Row, Row]]:
@@ -208,9 +209,7 @@ def _change_table(page: pd.DataFrame) -> list[dict[str, str]]:
         | {
             "change": _change_text(row),
             "p": f"{row['p']:.2g}",
-            "calibration loop": f"{ratio_digits(row['pace_ratio'])}x"
-            if row["pace_ratio"] == row["pace_ratio"]
-            else "-",
+            "calibration loop": "-" if math.isnan(row["pace_ratio"]) else f"{ratio_digits(row['pace_ratio'])}x",
             "last before": f"{before['run']}, {_date(before)}",
             "first after": f"{row['run']}, {_date(row)}",
             "interval of the date": " .. ".join(dict.fromkeys([dates[row["earliest"]], dates[row["latest"]]])),

@@ -4,14 +4,16 @@ The cost of a layer is the difference of two steps, with and without it, on a pr
 """
 
 from statistics import median
+from typing import Any
+
+import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
-from results.page.sections import limit_text
+from results.page.sections import limit_text, table_by_problem
 from results.stats.pairing import without_duplicates
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError, mapping, number, sequence
-from results.store.runs import find
 
 LAYERS = [
     ("NumPy: six calls", "numpy_manual", ""),
@@ -24,6 +26,8 @@ LAYERS = [
     ("the whole descent compiled: JAX", "jax_scan", ""),
     ("the whole descent compiled: Numba", "numba_fused", ""),
 ]  # layer, implementation with it, implementation without it or ""
+TWICE = "Code that reads X twice, as two products do, reaches 50 % where reading is the limit."
+NOISE = 1.03  # of the limit, up to which a row is not above it
 SMALL = 200  # largest n * d with almost no arithmetic in a step
 
 
@@ -63,7 +67,9 @@ def _machine_section(device: str, limit: Row) -> Section:
 
 def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
     """Return a table per device and dtype: each problem's limits with one and two passes, and its shortest steps."""
-    two_pass = without_duplicates(run.rows).groupby(["device", "dtype", "problem"])["two_pass_s"].median()
+    rows_of_run = without_duplicates(run.rows)
+    two_pass = rows_of_run.groupby(["device", "dtype", "problem"])["two_pass_s"].median()
+    shares = rows_of_run.groupby(["device", "dtype", "problem", "impl"])["fraction_of_limit"]
     sections = []
     for (device, dtype), group in groups([row for row in cases if row["step_reads"] == "X"], "device", "dtype"):
         table = []
@@ -78,13 +84,37 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
                     "one pass": f"{seconds(timed[0]['limit_s'])} ({words(timed[0]['limited_by'])})",
                     "two passes": seconds(float(two_pass[device, dtype, problem])),
                     "shortest step": shortest[0],
-                    "of the limit": limit_text(timed[0]).partition(" ")[0],
+                    "of the limit": _share(timed[0], shares.get_group((device, dtype, problem, timed[0]["impl"]))),
                     "second shortest": shortest[1] if shortest[1:] else "-",
                 }
             )
-        notes = ["One pass, two passes: the time of a step at the machine's limit if it reads X once or twice."]
+        notes = [
+            "One pass, two passes: the time of a step at the machine's limit if it reads X once or twice.",
+            "of the limit: median and extremes over the blocks. From 1 MiB on, the limit of memory and caches is what a"
+            " kernel read beside the rounds of the row, as many bytes with as many threads.",
+            *_above(group, shares),
+        ]
         sections.append(Section(f"Steps at the limit: {device}, {dtype}", table=table, notes=notes, level=3))
+        shares_by_impl = table_by_problem(group, lambda row: limit_text(row).partition(" ")[0], options.BASELINE)
+        title = f"Share of the limit: {device}, {dtype}"
+        sections.append(Section(title, table=shares_by_impl if table else [], notes=[TWICE], level=3))
     return with_rows(*sections)
+
+
+def _share(row: Row, blocks: "pd.Series[float]") -> str:
+    """Return the share of the limit with its extremes over the blocks: `84.0% (79.1 to 88.3)`."""
+    share = limit_text(row).partition(" ")[0]
+    if blocks.count() < 2:
+        return share
+    return f"{share} ({digits(100 * blocks.min())} to {digits(100 * blocks.max())})"
+
+
+def _above(rows: list[Row], shares: Any) -> list[str]:
+    """Return a line for each case that is above the limit in every block: there the limit is too low."""
+    names = [tuple(row[name] for name in ("device", "dtype", "problem", "impl")) for row in rows]
+    above = [name for name in names if name in shares.groups and shares.get_group(name).min() > NOISE]
+    return [f"{words(impl)} on {words(problem)} is above the limit in every block: the limit is too low there."
+            for _, _, problem, impl in above]  # fmt: skip
 
 
 def layers(run: Run) -> list[Section]:
@@ -109,10 +139,5 @@ def layers(run: Run) -> list[Section]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands,
-        "limits",
-        lambda args: limits(find(args.run, args.runs)),
-        "show the machine's measured limits, how near a run comes, and the cost of layers",
-    )
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
+    summary = "show the machine's measured limits, how near a run comes, and the cost of layers"
+    options.add_for_run(commands, "limits", limits, summary)

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from results.commands import options
+from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, seconds, with_rows, words
-from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent
+from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent, power_by_impl
 from results.stats.noise_now import measure_noise
 from results.stats.quiet import BUSY, judge_machine
 from results.stats.signed_rank import ALPHA, fewest_decisive
@@ -22,7 +23,7 @@ LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
     " comparisons of the run with one baseline.",
     f"Blocks for {EFFECT:.0%}: how many may detect an effect of that size among all of them, in 4 of 5 cases.",
-    "Other implementations have other noise: each control describes its own.",
+    "Other implementations have other noise: the next table.",
     "Spread: robust standard deviation of the log ratios of the paired blocks.",
 ]
 
@@ -45,6 +46,7 @@ def noise(run: Run) -> Page:
         Section(f"Noise of {run.label}", summary, notes=_worker_share(run)),
         *with_rows(Section(table=[_cells(row) for row in records(compared)], notes=LEGEND)),
         *(refused_sections(table[table["refused"] != ""], CASE[1:]) if len(table) else []),
+        *with_rows(_power_section(run)),
         Section("Advice", notes=advice(run, compared), level=3),
         *with_rows(Section("System load of the blocks", table=load, level=3)),
     ]
@@ -84,6 +86,20 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "detectable, here": percent(row["smallest"] - 1),
         f"blocks for {EFFECT:.0%}": words(row["wanted"]),
     }
+
+
+def _power_section(run: Run) -> Section:
+    """Show which difference to the baseline each implementation's own noise lets the run show."""
+    baseline = default_baseline([run])
+    table = [
+        {"implementation": row["impl"], "cases": words(row["cases"]), "blocks": words(row["blocks"])}
+        | {"spread": percent(row["spread"]), "detectable, single": percent(row["alone"] - 1)}
+        | {"detectable, here": percent(row["smallest"] - 1)}
+        for row in records(power_by_impl(run, baseline))
+    ]
+    return Section(
+        "Noise by implementation", table=table, notes=[f"Ratios to {baseline}; medians over the cases."], level=3
+    )
 
 
 def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
@@ -131,7 +147,9 @@ def _block_advice(run: Run, compared: pd.DataFrame) -> list[str]:
 def _machine_advice(run: Run) -> list[str]:
     load, info = sequence(run.campaign.get("system_load")), mapping(run.document["machine_info"])
     cores, governor = number(info.get("cores")), text(info.get("governor"))
-    busy, stolen = _blocks_above(load[:1], "load_before", cores / 3), _blocks_above(load, "steal", 0.01)
+    unknown = math.isnan(judge_machine(run).others)  # else the CPU time of others during the run counts
+    busy = _blocks_above(load[:1], "load_before", cores / 3) if unknown else ""
+    stolen = _blocks_above(load, "steal", 0.01)
     stopped = _blocks_above(load, "throttled", 0)
     throttled = ", ".join(dict.fromkeys(filter(None, (text(entry.get("gpu_throttled")) for entry in load))))
     loops = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]

@@ -2,13 +2,15 @@
 
 import argparse
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from results.output import FORMATS, Page
 from results.store.columns import CASE
-from results.store.runs import ROOT
+from results.store.reading import Run, RunError
+from results.store.runs import ROOT, find, nearest
 
 BASELINE = "numpy_manual"
 NAMES = (
@@ -36,6 +38,12 @@ def add(
     return command
 
 
+def add_for_run(commands: "Commands", name: str, make: Callable[[Run], Page], summary: str) -> None:
+    """Add a command that shows one run, the latest by default."""
+    command = add(commands, name, lambda args: make(find(args.run, args.runs)), summary)
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
+
+
 def add_runs(command: ArgumentParser, default: str) -> None:
     """Add positional names of any number of runs."""
     command.add_argument("run", nargs="*", metavar="RUN", help=f"default: {default}")
@@ -46,14 +54,26 @@ def add_out(command: ArgumentParser, default: str) -> None:
     command.add_argument("--out", metavar="FILE", help=f"write to FILE, - for stdout (default: {default})")
 
 
-def add_filters(command: ArgumentParser) -> None:
-    """Add an option for each column of CASE: the values to show."""
-    for name in CASE:
+def add_filters(command: ArgumentParser, names: Sequence[str] = CASE) -> None:
+    """Add an option for each of some columns of CASE: the values to show."""
+    for name in names:
         command.add_argument(
-            f"--{name}", type=lambda names: names.split(","), metavar="A,B", help=f"show only these: {name}"
+            f"--{name}", type=lambda values: values.split(","), metavar="A,B", help=f"show only these: {name}"
         )
 
 
 def filters(args: Namespace) -> dict[str, list[str] | None]:
     """Return the values of `add_filters` by column; None shows all."""
-    return {name: getattr(args, name) for name in CASE}
+    return {name: getattr(args, name, None) for name in CASE}
+
+
+def selected(run: Run, args: Namespace) -> Run:
+    """Return a run with only the rows that the options of `add_filters` choose. Raises RunError for unknown values."""
+    rows = run.rows
+    for name, values in filters(args).items():
+        known = sorted(set(run.rows[name].dropna()))
+        for value in values or []:
+            if value not in known:
+                raise RunError(f"{run.label} has no {name} {value!r}; {nearest(value, known)}")
+        rows = rows[rows[name].isin(values)] if values else rows
+    return replace(run, rows=rows)

@@ -7,10 +7,9 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, markdown
-from results.page.foreign import require_own
 from results.page.report import report
 from results.stats.pairing import without_duplicates
-from results.store.reading import Run, RunError
+from results.store.reading import Run, RunError, mapping, require_own
 from results.store.runs import find_all
 
 
@@ -26,9 +25,10 @@ def add_commands(commands: options.Commands) -> None:
 
 
 def default_baseline(runs: list[Run]) -> str:
-    """Return the usual baseline if a run has it, else the first implementation by name."""
+    """Return the usual baseline if a run has it, in its first environment, else the first implementation by name."""
     known = sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()})
-    return options.BASELINE if options.BASELINE in known or not known else known[0]
+    order = [f"{options.BASELINE}@{label}" for run in runs for label in mapping(run.campaign.get("environments"))]
+    return next((name for name in [options.BASELINE, *order, *known] if name in known), options.BASELINE)
 
 
 def _report(args: Namespace) -> Page:
@@ -43,7 +43,7 @@ def _report(args: Namespace) -> Page:
     if args.out == "-":
         raise RunError("the report is a folder of files: use --out DIR, or --format md for stdout")
     try:
-        from results.page.files import publish
+        from results.page.page import publish
     except ModuleNotFoundError as error:
         raise RunError(
             f"the page needs {error.name}: pip install 'descentbench[report]', or use --format md"

@@ -7,7 +7,6 @@ was slow for another reason.
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,17 +50,11 @@ def scaling(run: Run) -> Page:
     parameters, predicted, notes = list[Row](), list[Row](), [MODEL]
     for group, (first, *others) in zip(groups, models, strict=True):
         parameters += _parameters(group, first)
-        predicted += [row for fit in (first, *others) for row in _predicted(group, fit)]
+        predicted += [row for one in (first, *others) for row in _predicted(group, one)]
         error = np.abs(first.residuals)
-        notes.append(
-            f"{group['impl'].iloc[0]}: the error of the fit to {len(group)} rows is {np.median(error):.0%} in the"
-            f" median, at most {error.max():.0%}."
-        )
-    tables = {
-        "measured": measured,
-        "parameter": pd.DataFrame(parameters),
-        "predicted": pd.DataFrame(predicted),
-    }
+        fit = f"the error of the fit to {len(group)} rows is {np.median(error):.0%} in the median"
+        notes.append(f"{group['impl'].iloc[0]}: {fit}, at most {error.max():.0%}.")
+    tables = {"measured": measured, "parameter": pd.DataFrame(parameters), "predicted": pd.DataFrame(predicted)}
     most = int(rows["ranks"].max())
     sections = [
         Section("Measured", table=[_measured_cells(row) for row in records(measured)], notes=[MEASURED], level=3),
@@ -110,15 +103,8 @@ def _measured(group: pd.DataFrame, limits: Limits) -> Iterator[Row]:
             base, several, scale = per_step[base_n, d, k, 1], per_step[n, d, k, ranks], n / base_n
             gain = (scale * base / several).dropna()
             limit = scale * limits.reading(base_n, d, k, size, 1) / limits.reading(n, d, k, size, ranks)
-            yield {
-                **group[GROUP].iloc[0],
-                "mode": mode,
-                "n": n,
-                "d": d,
-                "k": k,
-                "ranks": ranks,
-                "blocks": len(gain),
-            } | {
+            case = {**group[GROUP].iloc[0], "mode": mode, "n": n, "d": d, "k": k, "ranks": ranks, "blocks": len(gain)}
+            yield case | {
                 "per_step_s": several.median(),
                 "speedup": gain.median(),
                 "low": gain.min(),
@@ -183,14 +169,12 @@ def _parameter_table(parameters: pd.DataFrame) -> list[dict[str, str]]:
 
 def _predicted_table(predicted: pd.DataFrame) -> list[dict[str, str]]:
     """Return a row for each size and mode, with the speed-ups under both laws."""
-    table: list[dict[str, Any]] = []
-    for _, group in predicted.groupby([*GROUP, "d", "k", "n", "mode"]):
-        row, gains = records(group.head(1))[0], " to ".join(map(speedup, group["speedup"]))
-        table.append(
-            {"implementation": words(row["impl"]), "rows x features": _shape(row), "mode": row["mode"]}
-            | {f"{row['ranks']} ranks": gains}
-        )
-    return table
+    groups = [records(group) for _, group in predicted.groupby([*GROUP, "d", "k", "n", "mode"])]
+    return [
+        {"implementation": words(first["impl"]), "rows x features": _shape(first), "mode": first["mode"]}
+        | {f"{first['ranks']} ranks": " to ".join(speedup(row["speedup"]) for row in (first, *others))}
+        for first, *others in groups
+    ]
 
 
 def _shape(row: Row) -> str:

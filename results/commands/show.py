@@ -1,5 +1,7 @@
 """List the saved runs, and show one of them."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,13 @@ import pandas as pd
 from results.commands import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
-from results.page.answer import answer
-from results.page.foreign import require_own, show_foreign
+from results.page.answer import FEW, answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
+from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
 from results.store.outcomes import drop_duplicates, outcomes
-from results.store.reading import Run, RunError, sequence
+from results.store.reading import NOT_CHECKED, Run, RunError, require_own, sequence
 from results.store.runs import ROOT, files, find, is_of_project, nearest, read_all
 
 
@@ -59,7 +61,20 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     text = summarize_cases(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
-    return Page(table, [replace(run_card(run), text=text), *_case_tables(table), *untimed_sections(records(table))])
+    spreads = step_spreads(run, earlier_runs(run)) if (table["blocks"] <= FEW).any() else {}
+    tables = [*_case_tables(table, spreads), *untimed_sections(records(table))]
+    return Page(table, [replace(run_card(run), text=text), *tables])
+
+
+def show_foreign(run: Run) -> Page:
+    """Return a table of the rows: name, shortest and median round, number of rounds."""
+    table = run.rows[["name", "min_s", "median_s", "iqr_s", "rounds"]].reset_index(drop=True)
+    cells = [
+        {"name": words(row["name"]), "shortest round": seconds(row["min_s"]), "median round": seconds(row["median_s"])}
+        | {"rounds": words(row["rounds"])}
+        for row in records(table)
+    ]
+    return Page(table, [Section(run.label, NOT_CHECKED, cells)])
 
 
 def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: str) -> pd.DataFrame:
@@ -73,27 +88,36 @@ def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: 
     return rows
 
 
-def _case_tables(cases: pd.DataFrame) -> list[Section]:
-    """Return a table per problem, dtype and device. The shortest step comes first, invalid cases last."""
+def _case_tables(cases: pd.DataFrame, spreads: Mapping[str, float]) -> list[Section]:
+    """Return a table per problem, dtype and device. The shortest step comes first, invalid cases last.
+
+    spreads: `step_spreads`. One or two blocks have an interval from them.
+    """
     cases = cases[cases["status"].isin(["measured", "invalid"])].sort_values(
         ["n", "d", "problem", "per_step_s", "impl"]
     )
     sections = []
     for names, group in cases.groupby(["problem", "dtype", "device"], sort=False, dropna=False):
         spread, limited = bool(group["blocks"].max() > 1), bool(group["limit_s"].notna().any())
-        table = [_cells(row, spread, limited) for row in records(group)]
+        table = [_cells(row, spread, limited, spreads) for row in records(group)]
         no_compile = "compile none: the first run took no longer than later ones, within the spread of the rounds (iqr)"
         notes = [no_compile] if any(row["compile"] == "none" for row in table) else []
+        if any(" (" in row["per step"] for row in table):
+            notes.append(f"per step, in brackets: {STEP_LEVEL:.0%} of processes, from earlier runs of this machine")
         sections.append(Section(", ".join(map(words, names)), table=table, notes=notes, level=3))
     return sections
 
 
-def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
-    measured = row["status"] == "measured"
+def _cells(row: dict[str, Any], spread: bool, limited: bool, spreads: Mapping[str, float]) -> dict[str, str]:
+    measured, per_step_s = row["status"] == "measured", row["per_step_s"]
+    per_step = seconds(per_step_s) if measured else "invalid"
+    if measured and row["blocks"] <= FEW and row["impl"] in spreads:
+        factor = math.exp(spreads[row["impl"]])
+        per_step += f" ({seconds(per_step_s / factor)} to {seconds(per_step_s * factor)})"
     extremes = f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"
     return {
         "implementation": words(row["impl"]) + ("" if row["step_reads"] == "X" else f" ({words(row['step_reads'])})"),
-        "per step": seconds(row["per_step_s"]) if measured else "invalid",
+        "per step": per_step,
         "blocks": words(row["blocks"]),
         **({"lowest..highest block": extremes} if spread else {}),
         **({"of the limit": limit_text(row)} if limited else {}),
@@ -105,20 +129,15 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool) -> dict[str, str]:
     }
 
 
-def answer_run(run: Run, page: str = "") -> Page:
+def answer_run(run: Run) -> Page:
     """Return the answer of a run against its default baseline. Raises RunError for a file that is no descent."""
     require_own(run)
-    return answer(run, default_baseline([run]), page)
+    return answer(run, default_baseline([run]))
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands,
-        "answer",
-        lambda args: answer_run(find(args.run, args.runs)),
-        "answer in one screen: who agrees, was the machine quiet, what is fastest at which size",
-    )
-    command.add_argument("run", nargs="?", default="latest", metavar="RUN", help="the run (default: latest)")
+    summary = "answer in one screen: who agrees, was the machine quiet, what is fastest at which size"
+    options.add_for_run(commands, "answer", answer_run, summary)
     options.add(
         commands, "list", lambda args: list_runs(args.runs), "list the saved runs, also files that cannot be read"
     )

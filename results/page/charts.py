@@ -11,8 +11,9 @@ from typing import Any
 
 import altair as alt
 
-from results.output import json_cell, records
+from results.output import json_rows
 from results.page.data import Payload
+from results.page.standing import NAMES
 from results.store.reading import Run
 
 COLOURS = {
@@ -57,20 +58,20 @@ def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
         "time per step": _seconds("datum.per_step_s"),
         "lowest to highest block": f"{_seconds('datum.low_s')} + ' to ' + {_seconds('datum.high_s')}",
         "of the limit": "isValid(datum.fraction_of_limit) ? format(datum.fraction_of_limit, '.3~p') + ' (' +"
-        " datum.limited_by + ')' : 'not measured'",
+        " datum.limited_by + ')' : datum.limited_by == 'dispatch' ? '- (dispatch)' : 'not measured'",
         "95 % interval": f"isValid(datum.ci_low_s) ? {_seconds('datum.ci_low_s')} + ' to ' +"
         f" {_seconds('datum.ci_high_s')} : 'none: too few blocks'",
     }
-    colour = {name: channel for name, channel in _channels(impls).items() if name in ("color", "opacity")}
+    colour = _channels(impls, "color", "opacity")
     thin = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
     has_limit = "isValid(datum.limit_s) && datum.step_reads == 'X'"
     limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
-    limit = limit.transform_filter(has_limit)
+    limit, limits = limit.transform_filter(has_limit), {"limit_s": "min(limit_s)", field: f"min({field})"}
     label = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
     label = label.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit")).transform_filter(has_limit)
-    label = label.transform_aggregate(groupby=["panel"], **{"limit_s": "min(limit_s)", field: f"min({field})"})
+    label = label.transform_aggregate(groupby=["panel"], **limits)
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
     return _facet(alt.layer(limit, label, thin, thick, *lines), "cases", texts)
 
@@ -82,10 +83,8 @@ def speedup_chart() -> Spec:
         y=alt.Y("impl:N", title=None),
         tooltip=["impl:N", "problem:N", "speed-up:N", "interval:N", "verdict:N", "why:N"],
     )
-    shade = alt.Color(
-        "shade:Q", scale=alt.Scale(domain=[-2, 0, 2], clamp=True, range="diverging", interpolate="rgb"), legend=None
-    )
-    cells = base.mark_rect(stroke="gray", strokeWidth=0.5).encode(color=shade)
+    shades = alt.Scale(domain=[-2, 0, 2], clamp=True, range="diverging", interpolate="rgb")
+    cells = base.mark_rect(stroke="gray", strokeWidth=0.5).encode(color=alt.Color("shade:Q", scale=shades, legend=None))
     hatching = base.mark_text(fontSize=38, opacity=0.35, aria=False).encode(text="hatching:N")
     number = base.mark_text(fontSize=13, dy=-6, aria=False).encode(text="speed-up:N")
     bounds = base.mark_text(fontSize=10, dy=9, aria=False).encode(text="interval:N")
@@ -103,6 +102,27 @@ def speedup_chart() -> Spec:
     return _facet(layers, "speedups", texts, x="independent", y="independent")
 
 
+def winner_chart() -> Spec:
+    """Return a map of rows x features, coloured by the framework that is shown to be fastest, grey without one."""
+    bands = alt.Scale(paddingInner=0.04)
+    axis = alt.Axis(labelAngle=0, format=",", domain=False, ticks=False)
+    base = alt.Chart().encode(
+        x=alt.X("n:O", title="rows of X", scale=bands, axis=axis),
+        y=alt.Y("d:O", title="features", sort="descending", scale=bands, axis=axis),
+        tooltip=["problem:N", "frameworks:N", "by:N"],
+    )
+    colours = alt.Color("fastest:N", scale=alt.Scale(domain=[*NAMES.values()]), legend=None)
+    undecided = alt.value("#9aa4b2")
+    cells = base.mark_rect(cornerRadius=6).encode(
+        color=alt.condition("datum.fastest == ''", undecided, colours),
+        opacity=alt.condition("datum.fastest == ''", alt.value(0.25), alt.value(0.55)),
+    )
+    names = base.mark_text(dy=-8, fontSize=14, fontWeight="bold", aria=False).encode(text="frameworks:N")
+    details = base.mark_text(dy=12, fontSize=11, aria=False).encode(text="by:N")
+    layers = alt.layer(cells, names, details).properties(width=alt.Step(124), height=alt.Step(60))
+    return _facet(layers, "winners", {}, x="independent", y="independent")
+
+
 def phases_chart() -> Spec:
     """Return the phases of one problem as bars from zero, one column and scale per phase."""
     base = alt.Chart().encode(
@@ -110,9 +130,8 @@ def phases_chart() -> Spec:
         x=alt.X("seconds:Q", title=None, axis=None),
         tooltip=["impl:N", "phase:N", "time:N"],
     )
-    bars = base.mark_bar(color="#7c8a9a")
     labels = base.mark_text(align="left", dx=4, fontSize=11, aria=False).encode(text="time:N")
-    layers = alt.layer(bars, labels).properties(width=100, height=alt.Step(24))
+    layers = alt.layer(base.mark_bar(color="#7c8a9a"), labels).properties(width=100, height=alt.Step(24))
     facet = alt.Facet("phase:N", title=None, sort=PHASES)
     chart = (
         layers.facet(data=alt.NamedData("cases"), facet=facet, columns=len(PHASES), spacing=66)
@@ -167,27 +186,26 @@ def _decades(label: str) -> alt.Axis:
     return alt.Axis(labelExpr=f"{is_power} ? {label} : ''", gridOpacity=opacity, tickOpacity=opacity)
 
 
-def _channels(impls: Sequence[str]) -> dict[str, Any]:
-    """Return colour, marker and dash of each implementation, equal in all charts, and the opacity of a selection."""
+def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
+    """Return these channels of each implementation, equal in all charts: colour, marker, dash, opacity if selected."""
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(impls))]
     dashes = [DASHES[i % len(DASHES)] for i in range(len(impls))]
-    return {
-        "color": alt.Color("impl:N", title="implementation", scale=alt.Scale(domain=[*impls])),
-        "shape": alt.Shape("impl:N", title="implementation", scale=alt.Scale(domain=[*impls], range=shapes)),
-        "strokeDash": alt.StrokeDash("impl:N", title="implementation", scale=alt.Scale(domain=[*impls], range=dashes)),
+    field: dict[str, Any] = {"shorthand": "impl:N", "title": "implementation"}
+    channels = {
+        "color": alt.Color(**field, scale=alt.Scale(domain=[*impls])),
+        "shape": alt.Shape(**field, scale=alt.Scale(domain=[*impls], range=shapes)),
+        "strokeDash": alt.StrokeDash(**field, scale=alt.Scale(domain=[*impls], range=dashes)),
         "opacity": alt.when(SELECTION).then(alt.value(1)).otherwise(alt.value(0.12)),
     }
+    return {name: channels[name] for name in names}
 
 
 def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
     """Return a line and its points for each implementation."""
-    base, channels = alt.Chart().encode(x=x, y=y, tooltip=tooltip), _channels(impls)
-    line = {name: channels[name] for name in ("color", "strokeDash", "opacity")}
-    points = {name: channels[name] for name in ("color", "shape", "opacity")}
-    return [
-        base.mark_line(strokeWidth=2, aria=False).encode(**line),
-        base.mark_point(filled=True, size=60).encode(**points).add_params(SELECTION),
-    ]
+    base = alt.Chart().encode(x=x, y=y, tooltip=tooltip)
+    line = base.mark_line(strokeWidth=2, aria=False).encode(**_channels(impls, "color", "strokeDash", "opacity"))
+    points = base.mark_point(filled=True, size=60).encode(**_channels(impls, "color", "shape", "opacity"))
+    return [line, points.add_params(SELECTION)]
 
 
 def _facet(
@@ -227,13 +245,11 @@ def _factor(low: str, high: str) -> str:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of the page: title, caption, specification, and the table and rows that it shows.
+    """A chart of the page: its specification, and the table and rows that it shows. Its caption is in report.html.
 
     detail: show only the case that is selected as detail. conditions: required values of columns.
     """
 
-    title: str
-    caption: str
     spec: Spec
     table: str
     detail: bool = False
@@ -243,66 +259,17 @@ class Chart:
 @cache
 def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     """Return the charts of the page by name, in their order."""
-    bars = (
-        "Thin bars: lowest to highest block. Thick bars: 95 % interval, with 6 blocks or more. Dotted, where measured:"
-        " the machine's limit, the time of a step that reads its rows of X once and does nothing else."
-    )
     measured = ("status", "measured")
+    by_size = time_chart(impls, "size", "elements of X per step: rows x features")
     return {
-        "sweep": Chart(
-            "Time per step against n",
-            f"Time per step against the rows of X, both logarithmic, a panel per number of features. {bars}",
-            time_chart(impls, "n", "rows of X: n"),
-            "cases",
-            conditions=(measured, ("sweep", 1)),
-        ),
-        "time": Chart(
-            "Time per step against the size of the problem",
-            f"Time per step against the elements of X that a step reads, both logarithmic. The problems differ in n and"
-            f" d. {bars} Click a name in the legend to select it, with Shift to select several.",
-            time_chart(impls, "size", "elements of X per step: rows x features"),
-            "cases",
-            conditions=(measured, ("sweep", 0)),
-        ),
-        "speedup": Chart(
-            "Speed-up over the baseline",
-            "Above 1x: a step is faster than the baseline's. 4x slower: it takes 4 times as long. Below each number is"
-            " its interval, corrected for all comparisons of the run. ? undecided, which is"
-            " not the same as equal; = equal within 2 %; hatched: invalid or not comparable.",
-            speedup_chart(),
-            "speedups",
-        ),
-        "phases": Chart(
-            "Phases of one problem",
-            "Medians over the blocks. Each column has its own scale from zero; no bar: nothing was compiled.",
-            phases_chart(),
-            "cases",
-            detail=True,
-            conditions=(measured,),
-        ),
-        "error": Chart(
-            "Error / allowed error",
-            "Largest distance to the reference iterate in any block, divided by the distance that rounding allows."
-            " Above 1: the check fails.",
-            error_chart(impls),
-            "checks",
-            detail=True,
-        ),
-        "loss": Chart(
-            "Loss against updates",
-            "Loss of the weights that each implementation returned. All compute the same descent, so the lines"
-            " coincide.",
-            loss_chart(impls, "t", "update"),
-            "checks",
-            detail=True,
-        ),
-        "loss-time": Chart(
-            "Loss against time",
-            "The same losses against the time spent in steps. Importing and compiling are not included.",
-            loss_chart(impls, "seconds", "time in steps"),
-            "checks",
-            detail=True,
-        ),
+        "map": Chart(winner_chart(), "winners"),
+        "sweep": Chart(time_chart(impls, "n", "rows of X: n"), "cases", conditions=(measured, ("sweep", 1))),
+        "time": Chart(by_size, "cases", conditions=(measured, ("sweep", 0))),
+        "speedup": Chart(speedup_chart(), "speedups"),
+        "phases": Chart(phases_chart(), "cases", detail=True, conditions=(measured,)),
+        "error": Chart(error_chart(impls), "checks", detail=True),
+        "loss": Chart(loss_chart(impls, "t", "update"), "checks", detail=True),
+        "loss-time": Chart(loss_chart(impls, "seconds", "time in steps"), "checks", detail=True),
     }
 
 
@@ -331,7 +298,7 @@ def initial_rows(
         if len(values) > most:
             rows = rows[rows[column].isin(values[:most])]
             omitted.append(f"{len(values) - most} of {len(values)} values of {column}")
-    return [{name: json_cell(cell) for name, cell in row.items()} for row in records(rows)], omitted
+    return json_rows(rows), omitted
 
 
 def _of_runs(table: Any, runs: list[Run]) -> Any:

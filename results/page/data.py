@@ -2,25 +2,29 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.output import records, shortened, words
+from results.output import records, shortened, speedup, words
 from results.page.errors import checks
-from results.stats.pairing import ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
-from results.stats.quiet import is_busy, withhold
-from results.stats.signed_rank import INVALID, fewest_blocks, interval
+from results.page.standing import find_winners, framework, judge_pairs
+from results.stats.pairing import Labels, ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
+from results.stats.pools import earlier_runs, pools_from_runs, step_spreads
+from results.stats.quiet import withhold_if_busy
+from results.stats.signed_rank import INVALID, Array, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
 from results.store.outcomes import drop_duplicates_of_runs, outcomes_of_runs
-from results.store.reading import Run
+from results.store.reading import Run, machine_words
 from results.store.runs import join
 
 KEY = ["run", *CASE]
 MANY_RUNS = 50  # more runs have one baseline, and checks of the initially shown runs only
+MANY_NAMES = 3  # frameworks in a cell of a winner map, from which on they are counted
 RUNS_SHOWN = 4  # initially; the filter shows the others
 CASES = ["run", "machine", "framework", "version", "impl", "device", "dtype", "problem", "plan", "n", "d", "k", "batch"]
 CASES += ["steps", "size", "status", "reason", "blocks", "per_step_s", "low_s", "high_s", "ci_low_s", "ci_high_s"]
@@ -30,16 +34,21 @@ CASES += ["limit_s", "fraction_of_limit", "limited_by", "step_reads", "sweep", "
 
 @dataclass(frozen=True, eq=False)
 class Payload:
-    """The data of a page: tables with a row per case, per case and baseline, and per case and checked iterate.
+    """The data of a page: tables with a row per case, per case and baseline, per case and checked iterate, and per cell
+    of a winner map.
 
     Columns of `cases` beside those of `outcomes`: plan, full batch or mini-batches; size, elements of X per step (batch
-    times d); ci_low_s and ci_high_s, the 95 % interval of per_step_s (signed-rank test over the blocks, in logarithms);
+    times d); ci_low_s and ci_high_s, the 95 % interval of per_step_s (signed-rank test over the blocks, in logarithms;
+    for few blocks, the spread of earlier runs);
     sweep, 1 if the run has several n with this d, k and plan; panel, the panel in a chart, which never mixes machines.
+    Columns of `winners`: fastest, the framework that is shown to be fastest, or ""; frameworks, it or all that may be;
+    by, the implementation and its speed-up over the baseline.
     """
 
     cases: pd.DataFrame
     speedups: pd.DataFrame
     checks: pd.DataFrame
+    winners: pd.DataFrame
 
     @property
     def impls(self) -> tuple[str, ...]:
@@ -60,10 +69,18 @@ class Payload:
 
 
 def make_payload(runs: list[Run], baseline: str) -> Payload:
-    """Return the data of `runs` without duplicates. More than MANY_RUNS have speed-ups over `baseline` only."""
+    """Return the data of `runs` without duplicates. More than MANY_RUNS have speed-ups over `baseline` only.
+
+    The verdicts of up to RUNS_SHOWN runs use the noise of earlier runs, as `compare` does for one run.
+    """
     tables = [without_duplicates(run.rows) for run in runs]
     rows = checked = join(tables)
-    cases = _cases(drop_duplicates_of_runs(runs, outcomes_of_runs(runs)), rows)
+    few = runs if len(runs) <= RUNS_SHOWN else []
+    earlier = {run.label: earlier_runs(run) for run in few}
+    spreads = {
+        (run.label, impl): spread for run in few for impl, spread in step_spreads(run, earlier[run.label]).items()
+    }
+    cases = _cases(drop_duplicates_of_runs(runs, outcomes_of_runs(runs)), rows, spreads)
     if len(runs) <= MANY_RUNS:
         parts = [ratios_to_each(run.rows).assign(run=run.label) for run in runs]
         ratios = pd.concat(parts, ignore_index=True)
@@ -71,9 +88,10 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
         ratios = pd.DataFrame(ratio_rows([samples_by_impl(table) for table in tables], baseline))
         ratios = ratios.assign(run=[runs[index].label for index in ratios["at"]], baseline=baseline)
         checked = join([without_duplicates(run.rows) for run in newest_runs(runs)])
-    busy = frozenset(run.label for run in runs if is_busy([run]))
+    pools = {run.label: pools_from_runs(run, earlier[run.label], baseline).by_pair for run in few}
     iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    return Payload(_with_detail(cases), _speedups(ratios, cases, baseline, busy), _with_detail(iterates))
+    speedups = _speedups(ratios, cases, baseline, {run.label: run for run in runs}, pools)
+    return Payload(_with_detail(cases), speedups, _with_detail(iterates), winner_maps(newest_runs(runs), baseline))
 
 
 def newest_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
@@ -86,20 +104,53 @@ def newest_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
     return [run for run in runs if run in chosen]
 
 
+def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
+    """Return the winner of each size of the runs whose full-batch problems make a grid of rows and features."""
+    cells = []
+    for run in runs:
+        machine = f"{machine_words(run)}, {run.date}"
+        batches = run.rows.dropna(subset=["problem"]).groupby("problem")["batch"].first()
+        for winner in find_winners(run, judge_pairs(run, baseline), baseline):
+            best = winner.best
+            if batches.get(best["problem"]) != best["n"]:
+                continue
+            names = list(dict.fromkeys(framework(impl) for impl in [best["impl"], *winner.rivals]))
+            faster = f", {speedup(1 / winner.ratio['ratio'])}" if winner.ratio else ""
+            cells.append(
+                {name: best[name] for name in ("problem", "device", "dtype", "n", "d")}
+                | {"run": run.label, "machine": run.machine, "plan": "full batch"}
+                | {"panel": f"{machine}: fastest full-batch step, {best['dtype']}, {best['device']}"}
+                | {"fastest": names[0] if winner.shown else ""}
+                | {"frameworks": " or ".join(names) if len(names) < MANY_NAMES else f"{len(names)} frameworks"}
+                | {"by": f"{best['impl']}{faster}" if winner.shown else "no difference shown"}
+            )
+    columns = ["run", "machine", "device", "dtype", "problem", "plan", "panel", "n", "d", "fastest", "frameworks", "by"]
+    table = pd.DataFrame(cells, columns=columns).astype({"n": float, "d": float})
+    grids = [part for _, part in table.groupby("panel", sort=False) if _is_grid(part)]
+    return pd.concat(grids, ignore_index=True) if grids else table[:0]
+
+
+def _is_grid(cells: pd.DataFrame) -> bool:
+    """Return whether at least half of the sizes between several rows and several features are there."""
+    rows, features = cells["n"].nunique(), cells["d"].nunique()
+    return min(rows, features) > 1 and len(cells) >= rows * features / 2
+
+
 def _with_detail(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with `detail`: one name for the cases that differ only in the implementation."""
     parts = table[["problem", "run", "device", "dtype"]].map(words).to_numpy(str)
     return table.assign(detail=[f"{problem}: {', '.join(others)}" for problem, *others in parts])
 
 
-def _cases(outcomes: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the outcomes of runs as CASES, with facts and intervals from their rows."""
+def _cases(outcomes: pd.DataFrame, rows: pd.DataFrame, spreads: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """Return the outcomes of runs as CASES, with facts and intervals from their rows.
+
+    spreads: `step_spreads` by run and implementation, for cases with too few blocks.
+    """
     by_case = rows.groupby(KEY)
     cases = outcomes.merge(by_case[["framework", "version", "batch", "steps"]].first(), how="left", on=KEY)
-    cases["framework"] = [
-        framework if isinstance(framework, str) and framework else str(impl).partition("_")[0]
-        for framework, impl in zip(cases["framework"], cases["impl"], strict=True)
-    ]
+    first_words = cases["impl"].map(lambda impl: str(impl).partition("_")[0])
+    cases["framework"] = cases["framework"].where(cases["framework"] != "").fillna(first_words)
     cases["plan"] = np.where(cases["batch"] < cases["n"], "mini-batches", "full batch")
     cases["size"] = cases["batch"] * cases["d"]
     sizes = cases.groupby(["run", "device", "dtype", "d", "k", "plan"])["n"].transform("nunique")
@@ -108,12 +159,15 @@ def _cases(outcomes: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     timed = rows[rows["valid"] & (rows["per_step_s"] > 0)]
     logs = timed.assign(log=np.log(timed["per_step_s"])).groupby(KEY)["log"]
     intervals = {case: interval(values.to_numpy(float)) for case, values in logs if len(values) >= fewest_blocks(1)}
+    for case, values in logs:
+        spread = spreads.get((str(case[0]), str(case[1])))
+        if case not in intervals and spread is not None:
+            intervals[case] = values.median() - spread, values.median() + spread
     bounds = [intervals.get(case, (math.nan, math.nan)) for case in cases[KEY].itertuples(index=False, name=None)]
     cases[["ci_low_s", "ci_high_s"]] = np.exp(np.array(bounds, float).reshape(len(cases), 2))
     cases.loc[cases["status"] != "measured", ["ci_low_s", "ci_high_s"]] = math.nan
-    run_index = {label: index for index, label in enumerate(cases["run"].unique())}
     order = ["run_index", "size", "n", "problem", "dtype", "device", "per_step_s", "impl"]
-    cases = cases.assign(run_index=cases["run"].map(run_index)).sort_values(order, ignore_index=True)
+    cases = cases.assign(run_index=pd.factorize(cases["run"])[0]).sort_values(order, ignore_index=True)
     return cases.reindex(columns=CASES)
 
 
@@ -122,57 +176,63 @@ def _panel(row: dict[str, Any]) -> str:
     return f"{panel}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else panel
 
 
-def _speedups(ratios: pd.DataFrame, cases: pd.DataFrame, baseline: str, busy: frozenset[str]) -> pd.DataFrame:
+def _speedups(
+    ratios: pd.DataFrame,
+    cases: pd.DataFrame,
+    baseline: str,
+    runs: Mapping[str, Run],
+    pools: Mapping[str, Mapping[Labels, Array]],
+) -> pd.DataFrame:
     """Return a row per baseline and tried case: `speedup`, its interval (`low`, `high`), `verdict`; or `why` not.
 
     All comparisons of one run are one family, whatever the baseline and the filters of the page.
-    busy: labels of the runs whose verdicts are withheld.
+    runs: by label. pools: by run, `Pools.by_pair`.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
     tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
     tried = tried.assign(panel=[", ".join(parts) for parts in tried[["run", "device", "dtype"]].to_numpy(str)])
-    cases_by_run = {str(run): table for run, table in tried.groupby("run")}
-    tables = []
-    for run, group in ratios.groupby("run", sort=False):
-        judged = _judge(group, baseline, str(run) in busy)
-        for name, part in judged.groupby("baseline", sort=False):
-            table = cases_by_run.get(str(run), tried[:0]).merge(part.drop(columns="baseline"), how="left", on=KEY)
-            table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
-            table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
-            table["verdict"] = table["verdict"].fillna(INVALID)
-            tables.append(table.assign(baseline=str(name)))
     columns = [*KEY, "machine", "framework", "plan", "panel", "size", "baseline"]
     columns += ["speedup", "low", "high", "verdict", "why"]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    by_run = ratios.groupby("run", sort=False)
+    parts = [_judge(group, baseline, runs[str(run)], pools.get(str(run))) for run, group in by_run]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    judged = pd.concat(parts, ignore_index=True)
+    table = judged[["run", "baseline"]].drop_duplicates().merge(tried, on="run")
+    table = table.merge(judged, how="left", on=[*KEY, "baseline"])
+    table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
+    table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
+    return table.fillna({"verdict": INVALID})[columns]
 
 
-def _judge(ratios: pd.DataFrame, baseline: str, busy: bool) -> pd.DataFrame:
+def _judge(ratios: pd.DataFrame, baseline: str, run: Run, pools: Mapping[Labels, Array] | None) -> pd.DataFrame:
     """Return speed-ups and verdicts over each baseline. A baseline itself has a speed-up of 1."""
-    table = withhold(add_verdicts_to_each(ratios, baseline), busy)
-    own, compared = (table["impl"] == table["baseline"]), table["refused"] == ""
+    table = withhold_if_busy(add_verdicts_to_each(ratios, baseline, pools), [run])
+    compared = table["refused"] == ""
     speedup = (1 / table["ratio"]).where(compared)
     table = table.assign(speedup=speedup, low=1 / table["interval_high"], high=1 / table["interval_low"])
     table = table.replace([0.0, math.inf], math.nan)
-    table["speedup"] = table["speedup"].mask(own & compared, 1.0)
-    table["verdict"] = table["verdict"].mask(own & compared, "baseline")
-    table["refused"] = table["refused"].where(table["withheld"] == "", table["withheld"])
-    columns = [*KEY, "baseline", "speedup", "low", "high", "verdict", "refused"]
-    return table[columns].rename(columns={"refused": "why"})
+    own = compared & (table["impl"] == table["baseline"])
+    table["speedup"], table["verdict"] = table["speedup"].mask(own, 1.0), table["verdict"].mask(own, "baseline")
+    table["why"] = table["refused"].where(table["withheld"] == "", table["withheld"])
+    return table[[*KEY, "baseline", "speedup", "low", "high", "verdict", "why"]]
 
 
 def pack_columns(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the columns as short JSON: text as codes into levels, numbers with six digits, null for missing ones."""
-    return {str(name): _pack(frame[name]) for name in frame}
+    packed: dict[str, Any] = {}
+    for name, column in frame.items():
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            packed[str(name)] = [_rounded(value) for value in column.astype(float)]
+        else:
+            codes, levels = pd.factorize(column)
+            packed[str(name)] = {"levels": [shortened(str(level)) for level in levels], "codes": codes.tolist()}
+    return packed
 
 
-def _pack(column: "pd.Series[Any]") -> Any:
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return [_rounded(value) if math.isfinite(value) else None for value in column.astype(float)]
-    codes, levels = pd.factorize(column)
-    return {"levels": [shortened(str(level)) for level in levels], "codes": codes.tolist()}
-
-
-def _rounded(value: float) -> float | int:
+def _rounded(value: float) -> float | int | None:
+    if not math.isfinite(value):
+        return None
     return int(value) if value.is_integer() and abs(value) < 1e15 else float(f"{value:.6g}")
 
 

@@ -47,8 +47,7 @@ def published_losses(runs: list[Run]) -> list[Section]:
     table = []
     for (problem, dtype), group in rows.groupby(["problem", "dtype"]):
         for t, published, low, high in _parse_published(group["published"].iloc[0]):
-            losses = [_loss_after(row, t) for row in records(group)]
-            losses = [loss for loss in losses if loss == loss]
+            losses = [loss for row in records(group) if (loss := _loss_after(row, t)) == loss]
             ends = " to ".join(dict.fromkeys(f"{loss:.6g}" for loss in (min(losses), max(losses)))) if losses else "-"
             agrees = all(low <= loss <= high for loss in losses)
             table.append(

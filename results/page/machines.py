@@ -1,7 +1,6 @@
 """Compare machines without pooling: each implementation relative to a baseline on its own machine."""
 
 import math
-from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -17,7 +16,7 @@ from results.stats.pairing import (
     samples_by_case,
     without_duplicates,
 )
-from results.stats.quiet import is_busy, quiet_lines, withhold
+from results.stats.quiet import quiet_lines, withhold_if_busy
 from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interval_text, refused_sections, summarize
 from results.store.columns import CASE, COLUMNS
 from results.store.identity import differing_code
@@ -33,10 +32,10 @@ VERDICT_COLUMNS = ["ratio", "interval_low", "interval_high", "verdict"]
 
 def check_one_run_per_machine(runs: list[Run]) -> None:
     """Raise RunError if two runs are from the same machine."""
-    for machine, count in Counter(run.machine for run in runs).items():
-        if count > 1:
-            labels = " and ".join(run.label for run in runs if run.machine == machine)
-            raise RunError(f"{labels} are runs of one machine, {machine}: name one run per machine")
+    for run in runs:
+        labels = [other.label for other in runs if other.machine == run.machine]
+        if len(labels) > 1:
+            raise RunError(f"{' and '.join(labels)} are runs of one machine, {run.machine}: name one run per machine")
 
 
 def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> list[str]:
@@ -67,6 +66,11 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     known = sorted(set.intersection(*[set(part["impl"].dropna()) for part in rows]))
     if baseline not in known:
         raise RunError(f"no implementation of both runs is called {baseline!r}; {nearest(baseline, known)}")
+    kernels = [_kernels(part, baseline) for part in rows]
+    if kernels[0] != kernels[1]:
+        equal = [name for name in known if _kernels(rows[0], name) == _kernels(rows[1], name)]
+        other = f"choose another baseline: --baseline {equal[0]}" if equal else "measure one machine again without them"
+        raise RunError(f"variables chose other kernels for {baseline}: {kernels[0]} in A, {kernels[1]} in B; {other}")
     to_baseline = [ratios_to(part, baseline) for part in rows]
     relative = [_relative_rows(part, table, baseline) for part, table in zip(rows, to_baseline, strict=True)]
     table = ratios(relative[0], relative[1], CASE).assign(a_s=math.nan, b_s=math.nan)
@@ -75,20 +79,23 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     table = add_forced_ratios(table, rows[0], rows[1], CASE) if force else table
     compared = table.loc[table["refused"] == "", CASE]
     parts = [part.merge(compared, on=CASE).assign(of=run) for part, run in zip(to_baseline, "ab", strict=True)]
-    judged = withhold(add_verdicts(join([table.assign(of=""), *parts])), is_busy(runs))
+    judged = withhold_if_busy(add_verdicts(join([table.assign(of=""), *parts])), runs)
     result = judged[judged["of"] == ""].drop(columns="of")
     for run in "ab":
-        part = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]]
-        columns = {name: f"{name}_on_{run}" for name in VERDICT_COLUMNS}
-        result = result.merge(part.rename(columns=columns), on=CASE, how="left")
-    result["machines"] = [
-        count_verdicts([row["verdict_on_a"], row["verdict_on_b"]]) if row["refused"] == "" else None
-        for row in records(result)
-    ]
+        part = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]].set_index(CASE)
+        result = result.join(part.add_suffix(f"_on_{run}"), on=CASE)
+    verdicts = zip(result["verdict_on_a"], result["verdict_on_b"], strict=True)
+    counts = pd.Series([*map(count_verdicts, verdicts)], result.index, object)
+    result["machines"] = counts.where(result["refused"] == "", None)
     text = f"{header.title}, relative to {baseline}: {summarize(result)}. {header.text}"
     header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
     sections = [header, *_tables(result, baseline), caveats(judged, READING), noise_section([*runs])]
     return Page(result, sections)
+
+
+def _kernels(rows: pd.DataFrame, impl: str) -> str:
+    """Return the variables that chose the kernels of an implementation, or "none"."""
+    return ", ".join(sorted(set(rows.loc[rows["impl"] == impl, "kernels"].dropna()))) or "none"
 
 
 def _relative_rows(rows: pd.DataFrame, to_baseline: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -126,6 +133,8 @@ def machine_sections(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> 
     note = "Each speed-up is relative to the baseline on the same machine. Times of two machines are never divided."
     edited = _edited([run.rows for run in runs])
     rows = _speedup_rows(runs, speedups, baseline, edited)
+    if len({_kernels(run.rows, baseline) for run in runs}) > 1:
+        note += f" Unequal: variables chose the kernels of {baseline} in some of them."
     notes = [note, *([f"Not the same code in all runs: {', '.join(edited)}."] if edited else [])]
     return [
         Section("Facts of the machines", table=sorted(table, key=lambda row: row["comparison"]), level=3),

@@ -1,4 +1,4 @@
-"""Render the report as one HTML page that needs nothing else: charts, filters and tables, offline.
+"""Render the report as one HTML page that needs nothing else, offline, and write it with its Markdown and charts.
 
 Jinja escapes all text from runs, which is untrusted input. The Content-Security-Policy allows only the page's own
 scripts and style, by their digests, and no requests. Vega interprets its expressions, so `unsafe-eval` is not needed.
@@ -10,88 +10,108 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 import vl_convert
+from PIL import Image
 
 from results.output import Section, records, rows_of, seconds, shortened
-from results.page.charts import MOST_DRAWN, all_charts, descent_chart, initial_detail, theme
-from results.page.data import Payload, newest_runs, pack_columns, script_json
+from results.page.charts import MOST_DRAWN, all_charts, descent_chart, initial_detail, initial_rows, theme
+from results.page.data import Payload, make_payload, newest_runs, pack_columns, script_json
 from results.page.errors import published_losses, worst_errors
 from results.page.machines import machine_sections
 from results.page.phases import break_even_sections
 from results.page.report import CLOCK_NOTES
 from results.page.sections import run_card, untimed_sections
+from results.page.standing import fastest_in_words, find_winners, judge_pairs, problems_by_framework
 from results.page.summary import summarize_run
 from results.stats.noise import noise_line
-from results.stats.pairing import ratio_rows, ratios_to, samples_by_impl, without_duplicates
-from results.stats.quiet import is_busy, withhold
-from results.stats.signed_rank import ALPHA
-from results.stats.verdicts import add_verdicts, caveats
-from results.store.outcomes import drop_duplicates, outcomes
-from results.store.reading import Run, mapping, text
+from results.stats.pairing import ratio_rows, samples_by_impl, without_duplicates
+from results.stats.quiet import is_busy, judge_machine
+from results.stats.sizes import LEVEL, model_facts
+from results.stats.verdicts import caveats
+from results.store.atomic import atomic_open, atomic_write
+from results.store.outcomes import drop_duplicates, expert_tuned, outcomes
+from results.store.reading import Run, machine_words, mapping, text
 
 ASSETS = Path(__file__).parent / "assets"
 FIT = Path(__file__).parents[1] / "gallery" / "line.json"  # written by `make gallery`
+SCALE = 1.5  # pixels per point of a PNG
+PNG_COLOURS = 128  # enough for smooth edges, at a quarter of the bytes
 MAX_SOURCE = 100_000  # characters of a file that are shown
-FILTERS = {
-    "machine": "Machine",
-    "run": "Run",
-    "framework": "Framework",
-    "impl": "Implementation",
-    "device": "Device",
-    "dtype": "Dtype",
-    "problem": "Problem",
-    "plan": "Batch",
-}
+FILTERS = {"machine": "Machine", "run": "Run", "framework": "Framework", "impl": "Implementation"}
+FILTERS |= {"device": "Device", "dtype": "Dtype", "problem": "Problem", "plan": "Batch"}
 READING = "Speed-up: the baseline's time per step divided by the implementation's, but not the ratio of the medians."
 
 
 def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
     """Return the page about `runs` as HTML, the same for the same runs. `baseline` is selected initially."""
     shown = newest_runs(runs)
-    charts = all_charts(payload.measured_impls)
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
-    style, program = ((ASSETS / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    program = (ASSETS / "report.js").read_text(encoding="utf-8")
     data = {
-        "tables": {name: pack_columns(getattr(payload, name)) for name in ("cases", "speedups", "checks")},
+        "tables": {name: pack_columns(getattr(payload, name)) for name in ("cases", "speedups", "checks", "winners")},
         "charts": {
-            name: {"spec": chart.spec, "table": chart.table, "detail": chart.detail, "conditions": chart.conditions}
-            for name, chart in charts.items()
+            name: {field: getattr(chart, field) for field in ("spec", "table", "detail", "conditions")}
+            for name, chart in all_charts(payload.measured_impls).items()
         },
         "themes": {name: theme(name) for name in ("light", "dark")},
         "most_drawn": MOST_DRAWN,
+        "models": _models(shown),
         "fit": fit,
         "descent": descent_chart(fit) if fit else None,
     }
     hidden = len(runs) - len(shown)
-    return _template().render(
+    return template("report.html").render(
         title=", ".join(f"{run.label} ({run.date})" for run in shown)
         + (f" and {hidden} more (see the filters)" if hidden else ""),
-        policy=_content_security_policy([vega_bundle(), program], style),
-        style=style,
+        policy=content_security_policy([vega_bundle(), program], style()),
+        style=style(),
         program=program,
         library=vega_bundle(),
         data=script_json(data),
-        charts=charts,
         filters=_filters(payload, shown),
         baselines=sorted(payload.speedups["baseline"].unique()),
         baseline=baseline,
         details=_details(payload, shown),
         detail=initial_detail(payload, shown),
+        models=data["models"],
+        level=f"{LEVEL:.0%}",
         fit=fit,
         **_sections(shown, payload, baseline),
     )
 
 
+def _models(runs: list[Run]) -> list[dict[str, Any]]:
+    """Return for each run, device and dtype with enough sizes the models that predict other sizes."""
+    found = []
+    for run in runs:
+        experts = expert_tuned(run)
+        for (device, dtype), rows in without_duplicates(run.rows).groupby(["device", "dtype"]):
+            if models := model_facts(rows):
+                places = np.exp(np.array(models[0]["places"]))
+                found.append(
+                    {"title": f"{machine_words(run)}, {dtype}, {device} ({run.label})", "busy": is_busy([run])}
+                    | {"rows": float(np.median(places[:, 0])), "features": float(np.median(places[:, 1]))}
+                    | {"impls": [model | {"tuned": model["impl"] in experts} for model in models]}
+                )
+    return found
+
+
 def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any]:
     """Return the summaries and tables of the page."""
     rows = [records(drop_duplicates(run, outcomes(run))) for run in runs]
+    verdict_notes = [[_verdict_notes(run, baseline)] for run in runs]
     break_evens = break_even_sections(runs, baseline, ratio_rows([samples_by_impl(run.rows) for run in runs], baseline))
     return {
+        "answers": [
+            {"title": f"{machine_words(run)} ({run.label})", "lines": answer_lines(run, baseline)} for run in runs
+        ],
         "summaries": [
             summarize_run(run, part, baseline, noise_line(run)) for run, part in zip(runs, rows, strict=True)
         ],
@@ -101,11 +121,16 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
         "cards": [run_card(run) for run in runs],
         "sources": timed_sources(runs, payload.cases),
         "untimed": _titled(runs, [untimed_sections(part) for part in rows]),
-        "method": [
-            Section("What is timed", notes=CLOCK_NOTES),
-            *_titled(runs, [[_verdict_notes(run, baseline)] for run in runs]),
-        ],
+        "method": [Section("What is timed", notes=CLOCK_NOTES), *_titled(runs, verdict_notes)],
     }
+
+
+def answer_lines(run: Run, baseline: str) -> list[str]:
+    """Return what a run says in a few sentences: was the machine quiet, and which framework is fastest where."""
+    winners = find_winners(run, judge_pairs(run, baseline), baseline)
+    fastest, undecided = fastest_in_words(winners), problems_by_framework(winners).get("", [])
+    lines = [judge_machine(run).line] + [f"Fastest: {'; '.join(fastest)}."] * bool(fastest)
+    return lines + [f"No fastest shown on {', '.join(undecided)}."] * bool(undecided)
 
 
 def _titled(runs: list[Run], sections_by_run: list[list[Section]]) -> list[Section]:
@@ -119,11 +144,8 @@ def _titled(runs: list[Run], sections_by_run: list[list[Section]]) -> list[Secti
 
 def _verdict_notes(run: Run, baseline: str) -> Section:
     """Return the meaning of the verdicts, and what the undecided ones need."""
-    ratios = ratios_to(without_duplicates(run.rows), baseline)
-    ratios = ratios[ratios["impl"] != baseline]
-    judged = ratios
-    if (ratios["refused"] == "").any():
-        judged = withhold(add_verdicts(ratios, alpha=ALPHA / 2), is_busy([run]))
+    pairs = judge_pairs(run, baseline)
+    judged = pairs[(pairs["baseline"] == baseline) & (pairs["impl"] != baseline)]
     note = "5% are for all comparisons of the run: half for this baseline, half for all other pairs of implementations."
     return replace(caveats(judged, READING, "this run with this baseline", [note]), title="The verdicts")
 
@@ -133,10 +155,8 @@ def _filters(payload: Payload, shown: list[Run]) -> list[dict[str, Any]]:
     choices = {name: sorted(payload.cases[name].dropna().unique()) for name in FILTERS}
     choices |= {"impl": [*payload.impls], "problem": payload.problems}
     checked = choices | {"run": [run.label for run in shown]}
-    return [
-        {"name": name, "title": title, "choices": choices[name], "checked": checked[name]}
-        for name, title in FILTERS.items()
-    ]
+    names = FILTERS.items()
+    return [{"name": name, "title": title, "choices": choices[name], "checked": checked[name]} for name, title in names]
 
 
 def _details(payload: Payload, shown: list[Run]) -> list[str]:
@@ -153,19 +173,17 @@ def timed_sources(runs: list[Run], cases: pd.DataFrame) -> list[dict[str, Any]]:
     cases = cases[cases["per_step_s"].notna()].sort_values(["size", "problem", "dtype"])
     for run in sorted(runs, key=lambda run: run.when):
         for impl, source in mapping(run.campaign.get("sources")).items():
-            rows = cases.loc[
-                (cases["run"] == run.label) & (cases["impl"] == impl), ["problem", "dtype", "device", "per_step_s"]
-            ]
+            rows = cases[(cases["run"] == run.label) & (cases["impl"] == impl)]
             if rows.empty:
                 continue
             code = text(mapping(source).get("text"))
-            times = rows_of(rows.rename(columns={"per_step_s": "per step"}), {"per step": seconds})
+            rows = rows.rename(columns={"per_step_s": "per step"})[["problem", "dtype", "device", "per step"]]
             result[impl] = {
                 "impl": impl,
                 "file": shortened(text(mapping(source).get("file"))),
                 "text": shortened(code, MAX_SOURCE),
                 "lines": len(code.splitlines()),
-                "times": Section(table=times),
+                "times": Section(table=rows_of(rows, {"per step": seconds})),
             }
     return [result[impl] for impl in sorted(result)]
 
@@ -176,19 +194,58 @@ def vega_bundle() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
 
 
-def _content_security_policy(scripts: list[str], style: str) -> str:
+def content_security_policy(scripts: list[str], style: str) -> str:
     """Return a policy that allows these scripts and this style and nothing else."""
     digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in (*scripts, style)]
     *script_sources, style_source = [f"'sha256-{digest}'" for digest in digests]
+    allowed = " ".join(script_sources) or "'none'"
     return (
-        f"default-src 'none'; script-src {' '.join(script_sources)}; style-src {style_source}; img-src data: blob:;"
+        f"default-src 'none'; script-src {allowed}; style-src {style_source}; img-src data: blob:;"
         " base-uri 'none'; form-action 'none'"
     )
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+def style() -> str:
+    """Return the style sheet of all pages."""
+    return (ASSETS / "report.css").read_text(encoding="utf-8")
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a page of ASSETS, which escapes what it shows."""
+    loader = jinja2.FileSystemLoader(ASSETS)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["micro"] = lambda text: re.sub(r"(?<=\d )us\b", "µs", text)
-    return environment.get_template("report.html")
+    return environment.get_template(name)
+
+
+def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tuple[list[Path], list[str]]:
+    """Write report.html, report.md and the charts as charts/NAME-{light,dark}.{svg,png}.
+
+    Return the paths, and notes on what charts leave out.
+    """
+    payload = make_payload(runs, baseline)
+    (folder / "charts").mkdir(parents=True, exist_ok=True)
+    paths = [folder / "report.html", folder / "report.md"]
+    for path, content in zip(paths, (render_page(runs, payload, baseline), markdown), strict=True):
+        atomic_write(path, content)
+    notes: list[str] = []
+    for name, chart in all_charts(payload.measured_impls).items():
+        rows, omitted = initial_rows(chart, payload, newest_runs(runs), baseline)
+        if rows:
+            paths += _write_chart(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
+        if omitted:
+            notes.append(f"the chart {name} leaves out {', '.join(omitted)}")
+    return paths, notes
+
+
+def _write_chart(stem: Path, spec: dict[str, Any]) -> list[Path]:
+    paths = []
+    for name in ("light", "dark"):
+        path = stem.with_name(f"{stem.name}-{name}.svg")
+        svg, png_path = vl_convert.vegalite_to_svg(spec, config=theme(name)), path.with_suffix(".png")
+        atomic_write(path, svg)
+        png = Image.open(BytesIO(vl_convert.svg_to_png(svg, scale=SCALE)))
+        with atomic_open(png_path) as stream:
+            png.convert("RGB").quantize(PNG_COLOURS).save(stream, "PNG", optimize=True)
+        paths += [path, png_path]
+    return paths

@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 
 from results.output import Section, records, seconds, words
-from results.page.sections import compile_text
+from results.page.sections import compile_text, table_by_problem
 from results.stats.pairing import ratios, without_duplicates
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run
 
 KEY = CASE[1:]
-CLOCKS = ["prepare_s", "first_s", "steady_s", "steps"]
+CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "steps"]
 BREAK_EVEN_NOTE = (
-    "Break-even: the fewest runs r with prepare + first + (r - 1) steady no more than the other's: the median over the"
-    " blocks, in brackets the lowest and highest block. never: the start takes longer and later runs are no faster."
+    "Break-even: the fewest runs r in a fresh process with import + prepare + first + (r - 1) steady no more than the"
+    " other's. The first run counts what the process compiled once, in its first case. Median over the blocks, in"
+    " brackets the lowest and highest block. never: the start takes longer and later runs are no faster."
 )
 
 
@@ -51,12 +52,11 @@ def break_even(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     `until` is the last such run: infinite unless B starts faster and has slower runs later. A case that cannot be
     compared has NaN and the reason in `refused`, as in `ratios`.
     """
-    pairs = _clocks(a, KEY).add_suffix("_a").join(_clocks(b, KEY).add_suffix("_b"), how="inner")
-    table = _break_even_table(pairs, KEY)
+    table = _break_even_table(_clocks(a, KEY).add_suffix("_a").join(_clocks(b, KEY).add_suffix("_b"), how="inner"), KEY)
     result = ratios(a, b, KEY)[[*KEY, "refused"]].merge(table, left_on=KEY, right_index=True, how="left")
     result.loc[result["refused"] != "", list(table)] = math.nan
     unknown = (result["refused"] == "") & result["runs"].isna()
-    result.loc[unknown, "refused"] = "prepare, first or steady time not recorded"
+    result.loc[unknown, "refused"] = "import, prepare, first or steady time not recorded"
     return result
 
 
@@ -74,8 +74,16 @@ def _break_even_table(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 
 def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Return by `key` and block: start_s (prepare and first run), steady_s, steps. A missing block counts as 0."""
-    rows = rows.assign(block=rows["block"].fillna(0), start_s=rows["prepare_s"] + rows["first_s"])
+    """Return by `key` and block: start_s of a fresh process, steady_s, steps. A missing block counts as 0.
+
+    start_s is import, prepare and first run. Where an earlier case of the process compiled for longer, because a
+    framework builds something once, it counts that too. rows: in the order in which they were measured.
+    """
+    rows = rows.assign(block=rows["block"].fillna(0))
+    compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
+    process = [rows[name] for name in ("at", "impl", "device", "block") if name in rows]
+    once = (compile_s.groupby(process, dropna=False).transform("first") - compile_s).clip(lower=0).fillna(0)
+    rows = rows.assign(start_s=rows["import_s"] + rows["prepare_s"] + rows["first_s"] + once)
     return rows.groupby([*key, "block"])[["start_s", "steady_s", "steps"]].median()
 
 
@@ -103,25 +111,18 @@ def break_even_sections(runs: list[Run], baseline: str, ratio_rows: list[Row]) -
     if base.empty:
         return [[] for _ in runs]
     table = _break_even_table(clocks.add_suffix("_b").join(base, on=["at", *KEY, "block"], how="inner"), key)
-    by_case = {tuple(row[name] for name in key): row for row in records(table.reset_index())}
-    rows_by_run: list[list[Row]] = [[] for _ in runs]
-    for ratio in ratio_rows:
-        row = by_case.get(tuple(ratio[name] for name in key))
-        if row and ratio["refused"] == "" and ratio["impl"] != baseline:
-            rows_by_run[ratio["at"]].append(row)
-    return [_break_even_tables(run, rows, baseline) for run, rows in zip(runs, rows_by_run, strict=True)]
+    ratios = pd.DataFrame(ratio_rows, columns=[*key, "refused"])
+    compared = ratios.loc[(ratios["refused"] == "") & (ratios["impl"] != baseline), key]
+    table = compared.merge(table.reset_index(), on=key)
+    return [_break_even_tables(run, table[table["at"] == index], baseline) for index, run in enumerate(runs)]
 
 
-def _break_even_tables(run: Run, rows: list[Row], baseline: str) -> list[Section]:
-    sizes: dict[str, tuple[Any, ...]] = {}
-    for n, d, problem in zip(*[run.rows[name].tolist() for name in ("n", "d", "problem")], strict=True):
-        sizes.setdefault(problem, by_size({"n": n, "d": d, "problem": problem}))
+def _break_even_tables(run: Run, rows: pd.DataFrame, baseline: str) -> list[Section]:
     sections = []
-    for (device, dtype), group in groups(rows, "device", "dtype"):
-        cells = {(row["impl"], row["problem"]): _break_even_text(row) for row in group}
-        problems = sorted({row["problem"] for row in group}, key=sizes.__getitem__)
-        impls = sorted({row["impl"] for row in group})
-        table = [{"implementation": impl} | {name: cells.get((impl, name), "-") for name in problems} for impl in impls]
+    sizes = run.rows.drop_duplicates("problem").set_index("problem")[["n", "d"]]
+    sized = rows.join(sizes, on="problem") if len(rows) else rows  # a run without cases has no names to join on
+    for (device, dtype), group in groups(records(sized), "device", "dtype"):
+        table = table_by_problem(group, _break_even_text, baseline)
         title = f"Break-even against {baseline}: {device}, {dtype}"
         sections.append(Section(title, table=table, notes=[BREAK_EVEN_NOTE], level=3))
     return sections
@@ -129,11 +130,12 @@ def _break_even_tables(run: Run, rows: list[Row], baseline: str) -> list[Section
 
 def _break_even_text(row: dict[str, Any]) -> str:
     """Return `12 runs, 1,200 steps (10 to 15)`, `from the first run`, or `never`."""
-    text = f"{_count(row['runs'])} runs, {_count(row['steps'])} steps" if row["runs"] > 1 else "from the first run"
-    text = "never" if math.isinf(row["runs"]) else text
-    text += f" to run {_count(row['until'])}" if row["runs"] == 1 and math.isfinite(row["until"]) else ""
-    constant = row["runs_low"] == row["runs_high"]
-    return text + ("" if constant else f" ({_count(row['runs_low'])} to {_count(row['runs_high'])})")
+    runs, low, high, until = (_count(row[name]) for name in ("runs", "runs_low", "runs_high", "until"))
+    text = f"{runs} runs, {_count(row['steps'])} steps" if 1 < row["runs"] < math.inf else runs
+    if row["runs"] == 1:
+        text = "from the first run" + (f" to run {until}" if math.isfinite(row["until"]) else "")
+    unit = " runs" if math.isfinite(row["runs_high"]) else ""
+    return text if row["runs_low"] == row["runs_high"] else f"{text} ({low} to {high}{unit})"
 
 
 def _count(runs: float) -> str:

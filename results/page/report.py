@@ -1,19 +1,25 @@
 """The report of runs as sections: a summary of each run, then its tables. The same runs give the same bytes."""
 
 import math
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
+import pandas as pd
+
 from results.output import Page, Section, records, seconds, speedup, words
+from results.page.answer import FEW
 from results.page.errors import worst_errors
 from results.page.phases import break_even_sections, phase_sections
-from results.page.sections import run_card, untimed_sections
+from results.page.sections import run_card, table_by_problem, untimed_sections
 from results.page.summary import summarize_run
 from results.stats.agreement import FIRST_LOOK
 from results.stats.noise import noise_lines
 from results.stats.pairing import SamplesByImpl, ratio_rows, samples_by_impl
+from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
 from results.stats.signed_rank import ALPHA, UNDECIDED, judge
 from results.store.columns import CASE
-from results.store.outcomes import Row, by_size, drop_duplicates_of_runs, groups, outcomes_of_runs
+from results.store.outcomes import Row, drop_duplicates_of_runs, expert_tuned, groups, outcomes_of_runs
 from results.store.reading import Run, RunError
 
 CLOCK_NOTES = [
@@ -31,11 +37,7 @@ CLOCK_NOTES = [
     "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
     "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]
-EXPERT_TUNED = (
-    "numba_fused",
-    "triton_fused",
-    "triton_descent",
-)  # tuned by hand beyond what users of the framework write
+SPREAD_NOTE = f"±: few processes here; in earlier runs of this machine {STEP_LEVEL:.0%} of them differed by no more."
 RESOURCES = ("memory", "cache", "compute")  # limits that a step can reach; it cannot reach the limit of dispatch
 
 
@@ -47,12 +49,16 @@ def report(runs: list[Run], baseline: str) -> Page:
     samples = [samples_by_impl(run.rows) for run in runs]
     ratios = ratio_rows(samples, baseline)
     speedups = {(row["at"], *[row[name] for name in CASE]): 1 / row["ratio"] for row in ratios}
-    table = outcomes_of_runs(runs)
-    keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
+    table, decided = outcomes_of_runs(runs), _decided(samples, ratios, baseline)
+    keys = [*zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)]
     table["speedup"] = [speedups.get(key, math.nan) for key in keys]
-    decided = _decided(samples, ratios, baseline)
-    keys = zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)
     table["undecided"] = [key not in decided for key in keys]
+    few = table["blocks"] <= FEW
+    spreads = {at: step_spreads(runs[at], earlier_runs(runs[at])) for at in table.loc[few, "at"].unique()}
+    spread_of_rows = [
+        spreads.get(at, {}).get(impl, math.nan) for at, impl in zip(table["at"], table["impl"], strict=True)
+    ]
+    table["spread"] = pd.Series(spread_of_rows, table.index, dtype=float).where(few)
     rows_by_run: list[list[Row]] = [[] for _ in runs]
     for row in records(drop_duplicates_of_runs(runs, table)):
         rows_by_run[row["at"]].append(row)
@@ -63,65 +69,57 @@ def report(runs: list[Run], baseline: str) -> Page:
     sections += [Section(text="Generated from the saved runs by: python -m results report")]
     break_evens = break_even_sections(runs, baseline, ratios)
     for run, rows, break_even in zip(runs, rows_by_run, break_evens, strict=True):
-        sections += [run_card(run), *speed_sections(rows, baseline), *phase_sections(rows), *break_even]
-        sections += [worst_errors(rows), *untimed_sections(rows)]
-    return Page(table.drop(columns=["at", "undecided"]), [*sections, Section("What is timed", notes=CLOCK_NOTES)])
+        sections += [run_card(run), *speed_sections(rows, baseline, expert_tuned(run)), *phase_sections(rows)]
+        sections += [*break_even, worst_errors(rows), *untimed_sections(rows)]
+    data = table.drop(columns=["at", "undecided", "spread"])
+    return Page(data, [*sections, Section("What is timed", notes=CLOCK_NOTES)])
 
 
 def _decided(samples: list[SamplesByImpl], ratios: list[dict[str, Any]], baseline: str) -> set[tuple[Any, ...]]:
     """Return (index of the run, *case) of the comparisons with the baseline that have a verdict, and the baseline's."""
-    duplicates = {(at, impl) for at, names in enumerate(samples) for duplicate_of, impl in names if duplicate_of}
-    rows_by_run: dict[int, list[dict[str, Any]]] = {}
-    for row in ratios:
-        if row["refused"] == "" and (row["at"], row["impl"]) not in duplicates:
-            rows_by_run.setdefault(row["at"], []).append(row)
-    decided = set()
-    for at, rows in rows_by_run.items():
+    decided: list[dict[str, Any]] = []
+    for at, rows_of_run in groupby(ratios, itemgetter("at")):
+        duplicates = {impl for duplicate_of, impl in samples[at] if duplicate_of}
+        rows = [row for row in rows_of_run if row["refused"] == "" and row["impl"] not in duplicates]
         others = [row for row in rows if row["impl"] != baseline]
-        decided |= {(at, *[row[name] for name in CASE]) for row in rows if row["impl"] == baseline}
+        decided += [row for row in rows if row["impl"] == baseline]
         if max((row["blocks"] for row in others), default=0) >= FIRST_LOOK:
             verdicts = judge([row["logs"] for row in others], ALPHA / 2, pairs=[row["pair"] for row in others])
-            words = zip(others, verdicts, strict=True)
-            decided |= {(at, *[row[name] for name in CASE]) for row, one in words if one.word != UNDECIDED}
-    return decided
+            decided += [row for row, verdict in zip(others, verdicts, strict=True) if verdict.word != UNDECIDED]
+    return {(row["at"], *[row[name] for name in CASE]) for row in decided}
 
 
-def speed_sections(rows: list[Row], baseline: str) -> list[Section]:
+def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Section]:
     """Return implementation x problem, a table per device and dtype: time per step and speed-up over the baseline."""
     sections = []
     tried = [row for row in rows if row["status"] != "skipped"]
     for (device, dtype), group in groups(tried, "device", "dtype"):
-        cells: dict[tuple[str, str], str] = {}
-        for row in group:
-            cells.setdefault((row["impl"], row["problem"]), _speed_cell(row))
         named = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
-        problems = dict.fromkeys(row["problem"] for row in sorted(named, key=by_size))
-        impls = sorted({row["impl"] for row in named}, key=lambda impl: (impl != baseline, impl))
-        table = [
-            {"implementation": f"{impl} (expert-tuned)" if impl in EXPERT_TUNED else impl}
-            | {problem: cells.get((impl, problem), "-") for problem in problems}
-            for impl in impls
-        ]
+        table = table_by_problem(named, _speed_cell, baseline)
+        impls = [row["implementation"] for row in table]
+        for row in table:
+            row["implementation"] += " (expert-tuned)" * (row["implementation"] in tuned)
         limits = {
             row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
             for row in named
             if row["step_reads"] == "X" and row["limited_by"] in RESOURCES
         }
         if limits:
-            texts = {problem: limits.get(problem, "-") for problem in problems}
-            table.append({"implementation": "the machine's limit"} | texts)
+            table.append(dict.fromkeys(table[0], "-") | {"implementation": "the machine's limit"} | limits)
         note = f"In brackets: speed-up over {baseline}. 4x slower: a step takes 4 times as long. ?: undecided."
         if baseline not in impls:
             note = f"No speed-ups: {baseline} has no case here."
-        sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=[note], level=3))
+        notes = [note, *([SPREAD_NOTE] if any(row.get("spread", math.nan) >= 0 for row in group) else [])]
+        sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))
     return sections
 
 
 def _speed_cell(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
+    spread = row.get("spread", math.nan)
+    step = seconds(row["per_step_s"]) + (f" ±{math.expm1(spread):.0%}" if spread >= 0 else "")
     if row["step_reads"] != "X":
-        return f"{seconds(row['per_step_s'])} ({words(row['step_reads'])})"
-    if math.isnan(row["speedup"]):
-        return seconds(row["per_step_s"])
-    return f"{seconds(row['per_step_s'])} ({speedup(row['speedup'])}{'?' if row['undecided'] else ''})"
+        return f"{step} ({words(row['step_reads'])})"
+    ratio = f" ({speedup(row['speedup'])}{'?' if row['undecided'] else ''})"
+    return step + ("" if math.isnan(row["speedup"]) else ratio)

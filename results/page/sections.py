@@ -1,10 +1,11 @@
 """Sections that several pages share: the facts of a run, its caveats, and the cases without a time."""
 
+from collections.abc import Callable
 from typing import Any
 
 from results.output import Section, digits, seconds, with_rows, words
 from results.store.columns import CASE
-from results.store.outcomes import Row
+from results.store.outcomes import DISPATCH, Row, by_size
 from results.store.reading import Run, facts, number, sequence, text
 
 PLAN = ("preset", "seed", "threads", "precision", "blocks")
@@ -30,8 +31,8 @@ def run_card(run: Run) -> Section:
 
 
 def _run_caveats(run: Run) -> list[str]:
-    partial = run.campaign.get("partial_blocks")
-    partial = partial if isinstance(partial, list) else []
+    value = run.campaign.get("partial_blocks")
+    partial = value if isinstance(value, list) else []
     blocks = len(set(run.rows["block"].fillna(-1)) - {number(block) for block in partial})
     invalid, resumed = int((~run.rows["valid"]).sum()), len(sequence(run.campaign.get("resumed")))
     caveats = {
@@ -56,8 +57,13 @@ def _run_caveats(run: Run) -> list[str]:
 
 
 def limit_text(row: dict[str, Any]) -> str:
-    """Return the fraction of the machine's limit that a case reaches, with the resource: `87.0% (memory)`."""
+    """Return the share of the machine's limit that a case reaches, with the resource: `87.0% (memory)`.
+
+    Where calls take longer than the work, there is no share: `- (dispatch)`.
+    """
     fraction = row["fraction_of_limit"]
+    if row["limited_by"] == DISPATCH:
+        return f"- ({DISPATCH})"
     return f"{digits(100 * fraction)}% ({words(row['limited_by'])})" if fraction == fraction else "-"
 
 
@@ -67,15 +73,18 @@ def compile_text(row: dict[str, Any]) -> str:
     return "none" if row["compile_s"] <= noise else seconds(row["compile_s"])
 
 
+def table_by_problem(rows: list[Row], cell: Callable[[Row], str], baseline: str) -> list[dict[str, str]]:
+    """Return implementation x problem, the baseline and the smallest problem first. Of equal cases the first counts."""
+    cells = {(row["impl"], row["problem"]): cell(row) for row in reversed(rows)}
+    problems = dict.fromkeys(row["problem"] for row in sorted(rows, key=by_size))
+    impls = sorted({row["impl"] for row in rows}, key=lambda impl: (impl != baseline, impl))
+    return [{"implementation": impl} | {name: cells.get((impl, name), "-") for name in problems} for impl in impls]
+
+
 def untimed_sections(rows: list[Row]) -> list[Section]:
     """Return a table each of the invalid, refused and skipped cases, with their reasons."""
-    return with_rows(
-        *(
-            Section(
-                status.capitalize(),
-                table=[{name: words(row.get(name)) for name in names} for row in rows if row["status"] == status],
-                level=3,
-            )
-            for status, names in UNTIMED.items()
-        )
-    )
+    sections = []
+    for status, names in UNTIMED.items():
+        table = [{name: words(row.get(name)) for name in names} for row in rows if row["status"] == status]
+        sections.append(Section(status.capitalize(), table=table, level=3))
+    return with_rows(*sections)

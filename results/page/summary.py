@@ -1,17 +1,16 @@
 """Summarise a run in a few sentences: agreement with the reference, fastest steps, crossovers, missing cases."""
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from results.output import digits, words
+from results.page.crossover import crossover
 from results.page.errors import by_error, case_text
-from results.stats.agreement import FIRST_LOOK
-from results.stats.crossover import crossover
-from results.stats.pairing import ratios_to_each, without_duplicates
-from results.stats.quiet import BUSY, is_busy, judge_machine
-from results.stats.signed_rank import SLOWER
-from results.stats.verdicts import add_verdicts_to_each
+from results.page.standing import judge_pairs, shown_slower
+from results.stats.pairing import without_duplicates
+from results.stats.quiet import BUSY, is_busy, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run, RunError
@@ -38,17 +37,17 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
     """
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
-    agreement = f"{len(tried) - len(others)} of {len(tried)} implementations agree with the reference on all cases."
+    passed = "passed every check" if others else "agree with the reference on all cases"
+    agreement = f"{len(tried) - len(others)} of {len(tried)} implementations {passed}."
     quiet = judge_machine(run)
-    lines = [quiet.line, agreement if tried else "No implementation was tried."]
+    lines = [quiet.line, *kernel_notes(run), agreement if tried else "No implementation was tried."]
     lines += [f"Others: {', '.join(others)}."] if others else []
     measured = [row for row in rows if row["status"] == "measured"]
     if measured:
         worst = min(measured, key=by_error)
         case = f"{words(worst['impl'])}, {case_text(worst)}"
         lines += [f"Largest error of a valid case: {digits(worst['error_ratio'])} of the allowed error ({case})."]
-        fastest = [] if quiet.word == BUSY else _fastest(run, measured, baseline)
-        lines += [f"Fastest step {text}." for text in fastest]
+        lines += [] if quiet.word == BUSY else _fastest(run, measured, baseline)
     else:
         lines += ["No case is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
@@ -66,6 +65,8 @@ def summarize_run(run: Run, rows: list[Row], baseline: str, noise: str) -> Summa
 
 def _crossover_lines(run: Run, baseline: str) -> list[str]:
     """Return the n from which an implementation, or a GPU, is faster than the baseline, if the run has several n."""
+    if is_busy([run]):
+        return []
     rows = without_duplicates(run.rows)
     kinds = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]], dropna=False)
     rows = rows[kinds["n"].transform("nunique") > 1]
@@ -73,12 +74,10 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
     family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
-    lines: list[str] = []
-    if is_busy([run]):
-        return lines
+    lines = list[str]()
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
         try:
-            page = crossover([replace(run, rows=rows)], baseline, name, family)
+            page = crossover([replace(run, rows=rows)], baseline, name, family=family, earlier=lambda _: [])
         except RunError:  # no such baseline, or nothing to compare
             continue
         for section in page.sections:
@@ -92,11 +91,7 @@ def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
 
     Beside each problem stand the implementations that are not shown slower than any other.
     """
-    slower = set[tuple[object, ...]]()
-    if run.rows["block"].nunique() >= FIRST_LOOK:
-        judged = add_verdicts_to_each(ratios_to_each(run.rows), baseline)
-        slower |= set(judged.loc[judged["verdict"] == SLOWER, CASE].itertuples(index=False, name=None))
-    texts = []
+    slower, texts = {pair[1:] for pair in shown_slower(judge_pairs(run, baseline))}, list[str]()
     for (device, dtype, work), group in groups(measured, "device", "dtype", "step_reads"):
         candidates: dict[str, list[Row]] = {}
         for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
@@ -108,17 +103,16 @@ def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
             text = words(best["problem"]) + (f" ({undecided})" if equal else "")
             problems.setdefault(words(best["impl"]), []).append(text)
         wins = "; ".join(f"{impl} on {', '.join(names)}" for impl, names in problems.items())
-        texts.append(f"on the {device} in {dtype}{'' if work == 'X' else f', over the {work}'}: {wins}")
+        texts.append(f"Fastest step on the {device} in {dtype}{'' if work == 'X' else f', over the {work}'}: {wins}.")
     return texts
 
 
 def _reasons(rows: list[Row]) -> str:
     """Return the implementations with the first of their reasons, grouped by reason."""
-    reasons_by_impl: dict[str, list[str]] = {}
+    reasons_by_impl, impls_by_reason = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for row in rows:
-        reasons_by_impl.setdefault(words(row["impl"]), []).append(words(row["reason"]))
-    impls_by_reason: dict[str, list[str]] = {}
+        reasons_by_impl[words(row["impl"])].append(words(row["reason"]))
     for impl, reasons in sorted(reasons_by_impl.items()):
         more = f"; {len(reasons) - 1} more below" if len(set(reasons)) > 1 else ""
-        impls_by_reason.setdefault(reasons[0] + more, []).append(impl)
+        impls_by_reason[reasons[0] + more].append(impl)
     return "; ".join(f"{', '.join(impls)} ({reason})" for reason, impls in impls_by_reason.items())

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from results.stats.signed_rank import ALPHA, holm
 from results.store.optional import package
@@ -111,6 +110,8 @@ def limit_outliers(x: Array) -> Array:
     The range of the neighbours lies between the medians of the SIDE points before and after the point. A single run
     with interference is moved. A step is not: the points on one side of it are similar.
     """
+    from scipy.ndimage import median_filter  # imported here: few commands need it
+
     unfiltered = (1,) * (x.ndim - 1)
     medians = median_filter(x, size=(*unfiltered, SIDE), mode="mirror")
     padded = np.pad(medians, [(0, 0)] * (x.ndim - 1) + [(REACH, REACH)], mode="reflect")

@@ -10,7 +10,14 @@ from scipy.special import ndtri
 
 from results.output import Section, digits
 from results.stats import agreement
-from results.stats.pairing import RATIO_COLUMNS, SamplesByImpl, duplicate_ratio_rows, samples_by_impl
+from results.stats.pairing import (
+    RATIO_COLUMNS,
+    SamplesByImpl,
+    duplicate_ratio_rows,
+    ratios_to,
+    samples_by_impl,
+    without_duplicates,
+)
 from results.stats.signed_rank import (
     ALPHA,
     FASTER,
@@ -53,6 +60,24 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
     return table
 
 
+def power_by_impl(run: Run, baseline: str) -> pd.DataFrame:
+    """Return one row per implementation that is compared with the baseline: what its own noise lets this run show.
+
+    Columns: impl; cases; blocks, the most; spread, the standard deviation of the log ratios; alone and smallest, the
+    smallest ratio that would show in 4 of 5 runs, for a single comparison and among all. The last three are medians
+    over the cases with several blocks.
+    """
+    table = ratios_to(without_duplicates(run.rows), baseline)
+    table = table[(table["impl"] != baseline) & (table["blocks"] > 1)]
+    if table.empty:
+        return pd.DataFrame(columns=["impl", "cases", "blocks", "spread", "alone", "smallest"])
+    judged = add_verdicts(table)
+    judged["alone"] = np.exp(detectable(judged["spread"], judged["blocks"], ALPHA / 2))
+    counts = {"cases": ("verdict", "size"), "blocks": ("blocks", "max")}
+    medians = {name: (name, "median") for name in ("spread", "alone", "smallest")}
+    return judged.groupby("impl").agg(**counts, **medians).reset_index().sort_values("spread", ignore_index=True)
+
+
 def _comparisons(samples: SamplesByImpl) -> int:
     """Return the number of comparisons of a run with one baseline."""
     cases = [len(by_case) for (duplicate_of, _), by_case in samples.items() if not duplicate_of]
@@ -83,13 +108,12 @@ def _line(rows: list[dict[str, Any]], samples: SamplesByImpl, comparisons: int) 
     blocks = max(len(sample.clocks) for by_case in samples.values() for sample in by_case.values())
     logs, pairs = [row["logs"] for row in compared], [row["pair"] for row in compared]
     verdicts = judge(logs, pairs=pairs, comparisons=family)
-    indices_by_impl: dict[str, list[int]] = {}
-    for index, row in enumerate(compared):
-        indices_by_impl.setdefault(row["impl"], []).append(index)
-    return " ".join(
-        _sentence(impl, [verdicts[i] for i in indices], np.concatenate([logs[i] for i in indices]), family, blocks)
-        for impl, indices in indices_by_impl.items()
-    )
+    sentences = []
+    for impl in dict.fromkeys(row["impl"] for row in compared):
+        own = [i for i, row in enumerate(compared) if row["impl"] == impl]
+        all_logs = np.concatenate([logs[i] for i in own])
+        sentences.append(_sentence(impl, [verdicts[i] for i in own], all_logs, family, blocks))
+    return " ".join(sentences)
 
 
 def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, blocks: int) -> str:

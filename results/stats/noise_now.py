@@ -22,7 +22,7 @@ CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 @dataclass(frozen=True, eq=False)
 class NoiseNow:
-    """What the machine does now.
+    """The noise of this machine now.
 
     logs: log ratio of each pair. pair_s: seconds of a pair.
     """
@@ -40,21 +40,21 @@ class NoiseNow:
 
 def measure_noise(seconds: float) -> NoiseNow:
     """Measure for about that many seconds, and at least FEWEST pairs."""
-    before, start, pairs = _Clocks.now(), time.monotonic(), list[tuple[float, float, float, float]]()
+    before, start, pairs = _clocks(), time.monotonic(), list[tuple[float, float, float, float]]()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
     while len(pairs) < FEWEST or time.monotonic() - start < seconds:
         first, second = _time_process(), _time_process()
         pairs.append((*first, *second) if len(pairs) % 2 else (*second, *first))
-    passed, spent = time.monotonic() - start, _Clocks.now().since(before)
+    passed, (total_s, stolen_s, others_s, throttled) = time.monotonic() - start, (_clocks() - before).tolist()
     a_s, loop_a, b_s, loop_b = np.array(pairs).T
     logs = np.log(b_s / a_s)
     loops = np.concatenate([loop_a, loop_b])
     quiet = Quiet(
         difference=math.expm1(float(np.median(np.abs(logs)))),
-        others=spent.others / spent.total if spent.total > 0 else math.nan,
+        others=max(others_s, 0.0) / total_s if total_s > 0 else math.nan,
         load=load / (os.cpu_count() or 1),
-        steal=spent.stolen / spent.total if spent.total > 0 else math.nan,
-        throttled=spent.throttled * PERIOD_S / passed,
+        steal=stolen_s / total_s if total_s > 0 else math.nan,
+        throttled=throttled * PERIOD_S / passed,
         calibration=float(np.quantile(loops, 0.9) / np.quantile(loops, 0.1)),
     )
     return NoiseNow(quiet, logs, passed / len(pairs))
@@ -66,34 +66,13 @@ def _time_process() -> tuple[float, float]:
     return step_s, loop_s
 
 
-@dataclass(frozen=True)
-class _Clocks:
-    """CPU seconds of all cores, stolen ones and those of other processes; throttled periods, NaN if unknown."""
-
-    total: float
-    stolen: float
-    others: float
-    throttled: float
-
-    @classmethod
-    def now(cls) -> "_Clocks":
-        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        stolen = getattr(times, "steal", 0.0)
-        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        mine = own.user + own.system + own.children_user + own.children_system
-        others = total - times.idle - getattr(times, "iowait", 0.0) - stolen - mine
-        return cls(total, stolen, others, _throttled())
-
-    def since(self, before: "_Clocks") -> "_Clocks":
-        """Return what was spent since `before`."""
-        return _Clocks(
-            self.total - before.total,
-            self.stolen - before.stolen,
-            max(self.others - before.others, 0.0),
-            self.throttled - before.throttled,
-        )
-
-
-def _throttled() -> float:
+def _clocks() -> Array:
+    """Return CPU seconds of all cores, stolen ones and those of other processes; throttled periods, NaN if unknown."""
+    times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    stolen = getattr(times, "steal", 0.0)
+    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    mine = own.user + own.system + own.children_user + own.children_system
+    others = total - times.idle - getattr(times, "iowait", 0.0) - stolen - mine
     words = CPU_STAT.read_text(encoding="utf-8").split() if CPU_STAT.is_file() else []
-    return float(words[words.index("nr_throttled") + 1]) if "nr_throttled" in words else math.nan
+    throttled = float(words[words.index("nr_throttled") + 1]) if "nr_throttled" in words else math.nan
+    return np.array([total, stolen, others, throttled])

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,8 +16,12 @@ from results.store.columns import CASE
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
 SAME = [*WORK, "threads", "ranks"]
+AXES = {"device": (), "dtype": ("problem_hash",), "threads": ("threads",), "ranks": ("ranks",), "precision": (*NEWER,)}
+# along which the two sides of a comparison may differ, each with the facts that differ with it
+DECLARED = re.compile(r"@threads=\d+(-again)?$")  # ends the label of an implementation that runs with several
+KERNELS = "kernels"  # must be the same in two runs; within one run it differs by framework
 TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ
-OPTIONAL = ["seed", *NEWER]  # may be missing in both samples; problem_hash covers the seed
+OPTIONAL = ["seed", KERNELS, *NEWER]  # may be missing in both samples; problem_hash covers the seed
 
 Labels = tuple[str, str]
 Case = tuple[Any, ...]
@@ -27,7 +32,7 @@ Facts = dict[str, list[str]]
 class Sample(NamedTuple):
     """The rows of one case in one table.
 
-    invalid: reason of the first invalid row, or "". facts: the values of each of SAME as sorted texts.
+    invalid: reason of the first invalid row, or "". facts: the values of each of SAME and KERNELS as sorted texts.
     clocks: seconds per step by block, in order.
     """
 
@@ -51,7 +56,8 @@ NO_RATIO = dict.fromkeys([*TIMES, "low", "high"], math.nan) | {
 class Pair(NamedTuple):
     """Two samples to compare.
 
-    names: values of further columns. disjoint: why cases of only one table cannot be compared, or "".
+    names: values of further columns. disjoint: why cases of only one table cannot be compared, or "". same: facts that
+    must be equal.
     """
 
     names: dict[str, Any]
@@ -59,19 +65,25 @@ class Pair(NamedTuple):
     b: Sample | None
     labels: Labels
     disjoint: str
+    same: Sequence[str]
 
 
-def ratios(a: pd.DataFrame, b: pd.DataFrame, key: list[str], labels: Labels = ("A", "B")) -> pd.DataFrame:
+def ratios(
+    a: pd.DataFrame, b: pd.DataFrame, key: list[str], labels: Labels = ("A", "B"), over: str = ""
+) -> pd.DataFrame:
     """Return one row per case of `key`: medians a_s and b_s (seconds per step), and `ratio` b/a.
 
     All values cover the common blocks. `logs` has one log ratio per block. `ratio` is the Hodges-Lehmann estimate of
     `logs`; low and high are the extremes. `pair` has the names of both implementations.
     If a case cannot be compared, its numbers are NaN and `refused` gives the reason, with `labels` for the tables.
     `unknown` names facts that neither table has. `verdict` is INVALID for unequal work or a failed check.
+    over: the one of AXES along which the sides may differ; "" for none.
     """
     samples = samples_by_case(a, key), samples_by_case(b, key)
-    table = _table(_ratio_rows(_pairs(*samples, key, labels)), [*key, *RATIO_COLUMNS])
+    two_runs = set(a["run"].dropna()).isdisjoint(b["run"].dropna())
     first, second = (", ".join(sorted(set(rows["impl"].dropna()))) for rows in (a, b))
+    same = [name for name in [*_same(first, second), *[KERNELS] * two_runs] if name not in AXES.get(over, ())]
+    table = _table(_ratio_rows(_pairs(*samples, key, labels, same=same)), [*key, *RATIO_COLUMNS])
     impls = zip(table["impl"], table["impl"], strict=True) if "impl" in key else [(first, second)] * len(table)
     return table.assign(pair=pd.Series(list(impls), table.index, dtype=object))
 
@@ -98,8 +110,13 @@ def ratio_rows(runs: Sequence[SamplesByImpl], baseline: str) -> list[dict[str, A
 def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
     cases_by_impl = {impl: cases for (_, impl), cases in sorted(samples.items())}
     for impl, cases in sorted(cases_by_impl.items()):
-        both = {"impl": impl, "pair": (baseline, impl)}
-        yield from _pairs(cases_by_impl.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names)
+        both, same = {"impl": impl, "pair": (baseline, impl)}, _same(baseline, impl)
+        yield from _pairs(cases_by_impl.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names, same)
+
+
+def _same(*labels: str) -> Sequence[str]:
+    """Return the facts that must agree between implementations: a label with threads declares that they may differ."""
+    return [name for name in SAME if name != "threads"] if any(map(DECLARED.search, labels)) else SAME
 
 
 def duplicate_ratio_rows(runs: Sequence[SamplesByImpl]) -> list[dict[str, Any]]:
@@ -118,12 +135,17 @@ def _duplicate_pairs(samples: SamplesByImpl, index: int) -> Iterable[Pair]:
 
 
 def _pairs(
-    a: dict[Case, Sample], b: dict[Case, Sample], key: list[str], labels: Labels, names: dict[str, Any] | None = None
+    a: dict[Case, Sample],
+    b: dict[Case, Sample],
+    key: list[str],
+    labels: Labels,
+    names: dict[str, Any] | None = None,
+    same: Sequence[str] = SAME,
 ) -> Iterable[Pair]:
     """Yield a pair for each case of either table."""
     disjoint = _disjoint_values(a, b, key, labels)
     for case in sorted(a | b, key=str):
-        yield Pair(dict(zip(key, case, strict=True)) | (names or {}), a.get(case), b.get(case), labels, disjoint)
+        yield Pair(dict(zip(key, case, strict=True)) | (names or {}), a.get(case), b.get(case), labels, disjoint, same)
 
 
 def _ratio_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
@@ -160,7 +182,7 @@ def _refusal(pair: Pair) -> dict[str, str]:
     if a is None or b is None:
         return {"refused": pair.disjoint or f"only in {labels[b is not None]}"}
     invalid = [f"invalid in {label}: {x.invalid}" for label, x in zip(labels, (a, b), strict=True) if x.invalid]
-    if reasons := [*invalid, *differences(a, b, labels)]:
+    if reasons := [*invalid, *differences(a, b, labels, pair.same)]:
         return {"refused": "; ".join(reasons), "verdict": INVALID}
     if not a.clocks.keys() & b.clocks.keys():
         return {"refused": "no block in common", "verdict": INVALID}
@@ -217,7 +239,7 @@ def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
     """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
     measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s")]
     by_case: dict[Case, list[Any]] = {}
-    for case, *row in zip(_values(rows, key), _values(rows, SAME), *measured, strict=True):
+    for case, *row in zip(_values(rows, key), _values(rows, [*SAME, KERNELS]), *measured, strict=True):
         by_case.setdefault(case, []).append(row)
     return {case: _sample(values) for case, values in by_case.items() if None not in case}
 
@@ -250,8 +272,8 @@ def _sample(rows: list[Any]) -> Sample:
 
 @functools.lru_cache(maxsize=4096)
 def _fact_texts(rows: tuple[tuple[Any, ...], ...]) -> Facts:
-    """Return the values of each of SAME among the rows as sorted texts. Equal rows share one object."""
-    columns = zip(SAME, zip(*rows, strict=True), strict=True)
+    """Return the values of each of SAME and KERNELS among the rows as sorted texts. Equal rows share one object."""
+    columns = zip([*SAME, KERNELS], zip(*rows, strict=True), strict=True)
     values = {name: dict.fromkeys(value for value in column if value is not None) for name, column in columns}
     return {name: sorted(map(words, unique)) for name, unique in values.items()}
 
@@ -262,8 +284,9 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
     for name in names:
         left, right = a.facts[name], b.facts[name]
         if left != right:
-            texts = [", ".join(values) or "unknown" for values in (left, right)]
-            messages.append(f"{name} {texts[0][:24]} in {labels[0]}, {texts[1][:24]} in {labels[1]}")
+            absent, most = ("not set", 80) if name == KERNELS else ("unknown", 24)
+            texts = [(", ".join(values) or absent)[:most] for values in (left, right)]
+            messages.append(f"{name} {texts[0]} in {labels[0]}, {texts[1]} in {labels[1]}")
         elif not left and name not in OPTIONAL:
             messages.append(f"{name} not recorded")
     return messages

@@ -1,4 +1,4 @@
-"""Collect the distances between blocks from earlier runs of the same machine, for the agreement rule."""
+"""Collect what blocks differed by in earlier runs of the same machine: for the agreement rule, and for few blocks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from results.output import words
-from results.stats.agreement import Array, distances
+from results.stats.agreement import EARLIER_DISTANCES, Array, distances
 from results.stats.pairing import Labels, ratio_rows, samples_by_impl, without_duplicates
+from results.store.columns import CASE
 from results.store.reading import Run, other_machine
 from results.store.runs import read_all
 
 CONFIGURATION = ["device", "threads", "ranks", "framework", "version"]
+STEP_LEVEL = 0.95
 MOST_RUNS = 8  # the latest earlier runs in the folder of a run
 
 
@@ -51,10 +53,31 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
     return Pools({pair: np.concatenate(parts) for pair, parts in collected.items()}, notes)
 
 
+def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
+    """Return by implementation the STEP_LEVEL quantile of the log ratios between the times per step of two processes.
+
+    It comes from earlier runs of the same machine with the same CONFIGURATION, and needs EARLIER_DISTANCES of them.
+    """
+    here, found = _configurations(run), dict[str, list[Array]]()
+    for other in others:
+        if other.label == run.label or not other.when < run.when or other_machine(run, other):
+            continue
+        there, rows = _configurations(other), without_duplicates(other.rows)
+        same = [name for name in here if there.get(name) == here[name]]
+        rows = rows[rows["valid"].astype(bool) & rows["impl"].isin(same)]
+        for (impl, *_), seconds in rows.groupby(CASE)["per_step_s"]:
+            found.setdefault(str(impl), []).append(distances(np.log(seconds.to_numpy(float))))
+    spreads = {impl: np.concatenate(parts) for impl, parts in found.items()}
+    enough = {impl: values for impl, values in spreads.items() if len(values) >= EARLIER_DISTANCES}
+    return {impl: float(np.quantile(values, STEP_LEVEL)) for impl, values in enough.items()}
+
+
 def earlier_runs(run: Run) -> list[Run]:
     """Return the latest MOST_RUNS readable runs before `run` in its folder, by the number in their names."""
-    paths = sorted(path for path in run.path.parent.glob("*.json") if path.name < run.path.name)[-MOST_RUNS:]
-    runs, _ = read_all(paths, run.path.parents[2])
+    own = run.path.absolute()
+    paths = sorted(path for path in own.parent.glob("*.json") if path.name < own.name)[-MOST_RUNS:]
+    root = own.parents[min(2, len(own.parents) - 1)]
+    runs, _ = read_all(paths, root)
     return runs
 
 

@@ -1,6 +1,6 @@
 """Judge whether a machine was QUIET or BUSY during a run, from what the run recorded. A BUSY run claims no difference.
 
-`make quiet-check` measured the thresholds: results/quiet.json, docs/statistics.md.
+`make quiet-check` shows the measures beside busy loops: results/quiet.json, docs/statistics.md.
 """
 
 import math
@@ -24,33 +24,36 @@ PERIOD_S = 0.1  # of a cgroup's quota, by default
 class Measure:
     """One number that a run records about its machine.
 
-    name: field of `Quiet`. limit: the machine is BUSY above it. remedy: what to do then.
+    name: field of `Quiet`. limit: the machine is BUSY above it. words: with {percent} or {number}. remedy: what to do.
     """
 
     name: str
     limit: float
+    words: str
     remedy: str
 
     def text(self, value: float) -> str:
         """Return the number in words."""
-        percentage = f"{100 * value:.2g} %"
-        return {
-            "difference": f"the same code twice differs by {percentage}",
-            "others": f"others used {percentage} of the CPU",
-            "load": f"load {digits(value)} per core",
-            "steal": f"{percentage} of the CPU stolen",
-            "throttled": f"stopped by a quota {percentage} of the time",
-            "calibration": f"calibration loop {digits(value)}x slower at times",
-        }[self.name]
+        return self.words.format(percent=f"{100 * value:.2g} %", number=digits(value))
 
 
 MEASURES = (
-    Measure("difference", 0.10, "repeat the run when the machine is idle"),
-    Measure("others", 0.15, "stop other programs"),
-    Measure("load", 1.0, "stop other programs"),
-    Measure("steal", 0.02, "use a machine that is not shared"),
-    Measure("throttled", 0.02, "raise the container's quota, or use fewer --threads"),
-    Measure("calibration", 2.0, "stop other programs, and set the governor to performance"),
+    Measure("difference", 0.10, "the same code twice differs by {percent}", "repeat the run when the machine is idle"),
+    Measure("others", 0.15, "others used {percent} of the CPU", "stop other programs"),
+    Measure("load", 1.0, "load {number} per core", "stop other programs"),
+    Measure("steal", 0.02, "{percent} of the CPU stolen", "use a machine that is not shared"),
+    Measure(
+        "throttled",
+        0.02,
+        "stopped by a quota {percent} of the time",
+        "raise the container's quota, or use fewer --threads",
+    ),
+    Measure(
+        "calibration",
+        2.0,
+        "calibration loop {number}x slower at times",
+        "stop other programs, and set the governor to performance",
+    ),
 )
 
 
@@ -71,8 +74,13 @@ class Quiet:
 
     @property
     def above(self) -> list[Measure]:
-        """Return the measures above their limits."""
-        return [measure for measure in MEASURES if getattr(self, measure.name) > measure.limit]
+        """Return the measures above their limits.
+
+        The load average is about the minute before the run, such as an installation. It counts only where the CPU time
+        of others during the run is unknown.
+        """
+        measures = [measure for measure in MEASURES if measure.name != "load" or math.isnan(self.others)]
+        return [measure for measure in measures if getattr(self, measure.name) > measure.limit]
 
     @property
     def missing(self) -> list[str]:
@@ -128,7 +136,7 @@ def judge_machine(run: Run) -> Quiet:
 
 
 def _share(parts: "pd.Series[float]", total: float) -> float:
-    return float(parts.sum() / total) if parts.notna().all() and total > 0 else math.nan
+    return float(parts.sum() / total) if parts.notna().all() and 0 < total < math.inf else math.nan
 
 
 def is_busy(runs: Iterable[Run]) -> bool:
@@ -137,16 +145,22 @@ def is_busy(runs: Iterable[Run]) -> bool:
 
 
 def quiet_lines(runs: Iterable[Run]) -> list[str]:
-    """Return the line of each run, with its label."""
-    return [f"{run.label}: {judge_machine(run).line}" for run in runs]
+    """Return the line of each run, with its label, and what chose the kernels of one framework."""
+    return [f"{run.label}: {line}" for run in runs for line in (judge_machine(run).line, *kernel_notes(run))]
 
 
-def withhold(table: pd.DataFrame, busy: bool) -> pd.DataFrame:
+def kernel_notes(run: Run) -> list[str]:
+    """Return a line for each framework of a run whose kernels an environment variable chose."""
+    known = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
+    return [f"Unequal: {settings} chose the kernels of {name}." for name, settings in known.itertuples(index=False)]
+
+
+def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
     """Return a judged table, without FASTER and SLOWER if the machine was BUSY in one of the runs behind it.
 
     Such a verdict becomes UNDECIDED. A new column `withheld` holds the reason, or "".
     """
-    claims = table["verdict"].isin([FASTER, SLOWER]) & busy
+    claims = table["verdict"].isin([FASTER, SLOWER]) & is_busy(runs)
     return table.assign(
         verdict=table["verdict"].mask(claims, UNDECIDED), withheld=claims.map({True: WITHHELD, False: ""})
     )

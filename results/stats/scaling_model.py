@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from results.store.reading import RunError
 
@@ -99,6 +98,8 @@ def model(rows: pd.DataFrame, limits: Limits, law: str) -> Model:
 
 def _solve(relative: Array) -> Array:
     """Return the non-negative least squares solution for relative errors."""
+    from scipy.optimize import nnls  # imported here: few commands need it, and it takes long
+
     scale = np.linalg.norm(relative, axis=0)
     scale[scale == 0] = 1.0
     return np.asarray(nnls(relative / scale, np.ones(len(relative)))[0] / scale)

@@ -38,7 +38,8 @@ class Verdict:
 
     ratio: Hodges-Lehmann estimate.
     low, high: interval of the ratio. All intervals of a page hold together with probability 1 - ALPHA, and all have the
-        same level. Infinite if K is too small.
+        same level. Those of FASTER and SLOWER end at 1. They contain the estimate, which later blocks may move out of
+        the bounds of an early look. Infinite if K is too small.
     p: Holm-adjusted, over both tests.
     smallest: ratio above 1 that K blocks detect with probability POWER.
     needed: blocks that decide with probability POWER at the current noise; None if more blocks do not help or a verdict
@@ -97,6 +98,7 @@ def judge(
             word = EQUIVALENT
         elif adjusted[i] <= alpha:
             word = FASTER if estimates[i] < 0 else SLOWER
+            low[i], high[i] = (low[i], min(high[i], 0.0)) if estimates[i] < 0 else (max(low[i], 0.0), high[i])
         elif K == 1:
             needed = fewest[names[i]]
         else:
@@ -105,7 +107,7 @@ def judge(
             needed = min((max(blocks, K + 1) for blocks in (signs, agreed) if blocks), default=None)
         by_looks = agreement.detectable(looks.tails[i], K, level, POWER)[: K + 1].min()
         shown = math.exp(min(smallest[i], by_looks))
-        bounds = math.exp(low[i]), math.exp(high[i])
+        bounds = math.exp(min(low[i], estimates[i])), math.exp(max(high[i], estimates[i]))
         spread = float(spreads[i]) if K > 1 else math.nan
         verdicts.append(Verdict(word, math.exp(estimates[i]), *bounds, float(adjusted[i]), K, shown, needed, spread))
     return verdicts

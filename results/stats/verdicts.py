@@ -9,17 +9,7 @@ import pandas as pd
 
 from results.output import Section, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.pairing import Labels
-from results.stats.signed_rank import (
-    ALPHA,
-    EQUIVALENT,
-    FASTER,
-    INVALID,
-    MARGIN,
-    SLOWER,
-    UNDECIDED,
-    Array,
-    judge,
-)
+from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, Array, judge
 from results.store.columns import CASE
 from results.store.reading import RunError
 
@@ -51,34 +41,28 @@ def add_verdicts(
     pairs = list(compared[names].itertuples(index=False, name=None))
     earlier = {place: pools[place[0]] for place in pairs if pools and place[0] in pools}
     verdicts = judge(
-        list(compared["logs"]),
-        alpha,
-        pairs=pairs,
-        earlier=earlier,
-        finished=finished,
-        comparisons=comparisons,
+        list(compared["logs"]), alpha, pairs=pairs, earlier=earlier, finished=finished, comparisons=comparisons
     )
-    rows = [
-        {"verdict": verdict.word, "interval_low": verdict.low, "interval_high": verdict.high, "p": verdict.p}
-        | {"smallest": verdict.smallest, "needed": verdict.needed, "spread": verdict.spread}
-        for verdict in verdicts
-    ]
+    rows = [[one.word, one.low, one.high, one.p, one.smallest, one.needed, one.spread] for one in verdicts]
     columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed", "spread"]
     judged = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
     judged["verdict"] = table["verdict"].where(table["refused"] != "", judged["verdict"])
     return table.drop(columns=["logs", "pair", "verdict"]).join(judged)
 
 
-def add_verdicts_to_each(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return a table of `pairing.ratios_to_each` with `verdict`, `interval_low` and `interval_high`.
+def add_verdicts_to_each(
+    table: pd.DataFrame, baseline: str, pools: Mapping[Labels, Array] | None = None, finished: bool = True
+) -> pd.DataFrame:
+    """Return a table of `pairing.ratios_to_each` with `verdict`, `interval_low`, `interval_high` and `needed`.
 
     Each pair is judged once, in one family: half of ALPHA is for the comparisons with `baseline`, half for all others.
+    pools, finished: as in `add_verdicts`.
     """
     first, second = table["baseline"], table["impl"]
     parts = (first == baseline) & (second != baseline), (first < second) & (first != baseline) & (second != baseline)
-    columns = [*CASE[1:], "baseline", "impl", "verdict", "interval_low", "interval_high"]
+    columns = [*CASE[1:], "baseline", "impl", "verdict", "interval_low", "interval_high", "needed"]
     judged = [
-        add_verdicts(table[part], alpha=ALPHA / 2)[columns]
+        add_verdicts(table[part], pools, finished, alpha=ALPHA / 2)[columns]
         for part in parts
         if (table.loc[part, "refused"] == "").any()
     ]
@@ -194,6 +178,8 @@ def caveats(
         f" {count} comparisons of {family}: a chance of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false."
         f" EQUIVALENT: interval within {MARGIN:.0%} of 1. All intervals hold together in {1 - ALPHA:.0%} of runs.",
     ]
+    if ((compared["interval_low"] == 1) | (compared["interval_high"] == 1)).any():
+        lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]
     if len(undecided):
         needed = undecided["needed"].dropna()
         if undecided["blocks"].max() == 1:

@@ -1,7 +1,7 @@
 """Turn saved files into tables: one row per case and block, many files in one table."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, chain
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from results.output import shortened
 from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
-from results.store.identity import code_hashes, hardware_hash
+from results.store.identity import code_hashes, hardware_hash, kernel_settings
 from results.store.json_values import clean
 from results.store.reading import Run, RunError, mapping, number, read_document, text
 from results.store.schema import FACTS, migrate, parse_utc
@@ -55,6 +55,9 @@ def load_file(path: Path, label: str = "") -> File:
     hashes = code_hashes(mapping(mapping(content.get("campaign")).get("sources")))
     labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
     columns["code"] = [hashes.get(duplicate_of or impl or "") for impl, duplicate_of in labels]
+    environment = mapping(machine_info.get("env"))
+    settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
+    columns["kernels"] = [settings[name] for name in columns["framework"]]
     return File(path, label, machine, when, content, sealed, len(content.pop("benchmarks")), columns)
 
 
@@ -88,14 +91,11 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     facts = [entry["extra_info"] for entry in entries]
     columns: dict[str, Any] = {name: [value] * len(entries) for name, value in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
-    columns |= {name: _texts(values) for name, values in _values_by_name(WORDS, facts)}
-    statistics = _values_by_name([name.removesuffix("_s") for name in STATS], [entry["stats"] for entry in entries])
-    numbers = [
-        *_values_by_name(NUMBERS, facts),
-        *((name, values) for name, (_, values) in zip(STATS, statistics, strict=True)),
-    ]
+    columns |= {name: _texts([row.get(name) for row in facts]) for name in WORDS}
+    statistics = {name: [entry["stats"].get(name.removesuffix("_s")) for entry in entries] for name in STATS}
+    numbers = {name: [row.get(name) for row in facts] for name in NUMBERS} | statistics
     value_errors = _check_case(columns)
-    columns |= {name: _check_numbers(name, values, value_errors) for name, values in numbers}
+    columns |= {name: _check_numbers(name, values, value_errors) for name, values in numbers.items()}
     measured = [columns[name] for name in ("reason", "error", "tolerance", "per_step_s")]
     row_errors = map(_row_error, [row.get("valid") is True for row in facts], *measured)
     columns["reason"] = [
@@ -103,15 +103,10 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
         for seal_error, row_error, value_error in zip(seal_errors, row_errors, value_errors, strict=True)
     ]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
-    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*columns, "code")]
+    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*columns, "code", "kernels")]
     if len(unknown) > FACTS:
         raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
     return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}
-
-
-def _values_by_name(names: Collection[str], rows: list[dict[str, Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
-    """Return each name with one value per row, None where the row has no such name."""
-    return [(name, [row.get(name) for row in rows]) for name in names]
 
 
 def _texts(values: Sequence[Any]) -> list[str | None]:

@@ -6,6 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 HARDWARE = ("isa", "cores", "physical_cores", "ram_bytes", "gpu")  # facts that stay with a machine
+OPENBLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BLIS_ARCH_TYPE", "NPY_DISABLE_CPU_FEATURES")
+MKL = ("MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR")
+ONEDNN = ("ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
+KERNELS = {  # environment variables that choose the kernels of one framework
+    "numpy": OPENBLAS,
+    "dask": OPENBLAS,
+    "torch": (*MKL, *ONEDNN, "ATEN_CPU_CAPABILITY"),
+    "jax": ("XLA_FLAGS",),
+    "tensorflow": ("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", *ONEDNN),
+    "numba": ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_ENABLE_AVX", "NUMBA_SLP_VECTORIZE"),
+}
 SINCE_1 = ("cores", "ram_bytes", "gpu")  # those that every file has
 
 
@@ -29,6 +40,11 @@ def differing_code(codes: Iterable[dict[str, str]], impls: Iterable[str]) -> lis
     by_run = list(codes)
     hashes = {impl: {code[impl] for code in by_run if code.get(impl)} for impl in impls}
     return [impl for impl, found in hashes.items() if len(found) > len({code[0] for code in found})]
+
+
+def kernel_settings(environment: dict[str, Any], framework: str | None) -> str:
+    """Return the variables that chose a framework's kernels: `OPENBLAS_CORETYPE=Haswell`, or ""."""
+    return " ".join(f"{name}={environment[name]}" for name in KERNELS.get(framework or "", ()) if name in environment)
 
 
 def hardware(machine_info: dict[str, Any]) -> dict[str, Any]:

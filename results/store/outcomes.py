@@ -18,6 +18,14 @@ NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limi
 LABELS = ["step_reads", "limited_by"]
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "blocked_s", "per_step_s"]
 NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "tolerance", "rss_bytes", "valid", "reason"]
+DISPATCH = "dispatch"  # a step whose calls take longer than its work
+TUNED_BEFORE = {"numba_fused", "triton_fused"}  # implementations, in files whose rows do not say `tuned`
+
+
+def expert_tuned(run: Run) -> set[str]:
+    """Return the implementations of a run that are tuned beyond what users of their framework write."""
+    unknown, declared = run.rows["tuned"].isna(), run.rows["tuned"] == "expert-tuned"
+    return set(run.rows.loc[declared | (unknown & run.rows["impl"].isin(TUNED_BEFORE)), "impl"])
 
 
 def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
@@ -42,17 +50,14 @@ def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     reasons = rows["reason"].groupby(by_case.ngroup().where(rows["reason"] != ""))
     joined = reasons.agg(lambda all_: "; ".join(all_.unique()))
     table["reason"] = joined.reindex(range(len(table)), fill_value="").to_numpy(object)
+    table.loc[table["limited_by"] == DISPATCH, "fraction_of_limit"] = math.nan  # older files have one
     untimed = ["per_step_s", "low_s", "high_s", "fraction_of_limit"]
     table.loc[~table["valid"].astype(bool), untimed] = math.nan
     return table.reset_index()
 
 
-def missing_cases(run: Run) -> pd.DataFrame:
-    """Return one row per case that the campaign refused or skipped, with the reason."""
-    return pd.DataFrame(_missing_rows(run), columns=["status", *CASE, "block", "reason"])
-
-
-def _missing_rows(run: Run) -> list[Row]:
+def missing_cases(run: Run) -> list[Row]:
+    """Return one row per case that the campaign refused or skipped, with the reason; None for unknown values."""
     return [
         {"status": status, **{name: text(entry.get(name)) or None for name in [*CASE, "block", "reason"]}}
         for status in ("refused", "skipped")
@@ -71,7 +76,7 @@ def outcomes_of_runs(runs: list[Run]) -> pd.DataFrame:
     measured.insert(0, "status", measured["valid"].map({True: "measured", False: "invalid"}).astype(object))
     columns = ["at", "run", "machine", "status", *CASE]
     columns += [str(name) for name in measured if name not in columns]
-    missing = [{"at": index} | row for index, run in enumerate(runs) for row in _missing_rows(run)]
+    missing = [{"at": index} | row for index, run in enumerate(runs) for row in missing_cases(run)]
     table = join([measured, pd.DataFrame(missing, columns=["at", "status", *CASE, "block", "reason"])])
     table = table.sort_values("at", kind="stable", ignore_index=True).astype({"at": int})
     table["run"] = [runs[index].label for index in table["at"]]

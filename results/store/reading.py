@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import stat
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ from results.output import shortened
 from results.store.identity import hardware
 from results.store.json_values import parse_json
 from results.store.schema import BYTES, check_limits, validation_error
+
+NOT_CHECKED = "These rows are no descents of this suite: nobody has checked what they compute."
 
 
 class RunError(Exception):
@@ -129,3 +132,18 @@ def facts(run: Run) -> dict[str, str]:
     }
     texts |= {name: text(version) for name, version in sorted(mapping(info.get("packages")).items())}
     return {name: "not recorded" if value in ("", "nan GiB") else shortened(value) for name, value in texts.items()}
+
+
+def machine_words(run: Run) -> str:
+    """Return a short name of the machine for readers: `AMD EPYC; 2 cores; no GPU`."""
+    known = facts(run)
+    cpu = re.sub(r"\((?:R|TM)\)| Processor| CPU", "", known["cpu"])[:20].strip()
+    gpu = "no GPU" if known["gpu"] == "none" else known["gpu"][:20]
+    return f"{cpu}; {known['cores']} cores; {gpu}"
+
+
+def require_own(*runs: Run) -> None:
+    """Raise RunError for a file of another project."""
+    for run in runs:
+        if run.is_foreign:
+            raise RunError(f"{run.label} holds no descents of this suite; see: python -m results show {run.path}")

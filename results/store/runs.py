@@ -90,23 +90,24 @@ def _load_one(name: str, root: Path) -> File:
 
 def is_of_project(path: Path, root: Path) -> bool:
     """Return whether the project itself has committed a run. Such a run is never `latest`."""
-    return path.absolute().is_relative_to(root.absolute()) and (
-        path.absolute().relative_to(root.absolute()).as_posix() in _paths_of_project(root)
-    )
-
-
-def _paths_of_project(root: Path) -> list[str]:
-    file = root / PROJECT
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    file, path, base = root / PROJECT, path.absolute(), root.absolute()
+    if not file.is_file() or not path.is_relative_to(base):
+        return False
+    return path.relative_to(base).as_posix() in file.read_text(encoding="utf-8").splitlines()
 
 
 def _find_path(name: str, root: Path) -> Path:
-    """Return the file for a name other than `latest` and `all`. Raises RunError if there is none or more than one."""
+    """Return the file for a name other than `latest` and `all`: the user's own, if the project has one as well.
+
+    Raises RunError if there is none or more than one.
+    """
     if name.endswith(".json") or os.path.isfile(name):
         return Path(name)
     *folders, last = name.split("/")
     known = _select_folders(files(root), folders, root)
     matches = [path for path in known if _matches(path, last)]
+    if len(matches) > 1:
+        matches = [path for path in matches if not is_of_project(path, root)] or matches
     if len(matches) > 1:
         raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
     if not matches:

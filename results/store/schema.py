@@ -4,7 +4,7 @@
 `results` reads files without further installation.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,17 +86,11 @@ def check_limits(document: Document) -> str:
 
 def _is_deeper(value: object, levels: int) -> bool:
     """Return whether lists and objects are nested more than `levels` deep. Does not recurse."""
-    containers = [value]
+    containers: list[Any] = [value]
     for _ in range(levels):
-        if not containers:
-            return False
-        containers = [inner for container in containers for inner in _inner_containers(container)]
+        contents = [list(one.values()) if isinstance(one, dict) else one for one in containers]
+        containers = [inner for values in contents for inner in values if isinstance(inner, (list, dict))]
     return bool(containers)
-
-
-def _inner_containers(container: Any) -> Iterable[object]:
-    values = container.values() if isinstance(container, dict) else container
-    return [value for value in values if isinstance(value, (list, dict))]
 
 
 def migrate(document: Document) -> Document:

@@ -1,9 +1,12 @@
-"""Fill the generated tables of Markdown files. Markers name the table and its file: `<!-- speeds of FILE -->`."""
+"""Fill the generated parts of Markdown files between `<!-- MARKER -->` and `<!-- end -->`.
+
+`<!-- speeds of FILE -->`: a table of a file. `<!-- python -m results compare A B -->`: that command and its answer.
+"""
 
 import json
 import re
-from argparse import Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +16,20 @@ from results.commands import limits, options, scaling
 from results.commands.show import answer_run
 from results.output import Page, Section, markdown, records, seconds, speedup, words
 from results.page.report import report
+from results.stats import sizes
 from results.stats.pairing import ratios, without_duplicates
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
 from results.store.reading import Run, RunError, facts
 from results.store.runs import find
-from results.upkeep import acceptance, growth, rates
+from results.upkeep import acceptance, five_minutes, growth, rates
 
-MARKER = re.compile(
-    r"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n)(?:(?!<!--).)*(?P<foot><!-- end -->)", re.DOTALL
-)
-HEADLINE = ("numpy_manual", "torch_autograd", "torch_nn", "torch_compile", "jax_jit", "jax_scan")
-HEADLINE_PROBLEMS = ("line", "small", "medium", "medium@256")
+BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
+MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
+COMMAND = re.compile(rf"(?P<head><!-- python -m results (?P<words>[^\n]+) -->\n){BETWEEN}", re.DOTALL)
+SENTENCE = re.compile(r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
+MOST_SENTENCES = 5  # of an answer
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
 
@@ -37,6 +41,25 @@ def fill_tables(text: str, root: Path) -> str:
         return f"{match['head']}{markdown(sections).strip()}\n{match['foot']}"
 
     return MARKER.sub(fill, text)
+
+
+def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
+    """Return the text with new answers of commands: the first sentence of each section. Raises RunError.
+
+    parsers: those of the commands, by name.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        name, *words = match["words"].split()
+        args = parsers[name].parse_args(words)
+        found = [section for section in args.make(args).sections if section.text][:MOST_SENTENCES]
+        sentences = [str(SENTENCE.match(section.text)[0]) for section in found]  # type: ignore[index]
+        titles = ["", *(f"{section.title}: " for section in found[1:])]
+        lines = [title + sentence for title, sentence in zip(titles, sentences, strict=True)]
+        answer = "\n".join([f"python -m results {match['words']}", *lines])
+        return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
+
+    return COMMAND.sub(fill, text)
 
 
 def _sections(table: str, path: Path) -> list[Section]:
@@ -60,30 +83,20 @@ def _median_range(values: "pd.Series[float]") -> str:
 
 def _speeds(run: Run) -> list[Section]:
     """Return the time per step in float32 on the CPU."""
-    sections = report([run], "numpy_manual").sections
-    (speeds,) = (section for section in sections if section.title == "Time per step: cpu, float32")
-    return [Section(table=speeds.table, notes=speeds.notes)]
-
-
-def _headline(run: Run) -> list[Section]:
-    """Return the times of the most common implementations on a few problems."""
-    (section,) = _speeds(run)
-    columns = ("implementation", *HEADLINE_PROBLEMS)
-    rows = [row for row in section.table if row["implementation"] in HEADLINE]
-    return [replace(section, table=[{name: row[name] for name in columns} for row in rows])]
+    sections = {section.title: section for section in report([run], "numpy_manual").sections}
+    return [replace(sections["Time per step: cpu, float32"], title="", text="")]
 
 
 def _loops(run: Run) -> list[Section]:
     """Return the speed-ups of the implementations over the tutorials' own loops."""
-    table = []
-    for loop, impl in LOOPS.items():
-        a, b = (run.rows[run.rows["impl"] == name] for name in (impl, loop))
-        for row in records(ratios(a, b, CASE[1:])):
-            extremes = f"{speedup(row['low'])} to {speedup(row['high'])}"
-            table.append(
-                {"tutorial's loop": loop, "implementation": impl, "problem": f"{row['problem']}, {row['dtype']}"}
-                | {"speed-up over the loop": f"{speedup(row['ratio'])} ({extremes})"}
-            )
+    rows_by_impl = dict(iter(run.rows.groupby("impl")))
+    table = [
+        {"tutorial's loop": loop, "implementation": impl, "problem": f"{row['problem']}, {row['dtype']}"}
+        | {"speed-up over the loop": f"{speedup(row['ratio'])} ({speedup(row['low'])} to {speedup(row['high'])})"}
+        for loop, impl in LOOPS.items()
+        if {loop, impl} <= rows_by_impl.keys()
+        for row in records(ratios(rows_by_impl[impl], rows_by_impl[loop], CASE[1:]))
+    ]
     return [Section(table=table)]
 
 
@@ -115,7 +128,7 @@ def _cold(run: Run) -> list[Section]:
 
 def _limits(run: Run) -> list[Section]:
     """Return the machine's limits, and the steps nearest to them."""
-    return [part for part in limits.limits(run).sections if part.title.startswith(("The machine", "Steps"))]
+    return [part for part in limits.limits(run).sections if part.title.startswith(("The machine", "Steps", "Share"))]
 
 
 def _layers(run: Run) -> list[Section]:
@@ -157,9 +170,22 @@ def _scaling(run: Run) -> list[Section]:
     return [measured, model, replace(predicted, table=largest)]
 
 
+def _sizes(run: Run) -> list[Section]:
+    """Return how well a run's sizes predict those of its sizes that are left out."""
+    found = sizes.held_out(sizes.measured_sizes(without_duplicates(run.rows)))
+    parts = [*found.groupby("impl"), ("all", found)]
+    table = [
+        {"implementation": str(impl), "sizes": str(len(group)), "median error": f"{group['error'].abs().median():.0%}"}
+        | {"largest error": f"{group['error'].abs().max():.0%}", "inside the interval": f"{group['inside'].mean():.0%}"}
+        for impl, group in parts
+    ]
+    note = f"A third of the sizes is left out in turn. Intervals: {sizes.LEVEL:.0%}."
+    return [Section(table=table, notes=[note])]
+
+
 def _answer(run: Run) -> list[Section]:
-    """Return the answer that a run ends with."""
-    first, *others = answer_run(run).sections
+    """Return the answer that a run ends with, without the next commands."""
+    first, *others, _ = answer_run(run).sections
     return [replace(first, title="", text=first.title), *others]
 
 
@@ -167,33 +193,39 @@ RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
     "answer": _answer,
     "closed": _closed,
     "cold": _cold,
-    "headline": _headline,
     "layers": _layers,
     "limits": _limits,
     "loops": _loops,
     "overhead": _overhead,
     "scaling": _scaling,
+    "sizes": _sizes,
     "speeds": _speeds,
     "tall": _tall,
 }
 JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "acceptance": lambda rows: Section(table=acceptance.table(rows), notes=[acceptance.note(rows)]),
+    "five_minutes": five_minutes.section,
     "rates": rates.section,
     "growth": lambda rows: replace(growth.section(rows), title=""),
 }
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(commands, "readme", _readme, "fill the tables of Markdown files from the runs that they name")
+    command = options.add(
+        commands,
+        "readme",
+        lambda args: _readme(args, commands.choices),
+        "fill the tables and answers of Markdown files from the runs that they name",
+    )
     command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="a Markdown file with markers")
     command.add_argument("--check", action="store_true", help="change nothing; exit 2 if a file is stale")
 
 
-def _readme(args: Namespace) -> Page:
+def _readme(args: Namespace, parsers: Mapping[str, ArgumentParser]) -> Page:
     for file in args.file:
         text = file.read_text(encoding="utf-8")
         root = next((folder for folder in file.absolute().parents if (folder / "results").is_dir()), file.parent)
-        filled = fill_tables(text, root)
+        filled = fill_answers(fill_tables(text, root), parsers)
         if args.check and filled != text:
             raise RunError(f"{file} is stale; run: make docs")
         atomic_write(file, filled)

@@ -29,13 +29,7 @@ from results.store.seal import seal
 
 REPORTS = {"md": ["--format", "md"], "page": []}  # options of each report
 COUNTS, ROWS, MACHINES = (20, 100, 1_000), 100, 5
-IMPLS = (
-    "numpy_manual",
-    "jax_grad",
-    "jax_jit",
-    "jax_scan",
-    "torch_",
-)  # prefixes; ROWS are two blocks of five problems
+IMPLS = ("numpy_manual", "jax_grad", "jax_jit", "jax_scan", "torch_")  # prefixes; ROWS are two blocks of five problems
 PAGE_LOADS = 5  # the median counts
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]

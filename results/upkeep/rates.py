@@ -9,7 +9,7 @@ usage: python -m results.upkeep.rates RUN FILE [PAGES]
 import json
 import math
 import sys
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,9 @@ from numpy.typing import NDArray
 from results.commands.gate import FAIL, decide
 from results.commands.options import BASELINE
 from results.output import Section
-from results.stats.agreement import Array, distances
+from results.stats.agreement import FIRST_LOOK, Array, distances
 from results.stats.pairing import ratios_to, without_duplicates
-from results.stats.signed_rank import (
-    ALPHA,
-    EQUIVALENT,
-    FASTER,
-    SLOWER,
-    UNDECIDED,
-    hodges_lehmann,
-    holm,
-    judge,
-    p_value,
-)
+from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, SLOWER, UNDECIDED, hodges_lehmann, holm, judge, p_value
 from results.store.atomic import atomic_write
 from results.store.reading import Run, facts
 from results.store.runs import ROOT, find
@@ -42,6 +32,8 @@ PAGES = 400
 BLOCKS = (2, 3, 4, 6, 13)
 CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
 GATE = 0.05  # threshold
+BOTH = "agreement and signed-rank test"
+Judged = tuple[list[str], float]  # the verdicts of a page, and 1 if every interval holds the truth, else 0
 Generator = np.random.Generator
 
 
@@ -87,19 +79,25 @@ def null_page(source: Campaign, rng: Generator, blocks: int) -> Array:
     return page
 
 
-def words_of(
-    page: Array, pairs: Sequence[Hashable], earlier: Mapping[Any, Array] | None = None, effect: float = 0.0
-) -> tuple[list[str], bool]:
-    """Return the verdicts of a page, and whether every interval holds the true `effect`."""
-    verdicts = judge(list(page), pairs=pairs, earlier=earlier)
-    held = [math.log(max(one.low, 1e-300)) <= effect <= math.log(one.high) for one in verdicts]
-    return [one.word for one in verdicts], all(held)
+def words_of(page: Iterable[Array], pairs: Sequence[Hashable], earlier: Mapping[Any, Array] | None = None) -> Judged:
+    """Return the verdicts of a page, and whether every interval and verdict allows 1, the truth, else 0."""
+    verdicts = judge([row.tolist() for row in page], pairs=pairs, earlier=earlier)
+    words = [one.word for one in verdicts]
+    return words, not _is_false(words) and all(one.low <= 1 <= one.high for one in verdicts)
 
 
-def signs_alone(page: Array) -> list[str]:
-    """Return the verdicts of the signed-rank test alone, with Holm's procedure."""
+def signs_alone(page: Array) -> Judged:
+    """Return the verdicts of the signed-rank test alone, with Holm's procedure. It has no interval: NaN."""
     adjusted, _ = holm(list(p_value(page)))
-    return [SLOWER if p <= ALPHA else UNDECIDED for p in adjusted]
+    return [SLOWER if p <= ALPHA else UNDECIDED for p in adjusted], math.nan
+
+
+def _rate(situation: str, rule: str, blocks: int, nulls: Sequence[Judged], truths: Sequence[Judged] = ()) -> Rate:
+    """Return the rates on judged pages: `nulls` without a difference, `truths` with the differences of the campaign."""
+    false = float(np.mean([_is_false(words) for words, _ in nulls]))
+    missed = float(np.mean([1 - held for _, held in nulls]))
+    decided = float(np.mean([[word != UNDECIDED for word in words] for words, _ in truths])) if truths else math.nan
+    return Rate(situation, rule, blocks, len(nulls), false, missed, decided)
 
 
 def campaign_rates(source: Campaign, pages: int, seed: int = 0) -> list[Rate]:
@@ -110,22 +108,37 @@ def campaign_rates(source: Campaign, pages: int, seed: int = 0) -> list[Rate]:
         orders = [rng.permutation(source.logs.shape[1]) for _ in range(pages)]
         earlier = [_pool(source, order[blocks:]) if blocks == 2 else None for order in orders]
         nulls = [null_page(source, rng, blocks) for _ in range(pages)]
-        for name in ("signed-rank test alone", "agreement and signed-rank test"):
-            if name.startswith("agreement"):
-                judged = [words_of(page, source.pairs, pool) for page, pool in zip(nulls, earlier, strict=True)]
-                truths = [
-                    words_of(source.logs[:, order[:blocks]], source.pairs, pool)[0]
-                    for order, pool in zip(orders[: max(pages // 10, 1)], earlier, strict=False)
-                ]
-            else:
-                judged = [(signs_alone(page), True) for page in nulls]
-                truths = [signs_alone(source.logs[:, order[:blocks]]) for order in orders[: max(pages // 10, 1)]]
-            false = np.mean([_is_false(words) for words, _ in judged])
-            missed = math.nan if name.startswith("signed") else float(np.mean([not held for _, held in judged]))
-            decided = np.mean([[word != UNDECIDED for word in words] for words in truths])
-            situation = "campaign, with an earlier run" if blocks == 2 else "campaign"
-            rates.append(Rate(situation, name, blocks, pages, float(false), missed, float(decided)))
+        truths = [source.logs[:, order[:blocks]] for order in orders[: max(pages // 10, 1)]]
+        situation = "campaign, with an earlier run" if blocks == 2 else "campaign"
+        alone = [[signs_alone(page) for page in part] for part in (nulls, truths)]
+        both = [
+            [words_of(page, source.pairs, pool) for page, pool in zip(part, earlier, strict=False)]
+            for part in (nulls, truths)
+        ]
+        rates += [_rate(situation, "signed-rank test alone", blocks, *alone), _rate(situation, BOTH, blocks, *both)]
     return rates
+
+
+def until_decided(page: Array, pairs: Sequence[Hashable]) -> list[Array]:
+    """Return the log ratios of each case until the block after which it was decided, as --until-decided does."""
+    ends = [page.shape[1]] * len(page)
+    for blocks in range(FIRST_LOOK, page.shape[1]):
+        seen = [row[: min(end, blocks)] for row, end in zip(page, ends, strict=True)]
+        verdicts = judge(seen, pairs=pairs, finished=False)
+        ends = [
+            blocks if end > blocks and verdict.word != UNDECIDED else end
+            for end, verdict in zip(ends, verdicts, strict=True)
+        ]
+    return [row[:end] for row, end in zip(page, ends, strict=True)]
+
+
+def until_decided_rate(source: Campaign, pages: int, seed: int = 4) -> Rate:
+    """Return the rates on pages made of a campaign whose cases are left out once they are decided."""
+    rng, blocks = np.random.default_rng(seed), source.logs.shape[1]
+    nulls = [words_of(until_decided(null_page(source, rng, blocks), source.pairs), source.pairs) for _ in range(pages)]
+    orders = [rng.permutation(blocks) for _ in range(max(pages // 10, 1))]
+    truths = [words_of(until_decided(source.logs[:, order], source.pairs), source.pairs) for order in orders]
+    return _rate("campaign", "the same, until decided", blocks, nulls, truths)
 
 
 def _pool(source: Campaign, at: NDArray[np.int_]) -> dict[Hashable, Array]:
@@ -140,46 +153,27 @@ def _is_false(words: Sequence[str]) -> bool:
     return FASTER in words or SLOWER in words
 
 
-Noise = Callable[[Generator, tuple[int, int]], Array]
-
-
 def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
     """Return noise of Student's t with 3 degrees of freedom."""
-    noise: Array = 0.03 * rng.standard_t(3, shape)
-    return noise
+    return np.asarray(0.03 * rng.standard_t(3, shape))
 
 
 def layouts(rng: Generator, shape: tuple[int, int]) -> Array:
     """Return noise of processes of two kinds, by memory layout, on both sides."""
-    kinds = rng.random((2, *shape)) < 0.3
-    noise: Array = rng.normal(0, 0.01, shape) + 0.06 * (kinds[0].astype(float) - kinds[1])
-    return noise
-
-
-def ties(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise rounded to a coarse clock."""
-    noise: Array = np.round(rng.normal(0, 0.02, shape), 2)
-    return noise
+    a, b = rng.random((2, *shape)) < 0.3
+    return np.asarray(rng.normal(0, 0.01, shape) + 0.06 * (a.astype(float) - b))
 
 
 def interference(rng: Generator, shape: tuple[int, int]) -> Array:
     """Return noise of a machine that slows both sides alike by 1.5x in 40 % of the processes."""
-    slow = rng.random((2, *shape)) < 0.4
-    noise: Array = rng.normal(0, 0.01, shape) + math.log(1.5) * (slow[0].astype(float) - slow[1])
-    return noise
+    a, b = rng.random((2, *shape)) < 0.4
+    return np.asarray(rng.normal(0, 0.01, shape) + math.log(1.5) * (a.astype(float) - b))
 
 
 def unequal(rng: Generator, shape: tuple[int, int]) -> Array:
     """Return noise of interference in 40 % of the processes that slows A 1.45x and B 1.1x."""
-    slow = rng.random((2, *shape)) < 0.4
-    noise: Array = rng.normal(0, 0.01, shape) + math.log(1.1) * slow[1] - math.log(1.45) * slow[0]
-    return noise
-
-
-def one_sided(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise of one side whose processes run 8 % slower in 30 % of the cases."""
-    noise: Array = rng.normal(0, 0.03, shape) + 0.08 * (rng.random(shape) < 0.3)
-    return noise
+    a, b = rng.random((2, *shape)) < 0.4
+    return np.asarray(rng.normal(0, 0.01, shape) + math.log(1.1) * b - math.log(1.45) * a)
 
 
 def lasting(rng: Generator, shape: tuple[int, int]) -> Array:
@@ -190,28 +184,21 @@ def lasting(rng: Generator, shape: tuple[int, int]) -> Array:
     return noise
 
 
-def one_noisy_pair(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return heavy-tailed noise, ten times larger for the first pair of implementations."""
-    scale = np.where(np.arange(shape[0]) < shape[0] // 3, 10.0, 1.0)[:, None]
-    noise: Array = heavy_tails(rng, shape) * scale
-    return noise
-
-
-def noisy_problems(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return normal noise whose size differs from case to case (log-normal, sd 1)."""
-    noise: Array = rng.normal(0, 0.03, shape) * np.exp(rng.normal(0, 1, (shape[0], 1)))
-    return noise
-
-
-SITUATIONS: dict[str, Noise] = {
+SITUATIONS: dict[str, Callable[[Generator, tuple[int, int]], Array]] = {
     "heavy tails (t3)": heavy_tails,
     "memory layouts": layouts,
-    "coarse clock (ties)": ties,
+    "coarse clock (ties)": lambda rng, shape: np.round(rng.normal(0, 0.02, shape), 2),
     "interference, both sides alike": interference,
-    "one of 3 pairs 10x noisier": one_noisy_pair,
-    "noise differs by case (log-normal, sd 1)": noisy_problems,
+    "one of 3 pairs 10x noisier": lambda rng, shape: (
+        heavy_tails(rng, shape) * np.where(np.arange(shape[0]) < shape[0] // 3, 10.0, 1.0)[:, None]
+    ),
+    "noise differs by case (log-normal, sd 1)": lambda rng, shape: (
+        rng.normal(0, 0.03, shape) * np.exp(rng.normal(0, 1, (shape[0], 1)))
+    ),
     "interference, A 1.45x and B 1.1x": unequal,
-    "one side 8 % slower in 30 % of processes": one_sided,
+    "one side 8 % slower in 30 % of processes": lambda rng, shape: (
+        rng.normal(0, 0.03, shape) + 0.08 * (rng.random(shape) < 0.3)
+    ),
     "state lasts over blocks (0.7)": lasting,
 }
 
@@ -224,9 +211,31 @@ def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 
         for count in blocks:
             rng = np.random.default_rng([seed, number, count])
             judged = [words_of(noise(rng, (CASES, count)), pairs) for _ in range(pages)]
-            false = float(np.mean([_is_false(words) for words, _ in judged]))
-            missed = float(np.mean([not held for _, held in judged]))
-            rates.append(Rate(name, "agreement and signed-rank test", count, pages, false, missed, math.nan))
+            rates.append(_rate(name, BOTH, count, judged))
+    return rates
+
+
+def mixed_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 5) -> list[Rate]:
+    """Return the rates on pages of which half of the cases differ, by 10 % in the median, in heavy tails.
+
+    A verdict is false if its sign is. Intervals of FASTER and SLOWER end at 1, so a false verdict is a missed interval.
+    """
+    rates = []
+    pairs = [index // (CASES // 3) for index in range(CASES)]
+    for count in blocks:
+        rng, judged = np.random.default_rng([seed, count]), list[Judged]()
+        for _ in range(pages):
+            truth = rng.normal(0, 0.1 / 0.6745, CASES) * (rng.random(CASES) < 0.5)
+            verdicts = judge(list(truth[:, None] + heavy_tails(rng, (CASES, count))), pairs=pairs)
+            both = list(zip(verdicts, truth, strict=True))
+            false = [
+                one.word
+                for one, t in both
+                if one.word == (SLOWER if t < 0 else FASTER) or (one.word == SLOWER and t == 0)
+            ]
+            held = all(one.low <= math.exp(t) <= one.high for one, t in both)
+            judged.append((false, held and not false))
+        rates.append(_rate("half of the cases differ, heavy tails", BOTH, count, judged))
     return rates
 
 
@@ -234,9 +243,8 @@ def small_difference_rate(pages: int, seed: int = 2) -> Rate:
     """Return how often a difference of 0.5 % at a spread of 0.5 % is called one, in 20 blocks."""
     rng = np.random.default_rng(seed)
     words = [judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)]
-    equivalent = words.count(EQUIVALENT) / pages
-    false = float(np.mean([_is_false([word]) for word in words]))
-    return Rate("0.5 % slower, spread 0.5 %", "agreement and signed-rank test", 20, pages, false, math.nan, equivalent)
+    false, equivalent = (words.count(FASTER) + words.count(SLOWER)) / pages, words.count(EQUIVALENT) / pages
+    return Rate("0.5 % slower, spread 0.5 %", BOTH, 20, pages, false, math.nan, equivalent)
 
 
 def gate_rates(pages: int, seed: int = 3) -> list[Rate]:
@@ -259,10 +267,11 @@ def gate_rates(pages: int, seed: int = 3) -> list[Rate]:
 
 def rates(run: Run, pages: int) -> pd.DataFrame:
     """Return all rates, with the machine and the number of pages."""
-    parts = [campaign_rates(campaign(run), pages), simulated_rates(pages), [small_difference_rate(pages)]]
-    table = pd.DataFrame([asdict(rate) for part in [*parts, gate_rates(pages)] for rate in part])
+    source = campaign(run)
+    found = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
+    found += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
     known = facts(run)
-    return table.assign(source=run.label, cpu=known["cpu"], cores=known["cores"])
+    return pd.DataFrame(map(asdict, found)).assign(source=run.label, cpu=known["cpu"], cores=known["cores"])
 
 
 def section(table: pd.DataFrame) -> Section:

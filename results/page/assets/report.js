@@ -44,6 +44,7 @@ function writeHash() {
 
 function readHash() {
   const params = new URLSearchParams(location.hash.slice(1));
+  if (params.size) form.querySelector("details").open = true;
   for (const name of FILTERS) {
     const values = params.has(name) ? new Set(params.get(name).split(",").map(decodeURIComponent)) : null;
     for (const box of boxes(name)) box.checked = values ? values.has(box.value) : box.defaultChecked;
@@ -59,7 +60,7 @@ function readHash() {
 
 function filtered(rows) {
   const filters = FILTERS.map((name) => [name, checked(name)]);
-  return rows.filter((row) => filters.every(([name, values]) => row[name] === null || values.has(row[name])));
+  return rows.filter((row) => filters.every(([name, values]) => row[name] == null || values.has(row[name])));
 }
 
 // --- charts
@@ -102,7 +103,7 @@ async function drawChart(name) {
   figure.querySelector(".omitted").textContent = omitted;
   figure.querySelector(".omitted").hidden = omitted === "";
   figure.querySelector(".empty").hidden = rows.length > 0;
-  figure.hidden = name === "sweep" && rows.length === 0;
+  figure.hidden = ["map", "sweep"].includes(name) && rows.length === 0;
   plot.hidden = rows.length === 0;
   if (!rows.length) return;
   const key = `${themeName()} ${plot.clientWidth}`;
@@ -224,6 +225,58 @@ function showTable() {
   document.getElementById("status").textContent = `${rows.length} of ${tables.cases.length} cases shown, speed-ups over ${form.elements.baseline.value || "nothing"}.`;
 }
 
+// --- predictions between the measured sizes: the models of results/stats/sizes.py
+const sizeForm = document.getElementById("size");
+
+function isInside(hull, x, y) {
+  const turns = hull.map(([x1, y1], i) => { const [x2, y2] = hull[(i + 1) % hull.length]; return (x2 - x1) * (y - y1) - (y2 - y1) * (x - x1); });
+  return turns.every((turn) => turn >= -1e-9) || turns.every((turn) => turn <= 1e-9);
+}
+
+function predicted(model, n, d) {
+  const x = Math.log(n), y = Math.log(d), terms = [1, n, d, n * d];
+  const surface = model.weights.reduce((sum, weight, i) => sum - weight * Math.hypot(x - model.places[i][0], y - model.places[i][1]), model.constant);
+  return model.prices.reduce((sum, price, i) => sum + price * terms[i], 0) * Math.exp(surface);
+}
+
+function predictions() {
+  const value = (name) => Number(sizeForm.elements[name].value), n = value("rows"), d = value("features"), steps = value("steps");
+  const cold = sizeForm.elements.process.value === "cold", models = data.models[value("model")].impls;
+  if (!(n >= 1 && d >= 1 && steps >= 1)) return null;
+  return models.filter((model) => isInside(model.hull, Math.log(n), Math.log(d))).map((model) => {
+    const step = predicted(model, n, d), factor = Math.exp(model.margin), start = (cold ? model.start_s : 0) + model.fixed_s;
+    return { impl: model.impl, tuned: model.tuned, step, low: step / factor, high: step * factor, start, total: start + steps * step, least: start + steps * step / factor, most: start + steps * step * factor };
+  }).sort((a, b) => a.total - b.total);
+}
+
+function sizeAnswer(found) {
+  const { rows, features, steps, model } = sizeForm.elements;
+  if (!found) return "Give rows, features and steps of 1 or more.";
+  if (!found.length) return `${rows.value} x ${features.value} is not between the measured sizes. To measure it: pytest benchmarks --problem ${rows.value}x${features.value} --until-decided --minutes 5`;
+  if (data.models[model.value].busy) return "The machine was busy when this was measured, so no winner is named.";
+  const usual = found.filter((one) => !one.tuned), [best, ...others] = usual.length ? usual : found;
+  const equal = others.filter((one) => one.least <= best.most).map((one) => one.impl);
+  const span = `${Number(steps.value).toLocaleString("en")} steps take ${seconds(best.total)} (${seconds(best.least)} to ${seconds(best.most)})`;
+  return equal.length ? `Predicted: ${best.impl} is shortest, ${span}. Not distinguishable from it: ${equal.join(", ")}.` : `Predicted: ${best.impl} is fastest, ${span}.`;
+}
+
+function showSizes() {
+  if (!sizeForm) return;
+  const found = predictions(), table = document.getElementById("sizes"), longest = Math.max(...(found || []).map((one) => one.total));
+  document.getElementById("size-answer").textContent = sizeAnswer(found);
+  table.hidden = !found?.length;
+  table.tHead.replaceChildren(element("tr", {}, ...["implementation", "total", "from", "to", "per step", ""].map((title, i) => element("th", { scope: "col", className: i && i < 5 ? "number" : "" }, title))));
+  table.tBodies[0].replaceChildren(...(found || []).map((one) => {
+    const bar = element("div", { className: "bar", ariaHidden: "true" }, element("span"), element("span"));
+    bar.children[0].style.width = `${100 * one.start / longest}%`;
+    bar.children[1].style.width = `${100 * (one.total - one.start) / longest}%`;
+    const numbers = [one.total, one.least, one.most, one.step].map((value) => element("td", { className: "number" }, seconds(value)));
+    return element("tr", {}, element("th", { scope: "row" }, one.impl + (one.tuned ? " (expert-tuned)" : "")), ...numbers, element("td", { className: "bars" }, bar));
+  }));
+}
+
+if (sizeForm) { sizeForm.oninput = showSizes; sizeForm.onsubmit = (event) => event.preventDefault(); }
+
 // --- downloads
 function download(name, href) { element("a", { href, download: name }).click(); }
 
@@ -267,6 +320,7 @@ async function draw() {
   document.documentElement.dataset.theme = themeName();
   for (const name of ["baseline", "detail"]) for (const element of document.querySelectorAll(`.${name}`)) element.textContent = form.elements[name].value;
   showTable();
+  showSizes();
   for (const name of Object.keys(data.charts)) await drawChart(name);
   await drawPlayer();
 }
@@ -287,7 +341,6 @@ system.onchange = update;
 let resizeTimer = 0, width = window.innerWidth;
 window.onresize = () => { if (window.innerWidth === width) return; width = window.innerWidth; clearTimeout(resizeTimer); resizeTimer = setTimeout(update, 200); };
 
-if (window.innerWidth < 640) form.querySelector("details").open = false;
 if (location.hash.includes("=")) readHash();
 document.documentElement.dataset.theme = themeName();
 update().then(() => { document.documentElement.dataset.ready = "yes"; });

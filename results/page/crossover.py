@@ -8,6 +8,7 @@ with the most paired blocks counts, then the first by name. Times depend on size
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,10 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.output import Page, Section, digits, records, rows_of, seconds, times, words
+from results.output import Page, Section, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.noise import noise_section
-from results.stats.pairing import ratios
-from results.stats.quiet import WITHHELD, is_busy, judge_machine
+from results.stats.pairing import Labels, ratios
+from results.stats.pools import earlier_runs, pools_from_runs
+from results.stats.quiet import WITHHELD, is_busy, judge_machine, kernel_notes
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED, Array, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
@@ -47,6 +49,12 @@ class Crossing:
     high: float
     down: bool
 
+    def text(self, a: str, b: str) -> str:
+        """Return the crossing in words, with n rounded to three significant digits."""
+        first, second = (b, a) if self.down else (a, b)
+        between = f"between {_count(self.low)} and {_count(self.high)}"
+        return f"{first} overtakes {second} at about n = {_count(float(f'{self.n:.3g}'))} ({between})"
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -64,16 +72,16 @@ class Curve:
 
     @property
     def shown(self) -> NDArray[np.bool_]:
-        """Return for each n whether the interval excludes 0."""
-        return (self.low > 0) | (self.high < 0)
+        """Return for each n whether the interval lies on one side of 0: that of a verdict may end there."""
+        return np.not_equal(self.low >= 0, self.high <= 0)
 
     @property
     def crossings(self) -> list[Crossing]:
         """Return every change of sign between shown sizes, by increasing n."""
         return [
-            Crossing(i, self._root(i, j), float(self.n[i]), float(self.n[j]), bool(self.low[i] > 0))
+            Crossing(i, self._root(i, j), float(self.n[i]), float(self.n[j]), bool(self.low[i] >= 0))
             for i, j in pairwise(np.flatnonzero(self.shown).tolist())
-            if (self.low[i] > 0) != (self.low[j] > 0)
+            if (self.low[i] >= 0) != (self.low[j] >= 0)
         ]
 
     def _root(self, i: int, j: int) -> float:
@@ -84,10 +92,18 @@ class Curve:
         return float(np.exp(np.concatenate([roots, x[y == 0]]).mean()))
 
 
-def crossover(runs: list[Run], a: str, b: str, family: int = 0) -> Page:
+def crossover(
+    runs: list[Run],
+    a: str,
+    b: str,
+    features: int | None = None,
+    family: int = 0,
+    earlier: Callable[[Run], list[Run]] = earlier_runs,
+) -> Page:
     """Compare implementation B with A over n, one section per run.
 
-    family: the comparisons that intervals are corrected for (default: those of the page).
+    features: the only number of columns that is shown. family: the comparisons that intervals are corrected for
+    (default: those of the page). earlier: returns the earlier runs whose noise counts, as in `compare`.
     Raises RunError for an unknown implementation, or if nothing is comparable.
     """
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
@@ -95,27 +111,31 @@ def crossover(runs: list[Run], a: str, b: str, family: int = 0) -> Page:
         if name not in known:
             raise RunError(f"no run here has an implementation {name!r}; {nearest(name, known)}")
     tables = [_ratios_by_size(run, a, b) for run in runs]
-    comparisons = sum(int((table["refused"] == "").sum()) for table in tables)
-    if not comparisons:
-        reasons = dict.fromkeys(reason for table in tables for reason in table["refused"])
-        raise RunError(f"nothing to compare: {' | '.join(reasons)}")
-    comparisons = max(comparisons, family)
+    if features is not None:
+        counts = sorted({d for table in tables for d in table["d"].dropna()})
+        if features not in counts:
+            raise RunError(f"no problem has {features} features; there are {', '.join(map(words, counts))}")
+        tables = [table[table["d"] == features].reset_index(drop=True) for table in tables]
+    reasons = [reason for table in tables for reason in table["refused"]]
+    if all(reasons):
+        raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}")
+    comparisons = max(reasons.count(""), family)
     sections = []
     for run, table in zip(runs, tables, strict=True):
+        pools = pools_from_runs(run, earlier(run), a)
         text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
-        sections += [
-            Section(f"{b} against {a}: {run.label}", text),
-            *_sections(table, a, b, comparisons, is_busy([run])),
-        ]
+        notes = [*kernel_notes(run), *pools.notes]
+        sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes)]
+        sections += _sections(table, a, b, comparisons, is_busy([run]), pools.by_pair)
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
     return Page(join(tables).drop(columns=["logs", "pair"]), sections)
 
 
 def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
     """Return one row per problem: its `ratios` and sizes. A second problem of the same size is refused."""
-    samples = [run.rows[run.rows["impl"] == name] for name in (a, b)]
+    rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
     sizes = run.rows[run.rows["impl"].isin([a, b])].groupby(KEY)[["n", "d", "k", "batch"]].first()
-    table = ratios(samples[0], samples[1], KEY).merge(sizes, left_on=KEY, right_index=True, how="left")
+    table = ratios(rows_a, rows_b, KEY).merge(sizes, left_on=KEY, right_index=True, how="left")
     batches = table["batch"].map(lambda rows: f"batches of {words(rows)}")
     table["plan"] = batches.mask(table["batch"] == table["n"], "full batch")
     table = table.sort_values(["blocks", "problem"], ascending=[False, True], ignore_index=True)
@@ -127,12 +147,15 @@ def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
     return table.sort_values([*GROUP, "n", "problem"], ignore_index=True)
 
 
-def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int, busy: bool) -> list[Section]:
+def _sections(
+    table: pd.DataFrame, a: str, b: str, comparisons: int, busy: bool, earlier: Mapping[Labels, Array]
+) -> list[Section]:
     """Return a sentence and a table per group, then the refused cases. Add intervals and crossings to `table`."""
     interval_columns, crossing = ["interval_low", "interval_high"], ["crossing_n", "crossing_low", "crossing_high"]
     table[[*interval_columns, *crossing]] = math.nan
     compared = table.index[table["refused"] == ""]
-    verdicts = judge(list(table.loc[compared, "logs"]), comparisons=comparisons)
+    pairs = [(a, b)] * len(compared)
+    verdicts = judge(list(table.loc[compared, "logs"]), comparisons=comparisons, pairs=pairs, earlier=earlier)
     table.loc[compared, interval_columns] = [(verdict.low, verdict.high) for verdict in verdicts]
     sections = []
     for _, group in table.loc[compared].groupby(GROUP):
@@ -144,31 +167,26 @@ def _sections(table: pd.DataFrame, a: str, b: str, comparisons: int, busy: bool)
         text = f"undecided: {WITHHELD}" if busy else sentence(curve, a, b, _advice(rows, comparisons))
         sections.append(Section(_title(rows[0]), text, [_cells(row) for row in rows], level=3))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
-    return [*sections, *([Section("Not compared", table=rows_of(refused), level=3)] if len(refused) else [])]
+    return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]
 
 
 def sentence(curve: Curve, a: str, b: str, advice: str) -> str:
     """Return the answer for one group. `advice` says what a better answer needs."""
     if len(curve.n) == 1:
-        word = SLOWER if curve.low[0] > 0 else FASTER if curve.high[0] < 0 else UNDECIDED
+        word = UNDECIDED if not curve.shown[0] else SLOWER if curve.low[0] >= 0 else FASTER
         return f"one size only ({curve.range_text}): {b} is {word} there; {advice}"
-    throughout = f"in the whole measured range ({curve.range_text})"
+    measured = f"measured range ({curve.range_text})"
+    throughout = f"in the whole {measured}"
     if curve.crossings:
-        return "; ".join(_overtakes(crossing, a, b) for crossing in curve.crossings)
+        return "; ".join(crossing.text(a, b) for crossing in curve.crossings)
     if curve.shown.all():
-        never = f"never in the measured range ({curve.range_text}): {b} is slower throughout"
-        return never if curve.low[0] > 0 else f"{b} is faster {throughout}"
+        never = f"never in the {measured}: {b} is slower throughout"
+        return never if curve.low[0] >= 0 else f"{b} is faster {throughout}"
     word = "faster than" if (curve.middle < 0).any() else "slower than" if (curve.middle > 0).any() else "as fast as"
     one_sided = (curve.middle >= 0).all() or (curve.middle <= 0).all()
-    estimate = f"{b} is {word} {a} {throughout}" if one_sided else f"{a} and {b} cross {throughout}"
+    estimate = f"{b} is {word} {a} {throughout}" if one_sided else f"{a} and {b} cross within the {measured}"
     sizes = ", ".join(map(_count, curve.n[curve.shown]))
     return f"undecided: by the estimate {estimate}, but {f'shown only at n = {sizes}' if sizes else advice}"
-
-
-def _overtakes(crossing: Crossing, a: str, b: str) -> str:
-    first, second = (b, a) if crossing.down else (a, b)
-    between = f"between {_count(crossing.low)} and {_count(crossing.high)}"
-    return f"{first} overtakes {second} at about n = {_about(crossing.n)} ({between})"
 
 
 def _advice(rows: list[dict[str, Any]], comparisons: int) -> str:
@@ -202,8 +220,3 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
 
 def _count(n: float) -> str:
     return f"{n:,.0f}"
-
-
-def _about(n: float) -> str:
-    """Return n rounded to three significant digits: `12,300`."""
-    return _count(float(f"{n:.3g}"))

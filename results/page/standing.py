@@ -1,0 +1,153 @@
+"""Judge a run, finished or not: comparisons, the fastest implementation of each problem, and undecided questions."""
+
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from results.output import records, words
+from results.stats.pairing import ratios_to_each
+from results.stats.pools import earlier_runs, pools_from_runs
+from results.stats.quiet import is_busy, withhold_if_busy
+from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
+from results.stats.verdicts import add_verdicts_to_each
+from results.store.columns import CASE
+from results.store.outcomes import Row, by_size, drop_duplicates, expert_tuned, groups, outcomes
+from results.store.reading import Run
+
+DECIDED = (FASTER, SLOWER, EQUIVALENT)
+NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba", "tensorflow": "TensorFlow", "dask": "Dask"}
+UNLIKELY = 0.05  # gain of a block for a question that more blocks may never decide
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The fastest implementation of one group of cases.
+
+    best: row of the shortest step. ratio: its judged ratio to the baseline, or None. shown: whether its framework is
+    shown to be the fastest.
+    rivals: implementations that are not shown to be slower. tuned: expert-tuned ones with their judged ratios.
+    """
+
+    best: Row
+    ratio: dict[str, Any] | None
+    shown: bool
+    rivals: list[str]
+    tuned: list[tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """An undecided comparison. cases: names of its two cases, see `case_name`. gain: 1 if one more block may decide it,
+    1/2 if two may, and so on.
+    """
+
+    cases: tuple[str, str]
+    gain: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """The state of an unfinished run. comparisons, decided: numbers, with the baseline. fastest: in words, by problem.
+
+    questions: undecided comparisons with the baseline, and between the fastest of a problem and its rivals.
+    """
+
+    comparisons: int
+    decided: int
+    fastest: list[str]
+    questions: list[Question]
+
+
+def look(run: Run, baseline: str) -> Look:
+    """Return what the blocks of an unfinished run decide, and which questions are open."""
+    pairs = judge_pairs(run, baseline, finished=False)
+    with_baseline = compared_with(pairs, baseline)
+    found = find_winners(run, pairs, baseline)
+    undecided = pairs[(pairs["refused"] == "") & ~pairs["verdict"].isin(DECIDED)]
+    best = {(case_name(winner.best), rival) for winner in found if not winner.shown for rival in winner.rivals}
+    questions = []
+    for row in records(undecided[undecided["impl"] != undecided["baseline"]]):
+        other = case_name(row | {"impl": row["baseline"]})
+        if row["baseline"] == baseline or (other, row["impl"]) in best:
+            questions.append(Question((other, case_name(row)), _gain(row)))
+    decided = int(with_baseline["verdict"].isin(DECIDED).sum())
+    return Look(len(with_baseline), decided, fastest_in_words(found), questions)
+
+
+def case_name(row: Row) -> str:
+    """Return the name of a case without its block: `numpy_manual-cpu-small-float32`."""
+    return "-".join(words(row[name]) for name in ("impl", "device", "problem", "dtype"))
+
+
+def _gain(row: Row) -> float:
+    needed, blocks = row["needed"], row["blocks"]
+    return 1 / max(needed - blocks, 1) if needed is not None and math.isfinite(needed) else UNLIKELY
+
+
+@functools.lru_cache(maxsize=8)
+def judge_pairs(run: Run, baseline: str, finished: bool = True) -> pd.DataFrame:
+    """Return the judged ratios of every two implementations of a run, in one family, see `add_verdicts_to_each`.
+
+    finished: False while blocks will follow. A BUSY machine shows no difference.
+    """
+    pools = pools_from_runs(run, earlier_runs(run), baseline).by_pair
+    return withhold_if_busy(add_verdicts_to_each(ratios_to_each(run.rows), baseline, pools, finished), [run])
+
+
+def compared_with(pairs: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return the judged ratios to the baseline, of cases that can be compared, without the baseline's own."""
+    return pairs[(pairs["baseline"] == baseline) & (pairs["impl"] != baseline) & (pairs["refused"] == "")]
+
+
+def shown_slower(pairs: pd.DataFrame) -> set[tuple[object, ...]]:
+    """Return (faster implementation, *values of CASE) for each case that is shown slower than another one."""
+    return set(pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]].itertuples(index=False, name=None))
+
+
+def find_winners(run: Run, pairs: pd.DataFrame, baseline: str) -> list[Winner]:
+    """Return the winner of each problem, dtype and device, the smallest problem first."""
+    rows = records(drop_duplicates(run, outcomes(run)))
+    ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
+    measured = [row for row in rows if row["status"] == "measured" and row["step_reads"] == "X"]
+    winners, experts, slower, busy = [], expert_tuned(run), shown_slower(pairs), is_busy([run])
+    for _, group in groups(measured, *CASE[1:]):
+        usual = [row for row in group if row["impl"] not in experts] or group
+        named = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in group}
+        best = min(usual, key=lambda row: _rank(row, named[row["impl"]], baseline))
+        tuned = [(impl, ratio) for impl, ratio in named.items() if impl in experts and ratio]
+        others = [row for row in usual if row is not best]
+        rivals = [row["impl"] for row in others if (best["impl"], *[row[name] for name in CASE]) not in slower]
+        same = {framework(impl) for impl in rivals} <= {framework(best["impl"])}
+        shown = not busy and same and len(usual) > 1
+        winners.append(Winner(best, named[best["impl"]], shown, rivals, tuned))
+    return sorted(winners, key=lambda winner: (*by_size(winner.best), *(winner.best[name] for name in CASE[1:3])))
+
+
+def _rank(row: Row, ratio: dict[str, Any] | None, baseline: str) -> tuple[Any, ...]:
+    """Return a sort key: the ratio to the baseline; without one the time per step."""
+    known = 1.0 if row["impl"] == baseline else ratio["ratio"] if ratio else math.inf
+    return known, row["per_step_s"], words(row["impl"])
+
+
+def framework(impl: str) -> str:
+    """Return the framework of an implementation as its users write it."""
+    name = words(impl).partition("_")[0]
+    return NAMES.get(name, name)
+
+
+def problems_by_framework(winners: Iterable[Winner]) -> dict[str, list[str]]:
+    """Return the problems by the framework that is shown to be fastest, "" for those without one."""
+    by_name: dict[str, dict[str, None]] = {}
+    for winner in winners:
+        key = framework(winner.best["impl"]) if winner.shown else ""
+        by_name.setdefault(key, {})[words(winner.best["problem"])] = None
+    return {name: list(problems) for name, problems in by_name.items()}
+
+
+def fastest_in_words(winners: Iterable[Winner]) -> list[str]:
+    """Return which framework is shown to be fastest on which problems: `JAX on small, medium`."""
+    return [f"{name} on {', '.join(problems)}" for name, problems in problems_by_framework(winners).items() if name]

@@ -1,0 +1,179 @@
+"""Predict the time per step at a size that was not measured, from the full-batch sizes of a run.
+
+The model of an implementation has two parts. A non-negative combination of 1, n, d and n d is fitted to relative
+errors: the prices of a call, a row, a column and an element. A smooth surface in log n and log d passes through what
+it misses.
+The interval comes from sizes that are left out in turn: the model without a size predicts it, and its errors are the
+sample. A size outside the measured ones is not predicted.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.stats.signed_rank import Array
+
+FEWEST = 6  # sizes of an implementation
+LEVEL = 0.9  # of the intervals
+SMOOTHING = 0.05
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Seconds per step of an implementation at a size, with an interval.
+
+    sizes: measured ones behind it; 0 if the size itself was measured, and the interval is that of its blocks.
+    """
+
+    impl: str
+    per_step_s: float
+    low_s: float
+    high_s: float
+    sizes: int
+
+
+def measured_sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per implementation and full-batch size of valid rows: medians of the clocks over the blocks."""
+    full = rows[rows["valid"].astype(bool) & (rows["batch"] == rows["n"]) & (rows["step_reads"] == "X")]
+    by_size = full.groupby(["impl", "n", "d"])
+    table = by_size[["per_step_s", "fixed_s"]].median()
+    table["low_s"], table["high_s"] = by_size["per_step_s"].min(), by_size["per_step_s"].max()
+    return table.reset_index()
+
+
+def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
+    """Return by implementation what a fresh process takes beside its steps: median over the blocks.
+
+    It is the import, and the preparation and compilation of the first case of the process, which builds what a
+    framework builds once. rows: in the order in which they were measured.
+    """
+    timed = rows[rows["valid"].astype(bool)]
+    first = timed.groupby(["impl", "block"], sort=False)[["import_s", "prepare_s", "first_s", "steady_s"]].first()
+    start = first["import_s"] + first["prepare_s"] + (first["first_s"] - first["steady_s"]).clip(lower=0)
+    return start.groupby("impl").median()
+
+
+def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
+    """Return the predictions of all implementations at a size, the fastest first.
+
+    sizes: `measured_sizes`. An implementation with fewer than FEWEST sizes, or with none around this one, is left out.
+    """
+    found = []
+    for impl, own in sizes.groupby("impl"):
+        exact = own[(own["n"] == n) & (own["d"] == d)]
+        if len(exact):
+            row = exact.iloc[0]
+            found.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
+        elif len(own) >= FEWEST and _is_inside(own, n, d):
+            log, margin = Model(own).log_seconds(n, d), quantile(held_out_errors(own))
+            bounds = math.exp(log - margin), math.exp(log + margin)
+            found.append(Prediction(str(impl), math.exp(log), *bounds, len(own)))
+    return sorted(found, key=lambda one: one.per_step_s)
+
+
+class Model:
+    """The model of one implementation, fitted to its sizes.
+
+    prices (4,): seconds of a call, a row, a column, an element. places (m, 2): the sizes in logarithms. weights (m,)
+    and constant: of the surface, a radial basis function: constant - sum of weights times distances.
+    """
+
+    def __init__(self, own: pd.DataFrame) -> None:
+        from scipy.optimize import nnls  # imported here: few commands need it, and it takes long
+        from scipy.spatial.distance import cdist
+
+        n, d, seconds = (own[name].to_numpy(float) for name in ("n", "d", "per_step_s"))
+        self.prices, _ = nnls(_terms(n, d) / seconds[:, None], np.ones(len(own)))
+        self.places, missed = _places(n, d), np.log(seconds) - np.log(_terms(n, d) @ self.prices)
+        ones, distances = np.ones((len(own), 1)), cdist(self.places, self.places)
+        system = np.block([[SMOOTHING * np.eye(len(own)) - distances, ones], [ones.T, np.zeros((1, 1))]])
+        *self.weights, self.constant = np.linalg.solve(system, [*missed, 0.0]).tolist()
+
+    def log_seconds(self, n: float, d: float) -> float:
+        """Return the logarithm of the seconds per step."""
+        from scipy.spatial.distance import cdist
+
+        at = np.array([n], float), np.array([d], float)
+        surface = self.constant - cdist(_places(*at), self.places)[0] @ self.weights
+        return float(np.log(_terms(*at) @ self.prices)[0] + surface)
+
+
+def model_facts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return for each implementation with FEWEST sizes its model, for a page that predicts without Python.
+
+    hull: the corners around its sizes, in logarithms. margin: of the interval, in logarithms. start_s, fixed_s: of a
+    fresh process, and of a run without steps.
+    """
+    start, found = start_seconds(rows), []
+    for impl, own in measured_sizes(rows).groupby("impl"):
+        if len(own) >= FEWEST and (hull := _hull(own)) and math.isfinite(margin := quantile(held_out_errors(own))):
+            model = Model(own)
+            found.append(
+                {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
+                | {"weights": model.weights, "constant": model.constant, "hull": hull.points[hull.vertices].tolist()}
+                | {"margin": margin, "start_s": float(start[impl]), "fixed_s": float(own["fixed_s"].median())}
+            )
+    return found
+
+
+def _hull(own: pd.DataFrame) -> Any:
+    """Return the convex hull of the sizes in logarithms; None if they lie on a line, or are fewer than 3."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        return ConvexHull(_places(own["n"].to_numpy(float), own["d"].to_numpy(float)))
+    except QhullError:
+        return None
+
+
+def held_out_errors(own: pd.DataFrame) -> Array:
+    """Return for each size inside the others |log predicted - log measured|, predicted without it."""
+    errors = []
+    for at in range(len(own)):
+        rest, (n, d, seconds) = own.drop(own.index[at]), own.iloc[at][["n", "d", "per_step_s"]]
+        if _is_inside(rest, n, d):
+            errors.append(abs(Model(rest).log_seconds(n, d) - math.log(seconds)))
+    return np.array(errors)
+
+
+def held_out(sizes: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per implementation and size that the others predict. A third of the sizes is left out at a time.
+
+    Columns: impl, n, d; error, predicted / measured - 1; inside, whether the interval contains the measured time.
+    """
+    found = []
+    grid = sizes[["n", "d"]].drop_duplicates().sort_values(["d", "n"], ignore_index=True)
+    for part in range(3):
+        left_out = grid[grid.index % 3 == part]
+        known = sizes.merge(left_out, how="left", on=["n", "d"], indicator="side")
+        rest = known[known["side"] == "left_only"]
+        for n, d in left_out.itertuples(index=False):
+            truth = sizes[(sizes["n"] == n) & (sizes["d"] == d)].set_index("impl")["per_step_s"]
+            for one in predict(rest, n, d):
+                if measured_s := truth.get(one.impl):
+                    inside = one.low_s <= measured_s <= one.high_s
+                    found.append([one.impl, n, d, one.per_step_s / measured_s - 1, inside])
+    return pd.DataFrame(found, columns=["impl", "n", "d", "error", "inside"])
+
+
+def quantile(errors: Array) -> float:
+    """Return the error that a further one exceeds with probability 1 - LEVEL at most; the largest of few errors."""
+    rank = min(math.ceil(LEVEL * (len(errors) + 1)), len(errors))
+    return float(np.sort(errors)[rank - 1]) if len(errors) else math.inf
+
+
+def _terms(n: Array, d: Array) -> Array:
+    return np.stack([np.ones_like(n), n, d, n * d], axis=1)
+
+
+def _places(n: Array, d: Array) -> Array:
+    return np.log(np.stack([n, d], axis=1))
+
+
+def _is_inside(own: pd.DataFrame, n: float, d: float) -> bool:
+    """Return whether a size lies between the measured sizes, in logarithms."""
+    hull = _hull(own)
+    return hull is not None and bool((hull.equations @ [math.log(n), math.log(d), 1] <= 1e-9).all())

@@ -1,0 +1,95 @@
+"""Check the verdicts of runs of five minutes against a campaign of 13 blocks on the same machine.
+
+usage: python -m results.upkeep.five_minutes FILE CAMPAIGN --alone RUN ... --beside RUN ...
+--beside: runs beside one busy loop.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pandas as pd
+
+from results.commands.options import BASELINE
+from results.output import Section
+from results.page.standing import DECIDED, compared_with, judge_pairs
+from results.stats.quiet import judge_machine
+from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
+from results.store.atomic import atomic_write
+from results.store.columns import CASE
+from results.store.outcomes import Row
+from results.store.reading import Run, facts, number
+from results.store.runs import ROOT, find
+
+LARGE = 2  # ratio of the campaign above which, or below 1/2, every comparison is to be decided
+
+
+def check(run: Run, campaign: Run, loops: int) -> Row:
+    """Return how many comparisons with the baseline a run decides, and how many contradict the campaign."""
+    columns = [*CASE, "verdict", "ratio"]
+    here, there = (compared_with(judge_pairs(one, BASELINE), BASELINE)[columns] for one in (run, campaign))
+    both = here.merge(there, on=CASE, suffixes=("", "_campaign"))
+    claims = both["verdict"].isin([FASTER, SLOWER]), both["verdict_campaign"].isin([FASTER, SLOWER])
+    decided = both["verdict"].isin(DECIDED)
+    large = (both["ratio_campaign"] > LARGE) | (both["ratio_campaign"] < 1 / LARGE)
+    opposite = claims[0] & claims[1] & (both["verdict"] != both["verdict_campaign"])
+    equivalent = claims[0] & (both["verdict_campaign"] == EQUIVALENT)
+    known = facts(run)
+    return {
+        "run": run.path.stem,
+        "loops": loops,
+        "machine": judge_machine(run).word,
+        "minutes": number(run.campaign.get("wall_s")) / 60,
+        "comparisons": len(both),
+        "decided": int(decided.sum()),
+        "large": int(large.sum()),
+        "large_decided": int((large & decided).sum()),
+        "wrong_sign": int(opposite.sum()),
+        "equivalent_in_campaign": int(equivalent.sum()),
+        "campaign": campaign.label,
+        "cpu": known["cpu"],
+        "cores": known["cores"],
+        "date": run.date,
+    }
+
+
+def section(table: pd.DataFrame) -> Section:
+    """Return one row per run."""
+    rows = [
+        {
+            "run": f"{index + 1}, {'beside a busy loop' if row['loops'] else 'alone'}",
+            "machine": row["machine"],
+            "decided": f"{row['decided']} of {row['comparisons']}",
+            "of those with a ratio above 2": f"{row['large_decided']} of {row['large']}",
+            "another sign than the campaign": str(row["wrong_sign"]),
+            "EQUIVALENT in the campaign": str(row["equivalent_in_campaign"]),
+        }
+        for index, row in enumerate(table.to_dict("records"))
+    ]
+    last, alone = table.iloc[-1], table.loc[table["loops"] == 0, "minutes"]
+    notes = [
+        f"Comparisons with {BASELINE}, held against {last['campaign']}. The runs alone took {alone.min():.1f} to"
+        f" {alone.max():.1f} minutes. A BUSY machine decides nothing. {last['cpu']}, {last['cores']} cores;"
+        f" {last['date']}."
+    ]
+    return Section(table=rows, notes=notes)
+
+
+def main() -> int:
+    """Write a row per run to FILE. Return 1 if a run shows a sign that contradicts the campaign."""
+    parser = ArgumentParser(description=__doc__)
+    for name in ("file", "campaign"):
+        parser.add_argument(name)
+    for name in ("--alone", "--beside"):
+        parser.add_argument(name, nargs="+", default=[])
+    args = parser.parse_args()
+    campaign = find(args.campaign, ROOT)
+    runs = [(path, loops) for loops, paths in enumerate((args.alone, args.beside)) for path in paths]
+    rows = [check(find(path, ROOT), campaign, loops) for path, loops in runs]
+    atomic_write(Path(args.file), json.dumps(rows, indent=1) + "\n")
+    return int(any(row["wrong_sign"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
