@@ -15,10 +15,15 @@ help: ## say what there is
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[data,dev,report,numba,tensorflow,tinygrad,dask,optax,mlx]' triton
 	@touch $@
 
-bench: .venv/ready ## measure here for 5 minutes, save, answer, write the report
+CHOSEN := numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused
+
+bench: .venv/ready ## measure seven implementations here until decided, 5 minutes at most, save, answer, write the report; others: ARGS='--impl A,B'
 	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) $(FOR) $(ARGS) || status=$$?; \
 	if [ $$status -le 1 ]; then $(BIN)/python -m results report; fi; exit $$status
-bench: FOR = --minutes 4.8
+bench: FOR = --until-decided --minutes 4.8 --impl $(CHOSEN)
+
+ab: .venv/ready ## did an implementation get slower? FILE=impls/torch_nn.py (default: all that differ), BASE=main (default: HEAD), MINUTES=5
+	@FILE='$(FILE)' BASE='$(BASE)' MINUTES='$(MINUTES)' SLOWER='$(SLOWER)' ARGS='$(ARGS)' .ci/ab
 
 OUT ?= build
 BIG ?= 3000000x100
@@ -48,7 +53,7 @@ test-gpu: GPU_TESTS = not numba and not tensorflow and not tinygrad and not dask
 gpu-first: ## the first look at a machine with a GPU: facts, kernels alone, contract tests, a short run, all saved under OUT: 9 minutes
 	@$(PYTHON) -m benchmarks.extra.gpu_first $(OUT)/gpu-first
 
-campaign: .venv/ready ## the same with 13 blocks, enough for verdicts: 45 minutes on 2 cores
+campaign: .venv/ready ## all implementations in 13 blocks, for small differences as well: an hour on 2 cores
 	@$(MAKE) --no-print-directory bench NAME=$(NAME) FOR='--blocks 13'
 campaign: NAME = my-campaign
 
@@ -78,19 +83,36 @@ fix: .venv/ready ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same code twice, and of 5 % more work: 10 minutes
+LOOPS := benchmarks/extra/loops
+SLOWED := $(LOOPS)/five_per_cent_numpy.py,$(LOOPS)/five_per_cent_torch.py,$(LOOPS)/five_per_cent_jax.py,$(LOOPS)/five_per_cent_numba.py
+TWICE := numpy_manual,torch_autograd,jax_scan,numba_fused,tinygrad_autograd
+
+acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same code twice, and of 5 % more work: 80 minutes on 2 cores
 	@rm -rf build/acceptance && mkdir -p build/acceptance
 	@for i in $$(seq 20); do echo "campaign $$i of 20"; $(BIN)/python -m pytest benchmarks -q --benchmark-quiet --preset quick \
-	--impl numpy_manual,benchmarks/extra/loops/five_per_cent.py --problem small --blocks 12 --seed $$i \
-	--benchmark-json=build/acceptance/$$i.json > build/acceptance/$$i.txt || { cat build/acceptance/$$i.txt; exit 1; }; done
+	--impl $(TWICE),$(SLOWED) --aa $(TWICE) --problem small --blocks 12 --no-limits --seed $$i \
+	--benchmark-json=build/acceptance/$$i.json > build/acceptance/$$i.txt || [ $$? -eq 1 ] || { cat build/acceptance/$$i.txt; exit 1; }; done
 	$(BIN)/python -m results acceptance build/acceptance/*.json --format json --out results/acceptance.json
 
 cold: .venv/ready ## seconds from nothing to the first weights, in fresh processes
 	$(BIN)/python -m pytest benchmarks/extra/bench_cold.py --problem line --blocks 8 --benchmark-quiet --benchmark-json=results/cold.json
 
-sweep: .venv/ready ## time per step over n, for python -m results crossover
-	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=sweep --blocks 10 --preset quick --impl \
-	numpy_manual,torch_manual,jax_jit,jax_scan --problem 100x10,1000x10,10000x10,100000x10,100x100,1000x100,10000x100,100000x100 $(ARGS)
+MAP := 100x2,100x10,100x30,100x100,100x1000,1000x2,1000x10,1000x30,1000x100,1000x1000,10000x2,10000x10,10000x30,10000x100,10000x1000
+MAP := $(MAP),100000x2,100000x10,100000x30,100000x100,1000000x2,1000000x10,1000000x30
+
+FRAMEWORK ?= jax
+VERSIONS ?= 0.6.2 0.7.2 0.8.3 0.9.2 0.10.2
+IMPL ?= $(subst $() ,$(comma),$(patsubst impls/%.py,%,$(wildcard impls/$(FRAMEWORK)_*.py)))
+
+versions: .venv/ready ## which release made this loop slower? FRAMEWORK=numpy VERSIONS='1.26.4 2.4.6' IMPL=numpy_manual, in the same blocks
+	$(BIN)/python -m pytest benchmarks --benchmark-save=$(FRAMEWORK)-versions --preset quick --blocks 8 --minutes 20 --impl $(IMPL) \
+	$(foreach version,$(VERSIONS),--with $(FRAMEWORK)==$(version)) $(ARGS)
+	$(BIN)/python -m results compare --over environment
+
+map: .venv/ready ## the fastest framework by rows and features, and python -m results crossover: half an hour
+	$(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) --until-decided --minutes 25 --preset quick --problem $(MAP) --impl \
+	numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused $(ARGS)
+map: NAME = map
 
 limits: .venv/ready ## how near the implementations come to what this machine can do, and 1,000 steps on tall problems: half an hour
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=limits --blocks 6 --preset quick --dtype float32,float64 --aa none \
@@ -132,8 +154,18 @@ soak: .venv/ready ## 1,000 cases in one process, its memory and descriptors: res
 fuzz: .venv/ready ## 100,000 mutated result files through load, compare and report: results/fuzz.md, 20 minutes
 	$(BIN)/python tests/endurance/fuzz.py --files 100000 --out results/fuzz.md $(ARGS)
 
+five-minutes: .venv/ready ## do five minutes say what a campaign says? ten runs like `make bench`, five beside a busy loop: 50 minutes
+	@rm -rf build/five-minutes; loop=; trap 'kill $$loop 2>/dev/null' EXIT; for i in 1 2 3 4 5 6 7 8 9 10; do echo "run $$i of 10"; \
+	mkdir -p build/five-minutes && cp -r results/runs build/five-minutes/$$i; \
+	if [ $$i = 6 ]; then $(BIN)/python -c 'while True: pass' & loop=$$!; fi; \
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-storage=build/five-minutes/$$i --benchmark-save=check \
+	--until-decided --minutes 4.8 --impl $(CHOSEN) > build/five-minutes/$$i.txt || [ $$? -eq 1 ] || { cat build/five-minutes/$$i.txt; exit 1; }; done; \
+	$(BIN)/python -m results.upkeep.five_minutes results/five-minutes.json $(CAMPAIGN) \
+	--alone build/five-minutes/[1-5]/*/*/*_check.json --beside build/five-minutes/[6-9]/*/*/*_check.json build/five-minutes/10/*/*/*_check.json
+five-minutes: CAMPAIGN = intel-xeon-2c-e60e65/campaign
+
 rates: .venv/ready ## simulate how often the verdicts err, and what they decide: results/rates.json, some minutes
-	$(BIN)/python -m results.upkeep.rates amd-epyc-2c-e60e65/campaign results/rates.json
+	$(BIN)/python -m results.upkeep.rates intel-xeon-2c-e60e65/campaign results/rates.json
 
 growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
 	$(BIN)/python -m results.upkeep.growth results/growth.json
@@ -142,7 +174,10 @@ quiet-check: .venv/ready ## what a run records of its machine beside 0 to 3 busy
 	$(BIN)/python -m results.upkeep.quiet_check results/quiet.json
 
 report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
-	$(BIN)/python -m results report $(addprefix amd-epyc-2c-e60e65/,campaign sweep limits)
+	$(BIN)/python -m results report $(addprefix intel-xeon-2c-e60e65/,campaign map)
+
+site: .venv/ready ## a static site of all saved runs: the machines, a page for each, their comparison: build/site
+	$(BIN)/python -m results site
 
 browser: ## what the tests of the page need beside Python: Chromium (Debian's) and axe-core (npm's)
 	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
@@ -158,9 +193,8 @@ gallery: .venv/ready ## the tutorials' pictures, by every implementation: result
 	$(BIN)/python -m benchmarks gallery
 
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew
-	$(BIN)/python -m results readme README.md docs/results.md docs/statistics.md
+	$(BIN)/python -m results readme README.md docs/questions.md docs/results.md docs/statistics.md
 	$(BIN)/python -m results.reference_pages docs
-	$(BIN)/python -m results.upkeep.winners amd-epyc-2c-e60e65/0003_sweep docs/winners
 
 notebook: .venv/ready ## execute results/tour.ipynb again
 	$(BIN)/python tests/project/notebooks.py results/tour.ipynb
