@@ -1,5 +1,6 @@
-"""What all tests share: the modules of `support/`, and a temporary folder that holds their lock of measurements."""
+"""Shared by all tests: the modules of `support/`, and a temporary folder with the lock for measurements."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it; without it, what is no terminal is as wide as it needs
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,7 +19,8 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
-LONGEST = ("iterates", "contract", "mutants", "faults", "options", "ranks", "endurance", "offline", "triton", "hosts")
+LONGEST = ("contract", "mutants", "iterates", "faults", "options", "endurance", "triton", "ranks", "hosts", "honest")
+LONGEST += ("offline", "parity", "triton_descent", "limits", "gpu_make")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

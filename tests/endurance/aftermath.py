@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faulty import running, waited
+from faulty import running, wait_until
 
 from benchmarks.campaign import journal
 from benchmarks.machine.identity import cores, cpu
@@ -55,7 +55,7 @@ class Scene:
         left += [f"temporary file {path.relative_to(self.tmp)}" for path in sorted(self.tmp.glob("*"))]
         halves = [path for path in sorted(self.folder.rglob(".*.tmp")) if self.tmp not in path.parents]
         left += [f"half a file {path.name}" for path in halves]
-        waited(lambda: segments() <= self.before, PATIENCE)  # that of a run beside this one goes with it
+        wait_until(lambda: segments() <= self.before, PATIENCE)  # that of a run beside this one goes with it
         return left + [f"shared memory {segment}" for segment in sorted(segments() - self.before)]
 
     def processes(self, seconds: float = SOON) -> list[int]:

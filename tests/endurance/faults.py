@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from aftermath import alone, cases, compared, setting, short, torn
-from faulty import waited
+from faulty import wait_until
 from helpers import ROOT, Done, command, environment, saved
 from reporting import FILES, PLACES, reported
 from strikes import DISK, PARENT, PAUSE, VICTIM, WORKER, Fault, Struck, humble
@@ -90,7 +90,7 @@ def run(scene: Struck, fault: Fault, point: str) -> Done:
     try:
         if fault.strike or moment:
             at = [scene.folder / "reached", *([] if fault.strike else [scene.folder / "struck"])]
-            waited(lambda: all(path.exists() for path in at) or scene.process.poll() is not None)
+            wait_until(lambda: all(path.exists() for path in at) or scene.process.poll() is not None)
             if fault.strike:
                 fault.strike(scene)
             time.sleep(0.3)

@@ -41,10 +41,10 @@ from results.commands.scaling import scaling
 from results.commands.show import show
 from results.output import Page, Section, markdown, write
 from results.page.charts import all_charts
+from results.page.crossover import crossover
 from results.page.data import RUNS_SHOWN, make_payload
 from results.page.page import render_page
 from results.page.report import report
-from results.stats.crossover import crossover
 from results.store.outcomes import rounds
 from results.store.reading import Run, RunError
 from results.store.runs import ROOT, find, join

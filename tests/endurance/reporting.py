@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aftermath import torn
-from faulty import waited
+from faulty import wait_until
 from helpers import ROOT, Done, environment
 from strikes import Fault, Struck, each, humble
 
@@ -151,7 +151,7 @@ def struck(scene: Struck, fault: Fault, words: list[str], during: bool) -> Done:
     )
     try:
         if during and fault.strike:
-            waited(lambda: scene.reached, 60)
+            wait_until(lambda: scene.reached, 60)
             fault.strike(scene)
             (scene.folder / "go").touch()
         if scene.process.stdout and scene.process.stdout.closed:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aftermath import Scene
-from faulty import waited
+from faulty import wait_until
 from helpers import ROOT, command, environment
 
 HUMBLE = """
@@ -216,7 +216,7 @@ def forget(scene: Struck) -> None:
 def forget_and_kill(scene: Struck) -> None:
     forget(scene)
     (scene.folder / "go").touch()
-    waited(lambda: len(scene.noted("finished")) == 2)
+    wait_until(lambda: len(scene.noted("finished")) == 2)
     scene.signal(KILL)
 
 

@@ -12,16 +12,16 @@ from harmless import check
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import DATA, KINDS, MARK, mutated
-from runs import blocks, document, entry, kept
+from runs import blocks, document, entry, saved_run
 
 import results
 from results.__main__ import main
 from results.commands.compare import compare_implementations, compare_runs
-from results.stats.crossover import crossover
+from results.page.crossover import crossover
 from results.store.runs import find
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32)), min_size=20, max_size=20))
 def test_mutated_files_are_read_or_refused_in_a_line_and_nothing_comes_alive(
     tmp_path: Path, files: list[tuple[str, int]]
@@ -90,7 +90,7 @@ def test_what_the_fuzz_looks_for_it_finds(text: str, form: str) -> None:
 def test_a_row_of_impossible_values_does_not_count_and_says_why(
     extra: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    run = kept(tmp_path, [entry(), entry("jax_scan", **extra)])
+    run = saved_run(tmp_path, [entry(), entry("jax_scan", **extra)])
     assert run.rows["valid"].tolist() == [True, False]
     assert said in run.rows.loc[1, "reason"]
     if said.startswith("impossible"):
@@ -110,16 +110,16 @@ def json_of(*entries: dict[str, Any]) -> str:
 
 
 def test_a_ratio_stays_one_between_the_shortest_and_the_longest_step(tmp_path: Path) -> None:
-    run = kept(tmp_path, [*blocks("a", [1e-15] * 6), *blocks("b", [1e15] * 6)])
+    run = saved_run(tmp_path, [*blocks("a", [1e-15] * 6), *blocks("b", [1e15] * 6)])
     page = compare_implementations([run], "a", "b")
     assert page.data.loc[0, "ratio"] == pytest.approx(1e30)
     rows = [row for n in (1, 10**18) for row in (*blocks("a", [1e-15] * 6, n=n), *blocks("b", [1e15 / n] * 6, n=n))]
-    assert len(crossover([kept(tmp_path, rows, "0002_b")], "a", "b").data)
+    assert len(crossover([saved_run(tmp_path, rows, "0002_b")], "a", "b").data)
 
 
 @pytest.mark.parametrize("told", ["[" * 100_000, "[[1, 2, 3, " + "9" * 5_000 + "]]", "[[1, 2, 3]]", "{}", "7", "nan"])
 def test_published_numbers_that_are_none_are_left_out(told: str, tmp_path: Path) -> None:
-    assert fuzz.everything([kept(tmp_path, [entry(published=told, iterates="0 1", losses="1 1")])], 0) is None
+    assert fuzz.everything([saved_run(tmp_path, [entry(published=told, iterates="0 1", losses="1 1")])], 0) is None
 
 
 def test_a_fact_called_as_a_column_of_the_rounds_stands_back(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_rounds_that_are_no_numbers_are_no_rounds(tmp_path: Path) -> None:
 def test_facts_called_as_columns_of_ours_stand_back_between_machines(tmp_path: Path) -> None:
     odd = dict.fromkeys(["logs", "refused", "ratio", "verdict", "of", "spread", "machines", "speedup"], "mine")
     rows = [*blocks("numpy_manual", [1e-6] * 6, **odd), *blocks("jax_scan", [2e-6] * 6, **odd)]
-    page = compare_runs(kept(tmp_path, rows, machine="a"), kept(tmp_path, rows, machine="b"))
+    page = compare_runs(saved_run(tmp_path, rows, machine="a"), saved_run(tmp_path, rows, machine="b"))
     assert page.data["ratio"].tolist() == [1]
 
 

@@ -1,10 +1,12 @@
 """The five sentences of `impls/interface.py`, each over every implementation that `impls.names()` finds."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from impls.interface import Array, Problem, Run, Unsupported
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 
 FRAMEWORKS = ("torch", "jax", "tensorflow", "tinygrad", "cupy", "numba", "triton", "dask", "sklearn", "pandas", "mlx")
-PROBLEMS = [  # targets, rows of a mini-batch, dtype: every pair of values
+PROBLEMS = [  # targets, rows of a mini-batch, dtype: every pair of values; conftest.py has those for compilers
     (None, None, "float64"),
     (None, 4, "float32"),
     (1, None, "float64"),
@@ -153,74 +155,99 @@ def test_iterates_are_the_references(descent: tuple[Problem, Run]) -> None:
 
 
 IMPORTS = """
-import sys
+import json, sys
 import numpy as np
 import impls
 from impls.interface import Problem, Unsupported
-assert not {frameworks} & set(sys.modules), "import impls imports a framework"
-try:
-    prepare = impls.load(sys.argv[1])
-except Unsupported as reason:
-    sys.exit(f"skip: {{reason}}")
-print(*sorted({frameworks} & set(sys.modules)))
+frameworks = set(sys.argv[1].split(","))
+assert not frameworks & set(sys.modules), "import impls imports a framework"
 X = np.ones((2, 1))
-try:
-    prepare(Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None), "gpu")
-except Unsupported as reason:
-    print(reason)
+loaded = {}
+for name in sys.argv[2:]:
+    try:
+        loaded[name] = impls.load(name), sorted(frameworks & set(sys.modules))
+    except Unsupported as reason:
+        print(json.dumps([name, None, str(reason)]))
+for name, (prepare, imported) in loaded.items():
+    why = "prepare(problem, 'gpu') has not raised Unsupported"
+    try:
+        prepare(Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None), "gpu")
+    except Unsupported as reason:
+        why = str(reason)
+    print(json.dumps([name, imported, why]))
 """
 
 
-@pytest.fixture(scope="module")
-def alone(name: str) -> list[str]:
-    """What a fresh process without a GPU prints: the frameworks that an implementation imports; why it has no gpu."""
+@cache
+def fresh_imports(framework: str) -> dict[str, tuple[list[str] | None, str]]:
+    """Return by implementation the frameworks that a fresh process without a GPU has imported, and why it has no gpu.
+
+    All of a framework share the process, as nothing else may be imported there. None: they are not installed.
+    """
     no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    done = python(IMPORTS.format(frameworks=set(FRAMEWORKS)), name, env=no_gpu)
-    if done.err.startswith("skip: "):
-        pytest.skip(done.err)
+    done = python(IMPORTS, ",".join(FRAMEWORKS), *(name for name in IMPLS if of(name) == framework), env=no_gpu)
     assert done.code == 0, done.err
-    return done.out.splitlines()
+    lines = [line for line in done.out.splitlines() if line.startswith("[")]
+    return {name: (imported, why) for name, imported, why in map(json.loads, lines)}
 
 
-def test_importing_a_module_imports_its_own_framework_and_no_other(name: str, alone: list[str]) -> None:
-    framework = name.partition("_")[0]
+def of(name: str) -> str:
+    """The framework of an implementation."""
+    return name.partition("_")[0]
+
+
+def test_importing_a_module_imports_its_own_framework_and_no_other(name: str) -> None:
+    imported, why = fresh_imports(of(name))[name]
+    if imported is None:
+        pytest.skip(why)
     beside = {"numpy": [], "triton": ["torch", "triton"]}  # Triton's tensors are torch's
-    assert alone[0].split() == beside.get(framework, [framework])
+    assert imported == beside.get(of(name), [of(name)])
 
 
-def test_gpu_without_gpu_is_unsupported_with_the_reason(alone: list[str]) -> None:
-    assert len(alone) == 2, "prepare(problem, 'gpu') has not raised Unsupported, or not in one line"
-    assert re.search(r"gpu|cpu only", alone[1])
+def test_gpu_without_gpu_is_unsupported_with_the_reason(name: str) -> None:
+    imported, why = fresh_imports(of(name))[name]
+    if imported is None:
+        pytest.skip(why)
+    assert "has not raised" not in why and "\n" not in why
+    assert re.search(r"gpu|cpu only", why)
 
 
 WITHOUT = """
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == sys.argv[2]:
+        if name.partition(".")[0] == sys.argv[1]:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 import impls
 from impls.interface import Unsupported
-try:
-    impls.load(sys.argv[1])
-except Unsupported as reason:
-    print(reason)
+for name in sys.argv[2:]:
+    try:
+        impls.load(name)
+    except Unsupported as reason:
+        print(name, reason)
 """
+
+
+@cache
+def without(package: str, *names: str) -> list[str]:
+    """Why implementations cannot be loaded in a process that does not find a package, a line each."""
+    done = python(WITHOUT, package, *names)
+    assert done.code == 0, done.err
+    return done.out.splitlines()
 
 
 @pytest.mark.parametrize("name", [name for name in impls.names() if not name.startswith("numpy_")])
 def test_framework_that_is_not_installed_is_unsupported(name: str) -> None:
-    framework = name.partition("_")[0]
-    done = python(WITHOUT, name, framework)
+    framework = of(name)
     extra = impls.EXTRAS.get(framework)
     how = f"; pip install 'descentbench[{extra}]'" if extra else ""
-    assert (done.code, done.out.strip()) == (0, f"{framework} is not installed{how}"), done.err
+    lines = without(framework, *(other for other in impls.names() if of(other) == framework))
+    assert f"{name} {framework} is not installed{how}" in lines
 
 
 def test_missing_package_names_the_extra_that_installs_it_and_the_project_has_that_extra() -> None:
-    done = python(WITHOUT, "jax_optax", "optax")
-    assert done.out.strip() == "optax is not installed; pip install 'descentbench[optax]'", done.err
+    assert without("optax", "jax_optax") == ["jax_optax optax is not installed; pip install 'descentbench[optax]'"]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(impls.EXTRAS.values()) <= set(extras)
 

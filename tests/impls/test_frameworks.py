@@ -52,6 +52,27 @@ for steps in range(100, 200):
     run(X[0], steps)
 print(traced > 0, compilations() - traced, (time.perf_counter() - start) / 100 < 0.02)
 """
+MOVES = """
+from impls._torch import fetch, place
+
+def prepare(problem, device):
+    X, y = place(problem.X, device), place(problem.y, device)
+
+    def run(start, steps, /):
+        w = place(start, device)
+        for _ in range(steps):
+            w = w - 2 * problem.lr / len(y) * (X.T @ (X @ w - y))
+        return fetch(w).copy()
+
+    return run
+"""
+
+
+@needs("torch")
+def test_a_file_that_moves_data_by_our_functions_has_the_seconds_of_waits_and_transfers(tmp_path: Path) -> None:
+    done = one(tmp_path, "moves", MOVES, "--problem", "line")
+    assert done.code == 0 and done.rows, done.out
+    assert all(row["blocked_s"] > 0 and row["transfer_s"] > 0 for row in done.rows)
 
 
 @needs("tensorflow")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, bench
-from runs import made, rows, text
+from runs import rows, saved_cases, text
 
 import impls
 from results.commands.compare import compare_implementations
@@ -41,7 +41,7 @@ def test_compare_says_in_how_many_ways_two_implementations_differ(
     other: dict[str, str], note: str, tmp_path: Path
 ) -> None:
     cases = [rows("torch_a", **AUTOGRAD, style="eager"), rows("torch_b", **AUTOGRAD | other)]
-    run = made(tmp_path, "box-a", *cases)
+    run = saved_cases(tmp_path, "box-a", *cases)
     out = text(compare_implementations([run], "torch_a", "torch_b"))
     assert note in out and ("A and B differ" in out) == bool(note)
     assert ("joint effect" in out) == ("2 ways" in note)

@@ -41,7 +41,7 @@ def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path)
 
 
 def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> None:
-    options = "--problem line,crops,scalar --impl numpy_manual,torch_graph --aa none --no-limits --blocks 500"
+    options = "--problem line,crops,scalar --impl numpy_manual --aa none --no-limits --blocks 500"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
     done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="12")
     assert done.returncode != 0

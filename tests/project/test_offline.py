@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import HONEST, ROOT, UNNEEDED, Done, bench, environment, python, saved, write
+from helpers import HONEST, ROOT, UNNEEDED, Done, bench, environment, one_kernel, python, saved, write
 
 FRAMEWORKS = {
     "numpy_manual": "numpy",
@@ -67,6 +67,8 @@ def done(folder: Path) -> Done:
         "none",
         "--impl",
         names,
+        "-p",
+        "one_kernel",
         *UNNEEDED,
         *out,
     )
@@ -78,7 +80,7 @@ def run(folder: Path, *words: str) -> Done:
     done = subprocess.run(
         [*isolated(), sys.executable, "-m", *words],
         cwd=ROOT,
-        env=environment(PYTHONPATH=str(folder), WHOM=str(folder / "whom")),
+        env=environment(PYTHONPATH=one_kernel(folder), WHOM=str(folder / "whom")),
         capture_output=True,
         text=True,
         timeout=300,

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import vl_convert
 from helpers import ROOT
 
 from results import COLUMNS
+from results.page.charts import all_charts, initial_rows, theme
+from results.page.data import make_payload
 from results.reference_pages import main
-from results.store.runs import find
-from results.upkeep import winners
+from results.store.runs import find_all
 
 COMMANDS = ("list", "show", "compare", "gate", "report", "export", "verify")
 
@@ -32,15 +34,12 @@ def test_every_column_and_option_is_there() -> None:
     assert [name for name in COMMANDS if f"\npython -m results {name} [options]" not in cli] == []
 
 
-def test_the_picture_of_the_readme_is_up_to_date(tmp_path: Path) -> None:
-    assert winners.main(["amd-epyc-2c-e60e65/0003_sweep", str(tmp_path / "winners")]) == 0
-    for paper in ("light", "dark"):
-        name = f"winners-{paper}.svg"
-        assert (tmp_path / name).read_bytes() == (ROOT / "docs" / name).read_bytes(), "make docs"
-
-
-def test_a_winner_is_one_that_no_other_is_shown_to_beat() -> None:
-    run = find("amd-epyc-2c-e60e65/0003_sweep", ROOT / "results" / "runs")
-    table = winners.winners(run).set_index(["rows", "features"])
-    assert table.loc[(100, 10), "fastest"] == "JAX" and table.loc[(10_000, 10), "text"] == "NumPy or torch"
-    assert table.loc[(100_000, 100), ["fastest", "detail"]].tolist() == ["", "no difference shown"]
+def test_the_picture_of_the_readme_is_up_to_date() -> None:
+    picture = ROOT / "results" / "report" / "charts" / "map-light.svg"
+    assert picture.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
+    runs = find_all(["intel-xeon-2c-e60e65/campaign", "intel-xeon-2c-e60e65/map"], ROOT / "results" / "runs")
+    payload = make_payload(runs, "numpy_manual")
+    chart = all_charts(payload.measured_impls)["map"]
+    rows, _ = initial_rows(chart, payload, runs, "numpy_manual")
+    svg = vl_convert.vegalite_to_svg(chart.spec | {"datasets": {chart.table: rows}}, config=theme("light"))
+    assert svg == picture.read_text(), "make report"

@@ -25,6 +25,7 @@ class Shown:
         self.page.goto("about:blank")
         self.page.goto(url)
         self.page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=20000)
+        self.page.eval_on_selector("#filters details", "filters => { filters.open = true }")
 
     def tick(self, name: str, value: str) -> None:
         self.page.locator(f'input[name="{name}"][value="{value}"]').click()

@@ -1,4 +1,4 @@
-"""Implementations with one fault, and what is left of their processes and folders."""
+"""Write implementations with one fault, and look for their remaining processes and folders."""
 
 import os
 import time
@@ -39,12 +39,12 @@ def fault(folder: Path, name: str, prepare: str, run: str = "pass") -> str:
 
 
 def folders(tmp_path: Path) -> list[str]:
-    """What the command has left in its folder for temporary files."""
+    """Return the names of temporary folders that the command did not remove."""
     return [path.name for path in (tmp_path / "tmp").iterdir() if path.name.startswith("descentbench-")]
 
 
 def running(pid: int) -> bool:
-    """Whether there is a process of that number that is not a zombie."""
+    """Return whether a process with this pid exists and is no zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -53,9 +53,14 @@ def running(pid: int) -> bool:
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def waited(true: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether it comes true in so many seconds."""
+def written(path: Path) -> bool:
+    """Whether another process has written to a file: it exists, empty, a moment before."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    """Wait until a condition holds, at most so many seconds. Return whether it does."""
     end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:
         time.sleep(0.02)
-    return true()
+    return condition()

@@ -138,6 +138,12 @@ def needs(framework: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(importlib.util.find_spec(framework) is None, reason=f"{framework} is not installed")
 
 
+def one_kernel(folder: Path) -> str:
+    """A plugin of pytest in that folder, `-p one_kernel`: limits are measured by NumPy's kernel alone."""
+    write(folder, "one_kernel", "from benchmarks.timing import limits\nlimits.KERNELS['cpu'] = ('numpy_manual',)\n")
+    return str(folder)
+
+
 def one(tmp_path: Path, name: str, text: str, *options: str) -> Done:
     return bench(tmp_path, "--impl", write(tmp_path, name, text), *options)
 

@@ -47,7 +47,7 @@ CAMPAIGN = {
 
 
 def entry(impl: str = "numpy_manual", step: float = 2e-6, **extra: Any) -> dict[str, Any]:
-    """One row of a benchmark file: `step` seconds per step."""
+    """Return one row of a benchmark file. `step`: seconds per step."""
     facts = {
         "impl": impl,
         "framework": impl.split("_")[0],
@@ -84,7 +84,7 @@ def entry(impl: str = "numpy_manual", step: float = 2e-6, **extra: Any) -> dict[
 
 
 def document(*entries: dict[str, Any], machine: str = "box-a", **top: Any) -> dict[str, Any]:
-    """A whole benchmark file."""
+    """Return the content of a benchmark file."""
     return {
         "machine_info": MACHINE | {"node": machine, "slug": machine},
         "commit_info": {"id": "0123456789abcdef", "dirty": False, "branch": "main"},
@@ -96,12 +96,14 @@ def document(*entries: dict[str, Any], machine: str = "box-a", **top: Any) -> di
 
 
 def blocks(impl: str, times: Iterable[float], **extra: Any) -> list[dict[str, Any]]:
-    """A row per block: seconds per step in the order given."""
+    """Return one row per block, by seconds per step."""
     return [entry(impl, step, **({"block": block} | extra)) for block, step in enumerate(times)]
 
 
-def kept(root: Path, entries: list[dict[str, Any]], name: str = "0001_base", machine: str = "box", **top: Any) -> Run:
-    """The rows as a saved file that says nothing else of its campaign, read again."""
+def saved_run(
+    root: Path, entries: list[dict[str, Any]], name: str = "0001_base", machine: str = "box", **top: Any
+) -> Run:
+    """Save rows in a file that says nothing else of its campaign, and read it again."""
     path = root / machine / "Linux-CPython-3.11-64bit" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document(*entries, machine=machine, **({"campaign": {"seed": 0}} | top))))
@@ -113,13 +115,13 @@ BLOCKS = 14
 
 
 def rows(impl: str = "numpy_manual", step: float = 1e-6, blocks: int = BLOCKS, **extra: Any) -> list[dict[str, Any]]:
-    """One case in so many blocks, their times spread by 0.3 %, by a seed of its own."""
+    """Return the rows of one case in several blocks whose times spread by 0.3 %, with a seed of its own."""
     noise = np.random.default_rng([len(impl), int(step * 1e9)]).normal(0, 0.003, blocks)
     return [entry(impl, step * math.exp(noise[block]), **(KNOWN | {"block": block} | extra)) for block in range(blocks)]
 
 
-def made(tmp_path: Path, machine: str, *cases: list[dict[str, Any]], name: str = "0001_base", **top: Any) -> Run:
-    """A saved run of a machine."""
+def saved_cases(tmp_path: Path, machine: str, *cases: list[dict[str, Any]], name: str = "0001_base", **top: Any) -> Run:
+    """Save the rows of cases as a run of a machine, and read it again."""
     path = tmp_path / "runs" / machine / "Linux" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document(*[row for case in cases for row in case], machine=machine, **top)))
@@ -127,5 +129,5 @@ def made(tmp_path: Path, machine: str, *cases: list[dict[str, Any]], name: str =
 
 
 def text(page: Page) -> str:
-    """All the words of a page outside its tables."""
+    """Return the text of a page outside its tables."""
     return "\n".join("\n".join([part.title, part.text, *part.notes]) for part in page.sections)

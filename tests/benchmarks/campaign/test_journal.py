@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import fault, waited
+from faulty import fault, wait_until, written
 from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
 
 from benchmarks.campaign import journal
@@ -172,7 +172,7 @@ def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) ->
             command(tmp_path, *options), cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT
         )
     try:
-        assert waited((tmp_path / "pid").exists), (tmp_path / "said").read_text()
+        assert wait_until(lambda: written(tmp_path / "pid")), (tmp_path / "said").read_text()
         process.send_signal(by)
         code = process.wait(60)
     finally:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from faulty import waited
+from faulty import wait_until
 from helpers import ROOT, bench, command, environment
 
 from benchmarks.campaign.lock import Lock
@@ -87,7 +87,7 @@ def test_a_second_run_is_refused_or_waits(tmp_path: Path) -> None:
         with said.open("w") as out:
             words = command(tmp_path, "--wait")
             waiting = subprocess.Popen(words, cwd=ROOT, env=environment(**env), stdout=out, stderr=out)
-        assert waited(lambda: "waiting for another measurement" in said.read_text()), said.read_text()
+        assert wait_until(lambda: "waiting for another measurement" in said.read_text()), said.read_text()
         time.sleep(1)
         assert waiting.poll() is None
     assert waiting.wait(60) == 0, said.read_text()

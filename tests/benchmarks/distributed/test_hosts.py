@@ -92,21 +92,16 @@ def locally(tmp_path: Path, script: str = LOCALLY) -> list[str]:
     return ["--hosts", "localhost,127.0.0.1", "--remote-shell", str(shell)]
 
 
-def test_any_command_may_reach_a_host_and_login_scripts_may_print(tmp_path: Path) -> None:
+def test_any_command_may_reach_hosts_that_share_many_rows(tmp_path: Path) -> None:
+    """Login scripts may print. The extra check of many float32 rows needs this host's files. Steps are as asked for."""
     script = LOCALLY.replace("shift", "echo welcome; shift")
-    done = run(tmp_path, "--impl", "torch_ddp", *locally(tmp_path, script))
-    (row,) = done.rows
-    assert done.code == 0 and (row["valid"], row["ranks"], row["threads"]) == (True, 2, 2)
-
-
-def test_many_rows_and_few_steps_are_shared_by_hosts(tmp_path: Path) -> None:
-    """The extra check of many float32 rows needs this host's files. The steps are those of the options."""
     plan = ["--problem", "30000x2,300x2@30", "--steps", "7", "--dtype", "float32"]
-    done = run(tmp_path, "--impl", "torch_ddp", *plan, *locally(tmp_path))
+    done = run(tmp_path, "--impl", "torch_ddp", *plan, *locally(tmp_path, script))
     assert [(row["problem"], row["steps"], row["valid"]) for row in done.rows] == [
         ("30000x2", 7, True),
         ("300x2@30", 7, True),
     ], done.out
+    assert done.code == 0 and {(row["ranks"], row["threads"]) for row in done.rows} == {(2, 2)}
 
 
 @pytest.mark.parametrize(

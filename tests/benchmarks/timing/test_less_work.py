@@ -3,13 +3,16 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import Done, bench, random_problem, write
 
 from benchmarks.campaign.campaign import write_problem
 from benchmarks.timing import parity
+from benchmarks.worker import probes
 from benchmarks.worker.client import Settings, Worker
 from benchmarks.worker.messages import Growth, Round
+from benchmarks.worker.server import WorkerServer
 from benchmarks.worker.workspace import Workspace
 
 LOOP = """
@@ -126,6 +129,20 @@ def test_cpu_time_of_helper_processes_is_counted(tmp_path: Path) -> None:
         worker.close()
 
 
+def test_losing_the_core_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine in use, the scheduler takes the core at the same place of each try: here from the runs of all."""
+    host, taken = WorkerServer(), [0]
+    host.problem, host.run = random_problem(9, 3, None, None), lambda start, steps: start
+
+    def descend(start: list[float], steps: int) -> dict[str, object]:
+        taken[0] += steps == 1000
+        return {"wrong": "", "seconds": steps * 1e-6 + 0.005 * (steps == 1000), "cpu_seconds": steps * 1e-6}
+
+    monkeypatch.setattr(host, "descend", descend)
+    monkeypatch.setattr(probes, "preemptions", lambda: taken[0])
+    assert Growth(**host.grow([0.0, 0.0, 0.0], 1000, 1)) == Growth(none=0, half=0.0005, all=0.001, again=0.001)
+
+
 def rounds(seconds: float, fixed: float = 0.001) -> list[Round]:
     return [Round(seconds, seconds, None, 0, 0, [], fixed)] * 3
 
@@ -155,12 +172,44 @@ def test_a_step_above_the_limit_is_not_valid(fraction: float, by: str, faults: i
 @pytest.mark.parametrize(
     ("growth", "grows"),
     [
-        (Growth(0.0, 0.5, 1.0), True),
-        (Growth(0.5, 0.75, 1.0), True),
-        (Growth(0.0, 1.0, 1.0), False),
-        (Growth(0.9, 0.5, 1.0), False),
-        (Growth(0.98, 0.97, 1.0), True),  # the calls' noise, not hidden work
+        (Growth(0.0, 0.5, 1.0, 1.0), True),
+        (Growth(0.5, 0.75, 1.0, 1.0), True),
+        (Growth(0.0, 1.0, 1.0, 1.0), False),
+        (Growth(0.9, 0.5, 1.0, 1.0), False),
+        (Growth(0.98, 0.97, 1.0, 1.0), True),  # the calls' noise, not hidden work
     ],
 )
 def test_time_grows_with_the_steps(growth: Growth, grows: bool) -> None:
     assert parity.grows([growth]) == grows
+
+
+def busy(rng: np.random.Generator, none: float, half: float, full: float) -> Growth:
+    """Times on a machine in use: each run waits for a core about as long as all steps take."""
+    waits = rng.exponential(1.0, 4) * (rng.random(4) < 0.8)
+    return Growth(*(np.array([none, half, full, full]) + waits).tolist())
+
+
+@pytest.mark.parametrize(
+    ("times", "accepted"),
+    [
+        ((0.01, 0.5, 1.0), True),
+        ((0.9, 0.5, 1.0), False),  # work in no steps
+        ((0.01, 1.0, 1.0), False),  # as long for half of the steps
+    ],
+)
+def test_on_a_machine_in_use_the_shortest_runs_show_whether_time_grows(
+    times: tuple[float, float, float], accepted: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    tries = [[busy(rng, *times) for _ in range(60)] for _ in range(200)]
+    assert all(parity.unsteady(tried) for tried in tries)
+    grown = sum(parity.grows(tried) for tried in tries)
+    assert grown == 200 if accepted else grown <= 10
+
+
+def test_on_an_idle_machine_medians_decide() -> None:
+    """An implementation that works in most of its runs of no steps has some short ones."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        tried = [Growth(0.9 * (rng.random() < 0.7), 0.5, 1.0, 1.0 + rng.normal(0, 0.02)) for _ in range(60)]
+        assert not parity.unsteady(tried) and not parity.grows(tried)

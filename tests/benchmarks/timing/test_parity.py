@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from faulty import running, waited
+from faulty import running, wait_until
 from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, invalid, needs, one, saved, write
 
 from benchmarks.machine import gpu as gpus
@@ -297,11 +297,11 @@ def test_sigkill_in_the_middle_saves_no_number_and_leaves_no_process(tmp_path: P
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     pid = tmp_path / "pid"
-    assert waited(lambda: pid.exists() and pid.read_text() != "")
+    assert wait_until(lambda: pid.exists() and pid.read_text() != "")
     process.send_signal(signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL
     assert saved(tmp_path / "out.json") == {}
-    assert waited(lambda: not running(int(pid.read_text())), 10), "the worker outlived its parent"
+    assert wait_until(lambda: not running(int(pid.read_text())), 10), "the worker outlived its parent"
 
 
 def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -477,11 +477,22 @@ def test_a_product_that_rounds_is_found_out_to_the_bit(monkeypatch: pytest.Monke
 
 
 def test_growth_is_the_median_of_tries() -> None:
-    tried = [Growth(1.0, 6.0, 11.0), Growth(2.0, 7.0, 12.0), Growth(1.0, 6.0, 40.0)]
+    tried = [Growth(1.0, 6.0, 11.0, 11.0), Growth(2.0, 7.0, 12.0, 12.0), Growth(1.0, 6.0, 40.0, 40.0)]
     assert parity.growth(tried) == pytest.approx(0.5)
-    assert parity.growth([Growth(1.0, 1.0, 1.0)]) == 0
-    assert parity.growth([Growth(1.0, 1.0, 1.005)]) == 0, "within the noise"
-    assert parity.growth([Growth(0.0, 4.9, 5.0), *[Growth(0.0, 9.0, 8.0)] * 2]) == 0
+    assert parity.growth([Growth(1.0, 1.0, 1.0, 1.0)]) == 0
+    assert parity.growth([Growth(1.0, 1.0, 1.005, 1.005)]) == 0, "within the noise"
+    assert parity.growth([Growth(0.0, 4.9, 5.0, 5.0), *[Growth(0.0, 9.0, 8.0, 8.0)] * 2]) == 0
+
+
+def test_many_tries_show_steps_that_are_a_small_part_of_a_call() -> None:
+    """Half of the steps take 0.4 % of a run whose noise is 2 %: with a drift as large, nothing is shown."""
+    rng = np.random.default_rng(0)
+    runs = [Growth(*(seconds * rng.lognormal(0, 0.02) for seconds in (0.992, 0.996, 1.0, 1.0))) for _ in range(2400)]
+    assert parity.growth(runs[:400]) == 0 and parity.growth(runs) > 0.3
+    drifting = [Growth(none=0.992, half=0.996, all=1.0, again=1.004 + 1e-6 * at) for at in range(2400)]
+    assert parity.growth(drifting) == 0
+    equal = [Growth(*rng.lognormal(0, 0.02, 4)) for _ in range(2400)]
+    assert parity.growth(equal) == 0
 
 
 @pytest.mark.parametrize(("step", "grows"), [(8.5, True), (0.0, False), (0.5, False)])
@@ -489,6 +500,21 @@ def test_steps_are_found_behind_calls_that_vary_more(step: float, grows: bool) -
     """A call of 250 us with steps of 17 us, and one of which no step takes time, or one too small to be a descent's."""
     rng = np.random.default_rng(0)
     for _ in range(20):
-        calls = 250 + rng.gamma(1.0, 20.0, (2500, 3))
-        tried = [Growth(none, half + step, full + 2 * step) for none, half, full in calls]
+        calls = 250 + rng.gamma(1.0, 20.0, (2500, 4))
+        tried = [Growth(none, half + step, full + 2 * step, again + 2 * step) for none, half, full, again in calls]
         assert parity.grows(tried) == grows
+
+
+COMPILES_LONG = HONEST.replace(
+    "    def run(start, steps, /):", "    import time\n    seen = set()\n\n    def run(start, steps, /):"
+).replace(
+    "        w = start.copy()",
+    "        time.sleep(0.3 * (steps not in seen))\n        seen.add(steps)\n        w = start.copy()",
+)
+
+
+def test_a_long_compilation_is_not_taken_for_a_long_run(tmp_path: Path) -> None:
+    """For each number of steps: one round would be all that is measured, and would hold the compilation of one step."""
+    done = bench(tmp_path, "--impl", write(tmp_path, "compiling", COMPILES_LONG))
+    assert [row["valid"] for row in done.rows] == [True], done.out
+    assert done.json["benchmarks"][0]["stats"]["rounds"] >= 3

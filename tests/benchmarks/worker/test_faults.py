@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import fault, folders, running, waited
+from faulty import fault, folders, running, wait_until
 from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
 
 FAULTS = {  # name: what prepare does, what run does, what the reason of each of its cases says
@@ -171,7 +171,7 @@ def interrupted(
         )
         try:
             pid = tmp_path / "pid"
-            assert waited(lambda: pid.exists() and pid.read_text() != ""), (tmp_path / "said").read_text()
+            assert wait_until(lambda: pid.exists() and pid.read_text() != ""), (tmp_path / "said").read_text()
             time.sleep(0.2)
             process.send_signal(by)
             code = process.wait(60)
@@ -204,7 +204,7 @@ def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
     assert timed(json) == ["line"]
     assert json["campaign"]["interrupted"] is True
     assert [(row["problem"], row["reason"]) for row in json["campaign"]["refused"]] == [("scalar", "interrupted")]
-    assert waited(lambda: not running(int((tmp_path / "pid").read_text())), 5)
+    assert wait_until(lambda: not running(int((tmp_path / "pid").read_text())), 5)
     assert folders(tmp_path) == []
 
 

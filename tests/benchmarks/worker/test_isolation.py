@@ -14,7 +14,7 @@ from textwrap import indent
 
 import psutil
 import pytest
-from faulty import fault, folders, running, waited
+from faulty import fault, folders, running, wait_until, written
 from helpers import HONEST, ROOT, Done, bench, command, environment, random_problem, write
 
 from benchmarks.campaign.campaign import Campaign, write_problem
@@ -35,7 +35,7 @@ if os.fork() == 0:
         os._exit(0)
     server = socket.create_server(("127.0.0.1", 0))
     HERE.joinpath("port").write_text(str(server.getsockname()[1]))
-    HERE.joinpath("daemon").write_text(str(os.getpid()))
+    HERE.joinpath("new").write_text(str(os.getpid())); HERE.joinpath("new").rename(HERE / "daemon")  # never empty
     time.sleep(300)
     os._exit(0)
 while not HERE.joinpath("daemon").exists():
@@ -235,6 +235,16 @@ def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatc
         child.wait()
 
 
+def test_a_process_is_found_in_the_middle_of_its_start() -> None:
+    """It has no environment for an instant: /proc shows an empty one."""
+    for _ in range(30):
+        child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: "/nowhere/else"})
+        found = {process.pid for process in cleanup.tagged_processes("/nowhere/else", None)}
+        child.kill()
+        child.wait()
+        assert child.pid in found
+
+
 def test_strangers_are_left_alone(tmp_path: Path) -> None:
     """Another worker's process, one without a mark, a zombie that is somebody's child here, others' segments."""
     others = [subprocess.Popen(["sleep", "300"], env={cleanup.TAG: mark}) for mark in ("/else/worker-b", "")]
@@ -243,7 +253,7 @@ def test_strangers_are_left_alone(tmp_path: Path) -> None:
     segment = cleanup.SHM / f"descentbench-test-{os.getpid()}"
     try:
         with segment.open("w"):
-            assert waited(lambda: not running(ended.pid))
+            assert wait_until(lambda: not running(ended.pid))
             removed = cleanup.end_processes("/else/worker-a")
             assert all(process.poll() is None for process in others)
             assert cleanup.segments() >= {number, segment.name}
@@ -272,7 +282,7 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     workspace = Workspace()
     try:
-        assert waited((tmp_path / "pid").exists)
+        assert wait_until(lambda: written(tmp_path / "pid"))
         workspace.sweep()
         (left,) = folders(tmp_path)
         assert left.startswith(f"descentbench-{process.pid}-") and workspace.removed == []  # it lives
@@ -280,7 +290,7 @@ def test_what_a_killed_run_has_left_is_swept(tmp_path: Path, monkeypatch: pytest
         process.send_signal(signal.SIGKILL)
         process.wait()
     daemon, worker = (int((tmp_path / name).read_text()) for name in ("daemon", "pid"))
-    assert waited(lambda: not running(worker)) and running(daemon)
+    assert wait_until(lambda: not running(worker)) and running(daemon)
     workspace.sweep()
     assert folders(tmp_path) == [] and not running(daemon)
     swept = f"folder {tmp_path / 'tmp' / left} of a run that was killed"

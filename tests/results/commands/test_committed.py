@@ -14,7 +14,7 @@ from results.store.runs import find
 RUNS = ROOT / "results" / "runs"
 HERE = "amd-epyc-2c-e60e65"  # a reader's own runs may stand beside these, under the same names
 BENCH, CAMPAIGN, SWEEP = f"{HERE}/0001_bench", f"{HERE}/0007_campaign", f"{HERE}/0003_sweep"
-LIMITS = f"{HERE}/0004_limits"
+LIMITS = "intel-xeon-2c-e60e65/0009_limits"
 
 
 def run_command(*words: str) -> tuple[int, str, str]:
@@ -35,7 +35,9 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     run = find(campaign, RUNS)
     assert run.rows["valid"].all(), run.rows.loc[~run.rows["valid"], ["impl", "problem", "reason"]]
     assert run.rows["block"].nunique() >= 12 and not run.campaign["interrupted"]
-    share = run.campaign["runs_s"] / run.campaign["wall_s"]
+    newest = find("intel-xeon-2c-e60e65/campaign", RUNS)  # the one that the page of results is about
+    share = newest.campaign["runs_s"] / newest.campaign["wall_s"]
+    assert newest.rows["block"].nunique() >= 12 and not newest.campaign["interrupted"]
     assert f"prepare, first and timed runs:** {100 * share:.0f} %" in (ROOT / "docs" / "results.md").read_text()
     assert "edited" not in "".join(run.rows["reason"])
 
@@ -46,14 +48,14 @@ def test_what_was_aimed_at_and_missed_is_told() -> None:
     fused = (
         rows[rows["impl"] == "numba_fused"].groupby(["limited_by", "problem", "dtype"])["fraction_of_limit"].median()
     )
-    assert len(fused["memory"]) == 6 and fused["cache"].min() >= 0.5
+    assert len(fused["memory"]) == 4 and fused["cache"].min() >= 0.5
     there = rows[(rows["problem"] == "1000000x100") & (rows["dtype"] == "float32")]
     step = there.groupby("impl")["per_step_s"].median()
     best = step[["numpy_manual", "torch_compile", "jax_scan"]].min()
     times = {best / step["numba_fused"]: 3, step["numpy_manual"] / step["numpy_blocked"]: 2}
     missed = {f"{100 * share:.0f} %" for share in fused["memory"] if share < 0.9}
     missed |= {f"{reached:.1f} times" for reached, aim in times.items() if reached < aim}
-    text = (ROOT / "docs" / "results.md").read_text().partition("### Missed targets")[2].partition("Above 100 %")[0]
+    text = (ROOT / "docs" / "results.md").read_text().partition("### Missed targets")[2].partition("\n## ")[0]
     assert missed <= set(re.findall(r"\d+ %|[\d.]+ times", text))
 
 
@@ -128,13 +130,15 @@ def test_one_block_decides_nothing() -> None:
     ("words", "message"),
     [
         (["compare", "nothing", CAMPAIGN], "no run is called 'nothing'"),
+        (["compare", "--run", CAMPAIGN], "name two implementations of amd-epyc-2c-e60e65/0007_campaign (jax_blocked, "),
+        (["compare", "numpy_manual", "--run", CAMPAIGN], "or two runs (python -m results list)"),
         (["compare", "numpy_manual", "numpy_manul", "--run", CAMPAIGN], "nearest: numpy_manual"),
         (["compare", "numpy_manual", "jax_scan", "--run", CAMPAIGN, BENCH], "are runs of one machine"),
         (["noise", "nothing"], "no run is called 'nothing'"),
         (["crossover", "numpy_manual", "nothing", "--run", SWEEP], "implementation 'nothing'"),
         (["gate", CAMPAIGN, "nothing", "--slower", "5%"], "no run is called 'nothing'"),
         (["gate", CAMPAIGN, CAMPAIGN, "--slower", "5"], "no threshold"),
-        (["acceptance", CAMPAIGN], "no acceptance campaign: it has no five_per_cent"),
+        (["acceptance", BENCH], "no acceptance campaign: no implementation ran twice"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(words: list[str], message: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import BLOCKS, CAMPAIGN, KNOWN, MACHINE, entry, made, rows, text
+from runs import BLOCKS, CAMPAIGN, KNOWN, MACHINE, entry, rows, saved_cases, text
 
 from results.__main__ import main
 from results.commands.compare import compare_implementations, compare_runs
@@ -36,7 +36,8 @@ def test_each_machine_has_its_table_and_the_page_one_correction(tmp_path: Path) 
         [entry("jax_scan", 1e-6 * (0.5 + b % 2), **KNOWN, block=b) for b in range(14)],
     )
     runs = [
-        made(tmp_path, f"box-{slug}", rows(), side) for slug, side in zip("abc", [faster, faster, unclear], strict=True)
+        saved_cases(tmp_path, f"box-{slug}", rows(), side)
+        for slug, side in zip("abc", [faster, faster, unclear], strict=True)
     ]
     page = compare_implementations(runs, "numpy_manual", "jax_scan")
     assert dict(zip(page.data["machine"], page.data["verdict"], strict=True)) == {
@@ -54,7 +55,7 @@ def test_each_machine_has_its_table_and_the_page_one_correction(tmp_path: Path) 
 
 def test_holm_counts_the_comparisons_of_all_machines(tmp_path: Path) -> None:
     """The same blocks on each machine: p grows with the number of machines."""
-    runs = [made(tmp_path, f"box-{slug}", rows(blocks=5), rows("jax_scan", 0.5e-6, blocks=5)) for slug in "abcd"]
+    runs = [saved_cases(tmp_path, f"box-{slug}", rows(blocks=5), rows("jax_scan", 0.5e-6, blocks=5)) for slug in "abcd"]
     pages = [compare_implementations(runs[:count], "numpy_manual", "jax_scan") for count in (2, 4)]
     two, four = (page.data["p"].max() for page in pages)
     assert four == pytest.approx(2 * two) and four < 0.05
@@ -63,13 +64,13 @@ def test_holm_counts_the_comparisons_of_all_machines(tmp_path: Path) -> None:
 
 def test_one_block_says_how_many_are_needed(tmp_path: Path) -> None:
     cases = [[*rows(problem=name, blocks=1), *rows("jax_scan", 0.5e-6, 1, problem=name)] for name in "abc"]
-    page = compare_implementations([made(tmp_path, "box-a", *cases)], "numpy_manual", "jax_scan")
+    page = compare_implementations([saved_cases(tmp_path, "box-a", *cases)], "numpy_manual", "jax_scan")
     assert set(page.data["verdict"]) == {"UNDECIDED"}
     assert "verdicts need at least 3 blocks (--blocks 3)" in text(page)
 
 
 def test_two_runs_of_one_machine_are_named(tmp_path: Path) -> None:
-    runs = [made(tmp_path, "box-a", rows(), rows("jax_scan"), name=name) for name in ("0001_a", "0002_b")]
+    runs = [saved_cases(tmp_path, "box-a", rows(), rows("jax_scan"), name=name) for name in ("0001_a", "0002_b")]
     with pytest.raises(
         RunError, match=r"box-a/0001_a and box-a/0002_b are runs of one machine, box-a: name one run per"
     ):
@@ -77,7 +78,9 @@ def test_two_runs_of_one_machine_are_named(tmp_path: Path) -> None:
 
 
 def test_two_machines_of_one_model_are_two_machines(tmp_path: Path) -> None:
-    runs = [made(tmp_path, f"amd-epyc-2c-{slug}", rows(), rows("jax_scan", 0.8e-6)) for slug in ("e60e65", "0a1b2c")]
+    runs = [
+        saved_cases(tmp_path, f"amd-epyc-2c-{slug}", rows(), rows("jax_scan", 0.8e-6)) for slug in ("e60e65", "0a1b2c")
+    ]
     check_one_run_per_machine(runs)
     found = compare_implementations(runs, "numpy_manual", "jax_scan").data
     assert sorted(found["machine"]) == ["amd-epyc-2c-0a1b2c", "amd-epyc-2c-e60e65"]
@@ -87,7 +90,7 @@ def test_two_machines_of_one_model_are_two_machines(tmp_path: Path) -> None:
 
 def test_unequal_work_on_two_machines_is_not_counted_together(tmp_path: Path) -> None:
     runs = [
-        made(tmp_path, f"box-{slug}", rows(steps=steps), rows("jax_scan", 0.8e-6, steps=steps))
+        saved_cases(tmp_path, f"box-{slug}", rows(steps=steps), rows("jax_scan", 0.8e-6, steps=steps))
         for slug, steps in (("a", 100), ("b", 200))
     ]
     page = compare_implementations(runs, "numpy_manual", "jax_scan")
@@ -97,9 +100,9 @@ def test_unequal_work_on_two_machines_is_not_counted_together(tmp_path: Path) ->
 
 def test_a_machine_without_the_implementation_or_with_a_failed_check_is_counted_as_such(tmp_path: Path) -> None:
     runs = [
-        made(tmp_path, "box-a", rows(), rows("jax_scan", 0.8e-6)),
-        made(tmp_path, "box-b", rows()),
-        made(tmp_path, "box-c", rows(), rows("jax_scan", valid=False, reason="wrong")),
+        saved_cases(tmp_path, "box-a", rows(), rows("jax_scan", 0.8e-6)),
+        saved_cases(tmp_path, "box-b", rows()),
+        saved_cases(tmp_path, "box-c", rows(), rows("jax_scan", valid=False, reason="wrong")),
     ]
     page = compare_implementations(runs, "numpy_manual", "jax_scan")
     assert set(page.data["machines"]) == {"FASTER on 1 of 3 machines; INVALID on 1; not compared on 1"}
@@ -122,8 +125,10 @@ def test_two_runs_of_a_machine_name_what_differs_and_the_drift(tmp_path: Path) -
     later = info | {"governor": "powersave", "env": {"OMP_NUM_THREADS": "2", "X": "y"}, "setup_hash": "bb"}
     later |= {"installed": {"numpy": "2.4.6", **{f"p{i:02}": "2" for i in range(20)}}}
     code = {"sources": {"numpy_manual": {"file": "numpy_manual.py", "text": "x"}}}
-    a = made(tmp_path, "box-a", rows(), rows("jax_scan", version="1"), machine_info=MACHINE | info, campaign=code)
-    b = made(
+    a = saved_cases(
+        tmp_path, "box-a", rows(), rows("jax_scan", version="1"), machine_info=MACHINE | info, campaign=code
+    )
+    b = saved_cases(
         tmp_path,
         "box-a",
         rows(step=1.013e-6),
@@ -155,7 +160,7 @@ def test_drift_says_what_it_cannot_know(tmp_path: Path) -> None:
 
     def run(number: int, version: str, text: str | None) -> Run:
         campaign = {"sources": {"numpy_manual": {"file": "numpy_manual.py", "text": text}}} if text else {}
-        return made(tmp_path, "box-a", rows(blocks=2, version=version), name=f"000{number}_x", campaign=campaign)
+        return saved_cases(tmp_path, "box-a", rows(blocks=2, version=version), name=f"000{number}_x", campaign=campaign)
 
     a = run(1, "1", "x")
     for number, other in enumerate([("2", "x"), ("1", "y"), ("1", None)], 2):
@@ -168,8 +173,8 @@ def test_drift_says_what_it_cannot_know(tmp_path: Path) -> None:
 def test_an_image_copies_the_id_to_other_machines(tmp_path: Path) -> None:
     """Two virtual machines of one name and another memory are compared as two machines."""
     small, large = (MACHINE | {"slug": "box-a", "ram_bytes": size * 2**30} for size in (16, 32))
-    a = made(tmp_path, "box-a", rows(), rows("jax_scan", 5e-7), machine_info=small)
-    b = made(tmp_path, "box-a", rows(step=2e-6), rows("jax_scan", 1e-6), name="0002_b", machine_info=large)
+    a = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan", 5e-7), machine_info=small)
+    b = saved_cases(tmp_path, "box-a", rows(step=2e-6), rows("jax_scan", 1e-6), name="0002_b", machine_info=large)
     page = compare_runs(a, b)
     assert "Different machines" in text(page) and "ram_bytes 128 and 256" in text(page)
     assert "numpy_manual on A" in markdown(page.sections) and "B per step" not in markdown(page.sections)
@@ -177,8 +182,10 @@ def test_an_image_copies_the_id_to_other_machines(tmp_path: Path) -> None:
 
 
 def test_an_older_file_lacks_facts_and_that_is_said(tmp_path: Path) -> None:
-    a = made(tmp_path, "box-a", rows())
-    b = made(tmp_path, "box-a", rows(), name="0002_b", machine_info=MACHINE | {"governor": None, "env": {"A": "1"}})
+    a = saved_cases(tmp_path, "box-a", rows())
+    b = saved_cases(
+        tmp_path, "box-a", rows(), name="0002_b", machine_info=MACHINE | {"governor": None, "env": {"A": "1"}}
+    )
     notes = compare_runs(a, b).sections[0].notes
     assert {"governor: not recorded in A, none in B", "environment: recorded in only one of the runs"} <= set(notes)
 
@@ -187,8 +194,8 @@ def test_an_older_file_lacks_facts_and_that_is_said(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_is_twice_as_quick_makes_nothing_faster(tmp_path: Path) -> None:
-    a = made(tmp_path, "box-a", rows(), rows("jax_scan", 0.5e-6), rows("torch_nn", 4e-6))
-    b = made(tmp_path, "box-b", rows(step=0.5e-6), rows("jax_scan", 0.25e-6), rows("torch_nn", 0.25e-6))
+    a = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan", 0.5e-6), rows("torch_nn", 4e-6))
+    b = saved_cases(tmp_path, "box-b", rows(step=0.5e-6), rows("jax_scan", 0.25e-6), rows("torch_nn", 0.25e-6))
     page = compare_runs(a, b)
     same, gained = only(page), only(page, "torch_nn")
     assert (same["verdict"], same["machines"]) == ("EQUIVALENT", "FASTER on 2 of 2 machines")
@@ -203,7 +210,7 @@ def test_a_machine_that_is_twice_as_quick_makes_nothing_faster(tmp_path: Path) -
 def test_blocks_are_paired_by_number(tmp_path: Path) -> None:
     """A drift that both implementations of a block share goes with the baseline; a missing block goes with its pair."""
     drift = [1 + block / 5 for block in range(BLOCKS)]
-    a = made(
+    a = saved_cases(
         tmp_path,
         "box-a",
         [entry("numpy_manual", 1e-6 * drift[b], block=b, **KNOWN) for b in range(BLOCKS)],
@@ -211,7 +218,7 @@ def test_blocks_are_paired_by_number(tmp_path: Path) -> None:
     )
     base = rows(step=3e-6)
     thrice = [entry("jax_scan", row["extra_info"]["per_step_s"] * 3, block=i, **KNOWN) for i, row in enumerate(base)]
-    b = made(tmp_path, "box-b", base[2:], thrice)
+    b = saved_cases(tmp_path, "box-b", base[2:], thrice)
     row = only(compare_runs(a, b))
     assert (row["blocks"], row["verdict"]) == (BLOCKS - 2, "SLOWER")
     assert [row["ratio"], row["low"], row["high"]] == pytest.approx([1.5] * 3)
@@ -222,8 +229,8 @@ def test_blocks_are_paired_by_number(tmp_path: Path) -> None:
     [("nope", "'nope'; known: jax_scan, numpy_manual"), ("jax_scn", "nearest: jax_scan"), ("torch_nn", "'torch_nn'")],
 )
 def test_an_unknown_baseline_names_the_known(baseline: str, message: str, tmp_path: Path) -> None:
-    a = made(tmp_path, "box-a", rows(), rows("jax_scan"), rows("torch_nn"))
-    b = made(tmp_path, "box-b", rows(), rows("jax_scan"))
+    a = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan"), rows("torch_nn"))
+    b = saved_cases(tmp_path, "box-b", rows(), rows("jax_scan"))
     with pytest.raises(RunError, match=message):
         compare_runs(a, b, baseline)
     assert only(compare_runs(a, b, "jax_scan"), "numpy_manual")["ratio"] == pytest.approx(1, rel=0.01)
@@ -231,7 +238,7 @@ def test_an_unknown_baseline_names_the_known(baseline: str, message: str, tmp_pa
 
 def test_what_has_no_baseline_on_a_machine_says_so(tmp_path: Path) -> None:
     sides = [rows(), rows("jax_scan", 0.5e-6), rows("jax_scan", 0.1e-6, device="gpu"), rows("torch_nn", device="gpu")]
-    page = compare_runs(made(tmp_path, "box-a", *sides), made(tmp_path, "box-b", *sides))
+    page = compare_runs(saved_cases(tmp_path, "box-a", *sides), saved_cases(tmp_path, "box-b", *sides))
     refused = page.data.set_index(["impl", "device"])["refused"]
     assert refused["jax_scan", "cpu"] == ""
     alone = "not comparable with numpy_manual: only in jax_scan"
@@ -241,8 +248,8 @@ def test_what_has_no_baseline_on_a_machine_says_so(tmp_path: Path) -> None:
 
 def test_two_machines_with_nothing_but_the_baseline_say_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="neither run has an implementation beside numpy_manual"):
-        compare_runs(made(tmp_path, "box-a", rows()), made(tmp_path, "box-b", rows()))
-    unlike = [made(tmp_path, f"box-{i}", rows(threads=i), rows("jax_scan", threads=i)) for i in (1, 2)]
+        compare_runs(saved_cases(tmp_path, "box-a", rows()), saved_cases(tmp_path, "box-b", rows()))
+    unlike = [saved_cases(tmp_path, f"box-{i}", rows(threads=i), rows("jax_scan", threads=i)) for i in (1, 2)]
     with pytest.raises(RunError, match=r"^nothing to compare: threads 1 in A, 2 in B \(cases: 1\)$"):
         compare_runs(*unlike)
     page = compare_runs(*unlike, force=True)
@@ -273,9 +280,9 @@ def test_unequal_sides_are_refused_and_forced_are_not_judged(
 
     def compared(force: bool) -> Page:
         if where == "runs":
-            runs = [made(tmp_path, "box", rows("jax_scan")), made(tmp_path, "box", other, name="0002_b")]
+            runs = [saved_cases(tmp_path, "box", rows("jax_scan")), saved_cases(tmp_path, "box", other, name="0002_b")]
             return compare_runs(*runs, force=force)
-        return compare_implementations([made(tmp_path, "box", rows(), other)], "numpy_manual", "jax_scan", force)
+        return compare_implementations([saved_cases(tmp_path, "box", rows(), other)], "numpy_manual", "jax_scan", force)
 
     with pytest.raises(RunError, match=r"^nothing to compare: [^\n]+$") as caught:
         compared(force=False)
@@ -290,11 +297,11 @@ def test_unequal_sides_are_refused_and_forced_are_not_judged(
 def test_what_neither_side_knows_of_newer_facts_is_a_note(tmp_path: Path) -> None:
     older = {"precision": None, "matmul_bits": None, "matvec_bits": None}
     page = compare_implementations(
-        [made(tmp_path, "box", rows(**older), rows("jax_scan", 0.5e-6, **older))], "numpy_manual", "jax_scan"
+        [saved_cases(tmp_path, "box", rows(**older), rows("jax_scan", 0.5e-6, **older))], "numpy_manual", "jax_scan"
     )
     assert only_verdict(page) == "FASTER"
     assert "Not recorded in A or B, so not known to be equal: precision, matmul_bits, matvec_bits." in text(page)
-    page = compare_implementations([made(tmp_path, "box", rows(), rows("jax_scan"))], "numpy_manual", "jax_scan")
+    page = compare_implementations([saved_cases(tmp_path, "box", rows(), rows("jax_scan"))], "numpy_manual", "jax_scan")
     assert "Not recorded" not in text(page)
 
 
@@ -304,7 +311,7 @@ def only_verdict(page: Page) -> str:
 
 
 def test_forced_cases_count_in_no_correction_and_need_times(tmp_path: Path) -> None:
-    run = made(
+    run = saved_cases(
         tmp_path,
         "box",
         rows(),
@@ -338,7 +345,7 @@ def test_forced_cases_count_in_no_correction_and_need_times(tmp_path: Path) -> N
 
 
 def test_a_missing_case_is_only_in_one_side(tmp_path: Path) -> None:
-    run = made(tmp_path, "box", rows(), rows("jax_scan"), rows(dtype="float32"))
+    run = saved_cases(tmp_path, "box", rows(), rows("jax_scan"), rows(dtype="float32"))
     sides = [run.rows[run.rows["impl"] == name] for name in ("numpy_manual", "jax_scan")]
     assert ratios(*sides, CASE[1:]).set_index("dtype")["refused"].to_dict() == {"float32": "only in A", "float64": ""}
 
@@ -348,8 +355,8 @@ def test_a_missing_case_is_only_in_one_side(tmp_path: Path) -> None:
 
 def test_a_twin_is_compared_by_name_only(tmp_path: Path) -> None:
     sides = [rows(), rows("numpy_manual-again", duplicate_of="numpy_manual"), rows("jax_scan", 0.5e-6)]
-    a, b = made(tmp_path, "box", *sides), made(tmp_path, "box", *sides, name="0002_b")
-    elsewhere = made(tmp_path, "box-b", *sides)
+    a, b = saved_cases(tmp_path, "box", *sides), saved_cases(tmp_path, "box", *sides, name="0002_b")
+    elsewhere = saved_cases(tmp_path, "box-b", *sides)
     for page in (compare_runs(a, b), compare_runs(a, elsewhere)):
         assert "numpy_manual-again" not in set(page.data["impl"])
         assert "Noise (numpy_manual twice, 14 blocks): called different in 0 of 1 cases;" in text(page)
@@ -359,8 +366,8 @@ def test_a_twin_is_compared_by_name_only(tmp_path: Path) -> None:
 
 
 def test_every_page_ends_with_the_noise_of_each_run(tmp_path: Path) -> None:
-    runs = [made(tmp_path, f"box-{slug}", rows(), rows("jax_scan")) for slug in "ab"]
-    again = made(tmp_path, "box-a", rows(), rows("jax_scan"), name="0002_b")
+    runs = [saved_cases(tmp_path, f"box-{slug}", rows(), rows("jax_scan")) for slug in "ab"]
+    again = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan"), name="0002_b")
     names = ("numpy_manual", "jax_scan")
     pages = [compare_runs(*runs), compare_runs(runs[0], again), compare_implementations(runs, *names)]
     for page, number in zip([*pages, compare_implementations(runs[:1], *names)], [2, 2, 2, 1], strict=True):
@@ -382,8 +389,8 @@ def saved(tmp_path: Path) -> Path:
         rows(problem="odd"),
     ]
     for machine in ("box-a", "box-b"):
-        made(tmp_path, machine, *sides)
-    made(tmp_path, "box-a", *sides, name="0002_later", campaign=CAMPAIGN | {"interrupted": True})
+        saved_cases(tmp_path, machine, *sides)
+    saved_cases(tmp_path, "box-a", *sides, name="0002_later", campaign=CAMPAIGN | {"interrupted": True})
     return tmp_path / "runs"
 
 
@@ -433,8 +440,8 @@ def test_an_error_is_one_line_and_status_2(
 
 
 def test_runs_without_rows_are_refused_in_one_line(tmp_path: Path) -> None:
-    a, b = (made(tmp_path, machine) for machine in ("box-a", "box-b"))
-    again = made(tmp_path, "box-a", name="0002_b")
+    a, b = (saved_cases(tmp_path, machine) for machine in ("box-a", "box-b"))
+    again = saved_cases(tmp_path, "box-a", name="0002_b")
     for other, message in ((again, "nothing to compare: no case"), (b, "'numpy_manual'; known: none")):
         with pytest.raises(RunError, match=message):
             compare_runs(a, other)
@@ -443,7 +450,7 @@ def test_runs_without_rows_are_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_nothing_is_forced_out_of_a_run_without_rows(tmp_path: Path) -> None:
-    empty, full = made(tmp_path, "box", []), made(tmp_path, "box", rows())
+    empty, full = saved_cases(tmp_path, "box", []), saved_cases(tmp_path, "box", rows())
     for a, b in ((empty, full), (full, empty), (empty, empty)):
         with pytest.raises(RunError, match="nothing to compare"):
             compare_runs(a, b, force=True)

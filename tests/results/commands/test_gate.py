@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from runs import blocks, kept
+from runs import blocks, saved_run
 
 from results.__main__ import main
 from results.commands.gate import (
@@ -63,7 +63,9 @@ def judged(root: Path, old: Rows, fresh: Rows, limits: Thresholds = FIVE, drift:
     """Two runs with a control that drifts between them."""
     top["campaign"] = SOURCES | top.get("campaign", {})
     return gate(
-        kept(root, old + control(0), campaign=SOURCES), kept(root, fresh + control(drift), "0002_new", **top), limits
+        saved_run(root, old + control(0), campaign=SOURCES),
+        saved_run(root, fresh + control(drift), "0002_new", **top),
+        limits,
     )
 
 
@@ -165,20 +167,20 @@ def test_a_large_drift_of_unchanged_code_decides_nothing(tmp_path: Path) -> None
 
 
 def test_without_unchanged_code_the_drift_is_unknown_and_one_run_is_the_remedy(tmp_path: Path) -> None:
-    page = gate(kept(tmp_path, base()), kept(tmp_path, new(1.2), "0002_new"), FIVE)
+    page = gate(saved_run(tmp_path, base()), saved_run(tmp_path, new(1.2), "0002_new"), FIVE)
     assert (page.code, page.data.loc[0, "verdict"]) == (2, UNDECIDED)
     assert "gate RUN RUN --impl OLD NEW" in page.data.loc[0, "reason"]
 
 
 def test_two_versions_of_one_run_need_no_control(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kept(tmp_path, base(impl="old") + new(1.2, impl="new") + base(impl="other"))
+    saved_run(tmp_path, base(impl="old") + new(1.2, impl="new") + base(impl="other"))
     command = ["gate", "base", "base", "--runs", str(tmp_path), "--slower", "5%", "--impl"]
     assert main([*command, "old", "new"]) == 1
     assert "SLOWER: 1 of 1 cases" in capsys.readouterr().out
     assert main([*command, "new", "old"]) == 0
     assert main([*command, "old", "nww"]) == 2
     assert "no implementation 'nww'; nearest: new" in capsys.readouterr().err
-    kept(tmp_path, base(), "0002_new")
+    saved_run(tmp_path, base(), "0002_new")
     assert main(["gate", "base", "0002_new", *command[3:], "old", "new"]) == 2
     assert "are two runs" in capsys.readouterr().err
 
@@ -349,8 +351,8 @@ def pair(tmp_path: Path) -> tuple[Path, Run, Run]:
     rows = base() + base(impl="jax_scan"), new(1.0) + new(1.2, impl="jax_scan")
     return (
         root,
-        kept(root, rows[0] + control(0), campaign=SOURCES),
-        kept(root, rows[1] + control(), "0002_new", campaign=SOURCES),
+        saved_run(root, rows[0] + control(0), campaign=SOURCES),
+        saved_run(root, rows[1] + control(), "0002_new", campaign=SOURCES),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import blocks, kept
+from runs import blocks, saved_run
 
 from results.__main__ import main
 from results.commands.history import history
@@ -33,7 +33,7 @@ def nights(root: Path, made: Callable[[int, float], Rows], number: int = RUNS, m
     """A run a day; `made` has its rows from its number and a factor of noise, 1 % from run to run."""
     for run, noise in enumerate(np.exp(np.random.default_rng(1).normal(0, 0.01, number))):
         commit = {"id": f"{run:x}" * 40, "dirty": run == 1}
-        kept(root, made(run, noise), f"{run:04d}_night", machine, datetime=day(run), commit_info=commit)
+        saved_run(root, made(run, noise), f"{run:04d}_night", machine, datetime=day(run), commit_info=commit)
 
 
 def slowed(run: int, noise: float) -> Rows:
@@ -98,7 +98,7 @@ def test_machines_are_never_pooled(tmp_path: Path) -> None:
     """Pooled, the second machine would be a change of the first one's series."""
     nights(tmp_path, lambda run, noise: blocks("jax_scan", [1e-6 * noise]), 6)
     for run in range(6):
-        kept(tmp_path, blocks("jax_scan", [2e-6]), f"{run:04d}_night", "other", datetime=day(20 + run))
+        saved_run(tmp_path, blocks("jax_scan", [2e-6]), f"{run:04d}_night", "other", datetime=day(20 + run))
     found = page(tmp_path)
     assert found.data["ratio"].isna().all()
     assert found.data.groupby("series")["machine"].unique().map(list).tolist() == [["box"], ["other"]]
@@ -120,8 +120,8 @@ def test_other_work_is_another_series_and_that_is_said(fact: dict[str, Any], tmp
 
 
 def test_invalid_rows_are_no_points_and_are_listed(tmp_path: Path) -> None:
-    kept(tmp_path, blocks("jax_scan", [1e-6, 3e-6]) + blocks("jax_scan", [9e-6], valid=False, reason="threads"))
-    kept(tmp_path, blocks("jax_scan", [9e-6] * 2, valid=False, reason="TF32"), "0002_b", datetime=day(2))
+    saved_run(tmp_path, blocks("jax_scan", [1e-6, 3e-6]) + blocks("jax_scan", [9e-6], valid=False, reason="threads"))
+    saved_run(tmp_path, blocks("jax_scan", [9e-6] * 2, valid=False, reason="TF32"), "0002_b", datetime=day(2))
     found = page(tmp_path)
     assert found.data["per_step_s"].tolist() == [pytest.approx(2e-6)]
     (listed,) = [section.table for section in found.sections if section.title.startswith("Invalid")]
@@ -132,8 +132,8 @@ def test_invalid_rows_are_no_points_and_are_listed(tmp_path: Path) -> None:
 
 
 def test_nothing_but_invalid_rows(tmp_path: Path) -> None:
-    kept(tmp_path, blocks("jax_scan", [1e-6], valid=False, reason="wrong"))
-    kept(tmp_path, [], "0002_empty")
+    saved_run(tmp_path, blocks("jax_scan", [1e-6], valid=False, reason="wrong"))
+    saved_run(tmp_path, [], "0002_empty")
     found = page(tmp_path)
     assert found.data.empty and {"ratio", "per_step_s", "series"} <= set(found.data)
     assert found.sections[0].text == "No valid point in 2 runs."
@@ -142,7 +142,7 @@ def test_nothing_but_invalid_rows(tmp_path: Path) -> None:
 def test_runs_of_one_moment_stand_by_name_and_interrupted_ones_count(tmp_path: Path) -> None:
     cut = {"campaign": {"seed": 0, "interrupted": True}}
     for name in ("0002_b", "0001_a", "0003_c"):
-        kept(tmp_path, blocks("jax_scan", [1e-6]), name, **(cut if name == "0001_a" else {}))
+        saved_run(tmp_path, blocks("jax_scan", [1e-6]), name, **(cut if name == "0001_a" else {}))
     found = page(tmp_path)
     assert found.data["run"].tolist() == ["box/0001_a", "box/0002_b", "box/0003_c"]
     assert "Runs with the same date" in page_text(found)
@@ -150,7 +150,7 @@ def test_runs_of_one_moment_stand_by_name_and_interrupted_ones_count(tmp_path: P
 
 
 def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> None:
-    kept(tmp_path, blocks("jax_scan", [1e-6]) + blocks("jax_scan-again", [1e-6], duplicate_of="jax_scan"))
+    saved_run(tmp_path, blocks("jax_scan", [1e-6]) + blocks("jax_scan-again", [1e-6], duplicate_of="jax_scan"))
     assert page(tmp_path).data["impl"].tolist() == ["jax_scan"]
 
 
@@ -195,7 +195,7 @@ def test_the_runs_named_are_those_shown(tmp_path: Path, call: Call) -> None:
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, call: Call) -> None:
-    kept(tmp_path, blocks("jax_scan", [1e-6]))
+    saved_run(tmp_path, blocks("jax_scan", [1e-6]))
     (tmp_path / "box" / "0009_cut.json").write_text("{")
     status, out, _ = call()
     assert status == 0 and "Not read" in out and "0009_cut" in out
@@ -258,7 +258,7 @@ def test_the_picture_is_the_same_every_time(suffix: str, tmp_path: Path, call: C
 
 def test_names_from_strangers_stay_names(tmp_path: Path, call: Call) -> None:
     strange = "</script><script>alert(1)</script> \"quoted\" 'too' \N{SNAIL} &"
-    kept(tmp_path, blocks(strange, [1e-6], problem=strange, framework=strange, version=strange), machine="box")
+    saved_run(tmp_path, blocks(strange, [1e-6], problem=strange, framework=strange, version=strange), machine="box")
     for suffix in ("svg", "html", "png"):
         assert call("--plot", str(tmp_path / f"x.{suffix}"), "--format", "md")[0] == 0
     assert "<script>alert" not in (tmp_path / "x.html").read_text(encoding="utf-8")
@@ -267,7 +267,7 @@ def test_names_from_strangers_stay_names(tmp_path: Path, call: Call) -> None:
 
 
 def test_nothing_to_draw(tmp_path: Path, call: Call) -> None:
-    kept(tmp_path, blocks("jax_scan", [math.nan], valid=False, reason="wrong"))
+    saved_run(tmp_path, blocks("jax_scan", [math.nan], valid=False, reason="wrong"))
     assert "nothing to draw" in call("--plot", str(tmp_path / "x.svg"))[2]
     with pytest.raises(RunError):
         page(tmp_path, impl=["torch_nn"])

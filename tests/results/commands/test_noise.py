@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import CAMPAIGN, MACHINE, entry
-from test_compare import made, rows, text
+from runs import CAMPAIGN, MACHINE, entry, rows, saved_cases, text
 
 from results.__main__ import main
 from results.commands.noise import noise
@@ -42,7 +41,7 @@ def quiet(tmp_path: Path, cases: int = 16, spread: float = 0.005, blocks: int = 
     pairs = [twice(case, spread, blocks, problem=f"p{case:02}") for case in range(cases)]
     info = {"machine_info": MACHINE | {"governor": "performance"}}
     moments = {"campaign": CAMPAIGN | {"system_load": [QUIET | {"block": b} for b in range(blocks)]}}
-    return made(tmp_path, "box-a", *pairs, **(info | moments | top))
+    return saved_cases(tmp_path, "box-a", *pairs, **(info | moments | top))
 
 
 def advised(run: Run) -> list[str]:
@@ -91,7 +90,7 @@ def test_each_case_says_what_its_blocks_show(tmp_path: Path) -> None:
 
 def test_a_twin_that_differs_is_counted(tmp_path: Path) -> None:
     cases = [twice(0, 0.005, 14, effect=1.2, problem="off"), twice(1, 0.005, 14, problem="same")]
-    run = made(tmp_path, "box-a", *cases)
+    run = saved_cases(tmp_path, "box-a", *cases)
     assert "called different in 1 of 2 cases" in noise_line(run)
     found = noise(run).data.set_index("problem")
     assert found.loc["off", "verdict"] == "SLOWER"
@@ -102,7 +101,7 @@ def test_forty_campaigns_err_as_seldom_as_they_say(tmp_path: Path) -> None:
     called = 0
     for campaign in range(40):
         cases = [twice(1000 * campaign + case, 0.01, 12, problem=f"p{case}") for case in range(3)]
-        called += noise(made(tmp_path, "box-a", *cases)).data["verdict"].isin(["FASTER", "SLOWER"]).any()
+        called += noise(saved_cases(tmp_path, "box-a", *cases)).data["verdict"].isin(["FASTER", "SLOWER"]).any()
     assert called <= 5
 
 
@@ -126,7 +125,7 @@ def test_one_block_says_below_how_many_nothing_can_be_said(tmp_path: Path) -> No
         cells[name] for name in ("spread", "detectable, single", "detectable, here", "blocks for 5%", "interval")
     ] == ["-"] * 5
     uneven = [twice(0, 0.01, 12), twice(1, 0.01, 12, problem="a"), twice(2, 0.01, 2, problem="b")]
-    assert "(worst case: too few blocks), of " in noise_line(made(tmp_path, "box-a", *uneven))
+    assert "(worst case: too few blocks), of " in noise_line(saved_cases(tmp_path, "box-a", *uneven))
     few = quiet(tmp_path, cases=1, blocks=3)
     assert noise_line(few) == "Noise (numpy_manual twice, 3 blocks): nothing can be said below 5 blocks."
 
@@ -140,7 +139,7 @@ def test_each_implementation_that_ran_twice_has_its_own_line(tmp_path: Path) -> 
         facts |= {"impl": facts["impl"].replace("numpy_manual", "jax_jit"), "block": 1}
         facts["duplicate_of"] = facts["duplicate_of"] and "jax_jit"
     cases += noisy + [rows("torch_nn", problem=f"p{case}", blocks=13) for case in range(12)]
-    first, second = noise_line(made(tmp_path, "box-a", *cases)).split(". Noise (")
+    first, second = noise_line(saved_cases(tmp_path, "box-a", *cases)).split(". Noise (")
     assert first.startswith("Noise (jax_jit twice, 1 blocks): called different in 0 of 12 cases; in 13 blocks, 4 of")
     assert second.startswith("numpy_manual twice, 1 blocks): ") and second.endswith("among 24 comparisons.")
     effects = [float(line.split("effects of ")[1].split(" %")[0]) for line in (first, second)]
@@ -148,26 +147,26 @@ def test_each_implementation_that_ran_twice_has_its_own_line(tmp_path: Path) -> 
 
 
 def test_without_a_pair_nothing_is_known(tmp_path: Path) -> None:
-    run = made(tmp_path, "box-a", rows(), rows("jax_scan"), campaign=CAMPAIGN | {"aa": "numpy_manual"})
+    run = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan"), campaign=CAMPAIGN | {"aa": "numpy_manual"})
     assert noise_line(run) == NO_PAIR
     (advice,) = advised(run)
     assert "A/A pair" in advice and "--aa" in advice
     assert noise(run).data.empty
-    empty = made(tmp_path, "box-a", campaign=None)
+    empty = saved_cases(tmp_path, "box-a", campaign=None)
     assert noise_line(empty) == NO_PAIR
     assert len(advised(empty)) == 1
 
 
 def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
-    run = made(
+    run = saved_cases(
         tmp_path, "box-a", rows(), rows("numpy_manual-again", duplicate_of="numpy_manual", valid=False, reason="wrong")
     )
     assert noise_line(run) == "The A/A pair cannot be judged: invalid in B: wrong."
     assert noise_line(run) in text(noise(run))
     assert "Not compared" in text(noise(run))
-    half = made(tmp_path, "box-a", twice(0, 0.005, 8), rows("jax_scan"), rows(problem="alone"))
+    half = saved_cases(tmp_path, "box-a", twice(0, 0.005, 8), rows("jax_scan"), rows(problem="alone"))
     assert "0 of 1 cases;" in noise_line(half)
-    orphan = made(tmp_path, "box-a", rows("numpy_manual-again", duplicate_of="numpy_manual"))
+    orphan = saved_cases(tmp_path, "box-a", rows("numpy_manual-again", duplicate_of="numpy_manual"))
     assert noise_line(orphan) == "The A/A pair cannot be judged: only in B."
 
 
@@ -209,24 +208,24 @@ def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> No
         {"block": "0", "took": "95.1 s", "load before": "0.300", "load after": "1.90", "steal": "0.200 %"}
         | {"throttled periods": "-", "GPU throttled": "-"}
     ]
-    assert noise(made(tmp_path, "box-a", rows())).sections[0].notes == []
+    assert noise(saved_cases(tmp_path, "box-a", rows())).sections[0].notes == []
 
 
 def test_the_columns_of_the_contract_are_read(tmp_path: Path) -> None:
     known = {"precision": "tf32", "denormals": "kept", "blas": "OpenBLAS", "matmul_bits": 10, "matvec_bits": 23}
     known |= {"framework_threads": 2, "half_steps_ratio": 0.5, "compiles": 0, "gc_runs": 1, "blocked_s": 0.25}
     known |= {"iterates": "0 1", "distances": "0 0.1", "losses": "30 7.5", "published": "[]", "limit_s": 1e-9}
-    row = made(tmp_path, "box-a", [entry(**known, duplicate_of="jax_scan")]).rows.iloc[0]
+    row = saved_cases(tmp_path, "box-a", [entry(**known, duplicate_of="jax_scan")]).rows.iloc[0]
     assert {name: row[name] for name in known} == known
     assert row["duplicate_of"] == "jax_scan"
     assert {*known, "duplicate_of"} <= set(COLUMNS)
-    older = made(tmp_path, "box-a", [entry()]).rows
+    older = saved_cases(tmp_path, "box-a", [entry()]).rows
     assert older[[*known, "duplicate_of"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_page_is_written_in_every_format(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [quiet(tmp_path, cases=3, blocks=8), made(tmp_path, "box-b", rows())]
+    runs = [quiet(tmp_path, cases=3, blocks=8), saved_cases(tmp_path, "box-b", rows())]
     for run, count in zip(runs, (3, 0), strict=True):
         assert main(["noise", run.label, "--format", form, "--runs", str(tmp_path / "runs")]) == 0
         out, err = capsys.readouterr()

@@ -100,7 +100,9 @@ def test_every_command_writes_every_format(command: list[str], form: str, call: 
 
 def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call, root: Path) -> None:
     assert "─" in call("list")[1]
-    assert call("export")[1].startswith('"run","machine","datetime","commit","name","hardware","code","impl",')
+    assert call("export")[1].startswith(
+        '"run","machine","datetime","commit","name","hardware","code","kernels","impl",'
+    )
     status, out, err = call("report")
     page = root.parent / "report" / "report.html"
     assert (status, err) == (0, "")
@@ -268,7 +270,7 @@ def test_pasted_markdown_shows_every_word_as_it_is(word: str) -> None:
 
 
 def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
-    agree = "2 of 3 implementations agree with the reference on all cases."
+    agree = "2 of 3 implementations passed every check."
     for form in ("table", "md"):
         shown, reported = call("show", "1", "--format", form)[1], call("report", "1", "--format", form, "--out", "-")[1]
         heading, sentence = [line for line in shown.splitlines() if line][:2]
@@ -281,7 +283,7 @@ def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
 
 def test_a_verdict_on_some_cases_says_so(call: Call) -> None:
     sentence = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
-    assert sentence.startswith("Only the selected cases: ") and "0 of 1 implementations agree" in sentence
+    assert sentence.startswith("Only the selected cases: ") and "0 of 1 implementations passed" in sentence
 
 
 def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) -> None:

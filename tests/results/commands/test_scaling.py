@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, command, environment
-from runs import entry, kept
+from helpers import ROOT, command, environment, one_kernel
+from runs import entry, saved_run
 
 from results.__main__ import main
 from results.commands.scaling import scaling
@@ -118,7 +118,7 @@ def saved(root: Path, rows: pd.DataFrame, **more: Any) -> Run:
             "network_bytes": 2 * (facts["ranks"] - 1) // facts["ranks"] * facts["d"] * 4,
             **more,
         }
-    return kept(root, entries, campaign={"limits": MEASURED_LIMITS})
+    return saved_run(root, entries, campaign={"limits": MEASURED_LIMITS})
 
 
 def test_speed_ups_and_their_limit(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_predictions_are_never_shown_as_measurements(tmp_path: Path, capsys: pyt
 
 def test_what_is_no_run_of_ranks_is_an_error(tmp_path: Path) -> None:
     rows = timed(cases())
-    without = kept(tmp_path, [entry()], "0001_other")
+    without = saved_run(tmp_path, [entry()], "0001_other")
     with pytest.raises(RunError, match="0001_other has no valid row of ranks"):
         scaling(without)
     with pytest.raises(RunError, match="has no valid row of ranks"):
@@ -168,7 +168,8 @@ def test_what_is_no_run_of_ranks_is_an_error(tmp_path: Path) -> None:
 def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
     words = command(tmp_path, "--impl", "torch_ddp", "--problem", "20000x100")
     words[words.index("benchmarks")] = "benchmarks/extra/bench_scaling.py"
-    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    env = environment(PYTHONPATH=one_kernel(tmp_path))
+    done = subprocess.run([*words, "-p", "one_kernel"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout
     run = find(str(tmp_path / "out.json"), tmp_path)
     two = min(2, len(os.sched_getaffinity(0)))

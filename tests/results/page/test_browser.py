@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from browser import CASE_ROWS, CHROMIUM, FLAGS, Shown
 from helpers import ROOT
-from runs import MACHINE, blocks, kept
+from runs import MACHINE, blocks, saved_run
 from test_page import HOSTILE, hostile_run
 
 from results.output import seconds, speedup
 from results.page.data import Payload, make_payload
 from results.page.page import render_page
-from results.store.runs import find_all
+from results.stats.pairing import without_duplicates
+from results.stats.sizes import measured_sizes, predict
+from results.store.runs import find, find_all
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 AXE = ROOT / "build" / "node_modules" / "axe-core" / "axe.min.js"
@@ -36,7 +38,7 @@ def saved_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Payload, Path]
                 size = {"problem": f"{n}x16", "n": n, "batch": n, "dtype": dtype} | facts
                 rows += blocks(impl, [factor * step * n / 100] * 12, **size)
             rows += blocks(impl, [factor * step] * 12, problem="crops@5", n=15, d=4, batch=5, dtype=dtype)
-    kept(root, rows, "0002_sweep", "two", machine_info=MACHINE | {"slug": "two", "cores": 64})
+    saved_run(root, rows, "0002_sweep", "two", machine_info=MACHINE | {"slug": "two", "cores": 64})
     hostile_run(root)
     runs = find_all(["two/2", "box/1"], root)
     tables, path = make_payload(runs, "numpy_manual"), root / "report.html"
@@ -179,6 +181,27 @@ def test_every_control_works_by_keyboard(shown: Shown) -> None:
     page.wait_for_selector("#play:text('Play')")
 
 
+def test_the_page_predicts_at_the_reader_s_size_as_python_does(browser: Any, tmp_path: Path) -> None:
+    run = find("amd-epyc-2c-e60e65/sweep", ROOT / "results" / "runs")
+    (tmp_path / "report.html").write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"))
+    opened = Shown(browser, tmp_path / "report.html")
+    page, cells = opened.page, "row => [...row.cells].map(cell => cell.textContent)"
+    page.select_option("#size select[name=process]", "warm")
+    for n, d in ((5_000, 50), (300, 12), (40_000, 90)):
+        page.fill("#size input[name=rows]", str(n))
+        page.fill("#size input[name=features]", str(d))
+        rows = page.eval_on_selector_all("#sizes tbody tr", f"rows => rows.map({cells})")
+        found = predict(measured_sizes(without_duplicates(run.rows)), n, d)
+        assert {row[0]: row[4] for row in rows} == {one.impl: time_text(one.per_step_s) for one in found}
+        assert "Predicted: " in page.inner_text("#size-answer")
+    page.fill("#size input[name=rows]", "7")
+    assert "is not between the measured sizes" in page.inner_text("#size-answer")
+    page.fill("#size input[name=rows]", "0")
+    assert "of 1 or more" in page.inner_text("#size-answer")
+    opened.context.close()
+    assert opened.wrong == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(browser: Any, saved_page: tuple[Payload, Path], scheme: str) -> None:
     if not AXE.exists():
@@ -211,7 +234,7 @@ def test_narrow_windows_dark_mode_and_paper(browser: Any, saved_page: tuple[Payl
 
 
 def test_a_page_without_a_valid_row_says_so(browser: Any, tmp_path: Path) -> None:
-    run = kept(tmp_path, blocks("numpy_manual", [1e-6], valid=False, reason="wrong"))
+    run = saved_run(tmp_path, blocks("numpy_manual", [1e-6], valid=False, reason="wrong"))
     path = tmp_path / "report.html"
     path.write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
     opened = Shown(browser, path)

@@ -13,7 +13,7 @@ import pytest
 import vl_convert
 from helpers import ROOT as CHECKOUT
 from helpers import environment
-from runs import MACHINE, blocks, entry, kept
+from runs import KNOWN, MACHINE, blocks, entry, saved_run
 
 from results.__main__ import main
 from results.page.charts import all_charts, initial_detail, initial_rows
@@ -55,7 +55,7 @@ def hostile_run(root: Path, name: str = NAMED, **top: Any) -> Run:
     campaign = {"seed": HOSTILE, "preset": HOSTILE, "refused": [refused], "skipped": [skipped], "sources": sources}
     info = MACHINE | dict.fromkeys(["slug", "gpu", "system", "release", "python_version"], HOSTILE)
     info |= {"cpu": {"brand_raw": HOSTILE}, "packages": {HOSTILE: HOSTILE}}
-    return kept(
+    return saved_run(
         root, rows, name, **({"campaign": campaign, "machine_info": info, "commit_info": {"id": HOSTILE}} | top)
     )
 
@@ -143,10 +143,35 @@ def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) 
     rows = [
         row for n in (100, 1000) for d in (4, 8) for row in blocks("a", [1e-6], problem=f"{n}x{d}", n=n, batch=n, d=d)
     ]
-    cases = make_payload([kept(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])], "a").cases
+    cases = make_payload(
+        [saved_run(tmp_path, [*rows, *blocks("a", [1e-6], problem="other", n=7, batch=7, d=3)])], "a"
+    ).cases
     panels = cases.groupby("sweep")["panel"].unique()
     assert [panel.rpartition("full batch")[2] for panel in panels[1]] == [", d = 4, k = 1", ", d = 8, k = 1"]
     assert cases.loc[cases["sweep"] == 0, "problem"].tolist() == ["other"]
+
+
+def test_a_map_has_a_cell_for_each_size_and_other_problems_make_none(tmp_path: Path) -> None:
+    def run(name: str, sizes: list[tuple[int, int]]) -> Run:
+        times = {"numpy_manual": (1e-6, 1e-5), "jax_scan": (3e-6, 1e-6), "torch_manual": (9e-6, 9e-5)}
+        cases = [
+            row
+            for n, d in sizes
+            for impl, (small, large) in times.items()
+            for row in blocks(impl, [small if n < 1_000 else large] * 4, **_size(n, d), **KNOWN)
+        ]
+        return saved_run(tmp_path, cases, name)
+
+    grid = run("0001_grid", [(n, d) for n in (100, 1_000, 10_000) for d in (2, 10)])
+    cells = make_payload([grid], "numpy_manual").winners.set_index(["n", "d"])
+    assert len(cells) == 6 and cells.loc[(100, 2), ["fastest", "by"]].tolist() == ["NumPy", "numpy_manual"]
+    assert cells.loc[(1_000, 10), ["fastest", "by"]].tolist() == ["JAX", "jax_scan, 10.0x"]
+    diagonal = run("0002_diagonal", [(100, 2), (1_000, 10), (10_000, 20)])
+    assert make_payload([diagonal], "numpy_manual").winners.empty
+
+
+def _size(n: int, d: int) -> dict[str, Any]:
+    return {"problem": f"{n}x{d}", "problem_hash": f"{n}x{d}", "n": n, "d": d, "batch": n}
 
 
 def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(tmp_path: Path) -> None:
@@ -154,7 +179,8 @@ def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(t
     skipped = [{"impl": "torch_graph", "device": "cpu", "reason": "on the gpu only"}]
     campaign = {"skipped": skipped, "sources": sources}
     runs = [
-        kept(tmp_path, blocks("numpy_manual", [1e-6] * 8), name, campaign=campaign) for name in ("0002_b", "0001_a")
+        saved_run(tmp_path, blocks("numpy_manual", [1e-6] * 8), name, campaign=campaign)
+        for name in ("0002_b", "0001_a")
     ]
     payload = make_payload(runs, "numpy_manual")
     assert (payload.impls, payload.measured_impls) == (("numpy_manual", "torch_graph"), ("numpy_manual",))
@@ -170,7 +196,7 @@ def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(t
 
 def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path) -> None:
     runs = [
-        kept(tmp_path, blocks("a", [1e-6]), f"{day:04}_run", machine, datetime=f"2026-01-{day:02}T00:00:00")
+        saved_run(tmp_path, blocks("a", [1e-6]), f"{day:04}_run", machine, datetime=f"2026-01-{day:02}T00:00:00")
         for machine, days in (("one", range(1, 6)), ("two", range(6, 8)))
         for day in days
     ]
@@ -179,7 +205,7 @@ def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path)
 
 
 def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
-    run = kept(tmp_path, blocks("a", [1e-6] * 2, limit_s=5e-7))
+    run = saved_run(tmp_path, blocks("a", [1e-6] * 2, limit_s=5e-7))
     payload = make_payload([run], "numpy_manual")
     rows = initial_rows(all_charts(payload.impls)["time"], payload, [run], "a")[0]
     assert [row["limit_s"] for row in rows] == [5e-7]
@@ -188,14 +214,14 @@ def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
 def test_the_iterates_become_rows_and_odd_ones_none(tmp_path: Path) -> None:
     facts = {"iterates": "0 1 10", "distances": "0 0.5 0.25", "losses": "9 4 1"}
     rows = [*blocks("a", [1e-6, 3e-6], **facts), *blocks("b", [1e-6], iterates="0 x", distances="0", losses="")]
-    payload = make_payload([kept(tmp_path, rows)], "a")
+    payload = make_payload([saved_run(tmp_path, rows)], "a")
     assert payload.checks[["impl", "t", "distance", "loss"]].values.tolist() == [
         ["a", 0, 0, 9],
         ["a", 1, 0.5, 4],
         ["a", 10, 0.25, 1],
     ]
     assert payload.checks["seconds"].iloc[2] == pytest.approx(1e-6 + 10 * 2e-6)
-    assert initial_detail(payload, [kept(tmp_path, rows)]).startswith("small: ")
+    assert initial_detail(payload, [saved_run(tmp_path, rows)]).startswith("small: ")
 
 
 def test_the_tutorials_numbers_stand_beside_those_found(tmp_path: Path) -> None:
@@ -205,7 +231,7 @@ def test_the_tutorials_numbers_stand_beside_those_found(tmp_path: Path) -> None:
         "losses": "30 4.8",
         "published": "[[0, 30, 30, 30], [1, 4.7, 4.69, 4.71]]",
     }
-    page = page_of(kept(tmp_path, blocks("numpy_manual", [1e-6], **facts)))
+    page = page_of(saved_run(tmp_path, blocks("numpy_manual", [1e-6], **facts)))
     table = page[page.index("The tutorials&#39; numbers") :]
     assert re.search(r"<td>30</td>\s*<td>30</td>\s*<td>30 to 30</td>\s*<td>agrees</td>", table)
     assert re.search(r"<td>4.7</td>\s*<td>4.8</td>\s*<td>4.69 to 4.71</td>\s*<td>OUTSIDE</td>", table)
@@ -215,13 +241,14 @@ def test_the_code_as_it_was_run_is_beside_its_numbers(tmp_path: Path) -> None:
     page = page_of(hostile_run(tmp_path))
     assert "jax_scan: 2 lines" in page
     assert "&lt;/pre&gt;&lt;script&gt;hacked()&lt;/script&gt;" in page
-    assert "no source code" in page_of(kept(tmp_path, blocks("numpy_manual", [1e-6]), "0002_bare"))
+    assert "no source code" in page_of(saved_run(tmp_path, blocks("numpy_manual", [1e-6]), "0002_bare"))
 
 
 def test_machines_that_differ_are_marked_and_their_ratios_stand_side_by_side(tmp_path: Path) -> None:
     rows = [*blocks("numpy_manual", [2e-6] * 12), *blocks("jax_scan", [1e-6] * 12)]
     page = page_of(
-        kept(tmp_path, rows), kept(tmp_path, rows, machine="slow", machine_info=MACHINE | {"slug": "slow", "cores": 64})
+        saved_run(tmp_path, rows),
+        saved_run(tmp_path, rows, machine="slow", machine_info=MACHINE | {"slug": "slow", "cores": 64}),
     )
     assert re.search(r"<th scope=\"row\">cores</th>\s*<td>differs</td>\s*<td>4</td>\s*<td>64</td>", page)
     assert "FASTER on 2 of 2 machines" in page
@@ -238,7 +265,7 @@ def test_machines_that_differ_are_marked_and_their_ratios_stand_side_by_side(tmp
     ],
 )
 def test_odd_runs_have_a_page_all_the_same(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    page = page_of(kept(tmp_path, rows))
+    page = page_of(saved_run(tmp_path, rows))
     assert ("✓ all agree" in page) == (rows == [entry()])
 
 
@@ -272,14 +299,14 @@ def test_the_verdict_says_from_where_on_a_gpu_pays(tmp_path: Path) -> None:
         size = {"problem": f"{n}x16", "n": n, "batch": n}
         rows += blocks("numpy_manual", [cpu] * 12, **size)
         rows += blocks("torch_manual", [gpu] * 12, device="gpu", **size)
-    lines = report([kept(tmp_path, rows)], "numpy_manual").sections[1].notes
+    lines = report([saved_run(tmp_path, rows)], "numpy_manual").sections[1].notes
     assert any(line.startswith("torch_manual on the gpu overtakes numpy_manual at about n = ") for line in lines)
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_step_of_no_time_and_no_framework_are_no_trouble(tmp_path: Path) -> None:
     cases = make_payload(
-        [kept(tmp_path, blocks("jax_scan", [1e-6, 0.0] + [1e-6] * 6, framework=None))], "jax_scan"
+        [saved_run(tmp_path, blocks("jax_scan", [1e-6, 0.0] + [1e-6] * 6, framework=None))], "jax_scan"
     ).cases
     assert cases["framework"].tolist() == ["jax"]
     assert cases["status"].tolist() == ["invalid"]
@@ -288,7 +315,7 @@ def test_a_step_of_no_time_and_no_framework_are_no_trouble(tmp_path: Path) -> No
 def test_a_report_is_the_same_bytes_again(tmp_path: Path) -> None:
     for number in (1, 2):
         rows = [*blocks("numpy_manual", [1e-6]), *blocks("jax_scan", [number * 1e-6])]
-        kept(tmp_path / "runs", rows, f"000{number}_run{number}")
+        saved_run(tmp_path / "runs", rows, f"000{number}_run{number}")
     written = []
     for name, runs, hashing in (("a", ("1", "2"), "1"), ("b", ("1", "2", "1"), "2")):
         options = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / name)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import entry, kept
+from runs import entry, saved_run
 
 from results.output import Section
 from results.page.phases import break_even, break_even_section
@@ -26,7 +26,7 @@ def rows(impl: str, clocks: Sequence[Clocks], **extra: Any) -> Rows:
 
 
 def break_even_row(root: Path, a: Rows, b: Rows) -> dict[str, Any]:
-    run = kept(root, a + b)
+    run = saved_run(root, a + b)
     samples = [run.rows[run.rows["impl"] == name] for name in ("numpy_manual", "jax_scan")]
     return {str(name): value for name, value in break_even(*samples).iloc[0].items()}
 
@@ -37,7 +37,7 @@ def runs_and_until(root: Path, a: Clocks, b: Clocks) -> list[float]:
 
 
 def sections(root: Path, entries: Rows, **top: Any) -> dict[str, Section]:
-    return {part.title: part for part in report([kept(root, entries, **top)], "numpy_manual").sections}
+    return {part.title: part for part in report([saved_run(root, entries, **top)], "numpy_manual").sections}
 
 
 # Break-even
@@ -83,6 +83,17 @@ def test_blocks_are_paired_and_give_the_median_and_its_extremes(tmp_path: Path) 
     assert [row["runs"], row["runs_low"], row["steps"]] == [math.inf, 4, math.inf]
 
 
+def test_import_and_what_a_process_compiles_once_count(tmp_path: Path) -> None:
+    """The second case of a process compiles faster than it would alone."""
+    a = [*rows("numpy_manual", [(0, 1.0, 1.0)], problem="x"), *rows("numpy_manual", [(0, 1.0, 1.0)], problem="y")]
+    first = rows("jax_scan", [(0, 5.5, 0.5)], problem="x", import_s=a[0]["extra_info"]["import_s"] + 2)
+    second = rows("jax_scan", [(0, 0.6, 0.5)], problem="y", import_s=a[0]["extra_info"]["import_s"] + 2)
+    run = saved_run(tmp_path, [*a, *first, *second])
+    samples = [run.rows[run.rows["impl"] == name] for name in ("numpy_manual", "jax_scan")]
+    table = break_even(*samples).set_index("problem")["runs"].to_dict()
+    assert table == {"x": 14, "y": 14}  # 2 to import and 4.5 (5.5 - 1, or 0.5 and 5 to compile) over 0.5 a run
+
+
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
@@ -91,15 +102,15 @@ def test_blocks_are_paired_and_give_the_median_and_its_extremes(tmp_path: Path) 
         ({"per_step_s": math.nan}, "invalid in B: its time per step is zero or not recorded"),
         ({"block": 5}, "no block in common"),
         ({"problem": "other"}, "problem small in A, other in B"),
-        ({"prepare_s": None}, "prepare, first or steady time not recorded"),
-        ({"steady_s": math.nan}, "prepare, first or steady time not recorded"),
+        ({"prepare_s": None}, "import, prepare, first or steady time not recorded"),
+        ({"steady_s": math.nan}, "import, prepare, first or steady time not recorded"),
     ],
 )
 def test_unequal_work_is_refused_with_its_reason(extra: dict[str, Any], reason: str, tmp_path: Path) -> None:
     clocks = [(0.0, 1.0, 1.0)]
     entries = rows("numpy_manual", clocks), rows("jax_scan", clocks, **extra)
     found = break_even_row(tmp_path, *entries) if "problem" not in extra else None
-    section = break_even_section(kept(tmp_path, [*entries[0], *entries[1]]), "numpy_manual", "jax_scan")
+    section = break_even_section(saved_run(tmp_path, [*entries[0], *entries[1]]), "numpy_manual", "jax_scan")
     assert reason in {row["break-even"].split(" above")[0] for row in section.table}
     if found:
         assert reason in found["refused"] and math.isnan(found["runs"])
@@ -108,23 +119,23 @@ def test_unequal_work_is_refused_with_its_reason(extra: dict[str, Any], reason: 
 
 def test_the_section_for_two_says_it_in_words(tmp_path: Path) -> None:
     a = [(0.0, 1.0, 1.0)] * 3
-    entries = rows("numpy_manual", a) + rows("jax_scan", [(0.3, 1.0, 0.9), (0.5, 1.0, 0.9), (120.0, 1.0, 0.9)])
+    entries = rows("numpy_manual", a) + rows("jax_scan", [(0.4, 0.9, 0.9), (0.6, 0.9, 0.9), (120.1, 0.9, 0.9)])
     entries += rows("numpy_manual", a, problem="b") + rows("jax_scan", [(9, 9, 9)] * 3, problem="b")
     entries += rows("numpy_manual", a, problem="c") + rows("jax_scan", [(0, 1, 1)] * 3, problem="c")
     entries += rows("numpy_manual", [(1, 1, 1)] * 3, problem="d") + rows("jax_scan", [(0, 1, 1.2)] * 3, problem="d")
-    section = break_even_section(kept(tmp_path, entries), "numpy_manual", "jax_scan")
+    section = break_even_section(saved_run(tmp_path, entries), "numpy_manual", "jax_scan")
     assert section.title == "Break-even of jax_scan against numpy_manual"
     assert {row["problem"]: row["break-even"] for row in section.table} == {
-        "small": "6 runs, 600 steps (4 to 1,201)",
+        "small": "6 runs, 600 steps (4 to 1,201 runs)",
         "b": "never",
         "c": "from the first run",
         "d": "from the first run to run 6",
     }
-    assert section.notes[0].startswith("Break-even: the fewest runs r with")
+    assert section.notes[0].startswith("Break-even: ")
 
 
 def test_the_report_has_it_per_device_and_dtype_without_twins(tmp_path: Path) -> None:
-    entries = rows("numpy_manual", [(0, 1, 1)]) + rows("jax_scan", [(0.5, 1, 0.9)]) + rows("torch_nn", [(0, 2, 2)])
+    entries = rows("numpy_manual", [(0, 1, 1)]) + rows("jax_scan", [(0.6, 0.9, 0.9)]) + rows("torch_nn", [(0, 2, 2)])
     entries += rows("again", [(0, 1, 1)], duplicate_of="numpy_manual")
     entries += rows("numpy_manual", [(0, 1, 1)], problem="big", n=9_999) + rows(
         "jax_scan", [(0, 1, 1)], problem="big", n=9_999
@@ -140,12 +151,19 @@ def test_the_report_has_it_per_device_and_dtype_without_twins(tmp_path: Path) ->
     ]
 
 
+def test_a_run_without_rows_costs_the_others_nothing(tmp_path: Path) -> None:
+    good = [*rows("numpy_manual", [(0, 1, 1)]), *rows("jax_scan", [(0.6, 0.9, 0.9)])]
+    runs = [saved_run(tmp_path, good, "0001_good"), saved_run(tmp_path, [], "0002_empty")]
+    titles = [part.title for part in report(runs, "numpy_manual").sections]
+    assert sum(title.startswith("Break-even") for title in titles) == 1
+
+
 # Phases
 
 
 def test_cases_have_the_extremes_of_every_phase(tmp_path: Path) -> None:
     clocks = [(0.1, 3.0, 1.0), (0.3, 5.0, 2.0), (0.2, 9.0, 4.0)]
-    run = kept(tmp_path, rows("numpy_manual", clocks, blocked_s=0.5))
+    run = saved_run(tmp_path, rows("numpy_manual", clocks, blocked_s=0.5))
     row = cases(run.rows).iloc[0]
     expected = {
         "prepare": (0.1, 0.2, 0.3), "first": (3, 5, 9), "steady": (1, 2, 4), "compile": (2, 3, 5),

@@ -10,6 +10,8 @@ from results.upkeep.acceptance import accepted, highest_rate, lowest_rate
 def campaigns(false: int, detected: int, covered: int = 20, count: int = 20) -> pd.DataFrame:
     return pd.DataFrame(
         {
+            "run": [f"run {number}" for number in range(count)],
+            "impl": "numpy_manual",
             "aa": ["FASTER"] * false + ["UNDECIDED"] * (count - false),
             "slowed": ["SLOWER"] * detected + ["UNDECIDED"] * (count - detected),
             "slowed_ratio": [1.05] * count,
@@ -35,3 +37,13 @@ def test_the_right_rates_pass_and_missing_ones_do_not() -> None:
     assert accepted(campaigns(0, 18)) and accepted(campaigns(1, 20, 18))
     assert not accepted(campaigns(0, 17)) and not accepted(campaigns(0, 20, 17))
     assert not accepted(campaigns(0, 20).assign(slowed_ratio=0.99))
+
+
+def test_each_implementation_must_be_accepted_and_a_campaign_with_two_false_alarms_counts_once() -> None:
+    numpy, jax = campaigns(0, 20), campaigns(0, 17).assign(impl="jax_scan")
+    assert accepted(pd.concat([numpy, campaigns(0, 20).assign(impl="jax_scan")]))
+    assert not accepted(pd.concat([numpy, jax]))
+    both = pd.concat([campaigns(1, 20), campaigns(1, 20).assign(impl="jax_scan")])
+    assert accepted(both) and not accepted(pd.concat([campaigns(2, 20), campaigns(1, 20).assign(run="other")]))
+    only_twice = campaigns(0, 20).assign(impl="tinygrad_autograd", slowed=None)
+    assert accepted(pd.concat([numpy, only_twice])), "what has no slowed variant counts for false alarms alone"

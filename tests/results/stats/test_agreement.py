@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import blocks, kept
+from runs import blocks, saved_run
 
 from results.__main__ import main
 from results.stats import agreement
@@ -95,7 +95,7 @@ def saved(root: Path, name: str, when: str, K: int, effect: float = 2.0, machine
         rows += blocks("numpy_manual", [1e-6] * K, problem=problem, framework="numpy", version="2.4")
         facts = {"problem": problem, "framework": "jax", "version": "0.10"} | extra
         rows += blocks("jax_scan", [1e-6 * effect * noise for noise in NOISE[:K]], **facts)
-    return kept(root, rows, name, machine, datetime=when)
+    return saved_run(root, rows, name, machine, datetime=when)
 
 
 def test_a_pool_is_made_of_earlier_runs_with_the_same_configuration(tmp_path: Path) -> None:
@@ -129,3 +129,12 @@ def test_compare_decides_two_blocks_by_the_noise_of_an_earlier_run(
     assert main(command) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "SLOWER in 4 of 4" in out and "Noise of earlier runs used: box/0001_old." in out
+
+
+def test_an_interval_contains_its_estimate() -> None:
+    """The first blocks agree closely; later ones move the estimate out of the bounds of the first looks."""
+    rng = np.random.default_rng(0)
+    calm = [rng.normal(0, 1e-3, 12) for _ in range(6)]
+    moved = np.concatenate([rng.normal(0, 1e-3, 5), rng.normal(-0.05, 0.01, 7)])
+    for verdict in judge([*calm, moved]):
+        assert verdict.low <= verdict.ratio <= verdict.high

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from runs import blocks, entry, kept
+from runs import blocks, entry, saved_run
 
 from results.stats.pairing import ratios, ratios_to, ratios_to_each, without_duplicates
 from results.stats.verdicts import add_verdicts
@@ -39,7 +39,7 @@ def uneven(root: Path) -> pd.DataFrame:
     rows += blocks("only_here", [1e-6] * 3, problem="huge", dtype="float32")
     rows += blocks("numpy_manual-again", [1e-6] * 8, problem="line", duplicate_of="numpy_manual")
     rows.append(entry("numpy_manual", 3e-6, problem="line", block=0, calibration_s=1e-4))  # a block with two rows
-    return kept(root, rows).rows
+    return saved_run(root, rows).rows
 
 
 def same(found: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -83,12 +83,12 @@ def test_a_calibration_loop_that_the_implementation_slows_changes_nothing(tmp_pa
     """It runs in the implementation's process: one that keeps the cores busy would look faster than it is."""
     rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], calibration_s=1e-4)
     rows += blocks("jax_scan", [2.9e-6] * 3, calibration_s=2.8e-4)
-    found = ratios_to(kept(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
+    found = ratios_to(saved_run(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
     assert list(np.exp(found["logs"])) == pytest.approx([2.9, 2.9 / 2, 2.9 / 3])
 
 
 def test_a_run_of_nothing_has_no_pairs(tmp_path: Path) -> None:
-    found = ratios_to_each(kept(tmp_path, []).rows)
+    found = ratios_to_each(saved_run(tmp_path, []).rows)
     assert found.empty and {*CASE, "baseline", "ratio", "refused", "logs"} <= set(found)
 
 
@@ -103,7 +103,7 @@ def test_a_campaign_is_judged_over_every_baseline_within_seconds(tmp_path: Path)
             f"impl_{impl}", 1e-6 * np.exp(rng.normal(0, 0.05, 12)), problem=f"p{problem}", calibration_s=1e-4
         )
     ]
-    table = kept(tmp_path, rows).rows
+    table = saved_run(tmp_path, rows).rows
     begin = time.process_time()
     pages = [add_verdicts(page) for _, page in ratios_to_each(table).groupby("baseline")]
     assert time.process_time() - begin < 3

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import blocks, kept
+from runs import blocks, saved_run
 
 from results.stats.pairing import ratios_to_each
-from results.stats.signed_rank import FASTER, SLOWER, judge
+from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.runs import ROOT, find
 from results.upkeep import rates
@@ -32,6 +32,37 @@ def test_few_blocks_decide_most_of_a_campaign_and_seldom_err(campaign: Campaign)
             assert rate.decided >= least[count] and rate.missed * PAGES <= FEW
         else:
             assert (rate.decided > 0) == (count == 13), "signs alone: the cliff"
+
+
+def test_leaving_out_what_is_decided_changes_no_verdict_and_no_rate(campaign: Campaign) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        page = campaign.logs[:, rng.permutation(campaign.logs.shape[1])]
+        rows = rates.until_decided(page, campaign.pairs)
+        early = {index for index, row in enumerate(rows) if len(row) < page.shape[1]}
+        whole, left_out = (judge(list(one), pairs=campaign.pairs) for one in (page, rows))
+        assert len(early) > 80
+        for index in early:
+            assert left_out[index].word in (whole[index].word, EQUIVALENT) and left_out[index].word != UNDECIDED
+    assert rates.until_decided_rate(campaign, PAGES).false * PAGES <= FEW
+
+
+def test_verdicts_and_intervals_hold_together_where_half_of_the_cases_differ() -> None:
+    for rate in rates.mixed_rates(PAGES):
+        assert rate.false * PAGES <= FEW and rate.missed * PAGES <= FEW, rate
+
+
+def test_no_interval_contradicts_its_verdict(campaign: Campaign) -> None:
+    """Holm's procedure decides more than intervals of one level show: such an interval ends at 1."""
+    rng, ends = np.random.default_rng(6), 0
+    for count in (3, 4, 13):
+        page = campaign.logs[:, rng.permutation(campaign.logs.shape[1])[:count]]
+        for one in judge(list(page), pairs=campaign.pairs):
+            if one.word in (FASTER, SLOWER):
+                assert (one.low >= 1) if one.word == SLOWER else (one.high <= 1)
+                assert one.low <= one.ratio <= one.high
+                ends += 1 in (one.low, one.high)
+    assert ends
 
 
 def test_no_sign_is_wrong(campaign: Campaign) -> None:
@@ -73,7 +104,7 @@ def test_all_baselines_of_a_run_share_one_error_rate(tmp_path: Path) -> None:
     for impl in impls:
         for problem in ("p0", "p1", "p2"):
             entries += blocks(impl, [1e-6] * 8, problem=problem)
-    rows, false = kept(tmp_path, entries).rows, 0
+    rows, false = saved_run(tmp_path, entries).rows, 0
     for _ in range(PAGES):
         noisy = rows.assign(per_step_s=1e-6 * np.exp(rng.normal(0, 0.03, len(rows))))
         table = add_verdicts_to_each(ratios_to_each(noisy), "impl_0")

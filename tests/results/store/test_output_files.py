@@ -1,5 +1,6 @@
 """Where commands read and write: special files, links, streams that are closed or full, and names without end."""
 
+import io
 import json
 import os
 import socket
@@ -8,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from helpers import ROOT, environment
-from runs import blocks, entry, kept
+from runs import blocks, entry, saved_run
 
 from results.commands.compare import compare_implementations
+from results.output import Page, Section, write
 from results.page.charts import MOST_DRAWN, all_charts, initial_rows
 from results.page.data import make_payload
 from results.page.machines import machine_sections
@@ -31,7 +34,7 @@ def results(*words: str, to: str = "", timeout: float = 60) -> subprocess.Comple
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One good run among things that are no files."""
     root = tmp_path_factory.mktemp("runs")
-    folder = kept(root, blocks("numpy_manual", [1e-6] * 3)).path.parent
+    folder = saved_run(root, blocks("numpy_manual", [1e-6] * 3)).path.parent
     os.mkfifo(folder / "0002_pipe.json")
     (folder / "0003_folder.json").mkdir()
     (folder / "0004_dangling.json").symlink_to("nothing")
@@ -99,12 +102,12 @@ def test_names_have_a_limit(tmp_path: Path, column: str) -> None:
     facts = [{"impl": "numpy_manual", column: index if column == "block" else f"x{index}"} for index in range(1001)]
     rows = [entry(**fact) for fact in facts]
     with pytest.raises(RunError, match=f"1,001 values of {column}; 1,000 are read at most"):
-        kept(tmp_path, rows)
+        saved_run(tmp_path, rows)
 
 
 def test_charts_of_many_cases_say_what_they_leave_out(tmp_path: Path) -> None:
     rows = [entry("numpy_manual", problem=f"p{index}", d=index + 1) for index in range(300)]
-    run = kept(tmp_path, rows)
+    run = saved_run(tmp_path, rows)
     payload = make_payload([run], "numpy_manual")
     shown, omitted = initial_rows(all_charts(payload.measured_impls)["time"], payload, [run], "numpy_manual")
     assert len({row["problem"] for row in shown}) == MOST_DRAWN["problem"]
@@ -119,7 +122,7 @@ def sources(**codes: str) -> dict[str, Any]:
 def test_machines_are_counted_together_only_for_the_same_code(tmp_path: Path, second: str, same: bool) -> None:
     rows = blocks("numpy_manual", [2e-6] * 8) + blocks("jax_scan", [1e-6] * 8)
     runs = [
-        kept(tmp_path, rows, machine=machine, campaign=sources(numpy_manual="one", jax_scan=code))
+        saved_run(tmp_path, rows, machine=machine, campaign=sources(numpy_manual="one", jax_scan=code))
         for machine, code in (("box", "one"), ("tower", second))
     ]
     payload = make_payload(runs, "numpy_manual")
@@ -127,3 +130,27 @@ def test_machines_are_counted_together_only_for_the_same_code(tmp_path: Path, se
     assert [row["machines"] == "not the same code" for row in section.table] == [not same]
     counts = compare_implementations(runs, "numpy_manual", "jax_scan").data["machines"].unique()
     assert ["has other code" in count for count in counts] == [not same]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_table_fits_the_width_that_is_asked_for(columns: int, tmp_path: Path) -> None:
+    """Numbers are never broken: columns that say nothing are left out, and others follow in a table of their own."""
+    names = [f"number {at}" for at in range(9)]
+    table = [
+        {"case": f"case {row}", "device": "cpu"} | {name: f"{row}.{at} us" for at, name in enumerate(names)}
+        for row in (1, 2)
+    ]
+    stream = io.StringIO()
+    write(Page(pd.DataFrame(), [Section(table=table)]), "table", stream, columns)
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    assert all(sum(f"{row}.{at} us" in line for line in lines) == 1 for row in (1, 2) for at in range(9))
+
+
+def test_the_width_of_the_environment_counts_behind_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    page, wide, narrow = Page(pd.DataFrame(), [Section(text="word " * 40)]), io.StringIO(), io.StringIO()
+    monkeypatch.delenv("COLUMNS", raising=False)
+    write(page, "table", wide)
+    monkeypatch.setenv("COLUMNS", "60")
+    write(page, "table", narrow)
+    assert len(wide.getvalue().splitlines()[0]) > 150 and max(map(len, narrow.getvalue().splitlines())) <= 60

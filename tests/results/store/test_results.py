@@ -102,6 +102,16 @@ def test_a_name_that_fits_none_or_many_says_so(name: str, said: str, root: Path)
     assert said in str(caught.value)
 
 
+@pytest.mark.usefixtures("several")
+def test_of_two_runs_of_a_name_the_one_of_the_user_is_meant_and_not_the_projects(root: Path) -> None:
+    listed = "box-a/Linux-CPython-3.11-64bit/0001_base.json"
+    (root / "project.txt").write_text(f"{listed}\n")
+    assert find("base", root).label == find("0001", root).label == "box-b/0001_base"
+    (root / "project.txt").write_text(f"{listed}\n{listed.replace('box-a', 'box-b')}\n")
+    with pytest.raises(RunError, match="ambiguous"):
+        find("base", root)
+
+
 def test_two_platforms_of_a_machine_keep_their_runs_apart(save: Save, root: Path) -> None:
     for python in ("3.11", "3.12"):
         save(document(entry()), "0001_base", f"box-a/Linux-CPython-{python}-64bit")
@@ -364,7 +374,7 @@ def test_speedups_are_over_the_baseline_and_invalid_rows_have_none(save: Save, r
     assert found["jax_scan"] == pytest.approx(2)
     assert math.isnan(found["a_wrong"])
     verdict = " ".join(page.sections[1].notes)
-    assert "2 of 4 implementations agree" in verdict
+    assert "2 of 4 implementations passed" in verdict
     assert "jax_scan on small" in verdict
     assert "a_wrong (wrong)" in verdict
     speeds = {part.title: part for part in page.sections}

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import blocks, kept
+from runs import blocks, saved_run
 
 from results.__main__ import main
 from results.output import FORMATS, Page
-from results.stats.crossover import Curve, crossover, sentence
+from results.page.crossover import Curve, crossover, sentence
 from results.stats.signed_rank import judge
 from results.store.reading import Run, RunError
 
@@ -37,7 +37,7 @@ def sweep(ratio: Callable[[float], float], sizes: Sequence[float] = SIZES, K: in
 
 
 def page(root: Path, rows: Rows, a: str = "numpy_manual", b: str = "jax_scan") -> Page:
-    return crossover([kept(root, rows)], a, b)
+    return crossover([saved_run(root, rows)], a, b)
 
 
 def answer(root: Path, rows: Rows) -> str:
@@ -84,9 +84,9 @@ def test_the_sentence_and_the_table_beneath(tmp_path: Path) -> None:
     [
         (curve([0.5, -0.5]), "B overtakes A at about n = 316 (between 100 and 1,000)"),
         (curve([-0.5, 0.5]), "A overtakes B at about n = 316 (between 100 and 1,000)"),
-        (curve([0.5, -0.05]), "undecided: by the estimate A and B cross in the whole measured range (n = 100 to 1,000),"
+        (curve([0.5, -0.05]), "undecided: by the estimate A and B cross within the measured range (n = 100 to 1,000),"
          " but shown only at n = 100"),
-        (curve([0.05, -0.5]), "undecided: by the estimate A and B cross in the whole measured range (n = 100 to 1,000),"
+        (curve([0.05, -0.5]), "undecided: by the estimate A and B cross within the measured range (n = 100 to 1,000),"
          " but shown only at n = 1,000"),
         (curve([0.5, -0.5, 0.5]), "B overtakes A at about n = 316 (between 100 and 1,000); A overtakes B at about n ="
          " 3,160 (between 1,000 and 10,000)"),
@@ -100,7 +100,7 @@ def test_the_sentence_and_the_table_beneath(tmp_path: Path) -> None:
         (curve([0.5, 0.4]), "never in the measured range (n = 100 to 1,000): B is slower throughout"),
         (curve([-0.5, -0.05]), "undecided: by the estimate B is faster than A in the whole measured range (n = 100 to"
          " 1,000), but shown only at n = 100"),
-        (curve([0.05, -0.05]), "undecided: by the estimate A and B cross in the whole measured range (n = 100 to"
+        (curve([0.05, -0.05]), "undecided: by the estimate A and B cross within the measured range (n = 100 to"
          " 1,000), but LACKING"),
         (curve([0.05, 0.04]), "undecided: by the estimate B is slower than A in the whole measured range (n = 100 to"
          " 1,000), but LACKING"),
@@ -140,7 +140,7 @@ def test_the_crossing_of_a_curve_is_inside_its_interval(tmp_path: Path) -> None:
 def test_one_block_gives_the_estimate_without_an_interval(tmp_path: Path) -> None:
     found = answer(tmp_path, sweep(power(12_300), K=1))
     assert found == (
-        "undecided: by the estimate numpy_manual and jax_scan cross in the whole measured range (n = 100 to 100,000),"
+        "undecided: by the estimate numpy_manual and jax_scan cross within the measured range (n = 100 to 100,000),"
         " but without an interval: 1 block, it takes 3 (--blocks 3)"
     )
     assert "2 blocks, it takes 3" in answer(tmp_path, sweep(power(12_300), K=2))
@@ -222,7 +222,7 @@ def test_nothing_to_compare_is_an_error_of_one_line(rows: Rows, reason: str, tmp
 
 def test_machines_have_sections_of_their_own_and_share_the_correction(tmp_path: Path) -> None:
     runs: list[Run] = [
-        kept(tmp_path, sweep(power(n0)), machine=machine) for machine, n0 in {"a": 2_000, "b": 50_000}.items()
+        saved_run(tmp_path, sweep(power(n0)), machine=machine) for machine, n0 in {"a": 2_000, "b": 50_000}.items()
     ]
     found = crossover(runs, "numpy_manual", "jax_scan")
     titles = [part.title for part in found.sections if part.level == 2 and part.title]
@@ -241,7 +241,7 @@ def test_machines_have_sections_of_their_own_and_share_the_correction(tmp_path: 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_command_writes_every_format(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kept(tmp_path, sweep(power(12_300)))
+    saved_run(tmp_path, sweep(power(12_300)))
     command = ["crossover", "numpy_manual", "jax_scan", "--runs", str(tmp_path), "--format", form]
     assert main(command) == 0
     out, err = capsys.readouterr()

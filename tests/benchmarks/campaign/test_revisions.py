@@ -1,0 +1,128 @@
+"""--impl path.py@REV: a file as it was, beside the file as it is, and one line for what git does not have."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import HONEST, ROOT, bench, environment, write
+
+from benchmarks.campaign import revisions
+
+SLOWER = HONEST.replace("w = start.copy()", "w = start.copy()\n        import helper; helper.wait(steps)")
+
+
+KNOWN = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True).returncode == 0
+HAS_GIT = pytest.mark.skipif(not KNOWN, reason="this checkout is no git repository, or another user's")
+
+
+def git(folder: Path, *words: str) -> str:
+    settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *settings, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository in which mine.py and its helper were committed, and then changed."""
+    write(tmp_path, "mine", SLOWER)
+    write(tmp_path, "helper", "import time\n\ndef wait(steps):\n    time.sleep(1e-4 * steps)\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "first")
+    write(tmp_path, "mine", HONEST)
+    (tmp_path / "helper.py").unlink()
+    return tmp_path
+
+
+def test_a_file_and_its_past_are_measured_side_by_side(checkout: Path) -> None:
+    path, commit = str(checkout / "mine.py"), git(checkout, "rev-parse", "--short", "HEAD")
+    done = bench(checkout, "--impl", f"{path}@HEAD,{path}", "--problem", "line")
+    assert done.code == 0, done.out
+    per_step = {row["impl"]: row["per_step_s"] for row in done.rows}
+    assert per_step[f"mine@{commit}"] > 1e-4 > per_step["mine"]
+    assert done.json["campaign"]["sources"][f"mine@{commit}"]["text"] == SLOWER
+    assert git(checkout, "status", "--short", "--", "mine.py") == "M mine.py", "nothing is checked out"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("mine.py@nothing", "mine.py@nothing: git knows no such revision"),
+        ("other.py@HEAD", "has no such file; see: git log -- "),
+        ("mine.py@--all", "git knows no such revision"),
+    ],
+)
+def test_what_git_does_not_have_is_one_line(checkout: Path, word: str, message: str) -> None:
+    done = bench(checkout, "--impl", str(checkout / word))
+    assert done.code == 4 and message in done.err and "Traceback" not in done.err
+
+
+def test_a_changed_module_of_the_suite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "ROOT", tmp_path)
+    (tmp_path / "impls").mkdir()
+    write(tmp_path / "impls", "_mine", "put = 1\n")
+    write(tmp_path / "impls", "mine_fast", "from impls._mine import put\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "first")
+    write(tmp_path / "impls", "_mine", "put = 2\n")
+    with pytest.raises(ValueError, match=re.escape("impls/_mine.py, which it imports, has changed since")):
+        revisions.file_of(tmp_path / "impls" / "mine_fast.py", "HEAD")
+
+
+@HAS_GIT
+def test_an_implementation_of_this_suite_as_it_is_committed() -> None:
+    commit = git(ROOT, "rev-parse", "--short", "HEAD")
+    old = revisions.file_of(ROOT / "impls" / "numpy_manual.py", "HEAD")
+    assert old.name == f"numpy_manual@{commit}.py"
+    assert old.read_text() == git(ROOT, "show", "HEAD:impls/numpy_manual.py") + "\n"
+
+
+AB = ROOT / ".ci" / "ab"
+
+
+def run_ab(checkout: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run .ci/ab in a clone of this repository."""
+    options = {"PYTHON": sys.executable, "ARGS": "--problem line,small,crops --preset quick --no-limits --aa none"}
+    env = environment(**(options | variables), PYTHONPATH="")
+    return subprocess.run(
+        [str(checkout / ".ci" / "ab")], cwd=checkout, env=env, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this repository, with this script."""
+    folder = tmp_path_factory.mktemp("clone") / "checkout"
+    git(ROOT, "clone", "-q", "--shared", str(ROOT), str(folder))
+    for name in (".ci/ab", "conftest.py"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@HAS_GIT
+def test_without_a_change_there_is_nothing_to_compare(clone: Path) -> None:
+    done = run_ab(clone)
+    assert done.returncode == 0 and "no file of impls/ differs from HEAD" in done.stdout
+    assert "no revision nothing" in run_ab(clone, BASE="nothing").stdout
+
+
+@HAS_GIT
+@pytest.mark.measures
+def test_a_slower_file_fails_and_the_summary_says_which(clone: Path, tmp_path: Path) -> None:
+    file = clone / "impls" / "numpy_manual.py"
+    text = file.read_text()
+    file.write_text(
+        text.replace("w = start.copy()", "w = start.copy()\n        __import__('time').sleep(2e-4 * steps)")
+    )
+    summary = tmp_path / "summary.md"
+    for _ in range(3):  # on a busy machine nothing is claimed
+        done = run_ab(clone, MINUTES="1", GITHUB_STEP_SUMMARY=str(summary))
+        if done.returncode == 1:
+            break
+    file.write_text(text)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAIL" in summary.read_text() and (clone / "build" / "ab" / "numpy_manual.xml").exists()

@@ -1,0 +1,19 @@
+"""Which shapes of problems an implementation is held to where each shape is a compilation of seconds."""
+
+import pytest
+
+COMPILED = ("torch_compile", "numba_fused", "jax_", "tensorflow", "tinygrad", "triton", "dask")
+SHAPES = ((None, None, "float64"), (1, 4, "float32"), (3, None, "float32"))  # every value once; iterates: all pairs
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the contract's other shapes for implementations that compile."""
+    params = {item: item.callspec.params for item in items if hasattr(item, "callspec")}
+    needless = [
+        item
+        for item, of in params.items()
+        if "descent" in of and str(of.get("name")).startswith(COMPILED) and of["descent"] not in SHAPES
+    ]
+    if needless:
+        config.hook.pytest_deselected(items=needless)
+        items[:] = [item for item in items if item not in needless]

@@ -1,0 +1,120 @@
+"""`compare` along one declared axis: device or dtype within a run, threads, ranks or precision between two."""
+
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+from runs import rows, saved_cases
+
+from results.__main__ import main
+from results.commands.compare import compare_along, compare_environments, compare_runs
+from results.store.reading import Run, RunError
+
+MIXED = {"dtype": "float32", "problem_hash": "abc32"}
+
+
+def both(tmp_path: Path) -> Run:
+    """A run of jax_scan on two devices and in two dtypes, twice as fast on the GPU, and 1.5 times in float32."""
+    cases = [rows("numpy_manual"), rows("jax_scan", 1e-6), rows("jax_scan", 5e-7, device="gpu")]
+    cases += [rows("numpy_manual", 2e-6 / 3, **MIXED), rows("jax_scan", 2e-6 / 3, **MIXED)]
+    return saved_cases(tmp_path, "box", *cases)
+
+
+def test_devices_and_dtypes_are_compared_where_all_else_is_equal(tmp_path: Path) -> None:
+    run = both(tmp_path)
+    (row,) = compare_along(run, "jax_scan@cpu", "jax_scan@gpu").data.query("dtype == 'float64'").to_dict("records")
+    assert row["verdict"] == "FASTER" and row["ratio"] == pytest.approx(0.5, rel=0.02)
+    page = compare_along(run, "numpy_manual@float64", "numpy_manual@float32")
+    (row,) = page.data.to_dict("records")
+    assert row["verdict"] == "FASTER" and row["ratio"] == pytest.approx(2 / 3, rel=0.02)
+    assert "over dtype" in page.sections[0].title
+    assert any("distance" in section.title for section in page.sections), "the errors stand beside the times"
+
+
+def test_other_work_is_still_refused(tmp_path: Path) -> None:
+    cases = [rows("jax_scan"), rows("jax_scan", 5e-7, device="gpu", steps=200)]
+    with pytest.raises(RunError, match="nothing to compare: steps 100 in A, 200 in B"):
+        compare_along(saved_cases(tmp_path, "box", *cases), "jax_scan@cpu", "jax_scan@gpu")
+
+
+def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: Path) -> None:
+    one = saved_cases(tmp_path, "box", rows(threads=1), name="0001_one")
+    two = saved_cases(tmp_path, "box", rows(step=6e-7, threads=2), name="0002_two")
+    with pytest.raises(RunError, match="threads 1 in A, 2 in B"):
+        compare_runs(one, two)
+    page = compare_runs(one, two, over="threads")
+    assert page.data["verdict"].tolist() == ["FASTER"] and "Over threads: 1 in A, 2 in B." in page.sections[0].text
+    with pytest.raises(RunError, match="--over precision: highest in both runs"):
+        compare_runs(one, two, over="precision")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["jax_scan@cpu", "jax_scan"], "compare along one axis: write both sides with @"),
+        (["jax_scan@cpu", "jax_scan@float32"], "compare along one axis"),
+        (["jax_scan@cpu", "nothing@gpu"], "no implementation 'nothing'"),
+        (["numpy_manual@cpu", "numpy_manual@gpu"], "has numpy_manual with device cpu, not gpu"),
+        (["numpy_manual", "jax_scan", "--over", "threads"], "--over threads compares two runs"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both(tmp_path)
+    assert main(["compare", *words, "--run", "1", "--runs", str(tmp_path / "runs")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_committed_run_answers_what_double_precision_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "numpy_manual@float32", "numpy_manual@float64", "--run", "amd-epyc-2c-e60e65/bench"]
+    assert main([*words, "--runs", str(ROOT / "results" / "runs")]) == 0
+    out = capsys.readouterr().out
+    assert "over dtype" in out and "not compared" not in out.partition("\n\n")[0]
+
+
+def environments(tmp_path: Path, *steps: float, labels: tuple[str, ...] = ("v1", "v2", "v3"), **extra: object) -> Run:
+    """A run of jax_scan in environments, with these seconds a step."""
+    cases = [
+        rows(f"jax_scan@{label}", step, environment=label, **extra) for label, step in zip(labels, steps, strict=False)
+    ]
+    facts = {"seed": 0, "environments": {label: {"digest": label} for label in labels}}
+    return saved_cases(tmp_path, "box", rows(), *cases, campaign=facts)
+
+
+def test_the_first_slower_environment_is_named(tmp_path: Path) -> None:
+    page = compare_environments(environments(tmp_path, 1e-6, 1e-6, 1.5e-6))
+    judged = {(row["against"], row["environment"]): row["verdict"] for row in page.data.to_dict("records")}
+    assert judged["v1", "v3"] == judged["v2", "v3"] == "SLOWER" and judged["v1", "v2"] != "SLOWER"
+    assert "against v1: first slower in v3 (small 1.5" in page.sections[1].text
+    faster = compare_environments(environments(tmp_path, 1.5e-6, 1e-6, 1e-6))
+    assert "in none shown slower; first faster in v2 (small 0.6" in faster.sections[1].text
+
+
+def test_numbers_of_threads_in_one_run_are_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [
+        rows(f"jax_scan@threads={count}", 1e-6 / count, environment=f"threads={count}", threads=count)
+        for count in (1, 2)
+    ]
+    facts = {"seed": 0, "environments": {f"threads={count}": {"threads": count} for count in (1, 2)}}
+    run = saved_cases(tmp_path, "box", *cases, campaign=facts)
+    (row,) = compare_environments(run).data.to_dict("records")
+    assert row["verdict"] == "FASTER" and row["ratio"] == pytest.approx(0.5, rel=0.02)
+    assert main(["compare", "--over", "threads", str(run.path)]) == 0
+    assert "against threads=1: in none shown slower; first faster in threads=2" in capsys.readouterr().out
+
+
+def test_one_environment_is_no_comparison(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no implementation in two environments; measure them"):
+        compare_environments(environments(tmp_path, 1e-6, labels=("v1",)))
+
+
+def test_a_filter_leaves_the_named_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both(tmp_path)
+    words = ["compare", "numpy_manual", "jax_scan", "--run", "latest", "--runs", str(tmp_path)]
+    assert main([*words, "--dtype", "float32", "--format", "csv"]) == 0
+    out = capsys.readouterr().out
+    assert "float32" in out and "float64" not in out
+    assert main([*words, "--dtype", "float16"]) == 2
+    assert "has no dtype 'float16'" in capsys.readouterr().err

@@ -1,0 +1,93 @@
+"""`ask`: measured or predicted, with intervals that hold, and nothing outside what was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT
+from runs import KNOWN, blocks, saved_run
+
+from results.__main__ import main
+from results.commands.sizes import MEASURED
+from results.stats.sizes import held_out, measured_sizes, predict
+from results.store.reading import Run
+
+ROWS, FEATURES = (100, 1_000, 10_000, 100_000), (2, 10, 100, 1_000)
+PRICES = {
+    "numpy_manual": (2e-6, 1e-10),
+    "jax_scan": (2e-8, 3e-10),
+    "torch_nn": (5e-5, 1.2e-10),
+}  # of a call, an element
+
+
+def grid(tmp_path: Path, noise: float = 0.0, count: int = 4) -> Run:
+    """A run of all sizes with times of known prices. Processes differ by `noise`."""
+    rng, cases = np.random.default_rng(1), []
+    for impl, (call, element) in PRICES.items():
+        for n in ROWS:
+            for d in FEATURES:
+                seconds = (call + element * n * d) * np.exp(rng.normal(0, noise, count))
+                size = {
+                    "problem": f"{n}x{d}",
+                    "problem_hash": f"{n}x{d}",
+                    "n": n,
+                    "d": d,
+                    "batch": n,
+                    "dtype": "float32",
+                }
+                cases += blocks(impl, seconds.tolist(), **(KNOWN | size))
+    return saved_run(tmp_path, cases)
+
+
+def test_a_size_between_the_measured_ones_is_predicted_from_its_prices(tmp_path: Path) -> None:
+    sizes = measured_sizes(grid(tmp_path).rows)
+    for n, d in ((300, 30), (5_000, 50), (50_000, 3)):
+        found = {one.impl: one for one in predict(sizes, n, d)}
+        for impl, (call, element) in PRICES.items():
+            assert found[impl].per_step_s == pytest.approx(call + element * n * d, rel=0.02)
+            assert found[impl].sizes == len(ROWS) * len(FEATURES)
+    assert [one.impl for one in predict(sizes, 120, 3)] == ["jax_scan", "numpy_manual", "torch_nn"]
+    assert predict(sizes, 10_000_000, 10) == [] and predict(sizes, 1_000, 1) == []
+
+
+def test_a_measured_size_is_not_predicted(tmp_path: Path) -> None:
+    (first, *_) = predict(measured_sizes(grid(tmp_path, 0.1).rows), 1_000, 10)
+    assert first.sizes == 0 and first.low_s < first.per_step_s < first.high_s
+
+
+def test_intervals_hold_on_sizes_that_were_left_out(tmp_path: Path) -> None:
+    found = held_out(measured_sizes(grid(tmp_path, 0.05).rows))
+    assert len(found) >= 20 and found["error"].abs().median() < 0.15 and found["inside"].mean() >= 0.85
+
+
+def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid(tmp_path, 0.02)
+    assert main(["ask", "120x3", "--runs", str(tmp_path), "--steps", "500"]) == 0
+    predicted = capsys.readouterr().out
+    assert "Predicted: jax_scan is fastest" in predicted and "16 sizes" in predicted and "500 steps" in predicted
+    assert main(["ask", "1000x2", "--runs", str(tmp_path)]) == 0
+    assert "JAX is fastest: jax_scan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ask", "50000"], "'50000' is no size; write ROWSxFEATURES"),
+        (["ask", "0x10"], "is no size"),
+        (["ask", "300x10", "--steps", "0"], "--steps 0: at least 1"),
+        (["ask", "9999999x10"], "says nothing about 9999999x10"),
+        (["ask", "300x10", "--device", "gpu"], "no run has 6 full-batch sizes on the gpu"),
+        (["ask", "300x10", "--dtype", "float64"], "make one: make map"),
+    ],
+)
+def test_what_cannot_be_said_is_one_line(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid(tmp_path)
+    assert main([*words, "--runs", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_size_is_measured_as_by_make_bench() -> None:
+    assert f"CHOSEN := {MEASURED}\n" in (ROOT / "Makefile").read_text()
