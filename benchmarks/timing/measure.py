@@ -116,7 +116,7 @@ class TimedCase:
         faults = parity.faults(facts, self.worker.cores)
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
         if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
-            facts["half_steps_ratio"] = self.growth(facts["steady_s"], facts["fixed_s"])
+            facts["half_steps_ratio"], faults = self.growth(facts["steady_s"], facts["fixed_s"])
         if self.rows_check is not None:
             self.check_rows(self.rows_check)
         pools, cores = facts.pop("pools"), facts.pop("cores")
@@ -172,14 +172,15 @@ class TimedCase:
             **({"blocked_s": median(blocked)} if blocked else {}),
         }
 
-    def growth(self, steady: float, fixed: float) -> float | None:
-        """Return the time of the second half of the steps over that of all. Raises Refused if it is almost nothing.
+    def growth(self, steady: float, fixed: float) -> tuple[float | None, list[str]]:
+        """Return the time of the second half of the steps over that of all, and why it cannot be known, if so.
 
         The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
+        Raises Refused if it is almost nothing although equal runs take equal times.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
         if steps == 1:
-            return None
+            return None, []
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
         uncounted, end = int(steady < SLOW), time.monotonic() + GROW
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
@@ -193,10 +194,12 @@ class TimedCase:
                 if parity.grows(tried):
                     break
         ratio = parity.growth(tried)
-        if not parity.grows(tried):
-            shorter = "more steps take no more time", "a run of no steps takes as long as many steps"
-            raise Refused(shorter[ratio >= 0.5])
-        return ratio
+        if parity.grows(tried):
+            return ratio, []
+        fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
+        if (spread := parity.spread(tried)) < parity.APART:
+            raise Refused(fault)
+        return ratio, [f"this machine is too busy to tell (equal runs differ by {spread:.0%}), or {fault}"]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""

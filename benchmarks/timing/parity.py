@@ -19,6 +19,7 @@ SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwS
 NOISE = 0.01  # of a run: what the median difference of a few may be off
 MANY, ERROR = 500, 1.86  # tries; standard error of a median by the median deviation of one (normal noise)
 SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median difference of equal runs may be off
+APART = 0.1  # of a run: by which equal runs differ where the machine is at fault
 FLOOR = 0.001  # of a run: what the median difference of many may be off
 
 
@@ -117,6 +118,11 @@ def _grows(tried: list[Growth]) -> bool:
 def unsteady(tried: list[Growth]) -> bool:
     """Return whether many equal runs differ by so much that the median of their differences is off by UNSTEADY."""
     return len(tried) >= SEVERAL and _error(tried) > UNSTEADY * median(times.all for times in tried)
+
+
+def spread(tried: list[Growth]) -> float:
+    """Return by what part of a run equal runs differ: the median."""
+    return median(abs(times.again - times.all) for times in tried) / median(times.all for times in tried)
 
 
 def _error(tried: list[Growth]) -> float:

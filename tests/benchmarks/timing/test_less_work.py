@@ -207,6 +207,13 @@ def test_on_a_machine_in_use_the_shortest_runs_show_whether_time_grows(
     assert grown == 200 if accepted else grown <= 10
 
 
+def test_a_busy_machine_is_named_beside_the_row() -> None:
+    """The spread of equal runs tells a machine in use from an implementation that does less work."""
+    rng = np.random.default_rng(0)
+    quiet = [Growth(0.01, 1.0, 1.0, 1.0 + rng.normal(0, 0.03)) for _ in range(60)]
+    assert parity.spread(quiet) < parity.APART < parity.spread([busy(rng, 0.01, 0.5, 1.0) for _ in range(60)])
+
+
 def test_on_an_idle_machine_medians_decide() -> None:
     """An implementation that works in most of its runs of no steps has some short ones."""
     rng = np.random.default_rng(1)
