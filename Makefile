@@ -94,6 +94,15 @@ acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same c
 	--benchmark-json=build/acceptance/$$i.json > build/acceptance/$$i.txt || [ $$? -eq 1 ] || { cat build/acceptance/$$i.txt; exit 1; }; done
 	$(BIN)/python -m results acceptance build/acceptance/*.json --format json --out results/acceptance.json
 
+PLANTED = build/acceptance-environments
+
+acceptance-environments: .venv/ready ## are 5 % more work in a new version found, and the same version is not? 10 campaigns: 25 minutes on 2 cores
+	@rm -rf $(PLANTED) && mkdir -p $(PLANTED)/runs && $(BIN)/python -m benchmarks.extra.planted_versions $(PLANTED)/versions > $(PLANTED)/python
+	@for i in $$(seq 10); do echo "campaign $$i of 10"; $(BIN)/python -m pytest benchmarks -q --benchmark-quiet --preset quick \
+	--impl $(LOOPS)/planted_numpy.py --python "$$(cat $(PLANTED)/python)" --aa none --problem small,small@100 --blocks 30 --minutes 10 \
+	--no-limits --seed $$i --benchmark-json=$(PLANTED)/runs/$$i.json $(ARGS) > $(PLANTED)/runs/$$i.txt || [ $$? -eq 1 ] || { cat $(PLANTED)/runs/$$i.txt; exit 1; }; done
+	$(BIN)/python -m results.upkeep.acceptance_environments results/acceptance-environments.json $(PLANTED)/runs/*.json
+
 cold: .venv/ready ## seconds from nothing to the first weights, in fresh processes
 	$(BIN)/python -m pytest benchmarks/extra/bench_cold.py --problem line --blocks 8 --benchmark-quiet --benchmark-json=results/cold.json
 

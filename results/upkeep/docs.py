@@ -23,7 +23,7 @@ from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
 from results.store.reading import Run, RunError, facts
 from results.store.runs import find
-from results.upkeep import acceptance, five_minutes, growth, rates
+from results.upkeep import acceptance, acceptance_environments, five_minutes, growth, rates
 
 BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
@@ -64,7 +64,8 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
 
 def _sections(table: str, path: Path) -> list[Section]:
     if table in JSON_TABLES:
-        return [JSON_TABLES[table](pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))))]
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() or table not in PENDING else []
+        return [JSON_TABLES[table](pd.DataFrame(rows))]
     run = find(str(path), path.parent)
     *sections, last = RUN_TABLES[table](run)
     return [*sections, replace(last, notes=[*last.notes, _setting(run)])]
@@ -204,10 +205,12 @@ RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
 }
 JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "acceptance": lambda rows: Section(table=acceptance.table(rows), notes=[acceptance.note(rows)]),
+    "acceptance_environments": acceptance_environments.section,
     "five_minutes": five_minutes.section,
     "rates": rates.section,
     "growth": lambda rows: replace(growth.section(rows), title=""),
 }
+PENDING = {"acceptance_environments"}  # tables that say so while their file does not exist
 
 
 def add_commands(commands: options.Commands) -> None:

@@ -1,0 +1,112 @@
+"""Check comparisons of environments with campaigns of known truth: one version twice, and a version with 5 % more work.
+
+usage: python -m results.upkeep.acceptance_environments FILE RUN ...
+
+The environments of a campaign are `old` and `same`, which hold one version, and `new`. They are compared as by
+`compare --over environment`.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.commands.compare import compare_environments
+from results.output import Section, json_rows, records
+from results.stats.signed_rank import FASTER, SLOWER
+from results.store.atomic import atomic_write
+from results.store.outcomes import Row
+from results.store.reading import Run, RunError, facts, number
+from results.store.runs import ROOT, find
+from results.upkeep.acceptance import TRUE_RATIO, highest_rate, lowest_rate
+
+OLD, SAME, NEW = "old", "same", "new"
+MOST_MINUTES = 10  # of a campaign
+MOST_FALSE, LEAST_DETECTED = 0.05, 0.9  # shares of the comparisons
+PENDING = "Not measured yet. Run: make acceptance-environments."
+
+
+def check(run: Run) -> list[Row]:
+    """Return a row per problem of a campaign: the verdicts on the same version and on the slower one.
+
+    Raises RunError if the run has other environments.
+    """
+    judged = compare_environments(run).data
+    of_old = judged[judged["against"] == OLD]
+    if set(of_old["environment"]) != {SAME, NEW}:
+        raise RunError(f"{run.label} is no such campaign: its environments are not {OLD}, {SAME} and {NEW}")
+    known = facts(run)
+    about = {"run": run.path.stem, "minutes": number(run.campaign.get("wall_s")) / 60, "cpu": known["cpu"]}
+    about |= {"cores": known["cores"], "numpy": known.get("numpy", ""), "date": run.date}
+    rows = []
+    for (impl, problem, dtype), part in of_old.groupby(["impl", "problem", "dtype"], sort=False):
+        by_environment = {row["environment"]: row for row in records(part)}
+        row: Row = {"impl": impl, "problem": problem, "dtype": dtype, "blocks": by_environment[NEW]["blocks"]}
+        rows.append(row | _judged(SAME, by_environment[SAME]) | _judged(NEW, by_environment[NEW]) | about)
+    return rows
+
+
+def _judged(name: str, row: dict[str, Any]) -> Row:
+    """Return a verdict, its ratio and its interval as columns that begin with `name`."""
+    columns = {"": "verdict", "_ratio": "ratio", "_low": "interval_low", "_high": "interval_high"}
+    return {f"{name}{suffix}": row[column] for suffix, column in columns.items()}
+
+
+def false_alarms(rows: pd.DataFrame) -> int:
+    """Return how many comparisons called the same version different."""
+    return int(rows[SAME].isin([FASTER, SLOWER]).sum())
+
+
+def detected(rows: pd.DataFrame) -> int:
+    """Return how many comparisons called the version with more work slower."""
+    return int((rows[NEW] == SLOWER).sum())
+
+
+def accepted(rows: pd.DataFrame) -> bool:
+    """Return whether few enough false alarms and enough detections occurred, in short enough campaigns."""
+    few = false_alarms(rows) <= MOST_FALSE * len(rows)
+    enough = all(detected(part) >= LEAST_DETECTED * len(part) for _, part in rows.groupby("problem"))
+    return few and enough and bool(rows["minutes"].max() <= MOST_MINUTES)
+
+
+def section(rows: pd.DataFrame) -> Section:
+    """Return a row per problem, and a note on all; a sentence if there is no row."""
+    if rows.empty:
+        return Section(text=PENDING)
+    table = [
+        {"problem": f"{problem}, {part['blocks'].max()} blocks"}
+        | {"the same version called different": f"{false_alarms(part)} of {len(part)} campaigns"}
+        | {"+5 % found": f"{detected(part)} of {len(part)} campaigns"}
+        | {"median estimate": f"{part[f'{NEW}_ratio'].median():.3f}"}
+        for problem, part in rows.groupby("problem", sort=False)
+    ]
+    count, last, wrong = len(rows), rows.iloc[-1], int((rows[f"{NEW}_ratio"] <= 1).sum())
+    false, found = false_alarms(rows), detected(rows)
+    covered = int((rows[f"{NEW}_low"].le(TRUE_RATIO) & rows[f"{NEW}_high"].ge(TRUE_RATIO)).sum())
+    note = (
+        f"In all: {false} of {count} false alarms (a rate below {highest_rate(false, count):.0%}), {found} of {count}"
+        f" found (a rate above {lowest_rate(found, count):.0%}); the sign was wrong in {wrong}, and the interval"
+        f" contained the true ratio in {covered}. A campaign took {rows['minutes'].min():.1f} to"
+        f" {rows['minutes'].max():.1f} minutes. {last['cpu']}, {last['cores']} cores; numpy {last['numpy']};"
+        f" {last['dtype']}; {last['date']}."
+    )
+    return Section(table=table, notes=[note])
+
+
+def main() -> int:
+    """Write the rows of all campaigns to FILE. Return 1 unless they are `accepted`."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("file")
+    parser.add_argument("run", nargs="+")
+    args = parser.parse_args()
+    rows = [row for path in args.run for row in check(find(path, ROOT))]
+    atomic_write(Path(args.file), json.dumps(json_rows(pd.DataFrame(rows)), indent=1, allow_nan=False) + "\n")
+    sys.stderr.write("\n".join([*section(pd.DataFrame(rows)).notes, f"wrote {args.file}", ""]))
+    return int(not accepted(pd.DataFrame(rows)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
