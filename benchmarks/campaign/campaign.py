@@ -62,7 +62,7 @@ class Campaign:
     folder: Path | None = None
     worker: Worker | None = None
     host: tuple[object, ...] | None = None
-    tasks: dict[tuple[str, str], PreparedProblem | Exception] = field(default_factory=dict)
+    tasks: dict[tuple[str, str, str], PreparedProblem | Exception] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Campaign:
             if environment.label in needed:
                 if environment.requirements:
                     environments.make(environment, report)
-                facts = {"threads": environment.threads} if environment.threads else describe(environment)
+                facts = environment.settings or describe(environment)
                 if self.environments.setdefault(environment.label, facts) != facts:
                     raise ValueError(CHANGED.format(environment.label))
 
@@ -108,7 +108,8 @@ class Campaign:
             if known in self.unsupported:
                 raise Unsupported(self.unsupported[known])
         worker = self._worker(case)  # first: who cannot run here needs no problem
-        task = self.task(case.problem, case.dtype)
+        precision = self._environment(case.environment).precision or self.plan.precision
+        task = self.task(case.problem, case.dtype, precision)
         self.case_began = time.monotonic()
         worker.deadline = self.case_began + self.plan.timeout
         try:
@@ -118,7 +119,7 @@ class Campaign:
             self.unsupported[*place, case.problem, case.dtype] = str(error)
             raise
         self.sources[case.original] = vars(worker.source(case.impl))  # again: a run may have imported more modules
-        asked: dict[str, Any] = {"seed": self.plan.seed, "precision": self.plan.precision}
+        asked: dict[str, Any] = {"seed": self.plan.seed, "precision": precision}
         if self.plan.ranks:
             descent.facts["network_bytes"] = network_bytes(
                 worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype"))
@@ -175,8 +176,11 @@ class Campaign:
 
     def with_limits(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Return a row's facts with the machine's limit beside them. A step that is too fast for it is not valid."""
-        fewer = [one.label for one in self.plan.environments if one.threads not in (0, self.plan.threads)]
-        of_blocks = {} if facts.get("environment") in fewer else self.limits.get(facts["device"], {})
+        own = self.plan.threads, self.plan.precision  # what the limits were measured with
+        others = [
+            one.label for one in self.plan.environments if (one.threads or own[0], one.precision or own[1]) != own
+        ]
+        of_blocks = {} if facts.get("environment") in others else self.limits.get(facts["device"], {})
         measured = [block for block in of_blocks if block <= facts["block"]]
         most = {"read_bytes_per_s": facts.pop("most_read", None)}  # load only makes a limit too low
         near = roofline.row_facts(facts, of_blocks[max(measured)] if measured else {})
@@ -308,8 +312,7 @@ class Campaign:
 
         Raises Refused if the environment is not as it was when the campaign began.
         """
-        plan = self.plan
-        environment = next((one for one in plan.environments if one.label == label), Environment(""))
+        plan, environment = self.plan, self._environment(label)
         if environment.path:
             try:
                 facts = describe(environment)
@@ -317,7 +320,12 @@ class Campaign:
                 raise Refused(str(error)) from error
             if facts != self.environments.get(label, facts):
                 raise Refused(CHANGED.format(label))
-        return Settings(environment.threads or plan.threads, device, plan.precision, plan.memory, environment.path)
+        threads, precision = environment.threads or plan.threads, environment.precision or plan.precision
+        return Settings(threads, device, precision, plan.memory, environment.path)
+
+    def _environment(self, label: str) -> Environment:
+        """Return the environment of that label; that of pytest for ""."""
+        return next((one for one in self.plan.environments if one.label == label), Environment(""))
 
     def _worker(self, case: Case) -> Worker:
         host = (*case.host, self.plan.ranks)
@@ -349,21 +357,25 @@ class Campaign:
             self.no_device[host] = f"cannot use the gpu: {error}"
             raise Refused(self.no_device[host]) from error
 
-    def task(self, name: str, dtype: str) -> PreparedProblem:
-        """Return a problem on disk; build it when it is first needed. Raises Unsupported or Refused."""
-        if (name, dtype) not in self.tasks:
+    def task(self, name: str, dtype: str, precision: str = "") -> PreparedProblem:
+        """Return a problem on disk; build it when it is first needed. Raises Unsupported or Refused.
+
+        precision: of its products, which decides the tolerance; "" for that of the plan.
+        """
+        precision = precision or self.plan.precision
+        if (name, dtype, precision) not in self.tasks:
             start = time.monotonic()
-            self._build(name)
+            self._build(name, precision)
             self.reference_s += time.monotonic() - start
-        task = self.tasks[name, dtype]
+        task = self.tasks[name, dtype, precision]
         if isinstance(task, Exception):
             raise task
         return task
 
-    def _build(self, name: str) -> None:
+    def _build(self, name: str, precision: str) -> None:
         """Build a problem in the dtypes that fit, write it for the workers, and compute its reference solution."""
         plan = self.plan
-        dtypes = self._fitting(name, *catalogue.numbers(name, plan.steps))
+        dtypes = self._fitting(name, precision, *catalogue.numbers(name, plan.steps))
         if not dtypes:
             return
         try:
@@ -371,33 +383,33 @@ class Campaign:
                 name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps, reading=plan.reading
             )
         except Unsupported as error:
-            self.tasks |= {(name, dtype): error for dtype in dtypes}
+            self.tasks |= {(name, dtype, precision): error for dtype in dtypes}
             return
         except ValueError as error:
-            self.tasks |= {(name, dtype): Refused(str(error)) for dtype in dtypes}
+            self.tasks |= {(name, dtype, precision): Refused(str(error)) for dtype in dtypes}
             return
         except MemoryError:
-            self.tasks |= {(name, dtype): Refused(NO_MEMORY) for dtype in dtypes}
+            self.tasks |= {(name, dtype, precision): Refused(NO_MEMORY) for dtype in dtypes}
             return
-        for dtype in self._fitting(name, *catalogue.counted(exact)):
+        for dtype in self._fitting(name, precision, *catalogue.counted(exact)):
             try:
                 check_dtype(catalogue.parse(name)[0], exact.y, data.targets, dtype)
-                self.tasks[name, dtype] = self._prepare(name, catalogue.cast(exact, dtype), dtype)
+                self.tasks[name, dtype, precision] = self._prepare(name, catalogue.cast(exact, dtype), dtype, precision)
             except ValueError as error:
-                self.tasks[name, dtype] = Refused(str(error))
+                self.tasks[name, dtype, precision] = Refused(str(error))
             except MemoryError:
-                self.tasks[name, dtype] = Refused(NO_MEMORY)
+                self.tasks[name, dtype, precision] = Refused(NO_MEMORY)
 
-    def _fitting(self, name: str, floats: int, indices: int) -> list[str]:
+    def _fitting(self, name: str, precision: str, floats: int, indices: int) -> list[str]:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""
         for dtype in self.plan.dtypes:
             try:
                 memory.require(floats, indices, dtype, self.plan.memory)
             except Unsupported as error:
-                self.tasks[name, dtype] = error
-        return [dtype for dtype in self.plan.dtypes if (name, dtype) not in self.tasks]
+                self.tasks[name, dtype, precision] = error
+        return [dtype for dtype in self.plan.dtypes if (name, dtype, precision) not in self.tasks]
 
-    def _prepare(self, name: str, problem: Problem, dtype: str) -> PreparedProblem:
+    def _prepare(self, name: str, problem: Problem, dtype: str, precision: str) -> PreparedProblem:
         self.folder = self.folder or self.workspace.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
         recipe = {
@@ -416,7 +428,7 @@ class Campaign:
         n, d = problem.X.shape
         batch = n if problem.order is None else problem.order.shape[1]
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
-        coarse = TF32 if (dtype, self.plan.precision) == ("float32", "tf32") else 0.0
+        coarse = TF32 if (dtype, precision) == ("float32", "tf32") else 0.0
         printed = [] if coarse else published.checked(name, problem)  # what is printed is float32's
         also = (problem.steps // 2, *(one.update for one in printed))
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})

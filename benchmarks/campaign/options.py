@@ -23,6 +23,7 @@ from benchmarks.worker.client import TIMEOUT
 
 MOST = 40  # blocks that --minutes may fill, and --until-decided
 JUDGES = ("pandas", "scipy")  # packages that verdicts need
+PRECISIONS = ["highest", "tf32"]
 AA = "numpy_manual"  # runs twice in every block, if it runs at all
 BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
@@ -61,26 +62,33 @@ def plan(option: Namespace, here: Path) -> Plan:
     target, chosen = option.target or [], implementations(option.impl, here)
     reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
     labels = tables(option.problem, here, target, reading)
-    given = {"--with": option.with_packages, "--python": option.python, "several --threads": counts[1:]}
+    precisions = choose("precision", option.precision, PRECISIONS)
+    devices = choose("device", option.device, ["cpu", "gpu"])
+    dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"])
+    given = {
+        "--with": option.with_packages,
+        "--python": option.python,
+        "several --threads": counts[1:],
+        "several --precision": precisions[1:],
+    }
     axes = " and ".join(name for name, value in given.items() if value)
     if " and " in axes:
         raise ValueError(f"{axes}: compare along one axis at a time; a --python may have any packages")
     if axes and (ranks or option.dask_scheduler):
         raise ValueError(f"{axes}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
-    (precision,) = choose("precision", option.precision, ["highest", "tf32"], at_most=1)
     return Plan(
         impls=chosen,
-        devices=choose("device", option.device, ["cpu", "gpu"]),
+        devices=devices,
         problems=list(labels) or preset.problems,
         labels={name: label for name, label in labels.items() if label},
-        dtypes=preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"]),
+        dtypes=dtypes,
         blocks=blocks,
         minutes=minutes,
         until_decided=option.until_decided,
         limits=not option.no_limits,
         shuffle=not option.in_order,
         energy=option.energy,
-        precision=precision,
+        precision=precisions[0],
         aa=repeated(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
@@ -96,7 +104,8 @@ def plan(option: Namespace, here: Path) -> Plan:
         reading=reading,
         environments=environments.wanted(option.with_packages or [])
         + environments.existing(words(option.python or ""), here)
-        + environments.of_threads(counts if counts[1:] else []),
+        + (environments.of_threads(counts) if counts[1:] else [])
+        + (environments.of_precisions(precisions, devices, dtypes) if precisions[1:] else []),
     )
 
 
@@ -246,9 +255,9 @@ OPTIONS = (
     ),
     Option(
         "--precision",
-        "precision of float32 products: highest or tf32 (default: highest)",
+        "precision of float32 products: highest or tf32, on a GPU both to compare (default: highest)",
         default="highest",
-        metavar="NAME",
+        metavar="highest,tf32",
     ),
     Option(
         "--with",

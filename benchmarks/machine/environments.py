@@ -1,4 +1,4 @@
-"""Environments for workers, to compare in one run: interpreters (--python), packages (--with), numbers of threads.
+"""Environments for workers, to compare in one run: interpreters (--python), packages (--with), threads, precisions.
 
 An environment for --with is made once, by uv where it is installed and else by venv and pip, in the user's cache
 folder. Later runs use it again, without a network.
@@ -39,13 +39,19 @@ class Environment:
     """An environment of workers. Its label follows the name of an implementation, after an @.
 
     path: the executable of its Python; "" for that of pytest. requirements: the packages to install, none for --python.
-    threads: of its workers; 0 for those of the plan.
+    threads, precision: of its workers; 0 and "" for those of the plan.
     """
 
     label: str
     path: str = ""
     requirements: tuple[str, ...] = ()
     threads: int = 0
+    precision: str = ""
+
+    @property
+    def settings(self) -> dict[str, int | str]:
+        """Return what it sets for its workers; {} for an interpreter with its packages."""
+        return {name: value for name, value in (("threads", self.threads), ("precision", self.precision)) if value}
 
     def frameworks(self, known: set[str]) -> set[str]:
         """Return the frameworks of `known` whose packages are asked for: jaxlib is JAX's."""
@@ -102,6 +108,16 @@ def wanted(words: list[str]) -> list[Environment]:
 def of_threads(counts: list[int]) -> list[Environment]:
     """Return the environments of several --threads."""
     return [Environment(f"threads={count}", threads=count) for count in counts]
+
+
+def of_precisions(names: list[str], devices: list[str], dtypes: list[str]) -> list[Environment]:
+    """Return the environments of several --precision. Raises ValueError where they would be the same."""
+    words = f"--precision {','.join(names)}: both would compute the same"
+    if devices != ["gpu"]:
+        raise ValueError(f"{words} on a CPU, which has no TF32; add --device gpu")
+    if dtypes != ["float32"]:
+        raise ValueError(f"{words} in float64, which TF32 does not concern; add --dtype float32")
+    return [Environment(f"precision={name}", precision=name) for name in names]
 
 
 def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[Environment]:

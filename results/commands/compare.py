@@ -173,15 +173,18 @@ def compare_environments(run: Run) -> Page:
     tables = []
     for base, of in without_duplicates(run.rows).dropna(subset="environment").groupby(_without_environment(run.rows)):
         samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
+        errors = {name: rows.groupby(CASE[1:])["error"].max().reset_index() for name, rows in samples.items()}
         names = list(samples)
         for at, name in enumerate(names[1:], 1):
             for other in dict.fromkeys([names[0], names[at - 1]]):
                 table = ratios(samples[other], samples[name], CASE[1:])
+                table["error"] = table[CASE[1:]].merge(errors[name], how="left", on=CASE[1:])["error"]
                 tables.append(table.assign(impl=base, environment=name, against=other))
     if not tables:
         raise RunError(
             f"{run.label} has no implementation in two environments; measure them:"
-            " pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2, or --threads 1,2"
+            " pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2, or --threads 1,2, or --precision"
+            " highest,tf32"
         )
     table = withhold_if_busy(add_verdicts(join(tables)), [run])
     sections = [_environment_section(str(impl), part) for impl, part in table.groupby("impl", sort=False)]
@@ -202,12 +205,14 @@ def _environment_section(impl: str, table: pd.DataFrame) -> Section:
     first = table["against"].iloc[0]
     rows = []
     for case, part in table.groupby([*CASE[1:], "environment"], sort=False):
+        error = part["error"].iloc[0]
         cells = {row["against"]: f"{ratio_digits(row['ratio'])} {words(row['verdict'])}" for row in records(part)}
         of_first = cells.pop(first, "-")
         rows.append(
             dict(zip([*CASE[1:], "environment"], map(words, case), strict=True))
             | {"per step": seconds(part["b_s"].iloc[0]), "over the one before": next(iter(cells.values()), of_first)}
             | {f"over {first}": of_first}
+            | ({"largest error": f"{error:.2g}"} if str(case[-1]).startswith("precision=") else {})
         )
     rows.sort(key=lambda row: [row[name] for name in CASE[1:]])
     return Section(f"{impl} over environments", _changes(impl, table), rows, level=3)
@@ -323,7 +328,8 @@ def add_commands(commands: options.Commands) -> None:
         "--over",
         choices=[*(name for name in AXES if name not in CASE), ENVIRONMENT],
         default="",
-        help="what may differ between two runs; in one run: environment (--with, --python) or threads (--threads 1,2)",
+        help="what may differ between two runs; in one run: environment (--with, --python), threads (--threads 1,2) or"
+        " precision (--precision highest,tf32)",
     )
     command.add_argument("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
     options.add_filters(command, CASE[1:])
@@ -342,7 +348,7 @@ def _compare(args: Namespace) -> Page:
         return [options.selected(run, args) for run in find_all(args.run, args.runs)]
 
     named = [*args.run, *([args.a] if args.a else [])]
-    if args.over == ENVIRONMENT or (args.over == "threads" and not args.b):
+    if args.over == ENVIRONMENT or (args.over in ("threads", "precision") and not args.b):
         if args.b or len(named) > 1:
             raise RunError("--over environment compares within one run; name one: compare --over environment RUN")
         return compare_environments(one(named[0] if named else "latest"))

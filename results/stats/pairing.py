@@ -18,7 +18,7 @@ WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_rea
 SAME = [*WORK, "threads", "ranks"]
 AXES = {"device": (), "dtype": ("problem_hash",), "threads": ("threads",), "ranks": ("ranks",), "precision": (*NEWER,)}
 # along which the two sides of a comparison may differ, each with the facts that differ with it
-DECLARED = re.compile(r"@threads=\d+(-again)?$")  # ends the label of an implementation that runs with several
+DECLARED = re.compile(r"@(threads|precision)=\w+(-again)?$")  # ends a label: the axis along which it may differ
 KERNELS = "kernels"  # must be the same in two runs; within one run it differs by framework
 TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ
 OPTIONAL = ["seed", KERNELS, *NEWER]  # may be missing in both samples; problem_hash covers the seed
@@ -115,8 +115,9 @@ def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]
 
 
 def _same(*labels: str) -> Sequence[str]:
-    """Return the facts that must agree between implementations: a label with threads declares that they may differ."""
-    return [name for name in SAME if name != "threads"] if any(map(DECLARED.search, labels)) else SAME
+    """Return the facts that must agree between implementations: a label declares the axis along which they differ."""
+    declared = [name for match in map(DECLARED.search, labels) if match for name in AXES[match[1]]]
+    return [name for name in SAME if name not in declared] if declared else SAME
 
 
 def duplicate_ratio_rows(runs: Sequence[SamplesByImpl]) -> list[dict[str, Any]]:

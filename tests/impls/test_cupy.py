@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT, Done, bench, python
 
+from results.__main__ import main
+
 STANDIN = str(ROOT / "tests" / "support" / "standin")
 HERE = {"PYTHONPATH": STANDIN, "STANDIN_GPUS": "1", "CUPY_TF32": "1"}  # the last: what a user may have set
 COMPILES = """
@@ -37,6 +39,21 @@ def test_tf32_is_off_unless_it_is_asked_for(done: Done, tmp_path: Path) -> None:
     assert {row["version"] for row in done.rows} == {"a stand-in, TF32 0"}
     asked = bench(tmp_path, "--impl", "cupy_manual", "--device", "gpu", "--precision", "tf32", env=HERE)
     assert [row["version"] for row in asked.rows] == ["a stand-in, TF32 1"]
+
+
+def test_precisions_are_compared_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--precision", "highest,tf32", "--device", "gpu", "--problem", "line", "--blocks", "2"]
+    both = bench(tmp_path, "--impl", "cupy_manual", *words, env=HERE)
+    assert both.code == 0, both.out + both.err
+    assert {(row["impl"], row["precision"], row["version"][-1]) for row in both.rows} == {
+        ("cupy_manual@precision=highest", "highest", "0"),
+        ("cupy_manual@precision=tf32", "tf32", "1"),
+    }
+    tolerances = [max(row["tolerance"] for row in both.rows if row["version"][-1] == one) for one in "01"]
+    assert tolerances[1] > 100 * tolerances[0], "TF32 has a tolerance of its own"
+    assert main(["compare", "--over", "precision", str(tmp_path / "out.json")]) == 0
+    out = capsys.readouterr().out
+    assert "largest error" in out and "not compared" not in out.lower()
 
 
 def test_the_cpu_is_a_skip_with_the_reason(done: Done) -> None:
