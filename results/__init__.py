@@ -4,8 +4,21 @@
 >>> rows = results.load("latest")  # doctest: +SKIP
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from results.store.columns import COLUMNS
-from results.store.reading import RunError
-from results.store.runs import load
+
+if TYPE_CHECKING:
+    from results.store.reading import RunError
+    from results.store.runs import load
 
 __all__ = ["COLUMNS", "RunError", "load"]
+LATER = {"RunError": "results.store.reading", "load": "results.store.runs"}  # pandas comes along
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs pandas when it is used, so that a run can seal its file without it."""
+    if name not in LATER:
+        raise AttributeError(f"module 'results' has no attribute {name!r}")
+    return getattr(importlib.import_module(LATER[name]), name)

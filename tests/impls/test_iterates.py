@@ -19,13 +19,11 @@ ROWS = {"torch_dataloader": 30_000}  # that a run may read: some 10 us a row
 BIG = ("large", "huge")  # medium is of the same family
 NAMES = [name for name in catalogue.CATALOGUE if name not in BIG]
 BATCH = {"line": 10, "crops": 5, "scalar": 2, "tiny": 10, "small": 32, "medium": 256, "diabetes": 32, "linnerud": 5}
-COMPILED = ("torch_compile", "numba_fused", "jax_", "tensorflow_xla", "tinygrad", "dask")  # seconds a problem
-HEAVY = ("torch_compile", "tensorflow_xla", "tinygrad")  # 3 to 20 seconds
+COMPILED = ("torch_compile", "numba_fused", "jax_", "tensorflow", "tinygrad", "dask", "mlx")  # seconds a problem
 PAIRS = {  # for these: every pair of one or several targets, all rows or mini-batches, and dtype
     "line": "float64", "medium": "float32", "small@32": "float64", "scalar@2": "float32", "crops": "float64",
     "linnerud@5": "float32",
 }  # fmt: skip
-ALIKE = ("tiny", "diabetes")  # to line and to small, for who compiles: shapes alone make the code
 
 
 def plans() -> list[str]:
@@ -57,23 +55,11 @@ def steps_of(name: str, plan: str) -> int:
 
 
 def cases() -> list[tuple[str, str, str]]:
-    """Each implementation on each plan, in both dtypes; where each is a compilation, in one of them by turns."""
+    """Each implementation on each plan, in both dtypes; where each is a compilation, on PAIRS: the code is the same."""
+    every = [(plan, dtype) for plan in plans() for dtype in ("float32", "float64")]
     return [
-        (name, plan, dtype)
-        for name in IMPLS
-        for number, plan in enumerate(plans())
-        for dtype in dtypes(name, number, plan)
+        (name, plan, dtype) for name in IMPLS for plan, dtype in (PAIRS.items() if name.startswith(COMPILED) else every)
     ]
-
-
-def dtypes(name: str, number: int, plan: str) -> list[str]:
-    """In which dtypes an implementation descends on a plan; [] if another plan of it shows the same."""
-    if name.startswith(HEAVY):
-        return [PAIRS[plan]] if plan in PAIRS else []
-    both = ["float32", "float64"]
-    if not name.startswith(COMPILED):
-        return both
-    return [] if plan.startswith(ALIKE) else [both[(number // 2 + number) % 2]]
 
 
 @pytest.mark.parametrize(("name", "plan", "dtype"), cases())
