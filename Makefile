@@ -28,13 +28,14 @@ ab: .venv/ready ## did an implementation get slower? FILE=impls/torch_nn.py (def
 OUT ?= build
 BIG ?= 3000000x100
 GPU_SECONDS ?= 400
+WARM ?= torch jax cupy triton
 comma := ,
 GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@100,large@1024
 GPU_IMPLS := torch_manual,numpy_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,torch_autograd,torch_nn,jax_grad
 
 bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes, what matters most first
 	@mkdir -p $(OUT) && rm -f $(OUT)/gpu.json $(OUT)/gpu.md; $(PYTHON) -m benchmarks.machine.gpu; \
-	for module in torch jax cupy triton; do timeout 60 $(PYTHON) -c "import $$module" 2>/dev/null & done; wait; status=0; \
+	for module in $(WARM); do timeout 60 $(PYTHON) -c "import $$module" 2>/dev/null & done; wait; status=0; \
 	timeout -s INT -k 30 --preserve-status $(GPU_SECONDS) $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
 	--benchmark-json=$(OUT)/gpu.json --benchmark-save=gpu --device gpu$(comma)cpu --in-order --aa torch_manual --impl $(GPU_IMPLS) \
 	--problem $(GPU_PROBLEMS) -k "(-gpu- and not numpy) or numpy_manual-cpu or (jax_scan-cpu and not $(BIG))" $(ARGS) || status=$$?; \

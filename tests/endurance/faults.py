@@ -33,7 +33,7 @@ GROUPS |= {"A saved file": FILES, "The report": PLACES}
 KEPT = ROOT / "build" / "faults"
 PROBLEMS = ("line", "scalar", "crops")
 OLD = {"kept": "as it was"}  # what was saved before
-LIMIT = 90  # seconds that a run may take
+LIMIT = 300  # seconds that a run may take
 
 
 def cell(fault: Fault, point: str, folder: Path) -> list[str]:

@@ -228,7 +228,7 @@ def take(scene: Struck) -> None:
 
 def another(scene: Struck) -> None:
     """A second run is refused, and says so."""
-    code = scene.second().wait(60)
+    code = scene.second().wait(600)
     said = (scene.folder / "beside" / "said").read_text()
     if code != 4 or "another measurement runs" not in said:
         raise AssertionError(f"the second run: exit {code}")

@@ -30,7 +30,7 @@ CELLS = [  # that no other test has
 def script(name: str, tmp_path: Path, *options: str) -> str:
     """What one of the programs says, which must find nothing wrong."""
     words = [sys.executable, f"tests/endurance/{name}.py", "--folder", str(tmp_path / "here"), *options]
-    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -69,7 +69,7 @@ def sabotage(scene: Struck) -> None:
 
 def test_a_cell_finds_what_is_wrong(tmp_path: Path) -> None:
     found = cell(Fault("sabotage", "a", strike=sabotage, exits=each("a", 5)), "a", tmp_path / "here")
-    assert LEFT.pop().wait(10) == -signal.SIGKILL  # it is found and ended
+    assert LEFT.pop().wait(600) == -signal.SIGKILL  # it is found and ended
     for words in ("exit 0, not 5", "process ", "temporary file forgotten", "half a file .other.json.0badcafe.tmp"):
         assert any(words in one for one in found), (words, found)
     assert any(one.startswith("0001_older.json is torn") for one in found)

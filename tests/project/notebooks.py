@@ -13,7 +13,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
     """The notebook with new outputs, run from the top of the repository; ids and metadata are the same every time."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=120, record_timing=False, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+        notebook, timeout=600, record_timing=False, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     )
     client.create_kernel_manager().transport = "ipc"  # no port is opened
     client.execute()

@@ -25,7 +25,7 @@ Done = subprocess.CompletedProcess[str]
 def run(script: Path, *words: object, cwd: Path, **variables: str) -> Done:
     """Run a script of .ci."""
     env = environment(**variables, PYTHONPATH="")
-    return subprocess.run([script, *map(str, words)], cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([script, *map(str, words)], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
 
 
 def git(folder: Path, *words: str) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, environment, saved
+from helpers import HONEST, ROOT, environment, saved, write
 
 from benchmarks.extra import gpu_first
 from benchmarks.extra.gpu_first import Step
@@ -15,10 +15,16 @@ GPU = Path("/dev/nvidia0").exists()
 
 
 def make(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    words = ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in variables.items())]
+    words = [
+        "make",
+        "--no-print-directory",
+        target,
+        "WARM=numpy",
+        *(f"{name}={value}" for name, value in variables.items()),
+    ]
     return subprocess.run(
         words, cwd=ROOT, env=environment(CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT)), capture_output=True,
-        text=True, timeout=200,
+        text=True, timeout=600,
     )  # fmt: skip
 
 
@@ -41,9 +47,12 @@ def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path)
 
 
 def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> None:
-    options = "--problem line,crops,scalar --impl numpy_manual --aa none --no-limits --blocks 500"
+    """Its implementation sleeps, so that 20 seconds are enough to begin and cost little."""
+    slow = HONEST.replace("w = start.copy()", "w = start.copy()\n        __import__('time').sleep(0.05)")
+    options = f"--problem line,crops,scalar --impl {write(tmp_path, 'numpy_manual', slow)} --aa none --no-limits"
+    options += " --blocks 500"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
-    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="12")
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="20")
     assert done.returncode != 0
     assert "not run: " in done.stdout and "of numpy_manual (cpu)" in done.stdout, done.stdout + done.stderr
 

@@ -83,7 +83,7 @@ def run(folder: Path, *words: str) -> Done:
         env=environment(PYTHONPATH=one_kernel(folder), WHOM=str(folder / "whom")),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     return Done(done.returncode, done.stdout, done.stderr, saved(folder / "out.json"))
 
@@ -139,7 +139,7 @@ def test_who_imports_code_of_others(words: list[str], by: set[str], tmp_path: Pa
     more = [*UNNEEDED, "--benchmark-storage", f"file://{tmp_path}"] if words[0] == "pytest" else []
     env = environment(BY=str(tmp_path / "by"))
     command = [sys.executable, "-m", *words, "--impl", write(tmp_path, "mine", NOTES), *more]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     notes = tmp_path / "by"
     assert {*(notes.read_text().split() if notes.exists() else [])} == by

@@ -24,7 +24,7 @@ class Shown:
     def open(self, url: str) -> None:
         self.page.goto("about:blank")
         self.page.goto(url)
-        self.page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=20000)
+        self.page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=120_000)
         self.page.eval_on_selector("#filters details", "filters => { filters.open = true }")
 
     def tick(self, name: str, value: str) -> None:

@@ -58,7 +58,7 @@ def written(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> bool:
     """Wait until a condition holds, at most so many seconds. Return whether it does."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:

@@ -98,7 +98,7 @@ def bench(tmp_path: Path, *options: str, cwd: Path = ROOT, env: dict[str, str] |
         env=environment(**(env or {})),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     return Done(done.returncode, done.stdout, done.stderr, saved(tmp_path / "out.json"))
 
@@ -111,7 +111,7 @@ def saved(path: Path) -> dict[str, Any]:
 def python(code: str, *args: str, env: dict[str, str] | None = None, isolated: Iterable[str] = ()) -> Done:
     """Run a program of a few lines in a fresh interpreter."""
     words = [sys.executable, *isolated, "-c", code, *args]
-    done = subprocess.run(words, cwd=ROOT, env=environment(**(env or {})), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=ROOT, env=environment(**(env or {})), capture_output=True, text=True, timeout=600)
     return Done(done.returncode, done.stdout, done.stderr)
 
 

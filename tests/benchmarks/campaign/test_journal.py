@@ -174,7 +174,7 @@ def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) ->
     try:
         assert wait_until(lambda: written(tmp_path / "pid")), (tmp_path / "said").read_text()
         process.send_signal(by)
-        code = process.wait(60)
+        code = process.wait(600)
     finally:
         process.kill()
         process.wait()

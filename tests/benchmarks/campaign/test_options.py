@@ -147,7 +147,7 @@ def ended(*several: list[str]) -> list[Done]:
         words = [command(Path(folder), *options)[3:] for options in several]
         done = subprocess.run(
             [sys.executable, "-c", EACH],
-            input=json.dumps(words), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100,
+            input=json.dumps(words), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return [Done(code, "", err) for code, err in map(json.loads, done.stdout.splitlines())]
@@ -371,7 +371,7 @@ def test_runs_are_saved_under_the_machines_slug_without_a_name(copy: Path, tmp_p
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout
     (file,) = (copy / "results/runs" / identity.slug()).rglob("*.json")
@@ -420,7 +420,7 @@ def test_pytest_benchmark_compares_the_saved_files(copy: Path) -> None:
         "--group-by=param:case",
         "--columns=median",
     ]
-    done = subprocess.run(words, cwd=copy, env=environment(), capture_output=True, text=True, timeout=100)
+    done = subprocess.run(words, cwd=copy, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("numpy_manual-cpu-scalar-float32-0") >= 2
 
@@ -509,7 +509,7 @@ def test_another_folder_to_start_from(tmp_path: Path) -> None:
         f"--benchmark-storage=file://{tmp_path}",
         f"--benchmark-json={tmp_path / 'out.json'}",
     ]
-    done = subprocess.run([*words, *more], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*words, *more], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row["extra_info"]["impl"] for row in json.loads((tmp_path / "out.json").read_text())["benchmarks"]] == [
         "mine"

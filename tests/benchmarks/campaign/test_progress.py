@@ -107,7 +107,7 @@ def watched(tmp_path: Path, columns: int, *options: str, until: str = "") -> tup
                 said += some
                 if not pressed and until in said.decode(errors="ignore"):
                     pressed = os.write(own, b"\x03") == 1
-            code = process.wait(30)
+            code = process.wait(600)
         finally:
             process.kill()
             process.wait()
@@ -133,7 +133,7 @@ def test_on_a_terminal_a_bar_is_rewritten_in_place_and_goes(tmp_path: Path, colu
     assert all(len(bar) < columns for bar in bars)
     if columns == 80:
         assert " 1/10, block 1 of 2: numpy_manual scalar float32 cpu" in bars[0]
-        assert " 10/10, block 2/2, ~10 s left: numpy_manual crops@5 float32 cpu" in bars[-1]
+        assert re.search(r" 10/10, block 2/2, ~\d+0 s left: numpy_manual crops@5 float32 cpu", bars[-1])
     assert shown[-1] == []
 
 

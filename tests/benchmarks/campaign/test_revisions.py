@@ -89,7 +89,7 @@ def run_ab(checkout: Path, **variables: str) -> "subprocess.CompletedProcess[str
     options = {"PYTHON": sys.executable, "ARGS": "--problem line,small,crops --preset quick --no-limits --aa none"}
     env = environment(**(options | variables), PYTHONPATH="")
     return subprocess.run(
-        [str(checkout / ".ci" / "ab")], cwd=checkout, env=env, capture_output=True, text=True, timeout=300
+        [str(checkout / ".ci" / "ab")], cwd=checkout, env=env, capture_output=True, text=True, timeout=600
     )
 
 

@@ -44,7 +44,7 @@ def test_processes_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=ROOT, env=environment())
         for name in ("a", "b")
     ]
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(600) for process in running] == [0, 0]
     assert sorted(name[:4] for name in names(tmp_path)) == [f"{i:04}" for i in range(1, 21)]
 
 

@@ -18,7 +18,7 @@ def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> tuple[int, str]:
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert "Traceback" not in done.stderr and "INTERNALERROR" not in done.stdout

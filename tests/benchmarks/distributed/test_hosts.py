@@ -73,7 +73,7 @@ def test_each_rank_makes_its_rows_bit_for_bit(name: str, tmp_path: Path, monkeyp
 def run(tmp_path: Path, *options: str, within: tuple[str, ...] = ()) -> Done:
     """`pytest benchmarks` to its end, in a network namespace if one is named."""
     words = [*within, *command(tmp_path, "--threads", "1", *options)]
-    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
     return Done(done.returncode, done.stdout, done.stderr, saved(tmp_path / "out.json"))
 
 

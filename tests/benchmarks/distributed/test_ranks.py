@@ -93,11 +93,12 @@ def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple
     assert len(processes) >= 2
     together.prepare(problem[1], "cpu")
     assert together.run(problem[0].w0, 0).weights == problem[0].w0.tolist()
-    together.deadline, began = time.monotonic() + 3, time.monotonic()
+    hangs, began = "timed out" in FAULTS[fault], time.monotonic()
+    together.deadline = began + (5 if hangs else 200)
     with pytest.raises(Refused) as refused:
         together.run(problem[0].w0, 5)
     assert re.fullmatch(FAULTS[fault], str(refused.value))
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 150, "others' faults are not waited for"
     assert not together.alive
     together.close()  # a second time is as good
     assert not any(process.is_running() for process in processes)
@@ -140,14 +141,18 @@ def test_no_port_and_no_shared_memory_is_left(
 )
 def test_rank_that_is_not_like_the_others_is_refused(at_once: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"^{says}"):
-        ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once=at_once, fault="pass")), 2, timeout=6)
+        ranks(
+            write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once=at_once, fault="pass")),
+            2,
+            15 if "sleep" in at_once else 200,
+        )
 
 
 def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str], tmp_path: Path) -> None:
     both = ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once="", fault="time.sleep(0.3)")), 2)
     try:
         both.prepare(problem[1], "cpu")
-        assert 0.3 <= both.run(problem[0].w0, 1).seconds < 30
+        assert 0.3 <= both.run(problem[0].w0, 1).seconds < 200
         told, each = both.finish(1), [psutil.Process(one.process.pid) for one in both.members]
         assert told.rss_bytes > sum(process.memory_info().rss for process in each) / 2
         assert told.rss_bytes > 1.5 * each[0].memory_info().rss

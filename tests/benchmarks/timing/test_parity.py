@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from faulty import running, wait_until
+from faulty import running, wait_until, written
 from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, invalid, needs, one, saved, write
 
 from benchmarks.machine import gpu as gpus
@@ -297,11 +297,11 @@ def test_sigkill_in_the_middle_saves_no_number_and_leaves_no_process(tmp_path: P
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     pid = tmp_path / "pid"
-    assert wait_until(lambda: pid.exists() and pid.read_text() != "")
+    assert wait_until(lambda: written(pid))
     process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(600) == -signal.SIGKILL
     assert saved(tmp_path / "out.json") == {}
-    assert wait_until(lambda: not running(int(pid.read_text())), 10), "the worker outlived its parent"
+    assert wait_until(lambda: not running(int(pid.read_text()))), "the worker outlived its parent"
 
 
 def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import fault, folders, running, wait_until
+from faulty import fault, folders, running, wait_until, written
 from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
 
 FAULTS = {  # name: what prepare does, what run does, what the reason of each of its cases says
@@ -121,7 +121,7 @@ def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path) -> None:
     with Path(paths[-1]).open("a") as file:
         file.write(note.format(name="in_import"))
     done = bench(
-        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "5",
+        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "10",
         env={"TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
     assert done.code == 1
@@ -171,10 +171,10 @@ def interrupted(
         )
         try:
             pid = tmp_path / "pid"
-            assert wait_until(lambda: pid.exists() and pid.read_text() != ""), (tmp_path / "said").read_text()
+            assert wait_until(lambda: written(pid)), (tmp_path / "said").read_text()
             time.sleep(0.2)
             process.send_signal(by)
-            code = process.wait(60)
+            code = process.wait(600)
         finally:
             process.kill()
             process.wait()
@@ -204,13 +204,13 @@ def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
     assert timed(json) == ["line"]
     assert json["campaign"]["interrupted"] is True
     assert [(row["problem"], row["reason"]) for row in json["campaign"]["refused"]] == [("scalar", "interrupted")]
-    assert wait_until(lambda: not running(int((tmp_path / "pid").read_text())), 5)
+    assert wait_until(lambda: not running(int((tmp_path / "pid").read_text())))
     assert folders(tmp_path) == []
 
 
 def test_ctrl_c_between_timed_rounds_keeps_no_half_row(tmp_path: Path) -> None:
-    """Its runs on scalar last 50 ms each once they are timed, so the signal comes amid them."""
-    late = "if len(problem.X) == 4 and len(calls) > 16: time.sleep(0.05); len(calls) == 18 and "
+    """Its runs on scalar last 0.3 s each once they are timed, 50 of them, so the signal comes amid them."""
+    late = "if len(problem.X) == 4 and len(calls) > 16: time.sleep(0.3); len(calls) == 18 and "
     path = fault(tmp_path, "slow", "pass", late + "HERE.joinpath('pid').write_text(str(os.getpid()))")
     code, json, said = interrupted(
         tmp_path, path, "--problem", "line,scalar,crops", "--preset", "full", "--blocks", "1"

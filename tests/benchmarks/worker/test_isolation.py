@@ -185,8 +185,11 @@ def reason(worker: Worker, tmp_path: Path, code: str) -> str:
 
 
 def test_stopped_is_hanging(worker: Worker, tmp_path: Path) -> None:
+    (member,) = worker.members
+    assert isinstance(member, processes.Process)
+    member.process.send_signal(signal.SIGSTOP)
     worker.deadline = time.monotonic() + 1
-    assert reason(worker, tmp_path, "os.kill(os.getpid(), signal.SIGSTOP)") == "timed out and was killed"
+    assert reason(worker, tmp_path, "pass") == "timed out and was killed"
     assert not worker.alive
 
 
@@ -227,7 +230,7 @@ def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatc
     try:
         began = time.monotonic()
         removed = cleanup.end_processes("/nowhere/else")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 200, "it would sleep for 300 seconds"
         assert f"process {child.pid} (sleep), which was killed and does not end" in removed
     finally:
         monkeypatch.undo()

@@ -162,7 +162,7 @@ def test_a_run_ends_with_its_answer(options: list[str], tmp_path: Path) -> None:
     words = command(tmp_path, *options, "--aa=numpy_manual")
     at = words.index("--benchmark-json")
     done = subprocess.run(
-        [*words[:at], *words[at + 2 :]], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
+        [*words[:at], *words[at + 2 :]], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout
     answer = done.stdout.partition(" answer ")[2]
