@@ -31,7 +31,8 @@ GPU_SECONDS ?= 400
 WARM ?= torch jax cupy triton
 comma := ,
 GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@100,large@1024
-GPU_IMPLS := torch_manual,numpy_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,torch_autograd,torch_nn,jax_grad
+JAX_BUFFERS := benchmarks/extra/loops/jax_scan_no_buffers.py,benchmarks/extra/loops/jax_scan_all_buffers.py
+GPU_IMPLS := torch_manual,numpy_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,$(JAX_BUFFERS),torch_autograd,torch_nn,jax_grad
 
 bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes, what matters most first
 	@mkdir -p $(OUT) && rm -f $(OUT)/gpu.json $(OUT)/gpu.md; $(PYTHON) -m benchmarks.machine.gpu; \
@@ -42,6 +43,9 @@ bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing inst
 	if [ -s $(OUT)/gpu.json ]; then $(PYTHON) -m results show $(OUT)/gpu.json && \
 	$(PYTHON) -m results report $(OUT)/gpu.json --format md > $(OUT)/gpu.md && echo "wrote $(OUT)/gpu.md"; \
 	else echo "no report: nothing was measured, and the lines above say why"; fi; exit $$status
+
+profile-gpu: ## on a machine with a GPU: launches of a step and the GPU's busy time, each case in a process of its own: 8 minutes
+	@$(MAKE) --no-print-directory bench-gpu OUT=$(OUT)/profile GPU_PROBLEMS=tiny,medium,large ARGS='--profile --no-limits $(ARGS)'
 
 test-gpu: ## on a machine with a GPU, by the Python that is there: contract, mutants and iterates on it, 5 minutes at most
 	@$(PYTHON) -m benchmarks.machine.gpu || exit 1; \

@@ -1,7 +1,9 @@
 """Shared by the JAX implementations: device, precision and loss, and probes of JAX."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -9,7 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from impls.interface import PRECISION, Array, Device, Problem, Timed, Unsupported, held, need_ranks, product_by
+from impls.interface import (
+    PRECISION,
+    Array,
+    Device,
+    DeviceWork,
+    Problem,
+    Timed,
+    Unsupported,
+    held,
+    need_ranks,
+    product_by,
+)
 
 jax.config.update("jax_enable_x64", True)  # float64 is float64; float32 input stays float32
 jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
@@ -49,7 +62,10 @@ def join(device: Device) -> Mesh:
     if ranks > 1 and not jax.distributed.is_initialized():
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         jax.distributed.initialize(where, ranks, rank, [local], cluster_detection_method="deactivate")
-    put(np.empty(0), device)
+    try:
+        put(np.empty(0), device)
+    except Unsupported as error:
+        raise Unsupported(f"rank {rank} has no {device} of its own: {error.__cause__}") from error
     mine = {one.process_index: one for one in reversed(jax.devices(device))}  # the first of each rank
     return Mesh([mine[rank] for rank in range(ranks)], "ranks")
 
@@ -121,6 +137,22 @@ def threads() -> int | None:
     """Return the threads of XLA's pool for one operation, found by their name (Linux); None if unknown."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return names.count("tf_XLAEigen") if names else None
+
+
+def device_work(run: Callable[[], object]) -> list[DeviceWork]:
+    """Return the kernels and copies of a run, from the lines of the GPU's streams in the profiler's file."""
+    with TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            run()
+        (file,) = Path(folder).glob("**/*.xplane.pb")
+        data = jax.profiler.ProfileData.from_file(str(file))
+        lines = [line for plane in data.planes if plane.name.startswith("/device:GPU") for line in plane.lines]
+        return [
+            DeviceWork(event.start_ns, event.end_ns, dict(event.stats).get("correlation_id"))
+            for line in lines
+            if line.name.startswith("Stream")
+            for event in line.events
+        ]
 
 
 def device_bytes() -> int | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, profiler
 
-from impls.interface import PRECISION, Array, Device, Timed, Unsupported, need_ranks, product_by
+from impls.interface import PRECISION, Array, Device, DeviceWork, Timed, Unsupported, need_ranks, product_by
 
 events: list[Any] | None = None  # moments on the GPU's clock, while they are noted
 GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough to be captured in no time
@@ -37,12 +37,12 @@ def place_fixed(array: Array, device: Device) -> Tensor:
 def join(device: Device) -> None:
     """Make this process a rank, once, by gloo or by NCCL with a GPU of its own."""
     need_ranks()
-    place(np.empty(0), device)
-    if device == "gpu":
+    if device == "gpu" and torch.cuda.is_available():  # before the first tensor, which makes a context on its GPU
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
             raise Unsupported(f"rank {os.environ['RANK']} has no gpu of its own: {torch.cuda.device_count()} here")
         torch.cuda.set_device(local)
+    place(np.empty(0), device)
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device == "gpu" else "gloo")
 
@@ -73,6 +73,18 @@ def event_seconds(run: Callable[[], object]) -> float | None:
         return events[0].elapsed_time(events[-1]) / 1e3
     finally:
         events = None
+
+
+def device_work(run: Callable[[], object]) -> list[DeviceWork]:
+    """Return the kernels and copies of a run. Those of a graph have the launch of the graph in common."""
+    with profiler.profile() as profile:
+        run()
+        torch.cuda.synchronize()
+    return [
+        DeviceWork(event.start_ns(), event.start_ns() + event.duration_ns(), event.correlation_id())
+        for event in profile.profiler.kineto_results.events()
+        if event.device_type().name == "CUDA" and not event.is_user_annotation()
+    ]
 
 
 def reset_device_bytes() -> None:

@@ -103,7 +103,8 @@ class Framework(Protocol):
     `fetch` (device to host) is `Timed`, and so is `place` or `put` (host to device), which takes one array. The rest of
     a run is dispatch.
     Also optional: `product(a, b, device)`, a @ b as the framework computes it; `caches()`, bytes of a device's caches
-    by level; `event_seconds(run)`, `device_bytes()` and `reset_device_bytes()`, by the device's own counters.
+    by level; `event_seconds(run)`, `device_bytes()` and `reset_device_bytes()`, by the device's own counters;
+    `device_work(run)`, the `DeviceWork` of a run by the framework's profiler.
     """
 
     def threads(self) -> int | None:
@@ -111,6 +112,15 @@ class Framework(Protocol):
 
     def compilations(self) -> int:
         """Return the number of compilations in this process so far."""
+
+
+@dataclass(frozen=True)
+class DeviceWork:
+    """A kernel or a copy that a GPU has carried out. launch: the same for all work of one launch from the host."""
+
+    start_ns: float
+    end_ns: float
+    launch: int | None
 
 
 class Kernels(Protocol):

@@ -127,6 +127,7 @@ class Campaign:
         if case.device == "gpu" and self.gpu_processes is not None:
             asked["gpu_processes"] = self.gpu_processes
         descent.energy = self.plan.energy and case.device == "gpu"
+        descent.profile = self._is_profiled(case)
         descent.read = self._reader(case, descent.facts)
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
@@ -156,6 +157,11 @@ class Campaign:
         """Count the seconds of a case that has been timed. facts: of its row."""
         self.runs_s += facts["runs_s"]
         self.cases_s[case.place] = time.monotonic() - self.case_began
+        if self._is_profiled(case) and self.worker is not None:
+            self.worker.close()  # a profiler that has been at work may slow down the next case
+
+    def _is_profiled(self, case: Case) -> bool:
+        return self.plan.profile and case.device == "gpu" and not self.plan.ranks
 
     def enter(self, case: Case) -> None:
         """Record the system load when a block begins. Measure the machine's limits, if that was LIMITS_EVERY ago."""

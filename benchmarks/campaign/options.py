@@ -89,6 +89,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         shuffle=not option.in_order,
         energy=option.energy,
         precision=precisions[0],
+        profile=option.profile,
         aa=repeated(option.aa, chosen, here),
         seconds=preset.seconds,
         threads=threads,
@@ -292,6 +293,11 @@ OPTIONS = (
     Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
     Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
     Option("--energy", "measure the energy of a step on a GPU: one second more a case", action="store_true"),
+    Option(
+        "--profile",
+        "count launches and the GPU's busy time by the framework's profiler: each case on a GPU gets a process",
+        action="store_true",
+    ),
     Option(
         "--in-order",
         "run implementations in the order of --impl, not shuffled: what matters most comes before the time is up",

@@ -122,6 +122,7 @@ class Plan:
     until_decided: bool = False  # whether a block leaves out the cases without an open question
     shuffle: bool = True  # whether a block runs implementations and devices in random order, or as given
     energy: bool = False  # whether each case on a GPU runs a second more, for the energy of a step
+    profile: bool = False  # whether a profiler looks at each case on a GPU, which then has a process of its own
     limits: bool = True  # whether what the machine could do is measured as well, block by block
     lr: float | None = None
     steps: int | None = None  # updates in a run; None: the problem's own number

@@ -78,6 +78,7 @@ class TimedCase:
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
     energy: bool = False  # whether the energy of a step is measured after the rounds
+    profile: bool = False  # whether a profiler looks at a run after everything else
     read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
     readings: list[float | None] = field(default_factory=list)  # beside some rounds
 
@@ -117,6 +118,8 @@ class TimedCase:
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
         if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
             facts["half_steps_ratio"], faults = self.growth(facts["steady_s"], facts["fixed_s"])
+        if self.profile:
+            facts |= vars(self.worker.profile())
         if self.rows_check is not None:
             self.check_rows(self.rows_check)
         pools, cores = facts.pop("pools"), facts.pop("cores")

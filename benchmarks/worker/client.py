@@ -120,6 +120,10 @@ class Worker:
         """Return CPU seconds per second over that many runs."""
         return self._ask(messages.Busy, "busy", start=start.tolist(), steps=steps, runs=runs)
 
+    def profile(self) -> messages.Profiled:
+        """Return what the GPU does in a run, by the framework's profiler. Later times of this process do not count."""
+        return self._ask(messages.Profiled, "profile")
+
     def helper_seconds(self) -> float:
         """Return the CPU seconds so far of the processes that the worker has started on this host."""
         return sum(member.helper_seconds() for member in self.members if isinstance(member, Process))

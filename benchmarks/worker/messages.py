@@ -133,6 +133,16 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Profiled:
+    """A run by the framework's profiler, or the reason why there is none. launches, gpu_operations: per step."""
+
+    launches: Rate | None = None
+    gpu_operations: Rate | None = None
+    busy_s: Seconds | None = None
+    unprofiled: Text | None = None
+
+
+@dataclass(frozen=True)
 class Level:
     """A level of the memory and its bandwidth. holds: its size in bytes, None for main memory."""
 

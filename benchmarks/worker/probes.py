@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.metadata
+import math
 import os
 import resource
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 
 import impls
 from benchmarks.worker import environment, memory
-from impls.interface import Array, Device, Timed
+from impls.interface import Array, Device, DeviceWork, Timed
 
 SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
 SPARE = SIZE - 1  # the row that asks for a subnormal number
@@ -112,6 +113,32 @@ def event_seconds(run: Callable[[], object], runs: int) -> float | None:
     clocks = [module.event_seconds for module in shared() if hasattr(module, "event_seconds")]
     times = [seconds for clock in clocks for _ in range(runs) if (seconds := clock(run)) is not None]
     return median(times) if times else None
+
+
+def device_work(run: Callable[[], object], nothing: Callable[[], object], steps: int) -> dict[str, float]:
+    """Return a run's launches and its kernels and copies, per step, and the seconds in which the GPU carried out any.
+
+    `nothing` is a run of no steps: a profiler's first use may miss work. Raises RuntimeError where it sees none.
+    """
+    profilers = [module.device_work for module in shared() if hasattr(module, "device_work")]
+    if not profilers:
+        raise RuntimeError("the framework has no profiler of its own")
+    profilers[0](nothing)
+    work = profilers[0](run)
+    if not work:
+        raise RuntimeError("the profiler saw no work on the GPU")
+    launches = {one.launch for one in work}
+    known = {} if None in launches else {"launches": len(launches) / steps}
+    return known | {"gpu_operations": len(work) / steps, "busy_s": _covered(work) / 1e9}
+
+
+def _covered(work: list[DeviceWork]) -> float:
+    """Return the nanoseconds in which at least one is under way."""
+    covered, end = 0.0, -math.inf
+    for one in sorted(work, key=lambda one: one.start_ns):
+        covered += max(0.0, one.end_ns - max(end, one.start_ns))
+        end = max(end, one.end_ns)
+    return covered
 
 
 def threads() -> dict[str, Any]:

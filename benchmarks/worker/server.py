@@ -25,6 +25,7 @@ import impls  # noqa: E402
 from benchmarks.machine import bandwidth  # noqa: E402
 from benchmarks.worker import memory, probes  # noqa: E402
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
+from benchmarks.worker.messages import printable  # noqa: E402
 from benchmarks.worker.reasons import no_run, raised  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard  # noqa: E402
 
@@ -177,6 +178,18 @@ class WorkerServer:
             self.run(here.copy(), steps)
         return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
 
+    def profile(self) -> Answer:
+        """Return what the GPU does in a run, by the framework's profiler: see `probes.device_work`.
+
+        The profiler may slow down what comes later, so this is the last request of a process. Where it fails,
+        `unprofiled` is the reason.
+        """
+        w0, steps = self.problem.w0, self.problem.steps
+        try:
+            return probes.device_work(lambda: self.run(w0.copy(), steps), lambda: self.run(w0.copy(), 0), steps)
+        except Exception as error:  # any of a profiler's or a driver's: the row is complete without its numbers
+            return {"unprofiled": printable(f"{type(error).__name__}: {error}")}
+
     def wrong_with(self, result: object, start: Array) -> str:
         """Return how a result breaks sentence 2 of the contract, or ""."""
         w0, foreign = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
@@ -209,9 +222,8 @@ class WorkerServer:
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
 
-OPERATIONS = frozenset(
-    ["load", "source", "bandwidth", "read", "open_device", "prepare", "descend", "round", "grow", "busy", "finish"]
-)
+TIMINGS = ("descend", "round", "grow", "busy")
+OPERATIONS = frozenset(["load", "source", "bandwidth", "read", "open_device", "prepare", *TIMINGS, "finish", "profile"])
 
 
 def source(path: Path) -> Answer:

@@ -77,6 +77,7 @@ TEXT_COLUMNS = (
         since=4,
         formerly="throttled",
     ),
+    text_column("unprofiled", "reason why --profile counted no launches, or empty", since=6),
     text_column("digest", "seal over the rounds and facts of the row", since=2),
     text_column("limited_by", "limit of a step on this machine: dispatch, cache, memory or compute", since=4),
     text_column("reason", "reason why the row does not count; empty for a valid row"),
@@ -168,6 +169,9 @@ NUMBER_COLUMNS = (
         since=6,
     ),
     Column("sm_mhz_during", "clock of the GPU's processors, median over that second", "MHz", since=6),
+    Column("launches", "launches from the host per step, a CUDA graph is one (--profile)", since=6),
+    Column("gpu_operations", "kernels and copies that the GPU carries out per step (--profile)", since=6),
+    Column("busy_s", "part of a run in which the GPU carries out kernels or copies (--profile)", "seconds", since=6),
 )
 STATISTICS_COLUMNS = (
     Column("rounds", "timed rounds in the row"),
