@@ -4,7 +4,6 @@ import math
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,24 @@ import pandas as pd
 from results.commands import options
 from results.commands.options import BASELINE
 from results.output import Page, Section, records, rows_of, seconds, words
+from results.page.crossover import JOB_TITLE
 from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section, unchanged
-from results.stats.pairing import AXES, add_forced_ratios, ratios, trait_notes, without_duplicates
+from results.stats.pairing import (
+    AXES,
+    VALUES,
+    Selection,
+    add_forced_ratios,
+    ratios,
+    sides_along,
+    trait_notes,
+    without_duplicates,
+)
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.quiet import quiet_lines, withhold_if_busy
 from results.stats.signed_rank import FASTER, SLOWER, fewest_blocks, hodges_lehmann, interval
+from results.stats.sizes import as_jobs
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
@@ -26,7 +36,7 @@ from results.store.runs import find, find_all, join, load, nearest
 
 SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
-VALUES = {"cpu": "device", "gpu": "device", "float32": "dtype", "float64": "dtype"}  # of axes within a run
+STEP, JOB = "step", "job"  # what is compared
 ENVIRONMENT = "environment"  # the axis of --with and --python, within one run
 LISTED = 12  # differences of a group
 
@@ -102,66 +112,39 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, 
     return Page(table, [header, *sections])
 
 
-class Selection(NamedTuple):
-    """A side of a comparison within a run: an implementation, and its value of an axis."""
+def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) -> Page:
+    """Compare two sides of one run along its device or dtype: `jax_scan@cpu` and `jax_scan@gpu`, or names and `over`.
 
-    impl: str
-    axis: str
-    value: str
-
-    @classmethod
-    def parse(cls, word: str) -> "Selection":
-        """Return the side that `jax_scan@gpu` names; without a known value after @, the axis is ""."""
-        impl, _, value = word.rpartition("@")
-        axis = VALUES.get(value, "")
-        return cls(impl, axis, value) if impl and axis else cls(word, "", "")
-
-    def rows(self, run: Run) -> pd.DataFrame:
-        """Return the side's rows. Raises RunError if there are none."""
-        known = without_duplicates(run.rows)
-        if self.impl not in set(known["impl"].dropna()):
-            names = sorted(set(known["impl"].dropna()))
-            raise RunError(f"{run.label} has no implementation {self.impl!r}; {nearest(self.impl, names)}")
-        found = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
-        if found.empty:
-            others = ", ".join(sorted(set(known.loc[known["impl"] == self.impl, self.axis].dropna())))
-            raise RunError(
-                f"{run.label} has {self.impl} with {self.axis} {others}, not {self.value}; measure both:"
-                f" pytest benchmarks --impl {self.impl} --{self.axis} {others.split(', ')[0]},{self.value}"
-            )
-        return found
-
-
-def compare_along(run: Run, a: str, b: str) -> Page:
-    """Compare two sides of one run along its device or dtype: `jax_scan@cpu` and `jax_scan@gpu`.
-
-    Everything else must be equal. Raises RunError if the sides differ along two axes, or do not exist.
+    Everything else must be equal. job_steps: also compare jobs of that many steps in fresh processes; 0 for none.
+    Raises RunError if the sides differ along two axes, or do not exist.
     """
-    sides = Selection.parse(a), Selection.parse(b)
-    axis = sides[0].axis or sides[1].axis
-    if {side.axis for side in sides} != {axis}:
-        raise RunError(
-            f"compare along one axis: write both sides with @, such as {sides[0].impl}@cpu {sides[1].impl}@gpu"
-        )
+    sides = sides_along(a, b, over)
+    axis, (a, b) = sides[0].axis, map(str, sides)
     rows = [side.rows(run) for side in sides]
     key = [name for name in CASE[1:] if name != axis]
-    table = withhold_if_busy(add_verdicts(ratios(rows[0], rows[1], key, over=axis)), [run])
+    judged = {STEP: rows} | ({JOB: [as_jobs(part, job_steps) for part in rows]} if job_steps else {})
+    tables = [ratios(*parts, key, over=axis).assign(of=of) for of, parts in judged.items()]
+    table = withhold_if_busy(add_verdicts(join(tables)), [run])
     errors = [
         part.groupby(key)["error"].max().rename(name)
         for name, part in zip(("error of A", "error of B"), rows, strict=True)
     ]
     both = records(pd.concat(errors, axis=1, join="inner").reset_index())
     cells = [{str(name): words(cell) if name in key else f"{cell:.2g}" for name, cell in row.items()} for row in both]
-    title = f"{b} against {a}, over {axis}"
-    notes = [*quiet_lines([run]), *([] if a.partition("@")[0] == b.partition("@")[0] else trait_notes(*rows))]
-    header = Section(title, f"{title}: {summarize(table)}. A = {a}; B = {b}.", notes=notes)
+    title, per = f"{b} against {a}, over {axis}", {name: table[table["of"] == name] for name in judged}
+    notes = [*quiet_lines([run]), *([] if sides[0].impl == sides[1].impl else trait_notes(*rows))]
+    text = f"{title}: {summarize(per[STEP])}. A = {a}; B = {b}."
+    if job_steps:
+        text += f" A job of {job_steps:,} steps in a fresh process: {summarize(per[JOB])}."
     sections = [
-        *verdict_sections(table, key),
+        Section(title, text, notes=notes),
+        *verdict_sections(per[STEP], key),
+        *(verdict_sections(per[JOB], key, JOB_TITLE.format(job_steps), JOB) if job_steps else []),
         Section("Largest distance to the reference", table=cells, level=3),
         caveats(table),
         noise_section([run], _compared(table)),
     ]
-    return Page(table, [header, *sections])
+    return Page(table, sections)
 
 
 def compare_environments(run: Run) -> Page:
@@ -326,11 +309,12 @@ def add_commands(commands: options.Commands) -> None:
     )
     command.add_argument(
         "--over",
-        choices=[*(name for name in AXES if name not in CASE), ENVIRONMENT],
+        choices=[*AXES, ENVIRONMENT],
         default="",
         help="what may differ between two runs; in one run: environment (--with, --python), threads (--threads 1,2) or"
-        " precision (--precision highest,tf32)",
+        " precision (--precision highest,tf32), or device or dtype: A on cpu or float32, B (default: A) on the other",
     )
+    options.add_job_steps(command)
     command.add_argument("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
     options.add_filters(command, CASE[1:])
 
@@ -352,15 +336,20 @@ def _compare(args: Namespace) -> Page:
         if args.b or len(named) > 1:
             raise RunError("--over environment compares within one run; name one: compare --over environment RUN")
         return compare_environments(one(named[0] if named else "latest"))
+    along = args.over in VALUES.values()
+    if along and args.a and not args.b:
+        args.b = args.a
     if args.b is None:
         runs = several()
         known = ", ".join(sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()}))
         raise RunError(f"name two implementations of {runs[0].label} ({known}), or two runs (python -m results list)")
-    if Selection.parse(args.a).axis or Selection.parse(args.b).axis:
+    if along or Selection.parse(args.a).axis or Selection.parse(args.b).axis:
         runs = several()
         if len(runs) > 1:
             raise RunError(f"{args.a} and {args.b} are compared within one run; name one: --run RUN")
-        return compare_along(runs[0], args.a, args.b)
+        return compare_along(runs[0], args.a, args.b, args.over if along else "", args.job_steps)
+    if args.job_steps:
+        raise RunError(f"--job-steps goes with an axis within a run: compare {args.a}@cpu {args.b}@gpu")
     if args.over and args.run:
         raise RunError(f"--over {args.over} compares two runs; leave --run out and name the runs as A and B")
     if args.run or {args.a, args.b} & _latest_implementations(args.runs):

@@ -49,6 +49,24 @@ def add_runs(command: ArgumentParser, default: str) -> None:
     command.add_argument("run", nargs="*", metavar="RUN", help=f"default: {default}")
 
 
+def add_job_steps(command: ArgumentParser) -> None:
+    """Add the option that asks for the time of jobs in fresh processes as well."""
+    command.add_argument(
+        "--job-steps",
+        type=positive,
+        default=0,
+        metavar="T",
+        help="also compare jobs of T steps in fresh processes: import, device, transfer, compilation and steps",
+    )
+
+
+def positive(word: str) -> int:
+    """Return a number of at least 1. Raises ValueError."""
+    if (number := int(word)) < 1:
+        raise ValueError(word)
+    return number
+
+
 def add_out(command: ArgumentParser, default: str) -> None:
     """Add --out, the file to write."""
     command.add_argument("--out", metavar="FILE", help=f"write to FILE, - for stdout (default: {default})")

@@ -14,7 +14,7 @@ from results.commands.report import default_baseline
 from results.output import Page, Section, seconds
 from results.page.crossover import crossover
 from results.page.standing import find_winners, framework, judge_pairs
-from results.stats.pairing import without_duplicates
+from results.stats.pairing import VALUES, without_duplicates
 from results.stats.quiet import BUSY, judge_machine
 from results.stats.sizes import FEWEST, LEVEL, Prediction, measured_sizes, predict, start_seconds
 from results.store.outcomes import expert_tuned
@@ -160,6 +160,13 @@ def _count_sizes(run: Run, args: Namespace) -> int:
     return len(rows.loc[rows["batch"] == rows["n"], ["n", "d"]].drop_duplicates())
 
 
+def _crossover(args: Namespace) -> Page:
+    if not args.b and not args.over:
+        raise RunError(f"name two implementations: crossover {args.a} B; or --over device, for {args.a} on two devices")
+    runs, b = find_all(args.run, args.runs), args.b or args.a
+    return crossover(runs, args.a, b, args.features, over=args.over, job_steps=args.job_steps)
+
+
 def add_commands(commands: options.Commands) -> None:
     command = options.add(commands, "ask", _ask, "say which implementation is fastest at a size, measured or predicted")
     command.add_argument("size", metavar="ROWSxFEATURES", help="such as 50000x30")
@@ -175,10 +182,17 @@ def add_commands(commands: options.Commands) -> None:
     command = options.add(
         commands,
         "crossover",
-        lambda args: crossover(find_all(args.run, args.runs), args.a, args.b, args.features),
+        _crossover,
         "find the number of rows from which B is faster than A",
     )
-    command.add_argument("a", metavar="A", help="an implementation")
-    command.add_argument("b", metavar="B", help="another implementation")
+    command.add_argument("a", metavar="A", help="an implementation, also of one device or dtype: jax_scan@cpu")
+    command.add_argument("b", nargs="?", metavar="B", help="another one: jax_scan@gpu (default, with --over: A)")
+    command.add_argument(
+        "--over",
+        choices=list(dict.fromkeys(VALUES.values())),
+        default="",
+        help="compare A on cpu or in float32 with B on gpu or in float64",
+    )
+    options.add_job_steps(command)
     command.add_argument("--features", type=int, metavar="D", help="show only this number of features")
     command.add_argument("--run", nargs="+", default=[], help="runs to search, each separately (default: latest)")

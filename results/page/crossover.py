@@ -10,7 +10,7 @@ with the most paired blocks counts, then the first by name. Times depend on size
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,21 +19,27 @@ from numpy.typing import NDArray
 
 from results.output import Page, Section, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.noise import noise_section
-from results.stats.pairing import Labels, ratios
-from results.stats.pools import earlier_runs, pools_from_runs
+from results.stats.pairing import Labels, Selection, ratios, sides_along
+from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.quiet import WITHHELD, is_busy, judge_machine, kernel_notes
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED, Array, fewest_decisive, judge
+from results.stats.sizes import as_jobs
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import join, nearest
 
 KEY = CASE[1:]
+JOB_TITLE = "Jobs of {:,} steps in fresh processes"
 GROUP = ["device", "dtype", "d", "k", "plan"]
 NOTES = [
     "B/A above 1: B takes longer per step. Intervals: simultaneous for this page.",
     "A crossing is said only between two sizes whose intervals exclude 1, on opposite sides. It lies between them; n is"
     " an estimate, by a straight line in logarithms.",
 ]
+
+JOB_NOTE = (
+    "A job counts import, the first use of a device, preparation with the transfer of the data, compilation and steps."
+)
 
 
 @dataclass(frozen=True)
@@ -99,18 +105,24 @@ def crossover(
     features: int | None = None,
     family: int = 0,
     earlier: Callable[[Run], list[Run]] = earlier_runs,
+    over: str = "",
+    job_steps: int = 0,
 ) -> Page:
     """Compare implementation B with A over n, one section per run.
 
     features: the only number of columns that is shown. family: the comparisons that intervals are corrected for
     (default: those of the page). earlier: returns the earlier runs whose noise counts, as in `compare`.
+    over: the axis along which A and B are sides of one run, as in `compare`. job_steps: also compare jobs of that many
+    steps in fresh processes; 0 for none.
     Raises RunError for an unknown implementation, or if nothing is comparable.
     """
+    sides = sides_along(a, b, over)
+    (a, b), axis = map(str, sides), sides[0].axis
     known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
-    for name in (a, b):
-        if name not in known:
-            raise RunError(f"no run here has an implementation {name!r}; {nearest(name, known)}")
-    tables = [_ratios_by_size(run, a, b) for run in runs]
+    for side in sides:
+        if side.impl not in known:
+            raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, known)}")
+    tables = [_ratios_by_size(run, sides, steps) for run in runs for steps in dict.fromkeys([0, job_steps])]
     if features is not None:
         counts = sorted({d for table in tables for d in table["d"].dropna()})
         if features not in counts:
@@ -121,21 +133,35 @@ def crossover(
         raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}")
     comparisons = max(reasons.count(""), family)
     sections = []
-    for run, table in zip(runs, tables, strict=True):
-        pools = pools_from_runs(run, earlier(run), a)
+    by_run = zip(*[iter(tables)] * (2 if job_steps else 1), strict=True)
+    for run, (table, *jobs) in zip(runs, by_run, strict=True):
+        pools = Pools({}, []) if axis else pools_from_runs(run, earlier(run), a)
         text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
         notes = [*kernel_notes(run), *pools.notes]
         sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes)]
         sections += _sections(table, a, b, comparisons, is_busy([run]), pools.by_pair)
+        for job in jobs:
+            sections += [Section(JOB_TITLE.format(job_steps), notes=[JOB_NOTE])]
+            sections += _sections(job, a, b, comparisons, is_busy([run]), {}, "job")
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
+    if job_steps:
+        tables = [table.assign(job_steps=steps) for table, steps in zip(tables, cycle([0, job_steps]), strict=False)]
     return Page(join(tables).drop(columns=["logs", "pair"]), sections)
 
 
-def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
-    """Return one row per problem: its `ratios` and sizes. A second problem of the same size is refused."""
-    rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
-    sizes = run.rows[run.rows["impl"].isin([a, b])].groupby(KEY)[["n", "d", "k", "batch"]].first()
-    table = ratios(rows_a, rows_b, KEY).merge(sizes, left_on=KEY, right_index=True, how="left")
+def _ratios_by_size(run: Run, sides: tuple[Selection, Selection], job_steps: int) -> pd.DataFrame:
+    """Return one row per problem: its `ratios` and sizes. A second problem of the same size is refused.
+
+    job_steps: of the jobs that are compared; 0 for steps.
+    """
+    axis, key = sides[0].axis, [name for name in KEY if name != sides[0].axis]
+    rows_a, rows_b = (side.rows(run) if axis else run.rows[run.rows["impl"] == side.impl] for side in sides)
+    sizes = pd.concat([rows_a, rows_b]).groupby(key)[["n", "d", "k", "batch"]].first()
+    if job_steps:
+        rows_a, rows_b = as_jobs(rows_a, job_steps), as_jobs(rows_b, job_steps)
+    table = ratios(rows_a, rows_b, key, over=axis).merge(sizes, left_on=key, right_index=True, how="left")
+    if axis:
+        table[axis] = f"{sides[1].value} against {sides[0].value}"
     batches = table["batch"].map(lambda rows: f"batches of {words(rows)}")
     table["plan"] = batches.mask(table["batch"] == table["n"], "full batch")
     table = table.sort_values(["blocks", "problem"], ascending=[False, True], ignore_index=True)
@@ -148,7 +174,13 @@ def _ratios_by_size(run: Run, a: str, b: str) -> pd.DataFrame:
 
 
 def _sections(
-    table: pd.DataFrame, a: str, b: str, comparisons: int, busy: bool, earlier: Mapping[Labels, Array]
+    table: pd.DataFrame,
+    a: str,
+    b: str,
+    comparisons: int,
+    busy: bool,
+    earlier: Mapping[Labels, Array],
+    per: str = "step",
 ) -> list[Section]:
     """Return a sentence and a table per group, then the refused cases. Add intervals and crossings to `table`."""
     interval_columns, crossing = ["interval_low", "interval_high"], ["crossing_n", "crossing_low", "crossing_high"]
@@ -165,7 +197,7 @@ def _sections(
             table.loc[group.index[x.index], crossing] = [x.n, x.low, x.high]
         rows = records(table.loc[group.index])
         text = f"undecided: {WITHHELD}" if busy else sentence(curve, a, b, _advice(rows, comparisons))
-        sections.append(Section(_title(rows[0]), text, [_cells(row) for row in rows], level=3))
+        sections.append(Section(_title(rows[0]), text, [_cells(row, per) for row in rows], level=3))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]
 
@@ -205,13 +237,13 @@ def _title(row: dict[str, Any]) -> str:
     return f"d = {words(row['d'])}, k = {words(row['k'])}, {words(row['dtype'])}, {words(row['device'])}, {row['plan']}"
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
+def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
     low, high = row["interval_low"], row["interval_high"]
     return {
         "n": _count(row["n"]),
         "problem": words(row["problem"]),
-        "A per step": seconds(row["a_s"]),
-        "B per step": seconds(row["b_s"]),
+        f"A per {per}": seconds(row["a_s"]),
+        f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
         "interval": f"{digits(low)} .. {digits(high)}" if math.isfinite(high) else "-",
         "paired blocks": words(row["blocks"]),

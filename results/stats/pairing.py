@@ -12,12 +12,15 @@ import pandas as pd
 from results.output import words
 from results.stats.signed_rank import INVALID, Array, batches_by_size, hodges_lehmann
 from results.store.columns import CASE
+from results.store.reading import Run, RunError
+from results.store.runs import nearest
 
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
 SAME = [*WORK, "threads", "ranks"]
 AXES = {"device": (), "dtype": ("problem_hash",), "threads": ("threads",), "ranks": ("ranks",), "precision": (*NEWER,)}
 # along which the two sides of a comparison may differ, each with the facts that differ with it
+VALUES = {"cpu": "device", "gpu": "device", "float32": "dtype", "float64": "dtype"}  # of axes within a run
 DECLARED = re.compile(r"@(threads|precision)=\w+(-again)?$")  # ends a label: the axis along which it may differ
 KERNELS = "kernels"  # must be the same in two runs; within one run it differs by framework
 TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ
@@ -39,6 +42,62 @@ class Sample(NamedTuple):
     invalid: str
     facts: Facts
     clocks: dict[float, float]
+
+
+class Selection(NamedTuple):
+    """A side of a comparison within a run: an implementation, and its value of an axis."""
+
+    impl: str
+    axis: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.impl}@{self.value}" if self.axis else self.impl
+
+    @classmethod
+    def parse(cls, word: str) -> "Selection":
+        """Return the side that `jax_scan@gpu` names; without a known value after @, the axis is ""."""
+        impl, _, value = word.rpartition("@")
+        axis = VALUES.get(value, "")
+        return cls(impl, axis, value) if impl and axis else cls(word, "", "")
+
+    def rows(self, run: Run) -> pd.DataFrame:
+        """Return the side's rows. Raises RunError if there are none."""
+        known = without_duplicates(run.rows)
+        if self.impl not in set(known["impl"].dropna()):
+            names = sorted(set(known["impl"].dropna()))
+            raise RunError(f"{run.label} has no implementation {self.impl!r}; {nearest(self.impl, names)}")
+        found = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
+        if found.empty:
+            others = ", ".join(sorted(set(known.loc[known["impl"] == self.impl, self.axis].dropna())))
+            raise RunError(
+                f"{run.label} has {self.impl} with {self.axis} {others}, not {self.value}; measure both:"
+                f" pytest benchmarks --impl {self.impl} --{self.axis} {others.split(', ')[0]},{self.value}"
+            )
+        return found
+
+
+def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
+    """Return the sides that `jax_scan@cpu` and `jax_scan@gpu` name; over "device", A is on the cpu and B on the gpu.
+
+    The axis of both is "" for plain names. Raises RunError if they differ along two axes.
+    """
+    if over:
+        if "@" in a + b:
+            raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
+        a, b = (f"{name}@{value}" for name, value in zip((a, b), values_of(over), strict=True))
+    sides = Selection.parse(a), Selection.parse(b)
+    if sides[0].axis != sides[1].axis:
+        raise RunError(
+            f"compare along one axis at a time: also differ in {sides[1].axis or sides[0].axis}; write both sides with"
+            f" @, such as {sides[0].impl}@cpu {sides[1].impl}@gpu"
+        )
+    return sides
+
+
+def values_of(axis: str) -> list[str]:
+    """Return the values of an axis within a run."""
+    return [value for value, of in VALUES.items() if of == axis]
 
 
 TIMES = ["a_s", "b_s", "ratio"]

@@ -56,6 +56,24 @@ def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
     return start.groupby("impl").median()
 
 
+def job_seconds(rows: pd.DataFrame, steps: int) -> "pd.Series[float]":
+    """Return for each row what a job of that many steps takes in a fresh process, from its start to the weights.
+
+    It is the import, the first use of the device, the preparation with the transfer of the data, the compilation, and
+    the steps. Where an earlier case of the process compiled for longer, because a framework builds something once, that
+    counts. rows: in the order in which they were measured.
+    """
+    compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
+    first = compile_s.groupby([rows["impl"], rows["device"], rows["block"]], dropna=False).transform("first")
+    start = rows["import_s"] + rows["context_s"].fillna(0) + rows["prepare_s"] + compile_s.clip(lower=first)
+    return start + rows["fixed_s"] + steps * rows["per_step_s"]
+
+
+def as_jobs(rows: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """Return the rows with the time of a job of that many steps in place of the time per step."""
+    return rows.assign(per_step_s=job_seconds(rows, steps))
+
+
 def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
     """Return the predictions of all implementations at a size, the fastest first.
 

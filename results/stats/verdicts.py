@@ -80,10 +80,10 @@ def add_verdicts_to_each(
     return result.drop(columns="invalid")
 
 
-def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "") -> list[Section]:
-    """Return sections for the compared, forced and refused cases. Empty sections are left out."""
+def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "", per: str = "step") -> list[Section]:
+    """Return sections for the compared, forced and refused cases. Empty sections are left out. per: what was timed."""
     compared, refused = table[table["refused"] == ""], table[table["refused"] != ""]
-    cells = [{name: words(row[name]) for name in key} | _cells(row) for row in records(compared)]
+    cells = [{name: words(row[name]) for name in key} | _cells(row, per) for row in records(compared)]
     return [
         *with_rows(Section(title, table=cells, level=3)),
         *refused_sections(refused, key, f": {title}" if title else ""),
@@ -106,10 +106,10 @@ def refused_sections(refused: pd.DataFrame, key: list[str], suffix: str = "") ->
     )
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
+def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
     return {
-        "A per step": seconds(row["a_s"]),
-        "B per step": seconds(row["b_s"]),
+        f"A per {per}": seconds(row["a_s"]),
+        f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",

@@ -31,6 +31,24 @@ def test_devices_and_dtypes_are_compared_where_all_else_is_equal(tmp_path: Path)
     assert any("distance" in section.title for section in page.sections), "the errors stand beside the times"
 
 
+def test_a_job_counts_what_comes_before_its_steps(tmp_path: Path) -> None:
+    """A step is twice as fast on the GPU, but its context takes a second, so only long jobs pay."""
+    cases = [rows("jax_scan", 1e-6), rows("jax_scan", 5e-7, device="gpu", context_s=1.0)]
+    run = saved_cases(tmp_path, "box", *cases)
+    for steps, word in ((1_000, "SLOWER"), (100_000_000, "FASTER")):
+        data = compare_along(run, "jax_scan", "jax_scan", "device", steps).data.set_index("of")
+        assert data["verdict"].to_dict() == {"step": "FASTER", "job": word}
+    short = compare_along(run, "jax_scan", "jax_scan", "device", 1_000).data.set_index("of")
+    assert short.loc["job", "a_s"] == pytest.approx(0.1 + 1e-4 + 0.5 - 1e-4 + 1e-3, rel=0.01)
+    assert short.loc["job", "b_s"] - short.loc["job", "a_s"] == pytest.approx(1, rel=0.01)
+
+
+def test_axes_are_declared_by_an_option_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--run", str(both(tmp_path).path)]
+    assert main(["compare", "jax_scan", "--over", "device", *where]) == 0
+    assert "jax_scan@gpu against jax_scan@cpu, over device: FASTER in 1 of 1" in capsys.readouterr().out
+
+
 def test_other_work_is_still_refused(tmp_path: Path) -> None:
     cases = [rows("jax_scan"), rows("jax_scan", 5e-7, device="gpu", steps=200)]
     with pytest.raises(RunError, match="nothing to compare: steps 100 in A, 200 in B"):
@@ -51,8 +69,10 @@ def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["jax_scan@cpu", "jax_scan"], "compare along one axis: write both sides with @"),
-        (["jax_scan@cpu", "jax_scan@float32"], "compare along one axis"),
+        (["jax_scan@cpu", "jax_scan"], "compare along one axis at a time: also differ in device; write both"),
+        (["jax_scan@cpu", "jax_scan@float32"], "compare along one axis at a time: also differ in dtype"),
+        (["jax_scan@cpu", "--over", "device"], "leave --over device out"),
+        (["numpy_manual", "jax_scan", "--job-steps", "10"], "--job-steps goes with an axis within a run"),
         (["jax_scan@cpu", "nothing@gpu"], "no implementation 'nothing'"),
         (["numpy_manual@cpu", "numpy_manual@gpu"], "has numpy_manual with device cpu, not gpu"),
         (["numpy_manual", "jax_scan", "--over", "threads"], "--over threads compares two runs"),

@@ -255,3 +255,39 @@ def test_the_command_writes_every_format(form: str, tmp_path: Path, capsys: pyte
     assert main([*command, "--run", "base", "latest"]) == 0
     assert main([*command, "--run", "nope"]) == 2
     assert "no run is called 'nope'" in capsys.readouterr().err
+
+
+# Along an axis
+
+
+def devices(root: Path) -> Run:
+    """A step on the GPU takes 10 us at any size, on the CPU 1 ns a row; the GPU's context takes a second."""
+    rows: Rows = []
+    for n in SIZES:
+        sizes = {"problem": f"{n}x10", "n": n, "d": 10, "batch": n}
+        rows += blocks("torch_nn", [1e-9 * n * noise for noise in NOISE], **sizes)
+        rows += blocks("torch_nn", [1e-5] * len(NOISE), device="gpu", context_s=1.0, **sizes)
+    return saved_run(root, rows)
+
+
+def test_the_gpu_overtakes_where_its_steps_do_and_jobs_later(tmp_path: Path) -> None:
+    run = devices(tmp_path)
+    for found in (
+        crossover([run], "torch_nn@cpu", "torch_nn@gpu", job_steps=20_000),
+        crossover([run], "torch_nn", "torch_nn", over="device", job_steps=20_000),
+    ):
+        first, second = [part for part in found.sections if part.title.startswith("d = ")]
+        assert "gpu against cpu" in first.title
+        assert first.text == "torch_nn@gpu overtakes torch_nn@cpu at about n = 10,000 (between 1,000 and 100,000)"
+        assert second.text.startswith("torch_nn@gpu overtakes torch_nn@cpu") and "B per job" in second.table[0]
+        assert found.data.groupby("job_steps")["crossing_n"].max()[20_000] > 40_000
+
+
+def test_two_axes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="one axis at a time: also differ in dtype"):
+        crossover([devices(tmp_path)], "torch_nn@cpu", "torch_nn@float64")
+
+
+def test_one_name_needs_an_axis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crossover", "torch_nn", "--run", str(devices(tmp_path).path)]) == 2
+    assert "name two implementations: crossover torch_nn B" in capsys.readouterr().err
