@@ -123,7 +123,7 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     rows = [side.rows(run) for side in sides]
     key = [name for name in CASE[1:] if name != axis]
     judged = {STEP: rows} | ({JOB: [as_jobs(part, job_steps) for part in rows]} if job_steps else {})
-    tables = [ratios(*parts, key, over=axis).assign(of=of) for of, parts in judged.items()]
+    tables = [ratios(parts[0], parts[1], key, over=axis).assign(of=of) for of, parts in judged.items()]
     table = withhold_if_busy(add_verdicts(join(tables)), [run])
     errors = [
         part.groupby(key)["error"].max().rename(name)
