@@ -8,16 +8,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
-from helpers import ROOT, environment
+from helpers import HONEST, ROOT, environment, write
 from ruamel.yaml import YAML
 
 from results.store.runs import ROOT as RUNS
 from results.store.runs import find_paths
 
 ACTION, WORKFLOWS = ROOT / "action.yml", sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+AB = ROOT / ".ci" / "ab"
 RUN = "intel-xeon-2c-e60e65/five-minutes"
 Done = subprocess.CompletedProcess[str]
 
@@ -196,3 +198,32 @@ def test_an_extra_without_a_release_is_said_and_left_out(tmp_path: Path) -> None
     done = run(tmp_path / ".ci" / "install", cwd=tmp_path, PYTHON=str(python), EXTRAS="numba tensorflow")
     assert done.returncode == 0 and done.stdout.startswith("without tensorflow")
     assert ".[numba]" in calls.read_text() and (tmp_path / ".venv" / "ready").exists()
+
+
+def test_a_file_of_another_repository_is_compared_with_its_head(tmp_path: Path) -> None:
+    """Its descent runs four times in the working tree. A busy machine withholds the verdict, so 2 is possible."""
+    there, out = tmp_path / "there", tmp_path / "out"
+    there.mkdir()
+    file = Path(write(there, "mine", HONEST))
+    git(there, "init", "-q")
+    git(there, "add", "mine.py")
+    git(there, "commit", "-q", "-m", "Add mine")
+    slow = "    return lambda start, steps, /: [run(start, steps) for _ in range(4)][0]\n"
+    file.write_text(HONEST.replace("    return run\n", slow))
+    more = "--problem small --blocks 3 --preset quick --no-limits --machine test"
+    done = run(AB, cwd=there, FILE="mine.py", OUT=str(out), PYTHON=sys.executable, MINUTES="2", ARGS=more)
+    assert done.returncode in (1, 2), done.stdout + done.stderr
+    rows = [row["extra_info"] for row in json.loads((out / "mine.json").read_text())["benchmarks"]]
+    before, after = ([row["per_step_s"] for row in rows if ("@" in row["impl"]) == old] for old in (True, False))
+    assert before and median(after) > 2 * median(before)
+    assert (out / "mine.xml").exists() and "## mine, compared with " in (out / "summary.md").read_text()
+    assert git(there, "status", "--porcelain", "--untracked-files=no") == "M mine.py", "nothing is checked out"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"FILE": "absent.py"}, "FILE names files of implementations"), ({"BASE": "nowhere"}, "no revision nowhere")],
+)
+def test_a_wrong_file_or_revision_is_one_line(settings: dict[str, str], message: str, tmp_path: Path) -> None:
+    done = run(AB, cwd=tmp_path, OUT=str(tmp_path / "out"), **settings)
+    assert done.returncode == 2 and message in done.stdout and not (tmp_path / "out").exists()
