@@ -17,12 +17,22 @@ GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough
 torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 
+def accelerator() -> str:
+    """Return torch's name of the first gpu: "cuda", or "mps" on Apple's. Raises Unsupported without one."""
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    raise Unsupported("torch sees no gpu")
+
+
 @Timed
 def place(array: Array, device: Device) -> Tensor:
     """Return the array as a tensor on the device when it is there. On the CPU it shares the memory."""
-    if device == "gpu" and not torch.cuda.is_available():
-        raise Unsupported("torch sees no gpu")
-    tensor = torch.from_numpy(array).to("cuda" if device == "gpu" else "cpu")
+    name = accelerator() if device == "gpu" else "cpu"
+    if name == "mps" and array.dtype == np.float64:
+        raise Unsupported("torch has no float64 on Apple's mps; use float32")
+    tensor = torch.from_numpy(array).to(name)
     mark()
     return tensor
 
@@ -112,6 +122,8 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
     `step(t)` gets its number on the device; one that uses it adds 1 to it. A graph of many steps is replayed while it
     fits, and a graph of one step does the rest.
     """
+    if not torch.cuda.is_available():
+        raise Unsupported("CUDA graphs need an NVIDIA GPU")
     t = torch.zeros(1, dtype=torch.long, device="cuda")
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())

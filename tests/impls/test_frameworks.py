@@ -104,3 +104,32 @@ def test_tinygrad_without_its_compiler_is_a_skip_with_the_reason(tmp_path: Path)
     done = bench(tmp_path, "--impl", "tinygrad_autograd", env={"CC": "a-compiler-that-nobody-has"})
     assert done.code == 0
     assert "skipped: tinygrad compiles with a-compiler-that-nobody-has, which is not installed" in done.out
+
+
+MPS = """
+import numpy as np
+import torch
+from impls import _torch
+from impls.interface import Unsupported
+torch.cuda.is_available = lambda: False
+for there in (True, False):
+    torch.backends.mps.is_available = lambda: there
+    for dtype in (np.float32, np.float64):
+        try:
+            print(_torch.place(np.ones(2, dtype), "gpu").device)
+        except Unsupported as reason:
+            print(reason)
+        except Exception:
+            print(_torch.accelerator())
+"""
+
+
+@needs("torch")
+def test_the_gpu_of_a_mac_is_mps_in_float32_only() -> None:
+    """On a stand-in for the check: there is no such device here, so moving an array to it fails."""
+    done = python(MPS)
+    assert done.out.splitlines() == [
+        "mps",
+        "torch has no float64 on Apple's mps; use float32",
+        *["torch sees no gpu"] * 2,
+    ]
