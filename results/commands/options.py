@@ -94,4 +94,4 @@ def selected(run: Run, args: Namespace) -> Run:
             if value not in known:
                 raise RunError(f"{run.label} has no {name} {value!r}; {nearest(value, known)}")
         rows = rows[rows[name].isin(values)] if values else rows
-    return replace(run, rows=rows)
+    return replace(run, rows=rows, unfiltered=run.rows)

@@ -17,7 +17,7 @@ KEY = CASE[1:]
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "steps"]
 BREAK_EVEN_NOTE = (
     "Break-even: the fewest runs r in a fresh process with import + prepare + first + (r - 1) steady no more than the"
-    " other's. The first run counts what the process compiled once, in its first case. Median over the blocks, in"
+    " other's. The first run counts what the process built once, in its first case. Median over the blocks, in"
     " brackets the lowest and highest block. never: the start takes longer and later runs are no faster."
 )
 
@@ -76,23 +76,31 @@ def _break_even_table(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Return by `key` and block: start_s of a fresh process, steady_s, steps. A missing block counts as 0.
 
-    start_s is import, prepare and first run. Where an earlier case of the process compiled for longer, because a
-    framework builds something once, it counts that too. rows: in the order in which they were measured.
+    start_s is import, prepare and first run. Where the first case of the process prepared or compiled for longer,
+    because a framework builds something once, it counts that too. rows: in the order in which they were measured.
     """
     rows = rows.assign(block=rows["block"].fillna(0))
     compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
     process = [rows[name] for name in ("at", "impl", "device", "block") if name in rows]
-    once = (compile_s.groupby(process, dropna=False).transform("first") - compile_s).clip(lower=0).fillna(0)
+    once = sum(
+        (clock.groupby(process, dropna=False).transform("first") - clock).clip(lower=0).fillna(0)
+        for clock in (compile_s, rows["prepare_s"])
+    )
     rows = rows.assign(start_s=rows["import_s"] + rows["prepare_s"] + rows["first_s"] + once)
     return rows.groupby([*key, "block"])[["start_s", "steady_s", "steps"]].median()
 
 
 def break_even_section(run: Run, a: str, b: str) -> Section:
-    """Return the break-even of implementation B against A in one run, one row per case."""
-    rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
+    """Return the break-even of implementation B against A in one run, one row per case.
+
+    What a process compiled once counts in every case, also where a filter leaves out its first case.
+    """
+    rows = run.rows if run.unfiltered is None else run.unfiltered
+    rows_a, rows_b = (rows[rows["impl"] == name] for name in (a, b))
+    shown = run.rows.loc[run.rows["impl"].isin([a, b]), KEY].drop_duplicates()
     table = [
         {name: words(row[name]) for name in KEY} | {"break-even": row["refused"] or _break_even_text(row)}
-        for row in records(break_even(rows_a, rows_b))
+        for row in records(break_even(rows_a, rows_b).merge(shown, on=KEY))
     ]
     return Section(f"Break-even of {b} against {a}", table=table, notes=[BREAK_EVEN_NOTE], level=3)
 

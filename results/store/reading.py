@@ -31,6 +31,7 @@ class Run:
     machine: slug. when: UTC. sealed: whether the file carries digests.
     document: the file without its rows.
     rows: one row per case and block, with COLUMNS and the other facts of the file.
+    unfiltered: the rows before filters; None without filters.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Run:
     document: dict[str, Any]
     sealed: bool
     rows: pd.DataFrame
+    unfiltered: pd.DataFrame | None = None
 
     @property
     def date(self) -> str:

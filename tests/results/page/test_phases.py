@@ -1,6 +1,7 @@
 """Phases with their spread, and break-even: after how many runs a longer start pays."""
 
 import math
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from runs import entry, saved_run
 
+from results.commands.options import selected
 from results.output import Section
 from results.page.phases import break_even, break_even_section
 from results.page.report import report
@@ -94,6 +96,16 @@ def test_import_and_what_a_process_compiles_once_count(tmp_path: Path) -> None:
     assert table == {"x": 14, "y": 14}  # 2 to import and 4.5 (5.5 - 1, or 0.5 and 5 to compile) over 0.5 a run
 
 
+def test_what_a_process_builds_once_counts_where_a_filter_leaves_its_first_case_out(tmp_path: Path) -> None:
+    """The first case of a process also prepares for longer."""
+    entries = [*rows("numpy_manual", [(0, 1.0, 1.0)], problem="x"), *rows("numpy_manual", [(0, 1.0, 1.0)], problem="y")]
+    entries += [*rows("jax_scan", [(2, 5.5, 0.5)], problem="x"), *rows("jax_scan", [(0, 0.6, 0.5)], problem="y")]
+    chosen = selected(saved_run(tmp_path, entries), Namespace(problem=["y"]))
+    (row,) = break_even_section(chosen, "numpy_manual", "jax_scan").table
+    assert row["problem"] == "y"
+    assert row["break-even"] == "14 runs, 1,400 steps"  # 2 to prepare and 4.5 to compile over 0.5 a run
+
+
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
@@ -119,9 +131,9 @@ def test_unequal_work_is_refused_with_its_reason(extra: dict[str, Any], reason: 
 
 def test_the_section_for_two_says_it_in_words(tmp_path: Path) -> None:
     a = [(0.0, 1.0, 1.0)] * 3
-    entries = rows("numpy_manual", a) + rows("jax_scan", [(0.4, 0.9, 0.9), (0.6, 0.9, 0.9), (120.1, 0.9, 0.9)])
+    entries = rows("numpy_manual", a, problem="c") + rows("jax_scan", [(0, 1, 1)] * 3, problem="c")
+    entries += rows("numpy_manual", a) + rows("jax_scan", [(0.4, 0.9, 0.9), (0.6, 0.9, 0.9), (120.1, 0.9, 0.9)])
     entries += rows("numpy_manual", a, problem="b") + rows("jax_scan", [(9, 9, 9)] * 3, problem="b")
-    entries += rows("numpy_manual", a, problem="c") + rows("jax_scan", [(0, 1, 1)] * 3, problem="c")
     entries += rows("numpy_manual", [(1, 1, 1)] * 3, problem="d") + rows("jax_scan", [(0, 1, 1.2)] * 3, problem="d")
     section = break_even_section(saved_run(tmp_path, entries), "numpy_manual", "jax_scan")
     assert section.title == "Break-even of jax_scan against numpy_manual"
@@ -135,11 +147,10 @@ def test_the_section_for_two_says_it_in_words(tmp_path: Path) -> None:
 
 
 def test_the_report_has_it_per_device_and_dtype_without_twins(tmp_path: Path) -> None:
-    entries = rows("numpy_manual", [(0, 1, 1)]) + rows("jax_scan", [(0.6, 0.9, 0.9)]) + rows("torch_nn", [(0, 2, 2)])
+    entries = rows("numpy_manual", [(0, 1, 1)], problem="big", n=9_999)
+    entries += rows("jax_scan", [(0, 1, 1)], problem="big", n=9_999)
+    entries += rows("numpy_manual", [(0, 1, 1)]) + rows("jax_scan", [(0.6, 0.9, 0.9)]) + rows("torch_nn", [(0, 2, 2)])
     entries += rows("again", [(0, 1, 1)], duplicate_of="numpy_manual")
-    entries += rows("numpy_manual", [(0, 1, 1)], problem="big", n=9_999) + rows(
-        "jax_scan", [(0, 1, 1)], problem="big", n=9_999
-    )
     entries += rows("jax_scan", [(0, 1, 1)], device="gpu")
     found = sections(tmp_path, entries)
     assert [title for title in found if title.startswith("Break-even")] == [
