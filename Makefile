@@ -204,7 +204,7 @@ clang: ## what tinygrad compiles with: clang (Debian's)
 	command -v clang >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang >/dev/null; }
 
 gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
-	$(BIN)/python -m benchmarks gallery
+	$(BIN)/python -m benchmarks gallery --out results/gallery
 
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew
 	$(BIN)/python -m results readme README.md docs/questions.md docs/results.md docs/statistics.md

@@ -4,14 +4,14 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
 from benchmarks.campaign import options
-from benchmarks.tutorial import fit, fit_output, gallery
+from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery
 from impls.interface import Unsupported
 
 
@@ -49,14 +49,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fit(args: argparse.Namespace) -> int:
-    right = True
-    with np.errstate(over="ignore", invalid="ignore"), fit.open_fit(args) as descent:  # a wrong one may diverge
-        for lines, agrees in fit_output.sections(descent, args.every):
-            print(*lines, sep="\n", end="\n\n" if lines else "", flush=True)
-            right &= agrees
-        for path in fit.pictures(descent, args.plot, args.animate):
-            print(f"written: {path}")
+    request = fit.read_request(args)
+    with np.errstate(over="ignore", invalid="ignore"):  # a wrong one may diverge
+        if len(request.impls) > 1:
+            return 0 if _print_sections(fit_ranking.sections(request)) else 1
+        with fit.open_fit(request) as descent:
+            right = _print_sections(fit_output.sections(descent, args.every))
+            for path in fit.pictures(descent, args.plot, args.animate):
+                print(f"written: {path}")
     return 0 if right else 1
+
+
+def _print_sections(sections: Iterable[fit.Section]) -> bool:
+    """Print each section once it is known. Return whether all agree with the reference."""
+    right = True
+    for lines, agrees in sections:
+        print(*lines, sep="\n", end="\n\n" if lines else "", flush=True)
+        right &= agrees
+    return right
 
 
 def _gallery(args: argparse.Namespace) -> int:
@@ -74,7 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_fit)
     one.add_argument("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
     one.add_argument(
-        "--impl", default="numpy_manual", metavar="NAME", help="implementation: a name, or path/to/mine.py"
+        "--impl",
+        default="numpy_manual",
+        metavar="A,B,PATH.py",
+        help="implementation; several or `all` are ranked (default: %(default)s)",
     )
     one.add_argument("--target", action="append", metavar="COL", help="column of a table to predict; may be repeated")
     one.add_argument("--sep", metavar="SEP", help="what separates the table's cells (default: found)")
@@ -95,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     many = commands.add_parser("gallery", help="the tutorials' pictures", description=gallery.__doc__)
     many.set_defaults(command=_gallery)
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
-    many.add_argument("--out", type=Path, default=Path("results/gallery"), metavar="DIR", help="(default: %(default)s)")
+    many.add_argument("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")
     return parser
 
 

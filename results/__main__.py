@@ -64,9 +64,9 @@ def _write(page: Page, args: Namespace) -> None:
     if args.out is None or args.out == "-" or args.format is None:
         if sys.stdout is None:
             raise RunError("stdout is closed; write to a file with --out FILE, where the command has it")
-        return write(page, args.format or "table", sys.stdout)
+        return write(page, args.format or "table", sys.stdout, wide=args.wide)
     with atomic_open(Path(args.out)) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as stream:
-        write(page, args.format, stream)
+        write(page, args.format, stream, wide=args.wide)
     print(f"wrote {args.out}", file=sys.stderr)
 
 

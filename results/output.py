@@ -1,7 +1,6 @@
 """Write a page as terminal tables, JSON, CSV or Markdown. Format values with their units."""
 
 import csv
-import itertools
 import json
 import math
 import os
@@ -49,17 +48,30 @@ class Page:
     raw: str = ""
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A table that fits: its rows, the columns left out because all rows say the same, and those without room."""
+
+    table: list[dict[str, str]]
+    same: dict[str, str]
+    omitted: list[str]
+
+
 def with_rows(*sections: Section) -> list[Section]:
     """Return the sections whose tables have rows."""
     return [section for section in sections if section.table]
 
 
-def write(page: Page, form: str, stream: TextIO, columns: int | None = None) -> None:
-    """Write the page in one of FORMATS. `columns`: width of a table if the stream is no terminal."""
+def write(page: Page, form: str, stream: TextIO, columns: int | None = None, wide: bool = False) -> None:
+    """Write the page in one of FORMATS. `columns`: width of a table if the stream is no terminal.
+
+    wide: show all columns of a table, whatever the width.
+    """
     if page.raw:
         stream.write(page.raw)
     elif form == "table":
-        _print(page, stream, None if stream.isatty() else columns or _columns_asked_for() or MAX_WIDTH)
+        of_stream = None if stream.isatty() else columns or _columns_asked_for() or MAX_WIDTH
+        _print(page, stream, MAX_WIDTH if wide else of_stream)
     elif form == "json":
         stream.write(json.dumps(json_rows(page.data), indent=1, allow_nan=False) + "\n")
     else:
@@ -199,11 +211,20 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         if section.text:
             console.print(_printable(section.text))
         if section.table:
-            for table in fitting(section.table, console.width):
-                console.print(_rich_table(table, console.width))
+            fitted = fitting(section.table, console.width)
+            console.print(_rich_table(fitted.table, console.width))
+            for line in _left_out(fitted):
+                console.print(_printable(line))
         for note in section.notes:
             console.print(f"- {_printable(note)}")
         console.print()
+
+
+def _left_out(fitted: Fitted) -> list[str]:
+    """Return lines that say what a table says in every row, and which columns had no room."""
+    same = ", ".join(f"{name} {value}" for name, value in fitted.same.items() if value not in ("", "-"))
+    lines = [f"In every row: {same}."] if same else []
+    return lines + ([f"Not shown: {', '.join(fitted.omitted)} (--wide)."] if fitted.omitted else [])
 
 
 def _columns_asked_for() -> int:
@@ -212,31 +233,25 @@ def _columns_asked_for() -> int:
     return int(columns) if columns.isdecimal() and int(columns) >= NARROWEST else 0
 
 
-def fitting(table: list[dict[str, str]], width: int) -> list[list[dict[str, str]]]:
-    """Return a table as one or more that fit into `width` columns, each with the columns that name its rows.
-
-    Columns that say the same in all rows are left out of a table that is too wide, unless nothing else is left.
-    """
+def fitting(table: list[dict[str, str]], width: int) -> Fitted:
+    """Return as many columns of a table as fit into `width`, the first ones before the others."""
     widths = _widths(table)
     if _total(widths.values()) <= width:
-        return [table]
+        return Fitted(table, {}, [])
     varying = [name for name in widths if len({row[name] for row in table}) > 1 or len(table) == 1] or [*widths]
-    texts = list(itertools.takewhile(lambda name: not _is_numeric(name, table), varying))
-    keys = texts if _total(widths[name] for name in texts) <= width / 2 else varying[:1]
-    parts: list[list[str]] = [[]]
-    for name in varying[len(keys) :]:
-        if parts[-1] and _total(widths[one] for one in [*keys, *parts[-1], name]) > width:
-            parts.append([])
-        parts[-1].append(name)
+    shown = varying[:1]
+    for name in varying[1:]:
+        shown += [name] if _total(widths[one] for one in [*shown, name]) <= width else []
     same = {name: table[0][name] for name in widths if name not in varying}
-    tables = [[{name: row[name] for name in (*keys, *part)} for row in table] for part in parts]
-    return ([[same]] if same else []) + tables
+    omitted = [name for name in varying if name not in shown]
+    return Fitted([{name: row[name] for name in shown} for row in table], same, omitted)
 
 
 def _widths(table: list[dict[str, str]]) -> dict[str, int]:
     """Return the width that each column needs: prose is broken between words, and needs PROSE."""
     longest = {name: max(map(len, [name, *(row[name] for row in table)])) for name in table[0]}
-    return {name: PROSE if width > PROSE and not _is_numeric(name, table) else width for name, width in longest.items()}
+    prose = {name for name in longest if not _is_numeric(name, table) and any(" " in row[name] for row in table)}
+    return {name: min(width, PROSE) if name in prose else width for name, width in longest.items()}
 
 
 def _total(widths: Iterable[int]) -> int:

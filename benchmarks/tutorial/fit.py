@@ -23,6 +23,7 @@ from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
+ALL = "all"  # of --impl
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
@@ -39,6 +40,7 @@ class Descent:
     targets: list[str]
     data: Data | None = None  # what the problem was made of
     exact: Problem | None = None  # in float64
+    worker: Worker | None = None
     began: float = field(default_factory=time.monotonic)
     known: dict[int, Array] = field(default_factory=dict)
 
@@ -84,34 +86,61 @@ Descents = dict[str, Descent]  # by case of the gallery
 
 
 @contextlib.contextmanager
-def open_fit(args: argparse.Namespace) -> Iterator[Descent]:
+def open_fit(request: "Request") -> Iterator[Descent]:
     """Open the descent that was asked for, and end its worker at last. Raises Unsupported, with the reason."""
+    (impl,) = request.impls
     try:
-        exact, data, impl = _asked(args)
-    except ValueError as error:
-        raise Unsupported(str(error)) from error
-    problem = catalogue.cast(exact, args.dtype)
-    names = data.targets or (tutorials.CROPS_NAMES if catalogue.parse(args.problem)[0] == "crops" else [])
-    names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
-    columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
-    name, settings = Path(impl).stem, Settings(identity.cores(), args.device)
-    try:
-        with Workspace() as workspace, contextlib.closing(Worker(impl, settings, TIMEOUT, workspace)) as worker:
-            prepare = _prepare_in(worker, workspace)
-            descent = Descent(args.problem, name, problem, args.device, prepare, columns, names, data, exact)
-            descent.weights(0)
+        with Workspace() as workspace, open_descent(request, impl, workspace) as descent:
             yield descent
     except Refused as error:
-        raise Unsupported(f"{name}: {error}") from error
+        raise Unsupported(f"{Path(impl).stem}: {error}") from error
 
 
-def _asked(args: argparse.Namespace) -> tuple[Problem, Data, str]:
-    """Return the float64 problem, its data and the implementation. Raises ValueError for options that do not fit."""
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What the options ask for. exact: the problem in float64. impls: names or paths."""
+
+    name: str
+    exact: Problem
+    problem: Problem
+    data: Data
+    impls: list[str]
+    device: Device
+
+
+def read_request(args: argparse.Namespace) -> Request:
+    """Return what the options ask for. Raises Unsupported for options that do not fit."""
+    try:
+        exact, data, impls = _asked(args)
+    except ValueError as error:
+        raise Unsupported(str(error)) from error
+    return Request(args.problem, exact, catalogue.cast(exact, args.dtype), data, impls, args.device)
+
+
+@contextlib.contextmanager
+def open_descent(request: Request, impl: str, workspace: Workspace) -> Iterator[Descent]:
+    """Open the descent of one implementation, and end its worker at last. Raises Unsupported and Refused."""
+    problem, data = request.problem, request.data
+    names = data.targets or (tutorials.CROPS_NAMES if catalogue.parse(request.name)[0] == "crops" else [])
+    names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
+    columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
+    settings = Settings(identity.cores(), request.device)
+    with contextlib.closing(Worker(impl, settings, TIMEOUT, workspace)) as worker:
+        name, prepare = Path(impl).stem, _prepare_in(worker, workspace)
+        descent = Descent(
+            request.name, name, problem, request.device, prepare, columns, names, data, request.exact, worker=worker
+        )
+        descent.weights(0)
+        yield descent
+
+
+def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
+    """Return the float64 problem, its data and the implementations. Raises ValueError for options that do not fit."""
     for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
         _check_picture(path, suffixes)
-    impl, *more = options.implementations(args.impl, Path.cwd())
-    if more:
-        raise ValueError("--impl: fit shows one implementation")
+    chosen = options.implementations(None if args.impl == ALL else args.impl, Path.cwd())
+    if len(chosen) > 1 and (args.plot or args.animate or args.every):
+        raise ValueError("--plot, --animate and --every show one implementation; give --impl one name")
     reading = Reading(args.sep or "", not args.no_names, tuple(args.drop or ()), args.encoding or "")
     base = catalogue.parse(args.problem)[0]
     if (args.target or reading != Reading()) and not is_table(base):
@@ -120,7 +149,7 @@ def _asked(args: argparse.Namespace) -> tuple[Problem, Data, str]:
     exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
     exact = _with_start(exact, args.start)
     check_dtype(base, exact.y, data.targets, args.dtype)
-    return exact, data, impl
+    return exact, data, chosen
 
 
 def _prepare_in(worker: Worker, workspace: Workspace) -> Prepare:

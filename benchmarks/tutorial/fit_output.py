@@ -9,7 +9,7 @@ from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.solution import truth
 from benchmarks.tutorial.fit import Descent, Section, least_squares, table, unscaled
 from benchmarks.tutorial.published_output import published
-from impls.interface import Array
+from impls.interface import Array, Problem
 
 PROBES = {"scalar": ("f(5)", [5.0]), "line": ("f(0.5)", [0.5, 1.0])}  # what the texts predict
 SHOWN = 8  # weights of a target
@@ -33,14 +33,21 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
 
 def heading(descent: Descent) -> list[str]:
     """Return the problem and the plan of its descent."""
-    p = descent.problem
-    about = catalogue.CATALOGUE[descent.base].about if descent.base in catalogue.CATALOGUE else "a table"
-    batch = "all rows at once" if p.order is None else f"mini-batches of {p.order.shape[1]} rows"
-    (n, d), k = p.X.shape, p.y[0].size
     return [
-        f"{descent.name}: {about}",
-        f"n = {n} rows, d = {d} weights, k = {k} target{'s' * (k > 1)}, {batch}, lr = {p.lr:g}, {p.steps} updates",
-        f"{descent.impl}, {p.X.dtype}, {descent.device}",
+        *problem_lines(descent.name, descent.problem),
+        f"{descent.impl}, {descent.problem.X.dtype}, {descent.device}",
+    ]
+
+
+def problem_lines(name: str, problem: Problem) -> list[str]:
+    """Return what a problem is, its size and its plan."""
+    base = catalogue.parse(name)[0]
+    about = catalogue.CATALOGUE[base].about if base in catalogue.CATALOGUE else "a table"
+    batch = "all rows at once" if problem.order is None else f"mini-batches of {problem.order.shape[1]} rows"
+    (n, d), k, steps = problem.X.shape, problem.y[0].size, problem.steps
+    return [
+        f"{name}: {about}",
+        f"n = {n} rows, d = {d} weights, k = {k} target{'s' * (k > 1)}, {batch}, lr = {problem.lr:g}, {steps} updates",
     ]
 
 

@@ -2,7 +2,10 @@
 
 import math
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -293,7 +296,100 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
     return f"Drift of the machine, by code that is the same in both runs: {', '.join(drifts)}."
 
 
+def payback(runs: list[Run], a: str, b: str) -> Page:
+    """Return in one sentence a run and in a table from how many steps B, which starts later, is done before A.
+
+    Raises RunError if nothing is comparable.
+    """
+    page, sections, texts = compare_implementations(runs, a, b), [], []
+    for run in runs:
+        section = break_even_section(run, a, b)
+        verdicts = page.data[page.data["run"] == run.label]
+        texts.append(f"{_payback_words(section.table, a, b)} Per step, {b} is {summarize(verdicts)}.")
+        sections.append(replace(section, title=f"{section.title}: {run.label}"))
+    return Page(page.data, [Section(f"{b} instead of {a}", " ".join(texts), notes=quiet_lines(runs)), *sections])
+
+
+def _payback_words(table: list[dict[str, str]], a: str, b: str) -> str:
+    """Return on how many problems B pays at once, after some steps, and never."""
+    answers = [row["break-even"] for row in table]
+    never, at_once = (sum(text.startswith(word) for text in answers) for word in ("never", "from the first run"))
+    later = [row for row in table if "steps" in row["break-even"].partition(" (")[0]]
+    steps = sorted(int(row["break-even"].partition(" runs, ")[2].split()[0].replace(",", "")) for row in later)
+    parts = [f"at once on {at_once}"] * bool(at_once)
+    parts += [f"after {steps[0]:,} to {steps[-1]:,} steps on {len(later)}"] * (len(steps) > 1)
+    parts += [f"after {steps[0]:,} steps on 1"] * (len(steps) == 1) + [f"never on {never}"] * bool(never)
+    return f"{b} pays {', '.join(parts) or 'nowhere that is known'}, of {len(table)} problems, against {a}."
+
+
+def on_machines(runs: list[Run], a: str, b: str) -> Page:
+    """Compare B with A between machines: the ratio B/A on each, and the ratio of these ratios. Two runs at a time.
+
+    Of two machines, those runs count that have both on the most common problems, then in most blocks. Raises RunError.
+    """
+    by_machine: dict[str, list[Run]] = {}
+    for run in runs:
+        if _problems(run, a, b):
+            by_machine.setdefault(run.machine, []).append(run)
+    if len(by_machine) < 2:
+        machines = ", ".join(by_machine) or "none"
+        raise RunError(f"it takes two machines that have both {a} and {b}; here: {machines} (python -m results list)")
+    of_first, *of_others = by_machine.values()
+    sections, tables = [], []
+    for of_other in of_others:
+        first, other = max(
+            product(of_first, of_other),
+            key=lambda pair: (
+                len(_problems(pair[0], a, b) & _problems(pair[1], a, b)),
+                *(run.rows["block"].nunique() for run in pair),
+            ),
+        )
+        both = [
+            replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows)
+            for run in (first, other)
+        ]
+        try:
+            page = compare_runs(both[0], both[1], a)
+        except RunError as error:
+            reason = str(error).partition("; choose another baseline")[0]
+            each = f"each alone: python -m results compare {a} {b} --run {first.label} {other.label}"
+            raise RunError(f"{reason}; {each}") from error
+        sections += page.sections
+        tables.append(page.data)
+    return Page(join(tables), sections)
+
+
+def _problems(run: Run, a: str, b: str) -> set[str]:
+    """Return the problems that both implementations have."""
+    return set.intersection(*(set(run.rows.loc[run.rows["impl"] == name, "problem"].dropna()) for name in (a, b)))
+
+
 def add_commands(commands: options.Commands) -> None:
+    _add_compare(commands)
+    for name, make, summary in (
+        (
+            "payback",
+            payback,
+            "from how many steps is B done before A? Import and compilation count",
+        ),
+        ("machines", on_machines, "on which machine is B faster relative to A? The ratio of the ratios, judged"),
+    ):
+        command = options.add(commands, name, partial(_of_two, make), summary)
+        command.add_argument("a", metavar="A", help="an implementation")
+        command.add_argument("b", metavar="B", help="another implementation")
+        default = "all" if make is on_machines else "latest"
+        command.add_argument(
+            "--run", nargs="+", default=[default], metavar="RUN", help="runs, one per machine (default: %(default)s)"
+        )
+        options.add_filters(command, CASE[1:])
+
+
+def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Page:
+    runs = [run for run in find_all(args.run, args.runs) if not run.is_foreign]
+    return make([options.selected(run, args) for run in runs], args.a, args.b)
+
+
+def _add_compare(commands: options.Commands) -> None:
     command = options.add(
         commands, "compare", _compare, "compare two runs, or two implementations of one run, case by case"
     )

@@ -27,13 +27,17 @@ def add(
     summary: str,
     form: str | None = "table",
     description: str | None = None,
+    aliases: Sequence[str] = (),
 ) -> ArgumentParser:
     """Add a command. `make` returns its page; `form` is its default format (None: the command writes files)."""
-    command = commands.add_parser(name, help=summary, description=description or summary, epilog=NAMES)
+    command = commands.add_parser(
+        name, help=summary, description=description or summary, epilog=NAMES, aliases=list(aliases)
+    )
     command.add_argument("--format", choices=FORMATS, default=form, help=f"format (default: {form or 'all files'})")
     command.add_argument(
         "--runs", type=Path, default=ROOT, metavar="DIR", help="folder of the saved runs (default: results/runs)"
     )
+    command.add_argument("--wide", action="store_true", help="show all columns, however wide the table is")
     command.set_defaults(make=make, out=None)
     return command
 

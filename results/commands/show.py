@@ -26,9 +26,13 @@ def list_runs(root: Path) -> Page:
     runs, errors = read_all(files(root), root)
     rows = [_summary(run, root) for run in runs] + [{"run": name, "note": error} for name, error in errors.items()]
     counts = ["rows", "implementations", "problems", "refused", "skipped"]
-    table = pd.DataFrame(rows, columns=["run", "machine", "date", "name", *counts, "versions", "note"])
+    table = pd.DataFrame(rows, columns=["run", "date", "note", *counts, "versions", "machine", "name"])
     table = table.sort_values(["machine", "date", "run"], ignore_index=True)
-    return Page(table, [Section("Runs", table=rows_of(table))])
+    own = [run for run in runs if not is_of_project(run.path, root)]
+    newest = f"; latest is {max(own, key=lambda run: run.when).label}" if own else ""
+    unread = f"; {len(errors)} cannot be read" if errors else ""
+    text = f"{len(own)} of your own{newest}; {len(runs) - len(own)} of the project{unread}."
+    return Page(table, [Section("Runs", text, rows_of(table))])
 
 
 def _summary(run: Run, root: Path) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def break_even_section(run: Run, a: str, b: str) -> Section:
 
     What a process compiled once counts in every case, also where a filter leaves out its first case.
     """
-    rows = run.rows if run.unfiltered is None else run.unfiltered
+    rows = run.all_rows
     rows_a, rows_b = (rows[rows["impl"] == name] for name in (a, b))
     shown = run.rows.loc[run.rows["impl"].isin([a, b]), KEY].drop_duplicates()
     table = [

@@ -111,12 +111,13 @@ class Quiet:
 
 
 def judge_machine(run: Run) -> Quiet:
-    """Return what a run says of its machine."""
-    originals = run.rows["impl"].isin(run.rows["duplicate_of"].dropna())
-    control = run.rows[originals | run.rows["duplicate_of"].notna()]
+    """Return what a run says of its machine, whatever rows a filter leaves."""
+    rows = run.all_rows
+    originals = rows["impl"].isin(rows["duplicate_of"].dropna())
+    control = rows[originals | rows["duplicate_of"].notna()]
     pairs = [row for row in duplicate_ratio_rows([samples_by_impl(control)]) if row["refused"] == ""]
     logs = np.concatenate([np.abs(row["logs"]) for row in pairs]) if pairs else np.array([])
-    loops = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]
+    loops = rows.loc[rows["calibration_s"] > 0, "calibration_s"]
     load = sequence(run.campaign.get("system_load"))
     cores = number(mapping(run.document["machine_info"]).get("cores"))
     blocks = pd.DataFrame(

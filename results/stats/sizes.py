@@ -35,10 +35,14 @@ class Prediction:
     sizes: int
 
 
-def measured_sizes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per implementation and full-batch size of valid rows: medians of the clocks over the blocks."""
-    full = rows[rows["valid"].astype(bool) & (rows["batch"] == rows["n"]) & (rows["step_reads"] == "X")]
-    by_size = full.groupby(["impl", "n", "d"])
+def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame:
+    """Return one row per implementation and size of valid rows: medians of the clocks over the blocks.
+
+    batch: rows of a mini-batch; None for the full batch.
+    """
+    planned = rows["batch"] == (rows["n"] if batch is None else batch)
+    chosen = rows[rows["valid"].astype(bool) & planned & (rows["step_reads"] == "X")]
+    by_size = chosen.groupby(["impl", "n", "d"])
     table = by_size[["per_step_s", "fixed_s"]].median()
     table["low_s"], table["high_s"] = by_size["per_step_s"].min(), by_size["per_step_s"].max()
     return table.reset_index()

@@ -111,10 +111,10 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"A per {per}": seconds(row["a_s"]),
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
+        "interval": interval_text(row),
+        "verdict": words(row["verdict"]),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
-        "verdict": words(row["verdict"]),
-        "interval": interval_text(row),
     }
 
 

@@ -44,6 +44,11 @@ class Run:
     unfiltered: pd.DataFrame | None = None
 
     @property
+    def all_rows(self) -> pd.DataFrame:
+        """Return the rows without filters."""
+        return self.rows if self.unfiltered is None else self.unfiltered
+
+    @property
     def date(self) -> str:
         """Return date and time to the minute, UTC."""
         return self.when.strftime("%Y-%m-%d %H:%MZ")

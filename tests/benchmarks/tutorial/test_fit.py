@@ -260,3 +260,49 @@ def test_interrupted(shown, monkeypatch):
 
     monkeypatch.setattr(fit_output, "sections", interrupt)
     assert shown("line") == (130, "", "")
+
+
+# Several implementations
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table with 40 rows, and the weights that its target was made of."""
+    rng = np.random.default_rng(3)
+    X = rng.normal([50, 120], [10, 30], (40, 2))
+    path = tmp_path / "mine.csv"
+    lines = [f"{a:.6f},{b:.6f},{3 * a - b / 2 + 7:.6f}" for a, b in X]
+    path.write_text("\n".join(["age,weight,price", *lines]) + "\n")
+    return path
+
+
+def test_several_are_ranked_and_share_one_answer(shown, table, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    code, out, err = shown(table, "--target", "price", "--impl", "numpy_manual,numpy_blocked,cupy_manual")
+    assert (code, err) == (0, "")
+    assert "all 2 agree with the reference" in out and "not run: cupy_manual" in out
+    assert "as in the file   age 3.0000, weight -0.50000, intercept 7.0" in out
+    first = out.split("\n\n")[1]
+    assert first.startswith(("numpy_manual is ", "numpy_blocked is ")) and "here" in first
+    assert f"--problem {table} --target price --until-decided" in out
+
+
+def test_a_busy_machine_names_no_winner(shown, table, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 99.0, 99.0))
+    _, out, _ = shown(table, "--target", "price", "--impl", "numpy_manual,numpy_blocked")
+    assert "no winner is named" in out and "fastest" not in out
+
+
+def test_one_of_several_that_is_wrong_has_no_time(shown, table, tmp_path):
+    (tmp_path / "wrong.py").write_text(WRONG)
+    code, out, _ = shown(table, "--target", "price", "--impl", f"numpy_manual,{tmp_path / 'wrong.py'}")
+    assert code == 1
+    assert "no time: wrong does NOT agree with the reference" in out
+    assert "numpy_manual takes" in out and "\nwrong " not in out
+
+
+def test_a_picture_shows_one_implementation(shown, table, tmp_path):
+    code, _, err = shown(
+        table, "--target", "price", "--impl", "numpy_manual,numpy_blocked", "--plot", tmp_path / "a.png"
+    )
+    assert code == 2 and "give --impl one name" in err

@@ -454,3 +454,27 @@ def test_nothing_is_forced_out_of_a_run_without_rows(tmp_path: Path) -> None:
     for a, b in ((empty, full), (full, empty), (empty, empty)):
         with pytest.raises(RunError, match="nothing to compare"):
             compare_runs(a, b, force=True)
+
+
+def test_payback_says_it_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """jax_scan starts 0.9 s later, and each run of 100 steps is 0.1 s shorter."""
+    cases = rows("numpy_manual", 2e-3, first_s=0.2, steady_s=0.2)
+    cases += rows("jax_scan", 1e-3, first_s=1.1, steady_s=0.1)
+    saved_cases(tmp_path, "box", cases)
+    command = ["payback", "numpy_manual", "jax_scan", "--run", "1", "--runs", str(tmp_path / "runs")]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "jax_scan pays after 1,000 steps on 1, of 1 problems, against numpy_manual." in printed
+    assert "FASTER in 1 of 1" in printed
+
+
+def test_machines_judges_the_ratio_of_the_ratios(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for machine, step in (("box", 1e-6), ("two", 2e-6)):
+        info = MACHINE | {"slug": machine, "node": machine}
+        saved_cases(tmp_path, machine, rows("numpy_manual", 4e-6), rows("jax_scan", step), machine_info=info)
+    command = ["machines", "numpy_manual", "jax_scan", "--runs", str(tmp_path / "runs")]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "relative to numpy_manual: SLOWER in 1 of 1 comparisons, 2.0" in printed
+    assert main(["machines", "numpy_manual", "torch_nn", "--runs", str(tmp_path / "runs")]) == 2
+    assert "it takes two machines that have both numpy_manual and torch_nn" in capsys.readouterr().err

@@ -133,18 +133,24 @@ def test_machines_are_counted_together_only_for_the_same_code(tmp_path: Path, se
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
-def test_a_table_fits_the_width_that_is_asked_for(columns: int, tmp_path: Path) -> None:
-    """Numbers are never broken: columns that say nothing are left out, and others follow in a table of their own."""
+def test_a_table_fits_the_width_that_is_asked_for(columns: int) -> None:
+    """Numbers are never broken: the first columns that fit are shown, and the names of the others."""
     names = [f"number {at}" for at in range(9)]
     table = [
         {"case": f"case {row}", "device": "cpu"} | {name: f"{row}.{at} us" for at, name in enumerate(names)}
         for row in (1, 2)
     ]
-    stream = io.StringIO()
-    write(Page(pd.DataFrame(), [Section(table=table)]), "table", stream, columns)
+    page, stream, wide = Page(pd.DataFrame(), [Section(table=table)]), io.StringIO(), io.StringIO()
+    write(page, "table", stream, columns)
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) <= columns
-    assert all(sum(f"{row}.{at} us" in line for line in lines) == 1 for row in (1, 2) for at in range(9))
+    assert "In every row: device cpu." in (lines if columns < 120 else ["In every row: device cpu."])
+    shown = [name for name in names if name in lines[0]]
+    assert shown == names[: len(shown)] and len(shown) >= 2
+    omitted = stream.getvalue().replace("\n", " ").partition("Not shown: ")[2].partition(" (--wide)")[0]
+    assert [*shown, *(omitted.split(", ") if omitted else [])] == names
+    write(page, "table", wide, columns, wide=True)
+    assert "(--wide)" not in wide.getvalue() and all(name in wide.getvalue() for name in names)
 
 
 def test_the_width_of_the_environment_counts_behind_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:

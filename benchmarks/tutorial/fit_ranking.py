@@ -1,0 +1,140 @@
+"""The command `fit` with several implementations: which is fastest, whether all agree, and the weights."""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine.identity import cores
+from benchmarks.reference.diagnosis import diagnose
+from benchmarks.reference.solution import ReferenceSolution, truth
+from benchmarks.tutorial.fit import Descent, Request, Section, open_descent, table
+from benchmarks.tutorial.fit_output import problem_lines, state
+from benchmarks.worker.client import TIMEOUT, Refused
+from benchmarks.worker.workspace import Workspace
+from impls.interface import Array, Unsupported
+
+RUNS, ENOUGH_S = 5, 10.0  # timed runs of an implementation, and the seconds after which no further one begins
+BUSY = 1 / 3  # load per core before it begins, as in the advice of `results noise`
+ALIKE = 1.6  # two processes of the same code differed by less in 95 % of pairs, in each committed campaign
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """An implementation that agrees. start_s: from an empty process to the end of the first run. run_s: later runs."""
+
+    name: str
+    start_s: float
+    run_s: list[float]
+    share: float  # worst error / allowed error
+    weights: Array
+    weight_lines: list[str]
+
+    @property
+    def median_s(self) -> float:
+        return statistics.median(self.run_s)
+
+
+def sections(request: Request) -> Iterator[Section]:
+    """Yield the parts of the output, each with whether it agrees with the reference."""
+    yield problem_lines(request.name, request.problem), True
+    ranked: list[Ranked] = []
+    missing: list[str] = []
+    known = truth(request.problem, sorted({1, request.problem.steps}))
+    right, busy = True, os.getloadavg()[0] > BUSY * cores()
+    with Workspace() as workspace:
+        for impl in request.impls:
+            name = Path(impl).stem
+            try:
+                with open_descent(request, impl, workspace) as descent:
+                    ranked.append(_measured(descent, known))
+            except Unsupported as error:
+                missing.append(f"not run: {name}: {error}")
+            except Refused as error:
+                missing.append(f"no time: {name} {error}")
+                right = False
+    ranked.sort(key=lambda one: one.median_s)
+    if ranked:
+        yield [_answer(ranked, busy)], True
+        yield _ranking(ranked, request.problem.steps), True
+        yield _weights(ranked), True
+    yield [*missing, *(_next(request) if len(ranked) > 1 else [])], right
+    if not ranked and right:
+        raise Unsupported("no implementation can run here")
+
+
+def _measured(descent: Descent, known: ReferenceSolution) -> Ranked:
+    """Check the weights after one update and after all, then time some runs. Raises Refused if they differ."""
+    problem, worker = descent.problem, descent.worker
+    assert worker is not None
+    share = 0.0
+    began = time.monotonic()
+    for t in sorted({1, problem.steps}):
+        error, allowed = known.distance(descent.weights(t), t, 0.0, problem.w0)
+        if not error <= allowed:
+            why = diagnose(problem, known, descent.weights(t), t, 0.0)
+            raise Refused(f"does NOT agree with the reference after update {t}: {why}")
+        share = max(share, error / allowed)
+    start_s = worker.loaded.seconds + time.monotonic() - began
+    run_s: list[float] = []
+    while len(run_s) < RUNS and sum(run_s) < ENOUGH_S:
+        worker.deadline = time.monotonic() + TIMEOUT
+        run_s.append(worker.run(problem.w0.copy(), problem.steps).seconds)
+    weights = descent.weights(problem.steps)
+    return Ranked(descent.impl, start_s, run_s, share, weights, state(descent, "after", problem.steps))
+
+
+def _answer(ranked: list[Ranked], busy: bool) -> str:
+    """Return which implementation is fastest here, and which may be as fast."""
+    best, *others = ranked
+    alike = [one.name for one in others if one.median_s < ALIKE * best.median_s]
+    if not others:
+        return f"{best.name} takes {_seconds(best.median_s)}; no other implementation has a time."
+    if busy:
+        return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}."
+    if not alike:
+        head = f"{best.name} is fastest here, {_seconds(best.median_s)}"
+        return f"{head}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long."
+    return (
+        f"{best.name} is shortest here, {_seconds(best.median_s)}, but {', '.join(alike)} may be as fast: two processes"
+        f" of the same code can differ by {ALIKE:g}x."
+    )
+
+
+def _ranking(ranked: list[Ranked], steps: int) -> list[str]:
+    rows = []
+    for one in ranked:
+        extremes = f"{_seconds(min(one.run_s))} to {_seconds(max(one.run_s))}"
+        error = f"{one.share:.2%} of what is allowed"
+        rows.append([one.name, _seconds(one.median_s), extremes, _seconds(one.start_s), error])
+    return table(["implementation", f"{steps:,} updates", "shortest to longest", "first time", "worst error"], rows)
+
+
+def _weights(ranked: list[Ranked]) -> list[str]:
+    """Return the weights of the fastest, and how far the others are from them."""
+    best, *others = ranked
+    size = float(np.linalg.norm(best.weights))
+    differences = [float(np.linalg.norm(one.weights - best.weights)) / size for one in others if size > 0]
+    agree = f"all {len(ranked)} agree with the reference"
+    apart = f"; their weights differ by at most {max(differences):.1g} of their size" if differences else ""
+    return [f"{agree}{apart}" if others else "it agrees with the reference", *best.weight_lines]
+
+
+def _next(request: Request) -> list[str]:
+    target = "".join(f" --target {name}" for name in request.data.targets)
+    return [
+        "first time: import, preparation, compilation and the first checked runs of a fresh process",
+        "one process each; to decide, in 5 minutes at most:",
+        f"  pytest benchmarks --problem {request.name}{target} --until-decided --minutes 5",
+    ]
+
+
+def _seconds(value: float) -> str:
+    for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
+        if value < 999.5 * scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value:.3g} s"
