@@ -319,7 +319,8 @@ def _payback_words(table: list[dict[str, str]], a: str, b: str) -> str:
     parts = [f"at once on {at_once}"] * bool(at_once)
     parts += [f"after {steps[0]:,} to {steps[-1]:,} steps on {len(later)}"] * (len(steps) > 1)
     parts += [f"after {steps[0]:,} steps on 1"] * (len(steps) == 1) + [f"never on {never}"] * bool(never)
-    return f"{b} pays {', '.join(parts) or 'nowhere that is known'}, of {len(table)} problems, against {a}."
+    problems = f"{len(table)} problem{'s' * (len(table) != 1)}"
+    return f"{b} instead of {a} pays {', '.join(parts) or 'nowhere that is known'} of {problems}."
 
 
 def on_machines(runs: list[Run], a: str, b: str) -> Page:

@@ -464,7 +464,7 @@ def test_payback_says_it_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     command = ["payback", "numpy_manual", "jax_scan", "--run", "1", "--runs", str(tmp_path / "runs")]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "jax_scan pays after 1,000 steps on 1, of 1 problems, against numpy_manual." in printed
+    assert "jax_scan instead of numpy_manual pays after 1,000 steps on 1 of 1 problem." in printed
     assert "FASTER in 1 of 1" in printed
 
 
