@@ -78,7 +78,7 @@ def test_the_contract_holds_interpreted() -> None:
     done = subprocess.run(words, cwd=ROOT, env=environment(**INTERPRETED), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) == 2 * (5 * 3 + 4) and "skipped" not in done.stdout, done.stdout
+    assert passed and int(passed[1]) == 2 * (7 * 3 + 2) and "skipped" not in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("sizes", ["32768 2048 16384", "32768 2048 512", "32 32 512"], ids=["one", "many", "long rows"])

@@ -36,7 +36,7 @@ class Together:
             for process in processes:
                 process.start()
             for process in processes:
-                process.join(60)
+                process.join(600)
             stuck = [process.kill() for process in processes if process.exitcode is None]
             failed = [process.exitcode for process in processes if process.exitcode]
             assert not stuck and not failed, "a program waits for ever or failed"
