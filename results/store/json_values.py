@@ -1,26 +1,17 @@
-"""Parse the JSON of saved files with orjson, or with the standard library if orjson is missing or rejects the text."""
+"""Parse the JSON of saved files, which are untrusted input."""
 
-import contextlib
 import json
 from typing import Any
 
-try:
-    import orjson
-except ImportError:  # optional: three times as fast
-    orjson = None  # type: ignore[assignment]
-
 
 def parse_json(source: str) -> Any:
-    """Return the value of a JSON text, the same with both parsers. Raises ValueError or RecursionError."""
-    if orjson:
-        with contextlib.suppress(orjson.JSONDecodeError):  # NaN, half of a surrogate pair, or invalid JSON
-            return orjson.loads(source)
+    """Return the value of a JSON text. Raises ValueError or RecursionError."""
     value = json.loads(source, parse_int=_parse_integer)
     return clean(value) if "\\u" in source else value
 
 
 def _parse_integer(digits: str) -> float:
-    """Return an int if it fits into 64 bits, else a float, as orjson does."""
+    """Return an int if it fits into 64 bits, else a float."""
     number = int(digits) if len(digits) < 21 else 2**64
     return number if -(2**63) <= number < 2**64 else float(digits)
 

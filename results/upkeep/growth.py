@@ -161,8 +161,7 @@ def _setting() -> dict[str, Any]:
     """Return this machine, the versions and the date."""
     from cpuinfo import get_cpu_info  # installed with pytest-benchmark; only needed here
 
-    names = [name for name in ("numpy", "pandas", "orjson") if importlib.util.find_spec(name)]
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "pandas"))
     return {
         "cpu": get_cpu_info().get("brand_raw", platform.machine()),
         "cores": os.cpu_count(),
