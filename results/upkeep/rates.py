@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from results.commands.gate import FAIL, decide
 from results.commands.options import BASELINE
-from results.output import Section
+from results.output import Section, json_rows
 from results.stats.agreement import FIRST_LOOK, Array, distances
 from results.stats.pairing import ratios_to, without_duplicates
 from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, SLOWER, UNDECIDED, hodges_lehmann, holm, judge, p_value
@@ -31,9 +31,9 @@ from results.store.runs import ROOT, find
 PAGES = 400
 BLOCKS = (2, 3, 4, 6, 13)
 CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
+PAIRS = [index // 8 for index in range(CASES)]
 GATE = 0.05  # threshold
 BOTH = "agreement and signed-rank test"
-Judged = tuple[list[str], float]  # the verdicts of a page, and 1 if every interval holds the truth, else 0
 Generator = np.random.Generator
 
 
@@ -44,6 +44,17 @@ class Campaign:
     logs: Array
     residuals: Array
     pairs: list[Hashable]
+
+
+class Judged(NamedTuple):
+    """A judged page: the share of decided cases, whether a verdict is false, and whether an interval misses the truth.
+
+    Intervals of FASTER and SLOWER end at 1, so a false verdict is a missed interval.
+    """
+
+    decided: float
+    false: bool
+    missed: float
 
 
 @dataclass(frozen=True)
@@ -79,25 +90,33 @@ def null_page(source: Campaign, rng: Generator, blocks: int) -> Array:
     return page
 
 
-def words_of(page: Iterable[Array], pairs: Sequence[Hashable], earlier: Mapping[Any, Array] | None = None) -> Judged:
-    """Return the verdicts of a page, and whether every interval and verdict allows 1, the truth, else 0."""
+def judge_page(
+    page: Iterable[Array],
+    pairs: Sequence[Hashable] = PAIRS,
+    earlier: Mapping[Any, Array] | None = None,
+    truth: Array | float = 0.0,
+) -> Judged:
+    """Judge the log ratios of a page as `compare` does. `truth`: their true values."""
     verdicts = judge([row.tolist() for row in page], pairs=pairs, earlier=earlier)
-    words = [one.word for one in verdicts]
-    return words, not _is_false(words) and all(one.low <= 1 <= one.high for one in verdicts)
+    both = list(zip(verdicts, np.broadcast_to(truth, len(verdicts)), strict=True))
+    false = any((one.word == FASTER and log >= 0) or (one.word == SLOWER and log <= 0) for one, log in both)
+    inside = all(one.low <= math.exp(log) <= one.high for one, log in both)
+    decided = float(np.mean([one.word != UNDECIDED for one in verdicts]))
+    return Judged(decided, false, float(false or not inside))
 
 
 def signs_alone(page: Array) -> Judged:
-    """Return the verdicts of the signed-rank test alone, with Holm's procedure. It has no interval: NaN."""
+    """Judge a page by the signed-rank test alone, with Holm's procedure; it has no interval."""
     adjusted, _ = holm(list(p_value(page)))
-    return [SLOWER if p <= ALPHA else UNDECIDED for p in adjusted], math.nan
+    rejected = np.array(adjusted) <= ALPHA
+    return Judged(float(rejected.mean()), bool(rejected.any()), math.nan)
 
 
-def _rate(situation: str, rule: str, blocks: int, nulls: Sequence[Judged], truths: Sequence[Judged] = ()) -> Rate:
-    """Return the rates on judged pages: `nulls` without a difference, `truths` with the differences of the campaign."""
-    false = float(np.mean([_is_false(words) for words, _ in nulls]))
-    missed = float(np.mean([1 - held for _, held in nulls]))
-    decided = float(np.mean([[word != UNDECIDED for word in words] for words, _ in truths])) if truths else math.nan
-    return Rate(situation, rule, blocks, len(nulls), false, missed, decided)
+def _rate(situation: str, rule: str, blocks: int, pages: Sequence[Judged], decidable: Sequence[Judged] = ()) -> Rate:
+    """Return the rates of judged pages. `decidable`: pages with the differences of the campaign."""
+    false, missed = np.mean([[page.false, page.missed] for page in pages], axis=0).tolist()
+    decided = float(np.mean([page.decided for page in decidable])) if decidable else math.nan
+    return Rate(situation, rule, blocks, len(pages), false, missed, decided)
 
 
 def campaign_rates(source: Campaign, pages: int, seed: int = 0) -> list[Rate]:
@@ -112,7 +131,7 @@ def campaign_rates(source: Campaign, pages: int, seed: int = 0) -> list[Rate]:
         situation = "campaign, with an earlier run" if blocks == 2 else "campaign"
         alone = [[signs_alone(page) for page in part] for part in (nulls, truths)]
         both = [
-            [words_of(page, source.pairs, pool) for page, pool in zip(part, earlier, strict=False)]
+            [judge_page(page, source.pairs, pool) for page, pool in zip(part, earlier, strict=False)]
             for part in (nulls, truths)
         ]
         rates += [_rate(situation, "signed-rank test alone", blocks, *alone), _rate(situation, BOTH, blocks, *both)]
@@ -135,9 +154,11 @@ def until_decided(page: Array, pairs: Sequence[Hashable]) -> list[Array]:
 def until_decided_rate(source: Campaign, pages: int, seed: int = 4) -> Rate:
     """Return the rates on pages made of a campaign whose cases are left out once they are decided."""
     rng, blocks = np.random.default_rng(seed), source.logs.shape[1]
-    nulls = [words_of(until_decided(null_page(source, rng, blocks), source.pairs), source.pairs) for _ in range(pages)]
+    nulls = [
+        judge_page(until_decided(null_page(source, rng, blocks), source.pairs), source.pairs) for _ in range(pages)
+    ]
     orders = [rng.permutation(blocks) for _ in range(max(pages // 10, 1))]
-    truths = [words_of(until_decided(source.logs[:, order], source.pairs), source.pairs) for order in orders]
+    truths = [judge_page(until_decided(source.logs[:, order], source.pairs), source.pairs) for order in orders]
     return _rate("campaign", "the same, until decided", blocks, nulls, truths)
 
 
@@ -147,10 +168,6 @@ def _pool(source: Campaign, at: NDArray[np.int_]) -> dict[Hashable, Array]:
     for pair, logs in zip(source.pairs, source.logs[:, at], strict=True):
         pools.setdefault(pair, []).append(distances(logs))
     return {pair: np.concatenate(parts) for pair, parts in pools.items()}
-
-
-def _is_false(words: Sequence[str]) -> bool:
-    return FASTER in words or SLOWER in words
 
 
 def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
@@ -206,35 +223,21 @@ SITUATIONS: dict[str, Callable[[Generator, tuple[int, int]], Array]] = {
 def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 1) -> list[Rate]:
     """Return the rates on pages of CASES cases without a difference, in each of SITUATIONS."""
     rates = []
-    pairs = [index // (CASES // 3) for index in range(CASES)]
     for number, (name, noise) in enumerate(SITUATIONS.items()):
         for count in blocks:
             rng = np.random.default_rng([seed, number, count])
-            judged = [words_of(noise(rng, (CASES, count)), pairs) for _ in range(pages)]
-            rates.append(_rate(name, BOTH, count, judged))
+            rates.append(_rate(name, BOTH, count, [judge_page(noise(rng, (CASES, count))) for _ in range(pages)]))
     return rates
 
 
 def mixed_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 5) -> list[Rate]:
-    """Return the rates on pages of which half of the cases differ, by 10 % in the median, in heavy tails.
-
-    A verdict is false if its sign is. Intervals of FASTER and SLOWER end at 1, so a false verdict is a missed interval.
-    """
+    """Return the rates on pages of which half of the cases differ, by 10 % in the median, in heavy tails."""
     rates = []
-    pairs = [index // (CASES // 3) for index in range(CASES)]
     for count in blocks:
         rng, judged = np.random.default_rng([seed, count]), list[Judged]()
         for _ in range(pages):
             truth = rng.normal(0, 0.1 / 0.6745, CASES) * (rng.random(CASES) < 0.5)
-            verdicts = judge(list(truth[:, None] + heavy_tails(rng, (CASES, count))), pairs=pairs)
-            both = list(zip(verdicts, truth, strict=True))
-            false = [
-                one.word
-                for one, t in both
-                if one.word == (SLOWER if t < 0 else FASTER) or (one.word == SLOWER and t == 0)
-            ]
-            held = all(one.low <= math.exp(t) <= one.high for one, t in both)
-            judged.append((false, held and not false))
+            judged.append(judge_page(truth[:, None] + heavy_tails(rng, (CASES, count)), truth=truth))
         rates.append(_rate("half of the cases differ, heavy tails", BOTH, count, judged))
     return rates
 
@@ -242,8 +245,8 @@ def mixed_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 5) -
 def small_difference_rate(pages: int, seed: int = 2) -> Rate:
     """Return how often a difference of 0.5 % at a spread of 0.5 % is called one, in 20 blocks."""
     rng = np.random.default_rng(seed)
-    words = [judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)]
-    false, equivalent = (words.count(FASTER) + words.count(SLOWER)) / pages, words.count(EQUIVALENT) / pages
+    words = pd.Series([judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)])
+    false, equivalent = words.isin([FASTER, SLOWER]).mean(), (words == EQUIVALENT).mean()
     return Rate("0.5 % slower, spread 0.5 %", BOTH, 20, pages, false, math.nan, equivalent)
 
 
@@ -305,8 +308,7 @@ def main(arguments: list[str]) -> int:
     """Write the rates of RUN to FILE."""
     pages = int(arguments[2]) if len(arguments) > 2 else PAGES
     table = rates(find(arguments[0], ROOT), pages)
-    text = json.dumps(table.astype(object).where(table.notna(), None).to_dict("records"), indent=1)
-    atomic_write(Path(arguments[1]), text + "\n")
+    atomic_write(Path(arguments[1]), json.dumps(json_rows(table), indent=1) + "\n")
     return 0
 
 
