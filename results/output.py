@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
@@ -130,10 +129,7 @@ def rows_of(frame: pd.DataFrame, formats: Mapping[str, Callable[[Any], str]] | N
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as plain Python values."""
-    columns = [column.tolist() for _, column in frame.items()]  # a third of the time of to_dict("records")
-    cells = [[cell.item() if isinstance(cell, np.generic) else cell for cell in column] for column in columns]
-    names = [str(name) for name in frame]
-    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+    return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
 
 
 def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

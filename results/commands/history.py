@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from results.commands import options
-from results.commands.show import filter_rows
 from results.output import Page, Section, records, rows_of, seconds, with_rows, words
 from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
 from results.stats.noise import percent
@@ -52,7 +51,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     `filters`: values to show by column. `errors`: messages by unreadable file. Raises RunError for an unknown value, or
     if a package is missing.
     """
-    rows = filter_rows(without_duplicates(join([run.rows for run in runs])), filters, "the history")
+    rows = options.filter_rows(without_duplicates(join([run.rows for run in runs])), filters, "the history")
     table = points(rows, runs)
     groups = [group for _, group in table.groupby("series")]
     searches = search([np.log(group["per_step_s"].to_numpy(float)[-LONGEST:]) for group in groups])
@@ -256,8 +255,6 @@ def _point_cells(row: Row) -> dict[str, str]:
 
 SUFFIXES = [".svg", ".png", ".html"]
 COLUMNS, WIDTH, HEIGHT = 3, 260, 120  # panels side by side; pixels of each
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]  # Okabe and Ito without yellow
-SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 MARGIN = 1.05  # factor above and below the blocks
 LABEL = "format(datum.value, '.3~s') + 's'"
 
@@ -287,9 +284,11 @@ class _ScriptEncoder(json.JSONEncoder):
 
 def _chart(alt: Any, page: pd.DataFrame) -> Any:
     """Return a grid of panels per machine."""
+    from results.page.charts import COLOURS, SHAPES  # imported here: it needs Altair
+
     frameworks = sorted(page["framework"].map(words).unique())
     scales = {
-        "color": alt.Color("framework:N", title=None, scale=alt.Scale(domain=frameworks, range=COLOURS)),
+        "color": alt.Color("framework:N", title=None, scale=alt.Scale(domain=frameworks, range=COLOURS["light"])),
         "shape": alt.Shape("framework:N", title=None, scale=alt.Scale(domain=frameworks, range=SHAPES)),
     }
     machines = []

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+import pandas as pd
+
 from results.output import FORMATS, Page
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
@@ -89,13 +91,17 @@ def filters(args: Namespace) -> dict[str, list[str] | None]:
     return {name: getattr(args, name, None) for name in CASE}
 
 
-def selected(run: Run, args: Namespace) -> Run:
-    """Return a run with only the rows that the options of `add_filters` choose. Raises RunError for unknown values."""
-    rows = run.rows
-    for name, values in filters(args).items():
-        known = sorted(set(run.rows[name].dropna()))
+def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: str) -> pd.DataFrame:
+    """Return the rows with the given values, by column. Raises RunError for a value that `name` does not have."""
+    for column, values in filters.items():
+        known = sorted(rows[column].dropna().unique())
         for value in values or []:
             if value not in known:
-                raise RunError(f"{run.label} has no {name} {value!r}; {nearest(value, known)}")
-        rows = rows[rows[name].isin(values)] if values else rows
-    return replace(run, rows=rows, unfiltered=run.rows)
+                raise RunError(f"{name} has no {column} {value!r}; {nearest(value, known)}")
+        rows = rows[rows[column].isin(values)] if values else rows
+    return rows
+
+
+def selected(run: Run, args: Namespace) -> Run:
+    """Return a run with only the rows that the options of `add_filters` choose. Raises RunError for unknown values."""
+    return replace(run, rows=filter_rows(run.rows, filters(args), run.label), unfiltered=run.rows)

@@ -17,8 +17,8 @@ from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
 from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
 from results.store.outcomes import drop_duplicates, outcomes
-from results.store.reading import NOT_CHECKED, Run, RunError, require_own, sequence
-from results.store.runs import ROOT, files, find, is_of_project, nearest, read_all
+from results.store.reading import NOT_CHECKED, Run, require_own, sequence
+from results.store.runs import ROOT, files, find, is_of_project, read_all
 
 
 def list_runs(root: Path) -> Page:
@@ -61,7 +61,7 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     """
     if run.is_foreign:
         return show_foreign(run)
-    table = filter_rows(outcomes(run), filters, run.label)
+    table = options.filter_rows(outcomes(run), filters, run.label)
     text = summarize_cases(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
@@ -79,17 +79,6 @@ def show_foreign(run: Run) -> Page:
         for row in records(table)
     ]
     return Page(table, [Section(run.label, NOT_CHECKED, cells)])
-
-
-def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: str) -> pd.DataFrame:
-    """Return the rows with the given values, by column. Raises RunError for a value that `name` does not have."""
-    for column, values in filters.items():
-        known = sorted(rows[column].dropna().unique())
-        for value in values or []:
-            if value not in known:
-                raise RunError(f"{name} has no {column} {value!r}; {nearest(value, known)}")
-        rows = rows[rows[column].isin(values)] if values else rows
-    return rows
 
 
 def _case_tables(cases: pd.DataFrame, spreads: Mapping[str, float]) -> list[Section]:
