@@ -12,13 +12,13 @@ import pandas as pd
 from results.output import records, shortened, speedup, words
 from results.page.errors import checks
 from results.page.standing import find_winners, framework, judge_pairs
-from results.stats.pairing import Labels, ratio_rows, ratios_to_each, samples_by_impl, without_duplicates
+from results.stats.pairing import Labels, ratios_to, ratios_to_each, without_duplicates
 from results.stats.pools import earlier_runs, pools_from_runs, step_spreads
 from results.stats.quiet import withhold_if_busy
 from results.stats.signed_rank import INVALID, Array, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
-from results.store.outcomes import drop_duplicates_of_runs, outcomes_of_runs
+from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import Run, machine_words
 from results.store.runs import join
 
@@ -80,14 +80,13 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
     spreads = {
         (run.label, impl): spread for run in few for impl, spread in step_spreads(run, earlier[run.label]).items()
     }
-    cases = _cases(drop_duplicates_of_runs(runs, outcomes_of_runs(runs)), rows, spreads)
+    cases = _cases(join([drop_duplicates(run, outcomes(run)) for run in runs]), rows, spreads)
     if len(runs) <= MANY_RUNS:
-        parts = [ratios_to_each(run.rows).assign(run=run.label) for run in runs]
-        ratios = pd.concat(parts, ignore_index=True)
+        parts = [ratios_to_each(table) for table in tables]
     else:
-        ratios = pd.DataFrame(ratio_rows([samples_by_impl(table) for table in tables], baseline))
-        ratios = ratios.assign(run=[runs[index].label for index in ratios["at"]], baseline=baseline)
+        parts = [ratios_to(table, baseline).assign(baseline=baseline) for table in tables]
         checked = join([without_duplicates(run.rows) for run in newest_runs(runs)])
+    ratios = join([part.assign(run=run.label) for part, run in zip(parts, runs, strict=True)])
     pools = {run.label: pools_from_runs(run, earlier[run.label], baseline).by_pair for run in few}
     iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
     speedups = _speedups(ratios, cases, baseline, {run.label: run for run in runs}, pools)

@@ -31,7 +31,7 @@ from results.page.sections import run_card, untimed_sections
 from results.page.standing import fastest_in_words, find_winners, judge_pairs, problems_by_framework
 from results.page.summary import summarize_run
 from results.stats.noise import noise_line
-from results.stats.pairing import ratio_rows, samples_by_impl, without_duplicates
+from results.stats.pairing import without_duplicates
 from results.stats.quiet import is_busy, judge_machine
 from results.stats.sizes import LEVEL, model_facts
 from results.stats.verdicts import caveats
@@ -107,7 +107,6 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
     """Return the summaries and tables of the page."""
     rows = [records(drop_duplicates(run, outcomes(run))) for run in runs]
     verdict_notes = [[_verdict_notes(run, baseline)] for run in runs]
-    break_evens = break_even_sections(runs, baseline, ratio_rows([samples_by_impl(run.rows) for run in runs], baseline))
     return {
         "answers": [
             {"title": f"{machine_words(run)} ({run.label})", "lines": answer_lines(run, baseline)} for run in runs
@@ -115,7 +114,7 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
         "summaries": [
             summarize_run(run, part, baseline, noise_line(run)) for run, part in zip(runs, rows, strict=True)
         ],
-        "break_evens": _titled(runs, break_evens),
+        "break_evens": _titled(runs, [break_even_sections(run, baseline) for run in runs]),
         "correctness": [*_titled(runs, [[worst_errors(part)] for part in rows]), *published_losses(runs)],
         "machines": machine_sections(runs, payload.speedups, baseline),
         "cards": [run_card(run) for run in runs],

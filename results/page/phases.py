@@ -8,13 +8,12 @@ import pandas as pd
 
 from results.output import Section, records, seconds, words
 from results.page.sections import compile_text, table_by_problem
-from results.stats.pairing import ratios, without_duplicates
+from results.stats.pairing import ratios, ratios_to, without_duplicates
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run
 
 KEY = CASE[1:]
-CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "steps"]
 BREAK_EVEN_NOTE = (
     "Break-even: the fewest runs r in a fresh process with import + prepare + first + (r - 1) steady no more than the"
     " other's. The first run counts what the process built once, in its first case. Median over the blocks, in"
@@ -81,7 +80,7 @@ def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """
     rows = rows.assign(block=rows["block"].fillna(0))
     compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
-    process = [rows[name] for name in ("at", "impl", "device", "block") if name in rows]
+    process = [rows[name] for name in ("impl", "device", "block")]
     once = sum(
         (clock.groupby(process, dropna=False).transform("first") - clock).clip(lower=0).fillna(0)
         for clock in (compile_s, rows["prepare_s"])
@@ -105,34 +104,21 @@ def break_even_section(run: Run, a: str, b: str) -> Section:
     return Section(f"Break-even of {b} against {a}", table=table, notes=[BREAK_EVEN_NOTE], level=3)
 
 
-def break_even_sections(runs: list[Run], baseline: str, ratio_rows: list[Row]) -> list[list[Section]]:
-    """Return for each run the break-even against the baseline, a table per device and dtype.
-
-    `ratio_rows` are the rows of `pairing.ratio_rows`: only comparable cases are shown.
-    """
-    key = ["at", "impl", *KEY]
-    rows = pd.concat(
-        [run.rows[[*CASE, "duplicate_of", "block", *CLOCKS]].assign(at=index) for index, run in enumerate(runs)]
-    )
-    clocks = _clocks(without_duplicates(rows), key)
+def break_even_sections(run: Run, baseline: str) -> list[Section]:
+    """Return the break-even against the baseline of the cases that can be compared, a table per device and dtype."""
+    rows, key = without_duplicates(run.rows), ["impl", *KEY]
+    clocks = _clocks(rows, key)
     base = clocks[clocks.index.get_level_values("impl") == baseline].droplevel("impl").add_suffix("_a")
     if base.empty:
-        return [[] for _ in runs]
-    table = _break_even_table(clocks.add_suffix("_b").join(base, on=["at", *KEY, "block"], how="inner"), key)
-    ratios = pd.DataFrame(ratio_rows, columns=[*key, "refused"])
-    compared = ratios.loc[(ratios["refused"] == "") & (ratios["impl"] != baseline), key]
-    table = compared.merge(table.reset_index(), on=key)
-    return [_break_even_tables(run, table[table["at"] == index], baseline) for index, run in enumerate(runs)]
-
-
-def _break_even_tables(run: Run, rows: pd.DataFrame, baseline: str) -> list[Section]:
+        return []
+    table = _break_even_table(clocks.add_suffix("_b").join(base, on=[*KEY, "block"], how="inner"), key).reset_index()
+    compared = ratios_to(rows, baseline).query("refused == '' and impl != @baseline")[key]
+    sizes = rows.drop_duplicates("problem").set_index("problem")[["n", "d"]]
     sections = []
-    sizes = run.rows.drop_duplicates("problem").set_index("problem")[["n", "d"]]
-    sized = rows.join(sizes, on="problem") if len(rows) else rows  # a run without cases has no names to join on
-    for (device, dtype), group in groups(records(sized), "device", "dtype"):
-        table = table_by_problem(group, _break_even_text, baseline)
+    for (device, dtype), group in groups(records(compared.merge(table, on=key).join(sizes, on="problem")), *KEY[:2]):
         title = f"Break-even against {baseline}: {device}, {dtype}"
-        sections.append(Section(title, table=table, notes=[BREAK_EVEN_NOTE], level=3))
+        cells = table_by_problem(group, _break_even_text, baseline)
+        sections.append(Section(title, table=cells, notes=[BREAK_EVEN_NOTE], level=3))
     return sections
 
 

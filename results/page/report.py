@@ -1,8 +1,6 @@
 """The report of runs as sections: a summary of each run, then its tables. The same runs give the same bytes."""
 
 import math
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -12,15 +10,15 @@ from results.page.answer import FEW
 from results.page.errors import worst_errors
 from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, table_by_problem, untimed_sections
+from results.page.standing import DECIDED, compared_with, judge_pairs
 from results.page.summary import summarize_run
-from results.stats.agreement import FIRST_LOOK
-from results.stats.noise import noise_lines
-from results.stats.pairing import SamplesByImpl, ratio_rows, samples_by_impl
+from results.stats.noise import noise_line
+from results.stats.pairing import ratios_to
 from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
-from results.stats.signed_rank import ALPHA, UNDECIDED, judge
 from results.store.columns import CASE
-from results.store.outcomes import Row, drop_duplicates_of_runs, expert_tuned, groups, outcomes_of_runs
+from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, outcomes
 from results.store.reading import Run, RunError
+from results.store.runs import join
 
 CLOCK_NOTES = [
     "prepare: copy the data to the device and build objects, once.",
@@ -46,47 +44,35 @@ def report(runs: list[Run], baseline: str) -> Page:
     known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
     if known and baseline not in known:
         raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
-    samples = [samples_by_impl(run.rows) for run in runs]
-    ratios = ratio_rows(samples, baseline)
-    speedups = {(row["at"], *[row[name] for name in CASE]): 1 / row["ratio"] for row in ratios}
-    table, decided = outcomes_of_runs(runs), _decided(samples, ratios, baseline)
-    keys = [*zip(*[table[name].tolist() for name in ("at", *CASE)], strict=True)]
-    table["speedup"] = [speedups.get(key, math.nan) for key in keys]
-    table["undecided"] = [key not in decided for key in keys]
-    few = table["blocks"] <= FEW
-    spreads = {at: step_spreads(runs[at], earlier_runs(runs[at])) for at in table.loc[few, "at"].unique()}
-    spread_of_rows = [
-        spreads.get(at, {}).get(impl, math.nan) for at, impl in zip(table["at"], table["impl"], strict=True)
-    ]
-    table["spread"] = pd.Series(spread_of_rows, table.index, dtype=float).where(few)
-    rows_by_run: list[list[Row]] = [[] for _ in runs]
-    for row in records(drop_duplicates_of_runs(runs, table)):
-        rows_by_run[row["at"]].append(row)
+    tables = [_cases(run, baseline) for run in runs]
+    rows_by_run = [records(drop_duplicates(run, table)) for run, table in zip(runs, tables, strict=True)]
     sections = [Section("Report", level=1)]
-    for run, rows, noise in zip(runs, rows_by_run, noise_lines(samples), strict=True):
-        summary = summarize_run(run, rows, baseline, noise)
+    for run, rows in zip(runs, rows_by_run, strict=True):
+        summary = summarize_run(run, rows, baseline, noise_line(run))
         sections += [Section(summary.title, notes=summary.lines, level=3)]
     sections += [Section(text="Generated from the saved runs by: python -m results report")]
-    break_evens = break_even_sections(runs, baseline, ratios)
-    for run, rows, break_even in zip(runs, rows_by_run, break_evens, strict=True):
+    for run, rows in zip(runs, rows_by_run, strict=True):
         sections += [run_card(run), *speed_sections(rows, baseline, expert_tuned(run)), *phase_sections(rows)]
-        sections += [*break_even, worst_errors(rows), *untimed_sections(rows)]
-    data = table.drop(columns=["at", "undecided", "spread"])
+        sections += [*break_even_sections(run, baseline), worst_errors(rows), *untimed_sections(rows)]
+    data = join(tables).drop(columns=["undecided", "spread"])
     return Page(data, [*sections, Section("What is timed", notes=CLOCK_NOTES)])
 
 
-def _decided(samples: list[SamplesByImpl], ratios: list[dict[str, Any]], baseline: str) -> set[tuple[Any, ...]]:
-    """Return (index of the run, *case) of the comparisons with the baseline that have a verdict, and the baseline's."""
-    decided: list[dict[str, Any]] = []
-    for at, rows_of_run in groupby(ratios, itemgetter("at")):
-        duplicates = {impl for duplicate_of, impl in samples[at] if duplicate_of}
-        rows = [row for row in rows_of_run if row["refused"] == "" and row["impl"] not in duplicates]
-        others = [row for row in rows if row["impl"] != baseline]
-        decided += [row for row in rows if row["impl"] == baseline]
-        if max((row["blocks"] for row in others), default=0) >= FIRST_LOOK:
-            verdicts = judge([row["logs"] for row in others], ALPHA / 2, pairs=[row["pair"] for row in others])
-            decided += [row for row, verdict in zip(others, verdicts, strict=True) if verdict.word != UNDECIDED]
-    return {(row["at"], *[row[name] for name in CASE]) for row in decided}
+def _cases(run: Run, baseline: str) -> pd.DataFrame:
+    """Return the outcomes of a run with `speedup` over the baseline, whether it is `undecided`, and for few blocks the
+    `spread` of earlier runs.
+    """
+    table, ratios = outcomes(run), ratios_to(run.rows, baseline).set_index(CASE)["ratio"].to_dict()
+    judged = compared_with(judge_pairs(run, baseline), baseline)
+    decided = set(judged.loc[judged["verdict"].isin(DECIDED), CASE].itertuples(index=False, name=None))
+    few = table["blocks"] <= FEW
+    spreads = step_spreads(run, earlier_runs(run)) if few.any() else {}
+    cases = list(table[CASE].itertuples(index=False, name=None))
+    return table.assign(
+        speedup=[1 / ratios.get(case, math.nan) for case in cases],
+        undecided=[case not in decided and case[0] != baseline for case in cases],
+        spread=table["impl"].map(spreads).where(few).astype(float),
+    )
 
 
 def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Section]:

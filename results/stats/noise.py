@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +9,7 @@ from scipy.special import ndtri
 
 from results.output import Section, digits
 from results.stats import agreement
-from results.stats.pairing import (
-    RATIO_COLUMNS,
-    SamplesByImpl,
-    duplicate_ratio_rows,
-    ratios_to,
-    samples_by_impl,
-    without_duplicates,
-)
+from results.stats.pairing import duplicate_ratios, ratios_to, without_duplicates
 from results.stats.signed_rank import (
     ALPHA,
     FASTER,
@@ -45,14 +37,11 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
     single comparison would detect with probability 80 %; `wanted`, the blocks to detect EFFECT among all comparisons of
     the run with one baseline (NaN above 1,000 blocks).
     """
-    samples = samples_by_impl(run.rows)
-    rows = duplicate_ratio_rows([samples])
-    columns = [*CASE[1:], *RATIO_COLUMNS, "impl", "again"]
-    table = pd.DataFrame(rows, columns=columns) if rows else pd.DataFrame({"refused": []})
+    table = duplicate_ratios(run.rows)
     compared = table["refused"] == ""
     if not compared.any():
-        return table.drop(columns=["logs", "pair"], errors="ignore")
-    family = max(_comparisons(samples), int(compared.sum()))
+        return table.drop(columns=["logs", "pair"])
+    family = max(_comparisons(run), int(compared.sum()))
     table, level, limit = add_verdicts(table, comparisons=family), ALPHA / family / 2, math.log1p(EFFECT)
     cases = list(table.loc[compared, ["spread", "blocks"]].itertuples(index=False))
     table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks, ALPHA / 2)) for spread, blocks in cases]
@@ -78,10 +67,10 @@ def power_by_impl(run: Run, baseline: str) -> pd.DataFrame:
     return judged.groupby("impl").agg(**counts, **medians).reset_index().sort_values("spread", ignore_index=True)
 
 
-def _comparisons(samples: SamplesByImpl) -> int:
+def _comparisons(run: Run) -> int:
     """Return the number of comparisons of a run with one baseline."""
-    cases = [len(by_case) for (duplicate_of, _), by_case in samples.items() if not duplicate_of]
-    return sum(cases) - max(cases, default=0)
+    cases = without_duplicates(run.rows)[CASE].dropna().drop_duplicates()["impl"].value_counts()
+    return int(cases.sum()) - max(cases, default=0)
 
 
 def noise_line(run: Run, comparisons: int = 0) -> str:
@@ -89,31 +78,18 @@ def noise_line(run: Run, comparisons: int = 0) -> str:
 
     comparisons: of the page (default: those of the run with one baseline).
     """
-    return noise_lines([samples_by_impl(run.rows)], comparisons)[0]
-
-
-def noise_lines(runs: list[SamplesByImpl], comparisons: int = 0) -> list[str]:
-    """Return the `noise_line` of each run."""
-    rows_by_run: list[list[dict[str, Any]]] = [[] for _ in runs]
-    for row in duplicate_ratio_rows(runs):
-        rows_by_run[row["at"]].append(row)
-    return [_line(rows, samples, comparisons) for rows, samples in zip(rows_by_run, runs, strict=True)]
-
-
-def _line(rows: list[dict[str, Any]], samples: SamplesByImpl, comparisons: int) -> str:
-    compared = [row for row in rows if row["refused"] == ""]
-    if not compared:
-        return f"The A/A pair cannot be judged: {rows[0]['refused']}." if rows else NO_PAIR
-    family = comparisons or max(_comparisons(samples), len(compared))
-    blocks = max(len(sample.clocks) for by_case in samples.values() for sample in by_case.values())
-    logs, pairs = [row["logs"] for row in compared], [row["pair"] for row in compared]
-    verdicts = judge(logs, pairs=pairs, comparisons=family)
-    sentences = []
-    for impl in dict.fromkeys(row["impl"] for row in compared):
-        own = [i for i, row in enumerate(compared) if row["impl"] == impl]
-        all_logs = np.concatenate([logs[i] for i in own])
-        sentences.append(_sentence(impl, [verdicts[i] for i in own], all_logs, family, blocks))
-    return " ".join(sentences)
+    table = duplicate_ratios(run.rows)
+    compared = table[table["refused"] == ""]
+    if compared.empty:
+        return f"The A/A pair cannot be judged: {table['refused'].iloc[0]}." if len(table) else NO_PAIR
+    family = comparisons or max(_comparisons(run), len(compared))
+    blocks = int(run.rows.groupby(CASE)["block"].nunique(dropna=False).max())
+    verdicts = judge(list(compared["logs"]), pairs=list(compared["pair"]), comparisons=family)
+    grouped = compared.assign(judged=pd.Series(verdicts, compared.index, object)).groupby("impl", sort=False)
+    return " ".join(
+        _sentence(str(impl), list(group["judged"]), np.concatenate(list(group["logs"])), family, blocks)
+        for impl, group in grouped
+    )
 
 
 def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, blocks: int) -> str:

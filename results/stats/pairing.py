@@ -149,7 +149,8 @@ def ratios(
 
 def ratios_to(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Return the `ratios` of every implementation of one run to the baseline."""
-    return _table(ratio_rows([samples_by_impl(rows)], baseline), [*CASE[1:], *RATIO_COLUMNS, "impl"])
+    pairs = _baseline_pairs(samples_by_impl(rows), baseline, {})
+    return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl"])
 
 
 def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
@@ -157,13 +158,6 @@ def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
     samples = samples_by_impl(without_duplicates(rows))
     pairs = (pair for _, name in sorted(samples) for pair in _baseline_pairs(samples, name, {"baseline": name}))
     return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl", "baseline"])
-
-
-def ratio_rows(runs: Sequence[SamplesByImpl], baseline: str) -> list[dict[str, Any]]:
-    """Return the rows of `ratios_to` for many runs. `at` is the index of the run."""
-    return _ratio_rows(
-        pair for index, samples in enumerate(runs) for pair in _baseline_pairs(samples, baseline, {"at": index})
-    )
 
 
 def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
@@ -179,19 +173,17 @@ def _same(*labels: str) -> Sequence[str]:
     return [name for name in SAME if name not in declared] if declared else SAME
 
 
-def duplicate_ratio_rows(runs: Sequence[SamplesByImpl]) -> list[dict[str, Any]]:
-    """Return one row of `ratios` per case of the A/A pairs of many runs: the duplicate to its original.
+def duplicate_ratios(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the `ratios` of the A/A pairs of one run, the duplicate to its original: labels `again` and `impl`."""
+    samples = samples_by_impl(rows)
+    pairs = (pair for labels in sorted(samples) if labels[0] for pair in _duplicate_pairs(samples, *labels))
+    return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl", "again"])
 
-    `impl` is the original's label, `again` the duplicate's, `at` the index of the run.
-    """
-    return _ratio_rows(pair for index, samples in enumerate(runs) for pair in _duplicate_pairs(samples, index))
 
-
-def _duplicate_pairs(samples: SamplesByImpl, index: int) -> Iterable[Pair]:
-    for (duplicate_of, impl), cases in sorted(samples.items()):
-        if duplicate_of:
-            names = {"impl": duplicate_of, "again": impl, "pair": (duplicate_of, impl), "at": index}
-            yield from _pairs(samples.get(("", duplicate_of), {}), cases, CASE[1:], ("A", "B"), names)
+def _duplicate_pairs(samples: SamplesByImpl, original: str, duplicate: str) -> Iterable[Pair]:
+    names = {"impl": original, "again": duplicate, "pair": (original, duplicate)}
+    cases = samples.get(("", original), {}), samples[original, duplicate]
+    return _pairs(*cases, CASE[1:], ("A", "B"), names)
 
 
 def _pairs(
@@ -227,13 +219,8 @@ def _ratio_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    logs = [pd.Series(row["logs"], _block_index(row["common_blocks"]), float) for row in rows]
+    logs = [pd.Series(row["logs"], pd.Index(row["common_blocks"], name="block"), float) for row in rows]
     return pd.DataFrame(rows, columns=columns).assign(logs=pd.Series(logs, dtype=object))
-
-
-@functools.lru_cache(maxsize=64)
-def _block_index(blocks: tuple[float, ...]) -> "pd.Index[Any]":
-    return pd.Index(blocks, name="block")
 
 
 def _refusal(pair: Pair) -> dict[str, str]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.output import words
+from results.output import records, words
 from results.stats.agreement import EARLIER_DISTANCES, Array, distances
-from results.stats.pairing import Labels, ratio_rows, samples_by_impl, without_duplicates
+from results.stats.pairing import Labels, ratios_to, without_duplicates
 from results.store.columns import CASE
 from results.store.reading import Run, other_machine
 from results.store.runs import read_all
@@ -42,8 +42,7 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
             continue
         there, before = _configurations(other), sum(map(len, collected.values()))
         changed = sorted(name for name in here if name in there and here[name] != there[name])
-        rows = ratio_rows([samples_by_impl(without_duplicates(other.rows))], baseline)
-        for row in rows:
+        for row in records(ratios_to(without_duplicates(other.rows), baseline)):
             both = {baseline, row["impl"]}
             if row["refused"] == "" and row["impl"] != baseline and both <= set(here) and both.isdisjoint(changed):
                 collected.setdefault(row["pair"], []).append(distances(np.asarray(row["logs"])))

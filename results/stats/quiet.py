@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from results.output import digits
-from results.stats.pairing import duplicate_ratio_rows, samples_by_impl
+from results.stats.pairing import duplicate_ratios
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED
 from results.store.reading import Run, mapping, number, sequence
 
@@ -114,9 +114,8 @@ def judge_machine(run: Run) -> Quiet:
     """Return what a run says of its machine, whatever rows a filter leaves."""
     rows = run.all_rows
     originals = rows["impl"].isin(rows["duplicate_of"].dropna())
-    control = rows[originals | rows["duplicate_of"].notna()]
-    pairs = [row for row in duplicate_ratio_rows([samples_by_impl(control)]) if row["refused"] == ""]
-    logs = np.concatenate([np.abs(row["logs"]) for row in pairs]) if pairs else np.array([])
+    pairs = duplicate_ratios(rows[originals | rows["duplicate_of"].notna()])
+    logs = np.abs(np.concatenate([np.empty(0), *pairs.loc[pairs["refused"] == "", "logs"]]))
     loops = rows.loc[rows["calibration_s"] > 0, "calibration_s"]
     load = sequence(run.campaign.get("system_load"))
     cores = number(mapping(run.document["machine_info"]).get("cores"))

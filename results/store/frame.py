@@ -1,10 +1,8 @@
-"""Turn saved files into tables: one row per case and block, many files in one table."""
+"""Turn a saved file into a run: its facts, and a table with one row per case and block."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import accumulate, chain
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +25,7 @@ SHORTEST_STEP = 1e-15  # seconds
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
-class File:
-    """One saved file. `columns` maps each column name to one value per row."""
-
-    path: Path
-    label: str
-    machine: str
-    when: datetime
-    document: dict[str, Any]
-    sealed: bool
-    rows: int
-    columns: dict[str, Any]
-
-
-def load_file(path: Path, label: str = "") -> File:
+def load_file(path: Path, label: str = "") -> Run:
     """Read, check and migrate one file. Raises RunError if it is not a benchmark file."""
     content = read_document(path)
     seal_errors, sealed = broken_seals(content), has_seals(content)  # before the migration changes the content
@@ -51,39 +35,15 @@ def load_file(path: Path, label: str = "") -> File:
     label, when = label or f"{machine}/{clean(path.stem)}", parse_utc(content["datetime"])
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
     origin |= {"hardware": hardware_hash(machine_info)}
-    columns = _columns(content["benchmarks"], origin, seal_errors)
+    columns = _columns(content.pop("benchmarks"), origin, seal_errors)
     hashes = code_hashes(mapping(mapping(content.get("campaign")).get("sources")))
     labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
     columns["code"] = [hashes.get(duplicate_of or impl or "") for impl, duplicate_of in labels]
     environment = mapping(machine_info.get("env"))
     settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
     columns["kernels"] = [settings[name] for name in columns["framework"]]
-    return File(path, label, machine, when, content, sealed, len(content.pop("benchmarks")), columns)
-
-
-def make_table(files: list[File]) -> pd.DataFrame:
-    """Return the rows of all files in one table: first COLUMNS, then the columns that only files define."""
-    names = dict.fromkeys([*COLUMNS, *chain.from_iterable(file.columns for file in files)])
-    rows = pd.DataFrame({name: _concatenate(files, name) for name in names})
-    not_numeric = [name for name in (*NUMBERS, *STATS) if rows[name].dtype.kind not in "if"]
-    return rows.astype(dict.fromkeys(not_numeric, float)) if not_numeric else rows
-
-
-def make_runs(files: list[File]) -> list[Run]:
-    """Return one run per file, in order. All tables have the same columns."""
-    if not files:
-        return []
-    rows, ends = make_table(files), accumulate(file.rows for file in files)
-    tables = [rows.iloc[end - file.rows : end].reset_index(drop=True) for file, end in zip(files, ends, strict=True)]
-    return [
-        Run(file.path, file.label, file.machine, file.when, file.document, file.sealed, table)
-        for file, table in zip(files, tables, strict=True)
-    ]
-
-
-def _concatenate(files: list[File], name: str) -> Any:
-    parts = [file.columns[name] if name in file.columns else [math.nan] * file.rows for file in files]
-    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain.from_iterable(parts))
+    rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
+    return Run(path, label, machine, when, content, sealed, rows)
 
 
 def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors: list[str]) -> dict[str, Any]:
@@ -91,7 +51,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     facts = [entry["extra_info"] for entry in entries]
     columns: dict[str, Any] = {name: [value] * len(entries) for name, value in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
-    columns |= {name: _texts([row.get(name) for row in facts]) for name in WORDS}
+    columns |= {name: [text(row.get(name)) or None for row in facts] for name in WORDS}
     statistics = {name: [entry["stats"].get(name.removesuffix("_s")) for entry in entries] for name in STATS}
     numbers = {name: [row.get(name) for row in facts] for name in NUMBERS} | statistics
     value_errors = _check_case(columns)
@@ -107,13 +67,6 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     if len(unknown) > FACTS:
         raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
     return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}
-
-
-def _texts(values: Sequence[Any]) -> list[str | None]:
-    """Return the values as text, with equal texts as one object to save memory; None for an empty text."""
-    unique: dict[str | None, str | None] = {}
-    texts = [(value if type(value) is str else text(value)) or None for value in values]
-    return [unique.setdefault(value, value) for value in texts]
 
 
 def _check_case(columns: dict[str, Any]) -> list[str]:
@@ -138,6 +91,7 @@ def _check_numbers(name: str, values: Sequence[Any], errors: list[str]) -> Array
     if types == {type(None)}:
         return np.full(len(values), math.nan)
     numbers = np.array(values if types <= {int, float} else [number(value) for value in values])
+    numbers = numbers if numbers.dtype.kind in "if" else numbers.astype(float)  # a number may need 64 bits without sign
     least = DEFINITIONS[name].least
     if least is None:
         return numbers

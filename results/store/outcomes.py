@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from results.output import words
@@ -67,34 +66,17 @@ def missing_cases(run: Run) -> list[Row]:
 
 def outcomes(run: Run) -> pd.DataFrame:
     """Return one row per case. `status` is measured, invalid, refused or skipped; the last three have a `reason`."""
-    return outcomes_of_runs([run]).drop(columns="at")
-
-
-def outcomes_of_runs(runs: list[Run]) -> pd.DataFrame:
-    """Return the `outcomes` of many runs in one table. `at` is the index of the run in the list."""
-    measured = cases(join([run.rows[NEEDED].assign(at=index) for index, run in enumerate(runs)]), ["at", *CASE])
+    measured = cases(run.rows[NEEDED])
     measured.insert(0, "status", measured["valid"].map({True: "measured", False: "invalid"}).astype(object))
-    columns = ["at", "run", "machine", "status", *CASE]
-    columns += [str(name) for name in measured if name not in columns]
-    missing = [{"at": index} | row for index, run in enumerate(runs) for row in missing_cases(run)]
-    table = join([measured, pd.DataFrame(missing, columns=["at", "status", *CASE, "block", "reason"])])
-    table = table.sort_values("at", kind="stable", ignore_index=True).astype({"at": int})
-    table["run"] = [runs[index].label for index in table["at"]]
-    table["machine"] = [runs[index].machine for index in table["at"]]
-    return table.reindex(columns=columns)
+    missing = pd.DataFrame(missing_cases(run), columns=["status", *CASE, "block", "reason"])
+    table = join([measured, missing])
+    table = table.assign(run=[run.label] * len(table), machine=[run.machine] * len(table))  # of no type if it is empty
+    return table.reindex(columns=[*dict.fromkeys(["run", "machine", "status", *CASE, *measured])])
 
 
 def drop_duplicates(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return the outcomes of a run without duplicates (second labels of A/A pairs)."""
-    return drop_duplicates_of_runs([run], table.assign(at=0)).drop(columns="at")
-
-
-def drop_duplicates_of_runs(runs: list[Run], table: pd.DataFrame) -> pd.DataFrame:
-    """Return the outcomes of many runs without duplicates. `at` is the index of the run."""
-    labels = [zip(run.rows["impl"].tolist(), run.rows["duplicate_of"].tolist(), strict=True) for run in runs]
-    duplicates = [{impl for impl, duplicate_of in pairs if isinstance(duplicate_of, str)} for pairs in labels]
-    impls = zip(table["at"].tolist(), table["impl"].tolist(), strict=True)
-    return table[np.array([impl not in duplicates[index] for index, impl in impls], bool)]
+    return table[~table["impl"].isin(run.rows.loc[run.rows["duplicate_of"].notna(), "impl"].dropna())]
 
 
 def groups(rows: list[Row], *names: str) -> list[tuple[tuple[Any, ...], list[Row]]]:

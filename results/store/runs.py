@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.output import words
-from results.store.frame import File, load_file, make_runs, make_table
+from results.store.frame import load_file
 from results.store.json_values import clean
 from results.store.reading import Run, RunError
 
@@ -22,7 +22,7 @@ def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
 
     A row is one case and block. Times are in seconds, memory in bytes. Unknown values are NaN. Raises RunError.
     """
-    return make_table(_load_files(list(runs), Path(root or ROOT)))
+    return join([run.rows for run in find_all(list(runs), Path(root or ROOT))])
 
 
 def find_all(names: list[str], root: Path) -> list[Run]:
@@ -31,27 +31,18 @@ def find_all(names: list[str], root: Path) -> list[Run]:
     `all` or machine/all names every readable run; unreadable files are listed on stderr. Raises RunError, also if two
     files have the same label.
     """
-    return make_runs(_load_files(names, root))
-
-
-def find(name: str, root: Path) -> Run:
-    """Return one run by path, or by [machine/]latest, number, save name or NNNN_name. Raises RunError."""
-    return make_runs([_load_one(name, root)])[0]
-
-
-def _load_files(names: list[str], root: Path) -> list[File]:
-    by_label: dict[str, File] = {}
-    for file in chain.from_iterable(_load_named(name, root) for name in names or ["latest"]):
-        if by_label.setdefault(file.label, file).when != file.when:
-            raise RunError(f"two files have the label {file.label}; put them under one --runs folder")
+    by_label: dict[str, Run] = {}
+    for run in chain.from_iterable(_find_named(name, root) for name in names or ["latest"]):
+        if by_label.setdefault(run.label, run).when != run.when:
+            raise RunError(f"two files have the label {run.label}; put them under one --runs folder")
     return list(by_label.values())
 
 
-def _load_named(name: str, root: Path) -> list[File]:
+def _find_named(name: str, root: Path) -> list[Run]:
     *folders, last = name.split("/")
     if last != "all" or os.path.isfile(name):
-        return [_load_one(name, root)]
-    loaded, errors = _load_readable(_select_folders(files(root), folders, root), root)
+        return [find(name, root)]
+    loaded, errors = _read_readable(_select_folders(files(root), folders, root), root)
     for error in errors.values():
         sys.stderr.write(f"skipped: {words(error)}\n")
     return loaded
@@ -75,7 +66,8 @@ def files(root: Path) -> list[Path]:
     return runs
 
 
-def _load_one(name: str, root: Path) -> File:
+def find(name: str, root: Path) -> Run:
+    """Return one run by path, or by [machine/]latest, number, save name or NNNN_name. Raises RunError."""
     *folders, last = name.split("/")
     if last != "latest" or os.path.isfile(name):
         return _load_path(_find_path(name, root), root)
@@ -84,8 +76,8 @@ def _load_one(name: str, root: Path) -> File:
     if not own:
         advice = "make one with: pytest benchmarks --benchmark-save=NAME"
         raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: python -m results list")
-    loaded, _ = _load_readable(own, root)
-    return max(loaded, key=lambda file: (file.when, file.label))
+    loaded, _ = _read_readable(own, root)
+    return max(loaded, key=lambda run: (run.when, run.label))
 
 
 def is_of_project(path: Path, root: Path) -> bool:
@@ -123,7 +115,7 @@ def find_paths(names: list[str], root: Path) -> list[Path]:
         if last == "all" and not os.path.isfile(name):
             paths |= dict.fromkeys(_select_folders(files(root), folders, root))
         else:
-            paths[_load_one(name, root).path if last == "latest" else _find_path(name, root)] = None
+            paths[find(name, root).path if last == "latest" else _find_path(name, root)] = None
     return [*paths]
 
 
@@ -155,25 +147,20 @@ def _matches(path: Path, name: str) -> bool:
 
 def read_all(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, str]]:
     """Return the readable runs, and the errors of the other files by label."""
-    loaded, errors = _load_all(paths, root)
-    return make_runs(loaded), errors
-
-
-def _load_readable(paths: list[Path], root: Path) -> tuple[list[File], dict[str, str]]:
-    """Load all readable files. Raises RunError if there is none."""
-    loaded, errors = _load_all(paths, root)
-    if not loaded:
-        raise RunError(next(iter(errors.values())))
-    return loaded, errors
-
-
-def _load_all(paths: list[Path], root: Path) -> tuple[list[File], dict[str, str]]:
     loaded, errors = [], {}
     for path in paths:
         try:
             loaded.append(_load_path(path, root))
         except RunError as error:
             errors[label(path, root)] = str(error)
+    return loaded, errors
+
+
+def _read_readable(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, str]]:
+    """Return `read_all`. Raises RunError if no file is readable."""
+    loaded, errors = read_all(paths, root)
+    if not loaded:
+        raise RunError(next(iter(errors.values())))
     return loaded, errors
 
 
@@ -184,6 +171,6 @@ def label(path: Path, root: Path) -> str:
     return str(clean("/".join([parts[0], parts[2]] if one_platform else parts)))
 
 
-def _load_path(path: Path, root: Path) -> File:
+def _load_path(path: Path, root: Path) -> Run:
     absolute, base = path.absolute(), root.absolute()
     return load_file(path, label(absolute, base) if absolute.is_relative_to(base) else "")
