@@ -17,7 +17,7 @@ from benchmarks.campaign.journal import FinishedCase, Journal
 from benchmarks.campaign.lock import Lock
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
-from benchmarks.campaign.session import check_base, measures_benchmarks
+from benchmarks.campaign.session import STREAMS, check_base, measures_benchmarks
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
 from benchmarks.problems.tables import is_table
@@ -44,12 +44,19 @@ class ResumePlugin:
     journal: Journal | None = None
     resumed: bool = False
     faults: Sequence[str] = ()  # why a file could not be saved
+    complete: bool = False  # every case has ended
 
     def __init__(self, config: pytest.Config) -> None:
         self.config, self.lock = config, Lock()
         own = {option.attribute: option.name for option in options.OPTIONS}
         self.options = {name: word for name, word in (own | ALSO).items() if name not in NOW}
         self.folder = Path(config.option.benchmark_storage.removeprefix("file://"))
+
+    @property
+    def is_saved(self) -> bool:
+        """Return whether the run will be in a file."""
+        option = self.config.option
+        return bool(option.benchmark_save or option.benchmark_autosave or option.benchmark_json)
 
     @property
     def measures(self) -> bool:
@@ -110,6 +117,8 @@ class ResumePlugin:
         """Acquire the lock, then begin a journal or check that the resumed one fits this run."""
         if not self.measures or not any("campaign" in getattr(item, "fixturenames", ()) for item in session.items):
             return
+        if not self.is_saved and (lost := self.output_lost()):
+            raise pytest.UsageError(f"{lost}, and nothing would be saved: add --benchmark-save=NAME")
         self.acquire_machine_lock()
         option, campaign = self.config.option, self.campaign
         session_of_benchmarks = self.config.pluginmanager.get_plugin("pytest-benchmark")
@@ -189,8 +198,9 @@ class ResumePlugin:
         return self.journal is not None and cases <= self.journal.finished and not self.faults
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Remove the journal of a complete run. If saving failed, set exit status 3."""
-        if self.journal and self.is_complete(session):
+        """Remove the journal of a complete run that is saved. If saving failed, set exit status 3."""
+        self.complete = self.is_complete(session)
+        if self.journal and self.complete and self.is_saved:
             self.journal.remove()
         if self.faults:
             session.exitstatus = 3
@@ -204,10 +214,29 @@ class ResumePlugin:
             terminalreporter.write_line(f"kept: {journal.describe(self.journal)}; --resume goes on with it")
 
     def pytest_unconfigure(self) -> None:
-        """Close the journal and release the machine lock."""
+        """Close the journal and release the machine lock. A run in no file keeps its journal if output is lost."""
         if self.journal:
+            lost = self.output_lost()
+            if self.complete and not self.is_saved and not lost:
+                self.journal.remove()
+            if lost:
+                self.config.stash[STREAMS].results = self.where()
             self.journal.close()
         self.lock.release()
+
+    def output_lost(self) -> str:
+        """Return why output is lost; "" if nothing is."""
+        streams = self.config.stash.get(STREAMS, None)
+        return streams.lost() if streams else ""
+
+    def where(self) -> str:
+        """Return where the results are, and what to do."""
+        assert self.journal is not None
+        benchmarks = self.config.pluginmanager.get_plugin("pytest-benchmark")
+        path = storage.saved_file(benchmarks) if benchmarks and not self.faults else None
+        if path:
+            return f"the run is saved: python -m results answer {path}"
+        return "; ".join([*self.faults, f"kept: {journal.describe(self.journal)}; --resume goes on with it"])
 
 
 def replay(result: FinishedCase, benchmark: BenchmarkFixture, campaign: Campaign) -> None:

@@ -1,19 +1,27 @@
-"""Check pytest's own settings before anything is measured, keep the plan's order, and end on signals.
+"""Check pytest's own settings before anything is measured, keep the plan's order, go on without output, end on signals.
 
 The first signal acts like Ctrl-C and keeps finished cases, later ones are ignored.
 """
 
 import importlib.util
+import io
+import os
 import signal
+import sys
 import threading
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 from pytest_benchmark.session import BenchmarkSession
 
 from benchmarks.campaign.plan import Plan
 from benchmarks.worker.process import ROOT
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 BENCHMARKS = ROOT / "benchmarks"
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -22,6 +30,85 @@ CHANGES_TIMING = (  # options of other plugins: attribute, values that change no
     ("codspeed", (None, False), "--codspeed", "it replaces the timer of this suite"),
     ("count", (None, 1), "--count", "it repeats cases outside the plan; use --blocks"),
 )
+
+
+class Output(io.FileIO):
+    """stdout or stderr. A full disk does not end the run: `fault` is the reason, and further output is lost.
+
+    A pipe that nobody reads any more still ends it.
+    """
+
+    fault = ""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+            return memoryview(data).nbytes
+
+
+@dataclass
+class Streams:
+    """stdout of this process. closed: it was closed when the process began. results: where they are, and what to do."""
+
+    stdout: TextIO
+    file: Output
+    closed: bool
+    results: str = ""
+
+    def lost(self) -> str:
+        """Return why output is lost, after all of it has been written; "" if nothing is."""
+        self.stdout.flush()
+        if self.file.fault:
+            return f"stdout cannot be written: {self.file.fault}"
+        return "stdout is closed" if self.closed else ""
+
+
+STREAMS = pytest.StashKey[Streams]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
+    """Replace stdout and stderr before pytest's capturing keeps them."""
+    closed = sys.stdout is None
+    sys.stdout, file = _output(sys.stdout, sys.__stdout__, 1)
+    sys.stderr, _ = _output(sys.stderr, sys.__stderr__, 2)
+    if file is not None:
+        early_config.stash[STREAMS] = Streams(sys.stdout, file, closed)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
+    """If output is lost, say on stderr where the results are. A full disk changes the exit status from 0 to 3."""
+    status = yield
+    streams = config.stash.get(STREAMS, None)
+    if streams is not None and (lost := streams.lost()):
+        sys.stderr.write("; ".join(filter(None, [lost, streams.results])) + "\n")
+        return int(status) or 3 * bool(streams.file.fault)
+    return status
+
+
+def _output(stream: TextIO | None, original: TextIO | None, descriptor: int) -> tuple[TextIO, Output | None]:
+    """Return a stream that goes on without output, and its file. One that is not the process's own stays as it is."""
+    if stream is None:  # it was closed: nothing that is opened later may get its number
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null < descriptor:  # stdin was closed too
+            os.dup2(null, descriptor)
+            os.close(null)
+            null = descriptor
+        file = Output(null, "w")
+        return io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8"), file
+    if stream is not original or not isinstance(stream, io.TextIOWrapper):
+        return stream, None
+    stream.flush()
+    file = Output(descriptor, "w", closefd=False)
+    text = io.TextIOWrapper(io.BufferedWriter(file), stream.encoding, stream.errors)
+    text.reconfigure(line_buffering=stream.line_buffering, write_through=stream.write_through)
+    return text, file
 
 
 def measures_benchmarks(config: pytest.Config) -> bool:

@@ -1,12 +1,16 @@
-"""Other plugins and other files do not change what is measured: refused before it begins, or without effect."""
+"""Other plugins and other files do not change what is measured: refused before it begins, or without effect.
 
+Output that is lost loses no rows.
+"""
+
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import HONEST, ROOT, environment, write
+from helpers import HONEST, ROOT, command, environment, write
 
 LINE = ["--no-limits", "--aa", "none", "--preset", "quick", "--problem", "line", "--impl", "numpy_manual"]
 
@@ -86,3 +90,51 @@ def test_benchmarks_elsewhere_are_not_ours(tmp_path: Path) -> None:
     folder, config = str(tmp_path / "benchmarks"), str(ROOT / "pyproject.toml")
     code, out = run("-n", "1", folder, "-c", config, "-p", "no:cacheprovider")
     assert code == 0 and "1 passed" in out
+
+
+def measure(folder: Path, *options: str, to: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run one case of `pytest benchmarks` in a shell, with redirections `to`."""
+    words = [word for word in command(folder, *options) if word not in ("--benchmark-json", str(folder / "out.json"))]
+    script = f'ulimit -f {LARGEST // 512}; exec "$@" {to}'
+    arguments = ["sh", "-c", script, "sh", *words]
+    return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=timeout)
+
+
+LARGEST = 1 << 30  # bytes of a file in these tests
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "says"),
+    [
+        ("> /dev/full", 3, "stdout cannot be written: No space left on device; the run is saved: python -m results"),
+        (">&-", 0, "stdout is closed; the run is saved: python -m results answer"),
+        ("<&- >&- 2>&-", 0, ""),
+        ("> /dev/full 2> /dev/full", 3, ""),
+    ],
+)
+def test_a_run_is_saved_where_stdout_takes_nothing(tmp_path: Path, to: str, code: int, says: str) -> None:
+    done = measure(tmp_path, "--benchmark-save=x", to=to)
+    (path,) = tmp_path.rglob("0001_x.json")
+    rows = json.loads(path.read_text())["benchmarks"]
+    assert (done.returncode, len(rows)) == (code, 1), done.stderr
+    lines = [line for line in done.stderr.splitlines() if line and " benchmark data in: " not in line]
+    assert len(lines) == bool(says) and all(line.startswith(says) for line in lines), done.stderr
+
+
+@pytest.mark.parametrize(("to", "why"), [("> /dev/full", "No space left on device"), (">&-", "stdout is closed")])
+def test_nothing_is_measured_that_would_neither_be_shown_nor_saved(tmp_path: Path, to: str, why: str) -> None:
+    done = measure(tmp_path, to=to, timeout=30)
+    (line,) = filter(None, done.stderr.splitlines())
+    assert done.returncode == 4 and why in line and line.endswith("add --benchmark-save=NAME")
+
+
+def test_a_disk_that_fills_with_output_leaves_the_journal(tmp_path: Path) -> None:
+    """The header fits, the answer does not. The run goes on, and --resume shows it."""
+    with (tmp_path / "output").open("w") as output:
+        output.truncate(LARGEST - 1200)
+    done = measure(tmp_path, to=f">> {tmp_path / 'output'}")
+    (line,) = filter(None, done.stderr.splitlines())
+    assert done.returncode == 3 and line.startswith("stdout cannot be written: File too large; kept: 'unsaved', begun ")
+    assert line.endswith("1 cases finished; --resume goes on with it")
+    again = measure(tmp_path, "--resume", to="")
+    assert again.returncode == 0 and "1 timed" in again.stdout and not list(tmp_path.rglob("*.journal"))
