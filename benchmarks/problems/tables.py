@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import re
+import stat
 import warnings
 import zipfile
 import zlib
@@ -203,18 +204,20 @@ def _finite(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Return the table as numbers. Raises ValueError for the first cell that is none."""
     import pandas as pd
 
-    numbers: pd.DataFrame = frame.apply(pd.to_numeric, errors="coerce")
-    bad = np.argwhere(~np.isfinite(numbers.to_numpy(float)))
+    texts = frame.apply(lambda column: column.astype(str) if column.dtype.kind in "mM" else column)  # dates
+    numbers: pd.DataFrame = texts.apply(pd.to_numeric, errors="coerce")
+    finite = np.isfinite(numbers.to_numpy(float))
+    bad = np.argwhere(~finite)
     if not len(bad):
-        return numbers
+        return numbers.astype(float)
     row, column = bad[0]
-    name, cell = str(frame.columns[column]), str(frame.iat[row, column])
-    if row == 0 and len(frame) > 1 and not np.isfinite(numbers.iloc[0].to_numpy(float)).any():
+    name, cell = str(frame.columns[column]), str(texts.iat[row, column])
+    if row == 0 and not finite[0].any() and finite[1:].any():
         raise ValueError("row 2 holds no numbers (units?); delete that row")
     if frame.isna().iat[row, column]:
         what = "is missing; fill it in"
-    elif not np.isfinite(numbers.iloc[:, column].to_numpy(float)).any():
-        what = f"is {cell[:40]!r}: the column holds text"
+    elif not finite[:, column].any():
+        what = f"is {cell[:40]!r}: the column holds no numbers"
     else:
         what = f"is {cell[:40]!r}, not a finite number; correct it"
     raise ValueError(f"row {row + 2}, column {name!r} {what}, or leave the column out: --drop {name!r}")
@@ -225,8 +228,9 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
     import pandas as pd
 
     try:
+        _check_file(path)
         if Path(path).suffix.lower() in BINARY:
-            frame = _spreadsheet(path, reading)
+            frame = _binary_table(path, reading)
         else:
             frame = _text_table(_decode(_bytes(path), reading.encoding), reading)
     except ImportError as error:
@@ -244,20 +248,63 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
     return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
 
 
-def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
+def _check_file(path: str) -> None:
+    """Raise ValueError for addresses, folders and pipes, and OSError if there is no file."""
+    if "://" in path:
+        raise ValueError("tables are read from this disk; download it first")
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise ValueError("is no regular file; copy the table into one")
+
+
+def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":
+    """Return a spreadsheet or a Parquet file. Raises ValueError, whatever its reader raises for a damaged file."""
+    suffix = Path(path).suffix.lower()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # styles and validations that openpyxl does not know
+            return _parquet(path) if suffix == ".parquet" else _spreadsheet(path, reading)
+    except (ImportError, SheetError):
+        raise
+    except Exception as error:
+        raise ValueError(f"cannot be read as {suffix}: {' '.join(str(error).split())[:200]}") from error
+
+
+class SheetError(ValueError):
+    """A workbook that can be read, but is no table."""
+
+
+def _parquet(path: str) -> "pd.DataFrame":
+    """Return the columns of a Parquet file, also those that pandas made its index."""
     import pandas as pd
 
-    if Path(path).suffix.lower() == ".parquet":
-        return pd.read_parquet(path)
-    frame = pd.read_excel(path, header=0 if reading.header else None)
-    names = [str(name) if reading.header else str(number + 1) for number, name in enumerate(frame)]
-    return frame.set_axis(["" if name.startswith("Unnamed: ") else name for name in names], axis=1)
+    frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None]
+    return frame.reset_index(named) if named else frame
+
+
+def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
+    """Return the only sheet with cells. Its first row holds the names."""
+    import pandas as pd
+
+    with pd.ExcelFile(path, engine="openpyxl") as book:
+        options: dict[str, Any] = {"header": None, "dtype": object, "keep_default_na": False, "na_values": MISSING}
+        sheets = {str(name): book.parse(name, **options) for name in book.sheet_names}
+    filled = {name: sheet for name, sheet in sheets.items() if sheet.notna().any(axis=None)}
+    if len(filled) != 1:
+        names = f" ({', '.join(map(repr, filled))})" if filled else ""
+        raise SheetError(f"the workbook has {len(filled)} sheets with cells{names}; keep the one with the table")
+    (sheet,) = filled.values()
+    sheet = sheet.iloc[int(sheet.notna().any(axis=1).to_numpy().argmax()) :]
+    if not reading.header:
+        return sheet.set_axis([str(number + 1) for number in range(sheet.shape[1])], axis=1)
+    first = ["" if pd.isna(cell) else str(cell) for cell in sheet.iloc[0]]
+    if all(NUMBER.fullmatch(cell) for cell in first if cell):
+        raise SheetError("its first row holds numbers only, no names; add a header, or use --no-names")
+    return sheet.iloc[1:].set_axis(first, axis=1)
 
 
 def _bytes(path: str) -> bytes:
     """Return the content of a text file, unpacked."""
-    if "://" in path:
-        raise ValueError("tables are read from this disk; download it first")
     suffix = Path(path).suffix.lower()
     if suffix == ".zip":
         with zipfile.ZipFile(path) as archive:

@@ -5,6 +5,8 @@ import gzip
 import hashlib
 import importlib.util
 import lzma
+import os
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import bench
+from helpers import bench, needs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -213,11 +215,6 @@ def test_what_is_no_table(tmp_path: Path, content: bytes) -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     assert "No such file" in refusal(str(tmp_path / "nowhere.csv"), "a")
-
-
-def test_folder(tmp_path: Path) -> None:
-    (tmp_path / "folder.csv").mkdir()
-    assert "directory" in refusal(str(tmp_path / "folder.csv"), "a").lower()
 
 
 @pytest.mark.parametrize("size", [1e200, 1e-200, 1e308])
@@ -536,22 +533,144 @@ def test_quoted_decimal_commas_and_a_commented_row_of_units(tmp_path: Path) -> N
     assert problem.X.tolist() == expected.X.tolist() and problem.y.tolist() == expected.y.tolist()
 
 
-def test_spreadsheets_and_parquet_need_their_reader(tmp_path: Path) -> None:
+FRAME = {"height": [row[0] for row in ROWS], "weight": [row[1] for row in ROWS], "age": [row[2] for row in ROWS]}
+PARQUET = [name for name in ("pyarrow", "fastparquet") if importlib.util.find_spec(name)]
+excel = needs("openpyxl")
+parquet = pytest.mark.skipif(not PARQUET, reason="neither pyarrow nor fastparquet is installed")
+deprecated = pytest.mark.filterwarnings("ignore:The 'fastparquet' engine")  # small, which pyarrow is not
+BINARY = [pytest.param(".xlsx", marks=excel), pytest.param(".parquet", marks=[parquet, deprecated])]
+
+
+def binary(folder: Path, suffix: str, **columns: Any) -> str:
+    """A spreadsheet or a Parquet file of GOOD with more or other columns; its path."""
     import pandas as pd
 
-    frame = pd.DataFrame(ROWS, columns=["height", "weight", "age"])
-    for name, package, write in (("t.xlsx", "openpyxl", frame.to_excel), ("t.parquet", "pyarrow", frame.to_parquet)):
-        if importlib.util.find_spec(package):
-            write(tmp_path / name, index=False)
-            assert build(str(tmp_path / name), target=["weight"])[0].y.tolist() == [60, 70, 55, 90, 77]
-        else:
-            with zipfile.ZipFile(tmp_path / name, "w") as archive:
-                archive.writestr("xl/workbook.xml", "")
-            line = refusal(str(tmp_path / name), "weight")
-            assert f"{package} is needed to read it: pip install 'descentbench[tables]'" in line
+    path, frame = folder / f"t{suffix}", pd.DataFrame(FRAME | columns)
+    frame.to_excel(path, index=False) if suffix == ".xlsx" else frame.to_parquet(path)
+    return str(path)
 
 
-@pytest.mark.parametrize("name", ["http://127.0.0.1:9/t.csv", "https://example.org/t.csv", "s3://bucket/t.csv"])
+def workbook(folder: Path, *sheets: list[tuple[Any, ...]]) -> str:
+    """A workbook with these rows; its path."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for rows in sheets:
+        sheet = book.create_sheet()
+        for row in rows:
+            sheet.append(row)
+    book.save(folder / "t.xlsx")
+    return str(folder / "t.xlsx")
+
+
+@pytest.mark.parametrize(("name", "package"), [("t.xlsx", "openpyxl"), ("t.parquet", "pyarrow")])
+def test_spreadsheets_and_parquet_need_their_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    for module in ("openpyxl", "pyarrow", "fastparquet"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    line = refusal(str(tmp_path / name), "weight")
+    assert f"{package} is needed to read it: pip install 'descentbench[tables]'" in line
+
+
+@pytest.mark.parametrize("suffix", BINARY)
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"age": [str(row[2]) for row in ROWS]},  # numbers as text
+        {"age": np.array(FRAME["age"], "float32")},
+        {"age": np.array(FRAME["age"], "int64")},
+    ],
+)
+def test_spreadsheets_and_parquet_are_read_right(tmp_path: Path, suffix: str, columns: dict[str, Any]) -> None:
+    problem, data = build(binary(tmp_path, suffix, **columns), target=["weight"])
+    exact, _ = build(table(tmp_path, GOOD), target=["weight"])
+    assert data.columns == ["height", "age", "intercept"]
+    assert all(getattr(problem, name).tobytes() == getattr(exact, name).tobytes() for name in ("X", "y", "w0"))
+
+
+@pytest.mark.parametrize("suffix", BINARY)
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"day": np.arange(5) + np.datetime64("2024-01-01", "ns")}, "row 2, column 'day' is '2024-01-01"),
+        ({"weight": np.arange(5) + np.datetime64("2024-01-01", "ns")}, "row 2, column 'weight' is '2024-01-01"),
+        ({"name": list("abcde")}, "row 2, column 'name' is 'a': the column holds no numbers"),
+        ({"age": [1, 2, None, 4, 5]}, "row 4, column 'age' is missing"),
+        ({"age": ["1,5", "2,5", "3,5", "4,5", "5,5"]}, "row 2, column 'age' is '1,5': the column holds no numbers"),
+    ],
+)
+def test_cells_that_are_no_numbers_are_refused(tmp_path: Path, suffix: str, columns: dict[str, Any], says: str) -> None:
+    line = refusal(binary(tmp_path, suffix, **columns), "weight")
+    assert says in line and "--drop" in line
+
+
+@parquet
+@deprecated
+@pytest.mark.parametrize("engine", PARQUET)
+def test_the_index_of_a_parquet_file_is_a_column_of_it(tmp_path: Path, engine: Any) -> None:
+    import pandas as pd
+
+    pd.DataFrame(FRAME).set_index("height").to_parquet(tmp_path / "t.parquet", engine=engine)
+    _, data = build(str(tmp_path / "t.parquet"), target=["weight"])
+    assert data.columns == ["height", "age", "intercept"]
+
+
+NAMES = ("height", "weight", "age")
+
+
+@excel
+@pytest.mark.parametrize(
+    ("sheets", "header", "says"),
+    [
+        ([[NAMES, *ROWS], [("notes",)]], True, "the workbook has 2 sheets with cells"),
+        ([[], []], True, "the workbook has 0 sheets with cells"),
+        ([ROWS], True, "its first row holds numbers only, no names; add a header, or use --no-names"),
+        ([[("height", "weight", "weight"), *ROWS]], True, "two columns are called 'weight'; rename one"),
+        ([[("Heights of people",), (), NAMES, *ROWS]], True, "column 2 has no name; give it one"),
+        ([[NAMES, ("m", "kg", "years"), *ROWS]], True, "row 2 holds no numbers (units?)"),
+        ([[NAMES, *ROWS[:3], (), *ROWS[3:]]], True, "row 5, column 'height' is missing"),
+        ([[NAMES, *[tuple(str(cell).replace(".", ",") for cell in row) for row in ROWS]]], True, "'1,5': the column"),
+        ([[], [(), (None, *NAMES), *[(None, *row) for row in ROWS], ()]], True, ""),
+        ([ROWS], False, ""),
+    ],
+)
+def test_workbooks_are_read_right_or_refused(
+    tmp_path: Path, sheets: list[list[tuple[Any, ...]]], header: bool, says: str
+) -> None:
+    path, target = workbook(tmp_path, *sheets), ["weight" if header else "2"]
+    if says:
+        assert says in refusal(path, *target)
+    else:
+        problem, _ = build(path, target=target, reading=Reading(header=header))
+        assert problem.X.shape == (5, 3) and problem.y.tolist() == [60, 70, 55, 90, 77]
+
+
+@pytest.mark.parametrize("suffix", BINARY)
+@pytest.mark.parametrize(
+    "content", [b"", GOOD.encode(), b"PAR1" + b"x" * 99 + b"PAR1", b"\xd0\xcf\x11\xe0" + bytes(600)]
+)
+def test_damaged_spreadsheets_and_parquet_are_one_line(tmp_path: Path, suffix: str, content: bytes) -> None:
+    assert f"cannot be read as {suffix}: " in refusal(table(tmp_path, content, f"t{suffix}"), "weight")
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("hello.txt", "no workbook")
+    assert "cannot be read as" in refusal(str((tmp_path / "t.zip").rename(tmp_path / f"t{suffix}")), "weight")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.xlsx", "t.parquet"])
+def test_pipes_and_folders_are_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert "is no regular file" in refusal(str(tmp_path / name), "weight")
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    assert "is no regular file" in refusal(str(tmp_path / name), "weight")
+
+
+@pytest.mark.parametrize("name", ["http://127.0.0.1:9/t.csv", "https://example.org/t.xlsx", "s3://bucket/t.parquet"])
 def test_addresses_are_not_fetched(name: str) -> None:
     assert "download it first" in refusal(name, "weight")
 
