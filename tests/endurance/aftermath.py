@@ -21,7 +21,7 @@ from benchmarks.campaign import journal
 from benchmarks.machine.identity import cores, cpu
 
 SHM, SYSTEM_V = Path("/dev/shm"), Path("/proc/sysvipc/shm")
-SOON, PATIENCE = 2.0, 15.0  # seconds in which what was killed must be gone; what another run here may hold
+SOON, PATIENCE = 30.0, 30.0  # seconds in which what was killed must be gone; what another run here may hold
 INTERRUPTED = "interrupted"
 
 
@@ -58,9 +58,9 @@ class Scene:
         wait_until(lambda: segments() <= self.before, PATIENCE)  # that of a run beside this one goes with it
         return left + [f"shared memory {segment}" for segment in sorted(segments() - self.before)]
 
-    def processes(self, seconds: float = SOON) -> list[int]:
+    def processes(self, seconds: float | None = None) -> list[int]:
         """Which live on that have this folder in their environment, or were noted in `pids`; waits so long for none."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + (SOON if seconds is None else seconds)
         while (left := list(self._alive())) and time.monotonic() < until:
             time.sleep(0.02)
         return left

@@ -28,7 +28,7 @@ FOLDER = ROOT / "build" / "kills"
 PROBLEMS, BLOCKS = ("line", "scalar", "crops"), 3
 OPTIONS = ["--impl", "numpy_manual", "--problem", ",".join(PROBLEMS), "--blocks", str(BLOCKS), "--threads", "1"]
 PLAN = {f"numpy_manual-cpu-{problem}-float32-{block}" for problem, block in product(PROBLEMS, range(BLOCKS))}
-LONGEST = 120.0  # seconds that an undisturbed campaign may take
+LONGEST = 600.0  # seconds that an undisturbed campaign may take
 EVERY = 5  # each fifth kill waits for a file that is being saved
 
 

@@ -67,7 +67,9 @@ def sabotage(scene: Struck) -> None:
         file.write(json.dumps([LOST, [1.0]]) + "\n")
 
 
-def test_a_cell_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_a_cell_finds_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aftermath, "SOON", 0.5)
+    monkeypatch.setattr(aftermath, "PATIENCE", 0.5)
     found = cell(Fault("sabotage", "a", strike=sabotage, exits=each("a", 5)), "a", tmp_path / "here")
     assert LEFT.pop().wait(600) == -signal.SIGKILL  # it is found and ended
     for words in ("exit 0, not 5", "process ", "temporary file forgotten", "half a file .other.json.0badcafe.tmp"):
