@@ -66,8 +66,10 @@ test: lint types check ## lint, types and tests
 
 QUICK := $(addprefix project/test_,layers.py readme.py reference_pages.py) $(addprefix results/,stats store commands)
 
+SLOW := commands/test_scaling stats/test_changes stats/test_statistics_rates
+
 quick: lint types ## lint, types and the fast tests: for the desk, a minute and a half
-	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --benchmark-disable $(QUICK:%=tests/%) --ignore tests/results/commands/test_scaling.py
+	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --benchmark-disable $(QUICK:%=tests/%) $(SLOW:%=--ignore tests/results/%.py)
 
 lint: .venv/ready ## ruff
 	$(BIN)/ruff check .

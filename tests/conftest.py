@@ -22,7 +22,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 LONGEST = ("contract", "mutants", "iterates", "faults", "options", "endurance", "triton", "ranks", "hosts", "honest")
-LONGEST += ("offline", "parity", "triton_descent", "limits", "gpu_make")
+LONGEST += ("offline", "parity", "triton_descent", "limits", "gpu_make", "changes", "statistics_rates")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

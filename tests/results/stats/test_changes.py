@@ -31,18 +31,16 @@ def alarms(series):
     return np.mean([change_points.tail_probability(t, n, change_points.DRAWS) <= ALPHA for t in reached])
 
 
-@pytest.mark.parametrize("n", [20, 40])
 @pytest.mark.parametrize("kind", ["normal", "contaminated", "drifting", "slowly drifting"])
-def test_without_a_change_alarms_are_as_rare_as_promised(kind, n):
-    assert alarms(noise(kind, np.random.default_rng(n), (SERIES, n))) <= 0.06
+def test_without_a_change_alarms_are_as_rare_as_promised(kind):
+    """Of 20 runs: each other number takes seconds to know its distribution."""
+    assert alarms(noise(kind, np.random.default_rng(20), (SERIES, 20))) <= 0.06
 
 
-@pytest.mark.parametrize(
-    ("kind", "runs", "least"), [("normal", 20, 0.95), ("contaminated", 20, 0.9), ("normal", 40, 0.99)]
-)
-def test_ten_per_cent_are_found(kind, runs, least):
-    x = noise(kind, np.random.default_rng(3), (SERIES // 4, runs))
-    assert alarms(x + STEP * (np.arange(runs) >= runs // 2)) >= least
+@pytest.mark.parametrize(("kind", "least"), [("normal", 0.95), ("contaminated", 0.9)])
+def test_ten_per_cent_are_found(kind, least):
+    x = noise(kind, np.random.default_rng(3), (SERIES // 4, 20))
+    assert alarms(x + STEP * (np.arange(20) >= 10)) >= least
 
 
 def test_slower_and_mended_again_is_found_as_two_changes():
