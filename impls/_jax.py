@@ -41,8 +41,9 @@ jax.monitoring.register_event_duration_secs_listener(_note)
 
 
 def place(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array]:
-    """Return X and y on the device."""
-    return put(problem.X, device), put(problem.y, device)
+    """Return X and y on the device, X in the 16 bits that the problem may ask for: its products with w are float32."""
+    X = problem.X.astype(problem.storage) if problem.storage else problem.X
+    return put(X, device), put(problem.y, device)
 
 
 @Timed

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, profiler
 
-from impls.interface import PRECISION, Array, Device, DeviceWork, Timed, Unsupported, need_ranks, product_by
+from impls.interface import PRECISION, Array, Device, DeviceWork, Problem, Timed, Unsupported, need_ranks, product_by
 
 events: list[Any] | None = None  # moments on the GPU's clock, while they are noted
 GRAPH = 50  # steps of a graph: enough to share the cost of a replay, few enough to be captured in no time
@@ -35,6 +35,12 @@ def place(array: Array, device: Device) -> Tensor:
     tensor = torch.from_numpy(array).to(name)
     mark()
     return tensor
+
+
+def place_rows(problem: Problem, device: Device) -> Tensor:
+    """Return X on the device, in the 16 bits that the problem may ask for."""
+    X = place(problem.X, device)
+    return X.to(getattr(torch, problem.storage)) if problem.storage else X
 
 
 def place_fixed(array: Array, device: Device) -> Tensor:

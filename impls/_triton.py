@@ -53,10 +53,10 @@ def _batch(order, t, b):
 
 @triton.jit
 def _tile(X, y, rows_t, i, here, j, c, D: tl.constexpr, K: tl.constexpr):
-    """Load the columns j of X and the target c of y in the rows i of a batch; 0 outside."""
+    """Load the columns j of X, in y's dtype, and the target c of y in the rows i of a batch; 0 outside."""
     rows = (i if rows_t is None else tl.load(rows_t + i, here, 0)).to(tl.int64)
     X_t = tl.load(X + rows[:, None] * D + j[None, :], here[:, None] & (j < D)[None, :], 0.0)
-    return X_t, tl.load(y + rows * K + c, here, 0.0)
+    return X_t.to(y.dtype.element_ty), tl.load(y + rows * K + c, here, 0.0)
 
 
 @triton.jit(do_not_specialize=["blocks"])
@@ -116,7 +116,7 @@ def _products(
 ):
     """Write parts (programs, D, K): each program's part of X_t'residuals, C columns by blocks of R rows."""
     c, j, rows_t = tl.program_id(0), tl.program_id(2) * C + tl.arange(0, C), _batch(order, t, b)
-    total = tl.zeros((R, C), X.dtype.element_ty)
+    total = tl.zeros((R, C), y.dtype.element_ty)
     for block in tl.range(0, blocks, num_stages=S):
         i = (tl.program_id(1) + block * tl.num_programs(1)) * R + tl.arange(0, R)
         r = tl.load(residuals + i.to(tl.int64) * K + c, i < b, 0.0)
@@ -201,16 +201,17 @@ def _descent(
 
 def fused(X: Tensor, y: Tensor, w: Tensor, order: Tensor | None, lr: float) -> tuple[Tensor, Callable[[], None]]:
     """Return t (1,) and `step()`, which updates w (d,) or (d, k) in place by batch t[0] and adds 1 to t[0]."""
-    n, d, k, size, y = *X.shape, y[0].numel(), X.element_size(), y.contiguous()
+    n, d, k, size, y = *X.shape, y[0].numel(), y.element_size(), y.contiguous()  # X is in registers as y is
     b, columns = n if order is None else order.shape[1], triton.next_power_of_2(d)
     whole = columns * size <= LONGEST
     C = columns if whole else NARROW // size
     R = min(max(1, TILE // (C * size)), triton.next_power_of_2(b))
-    warps = 8 if R * C * size > TILE or d * size % 16 else 4  # rows that are not aligned need more registers
+    aligned = d * X.element_size() % 16 == 0  # other rows need more registers
+    warps = 4 if R * C * size <= TILE and aligned else 8
     blocks = triton.cdiv(triton.cdiv(b, R), WARPS // warps * multiprocessors(X))  # of a program
     programs = triton.cdiv(triton.cdiv(b, R), blocks)
-    parts, residuals = X.new_empty(programs, d * k), X.new_empty(0 if whole else b * k)
-    rate, t = _rate(X, lr, b * k), torch.zeros(1, dtype=torch.long, device=X.device)
+    parts, residuals = y.new_empty(programs, d * k), y.new_empty(0 if whole else b * k)
+    rate, t = _rate(y, lr, b * k), torch.zeros(1, dtype=torch.long, device=X.device)
     shape = {"D": d, "K": k, "R": R, "C": C, "num_warps": warps, "maxnreg": REGISTERS}
     P, across = min(PARTS, triton.next_power_of_2(programs)), ACROSS // size
 
@@ -230,7 +231,7 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
 
     Raises Unsupported for rows that do not fit in the registers of all multiprocessors.
     """
-    n, d, k, size, y = *X.shape, y[0].numel(), X.element_size(), y.contiguous()
+    n, d, k, size, y = *X.shape, y[0].numel(), y.element_size(), y.contiguous()
     b, C = n if order is None else order.shape[1], triton.next_power_of_2(d)
     held = HELD if order is None else HELD // 4
     alone, together = held // (C * size), held // 2 // (C * size)  # rows of a program
@@ -244,8 +245,8 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
     R = min(alone if b <= alone else together, triton.next_power_of_2(b))
     P = triton.cdiv(b, R)
     Q = min(triton.next_power_of_2(P), max(1, ADDED // (C * size)))
-    parts, arrived = X.new_empty(k * 2 * P * C), torch.zeros(k, dtype=torch.long, device=X.device)
-    rate, tiles = _rate(X, lr, b * k), 1 if order is None else 2
+    parts, arrived = y.new_empty(k * 2 * P * C), torch.zeros(k, dtype=torch.long, device=X.device)
+    rate, tiles = _rate(y, lr, b * k), 1 if order is None else 2
     launch = {
         "num_warps": min(32, max(1, tiles * R * C * size * size // 2**15)),  # 64 registers of X a thread at most
         "maxnreg": REGISTERS if P > 1 and size == 4 else None,
@@ -259,7 +260,7 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
 
     if P > 1:
         try:
-            descend(X.new_empty(d * k), 0)
+            descend(y.new_empty(d * k), 0)
         except RuntimeError as error:
             if "cooperative" not in str(error):
                 raise
@@ -268,9 +269,9 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
     return descend
 
 
-def _rate(X: Tensor, lr: float, size: int) -> Tensor:
-    """Return 2 lr / size in X's dtype and memory: Triton would pass a float as float32."""
-    return X.new_full((1,), 2 * lr / size)
+def _rate(y: Tensor, lr: float, size: int) -> Tensor:
+    """Return 2 lr / size in y's dtype and memory: Triton would pass a float as float32."""
+    return y.new_full((1,), 2 * lr / size)
 
 
 def copied(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ Five sentences hold an implementation; `tests/impls/test_contract.py` tests each
 A module whose steps do not read X names the data that they read in a constant `STEP_READS` ("Gram matrix"). Its times
 are labelled so, and never compared with others as equal. A module that several processes run together sets
 `RANKS = True`: each process runs the same code on its own `shard` of the rows and returns the same weights, bit by bit.
+A module that keeps X in 16 bits on the device where the problem asks for it sets `HALF = True`.
 """
 
 import math
@@ -60,6 +61,8 @@ class Problem:
     lr: the learning rate, a Python float (np.float64 would widen float32 weights in JAX).
     steps: how many updates one run makes.
     order: (steps, b) int32, the rows of batch t; None = all rows, every step.
+    storage: "float16" or "bfloat16", in which X is to be kept on the device; its numbers are exact in it, and y,
+    w and all sums stay float32. "" = X's own dtype.
 
     Of several ranks each may rely on no rows of X and y but those of its `shard`.
 
@@ -72,6 +75,7 @@ class Problem:
     lr: float
     steps: int
     order: Array | None
+    storage: str = ""
 
     def __post_init__(self) -> None:
         _check_data(self.X, self.y, self.w0)

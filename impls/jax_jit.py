@@ -5,6 +5,8 @@ import jax
 from impls._jax import fetch, mse, place, put
 from impls.interface import Array, Device, Problem, Run
 
+HALF = True
+
 
 def prepare(problem: Problem, device: Device) -> Run:
     (X, y), lr, order = place(problem, device), problem.lr, problem.order

@@ -7,6 +7,8 @@ import jax
 from impls._jax import fetch, mse, place, put
 from impls.interface import Device, Problem, Run
 
+HALF = True
+
 
 def prepare(problem: Problem, device: Device) -> Run:
     (X, y), lr = place(problem, device), problem.lr

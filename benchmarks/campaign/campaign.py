@@ -399,7 +399,7 @@ class Campaign:
             return
         for dtype in self._fitting(name, precision, *catalogue.counted(exact)):
             try:
-                check_dtype(catalogue.parse(name)[0], exact.y, data.targets, dtype)
+                check_dtype(catalogue.parse(name)[0], exact.y, data.targets, host_dtype(dtype))
                 self.tasks[name, dtype, precision] = self._prepare(name, catalogue.cast(exact, dtype), dtype, precision)
             except ValueError as error:
                 self.tasks[name, dtype, precision] = Refused(str(error))
@@ -410,7 +410,7 @@ class Campaign:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""
         for dtype in self.plan.dtypes:
             try:
-                memory.require(floats, indices, dtype, self.plan.memory)
+                memory.require(floats, indices, host_dtype(dtype), self.plan.memory)
             except Unsupported as error:
                 self.tasks[name, dtype, precision] = error
         return [dtype for dtype in self.plan.dtypes if (name, dtype, precision) not in self.tasks]
@@ -434,14 +434,20 @@ class Campaign:
         n, d = problem.X.shape
         batch = n if problem.order is None else problem.order.shape[1]
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
-        coarse = TF32 if (dtype, precision) == ("float32", "tf32") else 0.0
-        printed = [] if coarse else published.checked(name, problem)  # what is printed is float32's
+        single = host_dtype(dtype) == "float32"
+        coarse = TF32 if single and precision == "tf32" else 0.0
+        printed = [] if coarse or problem.storage else published.checked(name, problem)  # what is printed is float32's
         also = (problem.steps // 2, *(one.update for one in printed))
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
         facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}
         here = len(self.plan.hosts) < 2  # other hosts make a problem from its recipe, and this one has none
-        rows = write_rows_check(problem, folder, coarse) if dtype == "float32" and batch >= MANY and here else None
+        rows = write_rows_check(problem, folder, coarse) if single and batch >= MANY and here else None
         return PreparedProblem(str(folder), truth(problem, at, coarse), facts, rows)
+
+
+def host_dtype(dtype: str) -> str:
+    """Return the dtype in which a problem's arrays are on the host."""
+    return "float32" if dtype in catalogue.HALF else dtype
 
 
 def describe(environment: Environment) -> dict[str, Any]:
@@ -459,7 +465,8 @@ def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
         array = getattr(problem, name)
         if array is not None:
             np.save(folder / f"{name}.npy", array)
-    (folder / "plan.json").write_text(json.dumps({"lr": problem.lr, "steps": problem.steps, "made": made}))
+    plan = {"lr": problem.lr, "steps": problem.steps, "storage": problem.storage, "made": made}
+    (folder / "plan.json").write_text(json.dumps(plan))
 
 
 def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck:
@@ -476,7 +483,7 @@ def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck
     order = None if problem.order is None else problem.order[:1]
     lr = len(rows) * y[0].size / 2
     rows_folder = folder / "rows"
-    write_problem(Problem(problem.X, y, np.zeros_like(problem.w0), lr, 1, order), rows_folder)
+    write_problem(Problem(problem.X, y, np.zeros_like(problem.w0), lr, 1, order, problem.storage), rows_folder)
     (rows_folder / "X.npy").unlink()
     (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # memory and disk hold it once
     marked, signs = problem.X[chosen].astype(np.float64), y[chosen].astype(np.float64)

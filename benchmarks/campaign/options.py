@@ -25,6 +25,7 @@ MOST = 40  # blocks that --minutes may fill, and --until-decided
 JUDGES = ("pandas", "scipy")  # packages that verdicts need
 PRECISIONS = ["highest", "tf32"]
 AA = "numpy_manual"  # runs twice in every block, if it runs at all
+DTYPES = ["float32", "float64", *catalogue.HALF]
 BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
 
@@ -54,6 +55,8 @@ def plan(option: Namespace, here: Path) -> Plan:
     ):
         if not low <= value <= high:
             raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
+    if ranks and option.dtype and {*words(option.dtype)} & {*catalogue.HALF}:
+        raise ValueError("--ranks: X in 16 bits is for single processes; use --dtype float32")
     if option.until_decided and (absent := [name for name in JUDGES if importlib.util.find_spec(name) is None]):
         raise ValueError(f"--until-decided needs {' and '.join(absent)}: pip install {' '.join(absent)}")
     if option.dask_scheduler and option.impl is None:
@@ -64,7 +67,7 @@ def plan(option: Namespace, here: Path) -> Plan:
     labels = tables(option.problem, here, target, reading)
     precisions = choose("precision", option.precision, PRECISIONS)
     devices = choose("device", option.device, ["cpu", "gpu"])
-    dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, ["float32", "float64"])
+    dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, DTYPES)
     given = {
         "--with": option.with_packages,
         "--python": option.python,
@@ -236,7 +239,9 @@ OPTIONS = (
     Option("--drop", "column of your table to leave out; may be repeated", action="append", metavar="COL"),
     Option("--encoding", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)", metavar="NAME"),
     Option("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu"),
-    Option("--dtype", "float32, float64 or both (default: the preset's)", metavar="float32,float64"),
+    Option(
+        "--dtype", "float32, float64; float16, bfloat16 for X alone (default: the preset's)", metavar="float32,bfloat16"
+    ),
     Option(
         "--blocks",
         "number of blocks: each runs everything in fresh processes (default: the preset's)",

@@ -25,13 +25,16 @@ class Work:
 
 
 def one_pass(rows: int, d: int, k: int, size: int, shared_bytes: float) -> Work:
-    """Read X and y once; 2 d k operations a row for the residual, as many for the gradient. size: bytes a number."""
-    return Work(rows * (d + k) * size, 4 * rows * d * k, shared_bytes)
+    """Read X and y once; 2 d k operations a row for the residual, as many for the gradient.
+
+    size: bytes of a number of X; those of y have 4 at least.
+    """
+    return Work(rows * (d * size + k * max(size, 4)), 4 * rows * d * k, shared_bytes)
 
 
 def two_pass(rows: int, d: int, k: int, size: int, shared_bytes: float) -> Work:
     """Read X twice and y once; write and read the residuals."""
-    return Work(rows * (2 * d + 3 * k) * size, 4 * rows * d * k, shared_bytes)
+    return Work(rows * (2 * d * size + 3 * k * max(size, 4)), 4 * rows * d * k, shared_bytes)
 
 
 def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
@@ -49,7 +52,7 @@ def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work]
     if row["step_reads"] == GRAM:
         return gram(n, d, k, size, steps)
     batch = int(row["batch"])
-    return over(batch, d, k, size, min(n, steps * batch) * (d + k) * size)
+    return over(batch, d, k, size, min(n, steps * batch) * (d * size + k * max(size, 4)))
 
 
 def shortest(work: Work, limits: dict[str, Any], dtype: str, read: float | None = None) -> tuple[float, str]:
@@ -61,7 +64,8 @@ def shortest(work: Work, limits: dict[str, Any], dtype: str, read: float | None 
     the cheapest call.
     """
     level = next(level for level in limits["levels"] if level["holds"] is None or work.shared_bytes <= level["holds"])
-    rate = max(limits["flops_per_s"][dtype], limits["matvec_flops_per_s"][dtype])
+    sums = dtype if dtype in limits["flops_per_s"] else "float32"  # those of an X in 16 bits
+    rate = max(limits["flops_per_s"][sums], limits["matvec_flops_per_s"][sums])
     reading, computing = work.bytes / (read or level["bytes_per_s"]), work.flops / rate
     seconds = max(reading, computing)
     if seconds < limits["call_s"]:

@@ -72,6 +72,7 @@ CATALOGUE = {
 }
 
 SIZE = re.compile(r"(?P<n>[1-9]\d{0,9})x(?P<d>[1-9]\d{0,9})")
+HALF = ("float16", "bfloat16")  # of X alone: y, w and all sums are float32
 LARGEST = 10**9  # numbers in X: 8 GB in float64
 
 
@@ -151,9 +152,21 @@ def counted(problem: Problem) -> tuple[int, int]:
 
 
 def cast(problem: Problem, dtype: str) -> Problem:
-    """Return the same problem in float32 or float64."""
-    X, y, w0 = (np.ascontiguousarray(array, dtype) for array in (problem.X, problem.y, problem.w0))
-    return replace(problem, X=X, y=y, w0=w0)
+    """Return the same problem in float32 or float64; for a dtype of HALF in float32, with X rounded to its 16 bits."""
+    own = "float32" if dtype in HALF else dtype
+    X, y, w0 = (np.ascontiguousarray(array, own) for array in (problem.X, problem.y, problem.w0))
+    return replace(problem, X=_rounded(X, dtype), y=y, w0=w0, storage=dtype if dtype in HALF else "")
+
+
+def _rounded(X: Array, dtype: str) -> Array:
+    """Return float32 numbers, for a dtype of HALF rounded to it: to the nearest, ties to even."""
+    if dtype == "float16":
+        with np.errstate(over="ignore"):  # the problem refuses what is not finite
+            return X.astype(np.float16).astype(np.float32)
+    if dtype == "bfloat16":  # the upper half of a float32
+        bits = X.view(np.uint32)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    return X
 
 
 def shuffled(rng: np.random.Generator, n: int, batch: int, steps: int) -> Array:

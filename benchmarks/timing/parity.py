@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.worker.messages import Growth, Round
 
-BITS = {("float64", "highest"): 52, ("float64", "tf32"): 52, ("float32", "highest"): 23, ("float32", "tf32"): 10}
+BITS = {"highest": 23, "tf32": 10}  # of the mantissa, in products of float32
+DOUBLE = 52  # of float64
 LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
 GROWTH = (0.1, 0.75)  # of the time for all steps, the least and most that the second half takes; honest: up to 0.5
 SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
@@ -43,7 +44,7 @@ def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
 
 
 def _precision(facts: dict[str, Any]) -> list[str]:
-    wanted = BITS[facts["dtype"], facts["precision"]]
+    wanted = DOUBLE if facts["dtype"] == "float64" else BITS[facts["precision"]]
     kept = {kind: facts.get(f"{kind}_bits") for kind in ("matmul", "matvec")}  # None: of a framework without a probe
     return [
         f"a {kind} keeps {bits} bits of the mantissa, {wanted} asked for"

@@ -46,7 +46,7 @@ def _problem(path: Path, load: Callable[[Path], Array]) -> Problem:
     plan = json.loads((path / "plan.json").read_text())
     order = load(path / "order.npy") if (path / "order.npy").exists() else None
     X, y, w0 = (load(path / f"{name}.npy") for name in ("X", "y", "w0"))
-    return Problem(X, y, w0, plan["lr"], plan["steps"], order)
+    return Problem(X, y, w0, plan["lr"], plan["steps"], order, plan.get("storage", ""))
 
 
 def _ranks() -> int:

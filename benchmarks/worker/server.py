@@ -50,6 +50,7 @@ class WorkerServer:
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
     precision: dict[str, Answer]  # by dtype, once it has been asked
     jit_cache: str
+    half: bool = False  # whether it can keep X in 16 bits
 
     def __init__(self) -> None:
         self.precision = {}
@@ -67,6 +68,7 @@ class WorkerServer:
         module = getattr(self.prepare_run, "__globals__", {})
         if "WORK" in module:
             raise Unsupported("its constant WORK is called STEP_READS now; rename it")
+        self.half = module.get("HALF", False) is True
         facts = {"step_reads": str(module.get("STEP_READS", "X")), "ranks": module.get("RANKS", False) is True}
         return {"seconds": seconds, "framework": self.framework, "version": version, **facts, **impls.traits(impl)}
 
@@ -98,6 +100,8 @@ class WorkerServer:
         self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
         memory.limit_this_process(other_ranks_bytes(folder))
         self.problem, self.folder, self.device = read(folder), folder, device
+        if self.problem.storage and not self.half:
+            raise Unsupported("keeps X in its own dtype only, not in 16 bits")
         gc.collect()
         probes.reset_peak()
         probes.reset_device_bytes()

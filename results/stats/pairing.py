@@ -20,7 +20,8 @@ WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_rea
 SAME = [*WORK, "threads", "ranks"]
 AXES = {"device": (), "dtype": ("problem_hash",), "threads": ("threads",), "ranks": ("ranks",), "precision": (*NEWER,)}
 # along which the two sides of a comparison may differ, each with the facts that differ with it
-VALUES = {"cpu": "device", "gpu": "device", "float32": "dtype", "float64": "dtype"}  # of axes within a run
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+VALUES = {"cpu": "device", "gpu": "device", **dict.fromkeys(DTYPES, "dtype")}  # of axes within a run
 DECLARED = re.compile(r"@(threads|precision)=\w+(-again)?$")  # ends a label: the axis along which it may differ
 KERNELS = "kernels"  # must be the same in two runs; within one run it differs by framework
 TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ

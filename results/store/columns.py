@@ -52,7 +52,7 @@ TEXT_COLUMNS = (
     text_column("style", "what one call runs: eager (operation), compiled (step), one launch (many steps)", since=6),
     text_column("tuned", "as users write it or expert-tuned", since=6),
     text_column("device", "cpu or gpu"),
-    text_column("dtype", "float32 or float64"),
+    text_column("dtype", "float32 or float64; float16 or bfloat16: X is kept so, all else is float32"),
     text_column("problem", "name of the problem; @b marks mini-batches of b rows"),
     text_column("problem_hash", "hash of the problem's data"),
     text_column(

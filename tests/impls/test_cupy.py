@@ -1,5 +1,8 @@
 """Our code for CuPy, by the real command, on a stand-in for the package: neither CuPy nor a GPU is in these tests."""
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,18 @@ def test_no_gpu_is_a_skip_with_the_reason(tmp_path: Path) -> None:
 def test_compilations_are_counted(tmp_path: Path) -> None:
     counted = python(COMPILES, env=HERE | {"CUPY_CACHE_DIR": str(tmp_path / "kernels")})
     assert counted.out.split() == ["0", "1"], counted.err
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler here")
+def test_the_kernel_that_reads_l2_compiles_for_sm_90_without_spills_and_its_blocks_are_resident(tmp_path: Path) -> None:
+    """A multiprocessor has 65,536 registers. All blocks must be resident, or the last ones would read alone."""
+    code = "from impls import _cupy; print(_cupy.READ); print(_cupy.THREADS * _cupy.BLOCKS)"
+    kernel, threads = python(code, env=HERE).out.rstrip().rsplit("\n", 1)
+    file = tmp_path / "read.cu"
+    file.write_text(kernel)
+    words = ["nvcc", "-arch=sm_90", "-Xptxas", "-v", "-cubin", "-o", str(file.with_suffix(".cubin")), str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    usage = done.stdout + done.stderr
+    assert "0 bytes spill stores, 0 bytes spill loads" in usage, usage
+    registers = re.search(r"Used (\d+) registers", usage)
+    assert registers and int(threads) <= 2048 and -(-int(registers[1]) // 8) * 8 * int(threads) <= 65_536

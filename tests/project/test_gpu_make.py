@@ -1,12 +1,14 @@
 """The commands for a machine with a GPU, as far as they go without one."""
 
+import itertools
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import HONEST, ROOT, environment, saved, write
+from helpers import HONEST, ROOT, environment, python, saved, write
 
 from benchmarks.extra import gpu_first
 from benchmarks.extra.gpu_first import Step
@@ -32,6 +34,29 @@ def make(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_the_tests_on_a_gpu_say_that_there_is_none() -> None:
     done = make("test-gpu", PYTHON=sys.executable)
     assert done.returncode != 0 and "no GPU here: " in done.stderr and "passed" not in done.stdout
+
+
+def test_a_run_for_a_gpu_asks_for_what_can_run_there_the_most_valuable_first() -> None:
+    """A machine with a GPU comes for minutes. What compiles for each number of steps and each block is left out."""
+    lines = subprocess.run(
+        ["make", "-n", "bench-gpu"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.replace("\\\n", " ")  # fmt: skip
+    words = shlex.split(lines.partition("-m pytest")[2].partition("|| status")[0])
+    options = dict(itertools.pairwise(words))
+    chosen = [Path(name).stem for name in options["--impl"].split(",")]
+    assert len(chosen) >= 12 and chosen[:4] == ["torch_manual", "numpy_manual", "triton_fused", "triton_descent"]
+    assert not [name for name in chosen if name.startswith(("numba", "dask", "jax_blocked", "torch_dataloader"))]
+    assert all((ROOT / name).exists() for name in options["--impl"].split(",") if name.endswith(".py"))
+    n, _, d = options["--problem"].partition(",")[0].partition("x")
+    assert int(n) * int(d) * 4 > 20 * 50e6, "the first problem is far larger than the L2"
+    assert "--in-order" in words and int(options["--timeout"]) > 60
+    assert lines.index("import $module") < lines.index("-m pytest"), "a cold disk would count against the first case"
+
+
+def test_the_tests_for_each_implementation_run_on_the_device_of_the_environment() -> None:
+    code = "import sys; sys.path.insert(0, 'tests/support'); import helpers; print(helpers.DEVICE)"
+    assert python(code, env={"DESCENTBENCH_DEVICE": "gpu"}).out.strip() == "gpu"
+    assert python(code, env={"DESCENTBENCH_DEVICE": ""}).out.strip() == "cpu"
 
 
 def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path) -> None:

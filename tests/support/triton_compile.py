@@ -71,9 +71,10 @@ def main(cubin: Path) -> None:
 
     JITFunction.run = compile_only
     for name, (n, d) in SIZES.items():
-        for dtype in (torch.float32, torch.float64):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
             for b in (None, min(n, 256)):
-                X, y, w = (torch.empty(shape, dtype=dtype) for shape in ((n, d), (n,), (d,)))  # never touched
+                own = torch.float64 if dtype == torch.float64 else torch.float32
+                X, y, w = torch.empty(n, d, dtype=dtype), torch.empty(n, dtype=own), torch.empty(d, dtype=own)
                 order = None if b is None else torch.empty(5, b, dtype=torch.int32)
                 _triton.fused(X, y, w, order, 0.1)[1]()
                 try:

@@ -7,6 +7,7 @@ import jax
 from impls._jax import fetch, mse, place, put
 from impls.interface import Device, Problem, Run, Unsupported
 
+HALF = True
 OPTIONS = {"xla_gpu_enable_command_buffer": ""}
 
 

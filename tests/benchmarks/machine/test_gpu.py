@@ -167,14 +167,18 @@ def test_events_go_from_the_starts_arrival_to_the_last_work(monkeypatch: pytest.
     assert _torch.events is None
 
 
-def tape() -> Any:
-    """A CUDA graph for CPU tensors: what is captured has no effect until it is replayed, into the same tensors."""
+def tape(tapes: list[Any]) -> Any:
+    """A CUDA graph for CPU tensors: what is captured has no effect until it is replayed, into the same tensors.
+
+    Each one that is made is added to `tapes`.
+    """
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Tape(TorchDispatchMode):
         def __init__(self) -> None:
             super().__init__()
             self.calls: list[Any] = []
+            tapes.append(self)
             self.were: list[Any] = []
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -202,10 +206,11 @@ def tape() -> Any:
 def test_graphs_of_steps_descend(monkeypatch: pytest.MonkeyPatch, k: int | None, batch: int | None) -> None:
     from impls import _torch, torch_graph
 
+    tapes: list[Any] = []
     zeros, stream = torch.zeros, SimpleNamespace(wait_stream=lambda other: None)
     cuda = {
         "Stream": lambda: stream, "current_stream": lambda: stream, "stream": lambda s: contextlib.nullcontext(),
-        "synchronize": lambda: None, "CUDAGraph": tape(), "graph": lambda graph: graph,
+        "synchronize": lambda: None, "CUDAGraph": tape(tapes), "graph": lambda graph: graph,
     }  # fmt: skip
     for name, fake in cuda.items():
         monkeypatch.setattr(torch.cuda, name, fake)
@@ -219,3 +224,5 @@ def test_graphs_of_steps_descend(monkeypatch: pytest.MonkeyPatch, k: int | None,
         error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
         assert error <= allowed, t
     assert run(problem.w0, 0).tobytes() == problem.w0.tobytes()
+    counted = [func for each in tapes for func, *_ in each.calls if func.overloadpacket.__name__ == "add_"]
+    assert bool(counted) == (batch is not None)  # a step over all rows needs no number, and no launch for it
