@@ -86,7 +86,7 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
     if over:
         if "@" in a + b:
             raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
-        a, b = (f"{name}@{value}" for name, value in zip((a, b), values_of(over), strict=True))
+        a, b = (f"{name}@{value}" for name, value in zip((a, b), values_of(over)[:2], strict=True))
     sides = Selection.parse(a), Selection.parse(b)
     if sides[0].axis != sides[1].axis:
         raise RunError(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from runs import blocks, entry, saved_run
 
-from results.stats.pairing import ratios, ratios_to, ratios_to_each, without_duplicates
+from results.stats.pairing import ratios, ratios_to, ratios_to_each, sides_along, without_duplicates
 from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
 
@@ -109,3 +109,8 @@ def test_a_campaign_is_judged_over_every_baseline_within_seconds(tmp_path: Path)
     assert time.process_time() - begin < 3
     assert [len(page) for page in pages] == [72] * 9
     assert all(math.isfinite(page["ratio"].sum()) for page in pages)
+
+
+def test_the_usual_sides_of_an_axis_are_its_first_two() -> None:
+    assert [str(side) for side in sides_along("a", "b", "dtype")] == ["a@float32", "b@float64"]
+    assert [str(side) for side in sides_along("a@float32", "a@bfloat16")] == ["a@float32", "a@bfloat16"]
