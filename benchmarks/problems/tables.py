@@ -212,7 +212,7 @@ def _finite(frame: "pd.DataFrame") -> "pd.DataFrame":
         return numbers.astype(float)
     row, column = bad[0]
     name, cell = str(frame.columns[column]), str(texts.iat[row, column])
-    if row == 0 and not finite[0].any() and finite[1:].any():
+    if row == 0 and not _has_number([str(cell) for cell in texts.iloc[0]]) and finite[1:].any():
         raise ValueError("row 2 holds no numbers (units?); delete that row")
     if frame.isna().iat[row, column]:
         what = "is missing; fill it in"

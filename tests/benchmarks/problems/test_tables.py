@@ -512,6 +512,7 @@ def test_options_say_what_the_file_does_not(
         (GOOD.replace("height", "a,,\nheight", 1), "line 2 holds no numbers"),  # a line that groups the columns
         (GOOD.replace("1.7", "tall"), "--drop 'height'"),
         (GOOD.replace("1.7", ""), "--drop 'height'"),
+        ("height;weight\n1,5;60,5\n1.7;70.5\n1.6;55.5\n", "row 2, column 'height' is '1,5', not a finite number"),
         (GOOD.replace("height", ""), "column 1 has no name"),
         (GOOD.replace("age", "height"), "two columns are called 'height'"),
         (GOOD.replace("60", "60,1").replace("70", "70,1"), "cells"),
