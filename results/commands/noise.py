@@ -21,7 +21,7 @@ from results.store.runs import find
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
-    " comparisons of the run with one baseline.",
+    " problems of two implementations, as `compare A B` judges them.",
     f"Blocks for {EFFECT:.0%}: how many may detect an effect of that size among all of them, in 4 of 5 cases.",
     "Other implementations have other noise: the next table.",
     "Spread: robust standard deviation of the log ratios of the paired blocks.",
@@ -83,7 +83,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "verdict": row["verdict"],
         "spread": percent(row["spread"]),
         "detectable, single": percent(row["alone"] - 1),
-        "detectable, here": percent(row["smallest"] - 1),
+        "detectable, compare": percent(row["in_compare"] - 1),
         f"blocks for {EFFECT:.0%}": words(row["wanted"]),
     }
 
@@ -94,7 +94,7 @@ def _power_section(run: Run) -> Section:
     table = [
         {"implementation": row["impl"], "cases": words(row["cases"]), "blocks": words(row["blocks"])}
         | {"spread": percent(row["spread"]), "detectable, single": percent(row["alone"] - 1)}
-        | {"detectable, here": percent(row["smallest"] - 1)}
+        | {"detectable, compare": percent(row["smallest"] - 1)}
         for row in records(power_by_impl(run, baseline))
     ]
     return Section(

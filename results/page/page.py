@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
@@ -28,11 +29,18 @@ from results.page.machines import machine_sections
 from results.page.phases import break_even_sections
 from results.page.report import CLOCK_NOTES
 from results.page.sections import run_card, untimed_sections
-from results.page.standing import fastest_in_words, find_winners, judge_pairs, problems_by_framework
+from results.page.standing import (
+    Winner,
+    fastest_in_words,
+    find_winners,
+    framework,
+    judge_pairs,
+    problems_by_framework,
+)
 from results.page.summary import summarize_run
 from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import is_busy, judge_machine
+from results.stats.quiet import BUSY, is_busy, judge_machine
 from results.stats.sizes import LEVEL, model_facts
 from results.stats.verdicts import caveats
 from results.store.atomic import atomic_open, atomic_write
@@ -43,6 +51,7 @@ ASSETS = Path(__file__).parent / "assets"
 FIT = Path(__file__).parents[1] / "gallery" / "line.json"  # written by `make gallery`
 SCALE = 1.5  # pixels per point of a PNG
 PNG_COLOURS = 128  # enough for smooth edges, at a quarter of the bytes
+MANY_PROBLEMS = 12  # above it, an answer counts problems instead of naming them
 MAX_SOURCE = 100_000  # characters of a file that are shown
 FILTERS = {"machine": "Machine", "run": "Run", "framework": "Framework", "impl": "Implementation"}
 FILTERS |= {"device": "Device", "dtype": "Dtype", "problem": "Problem", "plan": "Batch"}
@@ -108,9 +117,7 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
     rows = [records(drop_duplicates(run, outcomes(run))) for run in runs]
     verdict_notes = [[_verdict_notes(run, baseline)] for run in runs]
     return {
-        "answers": [
-            {"title": f"{machine_words(run)} ({run.label})", "lines": answer_lines(run, baseline)} for run in runs
-        ],
+        "answers": _answers(runs, baseline),
         "summaries": [
             summarize_run(run, part, baseline, noise_line(run)) for run, part in zip(runs, rows, strict=True)
         ],
@@ -127,9 +134,35 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
 def answer_lines(run: Run, baseline: str) -> list[str]:
     """Return what a run says in a few sentences: was the machine quiet, and which framework is fastest where."""
     winners = find_winners(run, judge_pairs(run, baseline), baseline)
+    quiet = judge_machine(run)
+    state = [quiet.line if quiet.word == BUSY else f"{quiet.word}."]
+    if len(winners) > MANY_PROBLEMS:
+        return state + fastest_by_size(winners)
     fastest, undecided = fastest_in_words(winners), problems_by_framework(winners).get("", [])
-    lines = [judge_machine(run).line] + [f"Fastest: {'; '.join(fastest)}."] * bool(fastest)
+    lines = state + [f"Fastest: {'; '.join(fastest)}."] * bool(fastest)
     return lines + [f"No fastest shown on {', '.join(undecided)}."] * bool(undecided)
+
+
+def fastest_by_size(winners: list[Winner]) -> list[str]:
+    """Return how often each framework is fastest, over all problems, and apart for few and for many rows."""
+    rows = sorted({winner.best["n"] for winner in winners})
+    small = rows[: max(len(rows) // 2, 1)]
+    halves = [[winner for winner in winners if (winner.best["n"] in small) == few] for few in (True, False)]
+    heads = [f"Up to {small[-1]:,.0f} rows", *[f"from {row:,.0f} rows" for row in rows[len(small) :][:1]]]
+    parts = [f"{head} {_counted(half)}" for head, half in zip(heads, halves, strict=False)]
+    return [f"Fastest step at {len(winners)} sizes: {_counted(winners)}.", f"{'; '.join(parts)}."]
+
+
+def _counted(winners: list[Winner]) -> str:
+    """Return `JAX at 12, NumPy at 6, none shown at 2`."""
+    counts = Counter(framework(winner.best["impl"]) if winner.shown else "none shown" for winner in winners)
+    return ", ".join(f"{name} at {count}" for name, count in counts.most_common())
+
+
+def _answers(runs: list[Run], baseline: str) -> list[dict[str, Any]]:
+    """Return the answers of the runs, the one with the most problems first."""
+    ordered = sorted(runs, key=lambda run: -run.rows["problem"].nunique())
+    return [{"title": machine_words(run), "run": run.label, "lines": answer_lines(run, baseline)} for run in ordered]
 
 
 def _titled(runs: list[Run], sections_by_run: list[list[Section]]) -> list[Section]:

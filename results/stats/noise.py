@@ -34,15 +34,18 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
     """Return one judged row per case of the A/A pairs: duplicate / original. Empty without a pair.
 
     Columns beside those of `add_verdicts`: `impl` and `again`, the two labels; `alone`, the smallest ratio that a
-    single comparison would detect with probability 80 %; `wanted`, the blocks to detect EFFECT among all comparisons of
-    the run with one baseline (NaN above 1,000 blocks).
+    single comparison would detect with probability 80 %; `in_compare`, the same among the cases of the pair, as
+    `compare` judges them; `wanted`, the blocks to detect EFFECT among all comparisons of the run with one baseline
+    (NaN above 1,000 blocks).
     """
     table = duplicate_ratios(run.rows)
     compared = table["refused"] == ""
     if not compared.any():
         return table.drop(columns=["logs", "pair"])
     family = max(_comparisons(run), int(compared.sum()))
+    in_compare = add_verdicts(table)["smallest"]
     table, level, limit = add_verdicts(table, comparisons=family), ALPHA / family / 2, math.log1p(EFFECT)
+    table["in_compare"] = in_compare
     cases = list(table.loc[compared, ["spread", "blocks"]].itertuples(index=False))
     table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks, ALPHA / 2)) for spread, blocks in cases]
     table.loc[compared, "wanted"] = [blocks_needed(0, spread, level, limit) or math.nan for spread, _ in cases]
@@ -53,14 +56,14 @@ def power_by_impl(run: Run, baseline: str) -> pd.DataFrame:
     """Return one row per implementation that is compared with the baseline: what its own noise lets this run show.
 
     Columns: impl; cases; blocks, the most; spread, the standard deviation of the log ratios; alone and smallest, the
-    smallest ratio that would show in 4 of 5 runs, for a single comparison and among all. The last three are medians
-    over the cases with several blocks.
+    smallest ratio that would show in 4 of 5 runs, for a single comparison and among the cases of the implementation, as
+    `compare` judges them. The last three are medians over the cases with several blocks.
     """
     table = ratios_to(without_duplicates(run.rows), baseline)
     table = table[(table["impl"] != baseline) & (table["blocks"] > 1)]
     if table.empty:
         return pd.DataFrame(columns=["impl", "cases", "blocks", "spread", "alone", "smallest"])
-    judged = add_verdicts(table)
+    judged = pd.concat([add_verdicts(cases) for _, cases in table.groupby("impl") if (cases["refused"] == "").any()])
     judged["alone"] = np.exp(detectable(judged["spread"], judged["blocks"], ALPHA / 2))
     counts = {"cases": ("verdict", "size"), "blocks": ("blocks", "max")}
     medians = {name: (name, "median") for name in ("spread", "alone", "smallest")}

@@ -93,8 +93,18 @@ function capped(rows) {
 function resized(spec, width) {
   const copy = structuredClone(spec);
   if (copy.spec && typeof copy.spec.width === "number" && copy.columns === 1) copy.spec.width = Math.max(180, Math.min(1000, width - 110));
+  if (typeof copy.spec?.width?.step === "number" && width < 46 * 16) narrowMap(copy.spec, width);
   if (copy.columns > 1) copy.columns = Math.max(1, Math.min(copy.columns, Math.floor(width / 190)));
   return copy;
+}
+
+// On a phone, the map has narrow cells with the names alone: a tooltip and the table of all cases have the numbers.
+function narrowMap(spec, width) {
+  const columns = Math.max(1, new Set(tables.winners.map((row) => row.n)).size), step = Math.max(50, Math.floor((width - 70) / columns));
+  spec.width = { step };
+  spec.height = { step: 44 };
+  spec.layer = spec.layer.slice(0, 2);
+  spec.layer[1].mark = { ...spec.layer[1].mark, dy: 0, fontSize: 12, limit: step - 4 };
 }
 
 async function drawChart(name) {

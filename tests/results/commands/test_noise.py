@@ -122,7 +122,7 @@ def test_one_block_says_below_how_many_nothing_can_be_said(tmp_path: Path) -> No
     assert advice.startswith("One block") and "--blocks 3" in advice
     cells = noise(run).sections[1].table[0]
     assert [
-        cells[name] for name in ("spread", "detectable, single", "detectable, here", "blocks for 5%", "interval")
+        cells[name] for name in ("spread", "detectable, single", "detectable, compare", "blocks for 5%", "interval")
     ] == ["-"] * 5
     uneven = [twice(0, 0.01, 12), twice(1, 0.01, 12, problem="a"), twice(2, 0.01, 2, problem="b")]
     assert "(worst case: too few blocks), of " in noise_line(saved_cases(tmp_path, "box-a", *uneven))
