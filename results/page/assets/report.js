@@ -104,7 +104,7 @@ function narrowMap(spec, width) {
   spec.width = { step };
   spec.height = { step: 44 };
   spec.layer = spec.layer.slice(0, 2);
-  spec.layer[1].mark = { ...spec.layer[1].mark, dy: 0, fontSize: 12, limit: step - 4 };
+  spec.layer[1].mark = { ...spec.layer[1].mark, dy: 0, fontSize: step < 56 ? 10 : 12, limit: step - 2 };
 }
 
 async function drawChart(name) {
@@ -121,6 +121,7 @@ async function drawChart(name) {
   views[name]?.view.finalize();
   const config = structuredClone(data.themes[themeName()]);
   config.legend.columns = Math.max(1, Math.min(4, Math.floor(plot.clientWidth / 170)));
+  if (name === "map") config.header = { ...config.header, labelLimit: plot.clientWidth - 70 };
   const spec = { ...resized(chart.spec, plot.clientWidth), datasets: { [chart.table]: rows } };
   views[name] = { key, view: (await vegaEmbed(plot, spec, { ...EMBED, config })).view };
 }
