@@ -16,7 +16,7 @@ from impls.interface import Prepare, Traits, Unsupported
 ENTRY_POINTS = "descentbench.impls"
 HERE = Path(__file__).parent
 EXTRAS = {"cupy": "cuda", "distributed": "dask", "triton": "cuda"} | {
-    name: name for name in ("dask", "mlx", "numba", "optax", "tensorflow", "tinygrad")
+    name: name for name in ("dask", "keras", "mlx", "numba", "optax", "tensorflow", "tinygrad")
 }  # by package: the extra of this project that installs it
 TRAITS = {
     "cupy_manual": Traits("by hand", "eager"),
@@ -27,6 +27,8 @@ TRAITS = {
     "jax_optax": Traits("autograd", "compiled"),
     "jax_scan": Traits("autograd", "one launch"),
     "jax_sharded": Traits("by hand", "one launch"),
+    "keras_jax": Traits("autograd", "compiled"),
+    "keras_torch": Traits("autograd", "eager"),
     "mlx_compile": Traits("autograd", "compiled"),
     "numba_fused": Traits("by hand", "one launch", "expert-tuned"),
     "numpy_blocked": Traits("by hand", "eager", "expert-tuned"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from benchmarks.worker import memory, messages
-from benchmarks.worker.environment import environment, pinned
+from benchmarks.worker.environment import environment, of_implementation, pinned
 from benchmarks.worker.process import Member, Message, Process, exchange
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
@@ -72,7 +72,7 @@ class Worker:
 
     def __init__(self, impl: str, settings: Settings, timeout: float, workspace: Workspace) -> None:
         self.threads, self.cores = settings.threads, (cores := pinned(settings.threads))
-        self.members = [start_process(cores, settings, workspace)]
+        self.members = [start_process(cores, settings, workspace, **of_implementation(impl))]
         self.load(impl, timeout)
 
     def load(self, impl: str, timeout: float) -> None:

@@ -14,6 +14,13 @@ def pinned(threads: int) -> list[int]:
     return sorted(os.sched_getaffinity(0))[-threads:] if hasattr(os, "sched_getaffinity") else []
 
 
+def of_implementation(impl: str) -> dict[str, str]:
+    """Return the variables that an implementation's name decides: Keras reads its backend when it is imported."""
+    framework, _, way = impl.partition("_")
+    backend = {"keras": way, "tensorflow": "tensorflow"}.get(framework, "")
+    return {"KERAS_BACKEND": backend} if backend and not impl.endswith(".py") else {}
+
+
 def environment(threads: int, device: str, precision: str, folder: str) -> dict[str, str]:
     """Return a worker's environment: threads, precision, fresh compiler caches, and no GPU unless asked for.
 

@@ -33,7 +33,7 @@ def framework(impl: str, module: str) -> str:
     have the name of its implementations.
     """
     named, own = Path(impl).stem.partition("_")[0], (Path(impl).stem, module.partition(".")[0])
-    loaded = {module.__name__.removeprefix("impls._") for module in shared()}
+    loaded = {module.__name__.removeprefix("impls._") for module in shared()} - {"keras"}  # its backend is one
     if named in sys.modules and named not in own:
         return named
     return next((name for name in reversed(sys.modules) if name in loaded), "numpy")

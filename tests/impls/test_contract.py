@@ -2,11 +2,13 @@
 
 import ast
 import json
+import os
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -184,10 +186,16 @@ def fresh_imports(framework: str) -> dict[str, tuple[list[str] | None, str]]:
     All of a framework share the process, as nothing else may be imported there. None: they are not installed.
     """
     no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    done = python(IMPORTS, ",".join(FRAMEWORKS), *(name for name in IMPLS if of(name) == framework), env=no_gpu)
+    done = python(IMPORTS, ",".join(FRAMEWORKS), *(name for name in of_process(framework)), env=no_gpu)
     assert done.code == 0, done.err
     lines = [line for line in done.out.splitlines() if line.startswith("[")]
     return {name: (imported, why) for name, imported, why in map(json.loads, lines)}
+
+
+def of_process(framework: str) -> list[str]:
+    """The implementations of a framework that one process can load: Keras has one backend."""
+    alone = framework == "keras" and os.environ.get("KERAS_BACKEND")
+    return [f"keras_{alone}"] if alone else [name for name in IMPLS if of(name) == framework]
 
 
 def of(name: str) -> str:
@@ -200,6 +208,8 @@ def test_importing_a_module_imports_its_own_framework_and_no_other(name: str) ->
     if imported is None:
         pytest.skip(why)
     beside = {"numpy": [], "triton": ["torch", "triton"]}  # Triton's tensors are torch's
+    backend = os.environ.get("KERAS_BACKEND", "")  # Keras has one a process, and loads torch's compiler
+    beside["keras"] = sorted({backend, *(["triton"] if backend == "torch" and find_spec("triton") else [])})
     assert imported == beside.get(of(name), [of(name)])
 
 

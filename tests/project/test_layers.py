@@ -12,10 +12,11 @@ import impls
 
 HOUSES = ("impls", "benchmarks", "results")
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "cupy", "numba", "tinygrad", "triton", "dask", "distributed"}
-FRAMEWORKS |= {"optax", "mlx"}
+FRAMEWORKS |= {"keras", "mlx", "optax"}
 ALSO = {
     "triton": {"torch"},
     "jax": {"optax"},
+    "keras": {"jax", "torch"},
     "dask": {"distributed", "threadpoolctl"},
     "numba": {"llvmlite"},
 }  # what a framework's own users import beside it
