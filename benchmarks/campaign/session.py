@@ -3,6 +3,7 @@
 The first signal acts like Ctrl-C and keeps finished cases, later ones are ignored.
 """
 
+import contextlib
 import importlib.util
 import io
 import os
@@ -61,7 +62,8 @@ class Streams:
 
     def lost(self) -> str:
         """Return why output is lost, after all of it has been written; "" if nothing is."""
-        self.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # pytest ends so by itself
+            self.stdout.flush()
         if self.file.fault:
             return f"stdout cannot be written: {self.file.fault}"
         return "stdout is closed" if self.closed else ""

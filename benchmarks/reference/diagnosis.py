@@ -139,7 +139,7 @@ def _fitted(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
     for fit in [] if moments is None else sized(wrong.problem, moments, wrong.t):
         size = fit.size(wrong.start, wrong.t, wrong.W)
         if size > fit.smallest:
-            mistake = Mistake(fit.words.format(size), fit.descend(size), fit.words)
+            mistake = Mistake(fit.words.format(size), fit.descend(size), fit.kind or fit.words)
             explanations.append(_simulated(wrong, mistake))
     return explanations
 

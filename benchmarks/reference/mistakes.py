@@ -42,6 +42,7 @@ class Fit:
     words: str
     descend: Callable[[float], Descend]
     smallest: float = -np.inf
+    kind: str = ""
 
     def size(self, start: Array, steps: int, weights: Array) -> float:
         """Return the size whose descent ends nearest to the weights, by Gauss and Newton from 0; NaN if it diverges."""
@@ -179,7 +180,8 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
     if constant.any() and not constant.all():
         yield Fit("weight decay of {:.2g}", lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0)
     if t > 1:
-        yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0)
+        yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0, "momentum")
+        yield Fit("Nesterov momentum of {:.2g}", lambda size: _nesterov(right, lr, size), 0.0, "momentum")
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.exp(-size * t)))
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: 1 / (1 + size * t)))
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.power(1.0 + t, -size)))
@@ -199,6 +201,19 @@ def _normalised(gradient: Gradient, epsilon: float) -> Gradient:
         return np.asarray(g / (np.abs(g) + epsilon))
 
     return at
+
+
+def _nesterov(gradient: Gradient, lr: float, momentum: float) -> Descend:
+    """Return the descent whose gradients are taken where momentum alone would lead."""
+
+    def descend(start: Array, steps: int) -> Array:
+        W, V = start, np.zeros_like(start)
+        for t in range(steps):
+            V = momentum * V - lr * gradient(t, W + momentum * V)
+            W = W + V
+        return W
+
+    return descend
 
 
 def _stale(gradient: Gradient, lr: float) -> Descend:

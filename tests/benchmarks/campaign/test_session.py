@@ -138,3 +138,9 @@ def test_a_disk_that_fills_with_output_leaves_the_journal(tmp_path: Path) -> Non
     assert line.endswith("1 cases finished; --resume goes on with it")
     again = measure(tmp_path, "--resume", to="")
     assert again.returncode == 0 and "1 timed" in again.stdout and not list(tmp_path.rglob("*.journal"))
+
+
+def test_a_reader_that_leaves_does_not_leave_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = measure(tmp_path, "--benchmark-save=x", to="| true")
+    assert "Traceback" not in done.stderr and not list(tmp_path.glob("*.lock"))

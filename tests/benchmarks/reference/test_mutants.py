@@ -38,6 +38,7 @@ MISTAKES: dict[str, dict[str, str]] = {
     "numpy_late": {"line float32": "after 2 updates: one step too few"},
     "numpy_momentum": {"scalar float32": "wrong weights after 2 updates", "line float32": "momentum of 0.001"},
     "numpy_heavy_ball": {"line float32": "after 2 updates: momentum of 0.9"},
+    "numpy_nesterov": {"line float32": "wrong weights after 2", "small@32 float32": "Nesterov momentum of 0.5"},
     "numpy_adds_gradients": {"crops float32": "after 2 updates: gradients add up over the updates (no zero_grad)"},
     "numpy_slows_down": {"crops float32": "after 2 updates: the learning rate changes from update to update"},
     "numpy_exponential_rate": {"small@32 float32": "after 2 updates: the learning rate changes from update to update"},
