@@ -2,15 +2,14 @@
 
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import secrets
-import time
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-
-ABANDONED = 3600.0  # seconds after which an unfinished file belongs to a killed process
 
 
 @contextlib.contextmanager
@@ -26,17 +25,41 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
         return
     path = path.resolve()
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(FileNotFoundError):  # another process has removed it
-            if old.lstat().st_mtime < time.time() - ABANDONED:
-                old.unlink()
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        remove_abandoned(old)
+    new, lock = create(path)
     try:
-        with new.open("xb") as stream:
+        with os.fdopen(os.dup(lock), "wb") as stream:
             yield stream
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(lock)
+
+
+def create(path: Path) -> tuple[Path, int]:
+    """Return a new file beside the path, and its descriptor: a lock while this process lives."""
+    while True:
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        lock = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:  # else another process took it for abandoned before it was locked
+            return new, lock
+        os.close(lock)
+
+
+def remove_abandoned(old: Path) -> None:
+    """Remove an unfinished file of this user that no process locks: its process was killed."""
+    with contextlib.suppress(OSError):  # removed by another process, or not ours to open
+        lock = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            about = os.fstat(lock)
+            if stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                old.unlink()
+        finally:
+            os.close(lock)
 
 
 def check_writable(path: Path) -> None:
