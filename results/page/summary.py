@@ -11,9 +11,12 @@ from results.page.errors import by_error, case_text
 from results.page.standing import judge_pairs, shown_slower
 from results.stats.pairing import without_duplicates
 from results.stats.quiet import BUSY, is_busy, judge_machine, kernel_notes
+from results.stats.sizes import as_jobs
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, groups
 from results.store.reading import Run, RunError
+
+JOB = 1000  # steps
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ def summarize_run(run: Run, rows: list[Row], baseline: str, noise: str) -> Summa
 
 
 def _crossover_lines(run: Run, baseline: str) -> list[str]:
-    """Return the n from which an implementation, or a GPU, is faster than the baseline, if the run has several n."""
+    """Return the n from which an implementation, or a GPU, is faster than the baseline, if the run has several n.
+
+    A GPU is also compared by jobs of JOB steps in a fresh process: they count import, transfer and compilation.
+    """
     if is_busy([run]):
         return []
     rows = without_duplicates(run.rows)
@@ -74,15 +80,18 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
     family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
+    by_step, by_job = replace(run, rows=rows), replace(run, rows=as_jobs(rows, JOB))
     lines = list[str]()
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
-        try:
-            page = crossover([replace(run, rows=rows)], baseline, name, family=family, earlier=lambda _: [])
-        except RunError:  # no such baseline, or nothing to compare
-            continue
-        for section in page.sections:
-            if "overtakes" in section.text and "undecided" not in section.text:
-                lines.append(f"{section.text} at {section.title.replace(', any device', '')}.")
+        for compared in (by_step, by_job) if name.endswith(" on the gpu") else (by_step,):
+            try:
+                page = crossover([compared], baseline, name, family=family, earlier=lambda _: [])
+            except RunError:  # no such baseline, or nothing to compare
+                continue
+            jobs = f" in jobs of {JOB:,} steps from a fresh process" if compared is by_job else ""
+            for section in page.sections:
+                if "overtakes" in section.text and "undecided" not in section.text:
+                    lines.append(f"{section.text} at {section.title.replace(', any device', '')}{jobs}.")
     return lines
 
 

@@ -43,6 +43,8 @@ def acceptance(runs: list[Run]) -> Page:
     The page's code is 1 unless the campaigns are `accepted`. Raises RunError.
     """
     rows = pd.DataFrame([row for run in runs for row in _campaign(run)])
+    if "slowed" not in rows:
+        raise RunError("no implementation ran beside its slowed variant; `make acceptance` makes such runs")
     known = facts(runs[-1])
     rows["cpu"], rows["cores"], rows["numpy"] = known["cpu"], known["cores"], known.get("numpy", "")
     return Page(rows, [Section("Acceptance", table=table(rows), notes=[note(rows)])], code=int(not accepted(rows)))

@@ -295,12 +295,14 @@ def test_no_runs_an_unknown_baseline_and_a_missing_package_are_one_line(
 
 def test_the_verdict_says_from_where_on_a_gpu_pays(tmp_path: Path) -> None:
     rows = []
-    for n, cpu, gpu in ((100, 1e-6, 2e-5), (10_000, 1e-4, 3e-5)):
+    for n, cpu, gpu in ((100, 1e-6, 2e-5), (10_000, 1e-4, 3e-5), (1_000_000, 1e-1, 1e-4)):
         size = {"problem": f"{n}x16", "n": n, "batch": n}
         rows += blocks("numpy_manual", [cpu] * 12, **size)
-        rows += blocks("torch_manual", [gpu] * 12, device="gpu", **size)
-    lines = report([saved_run(tmp_path, rows)], "numpy_manual").sections[1].notes
-    assert any(line.startswith("torch_manual on the gpu overtakes numpy_manual at about n = ") for line in lines)
+        rows += blocks("torch_manual", [gpu] * 12, device="gpu", import_s=2.0, context_s=1.0, **size)
+    notes = report([saved_run(tmp_path, rows)], "numpy_manual").sections[1].notes
+    lines = [line for line in notes if line.startswith("torch_manual on the gpu overtakes numpy_manual at about n = ")]
+    assert ["(between 100 and 10,000)" in line for line in lines] == [True, False], notes
+    assert "(between 10,000 and 1,000,000)" in lines[1] and "jobs of 1,000 steps" in lines[1]
 
 
 @pytest.mark.filterwarnings("error")
