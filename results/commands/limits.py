@@ -81,10 +81,10 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
             table.append(
                 {
                     "problem": words(problem),
-                    "one pass": f"{seconds(timed[0]['limit_s'])} ({words(timed[0]['limited_by'])})",
-                    "two passes": seconds(float(two_pass[device, dtype, problem])),
                     "shortest step": shortest[0],
                     "of the limit": _share(timed[0], shares.get_group((device, dtype, problem, timed[0]["impl"]))),
+                    "one pass": f"{seconds(timed[0]['limit_s'])} ({words(timed[0]['limited_by'])})",
+                    "two passes": seconds(float(two_pass[device, dtype, problem])),
                     "second shortest": shortest[1] if shortest[1:] else "-",
                 }
             )

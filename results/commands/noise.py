@@ -178,9 +178,10 @@ def add_commands(commands: options.Commands) -> None:
     command = options.add(
         commands,
         "noise",
-        lambda args: noise_now(args.seconds) if args.now else noise(find(args.run, args.runs)),
+        lambda args: noise_now(args.seconds) if args.now else noise(options.selected(find(args.run, args.runs), args)),
         "show this run's noise and false-alarm rate, and what to do",
     )
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
     command.add_argument("--now", action="store_true", help="measure this machine now; needs no run")
     command.add_argument("--seconds", type=float, default=60, metavar="S", help="duration of --now (default: 60)")
+    options.add_filters(command, CASE[1:])

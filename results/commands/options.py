@@ -46,8 +46,9 @@ def add(
 
 def add_for_run(commands: "Commands", name: str, make: Callable[[Run], Page], summary: str) -> None:
     """Add a command that shows one run, the latest by default."""
-    command = add(commands, name, lambda args: make(find(args.run, args.runs)), summary)
+    command = add(commands, name, lambda args: make(selected(find(args.run, args.runs), args)), summary)
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
+    add_filters(command)
 
 
 def add_runs(command: ArgumentParser, default: str) -> None:
