@@ -6,12 +6,15 @@ Keras reads KERAS_BACKEND when it is imported. A worker sets it for `keras_<back
 import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from impls.interface import Array, Device, Problem, Unsupported
 
 BACKENDS = ("jax", "torch")
 if "keras" not in sys.modules:  # TensorFlow may have loaded it
+    if find_spec("keras") is None:  # before its backend is looked at
+        raise ModuleNotFoundError("no module named 'keras'", name="keras")
     backend = os.environ.get("KERAS_BACKEND", "")
     if backend not in BACKENDS:
         raise Unsupported(f"set KERAS_BACKEND to {' or '.join(BACKENDS)} before Keras is imported")

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 import pytest
 from pytest_benchmark.session import BenchmarkSession
@@ -108,7 +108,8 @@ def _output(stream: TextIO | None, original: TextIO | None, descriptor: int) -> 
         return stream, None
     stream.flush()
     file = Output(descriptor, "w", closefd=False)
-    text = io.TextIOWrapper(io.BufferedWriter(file), stream.encoding, stream.errors)
+    buffer = file if stream.write_through else io.BufferedWriter(file)  # PYTHONUNBUFFERED: as Python itself does
+    text = io.TextIOWrapper(cast(BinaryIO, buffer), stream.encoding, stream.errors)
     text.reconfigure(line_buffering=stream.line_buffering, write_through=stream.write_through)
     return text, file
 
