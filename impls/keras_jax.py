@@ -6,9 +6,9 @@ from impls.interface import Array, Device, Problem, Run
 
 
 def prepare(problem: Problem, device: Device) -> Run:
-    need("jax", problem.X.dtype.name)
     X, y = put(problem.X, device), put(problem.y.reshape(len(problem.y), -1), device)  # (n, k)
     order = None if problem.order is None else put(problem.order, device)
+    need("jax", problem.X.dtype.name)
     layer = model(problem)
 
     def run(start: Array, steps: int, /) -> Array:

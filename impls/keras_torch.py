@@ -6,8 +6,8 @@ from impls.interface import Array, Device, Problem, Run
 
 
 def prepare(problem: Problem, device: Device) -> Run:
-    need("torch", problem.X.dtype.name)
     X, y = place(problem.X, device), place(problem.y, device).view(len(problem.y), -1)  # (n, k)
+    need("torch", problem.X.dtype.name)
     batch, layer = batches(X, y, problem.order), model(problem)
 
     def run(start: Array, steps: int, /) -> Array:

@@ -91,17 +91,17 @@ def _measured(descent: Descent, known: ReferenceSolution) -> Ranked:
 def _answer(ranked: list[Ranked], busy: bool) -> str:
     """Return which implementation is fastest here, and which may be as fast."""
     best, *others = ranked
-    alike = [one.name for one in others if one.median_s < ALIKE * best.median_s]
+    similar = [one.name for one in others if one.median_s < ALIKE * best.median_s]
     if not others:
         return f"{best.name} takes {_seconds(best.median_s)}; no other implementation has a time."
     if busy:
         return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}."
-    if not alike:
+    if not similar:
         head = f"{best.name} is fastest here, {_seconds(best.median_s)}"
         return f"{head}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long."
     return (
-        f"{best.name} is shortest here, {_seconds(best.median_s)}, but {', '.join(alike)} may be as fast: two processes"
-        f" of the same code can differ by {ALIKE:g}x."
+        f"{best.name} is shortest here, {_seconds(best.median_s)}, but {', '.join(similar)} may be as fast:"
+        f" two processes of the same code can differ by {ALIKE:g}x."
     )
 
 

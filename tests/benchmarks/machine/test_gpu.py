@@ -210,7 +210,8 @@ def test_graphs_of_steps_descend(monkeypatch: pytest.MonkeyPatch, k: int | None,
     zeros, stream = torch.zeros, SimpleNamespace(wait_stream=lambda other: None)
     cuda = {
         "Stream": lambda: stream, "current_stream": lambda: stream, "stream": lambda s: contextlib.nullcontext(),
-        "is_available": lambda: True, "synchronize": lambda: None, "CUDAGraph": tape(tapes), "graph": lambda graph: graph,
+        "is_available": lambda: True, "synchronize": lambda: None,
+        "CUDAGraph": tape(tapes), "graph": lambda graph: graph,
     }  # fmt: skip
     for name, fake in cuda.items():
         monkeypatch.setattr(torch.cuda, name, fake)

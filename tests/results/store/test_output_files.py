@@ -57,25 +57,6 @@ def test_all_runs_are_read_among_special_files(root: Path) -> None:
     assert len(skipped) == 6 and all(line.startswith(("cannot read ", "/")) for line in skipped), done.stderr
 
 
-def test_a_killed_process_leaves_its_half_file_to_the_next(tmp_path: Path) -> None:
-    """The half file of a process that lives is left alone."""
-    code = (
-        "import sys; from pathlib import Path; from results.store.atomic import atomic_open\n"
-        "with atomic_open(Path('mine')) as stream: stream.write(b'half'), stream.flush(), print(flush=True), input()"
-    )
-    words = [sys.executable, "-c", code]
-    env = environment(PYTHONPATH=str(ROOT))
-    with subprocess.Popen(words, cwd=tmp_path, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stdout.readline()
-        atomic_write(tmp_path / "mine", "first")
-        assert len(list(tmp_path.iterdir())) == 2
-        process.kill()
-    (tmp_path / ".mine.of-a-pipe.tmp").symlink_to("mine")
-    atomic_write(tmp_path / "mine", "second")
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", ".mine.of-a-pipe.tmp"}
-    assert (tmp_path / "mine").read_text() == "second"
-
-
 @pytest.mark.parametrize("command", [["export", "all"], ["show", "latest"], ["verify"]])
 @pytest.mark.parametrize(
     ("to", "says"),

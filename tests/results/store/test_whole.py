@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from helpers import ROOT, environment
 
 from results import __main__ as command
-from results.store.atomic import ABANDONED, atomic_open, atomic_write
+from results.store.atomic import atomic_open, atomic_write
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -24,14 +23,23 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["report.md"]
 
 
-def test_what_a_kill_has_left_goes_later_and_what_another_writes_stays(tmp_path: Path) -> None:
-    for name, age in (("killed", 2 * ABANDONED), ("writing", 0.0)):
-        unfinished = tmp_path / f".report.md.{name}.tmp"
-        unfinished.write_text("half")
-        os.utime(unfinished, 2 * (time.time() - age,))
-    atomic_write(tmp_path / "report.md", "né")
-    assert (tmp_path / "report.md").read_bytes() == "né".encode()
-    assert sorted(os.listdir(tmp_path)) == [".report.md.writing.tmp", "report.md"]
+def test_a_killed_process_leaves_its_half_file_to_the_next(tmp_path: Path) -> None:
+    """The half file of a process that lives is left alone."""
+    code = (
+        "import sys; from pathlib import Path; from results.store.atomic import atomic_open\n"
+        "with atomic_open(Path('mine')) as stream: stream.write(b'half'), stream.flush(), print(flush=True), input()"
+    )
+    words = [sys.executable, "-c", code]
+    env = environment(PYTHONPATH=str(ROOT))
+    with subprocess.Popen(words, cwd=tmp_path, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        atomic_write(tmp_path / "mine", "first")
+        assert len(list(tmp_path.iterdir())) == 2
+        process.kill()
+    (tmp_path / ".mine.of-a-pipe.tmp").symlink_to("mine")
+    atomic_write(tmp_path / "mine", "second")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", ".mine.of-a-pipe.tmp"}
+    assert (tmp_path / "mine").read_text() == "second"
 
 
 def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
