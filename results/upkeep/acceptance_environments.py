@@ -16,6 +16,7 @@ import pandas as pd
 
 from results.commands.compare import compare_environments
 from results.output import Section, json_rows, records
+from results.stats.quiet import BUSY, judge_machine
 from results.stats.signed_rank import FASTER, SLOWER
 from results.store.atomic import atomic_write
 from results.store.outcomes import Row
@@ -32,8 +33,10 @@ PENDING = "Not measured yet. Run: make acceptance-environments."
 def check(run: Run) -> list[Row]:
     """Return a row per problem of a campaign: the verdicts on the same version and on the slower one.
 
-    Raises RunError if the run has other environments.
+    Raises RunError if the run has other environments, or if the machine was busy: that withholds verdicts.
     """
+    if (machine := judge_machine(run)).word == BUSY:
+        raise RunError(f"{run.path.name} says nothing. {machine.line} Measure again on an idle machine")
     judged = compare_environments(run).data
     of_old = judged[judged["against"] == OLD]
     if set(of_old["environment"]) != {SAME, NEW}:
@@ -102,7 +105,10 @@ def main() -> int:
     parser.add_argument("file")
     parser.add_argument("run", nargs="+")
     args = parser.parse_args()
-    rows = [row for path in args.run for row in check(find(path, ROOT))]
+    try:
+        rows = [row for path in args.run for row in check(find(path, ROOT))]
+    except RunError as error:
+        sys.exit(str(error))
     atomic_write(Path(args.file), json.dumps(json_rows(pd.DataFrame(rows)), indent=1, allow_nan=False) + "\n")
     sys.stderr.write("\n".join([*section(pd.DataFrame(rows)).notes, f"wrote {args.file}", ""]))
     return int(not accepted(pd.DataFrame(rows)))

@@ -49,6 +49,13 @@ def test_other_environments_are_refused(tmp_path: Path) -> None:
         check(campaign(tmp_path, labels=("old", "v2", "v3")))
 
 
+def test_a_busy_machine_is_no_campaign_without_false_alarms(tmp_path: Path) -> None:
+    run = campaign(tmp_path)
+    run.campaign["system_load"] = [{"seconds": 100.0, "others": 0.0, "steal": 0.1, "throttled": 0.0}]
+    with pytest.raises(RunError, match="10 % of the CPU stolen"):
+        check(run)
+
+
 def test_the_docs_say_that_nothing_is_measured_until_it_is(tmp_path: Path) -> None:
     marker = "<!-- acceptance_environments of results/file.json -->\n<!-- end -->"
     assert PENDING in fill_tables(marker, tmp_path)
