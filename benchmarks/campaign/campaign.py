@@ -436,7 +436,7 @@ class Campaign:
         facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
         single = host_dtype(dtype) == "float32"
         coarse = TF32 if single and precision == "tf32" else 0.0
-        printed = [] if coarse or problem.storage else published.checked(name, problem)  # what is printed is float32's
+        printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
         also = (problem.steps // 2, *(one.update for one in printed))
         at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
         facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}

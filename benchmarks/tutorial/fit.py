@@ -98,7 +98,7 @@ def open_fit(request: "Request") -> Iterator[Descent]:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What the options ask for. exact: the problem in float64. impls: names or paths."""
+    """The options, decoded. exact: the problem in float64. impls: names or paths."""
 
     name: str
     exact: Problem

@@ -105,7 +105,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
 
 @dataclass(frozen=True)
 class Total:
-    """What all steps take. fixed_s: of a run without steps. start_s: of a fresh process, beside its steps."""
+    """A job of so many steps. fixed_s: seconds of a run without steps. start_s: seconds to start a process."""
 
     step: Prediction
     steps: int

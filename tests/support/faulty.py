@@ -54,7 +54,7 @@ def running(pid: int) -> bool:
 
 
 def written(path: Path) -> bool:
-    """Whether another process has written to a file: it exists, empty, a moment before."""
+    """Return whether a file has content. A file exists before the process that creates it has written to it."""
     return path.exists() and path.stat().st_size > 0
 
 

@@ -168,7 +168,7 @@ def test_events_go_from_the_starts_arrival_to_the_last_work(monkeypatch: pytest.
 
 
 def tape(tapes: list[Any]) -> Any:
-    """A CUDA graph for CPU tensors: what is captured has no effect until it is replayed, into the same tensors.
+    """A CUDA graph for CPU tensors. Captured calls take effect when the graph is replayed, in the same tensors.
 
     Each one that is made is added to `tapes`.
     """

@@ -111,7 +111,7 @@ MISTAKES: dict[str, dict[str, str]] = {
 
 
 def cases(name: str) -> dict[tuple[str, str], str]:
-    """What the reason says, by problem and dtype."""
+    """Return the expected words of the reason, by problem and dtype."""
     return {(case.split()[0], case.split()[1]): says for case, says in MISTAKES[name].items()}
 
 
