@@ -36,7 +36,8 @@ def check(run: Run) -> list[Row]:
     Raises RunError if the run has other environments, or if the machine was busy: that withholds verdicts.
     """
     if (machine := judge_machine(run)).word == BUSY:
-        raise RunError(f"{run.path.name} says nothing. {machine.line} Measure again on an idle machine")
+        why = f"{run.path.name} was measured on a busy machine, so it has no verdicts"
+        raise RunError(f"{why}. {machine.line} Then measure again")
     judged = compare_environments(run).data
     of_old = judged[judged["against"] == OLD]
     if set(of_old["environment"]) != {SAME, NEW}:
