@@ -86,15 +86,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("case", params, indirect=True)  # by name: what is saved of a parameter must be plain
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Restore the plan's order after plugins that change it."""
-    yield
-    items[:] = in_plan_order(items, config.stash[CAMPAIGN].plan)
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
+    """Restore the plan's order after all that changes it: plugins, and pytest's own --failed-first and --new-first."""
     campaign = session.config.stash[CAMPAIGN]
+    session.items[:] = in_plan_order(session.items, campaign.plan)
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
     campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
     if campaign.selected:

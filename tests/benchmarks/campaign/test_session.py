@@ -59,11 +59,15 @@ def test_cases_keep_the_order_of_the_plan(tmp_path: Path) -> None:
     for how in ("tryfirst", "trylast"):
         (tmp_path / f"shuffle_{how}.py").write_text(SHUFFLE.replace("HOW", f"{how}=True"))
     options = ["benchmarks", "--impl", "numpy_manual,numpy_blocked,jax_scan", "--blocks", "3", "--collect-only", "-q"]
-    orders = [
-        re.findall(r"bench_descent\[(.+)\]", run(*options, *more, PYTHONPATH=str(tmp_path))[1])
-        for more in ([], ["-p", "shuffle_tryfirst"], ["-p", "shuffle_trylast", "--ff"])
-    ]
-    assert len(orders[0]) > 30 and orders[0] == orders[1] == orders[2]
+    options += ["-o", f"cache_dir={tmp_path}/cache"]
+    named = re.compile(r"^(benchmarks/.+bench_descent\[.+\])$", re.MULTILINE)
+    names = named.findall(run(*options)[1])
+    assert len(names) > 30
+    (tmp_path / "cache/v/cache").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache/v/cache/lastfailed").write_text(json.dumps({names[9]: True}))
+    (tmp_path / "cache/v/cache/nodeids").write_text(json.dumps(names[:20]))
+    for more in (["--nf"], ["-p", "shuffle_tryfirst"], ["-p", "shuffle_trylast", "--ff"]):
+        assert named.findall(run(*options, *more, PYTHONPATH=str(tmp_path))[1]) == names
 
 
 @pytest.mark.parametrize(
