@@ -179,7 +179,7 @@ class TimedCase:
         """Return the time of the second half of the steps over that of all, and why it cannot be known, if so.
 
         The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
-        Raises Refused if it is almost nothing although equal runs take equal times.
+        Raises Refused if the tries show, beyond their error, that it is almost nothing.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
         if steps == 1:
@@ -200,9 +200,11 @@ class TimedCase:
         if parity.grows(tried):
             return ratio, []
         fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
-        if (spread := parity.spread(tried)) < parity.APART:
+        if parity.certain(tried):
             raise Refused(fault)
-        return ratio, [f"this machine is too busy to tell (equal runs differ by {spread:.0%}), or {fault}"]
+        return ratio, [
+            f"this machine is too busy to tell (equal runs differ by {parity.spread(tried):.0%}), or {fault}"
+        ]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""

@@ -20,8 +20,9 @@ SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwS
 NOISE = 0.01  # of a run: what the median difference of a few may be off
 MANY, ERROR = 500, 1.86  # tries; standard error of a median by the median deviation of one (normal noise)
 SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median difference of equal runs may be off
-APART = 0.1  # of a run: by which equal runs differ where the machine is at fault
 FLOOR = 0.001  # of a run: what the median difference of many may be off
+SIGMAS = 4  # by which a median may be off before a row is refused
+NOTHING = 0.005  # of a run, below which the second half of the steps is no work
 
 
 def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
@@ -118,7 +119,29 @@ def _grows(tried: list[Growth]) -> bool:
 
 def unsteady(tried: list[Growth]) -> bool:
     """Return whether many equal runs differ by so much that the median of their differences is off by UNSTEADY."""
-    return len(tried) >= SEVERAL and _error(tried) > UNSTEADY * median(times.all for times in tried)
+    error = _error([times.again - times.all for times in tried])
+    return len(tried) >= SEVERAL and error > UNSTEADY * median(times.all for times in tried)
+
+
+def certain(tried: list[Growth]) -> bool:
+    """Return whether tries that do not grow show it beyond their error. Otherwise the machine may be at fault."""
+    least, most = GROWTH
+    full = median(times.all for times in tried)
+    second_half = [times.all - times.half for times in tried]
+    too_small = [times.all - times.half - least * (times.all - times.none) for times in tried]
+    too_large = [times.all - times.half - most * (times.all - times.none) for times in tried]
+    return (
+        _bounds(second_half)[1] < NOTHING * full
+        or _bounds(too_small)[1] < 0
+        or (_bounds(too_large)[0] > 0 and median(second_half) >= SHARE * full)
+    )
+
+
+def _bounds(differences: Sequence[float]) -> tuple[float, float]:
+    """Return what their median may be, without a model of the noise: order statistics, by SIGMAS of a fair coin."""
+    ordered, count = sorted(differences), len(differences)
+    reach = SIGMAS * math.sqrt(count) / 2
+    return ordered[max(0, int(count / 2 - reach))], ordered[min(count - 1, int(count / 2 + reach))]
 
 
 def spread(tried: list[Growth]) -> float:
@@ -126,11 +149,10 @@ def spread(tried: list[Growth]) -> float:
     return median(abs(times.again - times.all) for times in tried) / median(times.all for times in tried)
 
 
-def _error(tried: list[Growth]) -> float:
-    """Return three times the standard error of the median difference of equal runs, in seconds."""
-    differences = [times.again - times.all for times in tried]
+def _error(differences: Sequence[float]) -> float:
+    """Return three times the standard error of their median."""
     middle = median(differences)
-    return 3 * ERROR * median(abs(difference - middle) for difference in differences) / math.sqrt(len(tried))
+    return 3 * ERROR * median(abs(difference - middle) for difference in differences) / math.sqrt(len(differences))
 
 
 def growth(tried: list[Growth]) -> float:
@@ -157,5 +179,5 @@ def noise(tried: list[Growth]) -> float:
     full = median(times.all for times in tried)
     if len(tried) < MANY:
         return NOISE * full
-    middle = median(times.again - times.all for times in tried)
-    return min(NOISE * full, max(FLOOR * full, abs(middle) + _error(tried)))
+    differences = [times.again - times.all for times in tried]
+    return min(NOISE * full, max(FLOOR * full, abs(median(differences)) + _error(differences)))

@@ -207,11 +207,23 @@ def test_on_a_machine_in_use_the_shortest_runs_show_whether_time_grows(
     assert grown == 200 if accepted else grown <= 10
 
 
-def test_a_busy_machine_is_named_beside_the_row() -> None:
-    """The spread of equal runs tells a machine in use from an implementation that does less work."""
+@pytest.mark.parametrize("spread", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize(("calls", "tries"), [(0.0, 5), (0.5, 60), (0.95, 60), (0.95, 2000), (0.98, 2000)])
+def test_an_honest_row_is_never_called_a_cheat(spread: float, calls: float, tries: int) -> None:
+    """Whatever part of a run the calls take, and however much equal runs differ. Short runs are tried most often."""
     rng = np.random.default_rng(0)
-    quiet = [Growth(0.01, 1.0, 1.0, 1.0 + rng.normal(0, 0.03)) for _ in range(60)]
-    assert parity.spread(quiet) < parity.APART < parity.spread([busy(rng, 0.01, 0.5, 1.0) for _ in range(60)])
+    for _ in range(30):
+        noise = rng.lognormal(0, spread, (tries, 4))
+        tried = [Growth(*row) for row in (noise * [calls, (1 + calls) / 2, 1, 1]).tolist()]
+        assert parity.grows(tried) or not parity.certain(tried)
+
+
+@pytest.mark.parametrize(("none", "half"), [(1.0, 1.0), (0.01, 1.0), (0.9, 0.5)])  # knows, half the work, beforehand
+def test_a_cheat_is_certain_on_an_idle_machine(none: float, half: float) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        tried = [Growth(*row) for row in (rng.lognormal(0, 0.02, (2000, 4)) * [none, half, 1, 1]).tolist()]
+        assert not parity.grows(tried) and parity.certain(tried)
 
 
 def test_on_an_idle_machine_medians_decide() -> None:
