@@ -181,7 +181,7 @@ def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame", names: list[str]) -> No
 
 
 def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
-    """Leave out the named columns, empty columns without a name, and a nameless column that counts the rows."""
+    """Leave out the named columns, and a nameless column that counts or names the rows."""
     import pandas as pd
 
     names = [str(column) for column in frame]
@@ -191,10 +191,11 @@ def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
     frame = frame.drop(columns=dropped)
     if "" in frame and frame[""].ndim == 1:
         counts = pd.to_numeric(frame[""], errors="coerce").to_numpy(float)
-        if any(np.array_equal(counts, np.arange(first, first + len(counts))) for first in (0, 1)):
+        counting = any(np.array_equal(counts, np.arange(first, first + len(counts))) for first in (0, 1))
+        if counting or (next(iter(frame)) == "" and np.isnan(counts).all()):
             frame = frame.drop(columns="")
     if "" in frame:
-        raise ValueError(f"column {list(frame).index('') + 1} has no name; give it one")
+        raise ValueError(f"column {list(frame).index('') + 1} has no name; give it one, or leave it out: --drop ''")
     if repeated := [name for name, count in Counter(frame).items() if count > 1]:
         raise ValueError(f"two columns are called {repeated[0]!r}; rename one")
     return frame

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import lzma
 import os
+import re
 import sys
 import zipfile
 from dataclasses import replace
@@ -453,6 +454,7 @@ SPELLINGS: dict[str, tuple[str, bytes]] = {
     "a header in a comment": ("t.txt", f"# {GOOD}".replace(",", " ").encode()),
     "an index from 0": ("t.csv", numbered(GOOD, 0, True).encode()),
     "an index from 1": ("t.csv", numbered(GOOD, 1, True).encode()),
+    "row names of R, behind commas": ("t.csv", re.sub(r"(?m)^(\d+),", r'"row \1",', numbered(GOOD, 1, True)).encode()),
     "row names of R": ("t.txt", numbered(GOOD, 1, False).replace(",", " ").encode()),
     "decimal commas and blanks": ("t.csv", ("height weight age\n" + "\n".join(COMMAS).replace(";", "  ")).encode()),
     "separator in its first line": ("t.csv", b"sep=;\n" + GOOD.replace(",", ";").encode()),
@@ -513,7 +515,7 @@ def test_options_say_what_the_file_does_not(
         (GOOD.replace("1.7", "tall"), "--drop 'height'"),
         (GOOD.replace("1.7", ""), "--drop 'height'"),
         ("height;weight\n1,5;60,5\n1.7;70.5\n1.6;55.5\n", "row 2, column 'height' is '1,5', not a finite number"),
-        (GOOD.replace("height", ""), "column 1 has no name"),
+        (GOOD.replace("height", ""), "column 1 has no name; give it one, or leave it out: --drop ''"),
         (GOOD.replace("age", "height"), "two columns are called 'height'"),
         (GOOD.replace("60", "60,1").replace("70", "70,1"), "cells"),
         ("weight,age\n1,5\n2,5\n4,5\n", "column 'age' is constant"),
