@@ -22,6 +22,7 @@ ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile"
 IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 MULTICAST = 1 << 40  # set in the number that `uuid.getnode` draws, anew for each process, where there is no card
+FLUCTUATING = ("hz_actual", "hz_actual_friendly")  # else every comparison warns of another machine
 CPUFREQ = Path("/sys/devices/system/cpu")
 
 
@@ -71,12 +72,12 @@ def fingerprint() -> str:
 
 
 def facts(name: str) -> dict[str, Any]:
-    """Return a run's `machine_info` besides pytest-benchmark's own. `node` is the slug, not the host's name.
+    """Return a run's `machine_info`: pytest-benchmark's keys and more. `node` is the slug, not the host's name.
 
     RAM is in bytes, cores respect the cgroup's quota, None or "" stands for unknown. `setup_hash` is over what must
     agree for times to be comparable: runs with equal hashes were made on one machine with one setup.
     """
-    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions() if dist.name}
+    installed = _installed()
     setup = {
         "slug": name,
         "isa": ", ".join(flag for flag in ISA if flag in cpu_info().get("flags", [])),
@@ -94,7 +95,33 @@ def facts(name: str) -> dict[str, Any]:
         "env": privacy.settings(os.environ),
     }
     digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
-    return {"node": name, **setup, "installed": installed, "setup_hash": digest[:16]}
+    return {
+        "node": name,
+        "processor": platform.processor(),
+        "machine": platform.machine(),
+        "python_compiler": platform.python_compiler(),
+        "python_implementation": platform.python_implementation(),
+        "python_implementation_version": platform.python_version(),
+        "python_version": platform.python_version(),
+        "python_build": platform.python_build(),
+        "release": platform.release(),
+        "system": platform.system(),
+        "cpu": {key: value for key, value in cpu_info().items() if key not in FLUCTUATING},
+        **setup,
+        "installed": installed,
+        "setup_hash": digest[:16],
+    }
+
+
+def _installed() -> dict[str, str]:
+    """Return the version of each installed package, from the first lines of its metadata: parsing it all is slow."""
+    found = {}
+    for dist in importlib.metadata.distributions():
+        text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
+        fields = dict(re.findall(r"^(Name|Version): *(.*?) *$", text.partition("\n\n")[0], re.MULTILINE))
+        if len(fields) == 2:
+            found[fields["Name"].lower()] = fields["Version"]
+    return found
 
 
 def turbo() -> str:

@@ -274,16 +274,16 @@ def newest_with_sizes(args: Namespace, size: Size) -> Run:
 
     Raises RunError if there is none.
     """
-    runs, _ = read_all(files(args.runs), args.runs)
-    counts = [(run, *_count_sizes(run, args, size)) for run in runs if not run.is_foreign]
-    known = [(run, exact) for run, count, exact in counts if count >= FEWEST or exact]
-    if not known:
-        remedy = f"measure this one, in 5 minutes at most: python -m results ask {size.name} --measure"
-        more = "" if size.batch else "; measure many, in half an hour: make map"
-        raise RunError(
-            f"no run has {FEWEST} sizes with {size.plan} on the {args.device} in {args.dtype}; {remedy}{more}"
-        )
-    return max(known, key=lambda pair: (not is_of_project(pair[0].path, args.runs), pair[1], pair[0].when))[0]
+    paths = files(args.runs)
+    of_project = [path for path in paths if is_of_project(path, args.runs)]
+    for group in ([path for path in paths if path not in of_project], of_project):
+        runs, _ = read_all(group, args.runs)
+        counts = [(run, *_count_sizes(run, args, size)) for run in runs if not run.is_foreign]
+        if known := [(exact, run.when, run) for run, count, exact in counts if count >= FEWEST or exact]:
+            return max(known, key=lambda one: one[:2])[2]
+    remedy = f"measure this one, in 5 minutes at most: python -m results ask {size.name} --measure"
+    more = "" if size.batch else "; measure many, in half an hour: make map"
+    raise RunError(f"no run has {FEWEST} sizes with {size.plan} on the {args.device} in {args.dtype}; {remedy}{more}")
 
 
 def _count_sizes(run: Run, args: Namespace, size: Size) -> tuple[int, bool]:
