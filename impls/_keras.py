@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from impls import hidden
 from impls.interface import Array, Device, Problem, Unsupported
 
 BACKENDS = ("jax", "torch")
@@ -19,14 +20,8 @@ if "keras" not in sys.modules:  # TensorFlow may have loaded it
     if backend not in BACKENDS:
         raise Unsupported(f"set KERAS_BACKEND to {' or '.join(BACKENDS)} before Keras is imported")
     import_module(f"impls._{backend}")
-    # Keras tries these where they are installed, and needs none of them: its import clock would be theirs.
-    OTHERS = [name for name in (*BACKENDS, "pandas", "sklearn", "tensorflow") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(OTHERS))  # type: ignore[arg-type]  # None: not to be had
-    try:
+    with hidden(*BACKENDS, "pandas", "sklearn", "tensorflow"):
         import_module("keras")
-    finally:
-        for name in OTHERS:
-            del sys.modules[name]
 
 import keras  # noqa: E402
 

@@ -1,21 +1,15 @@
 """Shared by the TensorFlow implementations: device, precision and loss, and probes of TensorFlow."""
 
 import os
-import sys
 from typing import Any
 
+from impls import hidden
 from impls.interface import PRECISION, Array, Device, Timed, Unsupported
 
-# TensorFlow imports these as well where they are installed, and needs none of them: its import clock would be theirs.
-OTHERS = [name for name in ("jax", "pandas", "scipy", "sklearn") if name not in sys.modules]
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 0))  # TensorFlow does not look for itself; 0: it decides
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no news of the CPU: the last words of a worker are its own
-sys.modules.update(dict.fromkeys(OTHERS))  # type: ignore[arg-type]  # None: not to be had
-try:
+with hidden("jax", "pandas", "scipy", "sklearn"):
     import tensorflow as tf
-finally:
-    for name in OTHERS:
-        del sys.modules[name]
 
 tf.config.experimental.enable_tensor_float_32_execution(PRECISION == "tf32")
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
