@@ -40,8 +40,10 @@ def answer(run: Run, baseline: str) -> Page:
     quiet, rows = judge_machine(run), records(drop_duplicates(run, outcomes(run)))
     pairs = judge_pairs(run, baseline)
     winners = find_winners(run, pairs, baseline)
-    table = [_cells(winner, baseline) for winner in winners[:ROWS]]
-    state = [_agreement(rows), *_machine(quiet), *kernel_notes(run), _decided(pairs, quiet, baseline)]
+    prefix = _common_prefix(run)
+    table = [_cells(winner, baseline, prefix) for winner in winners[:ROWS]]
+    decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
+    state = [_agreement(rows), *_machine(quiet), *kernel_notes(run), decided]
     about_winners = [*_in_words(winners), *_legend(winners), *_tuned(winners)]
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
@@ -102,12 +104,11 @@ def _machine(quiet: Quiet) -> list[str]:
     return [reason + mark.strip(), *filter(None, [advice])]
 
 
-def _decided(pairs: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
-    judged = compared_with(pairs, baseline)
+def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if judged.empty:
         return f"Nothing can be compared with {baseline}."
     if quiet.word == BUSY:
-        return f"The {len(judged)} comparisons with {baseline} are undecided: {WITHHELD}."
+        return f"No verdict on {len(judged)} comparisons with {baseline}: {WITHHELD}."
     decided = int(judged["verdict"].isin(DECIDED).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()
     blocks = f"{most} block{'' if most == 1 else 's'}" if least == most else f"{least} to {most} blocks"
@@ -125,14 +126,20 @@ def _problem(row: Row) -> str:
     return " ".join([name, *others])
 
 
-def _cells(winner: Winner, baseline: str) -> dict[str, str]:
-    rivals = winner.rivals[:1] + [f"+{len(winner.rivals) - 1}"] * (len(winner.rivals) > 1)
-    over = "NumPy" if baseline == "numpy_manual" else shortened(baseline, 16)
+def _common_prefix(run: Run) -> str:
+    """Return `numpy_manual@` where a run has this one implementation, in several environments; else nothing."""
+    names = {str(name).partition("@")[:2] for name in run.rows["impl"].unique()}
+    return "".join(next(iter(names))) if len(names) == 1 else ""
+
+
+def _cells(winner: Winner, baseline: str, prefix: str) -> dict[str, str]:
+    best, baseline, *rivals = (name.removeprefix(prefix) for name in (winner.best["impl"], baseline, *winner.rivals))
+    over = "over NumPy" if baseline == "numpy_manual" else f"over {baseline}" if len(baseline) <= 16 else "speed-up"
     return {
         "problem": _problem(winner.best),
-        "fastest step": words(winner.best["impl"]),
-        f"over {over}": _speedup_cell(winner.ratio) if winner.ratio else "-",
-        "not shown slower": " ".join(rivals) or "-",
+        "fastest step": words(best),
+        over: _speedup_cell(winner.ratio) if winner.ratio else "-",
+        "not shown slower": " ".join([*rivals[:1], *([f"+{len(rivals) - 1}"] if len(rivals) > 1 else [])]) or "-",
     }
 
 
