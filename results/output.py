@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 import pandas as pd
@@ -78,10 +78,10 @@ def write(page: Page, form: str, stream: TextIO, columns: int | None = None, wid
 
 
 def seconds(value: float) -> str:
-    """Return seconds with three digits and a unit, `1.23 us`, or `-` if not finite."""
+    """Return seconds with three digits and a unit, `1.23 µs`, or `-` if not finite."""
     if not math.isfinite(value):
         return "-"
-    for unit, scale in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
+    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
         if abs(value) < 999.5 * scale:
             return f"{digits(value / scale)} {unit}"
     return f"{digits(value)} s"
@@ -171,7 +171,7 @@ def _markdown_table(table: list[dict[str, str]]) -> str:
 
 def escaped(text: str) -> str:
     """Escape Markdown in text from files, which are untrusted input. An underscore inside a word needs no escape."""
-    text = re.sub(r"(?<=\d )us\b", "µs", _printable(text))
+    text = _printable(text)
     if not MARKDOWN_SYNTAX.search(text):
         return text
     text = re.sub(r"([\\`|*\[\]~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
@@ -201,7 +201,7 @@ class _Console(Console):
 def _print(page: Page, stream: TextIO, width: int | None) -> None:
     """Print Rich tables without colours. Cells wrap at `width`; None is the terminal's."""
     console = _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
-    for section in page.sections:
+    for section in page.sections if _can_write(stream, "µ") else map(_without_mu, page.sections):
         if section.title:
             console.print(_printable(section.title), style="bold")
         if section.text:
@@ -214,6 +214,21 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         for note in section.notes:
             console.print(f"- {_printable(note)}")
         console.print()
+
+
+def _can_write(stream: TextIO, letter: str) -> bool:
+    try:
+        letter.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _without_mu(section: Section) -> Section:
+    """Return a section with `us` in place of `µs`."""
+    table = [{name.replace("µ", "u"): cell.replace("µ", "u") for name, cell in row.items()} for row in section.table]
+    notes = [note.replace("µ", "u") for note in section.notes]
+    return replace(section, text=section.text.replace("µ", "u"), table=table, notes=notes)
 
 
 def _left_out(fitted: Fitted) -> list[str]:

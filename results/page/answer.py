@@ -41,10 +41,11 @@ def answer(run: Run, baseline: str) -> Page:
     pairs = judge_pairs(run, baseline)
     winners = find_winners(run, pairs, baseline)
     prefix = _common_prefix(run)
-    table = [_cells(winner, baseline, prefix) for winner in winners[:ROWS]]
+    is_alone = without_duplicates(run.rows)["impl"].nunique() == 1
+    table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix) for winner in winners[:ROWS]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
-    state = [_agreement(rows), *_machine(quiet), *kernel_notes(run), decided]
-    about_winners = [*_in_words(winners), *_legend(winners), *_tuned(winners)]
+    state = [_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
+    about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
         Section(table=table, notes=[*about_winners, *_startup(run), *_missing(rows)]),
@@ -129,7 +130,7 @@ def _problem(row: Row) -> str:
 def _common_prefix(run: Run) -> str:
     """Return `numpy_manual@` where a run has this one implementation, in several environments; else nothing."""
     names = {str(name).partition("@")[:2] for name in run.rows["impl"].unique()}
-    return "".join(next(iter(names))) if len(names) == 1 else ""
+    return "".join(next(iter(names))) if len(names) == 1 and next(iter(names))[1] else ""
 
 
 def _cells(winner: Winner, baseline: str, prefix: str) -> dict[str, str]:
@@ -141,6 +142,12 @@ def _cells(winner: Winner, baseline: str, prefix: str) -> dict[str, str]:
         over: _speedup_cell(winner.ratio) if winner.ratio else "-",
         "not shown slower": " ".join([*rivals[:1], *([f"+{len(rivals) - 1}"] if len(rivals) > 1 else [])]) or "-",
     }
+
+
+def _alone(winner: Winner) -> dict[str, str]:
+    """Return the time of the only implementation: there is nothing to compare it with."""
+    step, name = winner.best["per_step_s"], words(winner.best["impl"])
+    return {"problem": _problem(winner.best), "implementation": name, "one step": seconds(step)}
 
 
 def _speedup_cell(row: dict[str, Any]) -> str:
@@ -214,7 +221,7 @@ def _next(run: Run, baseline: str, winners: list[Winner]) -> list[str]:
     blocks, wall_s = run.rows["block"].nunique(), number(run.campaign.get("wall_s"))
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
     decide = f"To decide: the same command with --until-decided --minutes {minutes}"
-    few = [decide] if blocks < FIRST_LOOK and winners else []
+    few = [decide] if blocks < FIRST_LOOK and winners and run.rows["impl"].nunique() > 1 else []
     if not run.path.exists() or run.path.stem == UNSAVED:
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
     name = run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path)

@@ -7,7 +7,6 @@ scripts and style, by their digests, and no requests. Vega interprets its expres
 import base64
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -246,7 +245,6 @@ def template(name: str) -> jinja2.Template:
     """Return a page of ASSETS, which escapes what it shows."""
     loader = jinja2.FileSystemLoader(ASSETS)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["micro"] = lambda text: re.sub(r"(?<=\d )us\b", "µs", text)
     return environment.get_template(name)
 
 

@@ -34,7 +34,7 @@ def test_github_action_benchmark(root: Path, capsys: pytest.CaptureFixture[str])
     assert isinstance(found, list) and len(found) == 2
     (numpy,) = (entry for entry in found if entry["name"].startswith("numpy_manual"))
     assert numpy["unit"] == "ns/step" and numpy["value"] == pytest.approx(2_000)
-    assert numpy["range"] == "1.00 us to 3.00 us"
+    assert numpy["range"] == "1.00 µs to 3.00 µs"
 
 
 def test_several_runs_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,7 @@ def test_what_cannot_be_said_is_one_line(
 
 
 def test_a_fresh_process_counts_its_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """numpy_manual starts 0.4 s earlier than jax_scan, whose step is 1.98 us shorter: 202,000 steps."""
+    """numpy_manual starts 0.4 s earlier than jax_scan, whose step is 1.98 µs shorter: 202,000 steps."""
     cases = []
     for impl, step, first_s in (("numpy_manual", 2e-6, 0.1), ("jax_scan", 2e-8, 0.5)):
         for n in (100, 1_000):
@@ -127,7 +127,7 @@ def test_mini_batches_are_answered_where_they_were_measured(tmp_path: Path, caps
     for words in (["1000x10@32"], ["1000x10", "--batch", "32"]):
         assert main(["ask", *words, "--runs", str(tmp_path)]) == 0
         printed = capsys.readouterr().out
-        assert "mini-batches of 32 rows" in printed and "JAX is fastest: jax_scan, 1.00 us a step" in printed
+        assert "mini-batches of 32 rows" in printed and "JAX is fastest: jax_scan, 1.00 µs a step" in printed
 
 
 def test_a_table_gives_the_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,6 +114,7 @@ def test_regressions_are_not_claimed_on_a_busy_machine(tmp_path: Path) -> None:
     ("cases", "facts", "told"),
     [
         ([rows("jax_jit"), rows("jax_scan", 5e-7)], {}, "comparisons with jax_jit are decided"),
+        ([rows(blocks=1)], {}, "one step"),
         ([rows(blocks=1), rows("jax_scan", 5e-7, blocks=1)], {}, "0 of 1 comparisons with numpy_manual"),
         ([rows(), rows("jax_scan")], {"interrupted": True}, "interrupted"),
         (

@@ -72,7 +72,7 @@ def test_the_sentence_and_the_table_beneath(tmp_path: Path) -> None:
     assert group.text == "jax_scan overtakes numpy_manual at about n = 12,300 (between 10,000 and 100,000)"
     assert [row["n"] for row in group.table] == ["100", "1,000", "10,000", "100,000"]
     assert group.table[2] | {"interval": ""} == {
-        "n": "10,000", "problem": "10000x10", "A per step": "10.0 us", "B per step": "12.3 us", "B/A": "1.23x",
+        "n": "10,000", "problem": "10000x10", "A per step": "10.0 µs", "B per step": "12.3 µs", "B/A": "1.23x",
         "interval": "", "paired blocks": "11",
     }  # fmt: skip
     low, high = map(float, group.table[2]["interval"].split(" .. "))
@@ -127,7 +127,7 @@ def test_one_shown_size_is_no_crossing() -> None:
 
 
 def test_the_crossing_of_a_curve_is_inside_its_interval(tmp_path: Path) -> None:
-    """30 us + n/2 ns against 3 us + n ns: a straight line between 1,000 and 10,000 would place it too high."""
+    """30 µs + n/2 ns against 3 µs + n ns: a straight line between 1,000 and 10,000 would place it too high."""
     row = page(tmp_path, sweep(lambda n: (30e-6 + 0.5e-9 * n) / (3e-6 + 1e-9 * n))).data.dropna(subset="crossing_n")
     assert row["crossing_low"].item() < 54_000 < row["crossing_high"].item()
     row = page(tmp_path, sweep(lambda n: (30e-6 + 5e-9 * n) / (3e-6 + 10e-9 * n))).data.dropna(subset="crossing_n")
@@ -261,7 +261,7 @@ def test_the_command_writes_every_format(form: str, tmp_path: Path, capsys: pyte
 
 
 def devices(root: Path) -> Run:
-    """A step on the GPU takes 10 us at any size, on the CPU 1 ns a row; the GPU's context takes a second."""
+    """A step on the GPU takes 10 µs at any size, on the CPU 1 ns a row; the GPU's context takes a second."""
     rows: Rows = []
     for n in SIZES:
         sizes = {"problem": f"{n}x10", "n": n, "d": 10, "batch": n}

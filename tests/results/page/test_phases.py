@@ -191,7 +191,7 @@ def test_several_blocks_show_their_spread_and_one_does_not(tmp_path: Path) -> No
     assert several == {
         "problem": "small", "implementation": "numpy_manual", "import": "100 ms (100 ms to 100 ms)",
         "prepare": "200 ms (100 ms to 300 ms)", "first": "5.00 s (3.00 s to 9.00 s)",
-        "compile": "3.00 s (2.00 s to 5.00 s)", "fixed": "1.00 us (1.00 us to 1.00 us)",
+        "compile": "3.00 s (2.00 s to 5.00 s)", "fixed": "1.00 µs (1.00 µs to 1.00 µs)",
         "steady": "2.00 s (1.00 s to 4.00 s)",
     }  # fmt: skip
     single = sections(tmp_path, rows("numpy_manual", clocks[:1]))["Phases: cpu, float64"].table[0]

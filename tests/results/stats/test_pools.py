@@ -34,7 +34,7 @@ def test_the_spread_of_earlier_runs_is_the_interval_of_one_block(
     cases = make_payload([now], "numpy_manual").cases
     assert cases["ci_low_s"].tolist() == pytest.approx([5e-7] * 6)
     assert main(["show", "2", "--runs", str(tmp_path)]) == 0
-    assert "1.00 us (500 ns to 2.00 us)" in capsys.readouterr().out
+    assert "1.00 µs (500 ns to 2.00 µs)" in capsys.readouterr().out
     assert main(["report", "2", "--runs", str(tmp_path), "--format", "md", "--out", "-"]) == 0
     assert "±100%" in capsys.readouterr().out
 

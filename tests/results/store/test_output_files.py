@@ -15,7 +15,7 @@ from helpers import ROOT, environment
 from runs import blocks, entry, saved_run
 
 from results.commands.compare import compare_implementations
-from results.output import Page, Section, write
+from results.output import Page, Section, seconds, write
 from results.page.charts import MOST_DRAWN, all_charts, initial_rows
 from results.page.data import make_payload
 from results.page.machines import machine_sections
@@ -151,6 +151,16 @@ def test_a_table_fits_the_width_that_is_asked_for(columns: int) -> None:
     assert [*shown, *(omitted.split(", ") if omitted else [])] == names
     write(page, "table", wide, columns, wide=True)
     assert "(--wide)" not in wide.getvalue() and all(name in wide.getvalue() for name in names)
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "1.00 µs"), ("ascii", "1.00 us")])
+def test_microseconds_are_spelled_as_the_output_can_write_them(encoding: str, shown: str) -> None:
+    content = io.BytesIO()
+    stream = io.TextIOWrapper(content, encoding)
+    cell = seconds(1e-6)
+    write(Page(pd.DataFrame(), [Section("title", cell, [{"step": cell}], [cell])]), "table", stream)
+    stream.flush()
+    assert content.getvalue().decode(encoding).count(shown) == 3
 
 
 def test_the_width_of_the_environment_counts_behind_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:

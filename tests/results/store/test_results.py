@@ -378,7 +378,7 @@ def test_speedups_are_over_the_baseline_and_invalid_rows_have_none(save: Save, r
     assert "jax_scan on small" in verdict
     assert "a_wrong (wrong)" in verdict
     speeds = {part.title: part for part in page.sections}
-    assert speeds["Time per step: cpu, float64"].table[2]["small"] == "1.00 us (2.00x?)"
+    assert speeds["Time per step: cpu, float64"].table[2]["small"] == "1.00 µs (2.00x?)"
     assert speeds["Time per step: gpu, float64"].notes == ["No speed-ups: numpy_manual has no case here."]
 
 
@@ -421,8 +421,8 @@ def test_caveats_come_from_the_run(save: Save, root: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (1.234e-6, "1.23 us"),
-        (9.996e-7, "1.00 us"),
+        (1.234e-6, "1.23 µs"),
+        (9.996e-7, "1.00 µs"),
         (0.0, "0.00 ns"),
         (5e-9, "5.00 ns"),
         (0.1, "100 ms"),
