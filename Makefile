@@ -113,9 +113,6 @@ acceptance-environments: .venv/ready ## are 5 % more work in a new version found
 cold: .venv/ready ## seconds from nothing to the first weights, in fresh processes
 	$(BIN)/python -m pytest benchmarks/extra/bench_cold.py --problem line --blocks 8 --benchmark-quiet --benchmark-json=results/cold.json
 
-MAP := 100x2,100x10,100x30,100x100,100x1000,1000x2,1000x10,1000x30,1000x100,1000x1000,10000x2,10000x10,10000x30,10000x100,10000x1000
-MAP := $(MAP),100000x2,100000x10,100000x30,100000x100,1000000x2,1000000x10,1000000x30
-
 FRAMEWORK ?= jax
 VERSIONS ?= 0.6.2 0.7.2 0.8.3 0.9.2 0.10.2
 IMPL ?= $(subst $() ,$(comma),$(patsubst impls/%.py,%,$(wildcard impls/$(FRAMEWORK)_*.py)))
@@ -125,10 +122,11 @@ versions: .venv/ready ## which release made this loop slower? FRAMEWORK=numpy VE
 	$(foreach version,$(VERSIONS),--with $(FRAMEWORK)==$(version)) $(ARGS)
 	$(BIN)/python -m results compare --over environment
 
-map: .venv/ready ## the fastest framework by rows and features, and python -m results crossover: half an hour
-	$(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) --until-decided --minutes 25 --preset quick --problem $(MAP) --impl \
+map: .venv/ready ## the fastest framework by rows and features, and python -m results crossover; GRID=256 for mini-batches: half an hour
+	$(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) --until-decided --minutes 25 --preset quick --grid $(GRID) --impl \
 	numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused $(ARGS)
 map: NAME = map
+map: GRID = all
 
 limits: .venv/ready ## how near the implementations come to what this machine can do, and 1,000 steps on tall problems: half an hour
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=limits --blocks 6 --preset quick --dtype float32,float64 --aa none \

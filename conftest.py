@@ -303,17 +303,17 @@ def write_answer(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
         return
     encoding = getattr(sys.__stdout__, "encoding", None) or "utf-8"
     text = io.TextIOWrapper(io.BytesIO(), encoding, errors="backslashreplace", newline="\n")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
+    columns = shutil.get_terminal_size().columns if reporter.isatty else None
+    try:
+        with contextlib.ExitStack() as stack:
             path = storage.saved_file(benchmarks)
             if path is None:
-                path = Path(folder, "not-saved.json")
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "not-saved.json")
                 storage.write_unsaved(benchmarks, path)
-            columns = shutil.get_terminal_size().columns if reporter.isatty else None
             write(answer_run(find(str(path), RUNS)), "table", text, columns)
-        except (RunError, OSError, ValueError) as error:
-            reporter.write_line(f"no answer: {error}")
-            return
+    except (RunError, OSError, ValueError) as error:  # also: the folder for temporary files is gone
+        reporter.write_line(f"no answer: {error}")
+        return
     text.seek(0)
     reporter.write_line(text.read().rstrip())
 

@@ -64,7 +64,9 @@ def plan(option: Namespace, here: Path) -> Plan:
     memory.total()  # raises here, before the first case, if the environment says it wrongly
     target, chosen = option.target or [], implementations(option.impl, here)
     reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
-    labels = tables(option.problem, here, target, reading)
+    on_grid = [] if option.grid is None else catalogue.grid(words(option.grid))
+    asked = ",".join([*([option.problem] if option.problem is not None else []), *on_grid])
+    labels = tables(asked if on_grid else option.problem, here, target, reading)
     precisions = choose("precision", option.precision, PRECISIONS)
     devices = choose("device", option.device, ["cpu", "gpu"])
     dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, DTYPES)
@@ -228,6 +230,11 @@ OPTIONS = (
         metavar="A,PATH.py,PATH.py@REV",
     ),
     Option("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv"),
+    Option(
+        "--grid",
+        "problems of 100 to 1,000,000 rows and 2 to 1,000 features: all rows at once, mini-batches of B, or both",
+        metavar="all,B",
+    ),
     Option(
         "--target",
         "column of your own table to predict; several: COL,COL or repeat the option",

@@ -76,6 +76,21 @@ HALF = ("float16", "bfloat16")  # of X alone: y, w and all sums are float32
 LARGEST = 10**9  # numbers in X: 8 GB in float64
 
 
+def grid(plans: list[str]) -> list[str]:
+    """Return problems by size, rows x features on a logarithmic grid, for each plan: `all` rows, or a mini-batch.
+
+    Sizes of more than 30 million numbers, and of no more rows than a mini-batch has, are left out. Raises ValueError.
+    """
+    sizes = [(10**n, d) for n in range(2, 7) for d in (2, 10, 30, 100, 1_000) if 10**n * d <= 3 * 10**7]
+    names = []
+    for plan in plans or [""]:
+        if plan != "all" and not re.fullmatch(r"[1-9]\d{0,5}", plan):
+            raise ValueError(f"--grid {plan!r}: give `all`, the rows of a mini-batch such as 256, or both: all,256")
+        batch = 0 if plan == "all" else int(plan)
+        names += [f"{n}x{d}{f'@{batch}' if batch else ''}" for n, d in sizes if n > batch]
+    return names
+
+
 def parse(name: str) -> tuple[str, int | None]:
     """Split `small@32` into ("small", 32), `small` into ("small", None). Raises ValueError for an unknown name.
 

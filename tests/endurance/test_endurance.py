@@ -22,6 +22,7 @@ CELLS = [  # that no other test has
     "SIGTERM, while saving",
     "stopped and continued, during a case",
     "folder of runs deleted, after a case",
+    "folder for temporary files deleted, while saving",
     "a fact that contains itself, during a case",
     "disk full, during a case",
 ]

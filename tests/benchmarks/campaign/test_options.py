@@ -84,6 +84,8 @@ WRONG = [  # options, what the one line says
     (["--dtype", ","], "--dtype"),
     (["--device", ","], "--device"),
     (["--problem", ","], "--problem"),
+    (["--grid", ""], "--grid ''"),
+    (["--grid", "all,0"], "--grid '0': give `all`, the rows of a mini-batch such as 256, or both"),
     (["--threads", "two"], "--threads 'two': give a number"),
     (["--threads", "0"], "--threads must be between 1 and"),
     (["--threads", str(TOO_MANY)], f"not {TOO_MANY}"),
