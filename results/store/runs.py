@@ -15,6 +15,9 @@ from results.store.reading import Run, RunError
 
 ROOT = Path(__file__).parents[1] / "runs"
 PROJECT = "project.txt"  # in a folder of runs: the files that the project itself has committed, one path a line
+LIST = "python -m results list"
+MOST_NAMES, MOST_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
+SIMILAR = 0.67  # ratio of difflib; below it, names are not alike: larg and scalar have 0.6, gpu and cpu 0.67
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
@@ -103,7 +106,8 @@ def _find_path(name: str, root: Path) -> Path:
     if len(matches) > 1:
         raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
     if not matches:
-        raise RunError(f"no run is called {name!r}; {nearest(name, [label(path, root) for path in known])}")
+        labels = [label(path, root) for path in known]
+        raise RunError(f"no run is called {name!r}; {nearest(name, labels, LIST)}")
     return matches[0]
 
 
@@ -119,10 +123,21 @@ def find_paths(names: list[str], root: Path) -> list[Path]:
     return [*paths]
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """Return a hint for an unknown name: the most similar known names, or all."""
-    similar = difflib.get_close_matches(name, known, n=3)
-    return f"nearest: {', '.join(similar)}" if similar else f"known: {', '.join(known[:12]) or 'none'}"
+def nearest(name: str, known: list[str], command: str = "") -> str:
+    """Return a hint for an unknown name: known names that begin with it, else similar ones, else all.
+
+    command: lists them all; named where there are more than fit on the line.
+    """
+    similar = [one for one in known if name and one.startswith(name)][:MOST_NEAREST]
+    similar = similar or difflib.get_close_matches(name, known, n=3, cutoff=SIMILAR)
+    if similar:
+        return f"nearest: {', '.join(similar)}"
+    return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MOST_NAMES else "")
+
+
+def first_names(names: list[str], most: int = MOST_NAMES) -> str:
+    """Return the first names, with the number of the others: `a, b and 3 more`."""
+    return (", ".join(names[:most]) or "none") + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _select_folders(paths: list[Path], folders: list[str], root: Path) -> list[Path]:

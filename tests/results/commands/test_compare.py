@@ -226,7 +226,12 @@ def test_blocks_are_paired_by_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("baseline", "message"),
-    [("nope", "'nope'; known: jax_scan, numpy_manual"), ("jax_scn", "nearest: jax_scan"), ("torch_nn", "'torch_nn'")],
+    [
+        ("nope", "'nope'; known: jax_scan, numpy_manual"),
+        ("numpy", "nearest: numpy_manual"),
+        ("jax_scn", "nearest: jax_scan"),
+        ("torch_nn", "'torch_nn'"),
+    ],
 )
 def test_an_unknown_baseline_names_the_known(baseline: str, message: str, tmp_path: Path) -> None:
     a = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan"), rows("torch_nn"))
@@ -426,7 +431,7 @@ def test_every_page_is_written_in_every_format(
         ("numpy_manual jax_scan --run box-a/1 nope", "no run is called 'nope'"),
         ("numpy_manual jax_scan --run box-a/1 box-a/2", "are runs of one machine, box-a"),
         ("numpy_manual jax_scn --run box-a/1 box-b/1", "no implementation 'jax_scn'"),
-        ("box-a/1 box-b/1 --baseline numpy", "no implementation of both runs is called 'numpy'; known: jax_scan"),
+        ("box-a/1 box-b/1 --baseline numpy", "no implementation of both runs is called 'numpy'; nearest: numpy_manual"),
         ("box-a/1 absent.json", "cannot read absent.json"),
     ],
 )

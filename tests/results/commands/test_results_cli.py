@@ -127,8 +127,8 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
     [
         (["show", "nope"], "no run is called 'nope'; known: box/0001_run1, box/0002_run2"),
         (["show", "none.json"], "cannot read none.json"),
-        (["show", "run1", "--impl", "numpy"], "has no impl 'numpy'"),
-        (["show", "run1", "--device", "gpu"], "has no device 'gpu'; nearest: cpu"),
+        (["show", "run1", "--impl", "numpy"], "has no impl 'numpy'; nearest: numpy_manual"),
+        (["show", "run1", "--device", "gpu"], "has no device 'gpu'; known: cpu"),
         (["compare", "1", "nope"], "no run is called"),
         (["compare", "numpy_manual", "jax_scn"], "no implementation 'jax_scn'; nearest: jax_scan"),
         (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),

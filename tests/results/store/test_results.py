@@ -21,7 +21,7 @@ from results.stats.pairing import ratios
 from results.store.columns import CASE, COLUMNS
 from results.store.outcomes import cases, outcomes, rounds
 from results.store.reading import Run, RunError
-from results.store.runs import find, find_all
+from results.store.runs import find, find_all, nearest
 
 Save = Callable[..., Path]
 
@@ -100,6 +100,17 @@ def test_a_name_that_fits_none_or_many_says_so(name: str, said: str, root: Path)
     with pytest.raises(RunError, match=r"^[^\n]+$") as caught:
         find(name, root)
     assert said in str(caught.value)
+
+
+def test_an_unknown_name_is_told_what_begins_with_it_or_is_like_it_or_all() -> None:
+    known = ["jax_scan", "numpy_blocked", "numpy_gram", "numpy_manual"]
+    assert nearest("numpy", known) == "nearest: numpy_blocked, numpy_gram, numpy_manual"
+    assert nearest("jax_scn", known) == "nearest: jax_scan"
+    assert nearest("larg", ["scalar", "tall"]) == "known: scalar, tall"
+    many = [f"run{number}" for number in range(16)]
+    assert nearest("run", many).count(",") == 5
+    assert nearest("x", many).endswith("run11 and 4 more")
+    assert nearest("x", many, "results list").endswith("and 4 more: results list") and nearest("x", []) == "known: none"
 
 
 @pytest.mark.usefixtures("several")
