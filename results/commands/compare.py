@@ -35,7 +35,18 @@ from results.stats.sizes import as_jobs
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
-from results.store.runs import find, find_all, join, load, nearest
+from results.store.runs import (
+    LIST,
+    files,
+    find,
+    find_all,
+    find_paths,
+    first_names,
+    is_of_project,
+    join,
+    nearest,
+    read_all,
+)
 
 SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_hash"]
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
@@ -386,6 +397,9 @@ def add_commands(commands: options.Commands) -> None:
 
 
 def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Page:
+    _check_two_names(args.a, args.b)
+    if args.run == ["latest"]:
+        _check_latest(args.a, args.b, _latest_implementations(args.runs), args.runs)
     runs = [run for run in find_all(args.run, args.runs) if not run.is_foreign]
     return make([options.selected(run, args) for run in runs], args.a, args.b)
 
@@ -417,7 +431,7 @@ def _add_compare(commands: options.Commands) -> None:
 
 
 def _compare(args: Namespace) -> Page:
-    """Compare implementations if --run is given or the latest run has one of the two names, else runs.
+    """Compare implementations if --run is given or A and B are no runs, else runs.
 
     Raises RunError without two names, and says which there are.
     """
@@ -437,31 +451,99 @@ def _compare(args: Namespace) -> Page:
     if along and args.a and not args.b:
         args.b = args.a
     if args.b is None:
-        runs = several()
-        known = ", ".join(sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()}))
-        raise RunError(f"name two implementations of {runs[0].label} ({known}), or two runs (python -m results list)")
+        raise RunError(_second_missing(args.a, several, args.runs))
+    if not along:
+        _check_two_names(args.a, args.b)
     if along or Selection.parse(args.a).axis or Selection.parse(args.b).axis:
         runs = several()
         if len(runs) > 1:
             raise RunError(f"{args.a} and {args.b} are compared within one run; name one: --run RUN")
         return compare_along(runs[0], args.a, args.b, args.over if along else "", args.job_steps)
     if args.job_steps:
-        raise RunError(f"--job-steps goes with an axis within a run: compare {args.a}@cpu {args.b}@gpu")
+        runs_given = " ".join(["--run", *args.run]) if args.run else ""
+        raise RunError(
+            f"--job-steps goes with an axis within a run: compare {args.a}@cpu {args.b}@gpu; for two implementations:"
+            f" python -m results payback {args.a} {args.b} {runs_given}".rstrip()
+        )
     if args.over and args.run:
         raise RunError(f"--over {args.over} compares two runs; leave --run out and name the runs as A and B")
-    if args.run or {args.a, args.b} & _latest_implementations(args.runs):
+    if args.run:
         return compare_implementations(several(), args.a, args.b, args.force)
-    try:
+    latest = _latest_implementations(args.runs)
+    if _are_runs(args.a, args.b, latest, args.runs):
         return compare_runs(one(args.a), one(args.b), args.baseline, args.force, args.over)
+    _check_latest(args.a, args.b, latest, args.runs)
+    return compare_implementations(several(), args.a, args.b, args.force)
+
+
+def _check_two_names(a: str, b: str) -> None:
+    if a == b:
+        raise RunError(f"{a} is named twice; name two implementations, or two runs (python -m results list)")
+
+
+def _second_missing(a: str | None, several: Callable[[], list[Run]], root: Path) -> str:
+    """Return what to name beside A."""
+    if a and _is_run(a, root):
+        return f"{a} is a run; give a second run, or two implementations: compare A B --run {a}"
+    (run, *_) = several()
+    return f"name two implementations of {run.label} ({', '.join(_names(run))}), or two runs ({LIST})"
+
+
+def _are_runs(a: str, b: str, latest: set[str], root: Path) -> bool:
+    """Return whether A and B name runs, not implementations. Raises RunError for one of each.
+
+    latest: the implementations of your newest run.
+    """
+    runs = [name for name in (a, b) if name not in latest and _is_run(name, root)]
+    if len(runs) == 1:
+        (other,) = {a, b} - {*runs}
+        if other in latest or other in _implementations(*read_all(files(root), root)[0]):
+            raise RunError(
+                f"{runs[0]} is a run, and {other} an implementation: give two runs, or two implementations:"
+                f" compare A {other} --run {runs[0]}"
+            )
+    return bool(runs) or not ({a, b} & latest or {a, b} & _implementations(*read_all(files(root), root)[0]))
+
+
+def _is_run(name: str, root: Path) -> bool:
+    try:
+        return bool(find_paths([name], root))
     except RunError:
-        if {args.a, args.b} & set(load("all", root=args.runs)["impl"].dropna()):
-            reason = f"your newest run, if there is one, has neither {args.a} nor {args.b}"
-            raise RunError(f"{reason}; name a run: --run RUN (python -m results list)") from None
-        raise
+        return False
+
+
+def _check_latest(a: str, b: str, latest: set[str], root: Path) -> None:
+    """Raise RunError if your newest run, with the implementations `latest`, lacks A or B. Suggest a run with both."""
+    if {a, b} <= latest:
+        return
+    runs, errors = read_all(files(root), root)
+    known = _implementations(*runs)
+    for name in (a, b):
+        if name not in known:
+            raise RunError(f"no run here has an implementation {name!r}; {nearest(name, sorted(known))}")
+    reason = f"you have no run of your own {'that can be read' if errors else 'yet'}"
+    if own := [run for run in runs if not is_of_project(run.path, root)]:
+        newest = max(own, key=lambda run: (run.when, run.label))
+        missing = " and no ".join(name for name in (a, b) if name not in latest)
+        reason = f"your newest run {newest.label} has no {missing} (it has: {first_names(_names(newest))})"
+    if both := [run for run in runs if {a, b} <= _implementations(run)]:
+        best = max(both, key=lambda run: (len(_implementations(run)), run.when))
+        whose = ", a run of the project," if is_of_project(best.path, root) else ""
+        reason += f"; {best.label}{whose} has both: try the same with --run {best.label}"
+    raise RunError(f"{reason}, or make one: make bench")
+
+
+def _implementations(*runs: Run) -> set[str]:
+    return {name for run in runs for name in run.rows["impl"].dropna()}
+
+
+def _names(run: Run) -> list[str]:
+    """Return the implementations without duplicates, sorted."""
+    return sorted(set(without_duplicates(run.rows)["impl"].dropna()))
 
 
 def _latest_implementations(root: Path) -> set[str]:
     try:
-        return set(find("latest", root).rows["impl"].dropna())
+        return _implementations(find("latest", root))
     except RunError:  # no runs here: A and B may still be paths
         return set()

@@ -72,7 +72,7 @@ def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: 
         (["jax_scan@cpu", "jax_scan"], "compare along one axis at a time: also differ in device; write both"),
         (["jax_scan@cpu", "jax_scan@float32"], "compare along one axis at a time: also differ in dtype"),
         (["jax_scan@cpu", "--over", "device"], "leave --over device out"),
-        (["numpy_manual", "jax_scan", "--job-steps", "10"], "--job-steps goes with an axis within a run"),
+        (["numpy_manual", "jax_scan", "--job-steps", "10"], "results payback numpy_manual jax_scan --run 1"),
         (["jax_scan@cpu", "nothing@gpu"], "no implementation 'nothing'"),
         (["numpy_manual@cpu", "numpy_manual@gpu"], "has numpy_manual with device cpu, not gpu"),
         (["numpy_manual", "jax_scan", "--over", "threads"], "--over threads compares two runs"),

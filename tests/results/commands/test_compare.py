@@ -483,3 +483,30 @@ def test_machines_judges_the_ratio_of_the_ratios(tmp_path: Path, capsys: pytest.
     assert "relative to numpy_manual: SLOWER in 1 of 1 comparisons, 2.0" in printed
     assert main(["machines", "numpy_manual", "torch_nn", "--runs", str(tmp_path / "runs")]) == 2
     assert "it takes two machines that have both numpy_manual and torch_nn" in capsys.readouterr().err
+
+
+def mentioned(command: str, root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a refused command writes."""
+    assert main([*command.split(), "--runs", str(root)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("command", ["compare", "payback"])
+def test_a_run_that_has_both_is_named_where_the_newest_lacks_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, both = tmp_path / "runs", f"{command} numpy_manual jax_scan"
+    sides = [rows(), rows("jax_scan", 0.5e-6)]
+    narrow = saved_cases(tmp_path, "box-a", *sides, name="0002_narrow")
+    broad = saved_cases(tmp_path, "box-a", *sides, rows("torch_nn"), name="0001_broad")
+    names = [run.path.relative_to(root).as_posix() for run in (narrow, broad)]
+    (root / "project.txt").write_text("\n".join(names))
+    of_project = "box-a/0001_broad, a run of the project, has both: try the same with --run box-a/0001_broad"
+    error = mentioned(both, root, capsys)
+    assert "you have no run of your own yet" in error and of_project in error and "make bench" in error
+    saved_cases(tmp_path, "box-b", rows(), name="0001_mine")
+    error = mentioned(both, root, capsys)
+    assert "your newest run box-b/0001_mine has no jax_scan (it has: numpy_manual)" in error and of_project in error
+    assert "'jax_scn'; nearest: jax_scan" in mentioned(f"{command} numpy_manual jax_scn", root, capsys)
