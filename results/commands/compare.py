@@ -15,7 +15,7 @@ from results.commands import options
 from results.commands.options import BASELINE
 from results.output import Page, Section, records, rows_of, seconds, words
 from results.page.crossover import JOB_TITLE
-from results.page.machines import check_one_run_per_machine, compare_machines, verdicts_by_machine
+from results.page.machines import check_one_run_per_machine, compare_machines, other_kernels, verdicts_by_machine
 from results.page.phases import break_even_section
 from results.stats.noise import noise_section, unchanged
 from results.stats.pairing import (
@@ -337,7 +337,8 @@ def _payback_words(table: list[dict[str, str]], a: str, b: str) -> str:
 def on_machines(runs: list[Run], a: str, b: str) -> Page:
     """Compare B with A between machines: the ratio B/A on each, and the ratio of these ratios. Two runs at a time.
 
-    Of two machines, those runs count that have both on the most common problems, then in most blocks. Raises RunError.
+    Of two machines, those runs count that have both on the most common problems, then in most of their blocks.
+    Raises RunError.
     """
     by_machine: dict[str, list[Run]] = {}
     for run in runs:
@@ -349,26 +350,32 @@ def on_machines(runs: list[Run], a: str, b: str) -> Page:
     of_first, *of_others = by_machine.values()
     sections, tables = [], []
     for of_other in of_others:
-        first, other = max(
-            product(of_first, of_other),
-            key=lambda pair: (
-                len(_problems(pair[0], a, b) & _problems(pair[1], a, b)),
-                *(run.rows["block"].nunique() for run in pair),
-            ),
+        pair = max(product(of_first, of_other), key=lambda pair: _amount_in_common(pair[0], pair[1], a, b))
+        each = f"each alone: python -m results compare {a} {b} --run {pair[0].label} {pair[1].label}"
+        for impl in (a, b):
+            if reason := other_kernels(pair, impl):
+                raise RunError(f"{reason}; {each}")
+        first, other = (
+            replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair
         )
-        both = [
-            replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows)
-            for run in (first, other)
-        ]
         try:
-            page = compare_runs(both[0], both[1], a)
+            page = compare_runs(first, other, a)
         except RunError as error:
-            reason = str(error).partition("; choose another baseline")[0]
-            each = f"each alone: python -m results compare {a} {b} --run {first.label} {other.label}"
-            raise RunError(f"{reason}; {each}") from error
+            raise RunError(f"{error}; {each}") from error
         sections += page.sections
         tables.append(page.data)
     return Page(join(tables), sections)
+
+
+def _amount_in_common(first: Run, other: Run, a: str, b: str) -> tuple[int, int]:
+    """Return on how many problems two runs both have A and B, and in how many blocks of these, cases added up."""
+    problems = _problems(first, a, b) & _problems(other, a, b)
+    blocks = 0
+    for run in (first, other):
+        rows = run.rows[run.rows["problem"].isin(problems)]
+        places = [set(rows.loc[rows["impl"] == name, [*CASE[1:], "block"]].itertuples(index=False)) for name in (a, b)]
+        blocks += len(places[0] & places[1])
+    return len(problems), blocks
 
 
 def _problems(run: Run, a: str, b: str) -> set[str]:

@@ -21,7 +21,7 @@ from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interv
 from results.store.columns import CASE, COLUMNS
 from results.store.identity import differing_code
 from results.store.reading import Run, RunError, facts
-from results.store.runs import join, nearest
+from results.store.runs import first_names, join, nearest
 
 READING = (
     "B / A: an implementation's ratio to the baseline on machine B, divided by that on machine A, paired by block"
@@ -66,11 +66,8 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     known = sorted(set.intersection(*[set(part["impl"].dropna()) for part in rows]))
     if baseline not in known:
         raise RunError(f"no implementation of both runs is called {baseline!r}; {nearest(baseline, known)}")
-    kernels = [_kernels(part, baseline) for part in rows]
-    if kernels[0] != kernels[1]:
-        equal = [name for name in known if _kernels(rows[0], name) == _kernels(rows[1], name)]
-        other = f"choose another baseline: --baseline {equal[0]}" if equal else "measure one machine again without them"
-        raise RunError(f"variables chose other kernels for {baseline}: {kernels[0]} in A, {kernels[1]} in B; {other}")
+    if reason := other_kernels(runs, baseline):
+        raise RunError(f"{reason}; choose another baseline: --baseline IMPL")
     to_baseline = [ratios_to(part, baseline) for part in rows]
     relative = [_relative_rows(part, table, baseline) for part, table in zip(rows, to_baseline, strict=True)]
     table = ratios(relative[0], relative[1], CASE).assign(a_s=math.nan, b_s=math.nan)
@@ -91,6 +88,21 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
     sections = [header, *_tables(result, baseline), caveats(judged, READING), noise_section([*runs])]
     return Page(result, sections)
+
+
+def other_kernels(runs: tuple[Run, Run], impl: str) -> str:
+    """Return why an implementation is not comparable between two machines, and which ones are; "" if it is."""
+    rows = [without_duplicates(run.all_rows) for run in runs]
+    kernels = [_kernels(part, impl) for part in rows]
+    if kernels[0] == kernels[1]:
+        return ""
+    known = set.intersection(*[set(part["impl"].dropna()) for part in rows])
+    equal = [name for name in sorted(known) if _kernels(rows[0], name) == _kernels(rows[1], name)]
+    chosen = [f"on {run.machine} {names}" for run, names in zip(runs, kernels, strict=True) if names != "none"]
+    return (
+        f"not comparable for {impl}: {' and '.join(chosen)} chose other kernels. Implementations that can be compared"
+        f" on both: {first_names(equal)}"
+    )
 
 
 def _kernels(rows: pd.DataFrame, impl: str) -> str:

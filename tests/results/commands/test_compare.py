@@ -481,6 +481,14 @@ def test_machines_judges_the_ratio_of_the_ratios(tmp_path: Path, capsys: pytest.
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "relative to numpy_manual: SLOWER in 1 of 1 comparisons, 2.0" in printed
+    few, more = (
+        saved_cases(tmp_path, "box", rows("numpy_manual", 4e-6, blocks=n), rows("jax_scan", blocks=n), name=f"{n:04}_n")
+        for n in (3, 20)
+    )
+    saved_cases(tmp_path, "box", rows("numpy_manual", blocks=30), rows("jax_scan", blocks=2), name="0030_one_sided")
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert more.label in printed and few.label not in printed and "one_sided" not in printed
     assert main(["machines", "numpy_manual", "torch_nn", "--runs", str(tmp_path / "runs")]) == 2
     assert "it takes two machines that have both numpy_manual and torch_nn" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from helpers import ROOT
 from runs import CAMPAIGN, MACHINE, rows, saved_cases
 
 from results.__main__ import main
-from results.commands.compare import compare_implementations, compare_runs
+from results.commands.compare import compare_implementations, compare_runs, on_machines
 from results.commands.gate import Thresholds, gate
 from results.page.answer import answer
 from results.store.identity import KERNELS, kernel_settings
@@ -59,8 +59,15 @@ def test_machines_whose_baseline_has_other_kernels_are_not_compared(tmp_path: Pa
         )
         for name, env in (("a", OLD), ("b", {}))
     )
-    with pytest.raises(RunError, match=r"other kernels for numpy_manual: OPENBLAS_CORETYPE=Haswell in A, none in B"):
+    with pytest.raises(
+        RunError, match=r"not comparable for numpy_manual: on a OPENBLAS_CORETYPE=Haswell chose"
+    ) as error:
         compare_runs(old, new)
+    assert "both: jax_scan, torch_manual; choose another baseline" in str(error.value)
+    for names in (("numpy_manual", "jax_scan"), ("jax_scan", "numpy_manual")):
+        with pytest.raises(RunError, match=r"for numpy_manual: .* both: jax_scan, torch_manual; each alone: .* a/0001"):
+            on_machines([old, new], *names)
+    assert len(on_machines([old, new], "torch_manual", "jax_scan").data)
     table = compare_runs(old, new, baseline="torch_manual").data.set_index("impl")
     assert table.loc["jax_scan", "refused"] == "" and "kernels" in table.loc["numpy_manual", "refused"]
 
