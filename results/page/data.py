@@ -14,7 +14,7 @@ from results.page.errors import checks
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import Labels, ratios_to, ratios_to_each, without_duplicates
 from results.stats.pools import earlier_runs, pools_from_runs, step_spreads
-from results.stats.quiet import withhold_if_busy
+from results.stats.quiet import QUIET, judge_machine, withhold_if_busy
 from results.stats.signed_rank import INVALID, Array, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
@@ -85,22 +85,30 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
         parts = [ratios_to_each(table) for table in tables]
     else:
         parts = [ratios_to(table, baseline).assign(baseline=baseline) for table in tables]
-        checked = join([without_duplicates(run.rows) for run in newest_runs(runs)])
+        checked = join([without_duplicates(run.rows) for run in first_runs(runs)])
     ratios = join([part.assign(run=run.label) for part, run in zip(parts, runs, strict=True)])
     pools = {run.label: pools_from_runs(run, earlier[run.label], baseline).by_pair for run in few}
     iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
     speedups = _speedups(ratios, cases, baseline, {run.label: run for run in runs}, pools)
-    return Payload(_with_detail(cases), speedups, _with_detail(iterates), winner_maps(newest_runs(runs), baseline))
+    return Payload(_with_detail(cases), speedups, _with_detail(iterates), winner_maps(first_runs(runs), baseline))
 
 
-def newest_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
-    """Return the `most` newest runs in their order: one of each machine before a second one of any."""
+def first_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
+    """Return the `most` runs that answer most, in the order of `runs`: one of each machine before a second one of any.
+
+    Those are quiet ones before others, then those with more problems, more blocks, and the newer.
+    """
     if len(runs) <= most:
         return runs
-    newest = sorted(runs, key=lambda run: (run.when, run.label), reverse=True)
-    ranks = {run.label: sum(other.machine == run.machine for other in newest[:i]) for i, run in enumerate(newest)}
-    chosen = sorted(newest, key=lambda run: ranks[run.label])[:most]
+    best = sorted(runs, key=_worth, reverse=True)
+    ranks = {run.label: sum(other.machine == run.machine for other in best[:i]) for i, run in enumerate(best)}
+    chosen = sorted(best, key=lambda run: ranks[run.label])[:most]
     return [run for run in runs if run in chosen]
+
+
+def _worth(run: Run) -> tuple[Any, ...]:
+    counts = [run.rows[name].nunique() for name in ("problem", "block")]
+    return judge_machine(run).word == QUIET, *counts, run.when, run.label
 
 
 def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:

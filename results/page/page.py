@@ -22,7 +22,7 @@ from PIL import Image
 
 from results.output import Section, records, rows_of, seconds, shortened
 from results.page.charts import MOST_DRAWN, all_charts, descent_chart, initial_detail, initial_rows, theme
-from results.page.data import Payload, make_payload, newest_runs, pack_columns, script_json
+from results.page.data import Payload, first_runs, make_payload, pack_columns, script_json
 from results.page.errors import published_losses, worst_errors
 from results.page.machines import machine_sections
 from results.page.phases import break_even_sections
@@ -39,7 +39,7 @@ from results.page.standing import (
 from results.page.summary import summarize_run
 from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import BUSY, is_busy, judge_machine
+from results.stats.quiet import BUSY, QUIET, is_busy, judge_machine
 from results.stats.sizes import LEVEL, model_facts
 from results.stats.verdicts import caveats
 from results.store.atomic import atomic_open, atomic_write
@@ -59,7 +59,7 @@ READING = "Speed-up: the baseline's time per step divided by the implementation'
 
 def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
     """Return the page about `runs` as HTML, the same for the same runs. `baseline` is selected initially."""
-    shown = newest_runs(runs)
+    shown = first_runs(runs)
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
     program = (ASSETS / "report.js").read_text(encoding="utf-8")
     data = {
@@ -134,7 +134,8 @@ def answer_lines(run: Run, baseline: str) -> list[str]:
     """Return what a run says in a few sentences: was the machine quiet, and which framework is fastest where."""
     winners = find_winners(run, judge_pairs(run, baseline), baseline)
     quiet = judge_machine(run)
-    state = [quiet.line if quiet.word == BUSY else f"{quiet.word}."]
+    unknown = f"Noise unknown: no {' and no '.join(quiet.missing)}."
+    state = [{BUSY: quiet.line, QUIET: f"{QUIET}."}.get(quiet.word, unknown)]
     if len(winners) > MANY_PROBLEMS:
         return state + fastest_by_size(winners)
     fastest, undecided = fastest_in_words(winners), problems_by_framework(winners).get("", [])
@@ -159,8 +160,8 @@ def _counted(winners: list[Winner]) -> str:
 
 
 def _answers(runs: list[Run], baseline: str) -> list[dict[str, Any]]:
-    """Return the answers of the runs, the one with the most problems first."""
-    ordered = sorted(runs, key=lambda run: -run.rows["problem"].nunique())
+    """Return the answers of the runs: quiet ones first, then those with the most problems."""
+    ordered = sorted(runs, key=lambda run: (judge_machine(run).word != QUIET, -run.rows["problem"].nunique()))
     return [{"title": machine_words(run), "run": run.label, "lines": answer_lines(run, baseline)} for run in ordered]
 
 
@@ -260,7 +261,7 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tupl
         atomic_write(path, content)
     notes: list[str] = []
     for name, chart in all_charts(payload.measured_impls).items():
-        rows, omitted = initial_rows(chart, payload, newest_runs(runs), baseline)
+        rows, omitted = initial_rows(chart, payload, first_runs(runs), baseline)
         if rows:
             paths += _write_chart(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
         if omitted:

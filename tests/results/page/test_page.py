@@ -17,7 +17,7 @@ from runs import KNOWN, MACHINE, blocks, entry, saved_run
 
 from results.__main__ import main
 from results.page.charts import all_charts, initial_detail, initial_rows
-from results.page.data import make_payload, newest_runs, pack_columns, script_json
+from results.page.data import first_runs, make_payload, pack_columns, script_json
 from results.page.page import render_page, timed_sources
 from results.page.report import report
 from results.store.reading import Run
@@ -194,14 +194,18 @@ def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(t
     assert [source["impl"] for source in timed_sources(runs, payload.cases)] == ["numpy_manual"]
 
 
-def test_of_many_runs_the_newest_of_each_machine_are_shown_first(tmp_path: Path) -> None:
+def test_of_many_runs_those_that_answer_most_are_shown_first(tmp_path: Path) -> None:
     runs = [
         saved_run(tmp_path, blocks("a", [1e-6]), f"{day:04}_run", machine, datetime=f"2026-01-{day:02}T00:00:00")
         for machine, days in (("one", range(1, 6)), ("two", range(6, 8)))
         for day in days
     ]
-    assert [run.label for run in newest_runs(runs)] == ["one/0004_run", "one/0005_run", "two/0006_run", "two/0007_run"]
+    assert [run.label for run in first_runs(runs)] == ["one/0004_run", "one/0005_run", "two/0006_run", "two/0007_run"]
     assert "and 3 more " in page_of(*runs, baseline="a")
+    two_problems = [*blocks("a", [1e-6]), *blocks("a", [1e-6], problem="medium")]
+    old = saved_run(tmp_path, two_problems, "0009_old", "one", datetime="2025-01-01T00:00:00")
+    assert [run.label for run in first_runs([*runs, old])][:2] == ["one/0005_run", "two/0006_run"]
+    assert old in first_runs([*runs, old])
 
 
 def test_the_machine_s_limit_is_drawn_where_it_is_known(tmp_path: Path) -> None:
