@@ -19,10 +19,11 @@ from results.store.reading import Run, mapping, number, sequence, text
 from results.store.runs import find
 
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
+FIVE_MINUTES = 300  # seconds
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
     " problems of two implementations, as `compare A B` judges them.",
-    f"Blocks for {EFFECT:.0%}: how many may detect an effect of that size among all of them, in 4 of 5 cases.",
+    f"Blocks for {EFFECT:.0%}: how many may detect an effect of that size in `compare A B`, in 4 of 5 runs.",
     "Other implementations have other noise: the next table.",
     "Spread: robust standard deviation of the log ratios of the paired blocks.",
 ]
@@ -66,6 +67,9 @@ def noise_now(duration_s: float) -> Page:
         " needs as many blocks, and longer ones.",
         "Found in 4 of 5 runs, for a single comparison.",
     ]
+    shown = [effect for effect, blocks in found.blocks.items() if blocks and blocks * found.pair_s <= FIVE_MINUTES]
+    least = f"differences from {min(shown):.0%} on" if shown else "not even twice the time"
+    notes = [f"Five minutes with two implementations on one small problem show {least}.", *notes]
     if found.quiet.word == BUSY:
         notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
     title = f"Noise now: {len(found.logs)} pairs of the same code"

@@ -35,8 +35,7 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
 
     Columns beside those of `add_verdicts`: `impl` and `again`, the two labels; `alone`, the smallest ratio that a
     single comparison would detect with probability 80 %; `in_compare`, the same among the cases of the pair, as
-    `compare` judges them; `wanted`, the blocks to detect EFFECT among all comparisons of the run with one baseline
-    (NaN above 1,000 blocks).
+    `compare` judges them; `wanted`, the blocks to detect EFFECT in the same way (NaN above 1,000 blocks).
     """
     table = duplicate_ratios(run.rows)
     compared = table["refused"] == ""
@@ -44,11 +43,14 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
         return table.drop(columns=["logs", "pair"])
     family = max(_comparisons(run), int(compared.sum()))
     in_compare = add_verdicts(table)["smallest"]
-    table, level, limit = add_verdicts(table, comparisons=family), ALPHA / family / 2, math.log1p(EFFECT)
-    table["in_compare"] = in_compare
+    level = ALPHA / int(compared.sum()) / 2
+    table = add_verdicts(table, comparisons=family).assign(in_compare=in_compare)
     cases = list(table.loc[compared, ["spread", "blocks"]].itertuples(index=False))
     table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks, ALPHA / 2)) for spread, blocks in cases]
-    table.loc[compared, "wanted"] = [blocks_needed(0, spread, level, limit) or math.nan for spread, _ in cases]
+    wanted = [blocks_needed(0, spread, level, math.log1p(EFFECT)) or math.nan for spread, _ in cases]
+    table.loc[compared, "wanted"] = wanted
+    enough = table["in_compare"] <= 1 + EFFECT  # by the agreement rule, which needs fewer blocks
+    table["wanted"] = table["wanted"].mask(enough, table[["wanted", "blocks"]].min(axis=1))
     return table
 
 

@@ -15,7 +15,7 @@ from results.stats.quiet import PERIOD_S, Quiet
 from results.stats.signed_rank import ALPHA, Array, blocks_needed, robust_scale
 
 PROGRAM = Path(__file__).with_name("noise_pair.py")
-EFFECTS = (0.01, 0.02, 0.05, 0.10)  # relative differences
+EFFECTS = (0.01, 0.02, 0.05, 0.10, 0.20, 0.50, 1.0)  # relative differences
 FEWEST = 3  # pairs
 CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
