@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from results.output import Section, digits
+from results.output import Section, digits, times
 from results.stats import agreement
 from results.stats.pairing import duplicate_ratios, ratios_to, without_duplicates
 from results.stats.signed_rank import (
@@ -100,20 +100,24 @@ def noise_line(run: Run, comparisons: int = 0) -> str:
 def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, blocks: int) -> str:
     """Return the noise of one implementation, given the verdicts and all log ratios of its A/A cases."""
     head = f"Noise ({impl} twice, {max(verdict.blocks for verdict in verdicts)} blocks)"
-    among = f" among {family} comparisons" if family > 1 else ""
+    among = f"among the {family} comparisons" if family > 1 else "in a single comparison"
     effects = [verdict.smallest - 1 for verdict in verdicts]
     different = count_different([verdict.word for verdict in verdicts])
     if not np.median(effects) < math.inf:  # too few blocks with this control: all of them are one sample of its noise
         effect = _detectable_by_all(logs, ALPHA / family, blocks)
         if math.isinf(effect):
             return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
-        return f"{head}: {different}; in {blocks} blocks, 4 of 5 effects of {percent(effect)} would show{among}."
-    most = percent(max(effects)) if max(effects) < math.inf else "too few blocks"
-    shown = f"4 of 5 effects of {percent(float(np.median(effects)))} would show{among} (worst case: {most})"
-    if family > 1:
-        single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
-        shown += f", of {percent(float(np.median(single)))} alone"
-    return f"{head}: {different}; {shown}."
+        return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show {_size(effect)} {among}."
+    shown = f"{_size(float(np.median(effects)))} {among}"
+    single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
+    if family > 1 and math.isfinite(alone := float(np.median(single))):
+        shown = f"{_size(alone)} in a single comparison, of {shown}"
+    return f"{head}: {different}. 4 of 5 runs would show {shown}."
+
+
+def _size(effect: float) -> str:
+    """Return a relative difference as `4.6 %`, from twice on as a factor, `5.65x`."""
+    return percent(effect) if effect < 1 else times(1 + effect)
 
 
 def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:

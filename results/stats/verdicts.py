@@ -189,6 +189,11 @@ def caveats(
         else:
             advice = "more blocks would not help"
         lines += [f'UNDECIDED is not "no difference": {advice}.']
+        if "withheld" in undecided and (count := int((undecided["withheld"] != "").sum())):
+            lines[-1] = (
+                f"{count} of the UNDECIDED differ by more than their blocks do, but on a busy machine others may slow"
+                " one side more. Repeat the run when it is idle."
+            )
     unknown = dict.fromkeys(name for names in compared["unknown"] for name in names.split(", ") if name)
     lines += [f"Not recorded in A or B, so not known to be equal: {', '.join(unknown)}."] if unknown else []
     return Section(notes=[*lines, *notes])

@@ -364,7 +364,7 @@ def test_a_twin_is_compared_by_name_only(tmp_path: Path) -> None:
     elsewhere = saved_cases(tmp_path, "box-b", *sides)
     for page in (compare_runs(a, b), compare_runs(a, elsewhere)):
         assert "numpy_manual-again" not in set(page.data["impl"])
-        assert "Noise (numpy_manual twice, 14 blocks): called different in 0 of 1 cases;" in text(page)
+        assert "Noise (numpy_manual twice, 14 blocks): called different in 0 of 1 cases." in text(page)
     page = compare_implementations([a], "numpy_manual", "numpy_manual-again")
     assert only_verdict(page) == "EQUIVALENT"
     assert only(compare_runs(a, elsewhere))["verdict"] == "EQUIVALENT"
