@@ -6,7 +6,6 @@ import io
 import os
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.campaign.schedule import Question
 from benchmarks.campaign.session import check, ignore_signals, in_plan_order, install_signal_handlers
 from benchmarks.machine import identity, privacy
 from benchmarks.worker.client import Invalid, Refused
+from benchmarks.worker.workspace import Home
 from impls.interface import Unsupported
 
 if TYPE_CHECKING:  # pandas comes along
@@ -175,7 +175,7 @@ def look_now(config: pytest.Config) -> "Look | None":
     from results.store.reading import RunError
 
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with Home() as folder:
             run = current_run(config, Path(folder))
             return look(run, default_baseline([run]))
     except (RunError, OSError, ValueError) as error:
@@ -308,7 +308,7 @@ def write_answer(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
         with contextlib.ExitStack() as stack:
             path = storage.saved_file(benchmarks)
             if path is None:
-                path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "not-saved.json")
+                path = Path(stack.enter_context(Home()), "not-saved.json")
                 storage.write_unsaved(benchmarks, path)
             write(answer_run(find(str(path), RUNS)), "table", text, columns)
     except (RunError, OSError, ValueError) as error:  # also: the folder for temporary files is gone
