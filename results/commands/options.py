@@ -17,7 +17,8 @@ from results.store.runs import ROOT, find, nearest
 BASELINE = "numpy_manual"
 NAMES = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest, your newest; machine/ in front"
-    " restricts it to a machine. Where several runs are allowed, all selects every readable run."
+    " restricts it to a machine. Where several runs are allowed, all selects every readable run,"
+    " and project those that the project itself has committed."
 )
 Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # argparse has no public name for it
 

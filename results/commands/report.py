@@ -1,12 +1,13 @@
 """Report runs: a page with charts, the same in Markdown, and the charts as files."""
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, markdown
+from results.output import Page, Section, counted, markdown
 from results.page.report import report
 from results.stats.pairing import without_duplicates
 from results.store.reading import Run, RunError, mapping, require_own
@@ -21,7 +22,11 @@ def add_commands(commands: options.Commands) -> None:
         "--baseline", metavar="IMPL", help=f"show speed-ups over it (default: {options.BASELINE}, or the first)"
     )
     options.add_runs(command, "latest")
-    options.add_out(command, "without --format the folder results/report")
+    command.add_argument(
+        "--out",
+        metavar="PATH",
+        help="the folder to write to (default: results/report); with --format the file (default: stdout)",
+    )
 
 
 def default_baseline(runs: list[Run]) -> str:
@@ -33,10 +38,12 @@ def default_baseline(runs: list[Run]) -> str:
 
 def _report(args: Namespace) -> Page:
     """Return the report if --format is given, else write its files. Raises RunError if a package is missing."""
+    _show_step("reading the runs")
     runs = find_all(args.run, args.runs)
     for run in runs:
         require_own(run)
     baseline = args.baseline or default_baseline(runs)
+    _show_step(f"comparing all with {baseline} in {counted(len(runs), 'run')}")
     page = report(runs, baseline)
     if args.format is not None:
         return page
@@ -49,6 +56,14 @@ def _report(args: Namespace) -> Page:
             f"the page needs {error.name}: pip install 'descentbench[report]', or use --format md"
         ) from error
     folder = Path(args.out or args.runs.parent / "report")
+    _show_step(f"drawing the page and its charts, in {folder}")
     files, notes = publish(runs, baseline, markdown(page.sections), folder)
     text = f"wrote {files[0]} and, beside it, {len(files) - 1} files"
     return Page(pd.DataFrame({"file": files}), [Section(text=text, notes=notes)])
+
+
+def _show_step(step: str) -> None:
+    """Write a step to stderr if it is a terminal: a report of many runs takes minutes."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"report: {step} ...\n")
+        sys.stderr.flush()

@@ -15,13 +15,14 @@ from results.store.reading import Run, RunError
 
 ROOT = Path(__file__).parents[1] / "runs"
 PROJECT = "project.txt"  # in a folder of runs: the files that the project itself has committed, one path a line
+GROUPS = ("all", "project")  # names of several runs
 LIST = "python -m results list"
 MOST_NAMES, MOST_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
 SIMILAR = 0.67  # ratio of difflib; below it, names are not alike: larg and scalar have 0.6, gpu and cpu 0.67
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
-    """Return one tidy table of the named runs (default: the latest; `all`: every readable run), see COLUMNS.
+    """Return one tidy table of the named runs (default: the latest), see `find_all` and COLUMNS.
 
     A row is one case and block. Times are in seconds, memory in bytes. Unknown values are NaN. Raises RunError.
     """
@@ -31,8 +32,8 @@ def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
 def find_all(names: list[str], root: Path) -> list[Run]:
     """Return the named runs (default: the latest) in order, without repetition.
 
-    `all` or machine/all names every readable run; unreadable files are listed on stderr. Raises RunError, also if two
-    files have the same label.
+    `all` names every readable run, `project` those of the project, machine/all and machine/project those of a machine.
+    Unreadable files are listed on stderr. Raises RunError, also if two files have the same label.
     """
     by_label: dict[str, Run] = {}
     for run in chain.from_iterable(_find_named(name, root) for name in names or ["latest"]):
@@ -42,13 +43,25 @@ def find_all(names: list[str], root: Path) -> list[Run]:
 
 
 def _find_named(name: str, root: Path) -> list[Run]:
-    *folders, last = name.split("/")
-    if last != "all" or os.path.isfile(name):
+    if not (paths := _paths_of_group(name, root)):
         return [find(name, root)]
-    loaded, errors = _read_readable(_select_folders(files(root), folders, root), root)
+    loaded, errors = _read_readable(paths, root)
     for error in errors.values():
         sys.stderr.write(f"skipped: {words(error)}\n")
     return loaded
+
+
+def _paths_of_group(name: str, root: Path) -> list[Path]:
+    """Return the files that `all`, `project` or one of them in a folder names; [] for other names. Raises RunError."""
+    *folders, last = name.split("/")
+    if last not in GROUPS or os.path.isfile(name):
+        return []
+    paths = _select_folders(files(root), folders, root)
+    if last == "all":
+        return paths
+    if not (paths := [path for path in paths if is_of_project(path, root)]):
+        raise RunError(f"{name}: the project has no run in {root}; name runs of your own ({LIST})")
+    return paths
 
 
 def join(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -115,11 +128,10 @@ def find_paths(names: list[str], root: Path) -> list[Path]:
     """Return the named files (default: all), readable or not. Raises RunError for an unknown name."""
     paths: dict[Path, None] = {}
     for name in names or ["all"]:
-        *folders, last = name.split("/")
-        if last == "all" and not os.path.isfile(name):
-            paths |= dict.fromkeys(_select_folders(files(root), folders, root))
+        if group := _paths_of_group(name, root):
+            paths |= dict.fromkeys(group)
         else:
-            paths[find(name, root).path if last == "latest" else _find_path(name, root)] = None
+            paths[find(name, root).path if name.split("/")[-1] == "latest" else _find_path(name, root)] = None
     return [*paths]
 
 

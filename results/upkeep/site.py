@@ -88,4 +88,4 @@ def add_commands(commands: options.Commands) -> None:
         commands, "site", _site, "write a site: the machines, a page for each, and their comparison", form=None
     )
     options.add_runs(command, "all")
-    options.add_out(command, "the folder build/site")
+    command.add_argument("--out", metavar="DIR", help="the folder to write to (default: build/site)")

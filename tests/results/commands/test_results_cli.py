@@ -111,6 +111,18 @@ def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call,
     assert page.with_suffix(".md").read_text().startswith("# Report\n")
 
 
+def test_a_terminal_sees_the_steps_of_a_report(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    err = call("report", "all", "--out", str(tmp_path / "page"))[2]
+    assert "reading" in err and "2 runs" in err and f"charts, in {tmp_path / 'page'}" in err
+    assert (tmp_path / "page" / "report.html").is_file()
+    with pytest.raises(SystemExit):
+        main(["report", "--help"])
+    assert "folder to write to" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_report_has_its_runs_in_the_order_in_which_they_are_named(call: Call) -> None:
     for runs in (["1", "2"], ["2", "1"]):
         out = call("report", *runs, "--format", "md")[1]

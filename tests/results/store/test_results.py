@@ -14,14 +14,14 @@ from runs import CAMPAIGN, MACHINE, document, entry
 import results
 from results.commands.compare import compare_implementations, compare_runs
 from results.commands.show import list_runs
-from results.output import digits, seconds, size, times
+from results.output import counted, digits, percent, seconds, size, times
 from results.page.report import report
 from results.page.sections import compile_text
 from results.stats.pairing import ratios
 from results.store.columns import CASE, COLUMNS
 from results.store.outcomes import cases, outcomes, rounds
 from results.store.reading import Run, RunError
-from results.store.runs import find, find_all, nearest
+from results.store.runs import find, find_all, find_paths, nearest
 
 Save = Callable[..., Path]
 
@@ -100,6 +100,17 @@ def test_a_name_that_fits_none_or_many_says_so(name: str, said: str, root: Path)
     with pytest.raises(RunError, match=r"^[^\n]+$") as caught:
         find(name, root)
     assert said in str(caught.value)
+
+
+@pytest.mark.usefixtures("several")
+def test_project_names_the_runs_of_the_project(root: Path) -> None:
+    with pytest.raises(RunError, match="project has no run in"):
+        find_all(["project"], root)
+    listed = [f"{box}/Linux-CPython-3.11-64bit/0001_base.json" for box in ("box-a", "box-b")]
+    (root / "project.txt").write_text("\n".join(listed))
+    assert [run.label for run in find_all(["project"], root)] == ["box-a/0001_base", "box-b/0001_base"]
+    assert [run.label for run in find_all(["box-b/project"], root)] == ["box-b/0001_base"]
+    assert find_paths(["project"], root) == [root / path for path in listed]
 
 
 def test_an_unknown_name_is_told_what_begins_with_it_or_is_like_it_or_all() -> None:
@@ -463,3 +474,18 @@ def test_compile_time_within_the_noise_is_none(compile_s: float, iqr_s: float, s
 def test_results_needs_no_framework() -> None:
     code = "import sys, results.__main__; print(*{'torch', 'jax', 'impls', 'benchmarks'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_percentages_have_two_digits_and_no_exponent() -> None:
+    assert [percent(part) for part in (0, 0.00012, 0.015, 0.5, 1.7, 123.4)] == [
+        "0 %",
+        "0.012 %",
+        "1.5 %",
+        "50 %",
+        "170 %",
+        "12000 %",
+    ]
+
+
+def test_one_thing_is_singular() -> None:
+    assert [counted(count, "run") for count in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
