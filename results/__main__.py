@@ -1,6 +1,5 @@
 """Read, compare and report saved runs. Errors are printed on one line, and the exit status is 2."""
 
-import argparse
 import contextlib
 import io
 import os
@@ -22,7 +21,7 @@ from results.commands import (
     sizes,
     verify,
 )
-from results.commands.options import NAMES
+from results.commands.options import NAMES, Parser
 from results.output import Page, words, write
 from results.store.atomic import atomic_open
 from results.store.reading import RunError
@@ -70,12 +69,13 @@ def _write(page: Page, args: Namespace) -> None:
     print(f"wrote {args.out}", file=sys.stderr)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line with the commands of each module of COMMANDS."""
-    top = argparse.ArgumentParser(prog="python -m results", description=__doc__, epilog=NAMES)
+    top = Parser(prog="python -m results", description=__doc__, epilog=NAMES)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_commands(commands)
+    top.commands = [*commands.choices]
     return top
 
 

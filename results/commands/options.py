@@ -1,15 +1,17 @@
 """Add commands to the command line, and the options that several commands share."""
 
 import argparse
+import difflib
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import pandas as pd
 
-from results.output import FORMATS, Page
+from results.output import FORMATS, Page, words
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import ROOT, find, nearest
@@ -20,7 +22,39 @@ NAMES = (
     " restricts it to a machine. Where several runs are allowed, all selects every readable run,"
     " and project those that the project itself has committed."
 )
-Commands: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"  # argparse has no public name for it
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors are one line: what is unknown, the likeliest name that was meant, and where help is.
+
+    commands: the names of its commands; empty for the parser of a command.
+    """
+
+    commands: Sequence[str] = ()
+
+    def parse_known_args(  # type: ignore[override]  # the parser of a command has no other way to see unknown words
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """Parse all words. Exit with 2 for an unknown one."""
+        given = list(sys.argv[1:] if args is None else args)
+        if self.commands and given and not given[0].startswith("-") and given[0] not in self.commands:
+            self._refuse("command", given[0], self.commands)
+        found, unknown = super().parse_known_args(given, namespace)
+        if unknown:
+            kind = "option" if unknown[0].startswith("-") else "argument"
+            self._refuse(kind, unknown[0], [*self._option_string_actions])
+        return found, []
+
+    def _refuse(self, kind: str, word: str, known: Sequence[str]) -> NoReturn:
+        similar = difflib.get_close_matches(word, known, n=1)
+        self.error(f"unknown {kind} {word!r}" + (f"; did you mean {similar[0]}?" if similar else ""))
+
+    def error(self, message: str) -> NoReturn:
+        """Write the message on one line, and exit with 2."""
+        self.exit(2, f"results: {words(message)} (see: {self.prog} --help)\n")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # argparse has no public name for it
 
 
 def add(

@@ -169,9 +169,29 @@ def test_without_runs_every_command_says_how_to_make_one(
     assert "--benchmark-save=NAME" in capsys.readouterr().err
 
 
-def test_usage_errors_are_argparse_s(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("shwo", "unknown command 'shwo'; did you mean show? (see: python -m results --help)"),
+        ("zzzzzz", "unknown command 'zzzzzz' (see"),
+        ("ask -5x30", "unknown option '-5x30' (see: python -m results ask --help)"),
+        ("ask 50000x30 --foo 1", "unknown option '--foo'"),
+        ("compare a b --basline x", "unknown option '--basline'; did you mean --baseline?"),
+        ("show a b", "unknown argument 'b' (see: python -m results show --help)"),
+        ("show", "arguments are required: RUN (see: python -m results show --help)"),
+        ("list --format xml", "'xml'"),
+    ],
+)
+def test_a_usage_error_is_one_line_with_a_way_on(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["list", "--format", "xml"])
+        main(command.split())
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1) and message in err
+
+
+def test_help_explains_the_names_of_runs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["report", "--help"])
     assert "A RUN is a path" in capsys.readouterr().out
