@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+import shlex
 import subprocess
 import sys
 from argparse import Namespace
@@ -18,13 +19,16 @@ from results.page.crossover import crossover
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
 from results.stats.quiet import BUSY, judge_machine
-from results.stats.sizes import FEWEST, LEVEL, Prediction, measured_sizes, predict, start_seconds
+from results.stats.sizes import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, machine_words
 from results.store.runs import ROOT, files, find, find_all, is_of_project, nearest, read_all
 
-SIZE = re.compile(r"([1-9]\d*)x([1-9]\d*)(?:@([1-9]\d*))?")
+SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
+LARGEST = 10**9  # numbers in X, as in the catalogue of problems
 SHOWN = 12  # implementations
+STEPS, DTYPE, DEVICE = 1000, "float32", "cpu"  # by default
+BLOCKS = 3  # of a run that answers well
 MEASURED = (
     "numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused"  # by --measure, as by `make bench`
 )
@@ -46,10 +50,20 @@ class Size:
             raise RunError(
                 f"{text!r} is no size; write ROWSxFEATURES, such as 50000x30, or 50000x30@256 for mini-batches"
             )
-        n, d, b = (int(number) if number else None for number in match.groups())
-        if (b or batch) and (batch or b or 0) > int(n or 0):
-            raise RunError(f"mini-batches of {batch or b:,} rows are more than the {n:,} rows; give a smaller --batch")
-        return cls(int(n or 0), int(d or 0), batch or b)
+        n, d, b = int(match[1]), int(match[2]), int(match[3]) if match[3] else batch
+        if n < 1 or d < 1:
+            raise RunError(f"{text!r}: rows and features must be at least 1")
+        if n * d > LARGEST:
+            raise RunError(
+                f"{text!r} does not fit: {n * d:,} numbers are {8 * n * d / 1e9:,.0f} GB in float64;"
+                f" a problem has at most {LARGEST:,}"
+            )
+        if batch is not None and batch < 1:
+            raise RunError(f"--batch {batch}: at least 1; give the rows of a mini-batch")
+        b = batch or b
+        if b and b > n:
+            raise RunError(f"mini-batches of {b:,} rows are more than the {n:,} rows; give a smaller --batch")
+        return cls(n, d, b)
 
     @property
     def name(self) -> str:
@@ -72,7 +86,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     rows = rows[(rows["dtype"] == dtype) & (rows["device"] == device)]
     sizes = measured_sizes(rows, size.batch)
     found = predict(sizes, size.n, size.d)
-    measure = f"measure it, in 5 minutes at most: python -m results ask {size.name} --measure"
+    measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
     if not found:
         count = len(sizes[["n", "d"]].drop_duplicates())
         raise RunError(
@@ -84,19 +98,24 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     totals = {one.impl: Total(one, steps, fixed[one.impl], starts[one.impl]) for one in found}
     usual = [one for one in found if one.impl not in experts] or found
     first = min((totals[one.impl] for one in usual), key=lambda total: total.cold_s)
+    ranked = sorted(found, key=lambda one: totals[one.impl].cold_s) if cold else found
     if judge_machine(run).word == BUSY:
-        text = f"The machine was busy, so no winner is named. Shortest: {usual[0].impl}."
+        shortest = f"Shortest in a fresh process: {first.impl}" if cold else f"Shortest: {usual[0].impl}"
+        text = f"The machine was busy, so no winner is named. {shortest}."
     else:
         case = {"n": size.n, "d": size.d, "dtype": dtype, "device": device}
-        text = _predicted_words(usual) if usual[0].sizes else _measured_words(run, usual, case, size.batch)
-        text += f" {_cold_words([totals[one.impl] for one in usual], first, usual[0])}"
-    ranked = sorted(found, key=lambda one: totals[one.impl].cold_s) if cold else found
+        warm_words = _predicted_words(usual) if usual[0].sizes else _measured_words(run, usual, case, size.batch)
+        parts = [warm_words, _cold_words(totals[usual[0].impl], first)]
+        text = " ".join(reversed(parts) if cold else parts)
+    if ranked[0].impl in experts and ranked[0] not in usual:
+        text = f"Without expert-tuned code: {text}"
     table = [_cells(totals[one.impl], first, one.impl in experts) for one in ranked[:SHOWN]]
     notes = [
         _source(found, run),
         f"Warm: {steps:,} steps in a process that has compiled. Cold: in a fresh process, with the import and with the"
         f" preparation and compilation of its first case. Pays from: steps from which it is done before {first.impl},"
         " both in fresh processes.",
+        *_without_row(rows, found, usual[0].impl, size, dtype, device),
         f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {run.label}",
     ]
     title = f"{size.n:,} rows x {size.d:,} features, {size.plan}, {dtype}, {device}: {machine_words(run)}"
@@ -131,23 +150,45 @@ class Total:
         return rest + self.steps * self.step.low_s, rest + self.steps * self.step.high_s
 
     def pays_from(self, other: "Total") -> float:
-        """Return the fewest steps after which it is done no later than the other, both in fresh processes."""
+        """Return the steps from which on it is done no later than the other, both in fresh processes."""
         extra = self.start_s + self.fixed_s - other.start_s - other.fixed_s
         gain = other.step.per_step_s - self.step.per_step_s
-        return 1 if extra <= 0 else math.ceil(extra / gain) if gain > 0 else math.inf
+        if gain > 0:
+            return max(1, math.ceil(extra / gain))
+        return 1 if gain == 0 and extra <= 0 else math.inf
 
 
-def _cold_words(totals: list[Total], first: Total, best: Prediction) -> str:
-    """Return what is done first in a fresh process, and from how many steps on the shortest step pays."""
+def _cold_words(best: Total, first: Total) -> str:
+    """Return what is done first in a fresh process, and from how many steps on the shortest step, `best`, pays."""
     span = f"{seconds(first.cold_s)} ({' to '.join(seconds(end) for end in first.cold_span_s)})"
     done = f"In a fresh process, {first.steps:,} steps are done first by {first.impl}, in {span}"
-    (own,) = (total for total in totals if total.impl == best.impl)
-    if own is first:
+    if best is first:
         return f"{done}."
-    done += f"; {best.impl} takes {seconds(own.cold_s)}"
-    if first.step.low_s <= best.high_s:
-        return f"{done}, and may never make up for its start."
-    return f"{done}, and pays from about {_rounded(own.pays_from(first))} steps on."
+    done += f"; {best.impl} takes {seconds(best.cold_s)}"
+    if math.isinf(count := best.pays_from(first)):
+        return f"{done}, and never makes up for its start."
+    done += f", and pays from about {_rounded(count)} steps on"
+    return f"{done}{', or never: the intervals of a step overlap' if first.step.low_s <= best.step.high_s else ''}."
+
+
+def _measure_command(size: Size, steps: int, dtype: str, device: str, cold: bool) -> str:
+    """Return the command that measures this size, with the options of the question."""
+    given = {"--steps": (steps, STEPS), "--dtype": (dtype, DTYPE), "--device": (device, DEVICE)}
+    words = [word for name, (value, usual) in given.items() if value != usual for word in (name, str(value))]
+    return shlex.join(["python", "-m", "results", "ask", size.name, *words, *["--cold"] * cold, "--measure"])
+
+
+def _without_row(
+    rows: pd.DataFrame, found: list[Prediction], best: str, size: Size, dtype: str, device: str
+) -> list[str]:
+    """Return a note on the implementations that have no time near this size, and the command that measures them."""
+    asked = {*rows["impl"].dropna(), *(MEASURED.split(",") if device == DEVICE else [])}
+    missing = sorted(name for name in asked - {one.impl for one in found} if "@" not in name)
+    if not missing:
+        return []
+    words = ["--problem", size.name, "--dtype", dtype, "--device", device, "--impl", ",".join([best, *missing])]
+    command = shlex.join(["pytest", "benchmarks", *words, "--until-decided", "--benchmark-save=NAME"])
+    return [f"Not measured near this size: {', '.join(missing)}. To measure: {command}"]
 
 
 def _rounded(count: float) -> str:
@@ -217,16 +258,14 @@ def _interval(low: float, high: float) -> str:
 def _ask(args: Namespace) -> Page:
     if (args.size is None) == (args.csv is None):
         raise RunError("give a size, such as 50000x30, or a table: --csv table.csv --target COL")
-    size = _size_of_table(args) if args.csv else Size.parse(args.size, args.batch)
+    size, notes = _size_of_table(args) if args.csv else (Size.parse(args.size, args.batch), [])
     if args.measure:
         return ask(_measured_now(args, size), size, args.steps, args.dtype, args.device, args.cold)
-    run = find(args.run, args.runs) if args.run else newest_with_sizes(args, size)
+    run, passed = (find(args.run, args.runs), []) if args.run else choose_run(args, size)
     page = ask(run, size, args.steps, args.dtype, args.device, args.cold)
     (section,) = page.sections
-    notes = [
-        *([f"{args.csv}: {size.n:,} rows; the {size.d:,} features include an intercept."] if args.csv else []),
-        *(["This is a machine of the project. `make map` measures yours, in half an hour."] * _is_foreign(run, args)),
-    ]
+    project = ["This is a machine of the project. `make map` measures yours, in half an hour."]
+    notes += [*passed, *project * _is_foreign(run, args)]
     return replace(page, sections=[replace(section, notes=[*notes, *section.notes])])
 
 
@@ -235,12 +274,17 @@ def _is_foreign(run: Run, args: Namespace) -> bool:
     return not args.run and is_of_project(run.path, args.runs)
 
 
-def _size_of_table(args: Namespace) -> Size:
-    """Return the rows, and the columns of numbers with an intercept instead of the targets. Raises RunError."""
+def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
+    """Return the rows, and the columns of numbers with an intercept instead of the targets, and notes on both.
+
+    Raises RunError.
+    """
     if not args.target:
         raise RunError("--csv needs --target: the column to predict")
     try:
         table = pd.read_csv(args.csv, sep=None, engine="python")
+    except FileNotFoundError as error:
+        raise RunError(f"no file {args.csv}") from error
     except (OSError, ValueError, pd.errors.ParserError, csv.Error) as error:
         raise RunError(
             f"{args.csv} cannot be read as a table: {error}; pytest benchmarks --problem reads more"
@@ -248,12 +292,16 @@ def _size_of_table(args: Namespace) -> Size:
     for target in args.target:
         if target not in table.columns:
             raise RunError(f"{args.csv} has no column {target!r}; {nearest(target, [*map(str, table.columns)])}")
-    features = table.drop(columns=args.target).select_dtypes("number")
+    others = table.drop(columns=args.target)
+    features = others.select_dtypes("number")
     if not len(table) or features.empty:
         raise RunError(
             f"{args.csv} has {len(table)} rows and {features.shape[1]} features of numbers; it needs some of both"
         )
-    return Size.parse(f"{len(table)}x{features.shape[1] + 1}", args.batch)
+    size = Size.parse(f"{len(table)}x{features.shape[1] + 1}", args.batch)
+    left_out = ", ".join(str(name) for name in others if name not in features)
+    notes = [f"{args.csv}: {size.n:,} rows; the {size.d:,} features include an intercept."]
+    return size, notes + [f"Left out, because they hold no numbers: {left_out}."] * bool(left_out)
 
 
 def _measured_now(args: Namespace, size: Size) -> Run:
@@ -269,29 +317,70 @@ def _measured_now(args: Namespace, size: Size) -> Run:
     return find("latest", args.runs)
 
 
-def newest_with_sizes(args: Namespace, size: Size) -> Run:
-    """Return the newest run that has this size, or FEWEST of its plan, the reader's own before the project's.
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A run that may answer for a size.
 
-    Raises RunError if there is none.
+    own: whether it is the reader's. exact: whether it measured the size. has_size: whether it did, or can predict it.
+    weak: what makes its answer weak, or "".
+    """
+
+    run: Run
+    own: bool
+    exact: bool
+    has_size: bool
+    weak: str
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Return what the better candidate has more of. Of two equal ones, the newer is better."""
+        return self.has_size, not self.weak, self.own, self.exact, self.run.when
+
+
+def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
+    """Return the run that answers for a size, and a note on a run of the reader's that does not.
+
+    Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then one that
+    measured exactly this size, then the newest. The project's runs are read only if no own run answers well.
+    Raises RunError if no run has the size, or FEWEST sizes of its plan.
     """
     paths = files(args.runs)
     of_project = [path for path in paths if is_of_project(path, args.runs)]
-    for group in ([path for path in paths if path not in of_project], of_project):
-        runs, _ = read_all(group, args.runs)
-        counts = [(run, *_count_sizes(run, args, size)) for run in runs if not run.is_foreign]
-        if known := [(exact, run.when, run) for run, count, exact in counts if count >= FEWEST or exact]:
-            return max(known, key=lambda one: one[:2])[2]
-    remedy = f"measure this one, in 5 minutes at most: python -m results ask {size.name} --measure"
-    more = "" if size.batch else "; measure many, in half an hour: make map"
-    raise RunError(f"no run has {FEWEST} sizes with {size.plan} on the {args.device} in {args.dtype}; {remedy}{more}")
+    candidates = own = _candidates([path for path in paths if path not in of_project], args, size, own=True)
+    if not any(one.has_size and not one.weak for one in own):
+        candidates = own + _candidates(of_project, args, size, own=False)
+    best = max(candidates, key=lambda one: one.rank, default=None)
+    if best is None:
+        remedy = _measure_command(size, args.steps, args.dtype, args.device, args.cold)
+        more = "" if size.batch else "; measure many, in half an hour: make map"
+        raise RunError(
+            f"no run has {FEWEST} sizes with {size.plan} on the {args.device} in {args.dtype};"
+            f" measure this one, in 5 minutes at most: {remedy}{more}"
+        )
+    weaker = [one for one in own if one.has_size and one.weak and (not best.own or one.run.when > best.run.when)]
+    if best.weak or not weaker:
+        return best.run, []
+    passed = max(weaker, key=lambda one: one.run.when)
+    return best.run, [f"Your run {passed.run.label} {passed.weak}; --run {passed.run.label} answers from it."]
 
 
-def _count_sizes(run: Run, args: Namespace, size: Size) -> tuple[int, bool]:
-    """Return the number of sizes of the plan, and whether several implementations have exactly this one."""
-    rows = run.rows[(run.rows["dtype"] == args.dtype) & (run.rows["device"] == args.device)]
-    rows = rows[rows["batch"] == (size.batch or rows["n"])]
-    exact = rows[(rows["n"] == size.n) & (rows["d"] == size.d)]
-    return len(rows[["n", "d"]].drop_duplicates()), bool(exact["impl"].nunique() > 1)
+def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> list[Candidate]:
+    """Return the runs that have FEWEST sizes of the plan, or several implementations at exactly this size."""
+    candidates = []
+    for run in read_all(paths, args.runs)[0]:
+        if run.is_foreign:
+            continue
+        rows = run.rows[(run.rows["dtype"] == args.dtype) & (run.rows["device"] == args.device)]
+        planned = rows[rows["batch"] == (size.batch or rows["n"])]
+        at_size = planned[(planned["n"] == size.n) & (planned["d"] == size.d)]
+        exact = bool(at_size["impl"].nunique() > 1)
+        if exact or len(planned[["n", "d"]].drop_duplicates()) >= FEWEST:
+            inside = exact or has_size(measured_sizes(rows, size.batch), size.n, size.d)
+            blocks = max(1, (at_size if exact else planned)["block"].nunique())
+            few = f"has {'one block' if blocks == 1 else f'{blocks} blocks'}" * (blocks < BLOCKS)
+            weak = "was BUSY" if judge_machine(run).word == BUSY else few
+            candidates.append(Candidate(run, own, exact, inside, weak))
+    return candidates
 
 
 def _crossover(args: Namespace) -> Page:
@@ -303,6 +392,7 @@ def _crossover(args: Namespace) -> Page:
 
 def add_commands(commands: options.Commands) -> None:
     command = options.add(commands, "ask", _ask, "say which implementation is fastest at a size, measured or predicted")
+    command._negative_number_matcher = re.compile(r"-\d")  # -5x30 is a wrong size, no option
     command.add_argument(
         "size", nargs="?", metavar="ROWSxFEATURES", help="such as 50000x30, or 50000x30@256 for mini-batches"
     )
@@ -310,11 +400,17 @@ def add_commands(commands: options.Commands) -> None:
     command.add_argument("--target", action="append", metavar="COL", help="column of the table to predict")
     command.add_argument("--batch", type=int, metavar="B", help="rows of a mini-batch (default: all rows)")
     command.add_argument("--cold", action="store_true", help="rank by the time of a fresh process, not by the step")
-    command.add_argument("--steps", type=int, default=1000, metavar="T", help="steps of a descent (default: 1000)")
-    command.add_argument("--dtype", default="float32", metavar="NAME", help="default: float32")
-    command.add_argument("--device", default="cpu", metavar="NAME", help="default: cpu")
     command.add_argument(
-        "--run", default="", metavar="RUN", help="the run to use (default: the newest with several sizes)"
+        "--steps", type=int, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)"
+    )
+    command.add_argument("--dtype", default=DTYPE, metavar="NAME", help="default: %(default)s")
+    command.add_argument("--device", default=DEVICE, metavar="NAME", help="default: %(default)s")
+    command.add_argument(
+        "--run",
+        default="",
+        metavar="RUN",
+        help="the run to use (default: your newest that measured this size, or sizes around it, was not BUSY and has"
+        f" {BLOCKS} blocks; else such a run of the project's; else a BUSY or shorter one)",
     )
     command.add_argument(
         "--measure", action="store_true", help="measure exactly this size now, in 5 minutes at most, and save the run"

@@ -48,6 +48,14 @@ def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame
     return table.reset_index()
 
 
+def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:
+    """Return whether `predict` returns something at a size. sizes: `measured_sizes`."""
+    return any(
+        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= FEWEST and _is_inside(own, n, d))
+        for _, own in sizes.groupby("impl")
+    )
+
+
 def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
     """Return by implementation what a fresh process takes beside its steps: median over the blocks.
 

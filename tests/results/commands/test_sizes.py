@@ -1,16 +1,20 @@
 """`ask`: measured or predicted, with intervals that hold, and nothing outside what was measured."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers import ROOT
 from runs import KNOWN, blocks, saved_run
 
+from benchmarks.problems import catalogue
 from results.__main__ import main
-from results.commands.sizes import MEASURED
+from results.commands import sizes
+from results.commands.sizes import LARGEST, MEASURED, Size
 from results.stats.sizes import held_out, measured_sizes, predict
 from results.store.reading import Run
+from results.store.runs import read_all
 
 ROWS, FEATURES = (100, 1_000, 10_000, 100_000), (2, 10, 100, 1_000)
 PRICES = {
@@ -73,7 +77,10 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ("words", "message"),
     [
         (["ask", "50000"], "'50000' is no size; write ROWSxFEATURES"),
-        (["ask", "0x10"], "is no size"),
+        (["ask", "0x10"], "'0x10': rows and features must be at least 1"),
+        (["ask", "-5x10"], "'-5x10': rows and features must be at least 1"),
+        (["ask", "999999999x30"], "240 GB"),
+        (["ask", "300x10", "--batch", "0"], "--batch 0: at least 1"),
         (["ask", "300x10", "--steps", "0"], "--steps 0: at least 1"),
         (["ask", "9999999x10"], "says nothing about 9999999x10"),
         (["ask", "300x10", "--device", "gpu"], "no run has 6 sizes with full batch on the gpu"),
@@ -82,7 +89,10 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["ask"], "give a size, such as 50000x30, or a table"),
         (["ask", "300x10", "--csv", "a.csv"], "give a size, such as 50000x30, or a table"),
         (["ask", "--csv", "a.csv"], "--csv needs --target"),
-        (["ask", "--csv", "/none.csv", "--target", "y"], "/none.csv cannot be read as a table"),
+        (["ask", "--csv", "/none.csv", "--target", "y"], "no file /none.csv"),
+        (["ask", "300x10", "--dtype", "float16", "--cold"], "ask 300x10 --dtype float16 --cold --measure"),
+        (["ask", "300x10", "--device", "a gpu", "--steps", "5"], "ask 300x10 --steps 5 --device 'a gpu' --measure"),
+        (["ask", "9999999x10", "--steps", "5"], "ask 9999999x10 --steps 5 --measure"),
         (["ask", "300x10", "--dtype", "float64"], "make map"),
     ],
 )
@@ -108,6 +118,7 @@ def test_a_fresh_process_counts_its_start(tmp_path: Path, capsys: pytest.Capture
     assert main([*ask, "--cold"]) == 0
     printed = capsys.readouterr().out
     assert "done first by numpy_manual" in printed and "pays from about 200,000 steps on" in printed
+    assert printed.index("done first by numpy_manual") < printed.index("JAX is fastest")
     lines = [line.split()[0] for line in printed.splitlines() if line.startswith(("numpy_manual ", "jax_scan "))]
     assert lines == ["numpy_manual", "jax_scan"]
     assert main(ask) == 0
@@ -138,9 +149,78 @@ def test_a_table_gives_the_size(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([*ask, "--target", "price"]) == 0
     printed = capsys.readouterr().out
     assert "120 rows x 3 features" in printed and "include an intercept" in printed
+    assert "they hold no numbers: name" in printed
     assert main([*ask, "--target", "prise"]) == 2
     assert "has no column 'prise'; nearest: price" in capsys.readouterr().err
 
 
 def test_a_size_is_measured_as_by_make_bench() -> None:
     assert f"CHOSEN := {MEASURED}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_a_size_is_limited_as_in_the_catalogue() -> None:
+    assert LARGEST == catalogue.LARGEST
+    assert Size.parse("50000X30") == Size(50_000, 30)
+
+
+def at_size(root: Path, name: str, day: int, count: int = 4, busy: bool = False, **extra: Any) -> Run:
+    """Save a run of 1000x10. The calibration loops of a busy machine differ."""
+    size = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "dtype": "float32"} | KNOWN | extra
+    cases = [*blocks("numpy_manual", [2e-6] * count, **size), *blocks("jax_scan", [1e-6] * count, **size)]
+    for case in cases:
+        case["extra_info"]["calibration_s"] = 1e-3 * (1 + 9 * busy * case["extra_info"]["block"])
+    return saved_run(root, cases, name, datetime=f"2026-03-0{day}T10:20:30+00:00")
+
+
+@pytest.mark.parametrize(("options", "says"), [({"busy": True}, "was BUSY"), ({"count": 1}, "has one block")])
+def test_a_quiet_run_of_several_blocks_answers(
+    options: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, weak = at_size(tmp_path, "0001_good", 1), at_size(tmp_path, "0002_weak", 2, **options)
+    ask = ["ask", "1000x10", "--runs", str(tmp_path)]
+    for of_project in ([], [good]):
+        (tmp_path / "project.txt").write_text("".join(f"{run.path.relative_to(tmp_path)}\n" for run in of_project))
+        assert main(ask) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"Measured in {good.label}" in printed
+        assert f"Your run {weak.label} {says}; --run {weak.label} answers" in printed
+    good.path.unlink()
+    assert main(ask) == 0
+    printed = capsys.readouterr().out
+    assert f"Measured in {weak.label}" in printed and "Your run" not in printed
+
+
+def test_the_runs_of_the_project_are_not_read_if_an_own_run_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(sizes, "read_all", lambda paths, root: read.extend(paths) or read_all(paths, root))
+    own, other = at_size(tmp_path, "0001_own", 1), at_size(tmp_path, "0002_project", 2)
+    (tmp_path / "project.txt").write_text(f"{other.path.relative_to(tmp_path)}\n")
+    assert main(["ask", "1000x10", "--runs", str(tmp_path)]) == 0
+    assert f"Measured in {own.label}" in capsys.readouterr().out and read == [own.path]
+
+
+def test_sentence_and_column_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """numpy_manual is done first; jax_scan has a shorter step whose interval overlaps; torch_nn has a longer one."""
+    size = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "dtype": "float32", "steady_s": 0.0} | KNOWN
+    cases = blocks("numpy_manual", [1.0e-6, 2.0e-6, 3.0e-6], first_s=0.2, **size)
+    cases += blocks("jax_scan", [0.5e-6, 1.0e-6, 1.5e-6], first_s=0.5, **size)
+    cases += blocks("torch_nn", [9e-3] * 3, first_s=0.1, **size)
+    saved_run(tmp_path, cases)
+    assert main(["ask", "1000x10", "--runs", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in printed.splitlines() if " µs " in line or " ms " in line}
+    assert "pays from about 300,000 steps on, or never" in printed and " 300,000 " in rows["jax_scan"]
+    assert " never " in rows["torch_nn"]
+
+
+def test_the_answer_without_expert_tuned_code_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "dtype": "float32"} | KNOWN
+    cases = [*blocks("numpy_manual", [2e-6] * 4, **size), *blocks("numba_fused", [1e-6] * 4, **size)]
+    saved_run(tmp_path, cases)
+    assert main(["ask", "1000x10", "--runs", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Without expert-tuned code: " in printed and "Shortest: numpy_manual" in printed
+    missing = [name for name in MEASURED.split(",") if name not in ("numpy_manual", "numba_fused")]
+    assert f"near this size: {', '.join(sorted(missing))}." in printed and "--problem 1000x10" in printed
