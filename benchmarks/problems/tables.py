@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import re
+import shlex
 import stat
 import warnings
 import zipfile
@@ -95,7 +96,7 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
     try:
         frame = _drop(_frame(path, reading), reading.drop)
         names, target = [str(name) for name in frame], _targets(target, [str(name) for name in frame])
-        numbers = _finite(frame)
+        numbers = _finite(frame, target)
         X, y = numbers.drop(columns=target), numbers[target]
         _check_columns(X, y, names)
         digest = hashlib.sha256(f"{[*map(str, X)]!r} {target!r}".encode())
@@ -105,6 +106,8 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
         values = y.to_numpy(float)
         data = standardised(X.to_numpy(float), values[:, 0] if len(target) == 1 else values, [*map(str, X)], rng)
         return replace(data, targets=target), rng
+    except FileNotFoundError as error:
+        raise ValueError(f"no file {path}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -201,7 +204,7 @@ def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
     return frame
 
 
-def _finite(frame: "pd.DataFrame") -> "pd.DataFrame":
+def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
     """Return the table as numbers. Raises ValueError for the first cell that is none."""
     import pandas as pd
 
@@ -215,13 +218,23 @@ def _finite(frame: "pd.DataFrame") -> "pd.DataFrame":
     name, cell = str(frame.columns[column]), str(texts.iat[row, column])
     if row == 0 and not _has_number([str(cell) for cell in texts.iloc[0]]) and finite[1:].any():
         raise ValueError("row 2 holds no numbers (units?); delete that row")
+    texts_only = [str(name) for name in frame if numbers[name].isna().all() and frame[name].notna().any()]
+    if wrong := [one for one in target if one in texts_only]:
+        row = int(np.argmax(frame[wrong[0]].notna()))
+        cell = str(texts[wrong[0]].iat[row])[:40]
+        raise ValueError(
+            f"row {row + 2}, column {wrong[0]!r} is {cell!r}: the column is text, but the target must be numbers;"
+            " name another --target"
+        )
+    drop = " ".join(f"--drop {shlex.quote(one)}" for one in dict.fromkeys([name, *texts_only]) if one not in target)
     if frame.isna().iat[row, column]:
         what = "is missing; fill it in"
-    elif not finite[:, column].any():
-        what = f"is {cell[:40]!r}: the column holds no numbers"
+    elif name in texts_only:
+        raise ValueError(f"row {row + 2}, column {name!r} is {cell[:40]!r}: the column is text; leave it out: {drop}")
     else:
         what = f"is {cell[:40]!r}, not a finite number; correct it"
-    raise ValueError(f"row {row + 2}, column {name!r} {what}, or leave the column out: --drop {name!r}")
+    advice = f", or leave the column out: --drop {shlex.quote(name)}" if name not in target else ""
+    raise ValueError(f"row {row + 2}, column {name!r} {what}{advice}")
 
 
 def _frame(path: str, reading: Reading) -> "pd.DataFrame":
@@ -239,6 +252,8 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
         raise ValueError(
             f"{package} is needed to read it: pip install 'descentbench[tables]', or export the table as CSV"
         ) from error
+    except FileNotFoundError:
+        raise
     except (OSError, EOFError, *UNREADABLE, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     if not all(str(name).isprintable() for name in frame):
