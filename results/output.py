@@ -111,7 +111,7 @@ def percent(part: float) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Return `1 run` or `2 runs`."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def size(count: float) -> str:

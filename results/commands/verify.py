@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, rows_of
+from results.output import Page, Section, counted, rows_of
 from results.store.reading import RunError, mapping, read_document, text
 from results.store.runs import ROOT, find_paths, label
 from results.store.seal import broken_file_seal, broken_seals, has_seals
@@ -27,7 +27,7 @@ def verify(paths: list[Path], root: Path) -> Page:
     table = pd.DataFrame([_verify_file(path, root) for path in paths], columns=["run", "seal", "why", "code"])
     counts = table["seal"].value_counts()
     text = ", ".join(f"{word}: {counts[word]}" for word in (MATCHES, EDITED, UNSEALED, UNREAD) if word in counts)
-    section = Section("Seals", f"{len(table)} files; {text}.", rows_of(table), NOTES)
+    section = Section("Seals", f"{counted(len(table), 'file')}; {text}.", rows_of(table), NOTES)
     return Page(table, [section], int(table["seal"].isin([EDITED, UNREAD]).any()))
 
 

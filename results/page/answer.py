@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.output import Page, Section, records, seconds, shortened, speedup, words
+from results.output import Page, Section, counted, records, seconds, shortened, speedup, words
 from results.page.standing import (
     DECIDED,
     Winner,
@@ -92,11 +92,12 @@ def _agreement(rows: list[Row]) -> str:
     if not tried:
         return "No implementation was tried."
     if not others:
-        return f"{len(tried)} of {len(tried)} implementations agree with the reference."
+        verb = "agrees" if len(tried) == 1 else "agree"
+        return f"{len(tried)} of {counted(len(tried), 'implementation')} {verb} with the reference."
     name = next(iter(others))
     reason = next(words(row["reason"]) for row in others[name] if row["status"] != "measured")
     names = f"{name} ({reason})" if len(others) == 1 else f"{', '.join(others)}; {name}: {reason}"
-    return f"{len(tried) - len(others)} of {len(tried)} implementations passed every check; not {names}"
+    return f"{len(tried) - len(others)} of {counted(len(tried), 'implementation')} passed every check; not {names}"
 
 
 def _machine(quiet: Quiet) -> list[str]:
@@ -109,11 +110,12 @@ def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if judged.empty:
         return f"Nothing can be compared with {baseline}."
     if quiet.word == BUSY:
-        return f"No verdict on {len(judged)} comparisons with {baseline}: {WITHHELD}."
+        return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {WITHHELD}."
     decided = int(judged["verdict"].isin(DECIDED).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()
-    blocks = f"{most} block{'' if most == 1 else 's'}" if least == most else f"{least} to {most} blocks"
-    return f"{decided} of {len(judged)} comparisons with {baseline} are decided, from {blocks}."
+    blocks = counted(most, "block") if least == most else f"{least} to {most} blocks"
+    total = counted(len(judged), "comparison")
+    return f"{decided} of {total} with {baseline} {'is' if len(judged) == 1 else 'are'} decided, from {blocks}."
 
 
 def _problem(row: Row) -> str:

@@ -229,7 +229,7 @@ def _advice(rows: list[dict[str, Any]], comparisons: int) -> str:
         names = [f"{row['n'] * scale:.0f}x{row['d']:.0f}{batch}" for scale in (1, 10)]
         return f"more sizes: --problem {','.join(names)},..." if row["k"] == 1 else "more sizes are needed"
     if blocks < fewest:
-        return f"without an interval: {blocks} block{'s' * (blocks > 1)}, it takes {fewest} (--blocks {fewest})"
+        return f"without an interval: {blocks} block{'s' * (blocks != 1)}, it takes {fewest} (--blocks {fewest})"
     return "no size shows a difference"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from results.output import digits, words
+from results.output import counted, digits, words
 from results.page.crossover import crossover
 from results.page.errors import by_error, case_text
 from results.page.standing import judge_pairs, shown_slower
@@ -40,8 +40,8 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
     """
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
-    passed = "passed every check" if others else "agree with the reference on all cases"
-    agreement = f"{len(tried) - len(others)} of {len(tried)} implementations {passed}."
+    passed = "passed every check" if others else f"agree{'s' * (len(tried) == 1)} with the reference on all cases"
+    agreement = f"{len(tried) - len(others)} of {counted(len(tried), 'implementation')} {passed}."
     quiet = judge_machine(run)
     lines = [quiet.line, *kernel_notes(run), agreement if tried else "No implementation was tried."]
     lines += [f"Others: {', '.join(others)}."] if others else []

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from results.output import Section, digits, times
+from results.output import Section, counted, digits, times
 from results.stats import agreement
 from results.stats.pairing import duplicate_ratios, ratios_to, without_duplicates
 from results.stats.signed_rank import (
@@ -99,7 +99,7 @@ def noise_line(run: Run, comparisons: int = 0) -> str:
 
 def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, blocks: int) -> str:
     """Return the noise of one implementation, given the verdicts and all log ratios of its A/A cases."""
-    head = f"Noise ({impl} twice, {max(verdict.blocks for verdict in verdicts)} blocks)"
+    head = f"Noise ({impl} twice, {counted(max(verdict.blocks for verdict in verdicts), 'block')})"
     among = f"among the {family} comparisons" if family > 1 else "in a single comparison"
     effects = [verdict.smallest - 1 for verdict in verdicts]
     different = count_different([verdict.word for verdict in verdicts])
@@ -153,4 +153,4 @@ def percent(part: float) -> str:
 def count_different(verdicts: Sequence[str]) -> str:
     """Return the number of FASTER and SLOWER verdicts as text."""
     count = sum(word in (FASTER, SLOWER) for word in verdicts)
-    return f"called different in {count} of {len(verdicts)} cases"
+    return f"called different in {count} of {counted(len(verdicts), 'case')}"

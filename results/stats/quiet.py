@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from results.output import digits
+from results.output import digits, percent
 from results.stats.pairing import duplicate_ratios
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED
 from results.store.reading import Run, mapping, number, sequence
@@ -34,7 +34,7 @@ class Measure:
 
     def text(self, value: float) -> str:
         """Return the number in words."""
-        return self.words.format(percent=f"{100 * value:.2g} %", number=digits(value))
+        return self.words.format(percent=percent(value), number=digits(value))
 
 
 MEASURES = (

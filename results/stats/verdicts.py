@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.output import Section, digits, records, rows_of, seconds, times, with_rows, words
+from results.output import Section, counted, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.pairing import Labels
 from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, Array, judge
 from results.store.columns import CASE
@@ -136,7 +136,7 @@ def count_verdicts(verdicts: Iterable[object]) -> str:
     """
     counts = Counter(verdict if isinstance(verdict, str) else ABSENT for verdict in verdicts)
     first, *others = [word for word in ORDER if counts[word]]
-    head = f"{first} on {counts[first]} of {counts.total()} machines"
+    head = f"{first} on {counts[first]} of {counted(counts.total(), 'machine')}"
     return "; ".join([head, *[f"{word} on {counts[word]}" for word in others]])
 
 
@@ -145,7 +145,7 @@ def summarize(table: pd.DataFrame) -> str:
     compared, parts = table[table["refused"] == ""], list[str]()
     for word in ORDER:
         if len(ratios := compared.loc[compared["verdict"] == word, "ratio"]):
-            total = "" if parts else f" of {len(compared)} comparisons"
+            total = "" if parts else f" of {counted(len(compared), 'comparison')}"
             parts += [f"{word} in {len(ratios)}{total}{_factor_range(ratios, word)}"]
     absent = len(table) - len(compared)
     return "; ".join([*parts, *([f"{ABSENT}: {absent}"] if absent else [])])
@@ -175,8 +175,9 @@ def caveats(
         f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, on this machine with its interference,"
         " which may slow one side more than the other.",
         "Verdicts: signs of all blocks that agree by more than the blocks differ, and exact Wilcoxon; Holm over the"
-        f" {count} comparisons of {family}: a chance of {ALPHA:.0%} that any FASTER or SLOWER (of B) is false."
-        f" EQUIVALENT: interval within {MARGIN:.0%} of 1. All intervals hold together in {1 - ALPHA:.0%} of runs.",
+        f" {counted(count, 'comparison')} of {family}: a chance of {ALPHA:.0%} that any FASTER or SLOWER (of B) is"
+        f" false. EQUIVALENT: interval within {MARGIN:.0%} of 1. All intervals hold together in {1 - ALPHA:.0%} of"
+        " runs.",
     ]
     if ((compared["interval_low"] == 1) | (compared["interval_high"] == 1)).any():
         lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]

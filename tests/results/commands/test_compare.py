@@ -113,7 +113,7 @@ def test_a_machine_without_the_implementation_or_with_a_failed_check_is_counted_
 
 def test_verdicts_are_counted_in_a_fixed_order() -> None:
     assert count_verdicts(["SLOWER", "FASTER", math.nan]) == "FASTER on 1 of 3 machines; SLOWER on 1; not compared on 1"
-    assert count_verdicts(["EQUIVALENT"]) == "EQUIVALENT on 1 of 1 machines"
+    assert count_verdicts(["EQUIVALENT"]) == "EQUIVALENT on 1 of 1 machine"
 
 
 # Two runs of one machine
@@ -330,7 +330,7 @@ def test_forced_cases_count_in_no_correction_and_need_times(tmp_path: Path) -> N
         rows(problem="lonely"),
     )
     page = compare_implementations([run], "numpy_manual", "jax_scan", force=True)
-    assert "Holm over the 1 comparisons" in text(page)
+    assert "Holm over the 1 comparison of" in text(page)
     found = page.data.set_index("problem")
     assert found["verdict"].fillna("none").to_dict() == {
         "small": "FASTER",
@@ -364,7 +364,7 @@ def test_a_twin_is_compared_by_name_only(tmp_path: Path) -> None:
     elsewhere = saved_cases(tmp_path, "box-b", *sides)
     for page in (compare_runs(a, b), compare_runs(a, elsewhere)):
         assert "numpy_manual-again" not in set(page.data["impl"])
-        assert "Noise (numpy_manual twice, 14 blocks): called different in 0 of 1 cases." in text(page)
+        assert "Noise (numpy_manual twice, 14 blocks): called different in 0 of 1 case." in text(page)
     page = compare_implementations([a], "numpy_manual", "numpy_manual-again")
     assert only_verdict(page) == "EQUIVALENT"
     assert only(compare_runs(a, elsewhere))["verdict"] == "EQUIVALENT"
@@ -480,7 +480,7 @@ def test_machines_judges_the_ratio_of_the_ratios(tmp_path: Path, capsys: pytest.
     command = ["machines", "numpy_manual", "jax_scan", "--runs", str(tmp_path / "runs")]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "relative to numpy_manual: SLOWER in 1 of 1 comparisons, 2.0" in printed
+    assert "relative to numpy_manual: SLOWER in 1 of 1 comparison, 2.0" in printed
     few, more = (
         saved_cases(tmp_path, "box", rows("numpy_manual", 4e-6, blocks=n), rows("jax_scan", blocks=n), name=f"{n:04}_n")
         for n in (3, 20)

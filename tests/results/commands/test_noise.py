@@ -116,7 +116,7 @@ def test_noise_wants_more_blocks_and_names_the_number(tmp_path: Path) -> None:
 
 def test_one_block_says_below_how_many_nothing_can_be_said(tmp_path: Path) -> None:
     run = quiet(tmp_path, blocks=1)
-    assert noise_line(run) == "Noise (numpy_manual twice, 1 blocks): nothing can be said below 3 blocks."
+    assert noise_line(run) == "Noise (numpy_manual twice, 1 block): nothing can be said below 3 blocks."
     (advice,) = advised(run)
     assert advice.startswith("One block") and "--blocks 3" in advice
     cells = noise(run).sections[1].table[0]
@@ -137,8 +137,8 @@ def test_each_implementation_that_ran_twice_has_its_own_line(tmp_path: Path) -> 
         facts["duplicate_of"] = facts["duplicate_of"] and "jax_jit"
     cases += noisy + [rows("torch_nn", problem=f"p{case}", blocks=13) for case in range(12)]
     first, second = noise_line(saved_cases(tmp_path, "box-a", *cases)).split(". Noise (")
-    assert first.startswith("Noise (jax_jit twice, 1 blocks): called different in 0 of 12 cases. 4 of 5 runs of 13")
-    assert second.startswith("numpy_manual twice, 1 blocks): ") and second.endswith("among the 24 comparisons.")
+    assert first.startswith("Noise (jax_jit twice, 1 block): called different in 0 of 12 cases. 4 of 5 runs of 13")
+    assert second.startswith("numpy_manual twice, 1 block): ") and second.endswith("among the 24 comparisons.")
     effects = [float(line.split("would show ")[1].split(" %")[0]) for line in (first, second)]
     assert 20 < effects[0] < 150 and 1 < effects[1] < 5
 
@@ -162,7 +162,7 @@ def test_a_pair_that_failed_its_check_cannot_be_judged(tmp_path: Path) -> None:
     assert noise_line(run) in text(noise(run))
     assert "Not compared" in text(noise(run))
     half = saved_cases(tmp_path, "box-a", twice(0, 0.005, 8), rows("jax_scan"), rows(problem="alone"))
-    assert "0 of 1 cases." in noise_line(half)
+    assert "0 of 1 case." in noise_line(half)
     orphan = saved_cases(tmp_path, "box-a", rows("numpy_manual-again", duplicate_of="numpy_manual"))
     assert noise_line(orphan) == "The A/A pair cannot be judged: only in B."
 

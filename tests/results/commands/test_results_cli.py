@@ -319,7 +319,7 @@ def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
 
 def test_a_verdict_on_some_cases_says_so(call: Call) -> None:
     sentence = call("show", "1", "--impl", "torch_nn")[1].splitlines()[1]
-    assert sentence.startswith("Only the selected cases: ") and "0 of 1 implementations passed" in sentence
+    assert sentence.startswith("Only the selected cases: ") and "0 of 1 implementation passed" in sentence
 
 
 def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) -> None:

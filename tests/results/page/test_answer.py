@@ -113,14 +113,14 @@ def test_regressions_are_not_claimed_on_a_busy_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cases", "facts", "told"),
     [
-        ([rows("jax_jit"), rows("jax_scan", 5e-7)], {}, "comparisons with jax_jit are decided"),
+        ([rows("jax_jit"), rows("jax_scan", 5e-7)], {}, "comparison with jax_jit is decided"),
         ([rows(blocks=1)], {}, "one step"),
-        ([rows(blocks=1), rows("jax_scan", 5e-7, blocks=1)], {}, "0 of 1 comparisons with numpy_manual"),
+        ([rows(blocks=1), rows("jax_scan", 5e-7, blocks=1)], {}, "0 of 1 comparison with numpy_manual is decided"),
         ([rows(), rows("jax_scan")], {"interrupted": True}, "interrupted"),
         (
             [rows(valid=False, reason="wrong")],
             {"refused": []},
-            "0 of 1 implementations passed every check; not numpy_manual",
+            "0 of 1 implementation passed every check; not numpy_manual",
         ),
         ([], {"refused": [{"impl": "jax_scan", "reason": "too large"}]}, "Not run: jax_scan (too large)"),
         ([], {"refused": []}, "No implementation was tried"),
@@ -167,7 +167,7 @@ def test_a_run_ends_with_its_answer(options: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     answer = done.stdout.partition(" answer ")[2]
-    assert "1 of 1 implementations agree with the reference" in answer
+    assert "1 of 1 implementation agrees with the reference" in answer
     assert ("python -m results show" in answer) == bool(options) and "Rounds" not in done.stdout
 
 
