@@ -222,7 +222,8 @@ def _next(run: Run, baseline: str, winners: list[Winner]) -> list[str]:
     """Return the commands that go on from here."""
     blocks, wall_s = run.rows["block"].nunique(), number(run.campaign.get("wall_s"))
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
-    decide = f"To decide: the same command with --until-decided --minutes {minutes}"
+    more = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
+    decide = f"To decide: the same command with {more}"
     few = [decide] if blocks < FIRST_LOOK and winners and run.rows["impl"].nunique() > 1 else []
     if not run.path.exists() or run.path.stem == UNSAVED:
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]

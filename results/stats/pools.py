@@ -32,13 +32,12 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
     CONFIGURATION in both runs.
     """
     collected: dict[Labels, list[Array]] = {}
-    used, notes = list[str](), list[str]()
-    here = _configurations(run)
+    used, unused, here = list[str](), dict[str, list[str]](), _configurations(run)
     for other in others:
         if other.label == run.label or not other.when < run.when:
             continue
         if reason := other_machine(run, other):
-            notes.append(f"Noise of {other.label} not used: {reason}.")
+            unused.setdefault(f": {reason}", []).append(other.label)
             continue
         there, before = _configurations(other), sum(map(len, collected.values()))
         changed = sorted(name for name in here if name in there and here[name] != there[name])
@@ -47,8 +46,10 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
             if row["refused"] == "" and row["impl"] != baseline and both <= set(here) and both.isdisjoint(changed):
                 collected.setdefault(row["pair"], []).append(distances(np.asarray(row["logs"])))
         used += [other.label] if sum(map(len, collected.values())) > before else []
-        notes += [f"Noise of {other.label} not used for {_differing(here, there, name)}." for name in changed]
-    notes = [*([f"Noise of earlier runs used: {', '.join(used)}."] if used else []), *notes]
+        for name in changed:
+            unused.setdefault(f" for {_differing(here, there, name)}", []).append(other.label)
+    notes = [f"Noise of earlier runs used: {', '.join(used)}."] if used else []
+    notes += [f"Noise of {', '.join(labels)} not used{reason}." for reason, labels in unused.items()]
     return Pools({pair: np.concatenate(parts) for pair, parts in collected.items()}, notes)
 
 
