@@ -1,8 +1,10 @@
 """The commands `fit` and `gallery`: one descent as a tutorial shows it, and plots of all of them."""
 
 import argparse
+import difflib
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,8 +13,11 @@ from typing import NoReturn
 import numpy as np
 
 from benchmarks.campaign import options
+from benchmarks.problems import catalogue
 from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery
 from impls.interface import Unsupported
+
+COMMANDS = ("fit", "gallery")
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["ranks"]:
         _parser().error("`ranks` is now an option: pytest benchmarks --hosts THIS,OTHER --impl torch_ddp ...")
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        _parser().error(f"no command {words[0]!r}; did you mean: {_meant(words)}")
     args = _parser().parse_args(_joined(words))
     for stream in (sys.stdout, sys.stderr):  # a name may hold what the output's encoding does not
         if isinstance(stream, io.TextIOWrapper):
@@ -46,6 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _meant(words: Sequence[str]) -> str:
+    """Return the command that an unknown first word may stand for: `fit` for a problem, else the nearest or all."""
+    try:
+        catalogue.parse(words[0])
+    except ValueError:
+        return f"python -m benchmarks {' or '.join(difflib.get_close_matches(words[0], COMMANDS, n=1) or COMMANDS)}"
+    return f"python -m benchmarks {shlex.join(['fit', *words])}"
 
 
 def _fit(args: argparse.Namespace) -> int:
@@ -71,7 +87,8 @@ def _print_sections(sections: Iterable[fit.Section]) -> bool:
 
 def _gallery(args: argparse.Namespace) -> int:
     right = True
-    for lines, agrees in gallery.sections(args.impl or options.implementations(None, Path.cwd()), args.out):
+    chosen = args.impl or options.implementations(None, Path.cwd())
+    for lines, agrees in gallery.sections(chosen, args.out, args.problem):
         print(*lines, sep="\n", flush=True)
         right &= agrees
     return 0 if right else 1
@@ -99,14 +116,21 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--steps", type=_from(1), metavar="N", help="updates (default: the problem's)")
     one.add_argument("--lr", type=float, metavar="LR", help="learning rate (default: the problem's)")
     one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
-    one.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="(default: float32)")
-    one.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="(default: cpu)")
+    one.add_argument("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
+    one.add_argument("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")
     one.add_argument("--every", type=_from(1), metavar="N", help="show the loss every N updates (default: ten times)")
     one.add_argument("--start", type=_numbers, metavar="A,B,...", help="weights to start from, row by row")
     one.add_argument("--plot", type=Path, metavar="FILE", help="picture of the fit: .png, .svg or .pdf")
     one.add_argument("--animate", type=Path, metavar="FILE", help="the descent, moving: .gif")
     many = commands.add_parser("gallery", help="the tutorials' pictures", description=gallery.__doc__)
     many.set_defaults(command=_gallery)
+    many.add_argument(
+        "problem",
+        nargs="?",
+        choices=fit.GALLERY,
+        metavar="PROBLEM",
+        help="line or crops, to draw only this one",
+    )
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     many.add_argument("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")
     return parser

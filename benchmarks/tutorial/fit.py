@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
 ALL = "all"  # of --impl
+GALLERY = ("line", "crops")  # problems that `gallery` draws
+USUAL = {"dtype": "float32", "device": "cpu"}
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
@@ -98,7 +101,10 @@ def open_fit(request: "Request") -> Iterator[Descent]:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """The options, decoded. exact: the problem in float64. impls: names or paths."""
+    """The options, decoded. exact: the problem in float64. impls: names or paths.
+
+    options: those that were given and that `pytest benchmarks` has too, as words of a command line.
+    """
 
     name: str
     exact: Problem
@@ -106,6 +112,7 @@ class Request:
     data: Data
     impls: list[str]
     device: Device
+    options: list[str]
 
 
 def read_request(args: argparse.Namespace) -> Request:
@@ -114,7 +121,19 @@ def read_request(args: argparse.Namespace) -> Request:
         exact, data, impls = _asked(args)
     except ValueError as error:
         raise Unsupported(str(error)) from error
-    return Request(args.problem, exact, catalogue.cast(exact, args.dtype), data, impls, args.device)
+    problem = catalogue.cast(exact, args.dtype)
+    return Request(args.problem, exact, problem, data, impls, args.device, _given(args))
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    """Return the options that were given and that `pytest benchmarks` has too."""
+    usual = USUAL | {"seed": 0, "impl": ALL}
+    words = ["--no-names"] * args.no_names
+    for name in ("target", "drop", "sep", "encoding", "steps", "lr", "seed", "dtype", "device", "impl"):
+        value = getattr(args, name)
+        for one in value if isinstance(value, list) else [] if value in (None, usual.get(name)) else [value]:
+            words += [f"--{name}", str(one)]
+    return words
 
 
 @contextlib.contextmanager
@@ -140,7 +159,10 @@ def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
         _check_picture(path, suffixes)
     chosen = options.implementations(None if args.impl == ALL else args.impl, Path.cwd())
     if len(chosen) > 1 and (args.plot or args.animate or args.every):
-        raise ValueError("--plot, --animate and --every show one implementation; give --impl one name")
+        drawn = (args.plot or args.animate) and args.problem in GALLERY
+        gallery = f"; losses of several: python -m benchmarks gallery {args.problem} --impl {shlex.quote(args.impl)}"
+        one = "--plot, --animate and --every show one implementation; give --impl one name"
+        raise ValueError(one + (gallery if drawn else ""))
     reading = Reading(args.sep or "", not args.no_names, tuple(args.drop or ()), args.encoding or "")
     base = catalogue.parse(args.problem)[0]
     if (args.target or reading != Reading()) and not is_table(base):

@@ -1,6 +1,7 @@
 """The command `fit` with several implementations: which is fastest, whether all agree, and the weights."""
 
 import os
+import shlex
 import statistics
 import time
 from collections.abc import Iterator
@@ -125,11 +126,11 @@ def _weights(ranked: list[Ranked]) -> list[str]:
 
 
 def _next(request: Request) -> list[str]:
-    target = "".join(f" --target {name}" for name in request.data.targets)
+    words = ["pytest", "benchmarks", "--problem", request.name, *request.options, "--until-decided", "--minutes", "5"]
     return [
         "first time: import, preparation, compilation and the first checked runs of a fresh process",
         "one process each; to decide, in 5 minutes at most:",
-        f"  pytest benchmarks --problem {request.name}{target} --until-decided --minutes 5",
+        f"  {shlex.join(words)}",
     ]
 
 

@@ -38,8 +38,8 @@ class GalleryCase:
 LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
 
 
-def sections(chosen: list[str], out: Path) -> Iterator[Section]:
-    """Yield a line for each implementation, then the files. `chosen`: names or paths.
+def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterator[Section]:
+    """Yield a line for each implementation, then the files. `chosen`: names or paths. problem: the only one drawn.
 
     Raises, before computing, Unsupported if `out` cannot be written, and ModuleNotFoundError without matplotlib. Raises
     Unsupported later if no implementation can run here.
@@ -49,7 +49,8 @@ def sections(chosen: list[str], out: Path) -> Iterator[Section]:
     right: dict[str, Descents] = {}
     agrees = True
     with Workspace() as workspace:
-        stage = gallery_cases(str(workspace.new("gallery")))
+        cases = gallery_cases(str(workspace.new("gallery")))
+        stage = {name: case for name, case in cases.items() if problem in (None, case.name)}
         for impl in chosen:
             name = Path(impl).stem
             try:
@@ -90,10 +91,13 @@ def _write(out: Path, right: dict[str, Descents], stage: dict[str, GalleryCase])
     from benchmarks.tutorial import gallery_plots
 
     lead = right[LEAD] if LEAD in right else next(iter(right.values()))
+    files = gallery_plots.write(out, right, lead)
+    if "line" not in stage:
+        return files
     differences = {name: difference(found["line"], stage["line"]) for name, found in right.items()}
     played = out / "line.json"
     played.write_text(json.dumps(player(lead["line"], differences)) + "\n")
-    return [*gallery_plots.write(out, right, lead), played]
+    return [*files, played]
 
 
 def _digits(numbers: Iterable[float]) -> list[float]:

@@ -28,22 +28,28 @@ MILESTONES = 1, 5, 10, 20  # updates that a path names
 def write(folder: Path, right: dict[str, Descents], lead: Descents) -> list[Path]:
     """Write all plots, return their files. `right`: descents whose losses are shown; `lead`: the one drawn."""
     files = []
-    line, ways = lead["line"], [lead["line"], lead["line of the notes"]]
-    compared = {name: [descents[name] for descents in right.values()] for name in ("line", "crops")}
+    line = lead.get("line")
+    compared: dict[str, list[Descent]] = {
+        name: [descents[name] for descents in right.values()] for name in ("line", "crops") if name in lead
+    }
     for paper, (background, ink) in PAPERS.items():
         with style.context(_settings(background, ink), after_reset=True):
-            for name, figure in {"line": still(line), "losses": losses(compared), "paths": paths(ways)}.items():
+            figures = {"losses": losses(compared)}
+            if line:
+                figures = {"line": still(line), **figures, "paths": paths([line, lead["line of the notes"]])}
+            for name, figure in figures.items():
                 files.append(folder / f"{name}-{paper}.svg")
                 figure.savefig(files[-1], metadata={"Date": None})
-            files.append(folder / f"line-{paper}.gif")
-            animate(files[-1], line)
+            if line:
+                files.append(folder / f"line-{paper}.gif")
+                animate(files[-1], line)
     return files
 
 
 def losses(right: dict[str, list[Descent]]) -> Figure:
     """Draw one curve for each problem, with the implementations' markers in turn."""
     figure = Figure(figsize=(10, 5), layout="constrained")
-    for axes, (name, descents) in zip(figure.subplots(1, len(right)), right.items(), strict=True):
+    for axes, (name, descents) in zip(figure.subplots(1, len(right), squeeze=False)[0], right.items(), strict=True):
         table = np.array([[descent.loss(t) for t in range(descent.problem.steps + 1)] for descent in descents])
         axes.plot(table[0], color=rcParams["text.color"], linewidth=1, zorder=1)
         for i, (descent, row) in enumerate(zip(descents, table, strict=True)):

@@ -219,7 +219,11 @@ def test_other_formats(shown, tmp_path, suffix, first):
         (["line", "--animate", "fit.mp4"], "fit.mp4: the name of a picture ends in .gif"),
         (["line", "--plot", "nowhere/fit.png"], "nowhere/fit.png: cannot be written"),
         (["line", "--target", "y"], "--target"),
-        (["nowhere.csv", "--target", "y"], "nowhere.csv"),
+        (["nowhere.csv", "--target", "y"], "error: no file nowhere.csv"),
+        (
+            ["line", "--impl", "numpy_manual,numpy_gram", "--plot", "a.png"],
+            "gallery line --impl numpy_manual,numpy_gram",
+        ),
         ([], "required"),
     ],
     ids=str,
@@ -284,7 +288,15 @@ def test_several_are_ranked_and_share_one_answer(shown, table, monkeypatch):
     assert "as in the file   age 3.0000, weight -0.50000, intercept 7.0" in out
     first = out.split("\n\n")[1]
     assert first.startswith(("numpy_manual is ", "numpy_blocked is ")) and "here" in first
-    assert f"--problem {table} --target price --until-decided" in out
+    given = "--impl numpy_manual,numpy_blocked,cupy_manual"
+    assert f"pytest benchmarks --problem {table} --target price {given} --until-decided" in out
+
+
+def test_the_next_command_has_the_options_that_were_given(shown, table):
+    given = ["--target", "price", "--drop", "body weight", "--steps", "9", "--dtype", "float64"]
+    table.write_text(table.read_text().replace("weight", "body weight", 1))
+    _, out, _ = shown(table, *given, "--impl", "numpy_manual,numpy_gram")
+    assert "--target price --drop 'body weight' --steps 9 --dtype float64 --impl numpy_manual,numpy_gram --until" in out
 
 
 def test_a_busy_machine_names_no_winner(shown, table, monkeypatch):

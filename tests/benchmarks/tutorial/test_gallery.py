@@ -47,6 +47,23 @@ def two(tmp_path_factory):
     return folder
 
 
+def test_one_problem_is_drawn_alone(tmp_path):
+    assert draw("crops", "--impl", "numpy_manual", "--out", tmp_path) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"losses-dark.svg", "losses-light.svg"}
+    assert "crops" in (tmp_path / "losses-light.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["line", "--lr", "0.1"], "fit line --lr 0.1"), (["galery"], "gallery"), (["xyz"], "fit or gallery")],
+)
+def test_an_unknown_command_is_answered_with_the_one_that_is_meant(words, says, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+    error = capsys.readouterr().err
+    assert f"did you mean: python -m benchmarks {says}" in error and error.count("\n") == 1
+
+
 def test_all_files_are_there(two):
     assert {path.name for path in two.iterdir()} == FILES
     for paper, colour in PAPERS.items():
