@@ -18,7 +18,7 @@ PROJECT = "project.txt"  # in a folder of runs: the files that the project itsel
 GROUPS = ("all", "project")  # names of several runs
 LIST = "python -m results list"
 MOST_NAMES, MOST_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
-SIMILAR = 0.67  # ratio of difflib; below it, names are not alike: larg and scalar have 0.6, gpu and cpu 0.67
+SIMILAR = 0.65  # ratio of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:

@@ -140,7 +140,7 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
         (["show", "nope"], "no run is called 'nope'; known: box/0001_run1, box/0002_run2"),
         (["show", "none.json"], "cannot read none.json"),
         (["show", "run1", "--impl", "numpy"], "has no impl 'numpy'; nearest: numpy_manual"),
-        (["show", "run1", "--device", "gpu"], "has no device 'gpu'; known: cpu"),
+        (["show", "run1", "--device", "gpu"], "has no device 'gpu'; nearest: cpu"),
         (["compare", "1", "nope"], "no run is called"),
         (["compare", "numpy_manual", "jax_scn"], "no run here has an implementation 'jax_scn'; nearest: jax_scan"),
         (["compare", "numpy_manual", "numpy_manual"], "numpy_manual is named twice"),
