@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,22 @@ def test_readme_is_short() -> None:
 @pytest.mark.parametrize("path", [path for path in PAGES if path.name not in GENERATED], ids=lambda path: path.name)
 def test_page_is_not_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+def test_what_reading_runs_needs_is_named() -> None:
+    """The other packages are hidden; each named one is imported, or is a part of another that is."""
+    (named,) = re.findall(r"only read runs: `pip install ([\w ]+)`", README)
+    needed = set(re.findall(r'^    "([\w-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)) - {
+        *named.split()
+    }
+    hidden = [*(name.replace("-", "_") for name in needed), "filelock", "jinja2", "matplotlib"]
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({hidden})); from results.__main__ import main;"
+        " code = main(['show', 'intel/0008_layers']); print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(named.split()) <= set(done.stderr.split())
 
 
 def test_the_example_is_the_implementation() -> None:
