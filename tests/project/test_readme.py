@@ -56,7 +56,7 @@ def test_page_is_not_long(path: Path) -> None:
 
 
 def test_what_reading_runs_needs_is_named() -> None:
-    """The other packages are hidden; each named one is imported, or is a part of another that is."""
+    """All others are hidden, and each named one is imported."""
     (named,) = re.findall(r"only read runs: `pip install ([\w ]+)`", README)
     needed = set(re.findall(r'^    "([\w-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)) - {
         *named.split()
