@@ -174,7 +174,7 @@ def test_without_runs_every_command_says_how_to_make_one(
     [
         ("shwo", "unknown command 'shwo'; did you mean show? (see: python -m results --help)"),
         ("zzzzzz", "unknown command 'zzzzzz' (see"),
-        ("ask 50000x30 --foo 1", "unknown option '--foo' (see: python -m results ask --help)"),
+        ("ask 50000x30 --foo 1", "unknown option '--foo'"),
         ("compare a b --basline x", "unknown option '--basline'; did you mean --baseline?"),
         ("show a b", "unknown argument 'b' (see: python -m results show --help)"),
         ("show", "arguments are required: RUN (see: python -m results show --help)"),
