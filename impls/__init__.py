@@ -9,8 +9,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from impls.interface import Prepare, Traits, Unsupported
@@ -52,21 +50,6 @@ TRAITS = {
     "triton_descent": Traits("by hand", "one launch", "expert-tuned"),
     "triton_fused": Traits("by hand", "compiled", "expert-tuned"),
 }
-
-
-@contextmanager
-def hidden(*modules: str) -> Generator[None, None, None]:
-    """Make modules look as if they were not installed, unless they are loaded already, as long as this context is open.
-
-    Some frameworks import others where they are installed, and need none of them: their import time would be theirs.
-    """
-    others = [name for name in modules if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(others))  # type: ignore[arg-type]  # None: Python does not look for it
-    try:
-        yield
-    finally:
-        for name in others:
-            del sys.modules[name]
 
 
 class LoadError(ValueError):

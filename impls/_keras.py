@@ -9,8 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from impls import hidden
-from impls.interface import Array, Device, Problem, Unsupported
+from impls.interface import Array, Device, Problem, Unsupported, hidden
 
 BACKENDS = ("jax", "torch")
 if "keras" not in sys.modules:  # TensorFlow may have loaded it

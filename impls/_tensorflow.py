@@ -3,8 +3,7 @@
 import os
 from typing import Any
 
-from impls import hidden
-from impls.interface import PRECISION, Array, Device, Timed, Unsupported
+from impls.interface import PRECISION, Array, Device, Timed, Unsupported, hidden
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 0))  # TensorFlow does not look for itself; 0: it decides
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no news of the CPU: the last words of a worker are its own

@@ -16,7 +16,9 @@ A module that keeps X in 16 bits on the device where the problem asks for it set
 
 import math
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar
@@ -207,3 +209,18 @@ def _check_order(order: Array, steps: int, n: int) -> None:
         raise ValueError(f"order must be int32, not {order.dtype}")
     if order.min() < 0 or order.max() >= n:
         raise ValueError(f"order must name rows 0 to {n - 1}, not {order.min()} to {order.max()}")
+
+
+@contextmanager
+def hidden(*modules: str) -> Generator[None, None, None]:
+    """Make modules look as if they were not installed, unless they are loaded already, as long as this context is open.
+
+    Some frameworks import others where they are installed, and need none of them: their import time would be theirs.
+    """
+    others = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(others))  # type: ignore[arg-type]  # None: Python does not look for it
+    try:
+        yield
+    finally:
+        for name in others:
+            del sys.modules[name]
