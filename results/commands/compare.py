@@ -31,7 +31,7 @@ from results.stats.pairing import (
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.quiet import quiet_lines, withhold_if_busy
 from results.stats.signed_rank import FASTER, SLOWER, fewest_blocks, hodges_lehmann, interval
-from results.stats.sizes import as_jobs
+from results.stats.sizes import as_jobs, start_seconds
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
@@ -313,12 +313,18 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
     Raises RunError if nothing is comparable.
     """
     page, sections, texts = compare_implementations(runs, a, b), [], []
+    traits: dict[str, None] = {}
     for run in runs:
         section = break_even_section(run, a, b)
+        rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
+        traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
+        start = [seconds(start_seconds(rows)[name]) for name, rows in ((a, rows_a), (b, rows_b))]
         verdicts = page.data[page.data["run"] == run.label]
         texts.append(f"{_payback_words(section.table, a, b)} Per step, {b} is {summarize(verdicts)}.")
+        texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
-    return Page(page.data, [Section(f"{b} instead of {a}", " ".join(texts), notes=quiet_lines(runs)), *sections])
+    notes = [*quiet_lines(runs), *traits]
+    return Page(page.data, [Section(f"{b} instead of {a}", " ".join(texts), notes=notes), *sections])
 
 
 def _payback_words(table: list[dict[str, str]], a: str, b: str) -> str:

@@ -18,7 +18,7 @@ from results.output import Page, Section, seconds
 from results.page.crossover import crossover
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
-from results.stats.quiet import BUSY, judge_machine
+from results.stats.quiet import BUSY, QUIET, judge_machine
 from results.stats.sizes import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, machine_words
@@ -107,10 +107,10 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         warm_words = _predicted_words(usual) if usual[0].sizes else _measured_words(run, usual, case, size.batch)
         parts = [warm_words, _cold_words(totals[usual[0].impl], first)]
         text = " ".join(reversed(parts) if cold else parts)
-    if ranked[0].impl in experts and ranked[0] not in usual:
-        text = f"Without expert-tuned code: {text}"
     table = [_cells(totals[one.impl], first, one.impl in experts) for one in ranked[:SHOWN]]
+    tuned = ranked[0].impl if ranked[0].impl in experts and ranked[0] not in usual else ""
     notes = [
+        *([f"The sentence above is about code as users write it, without the expert-tuned {tuned}."] if tuned else []),
         _source(found, run),
         f"Warm: {steps:,} steps in a process that has compiled. Cold: in a fresh process, with the import and with the"
         f" preparation and compilation of its first case. Pays from: steps from which it is done before {first.impl},"
@@ -321,28 +321,30 @@ def _measured_now(args: Namespace, size: Size) -> Run:
 class Candidate:
     """A run that may answer for a size.
 
-    own: whether it is the reader's. exact: whether it measured the size. has_size: whether it did, or can predict it.
-    weak: what makes its answer weak, or "".
+    own: whether it is the reader's. measured: how many implementations it measured at the size. has_size: whether it
+    did, or can predict it.
+    weak: what makes its answer weak, or "". quiet: whether the machine is known to have been QUIET.
     """
 
     run: Run
     own: bool
-    exact: bool
+    measured: int
     has_size: bool
     weak: str
+    quiet: bool
 
     @property
     def rank(self) -> tuple[object, ...]:
         """Return what the better candidate has more of. Of two equal ones, the newer is better."""
-        return self.has_size, not self.weak, self.own, self.exact, self.run.when
+        return self.has_size, not self.weak, self.own, self.quiet, self.measured, self.run.when
 
 
 def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
     """Return the run that answers for a size, and a note on a run of the reader's that does not.
 
-    Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then one that
-    measured exactly this size, then the newest. The project's runs are read only if no own run answers well.
-    Raises RunError if no run has the size, or FEWEST sizes of its plan.
+    Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then a QUIET one,
+    then one that measured more implementations at exactly this size, then the newest. The project's runs are read only
+    if no own run answers well. Raises RunError if no run has the size, or FEWEST sizes of its plan.
     """
     paths = files(args.runs)
     of_project = [path for path in paths if is_of_project(path, args.runs)]
@@ -373,13 +375,15 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
         rows = run.rows[(run.rows["dtype"] == args.dtype) & (run.rows["device"] == args.device)]
         planned = rows[rows["batch"] == (size.batch or rows["n"])]
         at_size = planned[(planned["n"] == size.n) & (planned["d"] == size.d)]
-        exact = bool(at_size["impl"].nunique() > 1)
+        several = at_size["impl"].str.partition("@")[0].nunique() if at_size["impl"].nunique() > 1 else 0
+        exact = several > 0
         if exact or len(planned[["n", "d"]].drop_duplicates()) >= FEWEST:
             inside = exact or has_size(measured_sizes(rows, size.batch), size.n, size.d)
             blocks = max(1, (at_size if exact else planned)["block"].nunique())
             few = f"has {'one block' if blocks == 1 else f'{blocks} blocks'}" * (blocks < BLOCKS)
-            weak = "was BUSY" if judge_machine(run).word == BUSY else few
-            candidates.append(Candidate(run, own, exact, inside, weak))
+            word = judge_machine(run).word
+            weak = "was BUSY" if word == BUSY else few
+            candidates.append(Candidate(run, own, several, inside, weak, word == QUIET))
     return candidates
 
 
@@ -392,7 +396,6 @@ def _crossover(args: Namespace) -> Page:
 
 def add_commands(commands: options.Commands) -> None:
     command = options.add(commands, "ask", _ask, "say which implementation is fastest at a size, measured or predicted")
-    command._negative_number_matcher = re.compile(r"-\d")  # -5x30 is a wrong size, no option
     command.add_argument(
         "size", nargs="?", metavar="ROWSxFEATURES", help="such as 50000x30, or 50000x30@256 for mini-batches"
     )

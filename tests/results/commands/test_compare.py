@@ -463,13 +463,14 @@ def test_nothing_is_forced_out_of_a_run_without_rows(tmp_path: Path) -> None:
 
 def test_payback_says_it_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """jax_scan starts 0.9 s later, and each run of 100 steps is 0.1 s shorter."""
-    cases = rows("numpy_manual", 2e-3, first_s=0.2, steady_s=0.2)
-    cases += rows("jax_scan", 1e-3, first_s=1.1, steady_s=0.1)
+    cases = rows("numpy_manual", 2e-3, first_s=0.2, steady_s=0.2, gradient="by hand", style="eager")
+    cases += rows("jax_scan", 1e-3, first_s=1.1, steady_s=0.1, gradient="autograd", style="one launch")
     saved_cases(tmp_path, "box", cases)
     command = ["payback", "numpy_manual", "jax_scan", "--run", "1", "--runs", str(tmp_path / "runs")]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "jax_scan instead of numpy_manual pays after 1,000 steps on 1 of 1 problem." in printed
+    assert "Start: numpy_manual 100 ms, jax_scan 1.10 s" in printed and "differ in 3 ways: framework" in printed
     assert "FASTER in 1 of 1" in printed
 
 
