@@ -204,14 +204,14 @@ def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
     tables = {section.title: section for section in page_of(run).sections}
     assert [row["bandwidth"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
     assert tables["Steps at the limit: cpu, float64"].table == [
-        {"problem": "small", "one pass": "1.00 us (memory)", "two passes": "2.00 us",
-         "shortest step": "1.25 us, numba_fused", "of the limit": "80.0% (80.0 to 80.0)",
-         "second shortest": "4.00 us, numpy_manual"}
+        {"problem": "small", "one pass": "1.00 µs (memory)", "two passes": "2.00 µs",
+         "shortest step": "1.25 µs, numba_fused", "of the limit": "80.0% (80.0 to 80.0)",
+         "second shortest": "4.00 µs, numpy_manual"}
     ]  # fmt: skip
     times = next(part for part in report([run], "numpy_manual").sections if part.title.startswith("Time per step"))
     cells = {row["implementation"]: row["small"] for row in times.table}
-    assert cells["the machine's limit"] == "1.00 us (memory)"
-    assert cells["numpy_gram"] == "10.0 ns (Gram matrix)" and cells["numba_fused (expert-tuned)"] == "1.25 us (3.20x)"
+    assert cells["the machine's limit"] == "1.00 µs (memory)"
+    assert cells["numpy_gram"] == "10.0 ns (Gram matrix)" and cells["numba_fused (expert-tuned)"] == "1.25 µs (3.20x)"
 
 
 def test_a_row_above_the_limit_in_every_block_says_that_the_limit_is_too_low(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
     run = saved_run(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
     layers = page_of(run).sections[-1]
     assert layers.title.startswith("The cost of each layer")
-    assert [row["per step"] for row in layers.table] == ["20.0 us (10.0 us to 30.0 us)"]
+    assert [row["per step"] for row in layers.table] == ["20.0 µs (10.0 µs to 30.0 µs)"]
 
 
 def test_a_wrong_closed_form_is_off(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_table_fits_the_width_that_is_asked_for(columns: int) -> None:
     """Numbers are never broken: the first columns that fit are shown, and the names of the others."""
     names = [f"number {at}" for at in range(9)]
     table = [
-        {"case": f"case {row}", "device": "cpu"} | {name: f"{row}.{at} us" for at, name in enumerate(names)}
+        {"case": f"case {row}", "device": "cpu"} | {name: f"{row}.{at} µs" for at, name in enumerate(names)}
         for row in (1, 2)
     ]
     page, stream, wide = Page(pd.DataFrame(), [Section(table=table)]), io.StringIO(), io.StringIO()
