@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         _parser().error(f"no command {words[0]!r}; did you mean: {_meant(words)}")
     args = _parser().parse_args(_joined(words))
+    if sys.stdout is None:
+        print("error: stdout is closed; give it a file or a terminal", file=sys.stderr)
+        return 2
     for stream in (sys.stdout, sys.stderr):  # a name may hold what the output's encoding does not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

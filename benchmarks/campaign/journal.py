@@ -174,7 +174,7 @@ def _result(entry: dict[str, Any]) -> FinishedCase:
 def unfinished(folder: Path, name: str = "") -> list[Journal]:
     """Return the journals of unfinished campaigns, oldest first: all, or those to be saved as `name`."""
     journals = []
-    for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.lstat().st_mtime):
         with contextlib.suppress(ValueError, OSError):
             journal = read(path)
             if name in ("", journal.head["name"]):

@@ -197,13 +197,18 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
         if is_table(base):
             word = base if "://" in base else str(here / base) + (f"@{batch}" if batch else "")
             problem, _ = catalogue.build(word, target=target, reading=reading)
-            digest = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes()).hexdigest()[:4]
+            of_data = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes())
+            digest = of_data.hexdigest()[:4] + hashlib.sha256(of_data.digest() + problem.w0.tobytes()).hexdigest()
             if hashes.setdefault((Path(word).name, digest), word) != word:
                 continue
         names[word] = ""
     for (name, digest), word in hashes.items():
         if sum(other == name for other, _ in hashes) > 1:
-            names[word] = f"{digest}~{name}"
+            names[word] = f"{digest[:4]}~{name}"
+    labels = Counter(label for label in names.values() if label)
+    for (name, digest), word in hashes.items():
+        if labels[names[word]] > 1:  # two hashes of four equal digits
+            names[word] = f"{digest[:16]}~{name}"
     if (target or reading != Reading()) and not hashes:
         raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: --problem path.csv")
     return names

@@ -1,10 +1,13 @@
 """Save runs: files are written atomically, and no two runs get the same number."""
 
 import contextlib
+import errno
 import glob
 import json
 import os
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
 
 from benchmarks.machine.locks import lock_descriptor
+
+RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
+READER = 10.0  # seconds within which somebody must read a pipe
 
 
 class Storage(FileStorage):
@@ -118,10 +124,11 @@ def atomic_write(path: Path, text: str) -> None:
     if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
         raise OSError(f"{path} is a link of another user; name the file itself")
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
-        path.write_text(text)
+        with open(_open_pipe(path, time.monotonic() + READER), "w", encoding="utf-8") as stream:
+            stream.write(text)
         return
     path = Path(os.path.realpath(path))
-    for other in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for other in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM}.tmp"):
         remove_unlocked(other)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -138,12 +145,26 @@ def atomic_write(path: Path, text: str) -> None:
     sync(path.parent)
 
 
+def _open_pipe(path: Path, end: float) -> int:
+    """Return the descriptor of a pipe or device. Raises OSError if nobody reads a pipe until `end`."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
+
+
 def remove_unlocked(path: Path) -> None:
     """Remove an unfinished file of a killed process: a living one locks the file that it writes."""
     with contextlib.suppress(OSError):  # it is locked, another user's, or gone
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if lock_descriptor(file, blocking=False):
+            if stat.S_ISREG(os.fstat(file).st_mode) and lock_descriptor(file, blocking=False):
                 path.unlink()
         finally:
             os.close(file)

@@ -57,6 +57,10 @@ def _setting(value: str) -> str:
     return value if VALUE.fullmatch(value) else "(not shown)"
 
 
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
+SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
+
+
 def clean(value: Any, replace: Callable[[str], str]) -> Any:
     """Return JSON data with every text replaced, except what the user has named."""
     if isinstance(value, str):
@@ -80,15 +84,20 @@ def path_replacer() -> Callable[[str], str]:
 
 
 def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
-    """Return a function that also replaces the names of this user and this host, and those of `hosts`."""
+    """Return a function that also replaces the names of this user and this host, those of `hosts`, and secrets.
+
+    Secrets are the values of variables that are called so. A reason may quote one.
+    """
     paths = path_replacer()
+    values = {value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
+    secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
     words = {name: "(user)" for name in _users()} | {name: "(host)" for name in _hosts()} | others
     names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
     pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names)) if names else None
 
     def replace(text: str) -> str:
-        text = paths(text)
+        text = paths(secrets.sub("(secret)", text) if secrets else text)
         return pattern.sub(lambda match: words[match[0]], text) if pattern else text
 
     return replace

@@ -14,7 +14,7 @@ from typing import Self
 from benchmarks.machine.locks import lock_descriptor
 from benchmarks.worker.cleanup import end_processes
 
-PREFIX, LOCK = "descentbench-", "lock"
+PREFIX, LOCK, MARK = "descentbench-", "lock", "a working folder of descentbench"
 
 
 class Home(tempfile.TemporaryDirectory[str]):
@@ -24,6 +24,8 @@ class Home(tempfile.TemporaryDirectory[str]):
         super().__init__(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
         unlocked = Path(self.name, "making")
         self.lock = unlocked.open("w")
+        self.lock.write(MARK)  # else the folder may be a user's own
+        self.lock.flush()
         with contextlib.suppress(OSError):  # a file system without locks: no other run removes this folder
             lock_descriptor(self.lock.fileno())
             unlocked.rename(Path(self.name, LOCK))  # only now: others take an unlocked LOCK for a killed run's
@@ -102,11 +104,11 @@ def remove_tree(folder: Path) -> None:
 
 
 def is_stale(folder: Path) -> bool:
-    """Return whether this user owns the folder and no process locks it."""
+    """Return whether a process of this user made the folder and none locks it."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return False
         with (folder / LOCK).open("r+") as lock:
-            return lock_descriptor(lock.fileno(), blocking=False)
-    except OSError:  # no lock file, or a file system without locks
+            return lock.read(len(MARK) + 1) == MARK and lock_descriptor(lock.fileno(), blocking=False)
+    except (OSError, UnicodeDecodeError):  # no lock file, or a file system without locks
         return False

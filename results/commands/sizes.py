@@ -281,6 +281,8 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
     """
     if not args.target:
         raise RunError("--csv needs --target: the column to predict")
+    if "://" in args.csv:
+        raise RunError(f"{args.csv}: tables are read from this disk; download it first")
     try:
         table = pd.read_csv(args.csv, sep=None, engine="python")
     except FileNotFoundError as error:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
+
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
@@ -23,8 +25,8 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as stream:
             yield stream
         return
-    path = path.resolve()
-    for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    path = Path(os.path.realpath(path))
+    for old in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM}.tmp"):
         remove_abandoned(old)
     new, lock = create(path)
     try:

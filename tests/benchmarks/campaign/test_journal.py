@@ -108,6 +108,7 @@ def test_only_a_regular_file_of_this_user_is_a_journal(tmp_path: Path, monkeypat
     one.add("x", FinishedCase("timed", {}, [1.0]), {})
     one.close()
     os.mkfifo(tmp_path / "a.journal")
+    (tmp_path / "0.journal").symlink_to("nowhere")
     (tmp_path / "b.journal").symlink_to(one.path)
     (tmp_path / "c.journal").symlink_to("/dev/zero")
     with (tmp_path / "d.journal").open("wb") as sparse:

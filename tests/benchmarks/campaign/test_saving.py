@@ -113,6 +113,17 @@ def test_a_pipe_may_be_where_the_json_goes(tmp_path: Path) -> None:
         assert reading.result(10) == "through"
 
 
+def test_a_pipe_that_nobody_reads_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READER", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / ".x.json.0badcafe.tmp")  # beside another file, and no unfinished one of ours
+    (tmp_path / ".x.json.mine.tmp").write_text("the user's")
+    with pytest.raises(OSError, match="pipe"):
+        atomic_write(tmp_path / "pipe", "through")
+    atomic_write(tmp_path / "x.json", "saved")
+    assert len([*tmp_path.iterdir()]) == 4
+
+
 def test_a_run_that_cannot_be_saved_is_kept(tmp_path: Path) -> None:
     """The folder of saved runs is a file: the rows are in the journal, the exit status says that nothing was saved."""
     (tmp_path / "storage").mkdir()

@@ -16,7 +16,7 @@ import getpass, os, tempfile
 {HONEST.replace("def run(start, steps, /):", "def run(start, steps, /):" + chr(10) + "        if steps > 5: fail()")}
 def fail():
     places = [os.path.expanduser("~/data.csv"), __file__, tempfile.gettempdir() + "/x", "/home/quagga/secret"]
-    raise ValueError(" ".join([*places, getpass.getuser(), os.environ["HOSTNAME"]]))
+    raise ValueError(" ".join([*places, getpass.getuser(), os.environ["HOSTNAME"], os.environ["TORCH_HUB_TOKEN"]]))
 """
 
 

@@ -19,6 +19,7 @@ from helpers import bench, needs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.campaign.options import tables
 from benchmarks.problems import catalogue
 from benchmarks.problems.catalogue import build
 from benchmarks.problems.tables import Reading, check_dtype
@@ -733,6 +734,17 @@ def test_no_weights_beat_the_least_squares(tmp_path: Path) -> None:
     independent = np.column_stack([a, b, np.ones(24)])
     residual = independent @ np.linalg.lstsq(independent, exact.y)[0] - exact.y
     assert least_squares(exact) == pytest.approx(np.mean(residual**2))
+
+
+def test_tables_that_differ_in_scale_alone_are_two(tmp_path: Path) -> None:
+    """They are equal once they are standardised, but their problems begin elsewhere."""
+    for folder, factor in (("a", 2), ("b", 4)):
+        (tmp_path / folder).mkdir()
+        rows = "".join(f"{factor * x},{y}\n" for x, y in ((1, 3), (2, 5), (4, 4), (8, 9)))
+        table(tmp_path / folder, f"x,y\n{rows}", "t.csv")
+    paths = ",".join(str(tmp_path / folder / "t.csv") for folder in "ab")
+    names = tables(paths, tmp_path, ["y"], Reading())
+    assert len(names) == len(set(names.values())) == 2
 
 
 def test_tables_of_one_name_are_told_apart_and_one_table_is_one(tmp_path: Path) -> None:

@@ -305,11 +305,13 @@ def test_only_folders_of_ended_runs_are_swept(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     workspace = Workspace()
     made = workspace.new("worker")
-    strange = tmp_path / "descentbench-strange"
-    strange.mkdir()
+    strange, of_user = tmp_path / "descentbench-strange", tmp_path / "descentbench-12-paper"
+    for folder in (strange, of_user):
+        folder.mkdir()
+    (of_user / "lock").write_text("a file of the user's")
     (tmp_path / "descentbench-link").symlink_to(made.parent)
     workspace.sweep()
-    assert made.is_dir() and strange.is_dir()
+    assert made.is_dir() and strange.is_dir() and of_user.is_dir()
     workspace.remove(made)
     assert not made.parent.exists()
 

@@ -77,6 +77,7 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ("words", "message"),
     [
         (["ask", "50000"], "'50000' is no size; write ROWSxFEATURES"),
+        (["ask", "--csv", "http://x.org/t.csv", "--target", "y"], "download it first"),
         (["ask", "0x10"], "'0x10': rows and features must be at least 1"),
         (["ask", "999999999x30"], "240 GB"),
         (["ask", "300x10", "--batch", "0"], "--batch 0: at least 1"),
