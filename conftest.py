@@ -115,7 +115,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     campaign.done[case] = outcome
     if outcome.status is Status.SKIPPED and not pyfuncitem.config.option.require:
         pytest.skip(outcome.reason)
-    pytest.fail(outcome.reason, pytrace=False)
+    pytest.fail(f"{case}: {outcome.reason}", pytrace=False)  # a workflow command begins a line
 
 
 @pytest.hookimpl(wrapper=True)
