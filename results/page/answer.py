@@ -49,7 +49,7 @@ def answer(run: Run, baseline: str) -> Page:
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
         Section(table=table, notes=[*about_winners, *_startup(run), *_missing(rows)]),
-        Section(notes=_next(run, baseline, winners)),
+        Section(notes=_next(run, baseline, winners, is_alone)),
     ]
     data = pd.DataFrame(
         [
@@ -218,13 +218,13 @@ def _missing(rows: list[Row]) -> list[str]:
     return _fit("Not run: ", parts, "; ")
 
 
-def _next(run: Run, baseline: str, winners: list[Winner]) -> list[str]:
+def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> list[str]:
     """Return the commands that go on from here."""
     blocks, wall_s = run.rows["block"].nunique(), number(run.campaign.get("wall_s"))
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
     more = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
     decide = f"To decide: the same command with {more}"
-    few = [decide] if blocks < FIRST_LOOK and winners and run.rows["impl"].nunique() > 1 else []
+    few = [decide] if blocks < FIRST_LOOK and winners and not is_alone else []
     if not run.path.exists() or run.path.stem == UNSAVED:
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
     name = run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path)

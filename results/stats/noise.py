@@ -107,12 +107,13 @@ def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, bloc
         effect = _detectable_by_all(logs, ALPHA / family, blocks)
         if math.isinf(effect):
             return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
-        return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show {_size(effect)} {among}."
+        shown = f"{_size(effect)} {among}"
+        return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show differences of {shown}."
     shown = f"{_size(float(np.median(effects)))} {among}"
     single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
     if family > 1 and math.isfinite(alone := float(np.median(single))):
-        shown = f"{_size(alone)} in a single comparison, of {shown}"
-    return f"{head}: {different}. 4 of 5 runs would show {shown}."
+        shown = f"{_size(alone)} in a single comparison, and of {shown}"
+    return f"{head}: {different}. 4 of 5 runs would show differences of {shown}."
 
 
 def _size(effect: float) -> str:

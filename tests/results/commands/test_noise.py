@@ -139,7 +139,7 @@ def test_each_implementation_that_ran_twice_has_its_own_line(tmp_path: Path) -> 
     first, second = noise_line(saved_cases(tmp_path, "box-a", *cases)).split(". Noise (")
     assert first.startswith("Noise (jax_jit twice, 1 block): called different in 0 of 12 cases. 4 of 5 runs of 13")
     assert second.startswith("numpy_manual twice, 1 block): ") and second.endswith("among the 24 comparisons.")
-    effects = [float(line.split("would show ")[1].split(" %")[0]) for line in (first, second)]
+    effects = [float(line.split("differences of ")[1].split(" %")[0]) for line in (first, second)]
     assert 20 < effects[0] < 150 and 1 < effects[1] < 5
 
 
