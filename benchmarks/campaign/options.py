@@ -26,6 +26,7 @@ JUDGES = ("pandas", "scipy")  # packages that verdicts need
 PRECISIONS = ["highest", "tf32"]
 AA = "numpy_manual"  # runs twice in every block, if it runs at all
 DTYPES = ["float32", "float64", *catalogue.HALF]
+DIGITS = 4  # of a hash, by which tables of one name are told apart
 BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
 
@@ -64,9 +65,8 @@ def plan(option: Namespace, here: Path) -> Plan:
     memory.total()  # raises here, before the first case, if the environment says it wrongly
     target, chosen = option.target or [], implementations(option.impl, here)
     reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
-    on_grid = [] if option.grid is None else catalogue.grid(words(option.grid))
-    asked = ",".join([*([option.problem] if option.problem is not None else []), *on_grid])
-    labels = tables(asked if on_grid else option.problem, here, target, reading)
+    problems = [option.problem, *([] if option.grid is None else catalogue.grid(words(option.grid)))]
+    labels = tables(",".join(filter(None, problems)) or option.problem, here, target, reading)
     precisions = choose("precision", option.precision, PRECISIONS)
     devices = choose("device", option.device, ["cpu", "gpu"])
     dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, DTYPES)
@@ -198,16 +198,17 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
             word = base if "://" in base else str(here / base) + (f"@{batch}" if batch else "")
             problem, _ = catalogue.build(word, target=target, reading=reading)
             of_data = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes())
-            digest = of_data.hexdigest()[:4] + hashlib.sha256(of_data.digest() + problem.w0.tobytes()).hexdigest()
+            of_all = hashlib.sha256(of_data.digest() + problem.w0.tobytes())
+            digest = of_data.hexdigest()[:DIGITS] + of_all.hexdigest()
             if hashes.setdefault((Path(word).name, digest), word) != word:
                 continue
         names[word] = ""
     for (name, digest), word in hashes.items():
         if sum(other == name for other, _ in hashes) > 1:
-            names[word] = f"{digest[:4]}~{name}"
+            names[word] = f"{digest[:DIGITS]}~{name}"
     labels = Counter(label for label in names.values() if label)
     for (name, digest), word in hashes.items():
-        if labels[names[word]] > 1:  # two hashes of four equal digits
+        if labels[names[word]] > 1:  # their first digits are equal too
             names[word] = f"{digest[:16]}~{name}"
     if (target or reading != Reading()) and not hashes:
         raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: --problem path.csv")

@@ -72,7 +72,7 @@ CATALOGUE = {
 }
 
 SIZE = re.compile(r"(?P<n>[1-9]\d{0,9})x(?P<d>[1-9]\d{0,9})")
-EMPTY = re.compile(r"-?\d+x-?\d+")  # a size that SIZE does not match: no rows or no features
+EMPTY = re.compile(r"(-\d+|0+)x-?\d+|-?\d+x(-\d+|0+)")  # a size without rows or features
 HALF = ("float16", "bfloat16")  # of X alone: y, w and all sums are float32
 LARGEST = 10**9  # numbers in X: 8 GB in float64
 
@@ -103,7 +103,7 @@ def parse(name: str) -> tuple[str, int | None]:
     size = SIZE.fullmatch(base)
     if size and int(size["n"]) * int(size["d"]) > LARGEST:
         raise ValueError(f"problem {name!r}: more than {LARGEST:.0e} numbers in X")
-    if not size and EMPTY.fullmatch(base) and len(base) < 22:
+    if EMPTY.fullmatch(base):
         raise ValueError(f"problem {name!r}: rows and features must be at least 1")
     if not size and base not in CATALOGUE and not tables.is_table(base):
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")

@@ -19,6 +19,7 @@ from helpers import bench, needs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.campaign import options
 from benchmarks.campaign.options import tables
 from benchmarks.problems import catalogue
 from benchmarks.problems.catalogue import build
@@ -736,8 +737,12 @@ def test_no_weights_beat_the_least_squares(tmp_path: Path) -> None:
     assert least_squares(exact) == pytest.approx(np.mean(residual**2))
 
 
-def test_tables_that_differ_in_scale_alone_are_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("digits", [4, 0])  # 0: as if the first digits of both hashes were equal
+def test_tables_that_differ_in_scale_alone_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: int
+) -> None:
     """They are equal once they are standardised, but their problems begin elsewhere."""
+    monkeypatch.setattr(options, "DIGITS", digits)
     for folder, factor in (("a", 2), ("b", 4)):
         (tmp_path / folder).mkdir()
         rows = "".join(f"{factor * x},{y}\n" for x, y in ((1, 3), (2, 5), (4, 4), (8, 9)))
