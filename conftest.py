@@ -115,7 +115,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     campaign.done[case] = outcome
     if outcome.status is Status.SKIPPED and not pyfuncitem.config.option.require:
         pytest.skip(outcome.reason)
-    pytest.fail(f"{case}: {outcome.reason}", pytrace=False)  # a workflow command begins a line
+    pytest.fail(f"{case}: {outcome.reason}", pytrace=False)  # a reason may be a workflow command
 
 
 @pytest.hookimpl(wrapper=True)
@@ -232,7 +232,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
-    """Return what pytest-benchmark does, and more. The CPU is looked at once: each look takes a fifth of a second."""
+    """Return what pytest-benchmark does, and more. The CPU is looked at once, which is slow."""
     return identity.facts(config.option.machine or identity.slug())
 
 

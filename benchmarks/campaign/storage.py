@@ -151,8 +151,10 @@ def _open_pipe(path: Path, end: float) -> int:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno != errno.ENXIO or time.monotonic() > end:
+            if error.errno != errno.ENXIO:
                 raise
+            if time.monotonic() > end:
+                raise OSError(f"{path}: nobody reads this pipe; start its reader first, or name a file") from error
             time.sleep(0.05)
         else:
             os.set_blocking(descriptor, True)

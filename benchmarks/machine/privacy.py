@@ -34,6 +34,8 @@ VALUE = re.compile(r"[\w.,:;=+{}() -]{0,200}", re.ASCII)
 ANYBODY = {"", "root", "user", "users", "ubuntu", "debian", "runner", "admin", "nobody", "jovyan", "localhost"}
 HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
 END = r"(?![\w-])"  # of a name
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
+SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
 CHOSEN = {
     "impl",
     "environment",
@@ -55,10 +57,6 @@ def _setting(value: str) -> str:
     if "/" in value or "\\" in value:
         return "(a path)"
     return value if VALUE.fullmatch(value) else "(not shown)"
-
-
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
-SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
 
 
 def clean(value: Any, replace: Callable[[str], str]) -> Any:

@@ -202,9 +202,8 @@ class TimedCase:
         fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
         if parity.certain(tried):
             raise Refused(fault)
-        return ratio, [
-            f"this machine is too busy to tell (equal runs differ by {parity.spread(tried):.0%}), or {fault}"
-        ]
+        busy = f"this machine is too busy to tell (equal runs differ by {parity.spread(tried):.0%})"
+        return ratio, [f"{busy}, or {fault}; repeat the run when it is idle"]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""
