@@ -104,6 +104,11 @@ def speedup(ratio: float) -> str:
     return times(ratio) if not ratio < 0.9995 else f"{digits(1 / ratio)}x slower"
 
 
+def short_percent(part: float) -> str:
+    """Return a fraction as a percentage with two digits and no exponent, `1.7 %` or `170 %`."""
+    return f"{float(f'{100 * part:.2g}'):.9f}".rstrip("0").rstrip(".") + " %"
+
+
 def counted(count: int, noun: str) -> str:
     """Return `1 run` or `2 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from results.output import digits
+from results.output import digits, short_percent
 from results.stats.pairing import duplicate_ratios
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED
 from results.store.reading import Run, mapping, number, sequence
@@ -34,12 +34,7 @@ class Measure:
 
     def text(self, value: float) -> str:
         """Return the number in words."""
-        return self.words.format(percent=_percent(value), number=digits(value))
-
-
-def _percent(part: float) -> str:
-    """Return a fraction as a percentage with two digits and no exponent, `1.7 %` or `170 %`."""
-    return f"{float(f'{100 * part:.2g}'):.9f}".rstrip("0").rstrip(".") + " %"
+        return self.words.format(percent=short_percent(value), number=digits(value))
 
 
 MEASURES = (

@@ -14,7 +14,7 @@ from runs import CAMPAIGN, MACHINE, document, entry
 import results
 from results.commands.compare import compare_implementations, compare_runs
 from results.commands.show import list_runs
-from results.output import counted, digits, percent, seconds, size, times
+from results.output import counted, digits, seconds, short_percent, size, times
 from results.page.report import report
 from results.page.sections import compile_text
 from results.stats.pairing import ratios
@@ -477,7 +477,7 @@ def test_results_needs_no_framework() -> None:
 
 
 def test_percentages_have_two_digits_and_no_exponent() -> None:
-    assert [percent(part) for part in (0, 0.00012, 0.015, 0.5, 1.7, 123.4)] == [
+    assert [short_percent(part) for part in (0, 0.00012, 0.015, 0.5, 1.7, 123.4)] == [
         "0 %",
         "0.012 %",
         "1.5 %",
