@@ -243,6 +243,7 @@ def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     campaign = config.stash[CAMPAIGN]
+    from results.store.json_values import parse_json
     from results.store.schema import VERSION
     from results.store.seal import seal  # not before: pandas comes along
 
@@ -257,6 +258,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     output_json["campaign"] = privacy.clean(campaign_facts, replace) | {"sources": code}
     for row in output_json["benchmarks"]:
         row["extra_info"] = privacy.clean(row["extra_info"], replace)
+    output_json |= parse_json(storage.encoded(output_json, indent=None))  # what a reader will see: names may be no text
     seal(output_json)
 
 

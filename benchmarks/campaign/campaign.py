@@ -28,6 +28,7 @@ from benchmarks.timing.limits import Reader
 from benchmarks.timing.measure import PreparedProblem, RowsCheck, TimedCase, open_descent
 from benchmarks.worker import memory
 from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
+from benchmarks.worker.messages import REASON, printable
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Problem, Unsupported
 
@@ -193,7 +194,7 @@ class Campaign:
         complete = [measured for measured in of_blocks.values() if "levels" in measured]
         highest = roofline.row_facts(facts | most, functools.reduce(bandwidth.better, complete, {}))
         faults = [*filter(None, [facts["reason"]]), *parity.above_limit(highest)]
-        return facts | near | {"valid": not faults, "reason": "; ".join(faults)}
+        return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
 
     @contextlib.contextmanager
     def with_ranks(self, ranks: int) -> Iterator[None]:

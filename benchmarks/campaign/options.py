@@ -1,5 +1,6 @@
 """The options of `pytest benchmarks`, and the plan that they ask for."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import math
@@ -22,6 +23,7 @@ from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
 MOST = 40  # blocks that --minutes may fill, and --until-decided
+NAMES, LONGEST_NAME = 1_000, 200  # implementations, problems or blocks of a saved run; characters of a name
 JUDGES = ("pandas", "scipy")  # packages that verdicts need
 PRECISIONS = ["highest", "tf32"]
 AA = "numpy_manual"  # runs twice in every block, if it runs at all
@@ -47,7 +49,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         raise ValueError(f"--ranks {ranks}: give a multiple of the {len(hosts)} hosts, as many ranks for each")
     for name, value, low, high in (
         *(("--threads", count, 1, identity.cores()) for count in counts),
-        ("--blocks", blocks, 1, 10_000),
+        ("--blocks", blocks, 1, NAMES),
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
@@ -81,7 +83,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         raise ValueError(f"{axes}: compare along one axis at a time; a --python may have any packages")
     if axes and (ranks or option.dask_scheduler):
         raise ValueError(f"{axes}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
-    return Plan(
+    wanted = Plan(
         impls=chosen,
         devices=devices,
         problems=list(labels) or preset.problems,
@@ -113,6 +115,20 @@ def plan(option: Namespace, here: Path) -> Plan:
         + (environments.of_threads(counts) if counts[1:] else [])
         + (environments.of_precisions(precisions, devices, dtypes) if precisions[1:] else []),
     )
+    check_names(wanted)
+    return wanted
+
+
+def check_names(plan: Plan) -> None:
+    """Raise ValueError for names that no reader of the saved run would accept."""
+    cases = dataclasses.replace(plan, blocks=1).cases()
+    for option, names in ("--impl", {case.name for case in cases}), ("--problem", {case.title for case in cases}):
+        if len(names) > NAMES:
+            raise ValueError(f"{option}: {len(names):,} names; give {NAMES:,} at most")
+        for name in sorted(names):
+            if len(name) > LONGEST_NAME or not name.isprintable():
+                what = f"a name has at most {LONGEST_NAME} characters, all of them printable"
+                raise ValueError(f"{option} {name[:LONGEST_NAME]!r}: rename the file; {what}")
 
 
 def thread_counts(given: str | None) -> list[int]:

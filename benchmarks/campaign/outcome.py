@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from benchmarks.worker.client import Invalid, Refused
+from benchmarks.worker.messages import REASON, printable
 from impls.interface import Unsupported
 
 
@@ -37,7 +38,7 @@ class Outcome:
     def of(cls, error: Unsupported | Refused | Invalid) -> "Outcome":
         """Return the outcome of a case that raised this error."""
         kinds = {Unsupported: Status.SKIPPED, Refused: Status.REFUSED, Invalid: Status.INVALID}
-        return cls(kinds[type(error)], str(error))
+        return cls(kinds[type(error)], printable(error, REASON))
 
 
 INTERRUPTED = Outcome(Status.REFUSED, "interrupted")

@@ -82,9 +82,9 @@ def write_unsaved(session: BenchmarkSession, path: Path) -> None:
     atomic_write(path, encoded(document))
 
 
-def encoded(document: object) -> str:
-    """Encode a document as pytest-benchmark does."""
-    return str(safe_dumps(document, ensure_ascii=True, indent=4))  # type: ignore[no-untyped-call]
+def encoded(document: object, indent: int | None = 4) -> str:
+    """Encode a document as pytest-benchmark does. Without an indent it takes a tenth of the time."""
+    return str(safe_dumps(document, ensure_ascii=True, indent=indent))  # type: ignore[no-untyped-call]
 
 
 def plain(facts: dict[str, Any]) -> dict[str, Any]:

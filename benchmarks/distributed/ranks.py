@@ -44,7 +44,7 @@ class Ranks(Worker):
         hosts: Sequence[str] = (),
         remote_shell: str = SSH,
     ) -> None:
-        on_host = ranks // max(1, len(hosts))
+        self.began, on_host = time.monotonic(), ranks // max(1, len(hosts))
         self.ranks, each, port = ranks, max(1, settings.threads // on_host), free_port()
         self.threads, own_cores = each * ranks, shares(pinned(settings.threads), on_host)
         memory = None if settings.memory is None else settings.memory // ranks

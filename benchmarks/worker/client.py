@@ -1,9 +1,12 @@
 """The parent's side of a worker: start it with its environment, send requests, and turn answers into errors."""
 
+import reprlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import numpy as np
 
 from benchmarks.worker import memory, messages
 from benchmarks.worker.environment import environment, of_implementation, pinned
@@ -12,6 +15,7 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
 T = TypeVar("T")
+R = TypeVar("R", bound=messages.Run)
 TIMEOUT = 300.0  # seconds a case, unless --timeout says otherwise
 
 
@@ -66,12 +70,13 @@ class Worker:
     ranks = 1
     requests = 0
     context_s: float | None = None  # seconds of `open_device`
+    began: float  # the time before its process was started
     elapsed = 0.0  # seconds of the last request by this process's clock
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
 
     def __init__(self, impl: str, settings: Settings, timeout: float, workspace: Workspace) -> None:
-        self.threads, self.cores = settings.threads, (cores := pinned(settings.threads))
+        self.began, self.threads, self.cores = time.monotonic(), settings.threads, (cores := pinned(settings.threads))
         self.members = [start_process(cores, settings, workspace, **of_implementation(impl))]
         self.load(impl, timeout)
 
@@ -106,11 +111,12 @@ class Worker:
 
     def run(self, start: Array, steps: int) -> messages.Run:
         """Run the descent once."""
-        return self._ask(messages.Run, "descend", start=start.tolist(), steps=steps)
+        return self._shaped(start, self._ask(messages.Run, "descend", start=start.tolist(), steps=steps))
 
     def round(self, start: Array, elsewhere: Array, steps: int) -> messages.Round:
         """Run no steps from `elsewhere` and then `steps` from `start`."""
-        return self._ask(messages.Round, "round", start=start.tolist(), elsewhere=elsewhere.tolist(), steps=steps)
+        starts = {"start": start.tolist(), "elsewhere": elsewhere.tolist()}
+        return self._shaped(start, self._ask(messages.Round, "round", **starts, steps=steps))
 
     def grow(self, start: Array, steps: int, uncounted: int = 1) -> messages.Growth:
         """Time no steps, half of them and all. Before each come `uncounted` pairs of runs that warm up."""
@@ -142,7 +148,7 @@ class Worker:
         hangs, or answers something else.
         """
         self.requests += 1
-        before = time.monotonic()
+        before = self.began if op == "load" else time.monotonic()
         answers = exchange(self.members, {"number": self.requests, "op": op, **fields}, self.deadline)
         self.elapsed = time.monotonic() - before
         return kind(**self.merge([self._checked(kind, answer) for answer in answers]))
@@ -151,12 +157,20 @@ class Worker:
         """Return the fields of an answer, or {"unsupported", "lost", "wrong" or "raised": reason}; {} for no answer."""
         for name in ("lost", "unsupported", "raised", "wrong"):
             if answer.get(name):
-                return {name: messages.printable(answer[name])}
+                reason = answer[name] if isinstance(answer[name], str) else reprlib.repr(answer[name])
+                return {name: messages.printable(reason)}
         try:
-            return messages.check(kind, answer) if answer else {}
+            return messages.check(kind, answer, self.elapsed) if answer else {}
         except ValueError as error:
             self.close()
             return {"lost": str(error)}
+
+    def _shaped(self, start: Array, done: R) -> R:
+        """Return a finished run. Raises Refused if its weights have another shape than the start."""
+        if (shape := np.shape(done.weights)) != start.shape:
+            self.close()
+            raise Refused(f"its answer has weights of shape {shape}, w0 {start.shape}")
+        return done
 
     def merge(self, answers: list[Message]) -> Message:
         """Return one answer for all members. Raises Unsupported or Refused."""

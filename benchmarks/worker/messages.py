@@ -5,12 +5,18 @@ A field's annotation is its check: the type, and for numbers a range. Fields tha
 
 import json
 import math
+import reprlib
 from dataclasses import MISSING, dataclass, fields
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 LINE, FILE = 300, 100_000  # characters: of a reason or a name, of a source file
-HELPERS = 20  # source files beside an implementation
+REASON = 1_000  # characters of all reasons of a case
+MOST = 2**13  # entries of a list: a machine may have as many cores
+HELPERS, NAMES = 20, 100  # source files beside an implementation; other names, such as those of thread pools
+SHORTEST = 1e-7  # seconds of a run: a call and the copy of its start take longer
+CLOCK = 1.01, 0.001  # factor and seconds by which a worker's clock may exceed this process's
+AHEAD = "its clock counts more seconds than passed here"
 
 
 def printable(text: object, most: int = LINE) -> str:
@@ -25,13 +31,20 @@ def printable(text: object, most: int = LINE) -> str:
 
 
 Seconds = Annotated[float, lambda value: 0 <= value < 1e9]
-Rate = Annotated[float, lambda value: 0 <= value < 1e18]
-Count = Annotated[int, lambda value: 0 <= value < 2**63]
+Duration = Annotated[float, lambda value: SHORTEST <= value < 1e9]  # of a run with steps
+CpuSeconds = Annotated[float, lambda value: 0 <= value < 1e9]  # of all threads
+Rate = Annotated[float, lambda value: 0 <= value < 1e17]
+Speed = Annotated[float, lambda value: 0 < value < 1e18]
+Count = Annotated[int, lambda value: 0 <= value < 2**53]  # sums stay below a column's limit
 Text = Annotated[str, lambda value: value == printable(value)]
 File = Annotated[str, lambda value: len(value) <= FILE]
-Helpers = Annotated[dict[Text, File], lambda value: len(value) <= HELPERS]
-Weights = Annotated[list[Any], lambda value: _are_numbers(value) or all(map(_are_numbers, value))]
-Levels = Annotated[list[dict[str, Any]], lambda value: all(check(Level, level) == level for level in value)]
+Helpers = Annotated[dict[Text, File], lambda value: len(value) <= HELPERS and not any("/" in name for name in value)]
+Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= NAMES]
+Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= NAMES]
+Cores = Annotated[list[Count], lambda value: len(value) <= MOST]
+Weights = Annotated[list[Any], lambda value: _are_floats(value) or _are_rows(value)]
+Levels = Annotated[list[dict[str, Any]], lambda value: len(value) <= NAMES and all(map(_is_level, value))]
+WALL = (Seconds, Seconds | None, Duration)  # what a clock counts between the request and the answer
 
 
 @dataclass(frozen=True)
@@ -83,8 +96,8 @@ class Prepared:
 class Run:
     """A finished run. weights: nested lists of w0's shape; they may hold NaN."""
 
-    seconds: Seconds
-    cpu_seconds: Seconds
+    seconds: Duration
+    cpu_seconds: CpuSeconds
     blocked_seconds: Seconds | None
     compiles: Count
     gc_runs: Count
@@ -104,8 +117,8 @@ class Growth:
 
     none: Seconds
     half: Seconds
-    all: Seconds
-    again: Seconds
+    all: Duration
+    again: Duration
 
 
 @dataclass(frozen=True)
@@ -123,10 +136,10 @@ class Finished:
     device_bytes: Count | None
     event_s: Seconds | None
     jit_cache: Text
-    pools: dict[Text, Count | None]
+    pools: Pools
     framework_threads: Count | None
     blas: Text
-    cores: list[Count] | None
+    cores: Cores | None
     matmul_bits: Count | None = None
     matvec_bits: Count | None = None
     denormals: Text | None = None
@@ -148,7 +161,7 @@ class Level:
 
     level: Text
     holds: Count | None
-    bytes_per_s: Rate
+    bytes_per_s: Speed
     kernel: Text
 
 
@@ -157,8 +170,8 @@ class Bandwidth:
     """Bytes that the framework's kernels read in a second, and their floating-point rates."""
 
     levels: Levels
-    flops_per_s: dict[Text, Rate]
-    matvec_flops_per_s: dict[Text, Rate]
+    flops_per_s: Speeds
+    matvec_flops_per_s: Speeds
     call_s: Seconds
 
 
@@ -169,16 +182,21 @@ class Reading:
     bytes_per_s: Rate
 
 
-def check(kind: type, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of `kind` that the answer has. Raises ValueError if one is missing, wrong or out of range."""
+def check(kind: type, answer: dict[str, Any], elapsed: float = math.inf) -> dict[str, Any]:
+    """Return the fields of `kind` that the answer has. Raises ValueError if one is missing, wrong or out of range.
+
+    elapsed: the seconds from the request to the answer.
+    """
     hints, values = get_type_hints(kind, include_extras=True), {}
     for field in fields(kind):
         if field.name not in answer and field.default is MISSING:
             raise ValueError(f"its answer has no {field.name}")
         if field.name in answer:
-            if not _fits(answer[field.name], hints[field.name]):
-                raise ValueError(f"its answer has an impossible {field.name}: {printable(answer[field.name], 80)}")
-            values[field.name] = answer[field.name]
+            value = values[field.name] = answer[field.name]
+            if not _fits(value, hints[field.name]):
+                raise ValueError(f"its answer has an impossible {field.name}: {printable(reprlib.repr(value), 80)}")
+            if hints[field.name] in WALL and (value or 0) > CLOCK[0] * elapsed + CLOCK[1]:
+                raise ValueError(AHEAD)
     return values
 
 
@@ -208,9 +226,21 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint is float:
-        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+        return type(value) in (int, float) and abs(value) < math.inf  # type: ignore[arg-type]
     return type(value) is (type(None) if hint is None else hint)
 
 
-def _are_numbers(values: object) -> bool:
-    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
+def _is_level(value: dict[str, Any]) -> bool:
+    try:
+        return check(Level, value) == value
+    except ValueError:
+        return False
+
+
+def _are_floats(values: object) -> bool:
+    return isinstance(values, list) and bool(values) and all(type(value) is float for value in values)
+
+
+def _are_rows(values: list[Any]) -> bool:
+    """Return whether the values are lists of equally many numbers."""
+    return bool(values) and all(map(_are_floats, values)) and len({len(row) for row in values}) == 1

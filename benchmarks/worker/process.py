@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[2]
 POLL = 0.2  # seconds between two looks whether a silent process is alive
 GRACE = 1.0  # seconds that are left to the others when one is lost: who waits for it waits in vain
 LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
-LONGEST = 2**28  # bytes of an answer
+LONGEST, LONGER = (
+    2**22,
+    8,
+)  # bytes of an answer, and further ones for each of its request: weights are longer than a start
 MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
 FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
 Message = dict[str, Any]
@@ -157,8 +160,10 @@ def exchange(members: Sequence[Member], request: Message, deadline: float) -> li
     Return for each member its answer; or {"lost": reason} if it died, or timed out and was killed; or {} if it did not
     answer soon after another member was lost or raised.
     """
+    sent = json.dumps(request).encode() + b"\n"
     for member in members:
-        member.send(json.dumps(request).encode() + b"\n")
+        member.send(sent)
+    longest = LONGEST + LONGER * len(sent)
     lines, answers, until = [bytearray() for _ in members], dict[int, Message](), deadline
     while len(answers) < len(members):
         waiting = {member.fileno(): at for at, member in enumerate(members) if at not in answers}
@@ -167,10 +172,10 @@ def exchange(members: Sequence[Member], request: Message, deadline: float) -> li
         for at in (waiting[one] for one in ready):
             part = members[at].receive()
             lines[at] += part
-            if part.endswith(b"\n"):
+            if len(lines[at]) > longest:
+                answers[at] = _lost(members[at], f"its answer is longer than {longest:,} bytes")
+            elif part.endswith(b"\n"):
                 answers[at] = _answer(members[at], bytes(lines[at]), request)
-            elif len(lines[at]) > LONGEST:
-                answers[at] = _lost(members[at], f"its answer is longer than {LONGEST:,} bytes")
             elif not part:
                 answers[at] = {"lost": members[at].exit_reason(until)}
         for at in dead if not ready else []:  # a process that it has started may hold the pipe

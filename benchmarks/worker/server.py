@@ -13,6 +13,7 @@ import faulthandler  # noqa: E402
 import gc  # noqa: E402
 import hashlib  # noqa: E402
 import json  # noqa: E402
+import math  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -172,7 +173,8 @@ class WorkerServer:
             if done["wrong"]:
                 return done
             preempted = probes.preemptions() > before
-            seconds[name] = min(done["seconds"], done["cpu_seconds"]) if preempted else done["seconds"]
+            cpu_seconds = preempted and done["cpu_seconds"]  # 0 below a tick
+            seconds[name] = min(done["seconds"], cpu_seconds or math.inf)
         return seconds
 
     def busy(self, start: list[Any], steps: int, runs: int) -> Answer:

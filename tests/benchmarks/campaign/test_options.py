@@ -91,6 +91,8 @@ WRONG = [  # options, what the one line says
     (["--threads", str(TOO_MANY)], f"not {TOO_MANY}"),
     (["--blocks", "0"], "--blocks must be between 1 and"),
     (["--blocks", "-1"], "--blocks must be between 1 and"),
+    (["--blocks", "1001"], "--blocks must be between 1 and 1000"),
+    (["--problem", ",".join(f"{n}x2" for n in range(1, 1002))], "--problem: 1,001 names; give 1,000 at most"),
     (["--minutes", "0"], "--minutes must be between 0.1 and"),
     (["--minutes", "nan"], "--minutes must be"),
     (["--precision", "tf23"], "no precision 'tf23'; did you mean 'tf32'?"),

@@ -5,13 +5,25 @@ import json
 import os
 import tempfile
 import time
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.worker.client import Refused, Worker
-from benchmarks.worker.messages import Bandwidth, Finished, Growth, Loaded, Prepared, Round, Source, check, printable
+from benchmarks.worker.messages import (
+    FILE,
+    Bandwidth,
+    Finished,
+    Growth,
+    Loaded,
+    Prepared,
+    Round,
+    Source,
+    check,
+    printable,
+)
 from impls.interface import Unsupported
 
 LEVEL = {"level": "L1", "holds": 49152, "bytes_per_s": 1e11, "kernel": "numpy"}
@@ -33,13 +45,18 @@ for _ in range(900):
     DEEP = [DEEP]
 FORGED = [
     *(None, True, -1, -0.5, 1e300, 2**70, float("nan"), float("inf"), "1", "", "two\nlines", "\x1b[31mred", "\ud800"),
-    *("x" * 10**6, [], [[]], [None], ["x"], [True], [[[1.0]]], DEEP, {}, {"x": -1}, {"x": "y"}, {"\x1b": 1}),
+    *("x" * 10**6, [], [[]], [None], ["x"], [True], [[1.0]], [[[1.0]]], DEEP, {}, {"x": -1}, {"x": "y"}, {"\x1b": 1}),
+    *(-5e-324, -(2**70), 2**53, 1e308, 10**400, "9" * 4000, "1e9", "NaN", "\u202e", "\u2028", "\r", "\0", "x ", "/etc"),
+    *([1], [[1]], [10**400], [[], []], [[1.0], [2.0, 3.0]], [[1.0], 2.0], [[1.0], []], [{}], [-1], [0.5], [2**53]),
+    *(list(range(10**5)), ["x"] * 10**4, {str(at): 1 for at in range(1000)}, {str(at): "x" for at in range(1000)}),
+    *({"../x.py": "y"}, {"/x.py": "y"}, {"x": None}, {"x": True}, {"x": 0.5}, {"x": {}}, {"x": [1]}, {"x" * 1000: 1}),
+    *([LEVEL] * 1000, [LEVEL | {"more": 1}], [LEVEL | {"bytes_per_s": 0}], [LEVEL | {"level": ["L1"]}], [[LEVEL]]),
 ]
 HONEST = {  # values above that an honest worker may send in such a field
     bool: [True],
-    "text": ["1", ""],
-    "file": ["1", "", "two\nlines", "\x1b[31mred", "\ud800"],
-    "weights": [[], [[]]],
+    "text": ["1", "", "1e9", "NaN", "/etc"],
+    "pools": [{}, {"x": None}],
+    "weights": [[0.5], [[1.0]]],
     "list": [[]],
     "dict": [{}],
     "optional": [None],
@@ -49,15 +66,21 @@ HONEST = {  # values above that an honest worker may send in such a field
 def allowed(kind: type, name: str) -> list[object]:
     value = ANSWERS[kind][name]
     if name == "text":
-        return HONEST["file"]
+        return [one for one in FORGED if isinstance(one, str) and len(one) <= FILE]
     if name == "helpers":
         return [{}, {"x": "y"}]
-    if name == "weights":
-        return HONEST["weights"]
+    if name in HONEST:
+        return HONEST[name]
+    if name in ("flops_per_s", "matvec_flops_per_s"):
+        return [{}, {"x": 0.5}]
     lists = {bool: HONEST[bool], str: HONEST["text"], list: HONEST["list"], dict: HONEST["dict"]}
     nullable = {"blocked_seconds", "transfer_seconds", "device_bytes", "event_s", "framework_threads"}
     nullable |= {"cores", "matmul_bits"}
-    return [*lists.get(type(value), []), *(HONEST["optional"] if name in nullable else [])]
+    return [
+        *lists.get(type(value), []),
+        *(HONEST["optional"] if name in nullable else []),
+        *([[1]] if name == "cores" else []),
+    ]
 
 
 @pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.__name__)
@@ -69,14 +92,39 @@ def test_every_field_refuses_what_no_honest_worker_sends(kind: type) -> None:
             with pytest.raises(ValueError, match=f"has no {name}"):
                 check(kind, {field: honest[field] for field in honest if field != name})
         for value in FORGED:
-            if any(type(value) is type(fine) and value == fine for fine in allowed(kind, name)):
+            if any(type(value) is type(fine) and short(value) == short(fine) for fine in allowed(kind, name)):
                 check(kind, honest | {name: value})
                 continue
             tried += 1
             with pytest.raises(ValueError, match=f"impossible {name}: ") as caught:
                 check(kind, honest | {name: value})
             assert str(caught.value).isprintable() and len(str(caught.value)) < 200
-    assert tried > 15 * len(honest)
+    assert tried > 50 * len(honest)
+
+
+WALL = {
+    Loaded: ["seconds"],
+    Prepared: ["seconds", "transfer_seconds"],
+    Round: ["seconds", "blocked_seconds", "fixed_seconds"],
+    Growth: ["none", "half", "all", "again"],
+    Finished: ["event_s"],
+    Bandwidth: ["call_s"],
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in WALL.items() for name in names])
+def test_no_clock_counts_more_than_passed_here(kind: type, name: str) -> None:
+    assert check(kind, ANSWERS[kind] | {name: 2.0}, elapsed=2.0)[name] == 2
+    with pytest.raises(ValueError, match="its clock counts more seconds than passed here"):
+        check(kind, ANSWERS[kind] | {name: 2.1}, elapsed=2.0)
+
+
+@pytest.mark.parametrize("name", ["seconds", "all", "again"])
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, 5e-324, 1e-8])
+def test_no_run_takes_no_time(name: str, value: float) -> None:
+    kind = Round if name == "seconds" else Growth
+    with pytest.raises(ValueError, match=f"impossible {name}: "):
+        check(kind, ANSWERS[kind] | {name: value})
 
 
 class Forger:
@@ -128,6 +176,28 @@ def test_a_forged_answer_ends_its_case_and_its_worker(line: bytes) -> None:
         worker.round(np.zeros(2), np.zeros(2), 3)
     assert str(caught.value).isprintable() and 0 < len(str(caught.value)) < 300
     assert not worker.alive, "its next answer would be the forged one's rest"
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[1.0], [1.0] * 3, [[1.0, 2.0]], [[1.0], [2.0]], [[1.0], [2.0, 3.0]], [], [[], []], [1.0, 2], [1.0, True]],
+)
+def test_weights_have_the_shape_of_the_start(weights: list[Any]) -> None:
+    line = json.dumps(ANSWERS[Round] | {"weights": weights, "seconds": 1e-6, "cpu_seconds": 0.0}).encode() + b"\n"
+    with contextlib.closing(forged(line)) as worker, pytest.raises(Refused, match="weights"):
+        worker.round(np.zeros(2), np.zeros(2), 3)
+    assert not worker.alive
+
+
+def test_an_answer_may_be_as_long_as_its_request_needs() -> None:
+    end = b'"seconds": 0.5}' + b" " * 2**23
+    with contextlib.closing(forged(b"{" + end + b"\n")) as worker, pytest.raises(Refused, match="longer than 4,19"):
+        worker.round(np.zeros(2), np.zeros(2), 3)
+    weights = (np.random.default_rng(0).random(3 * 10**5) / 3).tolist()  # 6 MB, from starts of 3 MB
+    line = json.dumps(ANSWERS[Round] | {"weights": weights, "seconds": 1e-6, "fixed_seconds": 1e-6}).encode() + b"\n"
+    with contextlib.closing(forged(line)) as worker:
+        worker.deadline += 60
+        assert worker.round(np.zeros(len(weights)), np.zeros(len(weights)), 3).weights == weights
 
 
 @pytest.mark.parametrize("kind", ["lost", "raised", "wrong", "unsupported"])
