@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,11 @@ def fingerprint() -> str:
     known = next((text for path in IDS if (text := _first_line(path))), "")
     card = uuid.getnode()
     address = "" if card & MULTICAST else str(card)
-    return hashlib.sha256(f"descentbench {known or address or _first_line(BOOT)}".encode()).hexdigest()[:6]
+    return _short_hash(known or address or _first_line(BOOT))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(f"descentbench {text}".encode()).hexdigest()[:6]
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -94,6 +99,7 @@ def facts(name: str) -> dict[str, Any]:
         "packages": {package: installed[package] for package in PACKAGES if package in installed},
         "env": privacy.settings(os.environ),
     }
+    boot, booted = _first_line(BOOT), _psutil("boot_time")
     digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
     return {
         "node": name,
@@ -108,6 +114,8 @@ def facts(name: str) -> dict[str, Any]:
         "system": platform.system(),
         "cpu": {key: value for key, value in cpu_info().items() if key not in FLUCTUATING},
         **setup,
+        "boot_hash": _short_hash(boot) if boot else "",
+        "boot_time": f"{datetime.fromtimestamp(booted, UTC):%Y-%m-%dT%H:%MZ}" if booted else "",
         "installed": installed,
         "setup_hash": digest[:16],
     }

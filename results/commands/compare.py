@@ -17,7 +17,7 @@ from results.output import Page, Section, records, rows_of, seconds, words
 from results.page.crossover import JOB_TITLE
 from results.page.machines import check_one_run_per_machine, compare_machines, other_kernels, verdicts_by_machine
 from results.page.phases import break_even_section
-from results.stats.noise import noise_section, unchanged
+from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import (
     AXES,
     VALUES,
@@ -106,7 +106,7 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, 
     require_own(a, b)
     title = f"{b.label} against {a.label}"
     text = f"A = {a.label} ({a.machine}, {a.date}); B = {b.label} ({b.machine}, {b.date})."
-    notes = [*_differing_facts(a, b), *_edited_code(a, b), *_interruptions([a, b])]
+    notes = [*_differing_facts(a, b), *edited_code(a, b), *_interruptions([a, b])]
     if reason := other_machine(a, b):
         if over:
             raise RunError(f"--over {over} compares runs of one machine; {reason}")
@@ -253,14 +253,6 @@ def _compared(table: pd.DataFrame) -> int:
 
 def _interruptions(runs: list[Run]) -> list[str]:
     return [f"{run.label} was interrupted" for run in runs if run.campaign.get("interrupted")]
-
-
-def _edited_code(a: Run, b: Run) -> list[str]:
-    """Return a line with the implementations of both runs whose code differs."""
-    codes = [run.rows.dropna(subset=["impl", "code"]).groupby("impl")["code"].first() for run in (a, b)]
-    both = pd.concat(codes, axis=1, join="inner", keys=["A", "B"]).reset_index()
-    edited = [f"{impl} ({x} in A, {y} in B)" for impl, x, y in both.itertuples(index=False) if x != y and x[0] == y[0]]
-    return [f"code that differs: {', '.join(edited)}"] if edited else []
 
 
 def _differing_facts(a: Run, b: Run) -> list[str]:

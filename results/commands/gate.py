@@ -29,7 +29,7 @@ from scipy.special import stdtrit
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, times, words
-from results.stats.noise import noise_section, unchanged
+from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
 from results.stats.quiet import WITHHELD, is_busy, quiet_lines
 from results.stats.signed_rank import (
@@ -106,6 +106,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     matched = {thresholds.match(case) for case in cases}
     unused = [patterns for index, (patterns, _) in enumerate(thresholds.cases) if index not in matched]
     notes = [f"only in NEW, not judged: {' '.join(words(case[name]) for name in CASE)}" for case in only_new]
+    notes += edited_code(base, new, ("BASE", "NEW"))
     notes += [f"[[case]] matches no case: {patterns}" for patterns in unused]
     notes += ["The rule: python -m results gate --help"]
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."

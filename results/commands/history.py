@@ -1,8 +1,9 @@
 """Show the time of each case over dates, commits and versions, per machine, and find significant changes.
 
-A series is one case on one machine with the same hardware and work (`pairing.SAME`). Other work is another series. A
-point is one run: the median over its valid blocks. `change_points` finds the changes. Beside each change stands the
-change of the calibration loop (`calibration_s`), which shows whether the machine changed.
+A series is one case on one machine with the same source file and work (`pairing.SAME`). Other work is another series.
+An edited file is a new version of the same label: `code` says which. A point is one run: the median over its blocks.
+`change_points` finds the changes. Beside each change stands the change of the calibration loop (`calibration_s`), which
+shows whether the machine changed.
 """
 
 import json
@@ -27,10 +28,10 @@ from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.optional import package
 from results.store.outcomes import Row
-from results.store.reading import Run, RunError, facts, text
+from results.store.reading import Run, RunError, facts, machine_groups, other_machine, text
 from results.store.runs import files, find_all, join, read_all
 
-POINT = ["series", "run", "machine", "hardware", "datetime", "commit", "code", *CASE, "framework", "version"]
+POINT = ["series", "run", "machine", "hardware", "datetime", "commit", "file", "code", *CASE, "framework", "version"]
 TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
 CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
@@ -59,7 +60,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     changed = [_add_changes(group, result, known) for group, result in zip(groups, searches, strict=True)]
     page = (pd.concat(changed) if changed else table).reindex(columns=[*POINT, *TIMES, *CHANGE])
     page = page.astype(dict.fromkeys(CHANGE[:5], float))
-    work = _work_differences(groups)
+    work = _work_differences(groups, {run.label: run for run in runs})
     invalid = rows[~rows["valid"]].groupby(["run", *CASE, "reason"], dropna=False).size().rename("blocks")
     unread = [{"run": name, "reason": message} for name, message in errors.items()]
     sections = [
@@ -76,9 +77,11 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
 def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """Return one row per series and run, by date: columns POINT, TIMES and SAME. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
-    key = ["machine", *CASE, "hardware", *SAME]
+    ours = "impls/" + valid["impl"] + ".py"  # older files name none
+    valid = valid.assign(system=valid["run"].map(machine_groups(runs)), file=valid["file"].fillna(ours))
+    key = ["machine", *CASE, "system", "file", *SAME]
     by_point = valid.groupby(["run", *key], dropna=False, sort=False)
-    table = by_point[["datetime", "framework", "version", "code"]].first()
+    table = by_point[["datetime", "framework", "version", "code", "hardware"]].first()
     table[["per_step_s", "calibration_s"]] = by_point[["per_step_s", "calibration_s"]].median()
     table["low_s"], table["high_s"] = by_point["per_step_s"].min(), by_point["per_step_s"].max()
     table["blocks"] = by_point["block"].nunique(dropna=False)
@@ -124,16 +127,18 @@ def _differences(before: dict[str, str], after: dict[str, str]) -> str:
     return "; ".join(f"{name} {before.get(name, '-')} -> {after.get(name, '-')}" for name in names)
 
 
-def _work_differences(groups: list[pd.DataFrame]) -> dict[int, str]:
+def _work_differences(groups: list[pd.DataFrame], runs: dict[str, Run]) -> dict[int, str]:
     """Return a sentence for each series of a case but the first: how its work differs from that of the first."""
-    first: dict[Any, dict[str, str]] = {}
+    first: dict[Any, tuple[Run, dict[str, str]]] = {}
     sentences = {}
     for number, group in enumerate(groups):
         row = group.iloc[0]
-        work = {name: words(row[name]) for name in ("hardware", *SAME)}
-        other = first.setdefault(tuple(row[["machine", *CASE]]), work)
+        work = {name: words(row[name]) for name in ("file", *SAME)}
+        run, other = first.setdefault(tuple(row[["machine", *CASE]]), (runs[row["run"]], work))
         if other is not work:
-            sentences[number] = f"A series of its own, because of other work or hardware: {_differences(other, work)}."
+            differences = [_differences(other, work), other_machine(run, runs[row["run"]])]
+            reasons = "; ".join(filter(None, differences)) or "the machine of a series in between"
+            sentences[number] = f"A series of its own, because of other work or hardware: {reasons}."
     return sentences
 
 
@@ -246,6 +251,7 @@ def _point_cells(row: Row) -> dict[str, str]:
         "run": row["run"],
         "commit": words(row["commit"]),
         "version": f"{words(row['framework'])} {words(row['version'])}",
+        "code": words(row["code"]),
         "per step": seconds(row["per_step_s"]),
         "lowest..highest": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}",
         "blocks": words(row["blocks"]),

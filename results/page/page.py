@@ -43,6 +43,7 @@ from results.stats.quiet import BUSY, QUIET, is_busy, judge_machine
 from results.stats.sizes import LEVEL, model_facts
 from results.stats.verdicts import caveats
 from results.store.atomic import atomic_open, atomic_write
+from results.store.identity import code_hashes
 from results.store.outcomes import drop_duplicates, expert_tuned, outcomes
 from results.store.reading import Run, machine_words, mapping, text
 
@@ -200,24 +201,29 @@ def _details(payload: Payload, shown: list[Run]) -> list[str]:
 
 
 def timed_sources(runs: list[Run], cases: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the source file of each timed implementation, from the newest run, with its lines and times."""
-    result: dict[str, dict[str, Any]] = {}
+    """Return the source of each version of a timed implementation, with its lines and the times of its newest run."""
+    result: dict[tuple[str, str], dict[str, Any]] = {}
     cases = cases[cases["per_step_s"].notna()].sort_values(["size", "problem", "dtype"])
     for run in sorted(runs, key=lambda run: run.when):
-        for impl, source in mapping(run.campaign.get("sources")).items():
+        sources = mapping(run.campaign.get("sources"))
+        codes = code_hashes(sources)
+        for impl, source in sources.items():
             rows = cases[(cases["run"] == run.label) & (cases["impl"] == impl)]
             if rows.empty:
                 continue
             code = text(mapping(source).get("text"))
             rows = rows.rename(columns={"per_step_s": "per step"})[["problem", "dtype", "device", "per step"]]
-            result[impl] = {
+            result[impl, codes.get(impl, "")] = {
                 "impl": impl,
                 "file": shortened(text(mapping(source).get("file"))),
                 "text": shortened(code, MAX_SOURCE),
                 "lines": len(code.splitlines()),
                 "times": Section(table=rows_of(rows, {"per step": seconds})),
             }
-    return [result[impl] for impl in sorted(result)]
+    versions = Counter(impl for impl, _ in result)
+    for (impl, code), source in result.items():
+        source["file"] += f", version {code}" if versions[impl] > 1 else ""
+    return [result[key] for key in sorted(result)]
 
 
 @cache

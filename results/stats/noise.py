@@ -141,6 +141,18 @@ def unchanged(a: Run, b: Run) -> list[str]:
     return names
 
 
+def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[str]:
+    """Return a line with the implementations of both runs whose code differs."""
+    codes = [run.rows.dropna(subset=["impl", "code"]).groupby("impl")["code"].first() for run in (a, b)]
+    both = pd.concat(codes, axis=1, join="inner").reset_index()
+    edited = [
+        f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})"
+        for impl, x, y in both.itertuples(index=False)
+        if x != y and x[0] == y[0]
+    ]
+    return [f"code that differs: {', '.join(edited)}"] if edited else []
+
+
 def noise_section(runs: list[Run], comparisons: int = 0) -> Section:
     """Return the last section of a page of so many comparisons: the noise of each run on it."""
     return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}" for run in runs], level=3)

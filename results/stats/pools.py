@@ -7,12 +7,13 @@ import numpy as np
 
 from results.output import records, words
 from results.stats.agreement import EARLIER_DISTANCES, Array, distances
+from results.stats.noise import edited_code
 from results.stats.pairing import Labels, ratios_to, without_duplicates
 from results.store.columns import CASE
 from results.store.reading import Run, other_machine
 from results.store.runs import read_all
 
-CONFIGURATION = ["device", "threads", "ranks", "framework", "version"]
+CONFIGURATION = ["device", "threads", "ranks", "framework", "version", "code"]
 STEP_LEVEL = 0.95
 MOST_RUNS = 8  # the latest earlier runs in the folder of a run
 
@@ -29,10 +30,11 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
     """Return the distances of the implementations of `run` to the baseline in earlier runs, over all their problems.
 
     A run counts if it is earlier and of the same machine; a pair counts if both implementations have the same
-    CONFIGURATION in both runs.
+    CONFIGURATION in both runs. `code` is the file for one in the repository, whose versions have one label; elsewhere
+    the name says nothing, and code must be equal. Code that is not recorded is not the same.
     """
     collected: dict[Labels, list[Array]] = {}
-    used, unused, here = list[str](), dict[str, list[str]](), _configurations(run)
+    earlier, unused, here = list[Run](), dict[str, list[str]](), _configurations(run)
     for other in others:
         if other.label == run.label or not other.when < run.when:
             continue
@@ -40,15 +42,17 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
             unused.setdefault(f": {reason}", []).append(other.label)
             continue
         there, before = _configurations(other), sum(map(len, collected.values()))
-        changed = sorted(name for name in here if name in there and here[name] != there[name])
+        changed = sorted(name for name in here if name in there and not _is_same(here[name], there[name]))
         for row in records(ratios_to(without_duplicates(other.rows), baseline)):
             both = {baseline, row["impl"]}
             if row["refused"] == "" and row["impl"] != baseline and both <= set(here) and both.isdisjoint(changed):
                 collected.setdefault(row["pair"], []).append(distances(np.asarray(row["logs"])))
-        used += [other.label] if sum(map(len, collected.values())) > before else []
+        earlier += [other] if sum(map(len, collected.values())) > before else []
         for name in changed:
             unused.setdefault(f" for {_differing(here, there, name)}", []).append(other.label)
-    notes = [f"Noise of earlier runs used: {', '.join(used)}."] if used else []
+    used = ", ".join(other.label for other in earlier)
+    notes = [f"Noise of earlier runs used: {used}."] if earlier else []
+    notes += [line for other in earlier for line in edited_code(other, run, (other.label, run.label))]
     notes += [f"Noise of {', '.join(labels)} not used{reason}." for reason, labels in unused.items()]
     return Pools({pair: np.concatenate(parts) for pair, parts in collected.items()}, notes)
 
@@ -63,7 +67,7 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
         if other.label == run.label or not other.when < run.when or other_machine(run, other):
             continue
         there, rows = _configurations(other), without_duplicates(other.rows)
-        same = [name for name in here if there.get(name) == here[name]]
+        same = [name for name in here if name in there and _is_same(here[name], there[name])]
         rows = rows[rows["valid"].astype(bool) & rows["impl"].isin(same)]
         for (impl, *_), seconds in rows.groupby(CASE)["per_step_s"]:
             found.setdefault(str(impl), []).append(distances(np.log(seconds.to_numpy(float))))
@@ -81,20 +85,30 @@ def earlier_runs(run: Run) -> list[Run]:
     return runs
 
 
-def _configurations(run: Run) -> dict[str, set[tuple[str, ...]]]:
+Configurations = set[tuple[str, ...]]
+
+
+def _is_same(here: Configurations, there: Configurations) -> bool:
+    return here == there and all(code != words(None) for *_, code in here)
+
+
+def _configurations(run: Run) -> dict[str, Configurations]:
     """Return the values of CONFIGURATION by implementation."""
     rows = without_duplicates(run.rows).dropna(subset=["impl"])
-    columns = [rows[name].map(words) for name in CONFIGURATION]
-    found: dict[str, set[tuple[str, ...]]] = {}
+    of_label = [file if code == code and "/" in words(file) else code for file, code in rows[["file", "code"]].values]
+    columns = [rows.assign(code=of_label)[name].map(words) for name in CONFIGURATION]
+    found: dict[str, Configurations] = {}
     for impl, *values in zip(rows["impl"], *columns, strict=True):
         found.setdefault(impl, set()).add(tuple(values))
     return found
 
 
-def _differing(here: dict[str, set[tuple[str, ...]]], there: dict[str, set[tuple[str, ...]]], impl: str) -> str:
+def _differing(here: dict[str, Configurations], there: dict[str, Configurations], impl: str) -> str:
     """Return an implementation with the values that differ: `jax_scan: version 0.10.1 there, 0.10.2 here`."""
     texts = []
     for index, name in enumerate(CONFIGURATION):
         values = [", ".join(sorted({facts[index] for facts in side[impl]})) for side in (there, here)]
         texts += [f"{name} {values[0]} there, {values[1]} here"] if values[0] != values[1] else []
+    if not texts and not _is_same(here[impl], here[impl]):
+        return f"{impl}: code not recorded"
     return f"{impl}: {'; '.join(texts) or 'other combinations of device and threads'}"

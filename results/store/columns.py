@@ -38,6 +38,7 @@ ORIGIN_COLUMNS = (
     text_column("commit", "commit that was measured"),
     text_column("name", "name of the row in pytest-benchmark"),
     text_column("hardware", "hash of the machine's processor, cores, memory and GPU"),
+    text_column("file", "implementation's source file: its path in the repository, elsewhere its name", since=3),
     text_column("code", "hash of the implementation's code; of the saved text alone before version 6", since=3),
     text_column("kernels", "environment variables that chose the kernels of this framework, with their values"),
 )

@@ -36,9 +36,12 @@ def load_file(path: Path, label: str = "") -> Run:
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
     origin |= {"hardware": hardware_hash(machine_info)}
     columns = _columns(content.pop("benchmarks"), origin, seal_errors)
-    hashes = code_hashes(mapping(mapping(content.get("campaign")).get("sources")))
+    sources = mapping(mapping(content.get("campaign")).get("sources"))
+    hashes = code_hashes(sources)
     labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
-    columns["code"] = [hashes.get(duplicate_of or impl or "") for impl, duplicate_of in labels]
+    originals = [duplicate_of or impl or "" for impl, duplicate_of in labels]
+    columns["file"] = [text(mapping(sources.get(impl)).get("file")) or None for impl in originals]
+    columns["code"] = [hashes.get(impl) for impl in originals]
     environment = mapping(machine_info.get("env"))
     settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
     columns["kernels"] = [settings[name] for name in columns["framework"]]
@@ -63,7 +66,7 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
         for seal_error, row_error, value_error in zip(seal_errors, row_errors, value_errors, strict=True)
     ]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
-    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*columns, "code", "kernels")]
+    unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*COLUMNS, *columns)]
     if len(unknown) > FACTS:
         raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
     return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}

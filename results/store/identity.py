@@ -17,22 +17,32 @@ KERNELS = {  # environment variables that choose the kernels of one framework
     "tensorflow": ("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", *ONEDNN),
     "numba": ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_ENABLE_AVX", "NUMBA_SLP_VECTORIZE"),
 }
-SINCE_1 = ("cores", "ram_bytes", "gpu")  # those that every file has
+HELPERS, CUT = 20, "# cut here: "  # modules beside an implementation whose text is saved; what ends a text that is cut
+SINCE_1 = ("cores", "memory", "gpu")  # those that every file has
 
 
 def code_hashes(sources: dict[str, Any]) -> dict[str, str]:
-    """Return a hash of each implementation's code by name: with the modules beside it, or of the saved text alone.
+    """Return a hash of each implementation's code by name.
 
-    Hashes of the two kinds begin with another letter, so they are never equal.
+    c: of its text and that of the modules beside it. d: its digest, where these texts are not saved in full. t: of its
+    text alone, before version 6. Hashes of two kinds are never equal.
     """
     hashes = {}
     for impl, entry in sources.items():
         source = entry if isinstance(entry, dict) else {}
-        if isinstance(source.get("digest"), str) and source["digest"]:
-            hashes[impl] = f"c{source['digest'][:8]}"
-        elif isinstance(source.get("text"), str) and source["text"]:
-            hashes[impl] = f"t{hashlib.sha256(source['text'].encode('utf-8', 'replace')).hexdigest()[:8]}"
+        text, helpers, digest = (source.get(name) for name in ("text", "helpers", "digest"))
+        complete = isinstance(helpers, dict) and len(helpers) < HELPERS and CUT not in json.dumps([text, helpers])
+        if complete and isinstance(text, str) and text:
+            hashes[impl] = f"c{_short_hash(json.dumps([text, helpers], sort_keys=True))}"
+        elif isinstance(digest, str) and digest:
+            hashes[impl] = f"d{digest[:8]}"
+        elif isinstance(text, str) and text:
+            hashes[impl] = f"t{_short_hash(text)}"
     return hashes
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def differing_code(codes: Iterable[dict[str, str]], impls: Iterable[str]) -> list[str]:
@@ -48,13 +58,13 @@ def kernel_settings(environment: dict[str, Any], framework: str | None) -> str:
 
 
 def hardware(machine_info: dict[str, Any]) -> dict[str, Any]:
-    """Return what is recorded of the processor, its instructions, cores, memory (in 1/8 GiB) and GPU."""
+    """Return what is recorded of the processor, its instructions, cores, memory (to 1/8 GiB) and GPU."""
     cpu = machine_info.get("cpu")
     facts = {name: machine_info.get(name) for name in HARDWARE}
     facts["processor"] = cpu.get("brand_raw") if isinstance(cpu, dict) else None
-    memory = facts["ram_bytes"]
+    memory = facts.pop("ram_bytes")
     if isinstance(memory, (int, float)) and 0 < memory < 1e18:
-        facts["ram_bytes"] = round(memory / 2**27)
+        facts["memory"] = f"{round(memory / 2**27) / 8:g} GiB"
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -63,4 +73,4 @@ def hardware_hash(machine_info: dict[str, Any]) -> str:
     facts = {name: value for name, value in hardware(machine_info).items() if name in (*SINCE_1, "processor")}
     if not any(facts.values()):
         return ""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return _short_hash(json.dumps(facts, sort_keys=True, default=str))

@@ -5,7 +5,7 @@ import math
 import re
 import stat
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pandas as pd
 from results.output import shortened
 from results.store.identity import hardware
 from results.store.json_values import parse_json
-from results.store.schema import BYTES, check_limits, validation_error
+from results.store.schema import BYTES, check_limits, parse_utc, validation_error
 
+LISTED = 6  # CPU flags that differ
 NOT_CHECKED = "These rows are no descents of this suite: nobody has checked what they compute."
 
 
@@ -97,13 +98,47 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def other_machine(a: Run, b: Run) -> str:
-    """Return why two runs are not of one machine, or "". An image copies a machine's id to other hardware."""
+    """Return why two runs are not of one machine, or "". An image copies a machine's id to other hardware.
+
+    A boot between two runs is no reason. Two systems that were up at once are two machines.
+    """
     if a.machine != b.machine:
         return f"{a.label} was made on {a.machine}, {b.label} on {b.machine}"
-    facts = [hardware(mapping(run.document["machine_info"])) for run in (a, b)]
+    infos = [mapping(run.document["machine_info"]) for run in (a, b)]
+    facts = [hardware(info) | ({"kernel": info["release"]} if info.get("release") else {}) for info in infos]
     differing = [name for name in facts[0] if name in facts[1] and facts[0][name] != facts[1][name]]
-    words = ", ".join(f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing)
-    return f"both runs are of {a.machine}, but only possibly of the same machine: {words}" if differing else ""
+    words = [f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing]
+    flags = [set(map(text, _list(mapping(info.get("cpu")).get("flags")))) for info in infos]
+    if all(flags) and (only := sorted(flags[0] ^ flags[1])):
+        words.append(f"CPU flags in one of them: {' '.join(only[:LISTED])}{' ...' * (len(only) > LISTED)}")
+    boots = [_boot_time(info) for info in infos]
+    if infos[0].get("boot_hash") != infos[1].get("boot_hash") and min(a.when, b.when) > max(boots):
+        words.append(f"boot {boots[0]:%Y-%m-%d %H:%MZ} and {boots[1]:%Y-%m-%d %H:%MZ}, both up at once")
+    line = shortened("; ".join(words))
+    return f"both runs are of {a.machine}, but only possibly of the same machine: {line}" if words else ""
+
+
+def machine_groups(runs: list[Run]) -> dict[str, int]:
+    """Return by label a number that runs share if nothing shows that they were made on two machines."""
+    groups: list[list[Run]] = []
+    for run in sorted(runs, key=lambda run: run.when):
+        fitting = (group for group in groups if not any(other_machine(run, other) for other in group))
+        if (group := next(fitting, None)) is None:
+            groups.append(group := [])
+        group.append(run)
+    return {run.label: number for number, group in enumerate(groups) for run in group}
+
+
+def _boot_time(machine_info: dict[str, Any]) -> datetime:
+    """Return when the system began; the end of time if that is not recorded."""
+    try:
+        return parse_utc(text(machine_info.get("boot_time")))
+    except (ValueError, OverflowError):
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def mapping(value: object) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def test_an_image_copies_the_id_to_other_machines(tmp_path: Path) -> None:
     a = saved_cases(tmp_path, "box-a", rows(), rows("jax_scan", 5e-7), machine_info=small)
     b = saved_cases(tmp_path, "box-a", rows(step=2e-6), rows("jax_scan", 1e-6), name="0002_b", machine_info=large)
     page = compare_runs(a, b)
-    assert "Different machines" in text(page) and "ram_bytes 128 and 256" in text(page)
+    assert "Different machines" in text(page) and "memory 16 GiB and 32 GiB" in text(page)
     assert "numpy_manual on A" in markdown(page.sections) and "B per step" not in markdown(page.sections)
     assert set(history([a, b], {}, {}).data["series"]) == {0, 1, 2, 3}, "never pooled"
 

@@ -8,20 +8,24 @@ from runs import KNOWN, blocks, saved_run
 
 from results.__main__ import main
 from results.page.data import make_payload
-from results.stats.pools import earlier_runs, step_spreads
+from results.stats.pools import earlier_runs, pools_from_runs, step_spreads
 from results.store.reading import Run
 
 PROBLEMS = ("p0", "p1", "p2")
+IMPLS = ("numpy_manual", "jax_scan")
 
 
-def run(tmp_path: Path, name: str, times: list[float], date: str, **facts: Any) -> Run:
+def run(tmp_path: Path, name: str, times: list[float], date: str, source: Any = None, **facts: Any) -> Run:
+    """source: of both implementations; by default those of this repository."""
+    sources = {impl: {"file": f"impls/{impl}.py", "text": "x", "helpers": {}} | (source or {}) for impl in IMPLS}
     rows = [
         row
         for problem in PROBLEMS
-        for impl in ("numpy_manual", "jax_scan")
+        for impl in IMPLS
         for row in blocks(impl, times, **(KNOWN | {"problem": problem, "problem_hash": problem} | facts))
     ]
-    return saved_run(tmp_path, rows, name, datetime=f"2025-03-{date}T10:00:00+00:00")
+    campaign = {"seed": 0, "sources": sources}
+    return saved_run(tmp_path, rows, name, datetime=f"2025-03-{date}T10:00:00+00:00", campaign=campaign)
 
 
 def test_the_spread_of_earlier_runs_is_the_interval_of_one_block(
@@ -49,6 +53,31 @@ def test_few_distances_and_another_configuration_are_no_pool(
     now = run(tmp_path, "0002_now", [1e-6], "02")
     assert step_spreads(now, earlier_runs(now)) == {}
     assert make_payload([now], "numpy_manual").cases["ci_low_s"].isna().all()
+
+
+STRANGER = {"file": "numpy_manual.py", "text": "x", "helpers": {"pkg/a.py": "y"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "pooled"),
+    [
+        (None, {"text": "edited"}, True),  # a version of the same label
+        (None, STRANGER, False),
+        (STRANGER, STRANGER, True),
+        (STRANGER, STRANGER | {"text": "z"}, False),
+        (STRANGER, STRANGER | {"helpers": {"pkg/a.py": "z"}}, False),
+        (STRANGER, {"file": "numpy_manual.py", "text": ""}, False),  # nobody knows
+    ],
+    ids=["edited", "stranger", "same", "other", "helper", "unknown"],
+)
+def test_only_the_noise_of_the_same_code_counts(tmp_path: Path, before: Any, now: Any, pooled: bool) -> None:
+    run(tmp_path, "0001_earlier", [1e-6, 2e-6] * 5, "01", before)
+    later = run(tmp_path, "0002_now", [1e-6], "02", now)
+    assert bool(step_spreads(later, earlier_runs(later))) is pooled
+    pools = pools_from_runs(later, earlier_runs(later), "numpy_manual")
+    assert bool(pools.by_pair) is pooled
+    assert any("code that differs: jax_scan (" in note for note in pools.notes) is (now == {"text": "edited"})
+    assert any("Noise of box/0001_earlier not used for jax_scan: code" in note for note in pools.notes) is not pooled
 
 
 def test_a_file_named_from_its_folder_has_earlier_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
