@@ -279,7 +279,7 @@ def edited_helpers(impls: list[str], sources: dict[str, dict[str, Any]]) -> str:
         for name, entry in sources.items()
         if name == path.stem or name.startswith(f"{path.stem}@")  # then the label of an environment
     ]
-    saved = [(path.parent / name, text) for path, helpers in known for name, text in helpers.items()]
+    saved = [(path.resolve().parent / name, text) for path, helpers in known for name, text in helpers.items()]
     return ", ".join(file.name for file, text in saved if source_text(file) != text)
 
 

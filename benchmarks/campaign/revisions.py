@@ -36,6 +36,7 @@ def file_of(path: Path, revision: str) -> Path:
     try:
         old.parent.mkdir(parents=True, exist_ok=True)
         for name in beside:
+            (old.parent / name).parent.mkdir(parents=True, exist_ok=True)
             (old.parent / name).write_text(_git(path.parent, "show", f"{commit}:./{name}") or "", "utf-8")
         old.write_text(text, "utf-8")
     except OSError as error:
@@ -44,9 +45,9 @@ def file_of(path: Path, revision: str) -> Path:
 
 
 def _python_files(folder: Path, commit: str) -> list[str]:
-    """Return the names of the Python files of a folder in a commit."""
-    names = (_git(folder, "ls-tree", "--name-only", commit, "./") or "").splitlines()
-    return [Path(name).name for name in names if name.endswith(".py")]
+    """Return the relative paths of the Python files in a folder and below it in a commit."""
+    names = (_git(folder, "ls-tree", "-r", "-z", "--name-only", commit, "./") or "").split("\0")
+    return [name for name in names if name.endswith(".py")]
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -38,7 +38,7 @@ Speed = Annotated[float, lambda value: 0 < value < 1e18]
 Count = Annotated[int, lambda value: 0 <= value < 2**53]  # sums stay below a column's limit
 Text = Annotated[str, lambda value: value == printable(value)]
 File = Annotated[str, lambda value: len(value) <= FILE]
-Helpers = Annotated[dict[Text, File], lambda value: len(value) <= HELPERS and not any("/" in name for name in value)]
+Helpers = Annotated[dict[Text, File], lambda value: len(value) <= HELPERS and all(map(_is_below, value))]
 Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= NAMES]
 Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= NAMES]
 Cores = Annotated[list[Count], lambda value: len(value) <= MOST]
@@ -68,7 +68,7 @@ class Loaded:
 class Source:
     """The file that the implementation was loaded from. digest: of its code and that of the modules beside it.
 
-    helpers: the texts of these modules by file name.
+    helpers: the texts of these modules by path from the folder of the file.
     """
 
     file: Text
@@ -244,3 +244,8 @@ def _are_floats(values: object) -> bool:
 def _are_rows(values: list[Any]) -> bool:
     """Return whether the values are lists of equally many numbers."""
     return bool(values) and all(map(_are_floats, values)) and len({len(row) for row in values}) == 1
+
+
+def _is_below(name: str) -> bool:
+    """Return whether a relative path stays in its folder."""
+    return not {"", ".", ".."} & set(name.split("/"))

@@ -34,6 +34,7 @@ Answer = dict[str, Any]
 TRANSFERS, WAIT = ("place", "put"), "fetch"  # functions of a framework that move an array to its device, and back
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST, MANY = 20_000, 20  # bytes of a file that are told; modules beside it whose text is told
+ROOT, STDLIB = Path(__file__).resolve().parents[2], Path(os.__file__).resolve().parent
 SUITE = {Path(impls.__file__), Path(impls.interface.__file__)}  # part of this suite, not of an implementation
 
 
@@ -235,41 +236,57 @@ OPERATIONS = frozenset(["load", "source", "bandwidth", "read", "open_device", "p
 def source(path: Path) -> Answer:
     """Describe a source file.
 
-    `file`: its path in the repository, elsewhere its name. `text`: its first MOST bytes, "" if it is not Python.
-    `helpers`: the same of the modules that it has imported from beside it, by file name, MANY at most.
+    `file`: its path in the repository, elsewhere its name. `text`: its first MOST bytes.
+    `helpers`: the same of the modules that it has imported from its folder and below, by relative path, MANY at most.
     `digest`: a hash over the file and these modules.
     """
-    here, root = path.resolve(), Path(__file__).parents[2].resolve()
-    near = here.relative_to(root) if here.is_relative_to(root) else Path(path.name)
+    here = path.resolve()
+    near = here.relative_to(ROOT) if here.is_relative_to(ROOT) else Path(path.name)
     file = path.name if "site-packages" in near.parts else near.as_posix()
-    loaded = modules_beside(here)
-    helpers = [module for module in loaded if module not in SUITE]
-    texts = {module.name: source_text(module) for module in helpers[:MANY] if module.name.isprintable()}
-    return {"file": file, "text": source_text(path), "helpers": texts, "digest": code_digest([here, *loaded])}
+    helpers = {name: module for name, module in modules_beside(here).items() if module not in SUITE}
+    texts = {printable(name): source_text(helpers[name]) for name in sorted(helpers)[:MANY]}
+    return {"file": file, "text": source_text(path), "helpers": texts, "digest": code_digest(helpers | {"": here})}
 
 
 def source_text(path: Path) -> str:
-    """Return the first MOST bytes of a Python file; "" if it is none. Raises OSError."""
-    text = path.read_text("utf-8", "replace") if path.suffix == ".py" and path.is_file() else ""
-    if (size := len(text.encode())) > MOST:
-        text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {size} bytes"
+    """Return the first MOST bytes of a Python file, a line with a hash of others, "" for no file. Raises OSError."""
+    if not path.is_file():
+        return ""
+    content = path.read_bytes()
+    total = f"{len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}"
+    if path.suffix != ".py":
+        return f"# not text: {total}"
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    if len(text.encode()) > MOST:
+        text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {total}"
     return text
 
 
-def modules_beside(path: Path) -> list[Path]:
-    """Return the files of the imported modules in the folder of a Python file, sorted, without itself."""
-    loaded = [str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]]
-    own = [Path(file).resolve() for file in loaded if file.endswith(".py") and "site-packages" not in file]
-    near = {file for file in own if file.parent == path.parent and file != path and file.is_file()}
-    return sorted(near)
+def modules_beside(path: Path) -> dict[str, Path]:
+    """Return the imported files in the folder of a Python file and below it, without itself, by relative path.
+
+    Left out: installed packages, the standard library and, unless it is in that very folder, this suite.
+    """
+    folder, near = path.parent, {}
+    for loaded in {str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]}:
+        if "site-packages" in loaded or "dist-packages" in loaded or not os.path.isfile(loaded):
+            continue
+        for file in (Path(os.path.abspath(loaded)), Path(loaded).resolve()):  # also what a link leads to
+            elsewhere = file.is_relative_to(STDLIB) or (
+                file.parent != folder and file.is_relative_to(ROOT / "benchmarks")
+            )
+            if file.is_relative_to(folder) and file != path and not elsewhere:
+                near[file.relative_to(folder).as_posix()] = file
+                break
+    return near
 
 
-def code_digest(files: list[Path]) -> str:
+def code_digest(files: dict[str, Path]) -> str:
     """Return 16 hex digits of a hash over the names and contents of files."""
     digest = hashlib.sha256()
-    for file in sorted(files):
+    for name, file in sorted(files.items()):
         if file.is_file():
-            digest.update(hashlib.sha256(file.name.encode()).digest() + hashlib.sha256(file.read_bytes()).digest())
+            digest.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, counted, rows_of
+from results.store.identity import CUT
 from results.store.reading import RunError, mapping, read_document, text
 from results.store.runs import ROOT, find_paths, label
 from results.store.seal import broken_file_seal, broken_seals, has_seals
 
 MATCHES, EDITED, UNSEALED, UNREAD = "matches", "edited by hand", "no seal", "cannot be read"
 LISTED = 5  # edited rows
-SOURCES = ["impls/*.py", "benchmarks/extra/loops/*.py"]  # code that a run may have measured
 NOTES = [
     "A digest of each row covers its rounds and facts. A digest of the file covers all else and the list of rows,"
     " before schema 5, only machine and campaign. A seal is not a signature: the algorithm is public.",
@@ -61,21 +61,27 @@ def _changed_code(campaign: dict[str, Any]) -> str:
         source = mapping(entry)
         file = Path(text(source.get("file")))
         saved = {file.name: text(source.get("text"))} | mapping(source.get("helpers"))
-        here = {name: _sources().get((file.parent / name).as_posix()) for name in saved}
-        if here[file.name] is None:
+        here = {name: _source((file.parent / name).as_posix()) for name in saved}
+        if here[file.name] is None or len(file.parts) < 2:  # elsewhere, only its name is saved
             absent.append(impl)
-        elif here != saved:
+        elif not all(_is_same(text(saved[name]), here[name] or "") for name in saved):
             changed.append(impl)
     lists = {"code has changed": changed, "not in this repository": absent}
     return "; ".join(f"{title}: {', '.join(names)}" for title, names in lists.items() if names)
 
 
+def _is_same(saved: str, here: str) -> bool:
+    head, cut, _ = saved.partition(f"\n{CUT}")
+    return here.startswith(head) if cut else here == saved
+
+
 @cache
-def _sources() -> dict[str, str]:
-    """Return the code of this repository by relative path; empty if `results` is installed elsewhere."""
-    repository = ROOT.parents[1]
-    paths = [path for pattern in SOURCES for path in sorted(repository.glob(pattern))]
-    return {path.relative_to(repository).as_posix(): path.read_text("utf-8", "replace") for path in paths}
+def _source(name: str) -> str | None:
+    """Return the code of a file of this repository; None if it has no such file."""
+    repository = ROOT.parents[1].resolve()
+    path = (repository / name).resolve()
+    inside = path.is_relative_to(repository) and path.suffix == ".py" and path.is_file()
+    return path.read_text("utf-8", "replace") if inside else None
 
 
 def add_commands(commands: options.Commands) -> None:

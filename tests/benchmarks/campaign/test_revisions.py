@@ -28,12 +28,15 @@ def git(folder: Path, *words: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A repository in which mine.py and its helper were committed, and then changed."""
     write(tmp_path, "mine", SLOWER)
-    write(tmp_path, "helper", "import time\n\ndef wait(steps):\n    time.sleep(1e-4 * steps)\n")
+    write(tmp_path, "helper", "from pkg.waiting import wait\n")
+    (tmp_path / "pkg").mkdir()
+    write(tmp_path / "pkg", "waiting", "import time\n\ndef wait(steps):\n    time.sleep(1e-4 * steps)\n")
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-qm", "first")
     write(tmp_path, "mine", HONEST)
     (tmp_path / "helper.py").unlink()
+    (tmp_path / "pkg" / "waiting.py").unlink()
     return tmp_path
 
 

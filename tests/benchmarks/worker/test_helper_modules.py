@@ -9,18 +9,20 @@ from helpers import Done, bench, python, write
 
 IMPLEMENTATION = """
 from gradients import gradient
+from pkg.deep.sizes import size
 
 def prepare(problem, device):
     def run(start, steps, /):
         from lengths import step  # only when it runs
         w = start.copy()
         for t in range(steps):
-            w -= step(problem) * gradient(problem.X, problem.y, w)
+            w -= size * step(problem) * gradient(problem.X, problem.y, w)
         return w
 
     return run
 """
 GRADIENTS = "def gradient(X, y, w):\n    r = X @ w - y\n    return (2 / r.size) * (X.T @ r)\n"
+SIZES = "size = 1\n"
 LENGTHS = "def step(problem):\n    return problem.lr\n"
 
 
@@ -28,6 +30,10 @@ def files(folder: Path) -> str:
     write(folder, "gradients", GRADIENTS)
     write(folder, "lengths", LENGTHS)
     write(folder, "unused", "")
+    (folder / "lib/deep").mkdir(parents=True)
+    write(folder / "lib/deep", "sizes", SIZES)
+    if not (folder / "pkg").exists():
+        (folder / "pkg").symlink_to("lib")  # its own folder all the same
     return write(folder, "mine", IMPLEMENTATION)
 
 
@@ -39,7 +45,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def test_their_text_is_saved(done: Done) -> None:
     sources = done.json["campaign"]["sources"]
-    assert sources["mine"]["helpers"] == {"gradients.py": GRADIENTS, "lengths.py": LENGTHS}
+    assert sources["mine"]["helpers"] == {
+        "gradients.py": GRADIENTS,
+        "lengths.py": LENGTHS,
+        "pkg/deep/sizes.py": SIZES,
+    }
     assert sources["numpy_manual"]["helpers"] == {}
 
 
@@ -69,6 +79,7 @@ def test_a_run_is_not_resumed_with_another_helper(tmp_path: Path) -> None:
     mine = write(tmp_path, "mine", f"import os\n{kills}")
     assert bench(tmp_path, "--impl", mine, "--problem", "scalar,line").code == -9
     write(tmp_path, "lengths", f"{LENGTHS}# edited\n")
+    write(tmp_path / "lib/deep", "sizes", f"{SIZES}# edited\n")
     refused = bench(tmp_path, "--resume")
     assert refused.code == 4
-    assert "--resume: lengths.py" in refused.out + refused.err
+    assert "--resume: lengths.py, sizes.py" in refused.out + refused.err
