@@ -92,7 +92,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     campaign = session.config.stash[CAMPAIGN]
     session.items[:] = in_plan_order(session.items, campaign.plan)
     names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
-    campaign.selected = {str(case): case for case in campaign.plan.cases() if str(case) in names}
+    campaign.select(names)
     if campaign.selected:
         install_signal_handlers()
 

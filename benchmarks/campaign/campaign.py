@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -75,6 +75,7 @@ class Campaign:
     readers: dict[int, Reader] = field(default_factory=dict)  # by number of threads
     started: float = field(default_factory=time.monotonic)
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
+    cut: set[int] = field(default_factory=set)  # blocks without a case that is selected in another block
     interrupted: bool = False
     resumed: list[dict[str, Any]] = field(default_factory=list)  # when, and with how many finished cases
     reference_s: float = 0.0  # seconds in which problems and their truth were made
@@ -87,6 +88,14 @@ class Campaign:
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by label: threads, or `environments.Facts`
     gpu_processes: int | None = None  # that computed on the GPU when the block of the moment began: none is ours
     before: dict[str, Any] | None = None  # the machine when the block of the moment began
+
+    def select(self, names: Collection[object]) -> None:
+        """Run only these cases. A block that lacks a case of another block is cut; one case less in all is none."""
+        self.selected = {str(case): case for case in self.plan.cases() if str(case) in names}
+        places: dict[int, set[str]] = {}
+        for case in self.selected.values():
+            places.setdefault(case.block, set()).add(case.place)
+        self.cut = {block for block, own in places.items() if own != set().union(*places.values())}
 
     def make_environments(self, report: Callable[[str], object]) -> None:
         """Make the environments of the selected cases. `report` gets a line for each that takes long.
@@ -275,7 +284,7 @@ class Campaign:
     def summary(self) -> dict[str, Any]:
         """Return what the saved JSON says of the campaign besides its rows. `blocks` counts complete ones."""
         ended = {case for case, outcome in self.done.items() if outcome != INTERRUPTED}
-        unfinished = {case.block for case in self.selected.values() if case not in ended}
+        unfinished = self.cut | {case.block for case in self.selected.values() if case not in ended}
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         return {
             "planned": len(self.selected),

@@ -21,7 +21,7 @@ from results.stats.agreement import FIRST_LOOK
 from results.stats.pairing import without_duplicates
 from results.stats.quiet import BUSY, WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
-from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, outcomes
+from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, number
 from results.store.runs import ROOT
 
@@ -220,7 +220,7 @@ def _missing(rows: list[Row]) -> list[str]:
 
 def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> list[str]:
     """Return the commands that go on from here."""
-    blocks, wall_s = run.rows["block"].nunique(), number(run.campaign.get("wall_s"))
+    blocks, wall_s = of_complete_blocks(run.rows)["block"].nunique(), number(run.campaign.get("wall_s"))
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
     more = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
     decide = f"To decide: the same command with {more}"

@@ -24,6 +24,7 @@ from results.stats.signed_rank import (
 )
 from results.stats.verdicts import add_verdicts
 from results.store.columns import CASE
+from results.store.outcomes import of_complete_blocks
 from results.store.reading import Run
 
 EFFECT = 0.05  # relative difference that a campaign should detect
@@ -88,7 +89,7 @@ def noise_line(run: Run, comparisons: int = 0) -> str:
     if compared.empty:
         return f"The A/A pair cannot be judged: {table['refused'].iloc[0]}." if len(table) else NO_PAIR
     family = comparisons or max(_comparisons(run), len(compared))
-    blocks = int(run.rows.groupby(CASE)["block"].nunique(dropna=False).max())
+    blocks = int(of_complete_blocks(run.rows).groupby(CASE)["block"].nunique(dropna=False).max())
     verdicts = judge(list(compared["logs"]), pairs=list(compared["pair"]), comparisons=family)
     grouped = compared.assign(judged=pd.Series(verdicts, compared.index, object)).groupby("impl", sort=False)
     return " ".join(

@@ -4,6 +4,7 @@ import functools
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Sample(NamedTuple):
     """The rows of one case in one table.
 
     invalid: reason of the first invalid row, or "". facts: the values of each of SAME and KERNELS as sorted texts.
-    clocks: seconds per step by block, in order.
+    clocks: seconds per step by complete block, in order.
     """
 
     invalid: str
@@ -233,7 +234,7 @@ def _refusal(pair: Pair) -> dict[str, str]:
     if reasons := [*invalid, *differences(a, b, labels, pair.same)]:
         return {"refused": "; ".join(reasons), "verdict": INVALID}
     if not a.clocks.keys() & b.clocks.keys():
-        return {"refused": "no block in common", "verdict": INVALID}
+        return {"refused": "no complete block in common", "verdict": INVALID}
     return {"unknown": ", ".join(name for name in NEWER if not a.facts[name] and not b.facts[name])}
 
 
@@ -285,7 +286,7 @@ def without_duplicates(rows: pd.DataFrame) -> pd.DataFrame:
 
 def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
     """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
-    measured = [rows[name].tolist() for name in ("valid", "reason", "block", "per_step_s")]
+    measured = [rows[name].tolist() for name in ("valid", "reason", "complete", "block", "per_step_s")]
     by_case: dict[Case, list[Any]] = {}
     for case, *row in zip(_values(rows, key), _values(rows, [*SAME, KERNELS]), *measured, strict=True):
         by_case.setdefault(case, []).append(row)
@@ -308,10 +309,10 @@ def _values(rows: pd.DataFrame, names: list[str]) -> Iterable[tuple[Any, ...]]:
 
 
 def _sample(rows: list[Any]) -> Sample:
-    facts, valid, reasons, numbers, seconds = zip(*rows, strict=True)
+    facts, valid, reasons, complete, numbers, seconds = zip(*rows, strict=True)
     blocks = [number if number == number else 0 for number in numbers]  # a row without a number is block 0
-    table = sorted(zip(blocks, seconds, strict=True))
-    if len(set(blocks)) < len(blocks):
+    table = sorted(compress(zip(blocks, seconds, strict=True), complete))
+    if len({block for block, _ in table}) < len(table):
         medians = pd.DataFrame(table).groupby(0)[1].median()
         table = list(zip(medians.index.tolist(), medians.tolist(), strict=True))
     invalid = "" if all(valid) else reasons[valid.index(False)]

@@ -41,7 +41,7 @@ def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame
     batch: rows of a mini-batch; None for the full batch.
     """
     planned = rows["batch"] == (rows["n"] if batch is None else batch)
-    chosen = rows[rows["valid"].astype(bool) & planned & (rows["step_reads"] == "X")]
+    chosen = rows[rows["valid"].astype(bool) & rows["complete"] & planned & (rows["step_reads"] == "X")]
     by_size = chosen.groupby(["impl", "n", "d"])
     table = by_size[["per_step_s", "fixed_s"]].median()
     table["low_s"], table["high_s"] = by_size["per_step_s"].min(), by_size["per_step_s"].max()

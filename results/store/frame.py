@@ -45,6 +45,8 @@ def load_file(path: Path, label: str = "") -> Run:
     environment = mapping(machine_info.get("env"))
     settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
     columns["kernels"] = [settings[name] for name in columns["framework"]]
+    partial = mapping(content.get("campaign")).get("partial_blocks")
+    columns["complete"] = ~np.isin(columns["block"], [*map(number, partial)] if isinstance(partial, list) else [])
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
     return Run(path, label, machine, when, content, sealed, rows)
 

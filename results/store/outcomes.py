@@ -16,7 +16,7 @@ PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked",
 NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
 LABELS = ["step_reads", "limited_by"]
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "blocked_s", "per_step_s"]
-NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "tolerance", "rss_bytes", "valid", "reason"]
+NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "tolerance", "rss_bytes", "valid", "reason", "complete"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work
 TUNED_BEFORE = {"numba_fused", "triton_fused"}  # implementations, in files whose rows do not say `tuned`
 
@@ -27,6 +27,11 @@ def expert_tuned(run: Run) -> set[str]:
     return set(run.rows.loc[declared | (unknown & run.rows["impl"].isin(TUNED_BEFORE)), "impl"])
 
 
+def of_complete_blocks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without valid ones of incomplete blocks; all of them if no block is complete."""
+    return rows[rows["complete"] | ~rows["valid"]] if rows["complete"].any() else rows
+
+
 def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     """Return one row per case with medians over its blocks. Times are in seconds.
 
@@ -34,6 +39,7 @@ def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     compile_s = first_s - steady_s; dispatch_s = steady_s - blocked_s; error_ratio = largest error / tolerance.
     A case with an invalid block is invalid and has no time per step.
     """
+    rows = of_complete_blocks(rows)
     rows = rows.assign(compile_s=rows["first_s"] - rows["steady_s"], dispatch_s=rows["steady_s"] - rows["blocked_s"])
     rows["error_ratio"] = rows["error"] / rows["tolerance"]
     by_case = rows.groupby(key, dropna=False)

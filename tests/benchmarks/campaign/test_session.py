@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import HONEST, ROOT, command, environment, write
+from helpers import HONEST, ROOT, bench, command, environment, write
 
 LINE = ["--no-limits", "--aa", "none", "--preset", "quick", "--problem", "line", "--impl", "numpy_manual"]
 
@@ -148,3 +148,25 @@ def test_a_reader_that_leaves_does_not_leave_the_lock(tmp_path: Path, monkeypatc
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = measure(tmp_path, "--benchmark-save=x", to="| true")
     assert "Traceback" not in done.stderr and not list(tmp_path.glob("*.lock"))
+
+
+CASES = "bench_descent.py::bench_descent"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "blocks", "partial"),
+    [
+        (["-k", "not (jax_scan and float32-1)"], 2, [1]),
+        (["--deselect", f"benchmarks/{CASES}[jax_scan-cpu-line-float32-0]"], 2, [0]),
+        (["-k", "numpy_manual"], 3, []),  # the same cases in each block: a smaller plan
+        (["-k", "float32-1"], 1, []),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value and isinstance(value[0], str) else "",
+)
+def test_a_block_without_a_case_of_the_others_is_none(
+    tmp_path: Path, arguments: list[str], blocks: int, partial: list[int]
+) -> None:
+    done = bench(tmp_path, "--impl", "numpy_manual,jax_scan", "--problem", "line", "--blocks", "3", *arguments)
+    assert done.code == 0, done.out + done.err
+    campaign = done.json["campaign"]
+    assert (campaign["blocks"], campaign["partial_blocks"]) == (blocks, partial)

@@ -196,7 +196,7 @@ def test_two_versions_of_one_run_need_no_control(tmp_path: Path, capsys: pytest.
         (new(1.0, steps=7), {}, "steps 100 in BASE, 7 in NEW"),
         (new(1.0, valid=False, reason="wrong"), {}, "invalid in NEW: wrong"),
         (new(math.nan), {}, "invalid in NEW: its time per step is zero or not recorded"),
-        (new(1.0, block=77), {}, "no block in common"),
+        (new(1.0, block=77), {}, "no complete block in common"),
         (new(1.0, threads=None), {}, "threads 1 in BASE, unknown in NEW"),
         (new(1.0), {"machine": "other"}, "machines are never compared"),
     ],

@@ -101,7 +101,7 @@ def test_every_command_writes_every_format(command: list[str], form: str, call: 
 def test_the_defaults_are_a_table_a_csv_and_a_folder_beside_the_runs(call: Call, root: Path) -> None:
     assert "─" in call("list")[1]
     assert call("export")[1].startswith(
-        '"run","machine","datetime","commit","name","hardware","file","code","kernels","impl",'
+        '"run","machine","datetime","commit","name","hardware","file","code","kernels","complete","impl",'
     )
     status, out, err = call("report")
     page = root.parent / "report" / "report.html"

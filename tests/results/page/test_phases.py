@@ -112,7 +112,7 @@ def test_what_a_process_builds_once_counts_where_a_filter_leaves_its_first_case_
         ({"steps": 7}, "steps 100 in A, 7 in B"),
         ({"valid": False, "reason": "wrong"}, "invalid in B: wrong"),
         ({"per_step_s": math.nan}, "invalid in B: its time per step is zero or not recorded"),
-        ({"block": 5}, "no block in common"),
+        ({"block": 5}, "no complete block in common"),
         ({"problem": "other"}, "problem small in A, other in B"),
         ({"prepare_s": None}, "import, prepare, first or steady time not recorded"),
         ({"steady_s": math.nan}, "import, prepare, first or steady time not recorded"),

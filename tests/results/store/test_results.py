@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import CAMPAIGN, MACHINE, document, entry
+from runs import CAMPAIGN, MACHINE, document, entry, rows, saved_run
 
 import results
 from results.commands.compare import compare_implementations, compare_runs
@@ -17,7 +17,8 @@ from results.commands.show import list_runs
 from results.output import counted, digits, seconds, short_percent, size, times
 from results.page.report import report
 from results.page.sections import compile_text
-from results.stats.pairing import ratios
+from results.stats.pairing import ratios, ratios_to
+from results.stats.sizes import measured_sizes
 from results.store.columns import CASE, COLUMNS
 from results.store.outcomes import cases, outcomes, rounds
 from results.store.reading import Run, RunError
@@ -314,7 +315,7 @@ def test_a_ratio_is_the_hodges_lehmann_estimate_over_the_blocks_that_both_have(s
         ({"d": 1}, "d 16 in A, 1 in B"),
         ({"k": 2}, "k 1 in A, 2 in B"),
         ({"valid": False, "reason": "wrong"}, "invalid in B: wrong"),
-        ({"block": 7}, "no block in common"),
+        ({"block": 7}, "no complete block in common"),
     ],
 )
 def test_unequal_work_is_refused_and_the_fact_named(extra: dict[str, Any], said: str, save: Save, root: Path) -> None:
@@ -322,6 +323,21 @@ def test_unequal_work_is_refused_and_the_fact_named(extra: dict[str, Any], said:
     with pytest.raises(RunError, match=r"^nothing to compare: [^\n]+$") as caught:
         compare_runs(a, b)
     assert said in str(caught.value)
+
+
+def test_incomplete_blocks_are_shown_but_not_counted(tmp_path: Path) -> None:
+    entries = [*rows("numpy_manual", blocks=8), *rows("jax_scan", 2e-6, blocks=8)]
+    entries[3]["extra_info"]["per_step_s"] = entries[11]["extra_info"]["per_step_s"] = 1.0
+    run = saved_run(tmp_path, entries, campaign={"seed": 0, "partial_blocks": [3, 5]})
+    assert len(run.rows) == 16 and run.rows.loc[~run.rows["complete"], "block"].tolist() == [3, 5, 3, 5]
+    (row,) = ratios_to(run.rows, "numpy_manual").query("impl == 'jax_scan'").to_dict("records")
+    assert row["blocks"] == 6 and row["high"] < 3
+    table = cases(run.rows)
+    assert table["blocks"].tolist() == [6, 6] and table["high_s"].max() < 1
+    assert measured_sizes(run.rows)["high_s"].max() < 1
+    run = saved_run(tmp_path, entries, "0002_cut", campaign={"seed": 0, "partial_blocks": [*range(8)]})
+    assert set(ratios_to(run.rows, "numpy_manual")["refused"]) == {"no complete block in common"}
+    assert len(cases(run.rows)) == 2, "its times are still shown"
 
 
 def test_what_can_be_compared_is_and_the_rest_is_listed(save: Save, root: Path) -> None:
