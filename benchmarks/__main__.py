@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--target", action="append", metavar="COL", help="column of a table to predict; may be repeated")
     one.add_argument("--sep", metavar="SEP", help="what separates the table's cells (default: found)")
+    one.add_argument("--decimal", choices=[".", ","], help="decimal mark of the table (default: found)")
     one.add_argument(
         "--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ..."
     )

@@ -18,7 +18,7 @@ from benchmarks.campaign.plan import PRESETS, Plan
 from benchmarks.distributed.hosts import SSH
 from benchmarks.machine import environments, identity
 from benchmarks.problems import catalogue
-from benchmarks.problems.tables import Reading, is_table
+from benchmarks.problems.tables import READ_AS, Reading, is_table, read_as
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
@@ -66,7 +66,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
     memory.total()  # raises here, before the first case, if the environment says it wrongly
     target, chosen = option.target or [], implementations(option.impl, here)
-    reading = Reading(option.sep or "", not option.no_names, tuple(option.drop or ()), option.encoding or "")
+    reading = read_as(option)
     problems = [option.problem, *([] if option.grid is None else catalogue.grid(words(option.grid)))]
     labels = tables(",".join(filter(None, problems)) or option.problem, here, target, reading)
     precisions = choose("precision", option.precision, PRECISIONS)
@@ -227,7 +227,7 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
         if labels[names[word]] > 1:  # their first digits are equal too
             names[word] = f"{digest[:16]}~{name}"
     if (target or reading != Reading()) and not hashes:
-        raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: --problem path.csv")
+        raise ValueError(f"--target, {READ_AS} go with a table: --problem path.csv")
     return names
 
 
@@ -264,6 +264,7 @@ OPTIONS = (
         metavar="COL",
     ),
     Option("--sep", "what separates the cells of your table (default: found)", metavar="SEP"),
+    Option("--decimal", "decimal mark of your table (default: found)", choices=[".", ","]),
     Option("--no-names", "your table has no line of names; columns are called 1, 2, ...", action="store_true"),
     Option("--drop", "column of your table to leave out; may be repeated", action="append", metavar="COL"),
     Option("--encoding", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)", metavar="NAME"),

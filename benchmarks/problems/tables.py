@@ -13,7 +13,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -32,10 +32,17 @@ TEXT = (".csv", ".tsv", ".txt", ".data")
 BINARY = (".xlsx", ".parquet")
 SEPARATORS = ("\t", ";", "|", ",", " ")  # the first that gives every line the same number of cells, at least two
 SAMPLE = 100  # lines in which the separator is looked for
+NUMERIC = "biufcmM"  # kinds of columns without text
+CODES = (99, 999, 9999, 99999)  # with either sign, for missing values
+FAR = 5  # times the range of the other values
+SUMS = 5  # rows from which a last row that is the sum of the others is no chance
 LARGEST = 1e150  # a number whose square float64 can hold
 UNREADABLE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MARKED = r"[+-]?[0-9.,]*[.,][0-9.,]*(?:[eE][+-]?[0-9]+)?"  # a number with decimal marks or separators of thousands
+GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,])[0-9]{3}(\1[0-9]{3})*")  # the mark may separate thousands
+TOTALS = {"total", "totals", "grand total", "sum", "mean", "average", "avg", "std", "summe", "gesamt", "mittelwert"}
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,23 @@ class Reading:
     """How to read a table. Empty: found from the file.
 
     sep: what separates cells, " " for blanks. header: whether the first line names the columns. drop: columns that are
-    left out. encoding: of a text file.
+    left out. encoding: of a text file. decimal: what stands before the digits of a fraction, "." or ",".
     """
 
     sep: str = ""
     header: bool = True
     drop: tuple[str, ...] = ()
     encoding: str = ""
+    decimal: str = ""
+
+
+READ_AS = "--sep, --decimal, --no-names, --drop and --encoding"  # the options that make a Reading
+
+
+def read_as(options: Any) -> Reading:
+    """Return how the parsed options of a command line say that a table is read."""
+    words = {name: getattr(options, name) or "" for name in ("sep", "encoding", "decimal")}
+    return Reading(header=not options.no_names, drop=tuple(options.drop or ()), **words)
 
 
 @dataclass(frozen=True)
@@ -94,9 +111,10 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
     problem. Raises ValueError that names the file, the row (the header is row 1) and the column, and what to do.
     """
     try:
-        frame = _drop(_frame(path, reading), reading.drop)
+        _check_totals(table := _frame(path, reading))
+        frame = _drop(table, reading.drop)
         names, target = [str(name) for name in frame], _targets(target, [str(name) for name in frame])
-        numbers = _finite(frame, target)
+        _check_sums(numbers := _finite(frame, target))
         X, y = numbers.drop(columns=target), numbers[target]
         _check_columns(X, y, names)
         digest = hashlib.sha256(f"{[*map(str, X)]!r} {target!r}".encode())
@@ -183,6 +201,33 @@ def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame", names: list[str]) -> No
             )
 
 
+def _check_totals(frame: "pd.DataFrame") -> None:
+    """Raise ValueError if a cell of the last row says, alone in its column, that the row sums up the others."""
+    for _, column in frame.items() if len(frame) > 1 else ():
+        labels = column.iloc[-2:] if column.dtype.kind in "biuf" else column.astype(str).str.strip().str.lower()
+        if labels.iloc[-1] in TOTALS and (labels == labels.iloc[-1]).sum() == 1:
+            raise ValueError(f"row {len(frame) + 1} holds the {labels.iloc[-1]} of the rows above; delete it")
+
+
+def _check_sums(numbers: "pd.DataFrame") -> None:
+    """Raise ValueError if the last row is the sum or the mean of the others in every column, or for a code like -999.
+
+    A code is far from all other values of its column.
+    """
+    last, others = numbers.iloc[-1:].to_numpy(), numbers.iloc[:-1]
+    for name, values in (("sums", others.sum()), ("means", others.mean())):
+        if len(numbers) > SUMS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):
+            raise ValueError(f"row {len(numbers) + 1} holds the {name} of the rows above; delete it")
+    for column, values in numbers.items():
+        coded = values.abs().isin(CODES)
+        rest = values[~coded]
+        if coded.any() and len(rest) > SUMS and (values[coded] - rest.mean()).abs().min() > FAR * np.ptp(rest):
+            raise ValueError(
+                f"row {int(coded.argmax()) + 2}, column {column!r} is {values[coded].iloc[0]:g}, far from the others"
+                f" ({rest.min():g} to {rest.max():g}), as codes for missing values are; fill it in or delete the row"
+            )
+
+
 def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
     """Leave out the named columns, and a nameless column that counts or names the rows."""
     import pandas as pd
@@ -218,6 +263,11 @@ def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
     name, cell = str(frame.columns[column]), str(texts.iat[row, column])
     if row == 0 and not _has_number([str(cell) for cell in texts.iloc[0]]) and finite[1:].any():
         raise ValueError("row 2 holds no numbers (units?); delete that row")
+    if re.fullmatch(r"[+-]?[0-9][0-9.,'\u2019\s]*", cell):
+        raise ValueError(
+            f"row {row + 2}, column {name!r} is {cell[:40]!r}; write it without separators of thousands, say the"
+            f" decimal mark (--decimal . or --decimal ,), or leave the column out: --drop {shlex.quote(name)}"
+        )
     texts_only = [str(name) for name in frame if numbers[name].isna().all() and frame[name].notna().any()]
     if wrong := [one for one in target if one in texts_only]:
         row = int(np.argmax(frame[wrong[0]].notna()))
@@ -258,7 +308,7 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
         raise ValueError(" ".join(str(error).split())) from error
     if not all(str(name).isprintable() for name in frame):
         raise ValueError("no table: its first line is not text")
-    frame.columns = [re.sub(r"Unnamed: \d+", "", str(name).strip()) for name in frame]  # pandas wrote an index so
+    frame.columns = [re.sub(r"Unnamed: [\d.]+", "", str(name).strip()) for name in frame]  # pandas wrote an index so
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]
     return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
@@ -278,11 +328,12 @@ def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # styles and validations that openpyxl does not know
-            return _parquet(path) if suffix == ".parquet" else _spreadsheet(path, reading)
+            frame = _parquet(path) if suffix == ".parquet" else _spreadsheet(path, reading)
     except (ImportError, SheetError):
         raise
     except Exception as error:
         raise ValueError(f"cannot be read as {suffix}: {' '.join(str(error).split())[:200]}") from error
+    return _plain(frame, reading.decimal or _decimal(_texts(frame)))
 
 
 class SheetError(ValueError):
@@ -374,12 +425,20 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
             names = [*names, ""]
         elif sep != ",":  # R writes row names so; behind commas it may be a decimal comma
             names = ["", *names]
-    decimal = "," if sep != "," and _decimal_commas(sample[1:] or sample, sep) else "."
+    named = not _has_number(_cells(sample[-1], sep)[:1])
+    for at, row in enumerate(lines[skipped:], skipped + 1):
+        if row.startswith("#") and (row.count('"') % 2 or (named and len(_cells(row, sep)) == width)):
+            raise ValueError(f"line {at} begins with #, but may be a row; write its first cell in quotes, or delete it")
+    content = "\n".join(line for line in lines[skipped:] if not line.startswith("#")) + "\n"
+    edge, decimal = '"' + (r"\s" if sep == " " else re.escape(sep)), reading.decimal or "."
+    if sep != "," and not reading.decimal:
+        found = re.finditer(rf"(?:^|(?<=[{edge}])) *({MARKED}) *(?=$|[{edge}])", content, re.MULTILINE)
+        decimal = _decimal(one[1] for one in found)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # cells would be lost
             frame: pd.DataFrame = pd.read_csv(
-                io.StringIO("\n".join(line for line in lines[skipped:] if not line.startswith("#")) + "\n"),
+                io.StringIO(content),
                 header=None,
                 names=range(len(names)),
                 index_col=False,
@@ -401,7 +460,12 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
             raise
         line = int(cells[2]) + skipped
         raise ValueError(f"line {line} has {cells[3]} cells, not {cells[1]}; correct it, or name --sep") from error
-    return frame.set_axis(names, axis=1)
+    frame = frame.set_axis(names, axis=1)
+    if sep == "," and not reading.decimal:
+        decimal = _decimal(cell for cell in _texts(frame) if "," in cell or not GROUPED.fullmatch(cell))
+        if decimal == "," and float in [*frame.dtypes]:  # decimal commas in quotes, and points outside
+            return frame
+    return _plain(frame, decimal)
 
 
 def _names(lines: list[str], comments: int, sep: str, width: int, reading: Reading) -> tuple[list[str], int]:
@@ -452,14 +516,58 @@ def _separator(sample: list[str]) -> str:
     return min(regular, key=lambda one: one[0])[1] if regular else ","
 
 
+def _decimal(numbers: Iterable[str]) -> str:
+    """Return the decimal mark of a table: what the first of its numbers with a mark shows that shows one.
+
+    Raises ValueError if all of them can be read in two ways.
+    """
+    doubtful = ""
+    for number in numbers:
+        marks, grouped = re.sub("[^.,]", "", number), GROUPED.fullmatch(number)
+        if len(set(marks)) == 2:  # 1.234,5
+            return marks[-1]
+        if len(marks) == 1 and not grouped:  # 0,5
+            return marks
+        if len(marks) > 1 and grouped:  # 1,234,567; not 1.2.2026
+            return "." if marks[0] == "," else ","
+        doubtful = doubtful or number if grouped else doubtful
+    if doubtful:
+        integer = re.sub("[.,]", "", doubtful)
+        raise ValueError(
+            f"{doubtful} may be {integer} or {doubtful.replace(',', '.')}, and no number of the table shows which; say"
+            " the decimal mark: --decimal . or --decimal ,"
+        )
+    return "."
+
+
+def _plain(frame: "pd.DataFrame", decimal: str) -> "pd.DataFrame":
+    """Write numbers with decimal commas or separators of thousands, which are still text, as Python does."""
+    other = "," if decimal == "." else "."
+    number = re.compile(
+        rf"\s*[+-]?([1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*)(\{decimal}[0-9]*)?([eE][+-]?[0-9]+)?\s*", re.ASCII
+    )
+
+    def plain(cell: object) -> object:
+        if not isinstance(cell, str):
+            return str(cell) if hasattr(cell, "isoformat") or hasattr(cell, "total_seconds") else cell
+        if number.fullmatch(cell):
+            return cell.replace(other, "").replace(decimal, ".")
+        if decimal == "," and "." in cell and NUMBER.fullmatch(cell.strip()):
+            raise ValueError(f"{cell} has a decimal point, others have a comma; correct it, or use --decimal .")
+        return cell
+
+    read: pd.DataFrame = frame.apply(lambda column: column if column.dtype.kind in NUMERIC else column.map(plain))
+    return read
+
+
+def _texts(frame: "pd.DataFrame") -> Iterator[str]:
+    """Yield the cells that are text and look like numbers with a mark."""
+    for _, column in frame.items():
+        if column.dtype.kind not in NUMERIC:
+            yield from (cell for cell in column if isinstance(cell, str) and re.fullmatch(MARKED, cell))
+
+
 def _cells(line: str, sep: str) -> list[str]:
     if sep == " ":
         return next(csv.reader([" ".join(line.split())], delimiter=" "), [])
     return [cell.strip() for cell in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])]
-
-
-def _decimal_commas(sample: list[str], sep: str) -> bool:
-    cells = [cell for line in sample for cell in _cells(line, sep)]
-    return any(re.fullmatch(r"[+-]?\d+,\d+", cell) for cell in cells) and not any(
-        re.fullmatch(r"[+-]?\d+\.\d+", cell) for cell in cells
-    )

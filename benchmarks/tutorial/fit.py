@@ -18,7 +18,7 @@ from benchmarks.campaign import options
 from benchmarks.campaign.campaign import write_problem
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue, tutorials
-from benchmarks.problems.tables import Data, Reading, check_dtype, is_table
+from benchmarks.problems.tables import READ_AS, Data, Reading, check_dtype, is_table, read_as
 from benchmarks.reference.iterates import losses
 from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
@@ -129,7 +129,7 @@ def _given(args: argparse.Namespace) -> list[str]:
     """Return the options that were given and that `pytest benchmarks` has too."""
     usual = USUAL | {"seed": 0, "impl": ALL}
     words = ["--no-names"] * args.no_names
-    for name in ("target", "drop", "sep", "encoding", "steps", "lr", "seed", "dtype", "device", "impl"):
+    for name in ("target", "drop", "sep", "decimal", "encoding", "steps", "lr", "seed", "dtype", "device", "impl"):
         value = getattr(args, name)
         for one in value if isinstance(value, list) else [] if value in (None, usual.get(name)) else [value]:
             words += [f"--{name}", str(one)]
@@ -163,10 +163,10 @@ def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
         gallery = f"; losses of several: python -m benchmarks gallery {args.problem} --impl {shlex.quote(args.impl)}"
         one = "--plot, --animate and --every show one implementation; give --impl one name"
         raise ValueError(one + (gallery if drawn else ""))
-    reading = Reading(args.sep or "", not args.no_names, tuple(args.drop or ()), args.encoding or "")
+    reading = read_as(args)
     base = catalogue.parse(args.problem)[0]
     if (args.target or reading != Reading()) and not is_table(base):
-        raise ValueError("--target, --sep, --no-names, --drop and --encoding go with a table: path.csv")
+        raise ValueError(f"--target, {READ_AS} go with a table: path.csv")
     exact, data = catalogue.build(args.problem, seed=args.seed, target=args.target, lr=args.lr, reading=reading)
     exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
     exact = _with_start(exact, args.start)
