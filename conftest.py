@@ -19,7 +19,13 @@ from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.resume import ResumePlugin
 from benchmarks.campaign.schedule import Question
-from benchmarks.campaign.session import check, ignore_signals, in_plan_order, install_signal_handlers
+from benchmarks.campaign.session import (
+    another_configuration,
+    check,
+    ignore_signals,
+    in_plan_order,
+    install_signal_handlers,
+)
 from benchmarks.machine import identity, privacy
 from benchmarks.worker.client import Invalid, Refused
 from benchmarks.worker.workspace import Home
@@ -36,8 +42,9 @@ RESUME = pytest.StashKey[ResumePlugin]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    if not pluginmanager.hasplugin(options.__name__):  # pytest has read another configuration: see `check`
-        options.pytest_addoption(parser, pluginmanager)
+    config = pluginmanager.get_plugin("pytestconfig")
+    if config is not None and not pluginmanager.hasplugin(options.__name__):
+        raise another_configuration(config)  # pytest takes `--impl mine.py` for a path: its conftest.py would be next
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,9 +4,11 @@ The first signal acts like Ctrl-C and keeps finished cases, later ones are ignor
 """
 
 import contextlib
+import copy
 import importlib.util
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,18 +20,29 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 import pytest
 from pytest_benchmark.session import BenchmarkSession
 
+import impls
+from benchmarks.campaign import options
 from benchmarks.campaign.plan import Plan
-from benchmarks.worker.process import ROOT
+from benchmarks.worker import process
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+ROOT = process.ROOT.resolve()  # a link may lead to it
 BENCHMARKS = ROOT / "benchmarks"
+OWN = (BENCHMARKS, ROOT / "tests")  # folders with tests of this project
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-CHANGES_TIMING = (  # options of other plugins: attribute, values that change nothing, name, effect on a measurement
-    ("numprocesses", (None, 0), "-n", "benchmarks that run at the same time disturb one another"),
+SIDE_BY_SIDE = "benchmarks that run at the same time disturb one another"
+# Options of other plugins: attribute, values that change nothing, name, effect on a measurement
+CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
+    ("numprocesses", (None, 0), "-n", SIDE_BY_SIDE),
+    ("dist", (None, "no"), "--dist", SIDE_BY_SIDE),
+    ("tx", (None, []), "--tx", SIDE_BY_SIDE),
+    ("forked", (None, False), "--forked", "each case runs in a process already, and its rows would be lost"),
     ("codspeed", (None, False), "--codspeed", "it replaces the timer of this suite"),
     ("count", (None, 1), "--count", "it repeats cases outside the plan; use --blocks"),
+    ("reruns", (None, 0), "--reruns", "a failed case would be timed until it passes"),
+    ("cov_source", (None, []), "--cov", "it traces what is timed"),
 )
 
 
@@ -73,8 +86,11 @@ STREAMS = pytest.StashKey[Streams]()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
-    """Replace stdout and stderr before pytest's capturing keeps them."""
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """Refuse paths of others, and replace stdout and stderr before pytest's capturing keeps them."""
+    check_paths(early_config, parser, args)
     closed = sys.stdout is None
     sys.stdout, file = _output(sys.stdout, sys.__stdout__, 1)
     sys.stderr, _ = _output(sys.stderr, sys.__stderr__, 2)
@@ -114,20 +130,74 @@ def _output(stream: TextIO | None, original: TextIO | None, descriptor: int) -> 
     return text, file
 
 
+def check_paths(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Raise UsageError if this suite's options or benchmarks stand beside paths of others or unknown options.
+
+    pytest runs the conftest.py beside each path: `--imp mine.py` would run what is beside mine.py in this process.
+    """
+    known, unknown = parser.parse_known_and_unknown_args(args, copy.copy(config.option))
+    own = [option.name for option in options.OPTIONS]
+    here = config.invocation_params.dir
+    named = [str(path) for path in known.file_or_dir]
+    if not any((here / name.partition("::")[0]).exists() for name in named):
+        named.append(str(here))  # whose conftest.py pytest then runs
+    paths = {name: _place(config, name, known.pyargs) for name in named}
+    given = {arg.partition("=")[0] for arg in args}
+    if not (given & {*own} or any(_is_in(path, BENCHMARKS) for path in paths.values())):
+        return
+    strange = [arg.partition("=")[0] for arg in unknown]
+    others = [name for name, path in paths.items() if path != ROOT and not any(_is_in(path, one) for one in OWN)]
+    if strange:
+        raise pytest.UsageError(f"no option {strange[0]}{impls.nearest(strange[0], own).partition(' (known')[0]}")
+    if others:
+        raise pytest.UsageError(
+            f"{others[0]}: not in this suite's benchmarks; give files by an option, several with commas:"
+            " pytest benchmarks --impl A.py,B.py"
+        )
+    cut = Path(here, config.known_args_namespace.confcutdir).resolve()
+    if known.noconftest or not ROOT.is_relative_to(cut):
+        raise pytest.UsageError("--noconftest, --confcutdir: this suite's conftest.py makes the cases; leave them out")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over the folders of others in this checkout: pytest would run their conftest.py."""
+    by_folder = ROOT in [_place(config, arg, False) for arg in config.args]
+    is_folder = collection_path.is_dir() and collection_path.resolve().parent == ROOT
+    return True if by_folder and is_folder and collection_path.resolve() not in OWN else None
+
+
+def _place(config: pytest.Config, name: str, is_module: bool) -> Path:
+    """Return the path that an argument of pytest names, also as a module of this suite."""
+    file = name.partition("::")[0].partition("[")[0]
+    module = ROOT / file.replace(".", "/")
+    is_module = is_module and re.fullmatch(r"\w+(\.\w+)*", file) is not None
+    found = [path for path in (module, Path(f"{module}.py")) if is_module and path.exists()]
+    return found[0] if found else Path(config.invocation_params.dir, file).resolve()
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path == folder or folder in path.parents
+
+
 def measures_benchmarks(config: pytest.Config) -> bool:
     """Return whether the command line names benchmarks of this project, directly or by a folder that holds them."""
-    paths = [Path(config.invocation_params.dir, arg.partition("::")[0]).resolve() for arg in config.args]
-    return any(path == BENCHMARKS or BENCHMARKS in path.parents or path in BENCHMARKS.parents for path in paths)
+    paths = [_place(config, arg, config.option.pyargs) for arg in config.args]
+    return any(_is_in(path, BENCHMARKS) or path in BENCHMARKS.parents for path in paths)
+
+
+def another_configuration(config: pytest.Config) -> pytest.UsageError:
+    """Return the error for a configuration that is not this project's."""
+    return pytest.UsageError(
+        f"pytest reads {config.inipath or 'no configuration'} instead of this project's pyproject.toml; "
+        f"add: -c {ROOT / 'pyproject.toml'}"
+    )
 
 
 def check(config: pytest.Config) -> None:
     """Refuse settings under which nothing can be measured or saved. Raises UsageError."""
     option = config.option
-    if config.inipath != ROOT / "pyproject.toml":
-        raise pytest.UsageError(
-            f"pytest reads {config.inipath or 'no configuration'} instead of this project's pyproject.toml; "
-            f"add: -c {ROOT / 'pyproject.toml'}"
-        )
+    if config.inipath is None or config.inipath.resolve() != ROOT / "pyproject.toml":
+        raise another_configuration(config)
     if not measures_benchmarks(config):
         return
     for attribute, harmless, flag, why in CHANGES_TIMING:
@@ -135,7 +205,10 @@ def check(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{flag}: {why}; leave {flag} out")
     if option.benchmark_histogram and importlib.util.find_spec("pygal") is None:
         raise pytest.UsageError("--benchmark-histogram needs pygal: pip install pygal, or use python -m results report")
-    if option.benchmark_compare_fail and not option.benchmark_compare:
+    base = option.benchmark_compare
+    if isinstance(base, str) and (len(Path(base).parts) > 2 or os.path.isabs(base)) and not os.path.isfile(base):
+        raise pytest.UsageError(f"--benchmark-compare={base}: no such file; give a file or the number of a saved run")
+    if option.benchmark_compare_fail and not base:
         raise pytest.UsageError("--benchmark-compare-fail needs a run to compare with: add --benchmark-compare=NUMBER")
 
 

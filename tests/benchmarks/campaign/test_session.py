@@ -5,6 +5,7 @@ Output that is lost loses no rows.
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,68 @@ def test_code_beside_a_named_file_does_not_run_in_this_process(tmp_path: Path, o
     assert code == 0 and "bench_descent[mine-cpu-table.csv" in out and "conftest.py was run" not in out
 
 
-def test_another_configuration_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    code, out = run("benchmarks", *LINE, "-c", str(tmp_path / "pytest.ini"), "--collect-only")
-    assert code == 4 and str(tmp_path / "pytest.ini") in out and f"-c {ROOT / 'pyproject.toml'}" in out
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stranger's folder: implementations, a configuration, and a conftest.py that must not run."""
+    folder = tmp_path_factory.mktemp("theirs")
+    (folder / "conftest.py").write_text("raise SystemExit('conftest.py was run')")
+    (folder / "other.ini").write_text("[pytest]\n")
+    for name in ("mine", "other", "odd[1]"):
+        write(folder, name, HONEST)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["benchmarks", "--imp", "F/mine.py"], "ERROR: no option --imp; did you mean '--impl'?"),
+        (["--impls", "F/mine.py", "benchmarks"], "ERROR: no option --impls; did you mean '--impl'?"),
+        (["benchmarks", "--problems", "F/mine.py"], "ERROR: no option --problems; did you mean '--problem'?"),
+        (
+            ["benchmarks", "--impl", "F/mine.py", "F/other.py"],
+            "ERROR: F/other.py: not in this suite's benchmarks; give",
+        ),
+        (["benchmarks", "--impl=F/mine.py", "F"], "ERROR: F: not in this suite's benchmarks; give files by an option"),
+        (["benchmarks", "--impl", "numpy_manual", "F/odd[1].py"], "ERROR: F/odd[1].py: not in this suite's benchmarks"),
+        (["F/mine.py::x", "benchmarks"], "ERROR: F/mine.py::x: not in this suite's benchmarks"),
+        (["-c", "F/other.ini", "benchmarks", "--impl", "F/mine.py"], "ERROR: pytest reads F/other.ini instead of"),
+        (["benchmarks", "--rootdir=F", "--impl", "F/mine.py"], "ERROR: pytest reads no configuration instead of"),
+        (
+            ["benchmarks", "--confcutdir=benchmarks"],
+            "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes",
+        ),
+        (["benchmarks", "--noconftest"], "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes the cases"),
+        (["@F/options"], "ERROR: no option --imp; did you mean '--impl'?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_no_mistake_in_the_command_runs_what_lies_beside_a_file(theirs: Path, arguments: list[str], line: str) -> None:
+    (theirs / "options").write_text(f"benchmarks\n--imp\n{theirs}/mine.py\n")
+    code, out = run(*[re.sub(r"\bF\b", str(theirs), word) for word in arguments], "--collect-only", "-q")
+    assert code == 4 and "conftest.py was run" not in out
+    assert re.sub(r"\bF\b", str(theirs), line) in out
+
+
+def test_options_of_the_environment_and_folders_of_others_run_nothing(theirs: Path) -> None:
+    code, out = run("benchmarks", "--collect-only", "-q", PYTEST_ADDOPTS=f"--imp {theirs}/mine.py")
+    assert code == 4 and "ERROR: no option --imp; did you mean '--impl'?" in out
+    config = ["-c", str(ROOT / "pyproject.toml"), "--collect-only", "-q"]
+    for words in (["--impl", "mine.py"], ["--pyargs", "benchmarks"], ["nothing", "--impl", "mine.py"]):
+        code, out = run(*words, *config, cwd=theirs)
+        assert code == 4 and "not in this suite's benchmarks; give files by an option" in out
+    code, out = run(str(ROOT / "benchmarks"), "--impl", "mine.py,odd[1].py", "--collect-only", "-q", cwd=theirs)
+    assert code == 0 and "bench_descent[odd[1]-cpu" in out and "conftest.py was run" not in out
+
+
+def test_a_folder_of_others_in_the_checkout_is_passed_over(theirs: Path) -> None:
+    beside = ROOT / "zz_theirs"
+    assert not beside.exists()
+    try:
+        shutil.copytree(theirs, beside)
+        code, out = run(".", "--impl", "zz_theirs/mine.py", "--collect-only", "-q", "-k", "bench_descent and mine")
+    finally:
+        shutil.rmtree(beside)
+    assert code == 0 and "bench_descent[mine-cpu" in out and "conftest.py was run" not in out
 
 
 SHUFFLE = """
@@ -70,11 +129,19 @@ def test_cases_keep_the_order_of_the_plan(tmp_path: Path) -> None:
         assert named.findall(run(*options, *more, PYTHONPATH=str(tmp_path))[1]) == names
 
 
+OTHERS = ("--forked", "--cov", "--reruns")  # of plugins that are not installed here
+
+
 @pytest.mark.parametrize(
     ("where", "arguments", "option"),
     [
         (ROOT / "benchmarks", ["-n", "2", "."], "-n"),
         (ROOT, ["-n", "2", "."], "-n"),
+        (ROOT, ["benchmarks", "--tx", "2*popen", "--dist", "load"], "--dist: "),
+        (ROOT / "tests", ["--pyargs", "benchmarks", "-n", "2"], "-n: "),
+        (ROOT / "tests", ["--pyargs", "benchmarks.bench_descent", "-n", "2"], "-n: "),
+        *((ROOT, ["benchmarks", "-p", "tests.support.other_options", word], f"{word}: ") for word in OTHERS),
+        (ROOT, ["benchmarks", "--benchmark-compare=/none/x.json"], "--benchmark-compare=/none/x.json: no such file"),
         (ROOT, ["benchmarks", "--benchmark-histogram"], "pygal"),
         (ROOT, ["benchmarks", "--benchmark-compare-fail=mean:5%"], "--benchmark-compare"),
         (ROOT, ["benchmarks", "--benchmark-compare-fail=mean:5%", "--benchmark-compare=9999"], "9999"),
