@@ -9,10 +9,17 @@ COARSER = {"float64": "float32", "float32": "TF32"}
 WORK = 10**8  # numbers of X that all updates read: about a second
 
 
-def descend(problem: Problem, start: Array, steps: int) -> Array:
-    """Return the weights (d, k), float64, of a descent in float32 for float64 data; in TF32 for float32 data."""
-    cut = tf32 if problem.X.dtype == np.float32 else np.asarray
-    X, y, W = (array.astype(np.float32) for array in (problem.X, columns(problem.y), columns(start)))
+def descend(problem: Problem, start: Array, steps: int, rounded: bool = True) -> Array:
+    """Return the weights (d, k), float64, of a descent in float32 for float64 data; in TF32 for float32 data.
+
+    rounded: whether factors are rounded to TF32, not cut off, as some processors do.
+    """
+
+    def cut(array: Array) -> Array:
+        return tf32(array, rounded) if problem.X.dtype == np.float32 else array
+
+    X, y = (array.astype(np.float32) for array in (problem.X, columns(problem.y)))
+    W: Array = columns(start).astype(np.float32)
     for t in range(steps):
         rows = slice(None) if problem.order is None else problem.order[t % problem.steps]
         X_t = cut(X[rows])
@@ -27,7 +34,7 @@ def affordable(problem: Problem, updates: int) -> bool:
     return bool(rows * problem.X.shape[1] * updates + problem.X.size <= WORK)
 
 
-def tf32(array: Array) -> Array:
-    """Return float32 numbers rounded to 10 bits of the mantissa."""
-    bits = (np.ascontiguousarray(array).view(np.int32) + 0x1000) & ~0x1FFF
+def tf32(array: Array, rounded: bool = True) -> Array:
+    """Return float32 numbers rounded to 10 bits of the mantissa, or cut off."""
+    bits = (np.ascontiguousarray(array).view(np.int32) + 0x1000 * rounded) & ~0x1FFF
     return np.asarray(bits.view(np.float32))

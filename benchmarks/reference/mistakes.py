@@ -43,6 +43,7 @@ class Fit:
     descend: Callable[[float], Descend]
     smallest: float = -np.inf
     kind: str = ""
+    largest: float = np.inf
 
     def size(self, start: Array, steps: int, weights: Array) -> float:
         """Return the size whose descent ends nearest to the weights, by Gauss and Newton from 0; NaN if it diverges."""
@@ -126,15 +127,18 @@ class Moments:
 
         return at
 
-    def standardised(self, ddof: int, targets: bool) -> Array:
-        """Return T that standardises the columns of X, and of y if `targets`, once more. Constant columns stay."""
+    def rescaled(self, columns: slice, ddof: int | None = 0, centred: bool = True) -> Array:
+        """Return T that divides columns by their standard deviation, unless ddof is None, and subtracts their means.
+
+        Constant columns stay.
+        """
         n = self.all[-1, -1]
         mean = self.all[-1] / n
-        variance = (np.diagonal(self.all) - n * mean**2) / max(n - ddof, 1)
-        columns = np.arange(len(mean)) < self.d + self.k * targets
-        columns &= variance > 1e-9 * (mean**2 + np.finfo(float).tiny)
-        T = np.diag(np.where(columns, 1 / np.sqrt(np.where(columns, variance, 1.0)), 1.0))
-        T[-1, columns] = -mean[columns] * np.diagonal(T)[columns]
+        variance = (np.diagonal(self.all) - n * mean**2) / max(n - (ddof or 0), 1)
+        varied = np.zeros(len(mean), bool)
+        varied[columns] = variance[columns] > 1e-9 * (mean[columns] ** 2 + np.finfo(float).tiny)
+        T = np.diag(np.where(varied & (ddof is not None), 1 / np.sqrt(np.where(varied, variance, 1.0)), 1.0))
+        T[-1, varied] = -centred * mean[varied] * np.diagonal(T)[varied]
         return T
 
 
@@ -157,12 +161,18 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
     yield Mistake("runs remember: it goes on from the end of an earlier run", lambda W, t: descend(last, t))
     yield Mistake("gradients add up over the updates (no zero_grad)", update(right, lr, momentum=1.0))
     yield Mistake("each update uses the gradient of the one before", _stale(right, lr))
-    for epsilon in (1e-7, 1e-8, 1e-10):
+    yield Mistake("the gradient is clipped to length 1", update(_clipped(right), lr))
+    if t == 2:  # the same
+        yield Mistake("the weights are a mean over the updates, or the learning rate halves", _averaged(right, lr))
+    for epsilon in (0.0, 1e-7, 1e-8, 1e-10):
         yield Mistake("all weights move by lr, as in Adam or Adagrad", update(_normalised(right, epsilon), lr))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: 1 - t / steps))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: (1 + np.cos(np.pi * t / steps)) / 2))
     G, d = moments.all, moments.d
-    solution = np.asarray(np.linalg.lstsq(G[:d, :d], G[:d, d:-1])[0])
+    X, y = problem.X.astype(np.float64), problem.y.reshape(len(problem.y), -1).astype(np.float64)
+    solution = np.zeros((d, moments.k))
+    for _ in range(3):  # the first is as inexact as G
+        solution = solution + np.linalg.lstsq(G[:d, :d], X.T @ (y - X @ solution))[0]
     yield Mistake("they are the least-squares solution: nothing descends", lambda W, t: solution if t else W)
     yield from _data(problem, moments, moments.right)
     yield from _layouts(moments, descend)
@@ -176,9 +186,14 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
     """Yield the mistakes of unknown size, for weights after t updates."""
     lr, right = problem.lr, moments.gradient(moments.right)
     constant = np.ptp(problem.X[:CHUNK], axis=0) == 0  # an intercept, which weight decay may leave alone
-    yield Fit("weight decay of {:.2g}", lambda size: update(right, lr, decay=size), 0.0)
+    decay, sparse = "weight decay of {0:.2g}", "an L1 penalty of {0:.2g}"
+    if np.all(np.abs(problem.w0) == 1):  # both begin alike
+        decay = sparse = f"{decay} or {sparse}"
+    most = 0.5 / lr  # of a weight that an update takes away
+    yield Fit(decay, lambda size: update(right, lr, decay=size), 0.0, largest=most)
+    yield Fit(sparse, lambda size: update(lambda t, W: right(t, W) + size * np.sign(W), lr), 0.0, largest=most)
     if constant.any() and not constant.all():
-        yield Fit("weight decay of {:.2g}", lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0)
+        yield Fit(decay, lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0, largest=most)
     if t > 1:
         yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0, "momentum")
         yield Fit("Nesterov momentum of {:.2g}", lambda size: _nesterov(right, lr, size), 0.0, "momentum")
@@ -214,6 +229,19 @@ def _nesterov(gradient: Gradient, lr: float, momentum: float) -> Descend:
         return W
 
     return descend
+
+
+def _clipped(gradient: Gradient) -> Gradient:
+    def at(t: int, W: Array) -> Array:
+        g = gradient(t, W)
+        return np.asarray(g / max(1.0, float(np.linalg.norm(g))))
+
+    return at
+
+
+def _averaged(gradient: Gradient, lr: float) -> Descend:
+    """Return the mean of the weights after 1, 2, ... updates."""
+    return lambda W, steps: np.mean(iterates(gradient, lr, W, steps)[min(1, steps) :], axis=0)
 
 
 def _stale(gradient: Gradient, lr: float) -> Descend:
@@ -255,10 +283,19 @@ def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator
         yield Mistake("weights are updated one after the other, not all at once", changed(sequential(triangle)))
     if k == 1:
         yield Mistake("rows are broadcast against columns: (n, 1) minus (n,) is (n, n)", changed(broadcast))
+    features, both, targets = slice(d), slice(d + k), slice(d, d + k)
     for ddof in (0, 1):
-        for targets in (False, True):
-            T = moments.standardised(ddof, targets)
-            yield Mistake("the columns are standardised once more", changed(_columns(T)))
+        for which, name in ((features, "columns are"), (both, "target is"), (targets, "target is")):
+            T = moments.rescaled(which, ddof)
+            yield Mistake(f"the {name} standardised once more", changed(_columns(T)), f"standardised {name}")
+    others = (
+        ("the columns are centred", features, None, True),
+        ("the columns are divided by their standard deviations", features, 0, False),
+        ("the columns and the target are centred", both, None, True),
+        ("the target is centred", targets, None, True),
+    )
+    for words, which, scale, centred in others:
+        yield Mistake(words, changed(_columns(moments.rescaled(which, scale, centred))))
     columns = np.eye(d + k + 1)
     for order in orders(d):
         yield Mistake(ORDER, changed(_columns(columns[:, np.r_[order, d : d + k + 1]])))

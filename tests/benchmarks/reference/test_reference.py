@@ -330,7 +330,7 @@ def test_words_of_a_diagnosis(dtype: str, batch: int | None) -> None:
     assert said(problem, known.expected(13, 0.0), 12) == "one step too many"
     assert said(problem, known.expected(4, 0.0), 5) == "one step too few"
     assert said(problem, start, 1) == "the first update changes nothing"
-    half = "the gradient is 0.50 times the reference (the factor 2 of the squared error is missing)"
+    half = "the gradient is 0.50 times the reference (perhaps the factor 2 of the squared error is missing)"
     assert said(problem, start + 0.5 * (first - start), 1) == half
     assert said(problem, start - 4 * (first - start), 1) == "the gradient is -4.00 times the reference"
     assert said(problem, start + 1.001 * (first - start), 1) == "the gradient (or lr) is 1.001 times the reference"
