@@ -29,7 +29,7 @@ from benchmarks.timing.measure import PreparedProblem, RowsCheck, TimedCase, ope
 from benchmarks.worker import memory
 from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.messages import REASON, printable
-from benchmarks.worker.workspace import Workspace
+from benchmarks.worker.workspace import Workspace, remove_tree
 from impls.interface import Array, Problem, Unsupported
 
 LIMITS_EVERY = 600.0  # seconds: measuring the machine's limits takes about 10
@@ -50,6 +50,7 @@ STATE = (
 )
 CHANGED = "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
 NO_MEMORY = "out of memory while the problem was made; give fewer rows or columns"
+NO_ROOM = "the problem cannot be written to the temporary folder: {}; free some space, or set TMPDIR to another folder"
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -359,6 +360,8 @@ class Campaign:
             except Unsupported as error:
                 self.unsupported[case.impl, case.environment, case.device] = str(error)
                 raise
+            except OSError as error:
+                raise Refused(f"no worker could be started: {error.strerror or error}") from error
             self.host = host
             self.starts_s[case.process_name] = time.monotonic() - start
         if case.original not in self.sources:
@@ -415,6 +418,8 @@ class Campaign:
                 self.tasks[name, dtype, precision] = Refused(str(error))
             except MemoryError:
                 self.tasks[name, dtype, precision] = Refused(NO_MEMORY)
+            except OSError as error:
+                self.tasks[name, dtype, precision] = Refused(NO_ROOM.format(error.strerror or error))
 
     def _fitting(self, name: str, precision: str, floats: int, indices: int) -> list[str]:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""
@@ -428,6 +433,13 @@ class Campaign:
     def _prepare(self, name: str, problem: Problem, dtype: str, precision: str) -> PreparedProblem:
         self.folder = self.folder or self.workspace.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
+        try:
+            return self._write(folder, name, problem, dtype, precision)
+        except OSError:
+            remove_tree(folder)  # its half would take the room of the next one
+            raise
+
+    def _write(self, folder: Path, name: str, problem: Problem, dtype: str, precision: str) -> PreparedProblem:
         recipe = {
             "name": name,
             "seed": self.plan.seed,

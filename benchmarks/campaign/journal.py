@@ -24,7 +24,7 @@ from benchmarks.campaign.storage import sync
 SUFFIX = ".journal"
 VERSION = 1
 HEAD = {"name", "began", "options", "here", "plan", "code", "machine"}
-LARGEST = 1 << 30  # bytes of a journal
+LARGEST, VALUES = 1 << 27, 3 * 10**6  # bytes of a journal, and JSON values in it: as for a saved file
 RESERVE = 1 << 20  # bytes of the disk reserved for the next cases; readers take them for an unfinished line
 
 
@@ -156,8 +156,11 @@ def _content(path: Path) -> bytes:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size > LARGEST:
             raise ValueError(f"{path} is not a regular file of this user with at most {LARGEST:,} bytes")
-        with open(file, "rb", closefd=False) as content:
-            return content.read()
+        with open(file, "rb", closefd=False) as stream:
+            content = stream.read(status.st_size)
+        if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
+            raise ValueError(f"{path} holds more than {VALUES:,} values")
+        return content
     finally:
         os.close(file)
 

@@ -69,9 +69,9 @@ class Lock:
         try:
             return os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with contextlib.suppress(OSError):  # another user made it between the two calls
-                os.fchmod(file, 0o666)
+                os.fchmod(file, 0o666)  # every user of this machine locks it
             return file
 
     def _is_current(self, file: int) -> bool:

@@ -266,7 +266,8 @@ def code(impls: list[str], tables: list[str]) -> str:
     given = [*impls, *(catalogue.parse(name)[0] for name in tables)]
     digest = hashlib.sha256()
     for path in [*sorted(mine), *(Path(name) for name in given if name.endswith(".py") or is_table(name))]:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

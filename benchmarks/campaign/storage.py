@@ -135,6 +135,8 @@ def atomic_write(path: Path, text: str) -> None:
         with new.open("x", encoding="utf-8") as file:
             with contextlib.suppress(OSError):  # a file system without locks
                 lock_descriptor(file.fileno(), blocking=False)
+            with contextlib.suppress(FileNotFoundError):  # the mode of the file that it replaces
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -148,8 +148,9 @@ def make(environment: Environment, report: Callable[[str], object]) -> None:
     """
     folder = Path(environment.path).parents[1]
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with open(f"{folder}.lock", "w") as lock:  # two runs may want the same environment
+        folder.parent.mkdir(0o700, parents=True, exist_ok=True)
+        file = os.open(f"{folder}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with open(file, "w") as lock:  # two runs may want the same environment
             lock_descriptor(lock.fileno())
             if (folder / COMPLETE).exists():
                 return

@@ -36,6 +36,7 @@ NUMERIC = "biufcmM"  # kinds of columns without text
 CODES = (99, 999, 9999, 99999)  # with either sign, for missing values
 FAR = 5  # times the range of the other values
 SUMS = 5  # rows from which a last row that is the sum of the others is no chance
+LONGEST, SHEET = 2**28, 2**24  # bytes of a table as unpacked text, of a spreadsheet: reading takes 12 times the memory
 LARGEST = 1e150  # a number whose square float64 can hold
 UNREADABLE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
@@ -353,6 +354,8 @@ def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
     """Return the only sheet with cells. Its first row holds the names."""
     import pandas as pd
 
+    if (size := Path(path).stat().st_size) > SHEET:
+        raise SheetError(f"the workbook has {size:,} bytes; {SHEET:,} are read at most: export the table as CSV")
     with pd.ExcelFile(path, engine="openpyxl") as book:
         options: dict[str, Any] = {"header": None, "dtype": object, "keep_default_na": False, "na_values": MISSING}
         sheets = {str(name): book.parse(name, **options) for name in book.sheet_names}
@@ -378,9 +381,16 @@ def _bytes(path: str) -> bytes:
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
             if len(names) != 1:
                 raise ValueError(f"the archive holds {len(names)} files; pack the table alone")
-            return archive.read(names[0])
+            with archive.open(names[0]) as member:
+                return _limited(member.read(LONGEST + 1))
     with PACKED.get(suffix, open)(path, "rb") as file:
-        return bytes(file.read())
+        return _limited(file.read(LONGEST + 1))
+
+
+def _limited(content: bytes) -> bytes:
+    if len(content) > LONGEST:
+        raise ValueError(f"it holds more than {LONGEST:,} bytes of text; take fewer rows, or save it as .parquet")
+    return content
 
 
 def _decode(content: bytes, encoding: str) -> str:

@@ -47,11 +47,12 @@ from results.stats.signed_rank import (
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import missing_cases
-from results.store.reading import Run, RunError, other_machine, require_own
+from results.store.reading import Run, RunError, other_machine, read_bytes, require_own
 from results.store.runs import find, nearest
 
 PASS, FAIL, REFUSED = "PASS", "FAIL", "NOT COMPARABLE"
 JUDGED = ["verdict", "ratio", "lower", "upper", "slower", "blocks", "needed", "reason"]
+TOML = 2**20  # bytes of a file of thresholds
 ONE_RUN = "measure both versions in one run (gate RUN RUN --impl OLD NEW)"
 Patterns = dict[str, str]
 
@@ -271,9 +272,7 @@ def read_thresholds(slower: str | None, path: Path | None) -> Thresholds:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
+        return tomllib.loads(read_bytes(path, TOML).decode())
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not TOML: {error}") from error
 

@@ -21,11 +21,12 @@ from results.stats.pairing import VALUES, without_duplicates
 from results.stats.quiet import BUSY, QUIET, judge_machine
 from results.stats.sizes import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.store.outcomes import expert_tuned
-from results.store.reading import Run, RunError, machine_words
+from results.store.reading import Run, RunError, machine_words, read_bytes
 from results.store.runs import ROOT, files, find, find_all, is_of_project, nearest, read_all
 
 SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
 LARGEST = 10**9  # numbers in X, as in the catalogue of problems
+TABLE = 2**24  # bytes of a table whose size is asked for
 SHOWN = 12  # implementations
 STEPS, DTYPE, DEVICE = 1000, "float32", "cpu"  # by default
 BLOCKS = 3  # of a run that answers well
@@ -283,10 +284,9 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
         raise RunError("--csv needs --target: the column to predict")
     if "://" in args.csv:
         raise RunError(f"{args.csv}: tables are read from this disk; download it first")
+    read_bytes(Path(args.csv), TABLE)
     try:
         table = pd.read_csv(args.csv, sep=None, engine="python")
-    except FileNotFoundError as error:
-        raise RunError(f"no file {args.csv}") from error
     except (OSError, ValueError, pd.errors.ParserError, csv.Error) as error:
         raise RunError(
             f"{args.csv} cannot be read as a table: {error}; pytest benchmarks --problem reads more"

@@ -47,6 +47,8 @@ def create(path: Path) -> tuple[Path, int]:
         lock = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink:  # else another process took it for abandoned before it was locked
+            with contextlib.suppress(FileNotFoundError):  # the mode of the file that it replaces
+                os.fchmod(lock, stat.S_IMODE(path.stat().st_mode))
             return new, lock
         os.close(lock)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pandas as pd
 from results.output import shortened
 from results.store.identity import hardware
 from results.store.json_values import parse_json
-from results.store.schema import BYTES, check_limits, parse_utc, validation_error
+from results.store.schema import BYTES, VALUES, check_limits, parse_utc, validation_error
 
 LISTED = 6  # CPU flags that differ
 NOT_CHECKED = "These rows are no descents of this suite: nobody has checked what they compute."
@@ -72,29 +73,42 @@ class Run:
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return the content of a file. Raises RunError if it is not a benchmark file or exceeds a limit."""
+    content = read_bytes(path, BYTES)
+    if not content:  # also files of the kernel, which may never end
+        raise RunError(f"{path} is empty or cut off")
+    if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
+        raise RunError(f"cannot read {path}: more than {VALUES:,} values")
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
-            raise RunError(f"cannot read {path}: no regular file")
-        if status.st_size > BYTES:
-            raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {BYTES:,} are read at most")
-        if status.st_size == 0:  # also files of the kernel, which may never end
-            raise RunError(f"{path} is empty or cut off")
-        with path.open("rb") as file:
-            source = file.read(status.st_size).decode("utf-8")
-        content = parse_json(source)
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
+        source = content.decode("utf-8")
+        document = parse_json(source)
     except json.JSONDecodeError as error:
         truncated = error.pos >= len(source.rstrip()) or error.msg.startswith("Unterminated string")
         raise RunError(f"{path} is {'empty or cut off' if truncated else 'not JSON'}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON: {error}") from error
-    if message := validation_error(content):
+    if message := validation_error(document):
         raise RunError(f"{path} is not a benchmark file: {message}")
-    if message := check_limits(content):
+    if message := check_limits(document):
         raise RunError(f"cannot read {path}: {message}")
-    return dict(content)
+    return dict(document)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the content of a file. Raises RunError if it has more than `most` bytes, or is no regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would block
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RunError(f"cannot read {path}: no regular file")
+            if status.st_size > most:
+                raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {most:,} are read at most")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(status.st_size)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:  # the latter for a zero byte in the name
+        raise RunError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
 
 
 def other_machine(a: Run, b: Run) -> str:

@@ -20,7 +20,7 @@ VERSIONS = {
     6: "plain names of columns (docs/columns.md lists the former ones)",
 }
 FILE_DIGEST_SINCE = 5
-BYTES, ROWS = 2**28, 10**6  # limits of a file
+BYTES, VALUES, ROWS = 2**27, 3 * 10**6, 25_000  # limits of a file: ten times those of the largest committed run
 ROUNDS = 10**6  # limit of a row
 NAMES = 1_000  # limit of implementations, of problems and of blocks in a file
 FACTS = 1_000  # limit of unknown facts in a file

@@ -114,6 +114,7 @@ def test_only_a_regular_file_of_this_user_is_a_journal(tmp_path: Path, monkeypat
     with (tmp_path / "d.journal").open("wb") as sparse:
         sparse.truncate(journal.LARGEST + 1)
     (tmp_path / "e.journal").write_text("[" * 100_000 + "\n")
+    (tmp_path / "f.journal").write_text("[]," * journal.VALUES + "\n")
     assert [found.path for found in journal.unfinished(tmp_path)] == [one.path]
     assert stat.S_IMODE(one.path.stat().st_mode) == 0o600
     monkeypatch.setattr(os, "getuid", lambda: one.path.stat().st_uid + 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, bench, environment
+from helpers import ROOT, bench, command, environment
 from saving import storage
 
 from benchmarks.campaign import storage as module
@@ -92,6 +93,32 @@ def test_a_link_keeps_being_one(tmp_path: Path) -> None:
     atomic_write(tmp_path / "link.json", "new")
     assert (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "real.json").read_text() == "new"
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    (path := tmp_path / "out.json").touch(0o600)
+    atomic_write(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = os.umask(0o027)
+    try:
+        atomic_write(tmp_path / "shared.json", "new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "shared.json").stat().st_mode) == 0o640
+
+
+def test_a_problem_that_the_temporary_folder_cannot_hold_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    words = command(tmp_path, "--problem", "line,10000x200,10000x100,scalar", "--in-order")
+    limited = ["bash", "-c", 'ulimit -f 2048; exec "$@"', "-", *words]  # KiB of a file
+    ended = subprocess.run(limited, cwd=ROOT, env=environment(TMPDIR=str(tmp_path / "tmp")), capture_output=True)
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert ended.returncode == 1 and b"Traceback" not in ended.stdout + ended.stderr
+    assert [row["extra_info"]["problem"] for row in rows["benchmarks"]] == ["line", "scalar"]
+    reasons = {row["problem"]: row["reason"] for row in rows["campaign"]["refused"]}
+    assert reasons.keys() == {"10000x200", "10000x100"}
+    assert all(reason.startswith("the problem cannot be written to the temp") for reason in reasons.values())
+    assert not [path for path in (tmp_path / "tmp").iterdir() if path.name.startswith("descentbench-")]
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:

@@ -680,6 +680,21 @@ def test_spreadsheets_and_parquet_need_their_reader(
     assert f"{package} is needed to read it: pip install 'descentbench[tables]'" in line
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.zip", "t.xlsx"])
+def test_a_table_without_end_is_refused_with_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("benchmarks.problems.tables.LONGEST", 1000)
+    monkeypatch.setattr("benchmarks.problems.tables.SHEET", 1000)
+    content = b"a,y\n" + b"1,2\n" * 10**6
+    if name == "t.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("t.csv", content)
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert re.search("more than 1,000 bytes of text|bytes; 1,000 are read at most", refusal(str(tmp_path / name), "y"))
+
+
 @pytest.mark.parametrize("suffix", BINARY)
 @pytest.mark.parametrize(
     "columns",

@@ -89,7 +89,7 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["ask"], "give a size, such as 50000x30, or a table"),
         (["ask", "300x10", "--csv", "a.csv"], "give a size, such as 50000x30, or a table"),
         (["ask", "--csv", "a.csv"], "--csv needs --target"),
-        (["ask", "--csv", "/none.csv", "--target", "y"], "no file /none.csv"),
+        (["ask", "--csv", "/none.csv", "--target", "y"], "cannot read /none.csv: No such file or directory"),
         (["ask", "300x10", "--dtype", "float16", "--cold"], "ask 300x10 --dtype float16 --cold --measure"),
         (["ask", "300x10", "--device", "a gpu", "--steps", "5"], "ask 300x10 --steps 5 --device 'a gpu' --measure"),
         (["ask", "9999999x10", "--steps", "5"], "ask 9999999x10 --steps 5 --measure"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from runs import document, entry
 
 import results
+from benchmarks.campaign import journal
 from results.__main__ import main
 from results.store import schema
 from results.store.columns import FORMER_NAMES
@@ -132,6 +133,7 @@ def test_the_checks_say_what_the_schema_says(edits: list[tuple[str, Any]], remov
     ("name", "limit", "content", "said"),
     [
         ("BYTES", 100, document(entry()), "bytes; 100 are read at most"),
+        ("VALUES", 30, document(*[entry(block=block) for block in range(9)]), "more than 30 values"),
         ("ROWS", 2, document(*[entry(block=block) for block in range(3)]), "3 rows; 2 are read at most"),
         ("ROUNDS", 2, document(entry()), "entry 0 of benchmarks has 3 rounds; 2 are read at most"),
         ("FACTS", 2, document(entry(a=1, b=2, c=3)), "3 facts that are unknown here; 2 at most"),
@@ -146,6 +148,36 @@ def test_too_much_is_refused_with_its_number(
     with pytest.raises(RunError, match=r"^cannot read [^\n]+$") as caught:
         find(str(path), tmp_path)
     assert said in str(caught.value)
+
+
+HOSTILE = {  # texts within the limit of bytes that take minutes and gigabytes to parse
+    "lists": lambda at: "[" + "[]," * at + "1]",
+    "nested": lambda at: "[" + f"{'[' * 900}{']' * 900}," * (at // 900) + "1]",
+    "objects": lambda at: '{"a":' * 900 + "1" + "}" * 900 + ',{"a":{}}' * at,
+    "numbers": lambda at: "[" + "1," * at + "1]",
+    "keys": lambda at: "{" + "".join(f'"{key}":1,' for key in range(at)) + '"a":1}',
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_file_of_millions_of_values_is_refused_before_it_is_parsed(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path, document(entry())).with_name("0002_b.json")
+    path.write_text(f'{{"benchmarks": [], "x": {HOSTILE[kind](schema.VALUES)}}}')
+    with pytest.raises(RunError, match=r"^cannot read [^\n]+: more than 3,000,000 values$"):
+        find(str(path), tmp_path)
+    with path.open("ab") as sparse:
+        sparse.truncate(schema.BYTES + 1)
+    with pytest.raises(RunError, match=r"^cannot read [^\n]+ 134,217,728 are read at most$"):
+        find(str(path), tmp_path)
+
+
+def test_the_limits_are_ten_times_the_largest_committed_run() -> None:
+    contents = [path.read_bytes() for path in Path(results.__file__).parent.glob("runs/*/*/*.json")]
+    values = max(sum(map(content.count, (b",", b"[", b"{"))) for content in contents)
+    rows = max(len(json.loads(content)["benchmarks"]) for content in contents)
+    largest = max(map(len, contents))
+    assert 10 * largest <= schema.BYTES and 10 * values <= schema.VALUES and 10 * rows <= schema.ROWS
+    assert (journal.LARGEST, journal.VALUES) == (schema.BYTES, schema.VALUES)
 
 
 @pytest.mark.parametrize("depth", [40, 900, 2_000, 500_000])

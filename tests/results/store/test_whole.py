@@ -1,6 +1,7 @@
 """Reports are written whole or not at all, and how a command ends that was interrupted or has no reader."""
 
 import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,15 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
         raise OSError("the disk is full")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["report.md"]
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    (path := tmp_path / "report.md").touch(0o600)
+    with atomic_open(path) as stream:
+        stream.write(b"private")
+        stream.flush()
+        assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+    assert path.read_bytes() == b"private" and stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_killed_process_leaves_its_half_file_to_the_next(tmp_path: Path) -> None:
