@@ -28,6 +28,7 @@ from impls.interface import Array, Problem
 MARGIN = 10.0
 NEAR = 3.0  # between the sizes of two errors of float32, of weights that are no numbers of float32
 UNKNOWN = "they are not the reference's"
+SLOWER = "it stops early, or the learning rate falls on the way"
 REMEMBERS = "they belong to another start: runs remember, or ignore `start`"
 TINY = float(np.finfo(np.float64).tiny)
 
@@ -129,7 +130,9 @@ def best(wrong: Wrong, explanations: list[Explanation]) -> str:
     near = MARGIN * max(first.distance, wrong.rounding)
     variants = [one for one in explanations if one.family == first.family and one.explains and one.distance < near]
     words = dict.fromkeys(one.words for one in sorted(variants, key=lambda one: one.distance))
-    return " or ".join(words) if min(others, default=np.inf) >= near else ""
+    if min(others, default=np.inf) < near:
+        return ""
+    return SLOWER if first.family == SLOWER and len(words) > 1 else " or ".join(words)
 
 
 def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
@@ -199,7 +202,7 @@ def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
     count = min(others, key=lambda count: wrong.distance(path[count]))
     before = iterates(right, lr, wrong.expected(0, 0.0), min(count, wrong.t))
     words = f"it stops after {count} updates" if count < wrong.t else f"a step makes {count} updates"
-    return [Mistake(words, lambda W, t: path[count] if t == wrong.t else before[min(count, t)], "count")]
+    return [Mistake(words, lambda W, t: path[count] if t == wrong.t else before[min(count, t)], SLOWER)]
 
 
 def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
@@ -222,7 +225,7 @@ def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
             W = W - lr * np.where(t >= after, factor, 1.0)[:, None, None] * right(t, W)
         last = int(after[min(range(len(after)), key=lambda one: wrong.distance(W[one]))])
         words = f"the learning rate falls to {factor:g} times after {last} updates"
-        mistakes.append(Mistake(words, at(factor, last), "count"))
+        mistakes.append(Mistake(words, at(factor, last), SLOWER))
     return mistakes
 
 
