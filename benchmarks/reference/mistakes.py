@@ -162,8 +162,8 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
     yield Mistake("gradients add up over the updates (no zero_grad)", update(right, lr, momentum=1.0))
     yield Mistake("each update uses the gradient of the one before", _stale(right, lr))
     yield Mistake("the gradient is clipped to length 1", update(_clipped(right), lr))
-    if t == 2:  # the same
-        yield Mistake("the weights are a mean over the updates, or the learning rate halves", _averaged(right, lr))
+    same = ", or the learning rate halves" if t == 2 else ""
+    yield Mistake(f"the weights are a mean over the updates{same}", _averaged(right, lr))
     for epsilon in (0.0, 1e-7, 1e-8, 1e-10):
         yield Mistake("all weights move by lr, as in Adam or Adagrad", update(_normalised(right, epsilon), lr))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: 1 - t / steps))
