@@ -95,7 +95,8 @@ def saved(root: Path, name: str, when: str, K: int, effect: float = 2.0, machine
         rows += blocks("numpy_manual", [1e-6] * K, problem=problem, framework="numpy", version="2.4")
         facts = {"problem": problem, "framework": "jax", "version": "0.10"} | extra
         rows += blocks("jax_scan", [1e-6 * effect * noise for noise in NOISE[:K]], **facts)
-    return saved_run(root, rows, name, machine, datetime=when)
+    sources = {impl: {"file": f"impls/{impl}.py", "text": "x", "helpers": {}} for impl in ("numpy_manual", "jax_scan")}
+    return saved_run(root, rows, name, machine, datetime=when, campaign={"seed": 0, "sources": sources})
 
 
 def test_a_pool_is_made_of_earlier_runs_with_the_same_configuration(tmp_path: Path) -> None:
