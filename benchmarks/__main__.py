@@ -72,7 +72,7 @@ def _fit(args: argparse.Namespace) -> int:
     with np.errstate(over="ignore", invalid="ignore"):  # a wrong one may diverge
         if len(request.impls) > 1:
             return 0 if _print_sections(fit_ranking.sections(request)) else 1
-        with fit.open_fit(request) as descent:
+        with fit.open_fit(request, fit_output.shown(request.problem.steps, args.every)) as descent:
             right = _print_sections(fit_output.sections(descent, args.every))
             for path in fit.pictures(descent, args.plot, args.animate):
                 print(f"written: {path}")

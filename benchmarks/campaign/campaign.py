@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -11,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
@@ -20,21 +17,20 @@ from benchmarks.campaign.schedule import Costs, Question, choose
 from benchmarks.distributed.ranks import Ranks, network_bytes
 from benchmarks.machine import bandwidth, environments, gpu, load, roofline
 from benchmarks.machine.environments import Environment
-from benchmarks.problems import catalogue, published
+from benchmarks.problems import catalogue
 from benchmarks.problems.tables import check_dtype
-from benchmarks.reference.solution import TF32, truth
 from benchmarks.timing import limits, parity
 from benchmarks.timing.limits import Reader
-from benchmarks.timing.measure import PreparedProblem, RowsCheck, TimedCase, open_descent
+from benchmarks.timing.measure import TimedCase, open_descent
+from benchmarks.timing.prepared import PreparedProblem, prepare_problem
 from benchmarks.worker import memory
 from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.messages import REASON, printable
 from benchmarks.worker.workspace import Workspace, remove_tree
 from impls.interface import Array, Problem, Unsupported
 
+MANY = 2_000  # rows in a step above which rounding may hide lost ones
 LIMITS_EVERY = 600.0  # seconds: measuring the machine's limits takes about 10
-MANY, MARKED = 20_000, 300  # rows in a step above which rounding hides lost ones; rows of the extra check
-EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; the last one is added
 STATE = (
     "runs_s",
     "reference_s",
@@ -51,7 +47,6 @@ STATE = (
 CHANGED = "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
 NO_MEMORY = "out of memory while the problem was made; give fewer rows or columns"
 NO_ROOM = "the problem cannot be written to the temporary folder: {}; free some space, or set TMPDIR to another folder"
-ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
 @dataclass
@@ -69,6 +64,7 @@ class Campaign:
     no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
     checked: dict[str, Array] = field(default_factory=dict)  # by `Case.place`: final weights, once checked in full
+    exact: set[tuple[str, ...]] = field(default_factory=set)  # implementations, with their dtype, that do not round X
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)  # implementation to its file and what that says
     system_load: list[dict[str, Any]] = field(default_factory=list)  # what the machine did besides, block by block
     limits: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)  # by device and block, what it could do
@@ -146,7 +142,8 @@ class Campaign:
         if "digest" in facts:
             asked |= {"python": facts["python"], "packages": facts["digest"]}
         descent.facts |= case.row | asked
-        descent.rows_check = task.rows_check if case.place not in self.checked else None
+        seen = case.place in self.checked or (task.facts["batch"] < MANY and (*place, case.dtype) in self.exact)
+        descent.rows_check = None if seen else task.rows_check
         self.checked[case.place] = descent.iterates[-1].weights
         self.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
@@ -167,6 +164,7 @@ class Campaign:
     def finish(self, case: Case, facts: dict[str, Any]) -> None:
         """Count the seconds of a case that has been timed. facts: of its row."""
         self.runs_s += facts["runs_s"]
+        self.exact.add((case.impl, case.environment, case.device, case.dtype))
         self.cases_s[case.place] = time.monotonic() - self.case_began
         if self._is_profiled(case) and self.worker is not None:
             self.worker.close()  # a profiler that has been at work may slow down the next case
@@ -447,24 +445,9 @@ class Campaign:
             "steps": self.plan.steps,
             "reading": asdict(self.plan.reading),
         }
-        write_problem(problem, folder, **recipe, dtype=dtype)
-        digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
-        for field_name in ARRAYS:
-            array = getattr(problem, field_name)
-            if array is not None:
-                digest.update(array)
-        n, d = problem.X.shape
-        batch = n if problem.order is None else problem.order.shape[1]
-        facts = {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
-        single = host_dtype(dtype) == "float32"
-        coarse = TF32 if single and precision == "tf32" else 0.0
-        printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
-        also = (problem.steps // 2, *(one.update for one in printed))
-        at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
-        facts |= {"dtype": dtype, "problem_hash": digest.hexdigest()[:16], **published.fact(printed)}
-        here = len(self.plan.hosts) < 2  # other hosts make a problem from its recipe, and this one has none
-        rows = write_rows_check(problem, folder, coarse) if single and batch >= MANY and here else None
-        return PreparedProblem(str(folder), truth(problem, at, coarse), facts, rows)
+        here = len(self.plan.hosts) < 2  # other hosts make a problem from its recipe, and have no check of rows
+        made = None if here else recipe
+        return prepare_problem(name, problem, folder, precision=precision, made=made)
 
 
 def host_dtype(dtype: str) -> str:
@@ -475,44 +458,6 @@ def host_dtype(dtype: str) -> str:
 def describe(environment: Environment) -> dict[str, Any]:
     """Return the version and the packages of an environment. Raises ValueError if it cannot run workers."""
     return asdict(environments.describe(environment.path))
-
-
-def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
-    """Write a problem to a new folder, where `arrays.read` finds it.
-
-    made: the arguments of `catalogue.made`, from which other hosts make it, and its dtype.
-    """
-    folder.mkdir()
-    for name in ARRAYS:
-        array = getattr(problem, name)
-        if array is not None:
-            np.save(folder / f"{name}.npy", array)
-    plan = {"lr": problem.lr, "steps": problem.steps, "storage": problem.storage, "made": made}
-    (folder / "plan.json").write_text(json.dumps(plan))
-
-
-def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck:
-    """Write a second problem over the same X, in which a missing row or a rounded X shows at any n.
-
-    From w = 0, with y = +-1 in a few random rows and 0 in the others, one update with lr = n k / 2 gives the sum of
-    these rows with their signs. That sum is nearly exact in float32. The loss of other rows does not hide in rounding.
-    """
-    rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
-    rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]
-    chosen = rng.choice(rows, min(MARKED, len(rows)), replace=False)
-    y = np.zeros_like(problem.y)
-    y[chosen] = rng.choice([-1, 1], y[chosen].shape)
-    order = None if problem.order is None else problem.order[:1]
-    lr = len(rows) * y[0].size / 2
-    rows_folder = folder / "rows"
-    write_problem(Problem(problem.X, y, np.zeros_like(problem.w0), lr, 1, order, problem.storage), rows_folder)
-    (rows_folder / "X.npy").unlink()
-    (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # memory and disk hold it once
-    marked, signs = problem.X[chosen].astype(np.float64), y[chosen].astype(np.float64)
-    rounding = 2 * (len(chosen) + 8) * float(np.finfo(np.float32).eps) + coarse
-    sizes = np.abs(marked).sum(axis=0)
-    tolerance = rounding * (sizes if y.ndim == 1 else np.repeat(sizes[:, None], y.shape[1], axis=1))
-    return RowsCheck(str(rows_folder), marked.T @ signs, tolerance)
 
 
 def mark_invalid(benchmark: BenchmarkFixture, reason: str) -> NoReturn:

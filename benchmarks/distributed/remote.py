@@ -104,7 +104,7 @@ def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
 
 
 def write_shard(plan: dict[str, Any], folder: Path) -> str:
-    """Write a problem as `campaign.write_problem` does, with this rank's rows of X and y: the files are sparse."""
+    """Write a problem as `prepared.write_problem` does, with this rank's rows of X and y: the files are sparse."""
     dtype = plan["made"].pop("dtype")
     reading = Reading(**plan["made"].pop("reading", {}))
     data, _, order = catalogue.made(**plan["made"], reading=reading)

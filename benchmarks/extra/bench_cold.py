@@ -13,7 +13,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
-from benchmarks.timing.measure import PreparedProblem, judge
+from benchmarks.timing.measure import judge
+from benchmarks.timing.prepared import PreparedProblem
 
 
 def bench_cold(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:

@@ -33,7 +33,7 @@ the box of half width SCALE adds at most ||X||_2 SCALE sqrt(d) to ||r[0]||, and 
 over the descent, so that the bound costs one pass over X.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -83,7 +83,7 @@ class ReferenceSolution:
     iterates: dict[int, tuple[Array, Array]]
     allowed: dict[int, Array]
     contraction: dict[int, float]
-    neighbours: dict[int, tuple[Array, Array]]  # the iterates t - 1 and t + 1, for the words of a diagnosis
+    neighbours: dict[int, tuple[Array, Array]]  # other known iterates: t - 1 and t + 1, for a diagnosis
     quadratic: Quadratic | None = None  # of a full batch
 
     @property
@@ -119,13 +119,14 @@ class ReferenceSolution:
         return float(error[worst]), float(allowed[worst])
 
 
-def truth(problem: Problem, at: list[int], coarse: float = 0.0) -> ReferenceSolution:
+def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[int] = ()) -> ReferenceSolution:
     """Return the iterates after the updates `at` (0 and their neighbours are added) and their tolerances.
 
-    coarse: the relative rounding of a factor if products are taken in TF32.
+    coarse: the relative rounding of a factor if products are taken in TF32. shown: more updates that are known, and not
+    in `at`.
     """
     wanted = {0, *at}
-    known = wanted | {t + shift for t in at for shift in (-1, 1)}
+    known = wanted | {t + shift for t in at for shift in (-1, 1)} | set(shown)
     V = _directions(problem, max(known))
     w0 = columns(problem.w0).astype(LONG)
     starts = np.hstack([w0, V])  # (d, k + m)

@@ -23,6 +23,7 @@ SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median differenc
 FLOOR = 0.001  # of a run: what the median difference of many may be off
 SIGMAS = 4  # by which a median may be off before a row is refused
 NOTHING = 0.005  # of a run, below which the second half of the steps is no work
+FLOPS, STEP = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more a second, and fewer seconds a step, than any machine manages
 
 
 def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
@@ -135,6 +136,12 @@ def certain(tried: list[Growth]) -> bool:
         or _bounds(too_small)[1] < 0
         or (_bounds(too_large)[0] > 0 and median(second_half) >= SHARE * full)
     )
+
+
+def hidden(facts: dict[str, Any], device: str, seconds: float) -> bool:
+    """Return whether half of the steps of a run of that many seconds can be so short that nobody could measure them."""
+    operations = 2 * facts["batch"] * facts["d"] * facts["k"] * facts["steps"]
+    return bool(max(operations / FLOPS[device], STEP * facts["steps"] / 2) < NOTHING * seconds)
 
 
 def _bounds(differences: Sequence[float]) -> tuple[float, float]:

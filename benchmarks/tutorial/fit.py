@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.campaign import options
-from benchmarks.campaign.campaign import write_problem
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue, tutorials
 from benchmarks.problems.tables import READ_AS, Data, Reading, check_dtype, is_table, read_as
 from benchmarks.reference.iterates import losses
-from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
+from benchmarks.timing import measure
+from benchmarks.timing.prepared import PreparedProblem, prepare_problem, write_problem
+from benchmarks.worker.client import TIMEOUT, Clock, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
 
@@ -32,7 +33,10 @@ Section = tuple[list[str], bool]  # lines to print, and whether what they say is
 
 @dataclass(eq=False)
 class Descent:
-    """A problem and its implementation. It records nothing: it runs again for each update of interest."""
+    """A problem and its implementation. It runs again for each update of interest.
+
+    task: the problem as `pytest benchmarks` checks it. exact: the problem in float64. data: what it was made of.
+    """
 
     name: str
     impl: str
@@ -41,9 +45,10 @@ class Descent:
     prepare: Prepare
     columns: list[str]
     targets: list[str]
-    data: Data | None = None  # what the problem was made of
-    exact: Problem | None = None  # in float64
-    worker: Worker | None = None
+    task: PreparedProblem
+    worker: Worker
+    data: Data | None = None
+    exact: Problem | None = None
     began: float = field(default_factory=time.monotonic)
     known: dict[int, Array] = field(default_factory=dict)
 
@@ -80,6 +85,21 @@ class Descent:
         problem = self.exact or self.problem
         return losses(problem.X, problem.y, [self.weights(t)])[0]
 
+    def checked(self, seconds: float) -> measure.TimedCase:
+        """Check it as `pytest benchmarks` does, and time it for that many seconds, 3 rounds at least.
+
+        Raises Refused.
+        """
+        self.worker.deadline = time.monotonic() + TIMEOUT
+        case = measure.open_descent(self.worker, self.task, self.device, Clock(), seconds)
+        case.facts |= {"device": self.device, "precision": Settings.precision}
+        case.rows_check = self.task.rows_check
+        self.known |= {one.t: one.weights.astype(self.problem.w0.dtype) for one in case.iterates}
+        for _ in range(case.rounds):
+            case.round()
+        case.facts = case.finish()
+        return case
+
     def scaled(self, factor: float) -> "Descent":
         """Return the same descent with `factor` times the gradient."""
         return replace(self, problem=replace(self.problem, lr=factor * self.problem.lr), known={})
@@ -89,12 +109,18 @@ Descents = dict[str, Descent]  # by case of the gallery
 
 
 @contextlib.contextmanager
-def open_fit(request: "Request") -> Iterator[Descent]:
-    """Open the descent that was asked for, and end its worker at last. Raises Unsupported, with the reason."""
+def open_fit(request: "Request", shown: Iterable[int]) -> Iterator[Descent]:
+    """Open the descent that was asked for, and end its worker at last. Raises Unsupported, with the reason.
+
+    shown: updates whose weights are compared with the reference.
+    """
     (impl,) = request.impls
     try:
-        with Workspace() as workspace, open_descent(request, impl, workspace) as descent:
-            yield descent
+        with Workspace() as workspace:
+            task = request.prepared(workspace, shown)
+            with open_descent(request, impl, task, workspace) as descent:
+                descent.weights(0)
+                yield descent
     except Refused as error:
         raise Unsupported(f"{Path(impl).stem}: {error}") from error
 
@@ -113,6 +139,10 @@ class Request:
     impls: list[str]
     device: Device
     options: list[str]
+
+    def prepared(self, workspace: Workspace, shown: Iterable[int] = ()) -> PreparedProblem:
+        """Return the problem on disk with its reference, which knows the updates `shown` too."""
+        return prepare_problem(self.name, self.problem, workspace.new("fit") / "problem", shown=shown)
 
 
 def read_request(args: argparse.Namespace) -> Request:
@@ -137,7 +167,7 @@ def _given(args: argparse.Namespace) -> list[str]:
 
 
 @contextlib.contextmanager
-def open_descent(request: Request, impl: str, workspace: Workspace) -> Iterator[Descent]:
+def open_descent(request: Request, impl: str, task: PreparedProblem, workspace: Workspace) -> Iterator[Descent]:
     """Open the descent of one implementation, and end its worker at last. Raises Unsupported and Refused."""
     problem, data = request.problem, request.data
     names = data.targets or (tutorials.CROPS_NAMES if catalogue.parse(request.name)[0] == "crops" else [])
@@ -146,11 +176,8 @@ def open_descent(request: Request, impl: str, workspace: Workspace) -> Iterator[
     settings = Settings(identity.cores(), request.device)
     with contextlib.closing(Worker(impl, settings, TIMEOUT, workspace)) as worker:
         name, prepare = Path(impl).stem, _prepare_in(worker, workspace)
-        descent = Descent(
-            request.name, name, problem, request.device, prepare, columns, names, data, request.exact, worker=worker
-        )
-        descent.weights(0)
-        yield descent
+        exact, device = request.exact, request.device
+        yield Descent(request.name, name, problem, device, prepare, columns, names, task, worker, data, exact)
 
 
 def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
@@ -176,18 +203,15 @@ def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
 
 def _prepare_in(worker: Worker, workspace: Workspace) -> Prepare:
     """Return the `prepare` of the implementation that runs in the worker. It and its runs raise Refused."""
-    current: Run | None = None  # of the problem that the worker holds
 
     def prepare(problem: Problem, device: Device) -> Run:
         folder = workspace.new("fit") / "problem"
         write_problem(problem, folder)
 
         def run(start: Array, steps: int, /) -> Array:
-            nonlocal current
             worker.deadline = time.monotonic() + TIMEOUT
-            if current is not run:
+            if worker.folder != str(folder):
                 worker.prepare(str(folder), device)
-                current = run
             return np.array(worker.run(start, steps).weights, start.dtype)
 
         return run

@@ -3,7 +3,6 @@
 import os
 import shlex
 import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine.identity import cores
-from benchmarks.reference.diagnosis import diagnose
-from benchmarks.reference.solution import ReferenceSolution, truth
 from benchmarks.tutorial.fit import Descent, Request, Section, open_descent, table
 from benchmarks.tutorial.fit_output import problem_lines, state
-from benchmarks.worker.client import TIMEOUT, Refused
+from benchmarks.worker.client import Refused
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
-RUNS, ENOUGH_S = 5, 10.0  # timed runs of an implementation, and the seconds after which no further one begins
+SECONDS = 1.0  # of the timed runs of an implementation
 BUSY = 1 / 3  # load per core before it begins, as in the advice of `results noise`
 ALIKE = 1.6  # two processes of the same code differed by less in 95 % of pairs, in each committed campaign
 
@@ -45,18 +42,18 @@ def sections(request: Request) -> Iterator[Section]:
     yield problem_lines(request.name, request.problem), True
     ranked: list[Ranked] = []
     missing: list[str] = []
-    known = truth(request.problem, sorted({1, request.problem.steps}))
     right, busy = True, os.getloadavg()[0] > BUSY * cores()
     with Workspace() as workspace:
+        task = request.prepared(workspace)
         for impl in request.impls:
             name = Path(impl).stem
             try:
-                with open_descent(request, impl, workspace) as descent:
-                    ranked.append(_measured(descent, known))
+                with open_descent(request, impl, task, workspace) as descent:
+                    ranked.append(_measured(descent))
             except Unsupported as error:
                 missing.append(f"not run: {name}: {error}")
             except Refused as error:
-                missing.append(f"no time: {name} {error}")
+                missing.append(f"no time: {name}: {error}")
                 right = False
     ranked.sort(key=lambda one: one.median_s)
     if ranked:
@@ -68,25 +65,16 @@ def sections(request: Request) -> Iterator[Section]:
         raise Unsupported("no implementation can run here")
 
 
-def _measured(descent: Descent, known: ReferenceSolution) -> Ranked:
-    """Check the weights after one update and after all, then time some runs. Raises Refused if they differ."""
-    problem, worker = descent.problem, descent.worker
-    assert worker is not None
-    share = 0.0
-    began = time.monotonic()
-    for t in sorted({1, problem.steps}):
-        error, allowed = known.distance(descent.weights(t), t, 0.0, problem.w0)
-        if not error <= allowed:
-            why = diagnose(problem, known, descent.weights(t), t, 0.0)
-            raise Refused(f"does NOT agree with the reference after update {t}: {why}")
-        share = max(share, error / allowed)
-    start_s = worker.loaded.seconds + time.monotonic() - began
-    run_s: list[float] = []
-    while len(run_s) < RUNS and sum(run_s) < ENOUGH_S:
-        worker.deadline = time.monotonic() + TIMEOUT
-        run_s.append(worker.run(problem.w0.copy(), problem.steps).seconds)
-    weights = descent.weights(problem.steps)
-    return Ranked(descent.impl, start_s, run_s, share, weights, state(descent, "after", problem.steps))
+def _measured(descent: Descent) -> Ranked:
+    """Check it as `pytest benchmarks` does, and time some runs. Raises Refused if its times do not count."""
+    case = descent.checked(SECONDS)
+    facts, run_s = case.facts, [one.seconds for one in case.rounds_done]
+    if facts["reason"]:
+        raise Refused(facts["reason"])
+    start_s = facts["import_s"] + facts["prepare_s"] + facts["first_s"]
+    last = descent.problem.steps
+    lines = state(descent, "after", last)
+    return Ranked(descent.impl, start_s, run_s, facts["error"] / facts["tolerance"], descent.weights(last), lines)
 
 
 def _answer(ranked: list[Ranked], busy: bool) -> str:

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.campaign.campaign import write_problem
 from benchmarks.problems import catalogue, tutorials
-from benchmarks.reference.solution import truth
-from benchmarks.timing.measure import PreparedProblem, check_iterate, judge
+from benchmarks.timing.measure import judge
+from benchmarks.timing.prepared import PreparedProblem, prepare_problem
 from benchmarks.tutorial.fit import Descent, Descents, Section
 from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
@@ -33,6 +32,11 @@ class GalleryCase:
     problem: Problem
     columns: list[str]
     task: PreparedProblem
+
+    @property
+    def updates(self) -> range:
+        """All updates, from the first to the last."""
+        return range(1, self.problem.steps + 1)
 
 
 LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
@@ -135,7 +139,7 @@ def descents(impl: str, gallery_cases: dict[str, GalleryCase], workspace: Worksp
 
 def difference(descent: Descent, scene: GalleryCase) -> float:
     """Return the largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
-    right = {t: scene.task.truth.expected(t, 0.0) for t in scene.task.truth.at}
+    right = {t: scene.task.truth.expected(t, 0.0) for t in scene.updates}
     errors = {t: np.linalg.norm(descent.weights(t).reshape(w.shape) - w) for t, w in right.items()}
     return max(float(errors[t] / np.linalg.norm(w)) for t, w in right.items())
 
@@ -145,9 +149,8 @@ def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:
     w0 = exact.w0 if start is None else start
     problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
     problem_folder = Path(tempfile.mkdtemp(dir=folder), "problem")
-    write_problem(problem, problem_folder)
-    known = truth(problem, list(range(1, problem.steps + 1)))
-    return GalleryCase(name, problem, data.columns, PreparedProblem(str(problem_folder), known, {"dtype": DTYPE}))
+    task = prepare_problem(name, problem, problem_folder, shown=range(1, problem.steps + 1))
+    return GalleryCase(name, problem, data.columns, task)
 
 
 def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:
@@ -155,11 +158,10 @@ def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:
         worker.prepare(scene.task.folder, device)
         return lambda start, steps, /: np.array(worker.run(start, steps).weights, start.dtype)
 
-    start = scene.problem.w0
-    descent = Descent(scene.name, impl, scene.problem, "cpu", prepare, scene.columns, TARGETS[scene.name])
-    if not np.array_equal(descent.weights(0), start):
-        raise Refused("run(start, 0) is not start")
-    for t in scene.task.truth.at:
+    targets, start = TARGETS[scene.name], scene.problem.w0
+    descent = Descent(scene.name, impl, scene.problem, "cpu", prepare, scene.columns, targets, scene.task, worker)
+    descent.weights(0)
+    for t in scene.updates:
         judge(scene.task, descent.weights(t), t, 0.0, start)
-    check_iterate(worker, scene.task, 1, 0.5)  # does it remember the first start?
+    descent.checked(seconds=0.0)
     return descent

@@ -72,6 +72,7 @@ class Worker:
     context_s: float | None = None  # seconds of `open_device`
     began: float  # the time before its process was started
     elapsed = 0.0  # seconds of the last request by this process's clock
+    folder = ""  # of the problem that it has
     members: Sequence[Member]
     cores: Sequence[int | list[int]]  # of ranks: a list for each
 
@@ -107,6 +108,7 @@ class Worker:
 
     def prepare(self, folder: str, device: str) -> messages.Prepared:
         """Give the implementation the problem in a folder."""
+        self.folder = folder
         return self._ask(messages.Prepared, "prepare", folder=folder, device=device)
 
     def run(self, start: Array, steps: int) -> messages.Run:

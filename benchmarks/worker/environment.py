@@ -29,7 +29,7 @@ def environment(threads: int, device: str, precision: str, folder: str) -> dict[
     """
     unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, *RANKED)
     env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision}
+    env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision, "JAX_ENABLE_X64": "1"}
     env |= {cleanup.TAG: folder, "TMPDIR": folder}
     env |= dict.fromkeys(CACHES, os.path.join(folder, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":

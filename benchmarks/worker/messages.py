@@ -132,6 +132,8 @@ class Busy:
 class Finished:
     """Facts about the worker after all rounds. cores: of ranks, a list for each."""
 
+    framework: Text
+    version: Text
     rss_bytes: Count
     device_bytes: Count | None
     event_s: Seconds | None

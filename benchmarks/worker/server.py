@@ -47,6 +47,7 @@ class WorkerServer:
     run: Run
     folder: str
     framework: str
+    named: Answer  # the framework and its version
     device: Device = "cpu"
     reading: bandwidth.Reading | None = None
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
@@ -65,14 +66,18 @@ class WorkerServer:
         seconds = perf_counter() - STARTED
         gc.collect()
         gc.freeze()  # what a framework has imported: later collections pass it over
-        self.framework = probes.framework(impl, getattr(self.prepare_run, "__module__", ""))
-        version = probes.version(self.framework)
+        self.name_framework()
         module = getattr(self.prepare_run, "__globals__", {})
         if "WORK" in module:
             raise Unsupported("its constant WORK is called STEP_READS now; rename it")
         self.half = module.get("HALF", False) is True
         facts = {"step_reads": str(module.get("STEP_READS", "X")), "ranks": module.get("RANKS", False) is True}
-        return {"seconds": seconds, "framework": self.framework, "version": version, **facts, **impls.traits(impl)}
+        return {"seconds": seconds, **self.named, **facts, **impls.traits(impl)}
+
+    def name_framework(self) -> None:
+        """Find the framework that the implementation has imported so far, and its version."""
+        self.framework = probes.framework(self.impl, getattr(self.prepare_run, "__module__", ""))
+        self.named = {"framework": self.framework, "version": probes.version(self.framework)}
 
     def source(self, impl: str) -> Answer:
         """Return the file that the implementation was loaded from, as `source` describes it."""
@@ -219,13 +224,15 @@ class WorkerServer:
         rss, used, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
         event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps), event_runs)
         dtype = str(saved.X.dtype)
+        if self.framework == "numpy":  # unless it has imported another one while it prepared or ran
+            self.name_framework()
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
         mine, all_of = shard(len(saved.X)), slice(None)
         parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
         intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
         facts = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
-        facts |= self.precision[dtype] | probes.threads()
+        facts |= self.named | self.precision[dtype] | probes.threads()
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
 

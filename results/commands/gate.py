@@ -25,7 +25,6 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, times, words
@@ -222,6 +221,8 @@ def drift(shifts: Array, level: float) -> float:
     The shifts of other, unchanged cases are a sample of it: normal, around 0. Infinite without them.
     """
     count = len(shifts)
+    from scipy.special import stdtrit  # imported here: it takes long, and other commands need none of this
+
     return float(stdtrit(count, 1 - level) * np.sqrt(np.mean(shifts**2))) if count else math.inf
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from results.output import Section, counted, digits, times
 from results.stats import agreement
@@ -14,6 +13,7 @@ from results.stats.signed_rank import (
     ALPHA,
     FASTER,
     POWER,
+    QUARTILE,
     SLOWER,
     Array,
     Verdict,
@@ -124,7 +124,7 @@ def _size(effect: float) -> str:
 
 def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:
     """Return the effect that `blocks` blocks detect, as a fraction, given A/A log ratios: their true value is 0."""
-    spread = float(np.median(np.abs(logs)) / ndtri(0.75))
+    spread = float(np.median(np.abs(logs)) / QUARTILE)
     by_looks = agreement.detectable((agreement.Tail(np.sort(np.abs(logs))),), blocks, level, POWER)[: blocks + 1].min()
     signs = detectable(spread, blocks, level / 2) if blocks > 1 and len(logs) >= agreement.OWN_DISTANCES else math.inf
     return math.exp(min(float(signs), float(by_looks))) - 1

@@ -14,11 +14,11 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from results.stats import agreement
 
@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 ALPHA = 0.05  # family-wise error, over the comparisons of a page
 MARGIN = 0.02  # ratios within 1 -+ this count as equal
 POWER = 0.8
+QUARTILE = NormalDist().inv_cdf(0.75)  # the median absolute deviation of normal noise
 BATCH_ELEMENTS = 2**21  # Walsh averages in memory at once, times 2: some tens of MiB
 FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
 INVALID = "INVALID"  # not judged: a failed check, or unequal work
@@ -194,12 +195,14 @@ def fewest_decisive(cases: int, comparisons: int, alpha: float = ALPHA) -> int:
 def robust_scale(d: Array) -> Any:
     """Return the standard deviation of d (..., K) estimated from the median distance to the median."""
     distances = np.abs(d - np.median(d, axis=-1, keepdims=True))
-    return np.median(distances, axis=-1) / ndtri(0.75)
+    return np.median(distances, axis=-1) / QUARTILE
 
 
 def detectable(spread: Any, K: Any, level: Any = ALPHA) -> Any:
     """Return the log ratio that K blocks detect with probability POWER; infinite below `fewest_blocks`."""
     efficiency = 3 / math.pi  # of the signed-rank test relative to the t test, for normal noise
+    from scipy.special import stdtrit  # imported here: it takes long, and single blocks need none
+
     t = stdtrit(K - 1, 1 - level / 2) + stdtrit(K - 1, POWER)
     return np.where(2.0 ** (1 - np.asarray(K)) > level, np.inf, t * spread / np.sqrt(K * efficiency))[()]
 

@@ -14,9 +14,9 @@ from helpers import Done, command, environment, saved, write
 from test_ranks import OFTEN
 
 from benchmarks.__main__ import main
-from benchmarks.campaign.campaign import write_problem
 from benchmarks.distributed import hosts, remote
 from benchmarks.problems import catalogue
+from benchmarks.timing.prepared import write_problem
 from benchmarks.worker.process import ROOT
 from benchmarks.worker.server import read
 from impls.interface import shard

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from helpers import ROOT, bench, random_problem, write
 
-from benchmarks.campaign.campaign import write_problem
 from benchmarks.distributed.ranks import Ranks, network_bytes, shares
 from benchmarks.reference.solution import truth
+from benchmarks.timing.prepared import write_problem
 from benchmarks.worker.client import Refused, Settings
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Problem, held, shard

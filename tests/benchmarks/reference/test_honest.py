@@ -8,7 +8,7 @@ from helpers import ROOT, Done, bench
 
 HONEST = ROOT / "tests" / "support" / "honest"
 BESIDE = {"descent_steps"}  # modules that an implementation imports
-NEEDS = {"numpy_pandas": "pandas", "numpy_blas": "scipy"}
+NEEDS = {"late_import": "jax", "numpy_pandas": "pandas", "numpy_blas": "scipy"}
 NAMES = sorted({path.stem for path in HONEST.glob("*.py")} - BESIDE)
 CASES = {("line", "float32"), ("crops", "float64"), ("small@32", "float32"), ("small@32", "float64")}
 
@@ -33,6 +33,11 @@ def test_it_is_timed(name: str, done: Done) -> None:
     assert done.reasons(name) == {}
     assert done.timed(name) == CASES, done.out
     assert [row["reason"] for row in done.rows if row["impl"] == name and not row["valid"]] == []
+
+
+def test_a_framework_that_is_imported_late_is_named(done: Done) -> None:
+    rows = [row for row in done.rows if row["impl"] == "late_import"]
+    assert importlib.util.find_spec("jax") is None or {row["framework"] for row in rows} == {"jax"}
 
 
 def test_a_module_beside_an_implementation_is_not_imported_here(done: Done, tmp_path: Path) -> None:

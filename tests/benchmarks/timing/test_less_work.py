@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from helpers import Done, bench, random_problem, write
 
-from benchmarks.campaign.campaign import write_problem
 from benchmarks.timing import parity
+from benchmarks.timing.prepared import write_problem, write_rows_check
 from benchmarks.worker import probes
+from benchmarks.worker.arrays import read
 from benchmarks.worker.client import Settings, Worker
 from benchmarks.worker.messages import Growth, Round
 from benchmarks.worker.server import WorkerServer
 from benchmarks.worker.workspace import Workspace
+from impls.interface import Array, Problem
 
 LOOP = """
 import numpy as np
@@ -65,6 +67,8 @@ CHEATS = {
     "first_rows": LOOP.replace("{DATA}", "problem.X[:65_536], problem.y[:65_536]"),
     "every_other": LOOP.replace("{DATA}", "problem.X[::2].copy(), problem.y[::2].copy()"),
     "rounded": LOOP.replace("{DATA}", ROUNDED),
+    "half_floats": LOOP.replace("{DATA}", "problem.X.astype(np.float16).astype(np.float32), problem.y"),
+    "half_targets": LOOP.replace("{DATA}", "problem.X, problem.y.astype(np.float16).astype(np.float32)"),
     "in_no_steps": WRAPPED.replace(
         "{CHEAT}", "        while steps == 0 and time.perf_counter() - began < min(0.9 * longest[0], 0.05): pass"
     ),
@@ -81,6 +85,8 @@ REASONS = {
     "first_rows": LEFT_OUT,
     "every_other": LEFT_OUT,
     "rounded": LEFT_OUT,
+    "half_floats": LEFT_OUT,
+    "half_targets": LEFT_OUT,
     "in_no_steps": "a run of no steps takes as long as many steps",
     "slow_clock": " CPU seconds a second, | s by its own clock",  # whichever shows it
 }
@@ -232,3 +238,43 @@ def test_on_an_idle_machine_medians_decide() -> None:
     for _ in range(50):
         tried = [Growth(0.9 * (rng.random() < 0.7), 0.5, 1.0, 1.0 + rng.normal(0, 0.02)) for _ in range(60)]
         assert not parity.unsteady(tried) and not parity.grows(tried)
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch", "seconds", "hidden"),
+    [(20, 5, 1e-4, True), (1000, 5, 1e-4, False), (20, 1_000_000, 1e-3, False), (2, 1_000, 1e-3, True)],
+)
+def test_steps_that_nobody_could_measure_are_not_called_missing(
+    steps: int, batch: int, seconds: float, hidden: bool
+) -> None:
+    assert parity.hidden({"batch": batch, "d": 4, "k": 2, "steps": steps}, "cpu", seconds) == hidden
+
+
+def test_few_steps_ask_for_more_of_them(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    done = bench(tmp_path, "--impl", "jax_scan", "--problem", "crops", "--steps", "3")
+    assert done.refused == [] and all(row["valid"] or "give more with --steps" in row["reason"] for row in done.rows)
+
+
+@pytest.mark.parametrize("n", [3, 700, 30_000])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_one_update_shows_rounded_data_at_any_size(tmp_path: Path, n: int, batch: int | None) -> None:
+    rng = np.random.default_rng(n)
+    order = None if batch is None else np.array([rng.permutation(n)[:batch]], np.int32)
+    X, y, w0 = (rng.normal(size=shape).astype(np.float32) for shape in ((n, 4), (n, 2), (4, 2)))
+    problem = Problem(X, y, w0, 0.1, 1, order)
+    write_problem(problem, tmp_path / "problem")
+    check = write_rows_check(problem, tmp_path / "problem", 0.0)
+    other = read(check.folder)
+
+    def fits(X: Array, y: Array) -> bool:
+        rows = slice(None) if order is None else order[0]
+        update = 2 * other.lr / y[rows].size * (X[rows].T @ y[rows])
+        return bool((np.abs(update - check.expected) <= check.tolerance).all())
+
+    assert fits(other.X, other.y)
+    assert not fits(other.X.astype(np.float16).astype(np.float32), other.y)
+    assert not fits(other.X, other.y.astype(np.float16).astype(np.float32))
+    left_out = other.y.copy()
+    left_out[np.flatnonzero(other.y[:, 0])[0]] = 0
+    assert not fits(other.X, left_out)

@@ -36,7 +36,8 @@ ANSWERS: dict[type, dict[str, Any]] = {
     Round: {"seconds": 0.5, "cpu_seconds": 0.5, "blocked_seconds": None, "compiles": 0, "gc_runs": 0}
     | {"weights": [1.0, float("nan")], "fixed_seconds": 1e-6},
     Growth: {"none": 0.0, "half": 0.5, "all": 1, "again": 1},
-    Finished: {"rss_bytes": 2**30, "device_bytes": None, "event_s": None, "jit_cache": "fresh", "pools": {"torch": 2}}
+    Finished: {"framework": "numpy", "version": "2.4.6"}
+    | {"rss_bytes": 2**30, "device_bytes": None, "event_s": None, "jit_cache": "fresh", "pools": {"torch": 2}}
     | {"framework_threads": None, "blas": "openblas 0.3", "cores": [0, 1], "matmul_bits": 23},
     Bandwidth: {"levels": [LEVEL], "flops_per_s": {"float32": 1e10}, "matvec_flops_per_s": {}, "call_s": 1e-6},
 }

@@ -1,0 +1,126 @@
+"""A problem on disk for the workers, with its reference solution, its facts and its check of every row."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.problems import published
+from benchmarks.reference.coarse import tf32
+from benchmarks.reference.solution import TF32, ReferenceSolution, truth
+from impls.interface import Array, Problem
+
+EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; half of them and the last one are added
+MARKED = 300  # rows of the rows check
+FAINT = 2.0**-10  # of one row's y: that of the others, so that their rounding hides no digit of it
+ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
+
+
+@dataclass(frozen=True, eq=False)
+class RowsCheck:
+    """A problem on disk whose first update is known almost exactly, and by how much it may differ, entry by entry."""
+
+    folder: str
+    expected: Array
+    tolerance: Array
+
+
+@dataclass(frozen=True)
+class PreparedProblem:
+    """A problem in one dtype, on disk for the workers, with its reference solution and its facts for a row.
+
+    rows_check: of float32 problems, see `RowsCheck`. None for float64, and where other hosts make the problem.
+    """
+
+    folder: str
+    truth: ReferenceSolution
+    facts: dict[str, Any]
+    rows_check: RowsCheck | None = None
+
+
+def prepare_problem(
+    name: str,
+    problem: Problem,
+    folder: Path,
+    *,
+    precision: str = "highest",
+    made: Mapping[str, Any] | None = None,
+    shown: Iterable[int] = (),
+) -> PreparedProblem:
+    """Write a problem to a new folder and compute what its descents are compared with.
+
+    made: see `write_problem`; None where no other host makes the problem. shown: further updates whose weights the
+    reference has to know.
+    """
+    dtype = problem.storage or str(problem.X.dtype)
+    write_problem(problem, folder, **made or {}, dtype=dtype)
+    single = problem.X.dtype == np.float32
+    coarse = TF32 if single and precision == "tf32" else 0.0
+    printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
+    also = (problem.steps // 2, *(one.update for one in printed))
+    at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
+    facts = sizes(problem) | {"dtype": dtype, "problem_hash": content_hash(problem), **published.fact(printed)}
+    rows = write_rows_check(problem, folder, coarse) if single and made is None else None
+    return PreparedProblem(str(folder), truth(problem, at, coarse, shown), facts, rows)
+
+
+def sizes(problem: Problem) -> dict[str, Any]:
+    """Return a row's facts about the size and the plan of a problem."""
+    n, d = problem.X.shape
+    batch = n if problem.order is None else problem.order.shape[1]
+    return {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
+
+
+def content_hash(problem: Problem) -> str:
+    """Return 16 hex digits of a hash over a problem's arrays and its plan."""
+    digest = hashlib.sha256(f"{problem.lr!r} {problem.steps}".encode())
+    for array in (getattr(problem, name) for name in ARRAYS):
+        if array is not None:
+            digest.update(array)
+    return digest.hexdigest()[:16]
+
+
+def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
+    """Write a problem to a new folder, where `arrays.read` finds it.
+
+    made: the arguments of `catalogue.made`, from which other hosts make it, and its dtype.
+    """
+    folder.mkdir()
+    for name in ARRAYS:
+        array = getattr(problem, name)
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    plan = {"lr": problem.lr, "steps": problem.steps, "storage": problem.storage, "made": made}
+    (folder / "plan.json").write_text(json.dumps(plan))
+
+
+def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck:
+    """Write a second problem over the same X, in which a missing row or a rounded X shows at any n.
+
+    From w = 0, with y between 1 and 2 in one row, FAINT of that in others, and 0 in the rest, one update with lr = n k
+    / 2 gives the sum of these rows times their y. That sum is nearly exact in float32. The loss of a row does not hide
+    in the rounding of others, nor does the rounding of the first row: the one, of those drawn, that a shorter mantissa
+    changes most.
+    """
+    rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
+    rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]
+    chosen = rng.choice(rows, min(MARKED, len(rows)), replace=False)
+    marked, smallest = problem.X[chosen].astype(np.float64), float(np.finfo(np.float32).tiny)
+    lost = np.abs(marked - tf32(problem.X[chosen])) / np.maximum(np.abs(marked), smallest)
+    y = np.zeros_like(problem.y)
+    y[chosen] = rng.choice([-FAINT, FAINT], y[chosen].shape) * rng.uniform(1, 2, y[chosen].shape)
+    y[chosen[lost.max(axis=1).argmax()]] /= FAINT
+    order = None if problem.order is None else problem.order[:1]
+    lr = len(rows) * y[0].size / 2
+    rows_folder = folder / "rows"
+    write_problem(Problem(problem.X, y, np.zeros_like(problem.w0), lr, 1, order, problem.storage), rows_folder)
+    (rows_folder / "X.npy").unlink()
+    (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # memory and disk hold it once
+    marks = y[chosen].astype(np.float64)
+    rounding = (len(chosen) + 8) * float(np.finfo(np.float32).eps) / 2 + coarse
+    flushed = lr * len(chosen) * smallest  # numbers below the smallest normal one may become 0
+    return RowsCheck(str(rows_folder), marked.T @ marks, rounding * (np.abs(marked).T @ np.abs(marks)) + flushed)
