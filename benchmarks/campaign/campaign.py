@@ -271,7 +271,12 @@ class Campaign:
         return state | {"wall_s": time.monotonic() - self.started, "timed_s": self.clock.total}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from such a state, read from JSON."""
+        """Continue from such a state, read from JSON. Raises an error if it is none."""
+        for name, now in self.state().items():
+            value: Any = state.get(name)
+            is_time = type(now) is float
+            if not (type(value) in (int, float) and 0 <= value < 1e12 if is_time else type(value) is type(now)):
+                raise ValueError(f"its {name} is {value!r:.80}")
         for name in STATE:
             setattr(self, name, state[name])
         self.limits = {

@@ -134,7 +134,8 @@ def read(path: Path) -> Journal:
         if journal.head["journal"] != VERSION or not journal.head.keys() >= HEAD:
             raise ValueError(f"{path} is of another version of this suite")
         datetime.fromisoformat(journal.head["began"]).astimezone()
-        if not isinstance(journal.head["name"], str) or not isinstance(journal.head["options"], dict):
+        kinds = {"name": str, "options": dict, "here": str, "plan": dict}
+        if not all(isinstance(journal.head[name], kind) for name, kind in kinds.items()):
             raise ValueError(f"{path} has another head")
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is no journal that can be resumed") from error

@@ -237,6 +237,8 @@ class Option:
     def __init__(self, name: str, help: str, **settings: Any) -> None:
         self.name, self.help, self.settings = name, help, settings
         self.attribute = settings.get("dest") or name.removeprefix("--").replace("-", "_")  # of `config.option`
+        kinds: dict[str, type] = {"store_true": bool, "append": list}
+        self.kind = kinds.get(settings.get("action", ""), settings.get("type", str))  # of a value that is not None
 
 
 OPTIONS = (

@@ -37,6 +37,9 @@ ALSO = {  # options of others that say what is measured and how it is saved
 }
 
 
+DAMAGED = "--resume: {} is damaged ({}); delete it, and begin anew without --resume"
+
+
 class ResumePlugin:
     """Writes each finished case to the journal until the run is saved."""
 
@@ -89,8 +92,11 @@ class ResumePlugin:
             known = "; ".join(map(journal.describe, journal.unfinished(self.folder))) or "none is in that folder"
             raise pytest.UsageError(f"--resume: no campaign to go on with in {self.folder} ({known})")
         self.journal, self.resumed = candidates[-1], True
+        kinds = {one.attribute: one.kind for one in options.OPTIONS}
         for name, word in self.options.items():
             began = self.journal.head["options"].get(name)
+            if began is not None and type(began) is not kinds.get(name, type(began)):
+                raise pytest.UsageError(DAMAGED.format(self.journal.path, f"its {word} is {began!r:.80}"))
             if word in given and _plain(getattr(option, name)) != began:
                 raise pytest.UsageError(f"--resume: the campaign keeps the options it began with; leave {word} out")
             setattr(option, name, Path(began) if name == "benchmark_json" and began else began)
@@ -145,7 +151,10 @@ class ResumePlugin:
         if missing := set(self.journal.loaded) - {item.nodeid for item in session.items}:
             raise pytest.UsageError(f"--resume: name the same files; {min(missing)} was measured and is not among them")
         if self.journal.loaded:
-            campaign.restore(self.journal.state)
+            try:
+                campaign.restore(self.journal.state)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise pytest.UsageError(DAMAGED.format(self.journal.path, error)) from error
             if edited := edited_helpers(plan.impls, campaign.sources):
                 raise pytest.UsageError(
                     f"--resume: {edited}, which an implementation imports, changed since the campaign began;"

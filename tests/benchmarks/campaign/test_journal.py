@@ -311,6 +311,25 @@ def test_what_does_not_fit_is_refused(cut: Path) -> None:
     assert len(journals(cut)) == 1  # nothing is lost by it
 
 
+@pytest.mark.parametrize(
+    ("line", "part", "name", "value"),
+    [
+        *((1, "state", name, None) for name in ("runs_s", "limits")),
+        *((1, "state", name, "x") for name in ("left", "sources", "environments", "system_load", "resumed")),
+        *((1, "state", "wall_s", value) for value in ("x", float("nan"), -1.0, 10**400, True)),
+        *((0, "options", name, value) for name, value in (("blocks", "x"), ("impl", [1]), ("in_order", 1))),
+    ],
+)
+def test_a_damaged_journal_is_one_line(cut: Path, line: int, part: str, name: str, value: object) -> None:
+    (path,) = cut.rglob("storage/*.journal")
+    lines = [json.loads(text) for text in path.read_bytes().split(b"\n")[:2]]
+    lines[line][part][name] = value
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+    done = bench(cut, "--resume")
+    assert done.code == 4 and "Traceback" not in done.out + done.err
+    assert f"is damaged (its {'' if line else '--'}{name.replace('_', '_' if line else '-')} is " in done.err
+
+
 def test_a_journal_without_a_whole_case_is_resumed_from_the_start(cut: Path) -> None:
     """As a power cut may leave it: the head, and half of the first line."""
     (file,) = journals(cut)
