@@ -18,6 +18,7 @@ from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery
 from impls.interface import Unsupported
 
 COMMANDS = ("fit", "gallery")
+SHARED = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # options of `fit` and `pytest benchmarks`
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,7 +69,10 @@ def _meant(words: Sequence[str]) -> str:
 
 
 def _fit(args: argparse.Namespace) -> int:
-    request = fit.read_request(args)
+    try:
+        request = fit.read_request(args)
+    except ValueError as error:
+        raise Unsupported(str(error)) from error
     with np.errstate(over="ignore", invalid="ignore"):  # a wrong one may diverge
         if len(request.impls) > 1:
             return 0 if _print_sections(fit_ranking.sections(request)) else 1
@@ -109,16 +113,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B,PATH.py",
         help="implementation; several or `all` are ranked (default: %(default)s)",
     )
-    one.add_argument("--target", action="append", metavar="COL", help="column of a table to predict; may be repeated")
-    one.add_argument("--sep", metavar="SEP", help="what separates the table's cells (default: found)")
-    one.add_argument("--decimal", choices=[".", ","], help="decimal mark of the table (default: found)")
+    for option in options.OPTIONS:
+        if option.name in SHARED:
+            one.add_argument(option.name, help=option.help, **option.settings)
     one.add_argument(
         "--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ..."
     )
-    one.add_argument("--drop", action="append", metavar="COL", help="column of the table to leave out; may be repeated")
-    one.add_argument("--encoding", metavar="NAME", help="encoding of the table (default: UTF-8 or its mark)")
     one.add_argument("--steps", type=_from(1), metavar="N", help="updates (default: the problem's)")
-    one.add_argument("--lr", type=float, metavar="LR", help="learning rate (default: the problem's)")
     one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
     one.add_argument("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
     one.add_argument("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")
@@ -129,11 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     many = commands.add_parser("gallery", help="the tutorials' pictures", description=gallery.__doc__)
     many.set_defaults(command=_gallery)
     many.add_argument(
-        "problem",
-        nargs="?",
-        choices=fit.GALLERY,
-        metavar="PROBLEM",
-        help="line or crops, to draw only this one",
+        "problem", nargs="?", choices=fit.GALLERY, metavar="PROBLEM", help="line or crops, to draw only this one"
     )
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     many.add_argument("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")

@@ -33,9 +33,7 @@ BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's tak
 
 
 def plan(option: Namespace, here: Path) -> Plan:
-    """Return the plan that the options ask for. Relative paths start at `here`. Raises ValueError, with the nearest
-    name.
-    """
+    """Return the plan that the options ask for. Relative paths start at `here`. Raises ValueError."""
     (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
     preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
     counts = thread_counts(option.threads)
@@ -232,117 +230,92 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
 
 
 class Option:
-    """An option of `pytest benchmarks`: its name, its help text and argparse's settings."""
+    """An option of `pytest benchmarks`: `--name VALUE` or a flag `--name`, its help text and argparse's settings."""
 
-    def __init__(self, name: str, help: str, **settings: Any) -> None:
-        self.name, self.help, self.settings = name, help, settings
-        self.attribute = settings.get("dest") or name.removeprefix("--").replace("-", "_")  # of `config.option`
+    def __init__(self, usage: str, help: str, **settings: Any) -> None:
+        self.name, _, value = usage.partition(" ")
+        self.help = help
+        self.settings = settings | ({"metavar": value} if value else {"action": "store_true"})
+        self.attribute = settings.get("dest") or self.name.removeprefix("--").replace("-", "_")  # of `config.option`
         kinds: dict[str, type] = {"store_true": bool, "append": list}
-        self.kind = kinds.get(settings.get("action", ""), settings.get("type", str))  # of a value that is not None
+        self.kind = kinds.get(self.settings.get("action", ""), settings.get("type", str))  # of a value that is not None
 
 
 OPTIONS = (
     Option(
-        "--preset",
+        "--preset NAME",
         f"number of problems, dtypes and blocks: {', '.join(PRESETS)} (default: default)",
         default="default",
-        metavar="NAME",
     ),
     Option(
-        "--impl",
+        "--impl A,PATH.py,PATH.py@REV",
         "implementations: names, or paths of your own files, also as in a git revision (default: all)",
-        metavar="A,PATH.py,PATH.py@REV",
     ),
-    Option("--problem", "problems, `small@32` for mini-batches of 32 rows, or your own table", metavar="P,Q,PATH.csv"),
+    Option("--problem P,Q,PATH.csv", "problems, `small@32` for mini-batches of 32 rows, or your own table"),
     Option(
-        "--grid",
+        "--grid all,B",
         "problems of 100 to 1,000,000 rows and 2 to 1,000 features: all rows at once, mini-batches of B, or both",
-        metavar="all,B",
     ),
     Option(
-        "--target",
-        "column of your own table to predict; several: COL,COL or repeat the option",
-        action="append",
-        metavar="COL",
+        "--target COL", "column of your own table to predict; several: COL,COL or repeat the option", action="append"
     ),
-    Option("--sep", "what separates the cells of your table (default: found)", metavar="SEP"),
-    Option("--decimal", "decimal mark of your table (default: found)", choices=[".", ","]),
-    Option("--no-names", "your table has no line of names; columns are called 1, 2, ...", action="store_true"),
-    Option("--drop", "column of your table to leave out; may be repeated", action="append", metavar="COL"),
-    Option("--encoding", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)", metavar="NAME"),
-    Option("--device", "cpu, gpu or both (default: cpu)", default="cpu", metavar="cpu,gpu"),
+    Option("--sep SEP", "what separates the cells of your table (default: found)"),
+    Option("--decimal {.,,}", "decimal mark of your table (default: found)", choices=[".", ","]),
+    Option("--no-names", "your table has no line of names; columns are called 1, 2, ..."),
+    Option("--drop COL", "column of your table to leave out; may be repeated", action="append"),
+    Option("--encoding NAME", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)"),
+    Option("--device cpu,gpu", "cpu, gpu or both (default: cpu)", default="cpu"),
+    Option("--dtype float32,bfloat16", "float32, float64; float16, bfloat16 for X alone (default: the preset's)"),
+    Option("--blocks K", "number of blocks: each runs everything in fresh processes (default: the preset's)", type=int),
+    Option("--minutes M", "run as many blocks as fit into M minutes, at least one", type=float),
+    Option("--until-decided", "after each block, omit the decided cases; end when all are decided, or after --minutes"),
     Option(
-        "--dtype", "float32, float64; float16, bfloat16 for X alone (default: the preset's)", metavar="float32,bfloat16"
-    ),
-    Option(
-        "--blocks",
-        "number of blocks: each runs everything in fresh processes (default: the preset's)",
-        type=int,
-        metavar="K",
-    ),
-    Option("--minutes", "run as many blocks as fit into M minutes, at least one", type=float, metavar="M"),
-    Option(
-        "--until-decided",
-        "after each block, omit the decided cases; end when all are decided, or after --minutes",
-        action="store_true",
-    ),
-    Option(
-        "--aa",
+        "--aa A,B",
         "implementations to run twice per block as an A/A control, or none (default: numpy_manual or the first)",
-        metavar="A,B",
     ),
     Option(
-        "--precision",
+        "--precision highest,tf32",
         "precision of float32 products: highest or tf32, on a GPU both to compare (default: highest)",
         default="highest",
-        metavar="highest,tf32",
     ),
     Option(
-        "--with",
+        "--with PACKAGES",
         "packages in which implementations of their framework run, such as jax==0.9.0, or `here`; repeat to compare",
         action="append",
         dest="with_packages",
-        metavar="PACKAGES",
     ),
-    Option("--python", "interpreters that run all implementations, or `here`", metavar="PYTHON,NAME=PYTHON"),
-    Option("--threads", "threads and cores of implementations; several to compare (default: all cores)", metavar="N,M"),
+    Option("--python PYTHON,NAME=PYTHON", "interpreters that run all implementations, or `here`"),
+    Option("--threads N,M", "threads and cores of implementations; several to compare (default: all cores)"),
     Option(
-        "--ranks",
+        "--ranks N",
         "number of ranks that share one descent, each on its own cores (default: 0, off)",
         type=int,
         default=0,
-        metavar="N",
     ),
-    Option("--hosts", "hosts that share the ranks, this one first, reached by ssh (default: this one)", metavar="A,B"),
-    Option("--remote-shell", "command that runs a command on a host (default: ssh)", default=SSH, metavar="COMMAND"),
-    Option("--oversubscribe", "allow more ranks than threads: they share cores", action="store_true"),
-    Option(
-        "--seed", "seed of the data and of the order of mini-batches (default: 0)", type=int, default=0, metavar="N"
-    ),
-    Option("--steps", "updates in a run (default: the problem's own number)", type=int, metavar="N"),
-    Option("--lr", "learning rate (default: the problem's own, 1/L for most)", type=float, metavar="LR"),
-    Option("--machine", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)", metavar="NAME"),
-    Option(
-        "--dask-scheduler", "address of a cluster's scheduler (default: a cluster in the worker)", metavar="ADDRESS"
-    ),
-    Option("--timeout", "seconds after which a case is killed (default: 300)", type=float, metavar="S"),
-    Option("--memory", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)", metavar="SIZE"),
-    Option("--require", "treat a skip as an error (use --impl to name what must run)", action="store_true"),
-    Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block", action="store_true"),
-    Option("--energy", "measure the energy of a step on a GPU: one second more a case", action="store_true"),
+    Option("--hosts A,B", "hosts that share the ranks, this one first, reached by ssh (default: this one)"),
+    Option("--remote-shell COMMAND", "command that runs a command on a host (default: ssh)", default=SSH),
+    Option("--oversubscribe", "allow more ranks than threads: they share cores"),
+    Option("--seed N", "seed of the data and of the order of mini-batches (default: 0)", type=int, default=0),
+    Option("--steps N", "updates in a run (default: the problem's own number)", type=int),
+    Option("--lr LR", "learning rate (default: the problem's own, 1/L for most)", type=float),
+    Option("--machine NAME", "name of this machine in results/runs (default: CPU, cores, GPU, a hash)"),
+    Option("--dask-scheduler ADDRESS", "address of a cluster's scheduler (default: a cluster in the worker)"),
+    Option("--timeout S", "seconds after which a case is killed (default: 300)", type=float),
+    Option("--memory SIZE", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)"),
+    Option("--require", "treat a skip as an error (use --impl to name what must run)"),
+    Option("--no-limits", "skip measuring the machine's limits: saves about 10 seconds a block"),
+    Option("--energy", "measure the energy of a step on a GPU: one second more a case"),
     Option(
         "--profile",
         "count launches and the GPU's busy time by the framework's profiler: each case on a GPU gets a process",
-        action="store_true",
     ),
     Option(
         "--in-order",
         "run implementations in the order of --impl, not shuffled: what matters most comes before the time is up",
-        action="store_true",
     ),
-    Option("--wait", "wait until no other measurement runs on this machine (default: refuse)", action="store_true"),
-    Option("--rounds-table", "also print pytest-benchmark's table of rounds", action="store_true"),
-    Option("--resume", "resume the latest interrupted campaign, with its own options", action="store_true"),
+    Option("--wait", "wait until no other measurement runs on this machine (default: refuse)"),
+    Option("--rounds-table", "also print pytest-benchmark's table of rounds"),
+    Option("--resume", "resume the latest interrupted campaign, with its own options"),
 )
 
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from benchmarks.timing import measure
 from benchmarks.timing.prepared import PreparedProblem, prepare_problem, write_problem
 from benchmarks.worker.client import TIMEOUT, Clock, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported
+from impls.interface import Array, Device, Problem, Unsupported
 
 ALL = "all"  # of --impl
 GALLERY = ("line", "crops")  # problems that `gallery` draws
@@ -33,28 +32,24 @@ Section = tuple[list[str], bool]  # lines to print, and whether what they say is
 
 @dataclass(eq=False)
 class Descent:
-    """A problem and its implementation. It runs again for each update of interest.
+    """A problem in a worker with its implementation. It runs again for each update of interest.
 
     task: the problem as `pytest benchmarks` checks it. exact: the problem in float64. data: what it was made of.
+    folder: of the problem, if it is not the task's.
     """
 
     name: str
     impl: str
     problem: Problem
     device: Device
-    prepare: Prepare
-    columns: list[str]
-    targets: list[str]
     task: PreparedProblem
     worker: Worker
-    data: Data | None = None
+    workspace: Workspace
+    data: Data
     exact: Problem | None = None
+    folder: str = ""
     began: float = field(default_factory=time.monotonic)
     known: dict[int, Array] = field(default_factory=dict)
-
-    @cached_property
-    def run(self) -> Run:
-        return self.prepare(self.problem, self.device)
 
     @property
     def base(self) -> str:
@@ -64,16 +59,25 @@ class Descent:
     def title(self) -> str:
         return f"{Path(self.name).name}, {self.impl}, lr {self.problem.lr:g}, {self.problem.steps} updates"
 
+    @property
+    def columns(self) -> list[str]:
+        return self.data.columns or [f"w{j + 1}" for j in range(self.problem.X.shape[1])]
+
+    @property
+    def targets(self) -> list[str]:
+        names = self.data.targets or (tutorials.CROPS_NAMES if self.base == "crops" else [])
+        return names or [f"target {j + 1}" for j in range(self.problem.y[0].size)]
+
     def weights(self, t: int) -> Array:
-        """Return the implementation's weights after t updates."""
+        """Return the implementation's weights after t updates. Raises Refused."""
         if t not in self.known:
             show = time.monotonic() - self.began > 2 and sys.stderr.isatty()
             sys.stderr.write(f"descending to update {t} of {self.problem.steps}\r" * show)
-            w, w0 = self.run(self.problem.w0.copy(), t), self.problem.w0
+            self.worker.deadline = time.monotonic() + TIMEOUT
+            if self.worker.folder != (folder := self.folder or self.task.folder):
+                self.worker.prepare(folder, self.device)
+            self.known[t] = np.array(self.worker.run(self.problem.w0, t).weights, self.problem.w0.dtype)
             sys.stderr.write("\x1b[K" * show)
-            if not isinstance(w, np.ndarray) or (w.shape, w.dtype) != (w0.shape, w0.dtype):
-                raise Unsupported(f"{self.impl} must return a NumPy array {w0.shape} of {w0.dtype}")
-            self.known[t] = w
         return self.known[t]
 
     def predict(self, X: Array, t: int) -> Array:
@@ -86,10 +90,7 @@ class Descent:
         return losses(problem.X, problem.y, [self.weights(t)])[0]
 
     def checked(self, seconds: float) -> measure.TimedCase:
-        """Check it as `pytest benchmarks` does, and time it for that many seconds, 3 rounds at least.
-
-        Raises Refused.
-        """
+        """Check it as `pytest benchmarks` does, and time it for some seconds, 3 rounds at least. Raises Refused."""
         self.worker.deadline = time.monotonic() + TIMEOUT
         case = measure.open_descent(self.worker, self.task, self.device, Clock(), seconds)
         case.facts |= {"device": self.device, "precision": Settings.precision}
@@ -102,7 +103,9 @@ class Descent:
 
     def scaled(self, factor: float) -> "Descent":
         """Return the same descent with `factor` times the gradient."""
-        return replace(self, problem=replace(self.problem, lr=factor * self.problem.lr), known={})
+        problem, folder = replace(self.problem, lr=factor * self.problem.lr), self.workspace.new("fit") / "problem"
+        write_problem(problem, folder)
+        return replace(self, problem=problem, folder=str(folder), known={})
 
 
 Descents = dict[str, Descent]  # by case of the gallery
@@ -110,10 +113,7 @@ Descents = dict[str, Descent]  # by case of the gallery
 
 @contextlib.contextmanager
 def open_fit(request: "Request", shown: Iterable[int]) -> Iterator[Descent]:
-    """Open the descent that was asked for, and end its worker at last. Raises Unsupported, with the reason.
-
-    shown: updates whose weights are compared with the reference.
-    """
+    """Open the descent that was asked for, and end its worker. `shown`: checked updates. Raises Unsupported."""
     (impl,) = request.impls
     try:
         with Workspace() as workspace:
@@ -127,10 +127,7 @@ def open_fit(request: "Request", shown: Iterable[int]) -> Iterator[Descent]:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """The options, decoded. exact: the problem in float64. impls: names or paths.
-
-    options: those that were given and that `pytest benchmarks` has too, as words of a command line.
-    """
+    """The decoded options. impls: names or paths. options: those given that `pytest benchmarks` has, as words."""
 
     name: str
     exact: Problem
@@ -143,16 +140,6 @@ class Request:
     def prepared(self, workspace: Workspace, shown: Iterable[int] = ()) -> PreparedProblem:
         """Return the problem on disk with its reference, which knows the updates `shown` too."""
         return prepare_problem(self.name, self.problem, workspace.new("fit") / "problem", shown=shown)
-
-
-def read_request(args: argparse.Namespace) -> Request:
-    """Return what the options ask for. Raises Unsupported for options that do not fit."""
-    try:
-        exact, data, impls = _asked(args)
-    except ValueError as error:
-        raise Unsupported(str(error)) from error
-    problem = catalogue.cast(exact, args.dtype)
-    return Request(args.problem, exact, problem, data, impls, args.device, _given(args))
 
 
 def _given(args: argparse.Namespace) -> list[str]:
@@ -169,19 +156,13 @@ def _given(args: argparse.Namespace) -> list[str]:
 @contextlib.contextmanager
 def open_descent(request: Request, impl: str, task: PreparedProblem, workspace: Workspace) -> Iterator[Descent]:
     """Open the descent of one implementation, and end its worker at last. Raises Unsupported and Refused."""
-    problem, data = request.problem, request.data
-    names = data.targets or (tutorials.CROPS_NAMES if catalogue.parse(request.name)[0] == "crops" else [])
-    names = names or [f"target {j + 1}" for j in range(problem.y[0].size)]
-    columns = data.columns or [f"w{j + 1}" for j in range(problem.X.shape[1])]
-    settings = Settings(identity.cores(), request.device)
-    with contextlib.closing(Worker(impl, settings, TIMEOUT, workspace)) as worker:
-        name, prepare = Path(impl).stem, _prepare_in(worker, workspace)
-        exact, device = request.exact, request.device
-        yield Descent(request.name, name, problem, device, prepare, columns, names, task, worker, data, exact)
+    with contextlib.closing(Worker(impl, Settings(identity.cores(), request.device), TIMEOUT, workspace)) as worker:
+        named, problem, exact = (request.name, Path(impl).stem), request.problem, request.exact
+        yield Descent(*named, problem, request.device, task, worker, workspace, request.data, exact)
 
 
-def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
-    """Return the float64 problem, its data and the implementations. Raises ValueError for options that do not fit."""
+def read_request(args: argparse.Namespace) -> Request:
+    """Return what the options ask for. Raises Unsupported and ValueError for options that do not fit."""
     for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
         _check_picture(path, suffixes)
     chosen = options.implementations(None if args.impl == ALL else args.impl, Path.cwd())
@@ -198,25 +179,8 @@ def _asked(args: argparse.Namespace) -> tuple[Problem, Data, list[str]]:
     exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
     exact = _with_start(exact, args.start)
     check_dtype(base, exact.y, data.targets, args.dtype)
-    return exact, data, chosen
-
-
-def _prepare_in(worker: Worker, workspace: Workspace) -> Prepare:
-    """Return the `prepare` of the implementation that runs in the worker. It and its runs raise Refused."""
-
-    def prepare(problem: Problem, device: Device) -> Run:
-        folder = workspace.new("fit") / "problem"
-        write_problem(problem, folder)
-
-        def run(start: Array, steps: int, /) -> Array:
-            worker.deadline = time.monotonic() + TIMEOUT
-            if worker.folder != str(folder):
-                worker.prepare(str(folder), device)
-            return np.array(worker.run(start, steps).weights, start.dtype)
-
-        return run
-
-    return prepare
+    problem = catalogue.cast(exact, args.dtype)
+    return Request(args.problem, exact, problem, data, chosen, args.device, _given(args))
 
 
 def least_squares(problem: Problem) -> float:

@@ -62,7 +62,7 @@ def state(descent: Descent, when: str, t: int) -> list[str]:
     for name, w in zip(descent.targets, descent.weights(t).reshape(len(descent.columns), -1).T, strict=True):
         owner = f"{name}: " * (len(descent.targets) > 1)
         lines.append(f"{f'weights {when}':18} {owner}{_named(descent, w)}")
-        if descent.data is not None and descent.data.scale.size:
+        if descent.data.scale.size:
             lines.append(f"{'  as in the file':18} {owner}{_named(descent, unscaled(descent.data, w))}")
     return lines + prediction(descent, f"prediction {when}", t)
 
@@ -74,9 +74,7 @@ def _named(descent: Descent, w: Array) -> str:
 
 
 def prediction(descent: Descent, title: str, t: int) -> list[str]:
-    """Return f(x) if the tutorial asks for it; else predictions beside targets: all regions of crops, one row
-    otherwise.
-    """
+    """Return f(x) if the tutorial asks for it, else predictions beside targets: all of crops, else one row."""
     if descent.base in PROBES:
         label, x = PROBES[descent.base]
         return [f"{title:18} {label} = {descent.predict(np.array([x]), t)[0, 0]:.3f}"]

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problems import catalogue, tutorials
+from benchmarks.problems.tables import Data
 from benchmarks.timing.measure import judge
 from benchmarks.timing.prepared import PreparedProblem, prepare_problem
 from benchmarks.tutorial.fit import Descent, Descents, Section
 from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
-from impls.interface import Array, Device, Problem, Run, Unsupported
+from impls.interface import Array, Problem, Unsupported
 
 DTYPE = "float32"
-
-TARGETS = {"line": ["y"], "crops": tutorials.CROPS_NAMES}  # what the texts predict
+LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +30,8 @@ class GalleryCase:
 
     name: str
     problem: Problem
-    columns: list[str]
+    data: Data
     task: PreparedProblem
-
-    @property
-    def updates(self) -> range:
-        """All updates, from the first to the last."""
-        return range(1, self.problem.steps + 1)
-
-
-LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
 
 
 def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterator[Section]:
@@ -53,13 +45,13 @@ def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterat
     right: dict[str, Descents] = {}
     agrees = True
     with Workspace() as workspace:
-        cases = gallery_cases(str(workspace.new("gallery")))
+        cases = gallery_cases(workspace)
         stage = {name: case for name, case in cases.items() if problem in (None, case.name)}
         for impl in chosen:
             name = Path(impl).stem
             try:
                 right[name] = descents(impl, stage, workspace)
-                worst = max(difference(right[name][scene], stage[scene]) for scene in stage)
+                worst = max(map(difference, right[name].values()))
                 words = "agrees with the reference after every update; largest relative difference"
                 yield [f"{name} {words} {worst:.2g}"], True
             except Unsupported as error:
@@ -68,7 +60,7 @@ def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterat
                 agrees = False
                 yield [f"{name} is REFUSED from the pictures: {error}"], False
     if right:
-        yield [f"written: {path}" for path in _write(out, right, stage)], True
+        yield [f"written: {path}" for path in _write(out, right)], True
     elif agrees:
         raise Unsupported("nothing is drawn: no implementation can run here")
 
@@ -91,14 +83,14 @@ def player(line: Descent, differences: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _write(out: Path, right: dict[str, Descents], stage: dict[str, GalleryCase]) -> list[Path]:
+def _write(out: Path, right: dict[str, Descents]) -> list[Path]:
     from benchmarks.tutorial import gallery_plots
 
     lead = right[LEAD] if LEAD in right else next(iter(right.values()))
     files = gallery_plots.write(out, right, lead)
-    if "line" not in stage:
+    if "line" not in lead:
         return files
-    differences = {name: difference(found["line"], stage["line"]) for name, found in right.items()}
+    differences = {name: difference(found["line"]) for name, found in right.items()}
     played = out / "line.json"
     played.write_text(json.dumps(player(lead["line"], differences)) + "\n")
     return [*files, played]
@@ -118,50 +110,43 @@ def _open(folder: Path) -> None:
         raise Unsupported(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def gallery_cases(folder: str) -> dict[str, GalleryCase]:
-    """Return the line from both tutorials' starts, and the crops; their problems are below `folder`."""
+def gallery_cases(workspace: Workspace) -> dict[str, GalleryCase]:
+    """Return the line from both tutorials' starts, and the crops."""
     notes, scratch = map(np.array, tutorials.LINE_RUNS)
     return {
-        "line": _scene("line", folder, scratch),
-        "line of the notes": _scene("line", folder, notes),
-        "crops": _scene("crops", folder),
+        "line": _scene("line", workspace, scratch),
+        "line of the notes": _scene("line", workspace, notes),
+        "crops": _scene("crops", workspace),
     }
 
 
 def descents(impl: str, gallery_cases: dict[str, GalleryCase], workspace: Workspace) -> Descents:
-    """Return the descent of each case, every iterate checked, from one worker on one core.
-
-    Raises Unsupported with the implementation's reason, or Refused with the error.
-    """
+    """Return each case's descent, all iterates checked, from one worker on one core. Raises Unsupported or Refused."""
+    checked = {}
     with contextlib.closing(Worker(impl, Settings(threads=1), TIMEOUT, workspace)) as worker:
-        return {name: _descent(worker, Path(impl).stem, scene) for name, scene in gallery_cases.items()}
+        for name, scene in gallery_cases.items():
+            named, problem, task = (scene.name, Path(impl).stem), scene.problem, scene.task
+            descent = Descent(*named, problem, "cpu", task, worker, workspace, scene.data)
+            descent.weights(0)
+            for t in range(1, problem.steps + 1):
+                judge(task, descent.weights(t), t, 0.0, problem.w0)
+            descent.checked(seconds=0.0)
+            checked[name] = descent
+    return checked
 
 
-def difference(descent: Descent, scene: GalleryCase) -> float:
+def difference(descent: Descent) -> float:
     """Return the largest ||w - reference|| / ||reference|| after any update, in Frobenius norms."""
-    right = {t: scene.task.truth.expected(t, 0.0) for t in scene.updates}
+    right = {t: descent.task.truth.expected(t, 0.0) for t in range(1, descent.problem.steps + 1)}
     errors = {t: np.linalg.norm(descent.weights(t).reshape(w.shape) - w) for t, w in right.items()}
     return max(float(errors[t] / np.linalg.norm(w)) for t, w in right.items())
 
 
-def _scene(name: str, folder: str, start: Array | None = None) -> GalleryCase:
+def _scene(name: str, workspace: Workspace, start: Array | None = None) -> GalleryCase:
     exact, data = catalogue.build(name)
     w0 = exact.w0 if start is None else start
     problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
-    problem_folder = Path(tempfile.mkdtemp(dir=folder), "problem")
-    task = prepare_problem(name, problem, problem_folder, shown=range(1, problem.steps + 1))
-    return GalleryCase(name, problem, data.columns, task)
-
-
-def _descent(worker: Worker, impl: str, scene: GalleryCase) -> Descent:
-    def prepare(problem: Problem, device: Device) -> Run:
-        worker.prepare(scene.task.folder, device)
-        return lambda start, steps, /: np.array(worker.run(start, steps).weights, start.dtype)
-
-    targets, start = TARGETS[scene.name], scene.problem.w0
-    descent = Descent(scene.name, impl, scene.problem, "cpu", prepare, scene.columns, targets, scene.task, worker)
-    descent.weights(0)
-    for t in scene.updates:
-        judge(scene.task, descent.weights(t), t, 0.0, start)
-    descent.checked(seconds=0.0)
-    return descent
+    shown = range(1, problem.steps + 1)
+    return GalleryCase(
+        name, problem, data, prepare_problem(name, problem, workspace.new("fit") / "problem", shown=shown)
+    )
