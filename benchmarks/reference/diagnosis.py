@@ -78,10 +78,7 @@ class Wrong:
         return self.u * float((np.linalg.norm(self.W, axis=0) / self.tolerance(self.t)).max())
 
     def explained_by(self, weights: Array) -> bool:
-        """Return whether W are these weights but for rounding, and much rather than the right ones.
-
-        Rounding grows with how far they have moved.
-        """
+        """Return whether W are these weights but for rounding, which grows with their way, not the right ones."""
         moved, right = (float(np.linalg.norm(end - self.start)) for end in (weights, self.expected(self.t)))
         near = min(max(1.0, moved / max(right, TINY)), self.distance(self.expected(self.t)) / MARGIN)
         share = min(1.0, max(1 / MARGIN, MARGIN * self.rounding))  # honest rounding stays far below the tolerance
@@ -107,10 +104,7 @@ class Explanation:
 
 
 def diagnose(problem: Problem, truth: ReferenceSolution, weights: Array, t: int, c: Coefficients) -> str:
-    """Return the diagnosis of weights after t updates from the start at c.
-
-    It takes a few seconds at most: mistakes that would take longer to simulate are left out.
-    """
+    """Return the diagnosis of weights after t updates from the start at c, within a few seconds."""
     wrong = Wrong(problem, truth, weights.reshape(len(weights), -1).astype(np.float64), t, c)
     if not np.isfinite(wrong.W).all():
         return "they are not finite"
@@ -152,10 +146,7 @@ def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
 
 
 def _fitted(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
-    """Return the mistakes of unknown size, each at the size that fits W best.
-
-    Any size fits a single weight, of which only the length of its first gradient is told.
-    """
+    """Return the mistakes of unknown size, each at the size that fits W best. Any size fits a single weight."""
     explanations = [_length(wrong)] if wrong.t == 1 else []
     if wrong.W.size == 1:
         return explanations
@@ -190,10 +181,7 @@ def _most(wrong: Wrong) -> int:
 
 
 def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
-    """Return the number of updates, not next to t, whose weights are nearest to W.
-
-    One weight is always near to some.
-    """
+    """Return the number of updates, not next to t, whose weights are nearest to W; none for one weight."""
     right, lr = moments.gradient(moments.right), wrong.problem.lr
     path = iterates(right, lr, wrong.start, _most(wrong))
     others = [count for count in range(len(path)) if abs(count - wrong.t) > 1]
@@ -206,10 +194,7 @@ def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
 
 
 def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
-    """Return for each usual factor a learning rate that falls by it, after the update that leads nearest to W.
-
-    After two updates any schedule does.
-    """
+    """Return for each usual factor a rate that falls by it, after the update that leads nearest to W, from 3 on."""
     first, steps = max(wrong.checked, default=0), wrong.t
     if wrong.W.size == 1 or steps < max(3, first + 1) or (steps - first) ** 2 * wrong.W.size * len(wrong.W) > NUMBERS:
         return []

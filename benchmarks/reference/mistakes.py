@@ -6,6 +6,7 @@ columns A T makes it T'GT. Of mini-batches each has its own G.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -59,14 +60,23 @@ class Fit:
 
 
 def update(
-    gradient: Gradient, lr: float, *, momentum: float = 0.0, decay: Array | float = 0.0, rate: Rate = lambda t: 1.0
+    gradient: Gradient,
+    lr: float,
+    *,
+    momentum: float = 0.0,
+    decay: Array | float = 0.0,
+    ahead: float = 0.0,
+    rate: Rate = lambda t: 1.0,
 ) -> Descend:
-    """Return the descent w -= lr rate(t) v, v = momentum v + gradient + decay w."""
+    """Return the descent w -= lr rate(t) v, v = momentum v + gradient + decay w, with the gradient at w - lr ahead v.
+
+    ahead: the momentum for Nesterov's; -1 for the gradient at the weights before the last update.
+    """
 
     def descend(start: Array, steps: int) -> Array:
         W, V = start, np.zeros_like(start)
         for t in range(steps):
-            V = momentum * V + gradient(t, W) + decay * W
+            V = momentum * V + gradient(t, W - lr * ahead * V) + decay * W
             W = W - lr * rate(t) * V
         return W
 
@@ -128,10 +138,7 @@ class Moments:
         return at
 
     def rescaled(self, columns: slice, ddof: int | None = 0, centred: bool = True) -> Array:
-        """Return T that divides columns by their standard deviation, unless ddof is None, and subtracts their means.
-
-        Constant columns stay.
-        """
+        """Return T that subtracts means and divides by deviations, unless ddof is None. Constant columns stay."""
         n = self.all[-1, -1]
         mean = self.all[-1] / n
         variance = (np.diagonal(self.all) - n * mean**2) / max(n - (ddof or 0), 1)
@@ -150,22 +157,20 @@ def affordable(problem: Problem, updates: int) -> bool:
 
 
 def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t: int) -> Iterator[Mistake]:
-    """Yield the mistakes without an unknown size, for weights (d, k) after t updates.
-
-    last: the right weights of a whole run.
-    """
+    """Yield the mistakes without an unknown size, for weights after t updates. last: right ones of a whole run."""
     lr, right, steps = problem.lr, moments.gradient(moments.right), problem.steps
     descend = update(right, lr)
     if problem.w0.any():
         yield Mistake("it does not start from `start` but from zeros", lambda W, t: descend(np.zeros_like(W), t))
     yield Mistake("runs remember: it goes on from the end of an earlier run", lambda W, t: descend(last, t))
     yield Mistake("gradients add up over the updates (no zero_grad)", update(right, lr, momentum=1.0))
-    yield Mistake("each update uses the gradient of the one before", _stale(right, lr))
-    yield Mistake("the gradient is clipped to length 1", update(_clipped(right), lr))
+    yield Mistake("each update uses the gradient of the one before", update(right, lr, ahead=-1.0))
+    yield Mistake("the gradient is clipped to length 1", update(lambda t, W: _clipped(right(t, W)), lr))
     same = ", or the learning rate halves" if t == 2 else ""
     yield Mistake(f"the weights are a mean over the updates{same}", _averaged(right, lr))
     for epsilon in (0.0, 1e-7, 1e-8, 1e-10):
-        yield Mistake("all weights move by lr, as in Adam or Adagrad", update(_normalised(right, epsilon), lr))
+        normalised = update(partial(_normalised, right, epsilon), lr)
+        yield Mistake("all weights move by lr, as in Adam or Adagrad", normalised)
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: 1 - t / steps))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: (1 + np.cos(np.pi * t / steps)) / 2))
     G, d = moments.all, moments.d
@@ -196,7 +201,9 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
         yield Fit(decay, lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0, largest=most)
     if t > 1:
         yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0, "momentum")
-        yield Fit("Nesterov momentum of {:.2g}", lambda size: _nesterov(right, lr, size), 0.0, "momentum")
+        yield Fit(
+            "Nesterov momentum of {:.2g}", lambda size: update(right, lr, momentum=size, ahead=size), 0.0, "momentum"
+        )
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.exp(-size * t)))
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: 1 / (1 + size * t)))
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.power(1.0 + t, -size)))
@@ -208,52 +215,19 @@ def orders(count: int) -> list[Array]:
     return [np.roll(columns, 1), np.roll(columns, -1), columns[::-1].copy()] if count > 1 else []
 
 
-def _normalised(gradient: Gradient, epsilon: float) -> Gradient:
+def _normalised(gradient: Gradient, epsilon: float, t: int, W: Array) -> Array:
     """Return the first gradient of optimisers that divide by its size."""
-
-    def at(t: int, W: Array) -> Array:
-        g = gradient(t, W)
-        return np.asarray(g / (np.abs(g) + epsilon))
-
-    return at
+    g = gradient(t, W)
+    return np.asarray(g / (np.abs(g) + epsilon))
 
 
-def _nesterov(gradient: Gradient, lr: float, momentum: float) -> Descend:
-    """Return the descent whose gradients are taken where momentum alone would lead."""
-
-    def descend(start: Array, steps: int) -> Array:
-        W, V = start, np.zeros_like(start)
-        for t in range(steps):
-            V = momentum * V - lr * gradient(t, W + momentum * V)
-            W = W + V
-        return W
-
-    return descend
-
-
-def _clipped(gradient: Gradient) -> Gradient:
-    def at(t: int, W: Array) -> Array:
-        g = gradient(t, W)
-        return np.asarray(g / max(1.0, float(np.linalg.norm(g))))
-
-    return at
+def _clipped(g: Array) -> Array:
+    return np.asarray(g / max(1.0, float(np.linalg.norm(g))))
 
 
 def _averaged(gradient: Gradient, lr: float) -> Descend:
     """Return the mean of the weights after 1, 2, ... updates."""
     return lambda W, steps: np.mean(iterates(gradient, lr, W, steps)[min(1, steps) :], axis=0)
-
-
-def _stale(gradient: Gradient, lr: float) -> Descend:
-    """Return the descent whose updates use the gradient at the weights before. The first one uses its own."""
-
-    def descend(start: Array, steps: int) -> Array:
-        before = W = start
-        for t in range(steps):
-            before, W = W, W - lr * gradient(t, before)
-        return W
-
-    return descend
 
 
 def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator[Mistake]:

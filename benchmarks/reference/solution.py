@@ -55,10 +55,7 @@ FEWEST = 4  # directions of starts, where all would take longer
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The mean squared error over all rows: sum(w' H w / 2 - c' w) + mean_square; H (d, d) and c (d, k) of `hessian`.
-
-    mean_square: of y.
-    """
+    """The mean squared error, sum(w' H w / 2 - c' w) + mean_square of y; H (d, d) and c (d, k) of `hessian`."""
 
     H: Array
     c: Array
