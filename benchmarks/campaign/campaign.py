@@ -59,7 +59,7 @@ class Campaign:
     folder: Path | None = None
     worker: Worker | None = None
     host: tuple[object, ...] | None = None
-    tasks: dict[tuple[str, str, str], PreparedProblem | Exception] = field(default_factory=dict)
+    tasks: dict[tuple[str, str, str], PreparedProblem | Unsupported | Refused] = field(default_factory=dict)
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
     done: dict[Case, Outcome] = field(default_factory=dict)
@@ -95,10 +95,7 @@ class Campaign:
         self.cut = {block for block, own in places.items() if own != set().union(*places.values())}
 
     def make_environments(self, report: Callable[[str], object]) -> None:
-        """Make the environments of the selected cases. `report` gets a line for each that takes long.
-
-        Raises ValueError if that is impossible, or if one has changed since the campaign began.
-        """
+        """Make the environments of the cases; `report` gets lines. Raises ValueError for a failed or changed one."""
         needed = {case.environment for case in self.selected.values()}
         for environment in self.plan.environments:
             if environment.label in needed:
@@ -239,10 +236,7 @@ class Campaign:
         return self.started + 60 * self.plan.minutes - time.monotonic()
 
     def leave_out(self, block: list[Case], look: dict[str, Any], questions: list[Question]) -> list[Case]:
-        """Return the cases of the next block that need not run. Record them with `look`, the counts of comparisons.
-
-        A resumed campaign leaves out what it has left out before.
-        """
+        """Return the cases of the next block that need not run, as before if resumed. Record them with the `look`."""
         number = block[0].block
         known = next((entry["left_out"] for entry in self.schedule if entry["block"] == number), None)
         if known is None:
@@ -328,10 +322,7 @@ class Campaign:
         return Worker(case.impl, self._settings(case.device, case.environment), plan.timeout, self.workspace)
 
     def _settings(self, device: str, label: str = "") -> Settings:
-        """Return what a worker gets on a device, in the environment of that label.
-
-        Raises Refused if the environment is not as it was when the campaign began.
-        """
+        """Return a worker's settings. Raises Refused if its environment has changed since the campaign began."""
         plan, environment = self.plan, self._environment(label)
         if environment.path:
             try:
@@ -380,10 +371,7 @@ class Campaign:
             raise Refused(self.no_device[host]) from error
 
     def task(self, name: str, dtype: str, precision: str = "") -> PreparedProblem:
-        """Return a problem on disk; build it when it is first needed. Raises Unsupported or Refused.
-
-        precision: of its products, which decides the tolerance; "" for that of the plan.
-        """
+        """Return a problem on disk, built when first needed, for a precision. Raises Unsupported or Refused."""
         precision = precision or self.plan.precision
         if (name, dtype, precision) not in self.tasks:
             start = time.monotonic()
@@ -404,60 +392,46 @@ class Campaign:
             exact, data = catalogue.build(
                 name, seed=plan.seed, target=plan.target, lr=plan.lr, steps=plan.steps, reading=plan.reading
             )
-        except Unsupported as error:
-            self.tasks |= {(name, dtype, precision): error for dtype in dtypes}
-            return
-        except ValueError as error:
-            self.tasks |= {(name, dtype, precision): Refused(str(error)) for dtype in dtypes}
-            return
-        except MemoryError:
-            self.tasks |= {(name, dtype, precision): Refused(NO_MEMORY) for dtype in dtypes}
+        except (Unsupported, ValueError, MemoryError) as error:
+            self.tasks |= {(name, dtype, precision): no_problem(error) for dtype in dtypes}
             return
         for dtype in self._fitting(name, precision, *catalogue.counted(exact)):
             try:
-                check_dtype(catalogue.parse(name)[0], exact.y, data.targets, host_dtype(dtype))
+                check_dtype(catalogue.parse(name)[0], exact.y, data.targets, catalogue.host_dtype(dtype))
                 self.tasks[name, dtype, precision] = self._prepare(name, catalogue.cast(exact, dtype), dtype, precision)
-            except ValueError as error:
-                self.tasks[name, dtype, precision] = Refused(str(error))
-            except MemoryError:
-                self.tasks[name, dtype, precision] = Refused(NO_MEMORY)
-            except OSError as error:
-                self.tasks[name, dtype, precision] = Refused(NO_ROOM.format(error.strerror or error))
+            except (ValueError, MemoryError, OSError) as error:
+                self.tasks[name, dtype, precision] = no_problem(error)
 
     def _fitting(self, name: str, precision: str, floats: int, indices: int) -> list[str]:
         """Return the plan's dtypes in which the problem fits into memory. Record the reason for the others."""
         for dtype in self.plan.dtypes:
             try:
-                memory.require(floats, indices, host_dtype(dtype), self.plan.memory)
+                memory.require(floats, indices, catalogue.host_dtype(dtype), self.plan.memory)
             except Unsupported as error:
                 self.tasks[name, dtype, precision] = error
         return [dtype for dtype in self.plan.dtypes if (name, dtype, precision) not in self.tasks]
 
     def _prepare(self, name: str, problem: Problem, dtype: str, precision: str) -> PreparedProblem:
+        plan, made = self.plan, None
+        if len(plan.hosts) > 1:  # other hosts make a problem from its recipe, and have no check of rows
+            recipe = {"name": name, "seed": plan.seed, "target": plan.target, "steps": plan.steps}
+            made = recipe | {"reading": asdict(plan.reading)}
         self.folder = self.folder or self.workspace.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
         try:
-            return self._write(folder, name, problem, dtype, precision)
+            return prepare_problem(name, problem, folder, precision=precision, made=made)
         except OSError:
             remove_tree(folder)  # its half would take the room of the next one
             raise
 
-    def _write(self, folder: Path, name: str, problem: Problem, dtype: str, precision: str) -> PreparedProblem:
-        recipe = {
-            "name": name,
-            "seed": self.plan.seed,
-            "target": self.plan.target,
-            "steps": self.plan.steps,
-            "reading": asdict(self.plan.reading),
-        }
-        here = len(self.plan.hosts) < 2  # other hosts make a problem from its recipe, and have no check of rows
-        made = None if here else recipe
-        return prepare_problem(name, problem, folder, precision=precision, made=made)
 
-
-def host_dtype(dtype: str) -> str:
-    """Return the dtype in which a problem's arrays are on the host."""
-    return "float32" if dtype in catalogue.HALF else dtype
+def no_problem(error: Exception) -> Unsupported | Refused:
+    """Return the error of the cases whose problem could not be made or written, from the error of the attempt."""
+    if isinstance(error, Unsupported):
+        return error
+    if isinstance(error, MemoryError):
+        return Refused(NO_MEMORY)
+    return Refused(NO_ROOM.format(error.strerror or error) if isinstance(error, OSError) else str(error))
 
 
 def describe(environment: Environment) -> dict[str, Any]:

@@ -53,10 +53,7 @@ class Journal:
     pending: bytes = b""  # lines that could not be written yet
 
     def add(self, case: str, result: FinishedCase, state: dict[str, Any]) -> None:
-        """Write a finished case and the changes of the campaign's state to the disk.
-
-        If that fails, `fault` gives the reason, the run goes on, and the next case tries again.
-        """
+        """Write a finished case and the changed state. If that fails, `fault` is why, and the next case tries again."""
         self.finished.add(case)
         changes = {name: value for name, value in json.loads(_line(state)).items() if self.state.get(name) != value}
         self.state |= changes
@@ -124,10 +121,7 @@ def date() -> str:
 
 
 def read(path: Path) -> Journal:
-    """Read a journal. A damaged line is skipped, and its case will be measured again.
-
-    Raises ValueError if the file is not a journal of this user, and OSError.
-    """
+    """Read a journal without its damaged lines. Raises OSError, and ValueError if it is no journal of this user."""
     head, *lines = _content(path).split(b"\n")
     try:
         journal = Journal(path, json.loads(head))

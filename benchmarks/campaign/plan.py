@@ -137,9 +137,7 @@ class Plan:
         return [one.label for one in serving(impl, self.environments, known)] or [""]
 
     def cases(self) -> list[Case]:
-        """Return the cases block by block. A block shuffles implementations and devices, or keeps the order in which
-        they were given; each has its own process.
-        """
+        """Return the cases block by block: implementations and devices, each in its process, shuffled or in order."""
         cases = []
         labels = [(impl, False, environment) for impl in self.impls for environment in self.environments_of(impl)]
         labels += [(impl, True, self.environments_of(impl)[0]) for impl in self.impls if impl in self.aa]

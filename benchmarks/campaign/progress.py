@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
+from benchmarks.worker.messages import printable
 
 WIDEST, NARROWEST = 40, 5  # columns of the bar
 LOOK_WIDTH = 79  # columns of a line after a block
@@ -98,7 +99,7 @@ def line(at: CampaignProgress, columns: int, colours: bool) -> str:
     drawn = console.render(ProgressBar(total=1, completed=at.share, width=width, complete_style="cyan"))
     bar = Text.assemble(*[(piece.text, piece.style or "") for piece in drawn])
     bar.truncate(width, pad=True)
-    case_name = Text(plain(f"{at.case.name} {at.case.title} {at.case.dtype} {at.case.device}"))
+    case_name = Text(printable(f"{at.case.name} {at.case.title} {at.case.dtype} {at.case.device}"))
     room = columns - width - 1
     texts = remaining_texts(at, case_name.cell_len)
     status = next((text for text, reserve in texts if len(text) + reserve <= room), "")
@@ -121,11 +122,6 @@ def remaining_texts(at: CampaignProgress, name_width: int) -> list[tuple[str, in
         ([remaining and f"~{remaining}"], 4),
     ]
     return [(f"{', '.join(filter(None, parts))}: ", reserve) for parts, reserve in candidates if any(parts)]
-
-
-def plain(name: str) -> str:
-    """Replace control characters of a name, which could move the cursor, by spaces."""
-    return "".join(letter if letter.isprintable() else " " for letter in name)
 
 
 def counted(at: CampaignProgress) -> str:

@@ -47,10 +47,7 @@ CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
 
 
 class Output(io.FileIO):
-    """stdout or stderr. A full disk does not end the run: `fault` is the reason, and further output is lost.
-
-    A pipe that nobody reads any more still ends it.
-    """
+    """stdout or stderr that goes on without output if a disk is full: `fault` is why. A broken pipe still ends it."""
 
     fault = ""
 

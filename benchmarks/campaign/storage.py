@@ -23,10 +23,7 @@ READER = 10.0  # seconds within which somebody must read a pipe
 
 
 class Storage(FileStorage):
-    """pytest-benchmark's folder of numbered files.
-
-    faults: why a file could not be saved. saved: the file of this run, once it is there.
-    """
+    """pytest-benchmark's folder of numbered files. faults: why one could not be saved. saved: the file of this run."""
 
     faults: list[str]
     saved: Path | None = None

@@ -169,10 +169,14 @@ def counted(problem: Problem) -> tuple[int, int]:
     return sum(array.size for array in (problem.X, problem.y, problem.w0)), 0 if order is None else order.size
 
 
+def host_dtype(dtype: str) -> str:
+    """Return the dtype in which a problem's arrays are on the host."""
+    return "float32" if dtype in HALF else dtype
+
+
 def cast(problem: Problem, dtype: str) -> Problem:
     """Return the same problem in float32 or float64; for a dtype of HALF in float32, with X rounded to its 16 bits."""
-    own = "float32" if dtype in HALF else dtype
-    X, y, w0 = (np.ascontiguousarray(array, own) for array in (problem.X, problem.y, problem.w0))
+    X, y, w0 = (np.ascontiguousarray(array, host_dtype(dtype)) for array in (problem.X, problem.y, problem.w0))
     return replace(problem, X=_rounded(X, dtype), y=y, w0=w0, storage=dtype if dtype in HALF else "")
 
 
