@@ -192,10 +192,7 @@ def look_now(config: pytest.Config) -> "Look | None":
 
 
 def current_run(config: pytest.Config, folder: Path) -> "Run":
-    """Return the rows so far as a run, written to `folder`. It is the newest of those beside which it will be saved.
-
-    Raises RunError, OSError or ValueError.
-    """
+    """Return the rows so far as a run, newer than the saved ones. Raises RunError, OSError or ValueError."""
     from results.store.runs import ROOT as RUNS
     from results.store.runs import find
 

@@ -82,10 +82,7 @@ def say(message: Message) -> None:
 
 
 def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
-    """Pass on the worker's answer, or how it was lost. Return False when stdin ends first.
-
-    Meanwhile the other side may ask where the worker is.
-    """
+    """Pass on the answer, or how it was lost, and say where the worker is if asked. Return False if stdin ends."""
     answer = b""
     while not answer.endswith(b"\n"):
         dead = not process.alive

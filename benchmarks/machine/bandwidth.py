@@ -73,10 +73,7 @@ def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def measured(framework: str, module: object, device: Device, cores: list[int] | None) -> dict[str, Any]:
-    """Measure what `framework` reads and multiplies in this process.
-
-    module: the framework's shared module, which holds its kernels. Raises Unsupported where it has none.
-    """
+    """Measure what `framework` reads and multiplies here. module: with its kernels. Raises Unsupported without any."""
     kernels = kernels_of(framework, module)
     levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
               for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip

@@ -121,10 +121,7 @@ def of_precisions(names: list[str], devices: list[str], dtypes: list[str]) -> li
 
 
 def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[Environment]:
-    """Return the environments that run an implementation: those that ask for its framework, or for none of `known`.
-
-    A file of the user's runs in all.
-    """
+    """Return the environments that run an implementation, by its framework. A file of the user's runs in all."""
     asked = {name for one in candidates for name in one.frameworks(known)}
     framework = Path(impl).stem.partition("_")[0]
 

@@ -15,10 +15,7 @@ NODE = Path("/dev/nvidia0")
 
 @functools.cache
 def _opened() -> tuple[tuple[Any, Any] | None, str]:
-    """Return the library with its handle of the first GPU that CUDA_VISIBLE_DEVICES lets through, or why there is none.
-
-    Both count GPUs by PCI bus.
-    """
+    """Return NVML and the first GPU that CUDA_VISIBLE_DEVICES lets through (by PCI bus), or why there is none."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     try:
         import pynvml

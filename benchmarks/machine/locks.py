@@ -4,10 +4,7 @@ import fcntl
 
 
 def lock_descriptor(file: int, *, blocking: bool = True) -> bool:
-    """Lock an open file or folder for this process, until it is closed. Raises OSError where there are no locks.
-
-    Return False where `blocking` is off and another process holds the lock.
-    """
+    """Lock an open file or folder until it is closed; False if another has it and not `blocking`. Raises OSError."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
     except BlockingIOError:

@@ -25,10 +25,7 @@ class Work:
 
 
 def one_pass(rows: int, d: int, k: int, size: int, shared_bytes: float) -> Work:
-    """Read X and y once; 2 d k operations a row for the residual, as many for the gradient.
-
-    size: bytes of a number of X; those of y have 4 at least.
-    """
+    """Read X, `size` bytes a number, and y, 4 at least, once; 2 d k operations a row for residual and for gradient."""
     return Work(rows * (d * size + k * max(size, 4)), 4 * rows * d * k, shared_bytes)
 
 

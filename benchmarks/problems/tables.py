@@ -527,10 +527,7 @@ def _separator(sample: list[str]) -> str:
 
 
 def _decimal(numbers: Iterable[str]) -> str:
-    """Return the decimal mark of a table: what the first of its numbers with a mark shows that shows one.
-
-    Raises ValueError if all of them can be read in two ways.
-    """
+    """Return the decimal mark that the first telling number shows. Raises ValueError if all can be read in two ways."""
     doubtful = ""
     for number in numbers:
         marks, grouped = re.sub("[^.,]", "", number), GROUPED.fullmatch(number)

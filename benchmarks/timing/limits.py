@@ -51,10 +51,7 @@ class Reader:
 
 
 def measure(settings: Settings, timeout: float, workspace: Workspace) -> dict[str, Any]:
-    """Return what a device reads and multiplies with so many threads: `levels`, rates in FLOP/s, `call_s`.
-
-    Return {} if no kernel runs there. `failed` names the kernels that failed, with reasons.
-    """
+    """Return a device's `levels`, FLOP/s and `call_s`; {} without a kernel. `failed`: kernels, with reasons."""
     best: dict[str, Any] = {}
     failed: dict[str, str] = {}
     for impl in KERNELS[settings.device]:

@@ -76,10 +76,7 @@ class TimedCase:
         )
 
     def finish(self) -> dict[str, Any]:
-        """Return the row's facts after all rounds. Under unequal conditions `valid` is false, with a `reason`.
-
-        Raises Refused for faults that only show at the end.
-        """
+        """Return the row's facts after all rounds; if `valid` is false, with a `reason`. Raises Refused."""
         facts = self.facts | self.clocks(self.task.facts["steps"])
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
@@ -108,10 +105,7 @@ class TimedCase:
         return known | words | {"valid": not faults, "reason": "; ".join(faults)}
 
     def energy_facts(self, steady: float) -> dict[str, float]:
-        """Return the GPU's energy a step (J) and its median clock (MHz) over ENERGY seconds of runs; {} if unknown.
-
-        A card that is cut into slices counts the energy of all of them, so it is unknown.
-        """
+        """Return the GPU's energy a step (J) and its median clock (MHz); {} if unknown, as for a slice of a card."""
         before = None if gpus.mig() else gpus.joules()
         if before is None:
             return {}
@@ -126,10 +120,7 @@ class TimedCase:
         return energy | ({"sm_mhz_during": median(known)} if known else {})
 
     def check_rows(self, rows: RowsCheck) -> None:
-        """Run the first update of another problem over the same X. Raises Refused if it shows less work.
-
-        The worker has no other problem after this.
-        """
+        """Run an update of another problem over the same X, the last one here. Raises Refused if it shows less work."""
         self.worker.prepare(rows.folder, self.facts["device"])
         error = np.abs(np.asarray(self.worker.run(np.zeros_like(rows.expected), 1).weights) - rows.expected)
         if not (error <= rows.tolerance).all():
@@ -248,10 +239,7 @@ def iterate(task: PreparedProblem, done: Run, t: int, c: Coefficients) -> Iterat
 
 
 def run_checked(worker: Worker, task: PreparedProblem, rng: np.random.Generator) -> tuple[Round, tuple[float, float]]:
-    """Run all steps from a new start, and before that no steps from another one, which tells nothing of the former.
-
-    Return the round, and its error with the tolerance.
-    """
+    """Run no steps from a start, then all from another one. Return the round, and its error with the tolerance."""
     c, elsewhere = task.truth.draw(rng), task.truth.start(task.truth.draw(rng))
     start = task.truth.start(c)
     done = worker.round(start, elsewhere, task.truth.at[-1])

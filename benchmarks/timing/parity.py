@@ -86,10 +86,7 @@ def above_limit(near: dict[str, Any]) -> list[str]:
 
 
 def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int) -> list[str]:
-    """Find a worker whose clock says something else than this process's.
-
-    A round also runs one step, and no steps three times.
-    """
+    """Find a worker whose clock differs from this process's. A round also runs one step, and no steps three times."""
     factor, spare = CLOCKS
     claimed = [one.seconds * (1 + 1 / steps) + 4 * one.fixed_seconds for one in rounds]
     if any(here < one.seconds + one.fixed_seconds for here, one in zip(elapsed, rounds, strict=True)):
@@ -179,10 +176,7 @@ def growth(tried: list[Growth]) -> float:
 
 
 def noise(tried: list[Growth]) -> float:
-    """Return the seconds by which the median difference of equal runs may be off: NOISE of a run, or less of MANY.
-
-    The control is the run of all steps that is repeated: its median difference, and three times the error of that.
-    """
+    """Return the seconds by which the median of equal runs may be off: NOISE of a run, or of MANY what they show."""
     full = median(times.all for times in tried)
     if len(tried) < MANY:
         return NOISE * full

@@ -85,10 +85,7 @@ def content_hash(problem: Problem) -> str:
 
 
 def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
-    """Write a problem to a new folder, where `arrays.read` finds it.
-
-    made: the arguments of `catalogue.made`, from which other hosts make it, and its dtype.
-    """
+    """Write a problem to a new folder. made: its dtype and `catalogue.made`'s arguments, for other hosts."""
     folder.mkdir()
     for name in ARRAYS:
         array = getattr(problem, name)

@@ -62,10 +62,7 @@ class Settings:
 
 
 class Worker:
-    """A process that holds one implementation.
-
-    Raises what `ask` raises if the implementation cannot be loaded.
-    """
+    """A process that holds one implementation. Raises what `_ask` raises if it cannot be loaded."""
 
     ranks = 1
     requests = 0
@@ -137,10 +134,7 @@ class Worker:
         return sum(member.helper_seconds() for member in self.members if isinstance(member, Process))
 
     def finish(self, event_runs: int) -> messages.Finished:
-        """Return the worker's memory, threads and precision. Raises Refused if the problem was changed.
-
-        event_runs: runs that a device's own clock times.
-        """
+        """Return memory, threads and precision; event_runs: by the device's clock. Raises Refused for changed data."""
         return self._ask(messages.Finished, "finish", event_runs=event_runs)
 
     def _ask(self, kind: type[T], op: str, **fields: Any) -> T:

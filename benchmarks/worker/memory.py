@@ -60,10 +60,7 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
 
 
 def total() -> float:
-    """Return the bytes of memory for this process: RAM's, else the machine's, or its cgroup's limit if that is less.
-
-    Raises ValueError if RAM is no size.
-    """
+    """Return this process's memory in bytes: RAM's, else the machine's or its cgroup's. Raises ValueError."""
     if RAM in os.environ:
         return parse_size(os.environ[RAM], RAM)
     granted = cgroup.memory()

@@ -49,10 +49,7 @@ WALL = (Seconds, Seconds | None, Duration)  # what a clock counts between the re
 
 @dataclass(frozen=True)
 class Loaded:
-    """The implementation is imported. `seconds` counts from the start of the worker's own code.
-
-    gradient, style, tuned: its `Traits`, or "".
-    """
+    """The implementation is imported, `seconds` after the worker's own code began. gradient, style, tuned: `Traits`."""
 
     seconds: Seconds
     framework: Text

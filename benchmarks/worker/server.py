@@ -148,10 +148,7 @@ class WorkerServer:
         return answer
 
     def round(self, start: list[Any], elsewhere: list[Any], steps: int) -> Answer:
-        """Time a run of 0 steps from `elsewhere` and one of `steps` from `start`.
-
-        Some uncounted runs come first, because waiting cools caches and threads.
-        """
+        """Time a run of 0 steps and one of `steps`, after uncounted runs, because waiting cools caches and threads."""
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
         nothing = self.descend(elsewhere, 0)
