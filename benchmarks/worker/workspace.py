@@ -6,6 +6,7 @@ numbers would not do: they are used again, and other hosts may share the directo
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,21 +15,36 @@ from typing import Self
 from benchmarks.machine.locks import lock_descriptor
 from benchmarks.worker.cleanup import end_processes
 
-PREFIX, LOCK, MARK = "descentbench-", "lock", "a working folder of descentbench"
+PREFIX, MAKING, LOCK, MARK = "descentbench-", "making", "lock", "a working folder of descentbench"
+UNFINISHED = re.compile(
+    rf"{PREFIX}\d+-[a-z0-9_]{{8}}"
+)  # names of folders whose process may have died while it made them
 
 
 class Home(tempfile.TemporaryDirectory[str]):
     """This process's folder. Python removes it when the process ends, if not before."""
 
     def __init__(self) -> None:
+        self._make()
+        while not self._own():  # another run took it, empty as it was, for that of a killed one
+            self._make()
+
+    def _make(self) -> None:
         super().__init__(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
-        unlocked = Path(self.name, "making")
-        self.lock = unlocked.open("w")
+
+    def _own(self) -> bool:
+        """Lock the folder. Return whether it is still there."""
+        unlocked = Path(self.name, MAKING)
+        try:
+            self.lock = unlocked.open("w")
+        except FileNotFoundError:
+            return False
         self.lock.write(MARK)  # else the folder may be a user's own
         self.lock.flush()
         with contextlib.suppress(OSError):  # a file system without locks: no other run removes this folder
             lock_descriptor(self.lock.fileno())
             unlocked.rename(Path(self.name, LOCK))  # only now: others take an unlocked LOCK for a killed run's
+        return Path(self.name).is_dir()
 
     def inside(self) -> list[Path]:
         """List its content without the lock file."""
@@ -104,11 +120,16 @@ def remove_tree(folder: Path) -> None:
 
 
 def is_stale(folder: Path) -> bool:
-    """Return whether a process of this user made the folder and none locks it."""
+    """Return whether a process of this user made the folder, or began to, and none locks it."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return False
-        with (folder / LOCK).open("r+") as lock:
-            return lock.read(len(MARK) + 1) == MARK and lock_descriptor(lock.fileno(), blocking=False)
+        names, unfinished = os.listdir(folder), bool(UNFINISHED.fullmatch(folder.name))
+        if not names:
+            return unfinished
+        with (folder / (MAKING if names == [MAKING] else LOCK)).open("r+") as lock:
+            mark = lock.read(len(MARK) + 1)
+            ours = mark == MARK or (unfinished and names == [MAKING] and not mark)
+            return ours and lock_descriptor(lock.fileno(), blocking=False)
     except (OSError, UnicodeDecodeError):  # no lock file, or a file system without locks
         return False
