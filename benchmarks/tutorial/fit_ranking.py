@@ -109,7 +109,8 @@ def _weights(ranked: list[Ranked]) -> list[str]:
     size = float(np.linalg.norm(best.weights))
     differences = [float(np.linalg.norm(one.weights - best.weights)) / size for one in others if size > 0]
     agree = f"all {len(ranked)} agree with the reference"
-    apart = f"; their weights differ by at most {max(differences):.1g} of their size" if differences else ""
+    most = max(differences, default=0.0)
+    apart = f"; their weights differ by at most {most:.1g} of their size" if most else ""
     return [f"{agree}{apart}" if others else "it agrees with the reference", *best.weight_lines]
 
 
