@@ -21,6 +21,7 @@ from benchmarks.campaign.resume import ResumePlugin
 from benchmarks.campaign.schedule import Question
 from benchmarks.campaign.session import (
     another_configuration,
+    case_name,
     check,
     ignore_signals,
     in_plan_order,
@@ -82,10 +83,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     campaign = metafunc.config.stash[CAMPAIGN]
-    timer = campaign.clock.worker_seconds
-    own = (
-        [pytest.mark.timeout(0)] if metafunc.config.pluginmanager.hasplugin("timeout") else []
-    )  # the worker has its own
+    timer, theirs = campaign.clock.worker_seconds, metafunc.config.pluginmanager.hasplugin("timeout")
+    own = [pytest.mark.timeout(0)] if theirs else []  # the worker has its own
     params = [
         pytest.param(str(case), marks=[*own, pytest.mark.benchmark(group=case.group, timer=timer)])
         for case in campaign.plan.cases()
@@ -98,7 +97,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Restore the plan's order after all that changes it: plugins, and pytest's own --failed-first and --new-first."""
     campaign = session.config.stash[CAMPAIGN]
     session.items[:] = in_plan_order(session.items, campaign.plan)
-    names = {item.callspec.params.get("case") for item in session.items if hasattr(item, "callspec")}
+    names = {case_name(item) for item in session.items}
     campaign.select(names)
     if campaign.selected:
         install_signal_handlers()
@@ -216,7 +215,7 @@ def drop(session: pytest.Session, cases: list[Case]) -> None:
 
 def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:
     """Return the case of a test item; None for other tests."""
-    return campaign.selected.get(item.callspec.params.get("case")) if hasattr(item, "callspec") else None
+    return campaign.selected.get(case_name(item))
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:

@@ -13,19 +13,14 @@ from benchmarks.machine.locks import lock_descriptor
 POLL_INTERVAL_S = 0.5  # between two attempts while another measurement runs
 
 
-def default_path() -> Path:
-    """The lock file of this machine's users. Each temporary directory has its own."""
-    return Path(tempfile.gettempdir(), "descentbench.lock")
-
-
 class Lock:
-    """An exclusive lock on a file. The kernel releases it when the process ends, however it ends.
+    """An exclusive lock on a file of the temporary folder. The kernel releases it when the process ends.
 
     The holder writes its process number and start time into the file, for the message to others.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or default_path()
+        self.path = path or Path(tempfile.gettempdir(), "descentbench.lock")
         self._file: int | None = None
 
     def take(self) -> str:

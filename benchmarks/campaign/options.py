@@ -17,6 +17,7 @@ from benchmarks.campaign import revisions
 from benchmarks.campaign.plan import PRESETS, Plan
 from benchmarks.distributed.hosts import SSH
 from benchmarks.machine import environments, identity
+from benchmarks.machine.environments import Environment
 from benchmarks.problems import catalogue
 from benchmarks.problems.tables import READ_AS, Reading, is_table, read_as
 from benchmarks.worker import memory
@@ -110,7 +111,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         reading=reading,
         environments=environments.wanted(option.with_packages or [])
         + environments.existing(words(option.python or ""), here)
-        + (environments.of_threads(counts) if counts[1:] else [])
+        + ([Environment(f"threads={count}", threads=count) for count in counts] if counts[1:] else [])
         + (environments.of_precisions(precisions, devices, dtypes) if precisions[1:] else []),
     )
     check_names(wanted)
@@ -156,10 +157,7 @@ def words(given: str) -> list[str]:
 
 
 def implementations(given: str | None, here: Path) -> list[str]:
-    """Return names and absolute paths; by default all names except BY_NAME.
-
-    Raises ValueError for an unknown name, a missing file or revision, or two files of one name.
-    """
+    """Return names and absolute paths, by default all names except BY_NAME. Raises ValueError."""
     if given is None:
         return [name for name in impls.names() if name not in BY_NAME]
     if not words(given):
@@ -198,10 +196,7 @@ def repeated(given: str | None, chosen: list[str], here: Path) -> list[str]:
 
 
 def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> dict[str, str]:
-    """Return the problems' names, tables by absolute path, each with a label if another table's file has its name.
-
-    A table that is given twice, in two folders, is one problem. Raises ValueError for unknown names and bad tables.
-    """
+    """Return the problems' names, tables by absolute path and once, each with a label if files share a name."""
     if given is not None and not words(given):
         raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
     names: dict[str, str] = {}
@@ -326,12 +321,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     option, such as `--impl mine.py`, for a test path, and run the conftest.py beside it.
     """
     group = parser.getgroup("descentbench", "gradient descent, framework against framework")
+    blocked = pluginmanager.is_blocked("timeout") or bool(os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"))
+    installed = importlib.util.find_spec("pytest_timeout") is not None and not blocked
     for option in OPTIONS:
-        if option.name != "--timeout" or not _is_loaded("timeout", "pytest_timeout", pluginmanager):
+        if option.name != "--timeout" or not (installed or pluginmanager.hasplugin("timeout")):  # which has its own
             group.addoption(option.name, help=option.help, **option.settings)
-
-
-def _is_loaded(plugin: str, module: str, pluginmanager: pytest.PytestPluginManager) -> bool:
-    """Return whether pytest has loaded a plugin, or will load it from the installed packages."""
-    blocked = pluginmanager.is_blocked(plugin) or bool(os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"))
-    return pluginmanager.hasplugin(plugin) or (importlib.util.find_spec(module) is not None and not blocked)

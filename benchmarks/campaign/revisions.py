@@ -12,10 +12,7 @@ SHARED = re.compile(r"\bimpls\.(_\w+|interface)\b")  # modules of this suite tha
 
 
 def file_of(path: Path, revision: str) -> Path:
-    """Return a file NAME@COMMIT.py with the content that `path` had in a revision, beside its folder's other modules.
-
-    Raises ValueError if there is no such revision or file, or if a module of `impls` that it imports has changed since.
-    """
+    """Return a file NAME@COMMIT.py as `path` was in a revision, with its folder's other modules. Raises ValueError."""
     is_option = revision.startswith("-")
     commit = None if is_option else _git(path.parent, "rev-parse", "--verify", "--short", f"{revision}^{{commit}}")
     if commit is None:

@@ -220,13 +220,14 @@ def check_base(config: pytest.Config, benchmarks: BenchmarkSession) -> None:
 def in_plan_order(items: list[Any], plan: Plan) -> list[Any]:
     """Return the test items with the cases in the order of the plan. Other items keep their places."""
     places = {str(case): place for place, case in enumerate(plan.cases())}
+    cases = [item for item in items if case_name(item) in places]
+    ordered = iter(sorted(cases, key=lambda item: (places[case_name(item)], item.name)))
+    return [next(ordered) if case_name(item) in places else item for item in items]
 
-    def place(item: Any) -> int:
-        return places.get(item.callspec.params.get("case"), -1) if hasattr(item, "callspec") else -1
 
-    cases = sorted((item for item in items if place(item) >= 0), key=lambda item: (place(item), item.name))
-    ordered = iter(cases)
-    return [next(ordered) if place(item) >= 0 else item for item in items]
+def case_name(item: Any) -> str:
+    """Return the name of a test item's case; "" for other tests."""
+    return str(item.callspec.params.get("case", "")) if hasattr(item, "callspec") else ""
 
 
 def install_signal_handlers() -> None:

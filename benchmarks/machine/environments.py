@@ -97,17 +97,13 @@ def wanted(words: list[str]) -> list[Environment]:
         if not requirements:
             raise ValueError("--with names no package; write --with 'jax==0.9.0'")
         key = " ".join([*sorted(requirements), sys.version, sys.base_prefix])
-        folder = cache() / f"{_plain(requirements[0])}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        name, digest = re.sub(r"[^\w.-]+", "-", requirements[0]), hashlib.sha256(key.encode()).hexdigest()[:8]
+        folder = cache() / f"{name}-{digest}"
         found.append(Environment(requirements[0], str(folder / "bin" / "python"), requirements))
     labels = Counter(one.label for one in found)
     if twice := [label for label, count in labels.items() if count > 1]:
         raise ValueError(f"--with {twice[0]} is given twice")
     return found
-
-
-def of_threads(counts: list[int]) -> list[Environment]:
-    """Return the environments of several --threads."""
-    return [Environment(f"threads={count}", threads=count) for count in counts]
 
 
 def of_precisions(names: list[str], devices: list[str], dtypes: list[str]) -> list[Environment]:
@@ -192,14 +188,8 @@ def describe(path: str) -> Facts:
     """Ask an interpreter for its version and packages. Raises ValueError if it cannot run workers, with the reason."""
     name, words = path or sys.executable, "give the path of a python"
     try:
-        done = subprocess.run(
-            [name, "-c", DESCRIBE],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            errors="replace",
-            env=_environment(),
-        )
+        command, env = [name, "-c", DESCRIBE], _environment()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, errors="replace", env=env)
         facts = json.loads(done.stdout)
         version, packages = tuple(facts["version"]), dict(facts["packages"])
     except OSError as error:
@@ -220,7 +210,3 @@ def describe(path: str) -> Facts:
 def _environment() -> dict[str, str]:
     """Return this process's variables without those that point into its own environment."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text)

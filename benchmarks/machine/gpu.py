@@ -83,7 +83,7 @@ def facts() -> dict[str, Any]:
         "mig": lambda nvml, gpu: nvml.nvmlDeviceGetMigMode(gpu)[0],
         "persistence": lambda nvml, gpu: nvml.nvmlDeviceGetPersistenceMode(gpu),
     }
-    return {what: _asked(ask) for what, ask in asked.items()} if _first() else {}
+    return _all_asked(asked)
 
 
 def throttle_reasons() -> str:
@@ -106,11 +106,8 @@ def now() -> dict[str, Any]:
         "gpu_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
         "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
     }
-    return (
-        {what: _asked(ask) for what, ask in asked.items()} | {"throttle_reasons": throttle_reasons()}
-        if _first()
-        else {}
-    )
+    answers = _all_asked(asked)
+    return answers and answers | {"throttle_reasons": throttle_reasons()}
 
 
 def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +129,11 @@ def _asked(ask: Callable[[Any, Any], Any]) -> Any:
         return ask(*first)
     except first[0].NVMLError:
         return None
+
+
+def _all_asked(asked: dict[str, Callable[[Any, Any], Any]]) -> dict[str, Any]:
+    """Return the library's answers by name; {} without a GPU."""
+    return {what: _asked(ask) for what, ask in asked.items()} if _first() else {}
 
 
 def _text(value: bytes | str) -> str:

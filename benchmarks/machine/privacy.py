@@ -36,16 +36,8 @@ HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
 END = r"(?![\w-])"  # of a name
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
 SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
-CHOSEN = {
-    "impl",
-    "environment",
-    "problem",
-    "duplicate_of",
-    "aa",
-    "machine",
-    "slug",
-    "node",
-}  # facts that the user has named
+# Facts that the user has named
+CHOSEN = {"impl", "environment", "problem", "duplicate_of", "aa", "machine", "slug", "node"}
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
@@ -82,10 +74,7 @@ def path_replacer() -> Callable[[str], str]:
 
 
 def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
-    """Return a function that also replaces the names of this user and this host, those of `hosts`, and secrets.
-
-    Secrets are the values of variables that are called so. A reason may quote one.
-    """
+    """Return a function that also replaces names of this user and of hosts, and values of variables with secrets."""
     paths = path_replacer()
     values = {value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
     secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None

@@ -220,11 +220,9 @@ def open_descent(
 
 def worker_facts(worker: Worker) -> dict[str, Any]:
     """Return the worker's facts about its framework."""
-    loaded = worker.loaded
-    facts = {"framework": loaded.framework, "version": loaded.version, "step_reads": loaded.step_reads}
-    facts |= {"gradient": loaded.gradient, "style": loaded.style, "tuned": loaded.tuned}
-    context = {} if worker.context_s is None else {"context_s": worker.context_s}
-    return facts | {"import_s": loaded.seconds, **context, "ranks": worker.ranks, "threads": worker.threads}
+    facts = vars(worker.loaded) | {"ranks": worker.ranks, "threads": worker.threads}
+    facts["import_s"] = facts.pop("seconds")
+    return facts if worker.context_s is None else facts | {"context_s": worker.context_s}
 
 
 def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: Coefficients) -> Iterate:

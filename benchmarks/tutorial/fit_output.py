@@ -19,7 +19,8 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
     """Yield the parts of the output, each with whether it agrees with the reference."""
     steps = descent.problem.steps
     at = shown(steps, every)
-    yield heading(descent), True
+    of_descent = f"{descent.impl}, {descent.problem.X.dtype}, {descent.device}"
+    yield [*problem_lines(descent.name, descent.problem), of_descent], True
     yield state(descent, "before", 0), True
     yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in at]), True
     smallest = min(least_squares(descent.exact or descent.problem), descent.loss(steps))  # the former has rounding
@@ -34,14 +35,6 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
 def shown(steps: int, every: int | None) -> range:
     """Return the updates before which a loss is shown."""
     return range(0, steps, every or max(1, round(steps / 10)))
-
-
-def heading(descent: Descent) -> list[str]:
-    """Return the problem and the plan of its descent."""
-    return [
-        *problem_lines(descent.name, descent.problem),
-        f"{descent.impl}, {descent.problem.X.dtype}, {descent.device}",
-    ]
 
 
 def problem_lines(name: str, problem: Problem) -> list[str]:

@@ -22,10 +22,7 @@ ROOT = Path(__file__).parents[2]
 POLL = 0.2  # seconds between two looks whether a silent process is alive
 GRACE = 1.0  # seconds that are left to the others when one is lost: who waits for it waits in vain
 LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
-LONGEST, LONGER = (
-    2**22,
-    8,
-)  # bytes of an answer, and further ones for each of its request: weights are longer than a start
+LONGEST, LONGER = 2**22, 8  # bytes of an answer, and more for each of its request: weights are longer than a start
 MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
 FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
 Message = dict[str, Any]
