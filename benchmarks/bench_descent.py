@@ -7,10 +7,7 @@ from benchmarks.campaign.plan import Case
 
 
 def bench_descent(case: Case, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
-    """Time a descent that agrees with the reference. Raises Unsupported, Refused or Invalid otherwise.
-
-    A row that was measured under unequal conditions is kept for its facts. Its `valid` is false and its name says so.
-    """
+    """Time a descent that agrees with the reference. A row under unequal conditions is kept, and not valid."""
     descent = campaign.open(case)
     benchmark.extra_info.update(descent.facts)
     try:

@@ -73,10 +73,7 @@ def shortest(work: Work, limits: dict[str, Any], dtype: str, read: float | None 
 
 
 def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """Return a row's `limit_s`, `limited_by`, `fraction_of_limit` (1: at the limit), `two_pass_s`, `x_bytes_per_s`.
-
-    Return {} without a timed descent. Where calls take longer than the work, there is no fraction.
-    """
+    """Return a row's facts beside the limits: `limit_s` and more; {} without a timed descent."""
     known = {"per_step_s", "step_reads", "batch"} <= row.keys() and "levels" in limits
     if not known or row["step_reads"] not in ("X", GRAM):
         return {}

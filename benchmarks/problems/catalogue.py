@@ -78,10 +78,7 @@ LARGEST = 10**9  # numbers in X: 8 GB in float64
 
 
 def grid(plans: list[str]) -> list[str]:
-    """Return problems by size, rows x features on a logarithmic grid, for each plan: `all` rows, or a mini-batch.
-
-    Sizes of more than 30 million numbers, and of no more rows than a mini-batch has, are left out. Raises ValueError.
-    """
+    """Return the problems on a grid of rows x features, for `all` rows or mini-batches. Raises ValueError."""
     sizes = [(10**n, d) for n in range(2, 7) for d in (2, 10, 30, 100, 1_000) if 10**n * d <= 3 * 10**7]
     names = []
     for plan in plans or [""]:
@@ -93,10 +90,7 @@ def grid(plans: list[str]) -> list[str]:
 
 
 def parse(name: str) -> tuple[str, int | None]:
-    """Split `small@32` into ("small", 32), `small` into ("small", None). Raises ValueError for an unknown name.
-
-    Known are the catalogue, tables, and `<n>x<d>`: synthetic data of any size.
-    """
+    """Split `small@32` into ("small", 32), `small` into ("small", None). Raises ValueError for an unknown name."""
     base, at, batch = name.rpartition("@") if re.search(r"@\d+$", name) else (name, "", "")
     if at and int(batch) < 1:
         raise ValueError(f"problem {name!r}: a mini-batch has at least one row")

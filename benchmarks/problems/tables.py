@@ -132,10 +132,7 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
 
 
 def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator) -> Data:
-    """Scale the columns of X to mean 0 and variance 1, append a column of ones, and draw w0 from [-1, 1).
-
-    Raises ValueError for a column whose squares overflow float64.
-    """
+    """Standardise X, append a column of ones, and draw w0 from [-1, 1). Raises ValueError if squares overflow."""
     with np.errstate(all="ignore"):
         centre, scale = X.mean(axis=0), X.std(axis=0)
         Z = (X - centre) / scale
@@ -211,10 +208,7 @@ def _check_totals(frame: "pd.DataFrame") -> None:
 
 
 def _check_sums(numbers: "pd.DataFrame") -> None:
-    """Raise ValueError if the last row is the sum or the mean of the others in every column, or for a code like -999.
-
-    A code is far from all other values of its column.
-    """
+    """Raise ValueError if the last row is the sum or mean of the others, or for a code like -999 far from the rest."""
     last, others = numbers.iloc[-1:].to_numpy(), numbers.iloc[:-1]
     for name, values in (("sums", others.sum()), ("means", others.mean())):
         if len(numbers) > SUMS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):

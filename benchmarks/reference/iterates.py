@@ -43,11 +43,7 @@ def row_facts(folder: str, start: Array, iterates: list[Iterate], quadratic: Qua
 
 
 def losses(X: Array, y: Array, weights: list[Array]) -> list[float]:
-    """Return the MSE over all rows of X (n, d) and y (n,) or (n, k), in float64, for each of the weights (d,) or (d,
-    k).
-
-    It works chunk by chunk, without a second copy of X.
-    """
+    """Return the MSE over all rows, in float64, for each of the weights, chunk by chunk without a copy of X."""
     n, d = X.shape
     W = np.stack([w.reshape(d, -1) for w in weights], axis=1, dtype=np.float64)  # (d, m, k)
     total = np.zeros(len(weights))

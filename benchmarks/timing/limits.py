@@ -19,10 +19,7 @@ READ_FROM = 2**20  # bytes; fewer take no longer than some calls
 
 
 class Reader:
-    """A process that reads as many bytes as a case does, beside its rounds, with as many threads on the same cores.
-
-    The bandwidth of a shared machine changes within seconds, so a reading from another time is no limit.
-    """
+    """A process that reads as many bytes as a case beside its rounds: another time's bandwidth is no limit."""
 
     def __init__(self, settings: Settings, timeout: float, workspace: Workspace) -> None:
         self.timeout, self.worker = timeout, cast(Worker | None, None)

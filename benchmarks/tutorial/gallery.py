@@ -66,11 +66,7 @@ def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterat
 
 
 def player(line: Descent, differences: dict[str, float]) -> dict[str, Any]:
-    """Return what a page needs to play the line's descent: data, weights and losses after each update, as plain lists.
-
-    `impls`: the largest relative difference of each implementation's weights from the reference. Numbers have six
-    digits.
-    """
+    """Return what a page needs to play the line's descent, with each implementation's relative difference."""
     updates = list(range(line.problem.steps + 1))
     return {
         "x": _digits(line.problem.X[:, 0]),

@@ -28,10 +28,7 @@ class Invalid(Exception):
 
 
 class Clock:
-    """The seconds that workers have spent inside timed runs: pytest-benchmark's timer.
-
-    It is set to 0 before each round, so a round's seconds are exactly the worker's.
-    """
+    """The seconds of workers' timed runs, set to 0 before each round: pytest-benchmark's timer."""
 
     def __init__(self) -> None:
         self.seconds = self.total = 0.0

@@ -97,10 +97,7 @@ def allowed() -> int:
 
 
 def blame_memory(end: str, allowed: int, output: str = "") -> str:
-    """Return an exit reason that blames the memory limit if its text says so; other reasons unchanged.
-
-    allowed: the limit in bytes, 0 for none. output: further text to search.
-    """
+    """Return an exit reason; if it or the output says so, it blames the limit of so many bytes (0: none)."""
     if allowed and OUT.search(end + output):
         return f"out of memory: --memory allows {format_size(allowed)} ({end})"
     return end

@@ -63,10 +63,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Source:
-    """The file that the implementation was loaded from. digest: of its code and that of the modules beside it.
-
-    helpers: the texts of these modules by path from the folder of the file.
-    """
+    """The implementation's file. digest: of its code and the modules beside it. helpers: their texts by path."""
 
     file: Text
     text: File
@@ -182,10 +179,7 @@ class Reading:
 
 
 def check(kind: type, answer: dict[str, Any], elapsed: float = math.inf) -> dict[str, Any]:
-    """Return the fields of `kind` that the answer has. Raises ValueError if one is missing, wrong or out of range.
-
-    elapsed: the seconds from the request to the answer.
-    """
+    """Return the fields of `kind` in an answer after `elapsed` seconds. Raises ValueError for missing or wrong ones."""
     hints, values = get_type_hints(kind, include_extras=True), {}
     for field in fields(kind):
         if field.name not in answer and field.default is MISSING:

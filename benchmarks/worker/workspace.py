@@ -57,10 +57,7 @@ class Home(tempfile.TemporaryDirectory[str]):
 
 
 class Workspace:
-    """The temporary folders of this process, and a list of everything that workers left behind and had to be removed.
-
-    The folder that holds them is made with the first of them and removed with the last.
-    """
+    """The temporary folders of this process, in one that exists as long as they, and what had to be removed."""
 
     def __init__(self) -> None:
         self.removed: list[str] = []
