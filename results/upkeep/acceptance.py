@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import pandas as pd
-from scipy.special import betaincinv
 
 from results.commands import options
 from results.output import Page, Section
@@ -66,6 +65,8 @@ def accepted(rows: pd.DataFrame) -> bool:
 
 def highest_rate(events: int, count: int) -> float:
     """Return the rate that `events` of `count` exclude from below: the exact one-sided upper bound at CONFIDENCE."""
+    from scipy.special import betaincinv  # imported here: it takes long, and other commands need none of this
+
     return float(betaincinv(events + 1, count - events, CONFIDENCE)) if events < count else 1.0
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-COMPILED = ("torch_compile", "numba_fused", "jax_", "tensorflow", "tinygrad", "triton", "dask", "mlx")
+COMPILED = ("torch_compile", "numba_fused", "jax_", "tensorflow", "tinygrad", "triton", "dask", "mlx", "keras")
 SHAPES = ((None, None, "float64"), (1, 4, "float32"), (3, None, "float32"))  # every value once; iterates: all pairs
 
 

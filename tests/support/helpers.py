@@ -91,7 +91,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def bench(tmp_path: Path, *options: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Done:
     """Run `pytest benchmarks` to its end, without the answer."""
-    quicker = ["-p", "tests.support.without_answer", "-p", "no:hypothesispytest"] if cwd == ROOT else []
+    quicker = ["-p", "tests.support.quicker", "-p", "no:hypothesispytest"] if cwd == ROOT else []
     done = subprocess.run(
         [*command(tmp_path, *options), *quicker],
         cwd=cwd,

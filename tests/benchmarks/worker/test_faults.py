@@ -121,7 +121,7 @@ def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path) -> None:
     with Path(paths[-1]).open("a") as file:
         file.write(note.format(name="in_import"))
     done = bench(
-        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "10",
+        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "5",
         env={"TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
     assert done.code == 1
