@@ -44,8 +44,11 @@ RESUME = pytest.StashKey[ResumePlugin]()
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     config = pluginmanager.get_plugin("pytestconfig")
-    if config is not None and not pluginmanager.hasplugin(options.__name__):
-        raise another_configuration(config)  # pytest takes `--impl mine.py` for a path: its conftest.py would be next
+    if config is None or pluginmanager.hasplugin(options.__name__):
+        return
+    if config.invocation_params.args:  # pytest takes `--impl mine.py` for a path: its conftest.py would be next
+        raise another_configuration(config)
+    options.pytest_addoption(parser, pluginmanager)  # for the command `pytest-benchmark compare`
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -22,7 +22,7 @@ from results.store.runs import find
 
 PROBLEMS = ("--problem", "line,scalar,crops")
 STOPS = (  # in its second case: it notes every case that it is prepared for, and stops where a file is
-    "HERE.joinpath('log').open('a').write(f'{len(problem.X)} '); "
+    "problem.steps > 1 and HERE.joinpath('log').open('a').write(f'{len(problem.X)} '); "
     "len(problem.X) == 4 and HERE.joinpath('stop').exists() and (HERE.joinpath('pid').write_text('x'), time.sleep(300))"
 )
 
