@@ -87,7 +87,8 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
     if over:
         if "@" in a + b:
             raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
-        a, b = (f"{name}@{value}" for name, value in zip((a, b), values_of(over)[:2], strict=True))
+        values = [value for value, axis in VALUES.items() if axis == over]
+        a, b = f"{a}@{values[0]}", f"{b}@{values[1]}"
     sides = Selection.parse(a), Selection.parse(b)
     if sides[0].axis != sides[1].axis:
         raise RunError(
@@ -97,36 +98,11 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
     return sides
 
 
-def values_of(axis: str) -> list[str]:
-    """Return the values of an axis within a run."""
-    return [value for value, of in VALUES.items() if of == axis]
-
-
 TIMES = ["a_s", "b_s", "ratio"]
 RATIO_COLUMNS = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs", "pair"]
-NO_RATIO = dict.fromkeys([*TIMES, "low", "high"], math.nan) | {
-    "blocks": 0,
-    "refused": "",
-    "unknown": "",
-    "verdict": None,
-    "logs": (),
-    "common_blocks": (),
-}
-
-
-class Pair(NamedTuple):
-    """Two samples to compare.
-
-    names: values of further columns. disjoint: why cases of only one table cannot be compared, or "". same: facts that
-    must be equal.
-    """
-
-    names: dict[str, Any]
-    a: Sample | None
-    b: Sample | None
-    labels: Labels
-    disjoint: str
-    same: Sequence[str]
+NO_RATIO: dict[str, Any] = {"blocks": 0, "refused": "", "unknown": "", "verdict": None, "logs": (), "common_blocks": ()}
+NO_RATIO |= dict.fromkeys([*TIMES, "low", "high"], math.nan)
+Pair = tuple[dict[str, Any], Sample | None, Sample | None]  # a row without estimates, and the samples that it compares
 
 
 def ratios(
@@ -144,7 +120,7 @@ def ratios(
     two_runs = set(a["run"].dropna()).isdisjoint(b["run"].dropna())
     first, second = (", ".join(sorted(set(rows["impl"].dropna()))) for rows in (a, b))
     same = [name for name in [*_same(first, second), *[KERNELS] * two_runs] if name not in AXES.get(over, ())]
-    table = _table(_ratio_rows(_pairs(*samples, key, labels, same=same)), [*key, *RATIO_COLUMNS])
+    table = _ratio_table(_pairs(*samples, key, labels, {}, same), [*key, *RATIO_COLUMNS])
     impls = zip(table["impl"], table["impl"], strict=True) if "impl" in key else [(first, second)] * len(table)
     return table.assign(pair=pd.Series(list(impls), table.index, dtype=object))
 
@@ -152,14 +128,14 @@ def ratios(
 def ratios_to(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Return the `ratios` of every implementation of one run to the baseline."""
     pairs = _baseline_pairs(samples_by_impl(rows), baseline, {})
-    return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl"])
+    return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl"])
 
 
 def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
     """Return `ratios_to` with each implementation of one run as the `baseline`. Duplicates are left out."""
     samples = samples_by_impl(without_duplicates(rows))
     pairs = (pair for _, name in sorted(samples) for pair in _baseline_pairs(samples, name, {"baseline": name}))
-    return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl", "baseline"])
+    return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl", "baseline"])
 
 
 def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
@@ -177,15 +153,13 @@ def _same(*labels: str) -> Sequence[str]:
 
 def duplicate_ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the `ratios` of the A/A pairs of one run, the duplicate to its original: labels `again` and `impl`."""
-    samples = samples_by_impl(rows)
-    pairs = (pair for labels in sorted(samples) if labels[0] for pair in _duplicate_pairs(samples, *labels))
-    return _table(_ratio_rows(pairs), [*CASE[1:], *RATIO_COLUMNS, "impl", "again"])
-
-
-def _duplicate_pairs(samples: SamplesByImpl, original: str, duplicate: str) -> Iterable[Pair]:
-    names = {"impl": original, "again": duplicate, "pair": (original, duplicate)}
-    cases = samples.get(("", original), {}), samples[original, duplicate]
-    return _pairs(*cases, CASE[1:], ("A", "B"), names)
+    samples, pairs = samples_by_impl(rows), list[Pair]()
+    for original, duplicate in sorted(samples):
+        if original:
+            names = {"impl": original, "again": duplicate, "pair": (original, duplicate)}
+            cases = samples.get(("", original), {}), samples[original, duplicate]
+            pairs += _pairs(*cases, CASE[1:], ("A", "B"), names, SAME)
+    return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl", "again"])
 
 
 def _pairs(
@@ -193,45 +167,41 @@ def _pairs(
     b: dict[Case, Sample],
     key: list[str],
     labels: Labels,
-    names: dict[str, Any] | None = None,
-    same: Sequence[str] = SAME,
+    names: dict[str, Any],
+    same: Sequence[str],
 ) -> Iterable[Pair]:
-    """Yield a pair for each case of either table."""
+    """Yield a pair for each case of either table. names: further columns. same: facts that must be equal."""
     disjoint = _disjoint_values(a, b, key, labels)
     for case in sorted(a | b, key=str):
-        yield Pair(dict(zip(key, case, strict=True)) | (names or {}), a.get(case), b.get(case), labels, disjoint, same)
+        left, right = a.get(case), b.get(case)
+        if left and right:
+            refusal = _refusal(left, right, labels, same)
+        else:
+            refusal = {"refused": disjoint or f"only in {labels[left is None]}"}
+        yield dict(zip(key, case, strict=True)) | names | NO_RATIO | refusal, left, right
 
 
-def _ratio_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """Return for each pair its names and RATIO_COLUMNS. `common_blocks` are the blocks of `logs`."""
-    rows: list[dict[str, Any]] = []
-    compared, clocks = [], []
-    for pair in pairs:
-        rows.append(pair.names | NO_RATIO | _refusal(pair))
-        if pair.a and pair.b and not rows[-1]["refused"]:
-            a, b = pair.a.clocks, pair.b.clocks
-            blocks = tuple(block for block in a if block in b)
-            rows[-1] |= {"common_blocks": blocks, "blocks": len(blocks)}
-            compared.append(rows[-1])
-            clocks.append([(a[block], b[block]) for block in blocks])
+def _ratio_table(pairs: Iterable[Pair], columns: list[str]) -> pd.DataFrame:
+    """Return the rows of the pairs, with estimates where the samples can be compared."""
+    rows, compared, clocks = [], [], []
+    for row, a, b in pairs:
+        rows.append(row)
+        if a and b and not row["refused"]:
+            blocks = tuple(block for block in a.clocks if block in b.clocks)
+            row |= {"common_blocks": blocks, "blocks": len(blocks)}
+            compared.append(row)
+            clocks.append([(a.clocks[block], b.clocks[block]) for block in blocks])
     for indices, batch in batches_by_size(clocks):
         for index, estimates in zip(indices, _estimates(batch[..., 0], batch[..., 1]), strict=True):
             compared[index] |= estimates
-    return rows
-
-
-def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     logs = [pd.Series(row["logs"], pd.Index(row["common_blocks"], name="block"), float) for row in rows]
     return pd.DataFrame(rows, columns=columns).assign(logs=pd.Series(logs, dtype=object))
 
 
-def _refusal(pair: Pair) -> dict[str, str]:
-    """Return why the pair cannot be compared, or else the facts that are unknown in both samples."""
-    a, b, labels = pair.a, pair.b, pair.labels
-    if a is None or b is None:
-        return {"refused": pair.disjoint or f"only in {labels[b is not None]}"}
+def _refusal(a: Sample, b: Sample, labels: Labels, same: Sequence[str]) -> dict[str, str]:
+    """Return why the samples cannot be compared, or else the facts that are unknown in both."""
     invalid = [f"invalid in {label}: {x.invalid}" for label, x in zip(labels, (a, b), strict=True) if x.invalid]
-    if reasons := [*invalid, *differences(a, b, labels, pair.same)]:
+    if reasons := [*invalid, *differences(a, b, labels, same)]:
         return {"refused": "; ".join(reasons), "verdict": INVALID}
     if not a.clocks.keys() & b.clocks.keys():
         return {"refused": "no complete block in common", "verdict": INVALID}
