@@ -13,10 +13,10 @@ import pandas as pd
 
 from results.commands import options
 from results.commands.options import BASELINE
-from results.output import Page, Section, records, rows_of, seconds, words
+from results.output import Page, Section, counted, records, rows_of, seconds, words
 from results.page.crossover import JOB_TITLE
 from results.page.machines import check_one_run_per_machine, compare_machines, other_kernels, verdicts_by_machine
-from results.page.phases import break_even_section
+from results.page.phases import break_even_of, break_even_section
 from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import (
     AXES,
@@ -139,12 +139,9 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     judged = {STEP: rows} | ({JOB: [as_jobs(part, job_steps) for part in rows]} if job_steps else {})
     tables = [ratios(parts[0], parts[1], key, over=axis).assign(of=of) for of, parts in judged.items()]
     table = withhold_if_busy(add_verdicts(join(tables)), [run])
-    errors = [
-        part.groupby(key)["error"].max().rename(name)
-        for name, part in zip(("error of A", "error of B"), rows, strict=True)
-    ]
-    both = records(pd.concat(errors, axis=1, join="inner").reset_index())
-    cells = [{str(name): words(cell) if name in key else f"{cell:.2g}" for name, cell in row.items()} for row in both]
+    names = ["error of A", "error of B"]
+    errors = pd.concat([part.groupby(key)["error"].max() for part in rows], axis=1, join="inner", keys=names)
+    cells = rows_of(errors.reset_index(), dict.fromkeys(names, "{:.2g}".format))
     title, per = f"{b} against {a}, over {axis}", {name: table[table["of"] == name] for name in judged}
     notes = [*quiet_lines([run]), *([] if sides[0].impl == sides[1].impl else trait_notes(*rows))]
     text = f"{title}: {summarize(per[STEP])}. A = {a}; B = {b}."
@@ -233,11 +230,8 @@ def compare_foreign(a: Run, b: Run) -> Page:
     if table.empty:
         raise RunError(f"{a.label} and {b.label} have no name in common")
     table["ratio"] = table["b_s"] / table["a_s"]
-    cells = [
-        {"name": words(row["name"]), "A": seconds(row["a_s"]), "B": seconds(row["b_s"])}
-        | {"B/A": ratio_digits(row["ratio"])}
-        for row in records(table)
-    ]
+    named = table.rename(columns={"a_s": "A", "b_s": "B", "ratio": "B/A"})
+    cells = rows_of(named, {"A": seconds, "B": seconds, "B/A": ratio_digits})
     text = f"{NOT_CHECKED} Medians of one process each, without a verdict. A = {a.label}; B = {b.label}."
     return Page(table, [Section(f"{b.label} against {a.label}", text, cells)])
 
@@ -307,29 +301,26 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
     page, sections, texts = compare_implementations(runs, a, b), [], []
     traits: dict[str, None] = {}
     for run in runs:
-        section = break_even_section(run, a, b)
         rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
         traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
         start = [seconds(start_seconds(rows)[name]) for name, rows in ((a, rows_a), (b, rows_b))]
         verdicts = page.data[page.data["run"] == run.label]
-        texts.append(f"{_payback_words(section.table, a, b)} Per step, {b} is {summarize(verdicts)}.")
+        texts.append(f"{_payback_words(break_even_of(run, a, b), a, b)} Per step, {b} is {summarize(verdicts)}.")
         texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
+        section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
     notes = [*quiet_lines(runs), *traits]
     return Page(page.data, [Section(f"{b} instead of {a}", " ".join(texts), notes=notes), *sections])
 
 
-def _payback_words(table: list[dict[str, str]], a: str, b: str) -> str:
-    """Return on how many problems B pays at once, after some steps, and never."""
-    answers = [row["break-even"] for row in table]
-    never, at_once = (sum(text.startswith(word) for text in answers) for word in ("never", "from the first run"))
-    later = [row for row in table if "steps" in row["break-even"].partition(" (")[0]]
-    steps = sorted(int(row["break-even"].partition(" runs, ")[2].split()[0].replace(",", "")) for row in later)
-    parts = [f"at once on {at_once}"] * bool(at_once)
-    parts += [f"after {steps[0]:,} to {steps[-1]:,} steps on {len(later)}"] * (len(steps) > 1)
-    parts += [f"after {steps[0]:,} steps on 1"] * (len(steps) == 1) + [f"never on {never}"] * bool(never)
-    problems = f"{len(table)} problem{'s' * (len(table) != 1)}"
-    return f"{b} instead of {a} pays {', '.join(parts) or 'nowhere that is known'} of {problems}."
+def _payback_words(table: pd.DataFrame, a: str, b: str) -> str:
+    """Return on how many problems B pays at once, after some steps, and never. `table`: as of `break_even`."""
+    never, at_once = (int((table["runs"] == runs).sum()) for runs in (math.inf, 1))
+    steps = table.loc[table["runs"].between(1, math.inf, inclusive="neither"), "steps"]
+    ends = " to ".join(f"{count:,.0f}" for count in [steps.min(), steps.max()][: len(steps)])
+    parts = {f"at once on {at_once}": at_once, f"after {ends} steps on {len(steps)}": ends, f"never on {never}": never}
+    shown = ", ".join(part for part, exists in parts.items() if exists) or "nowhere that is known"
+    return f"{b} instead of {a} pays {shown} of {counted(len(table), 'problem')}."
 
 
 def on_machines(runs: list[Run], a: str, b: str) -> Page:
@@ -384,11 +375,7 @@ def _problems(run: Run, a: str, b: str) -> set[str]:
 def add_commands(commands: options.Commands) -> None:
     _add_compare(commands)
     for name, make, summary in (
-        (
-            "payback",
-            payback,
-            "from how many steps is B done before A? Import and compilation count",
-        ),
+        ("payback", payback, "from how many steps is B done before A? Import and compilation count"),
         ("machines", on_machines, "on which machine is B faster relative to A? The ratio of the ratios, judged"),
     ):
         command = options.add(commands, name, partial(_of_two, make), summary)

@@ -73,11 +73,8 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
 def show_foreign(run: Run) -> Page:
     """Return a table of the rows: name, shortest and median round, number of rounds."""
     table = run.rows[["name", "min_s", "median_s", "iqr_s", "rounds"]].reset_index(drop=True)
-    cells = [
-        {"name": words(row["name"]), "shortest round": seconds(row["min_s"]), "median round": seconds(row["median_s"])}
-        | {"rounds": words(row["rounds"])}
-        for row in records(table)
-    ]
+    named = table.drop(columns="iqr_s").rename(columns={"min_s": "shortest round", "median_s": "median round"})
+    cells = rows_of(named, {"shortest round": seconds, "median round": seconds})
     return Page(table, [Section(run.label, NOT_CHECKED, cells)])
 
 

@@ -89,17 +89,21 @@ def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return rows.groupby([*key, "block"])[["start_s", "steady_s", "steps"]].median()
 
 
-def break_even_section(run: Run, a: str, b: str) -> Section:
-    """Return the break-even of implementation B against A in one run, one row per case.
+def break_even_of(run: Run, a: str, b: str) -> pd.DataFrame:
+    """Return the `break_even` of implementation B against A in one run, one row per case.
 
     What a process compiled once counts in every case, also where a filter leaves out its first case.
     """
-    rows = run.all_rows
-    rows_a, rows_b = (rows[rows["impl"] == name] for name in (a, b))
+    rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
     shown = run.rows.loc[run.rows["impl"].isin([a, b]), KEY].drop_duplicates()
+    return break_even(rows_a, rows_b).merge(shown, on=KEY)
+
+
+def break_even_section(run: Run, a: str, b: str) -> Section:
+    """Return the break-even of implementation B against A in one run, one row per case."""
     table = [
         {name: words(row[name]) for name in KEY} | {"break-even": row["refused"] or _break_even_text(row)}
-        for row in records(break_even(rows_a, rows_b).merge(shown, on=KEY))
+        for row in records(break_even_of(run, a, b))
     ]
     return Section(f"Break-even of {b} against {a}", table=table, notes=[BREAK_EVEN_NOTE], level=3)
 
