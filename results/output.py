@@ -47,15 +47,6 @@ class Page:
     raw: str = ""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A table that fits: its rows, the columns left out because all rows say the same, and those without room."""
-
-    table: list[dict[str, str]]
-    same: dict[str, str]
-    omitted: list[str]
-
-
 def with_rows(*sections: Section) -> list[Section]:
     """Return the sections whose tables have rows."""
     return [section for section in sections if section.table]
@@ -211,24 +202,24 @@ class _Console(Console):
 def _print(page: Page, stream: TextIO, width: int | None) -> None:
     """Print Rich tables without colours. Cells wrap at `width`; None is the terminal's."""
     console = _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
-    for section in page.sections if _can_write(stream, "µ") else map(_without_mu, page.sections):
+    for section in page.sections if _can_write_mu(stream) else map(_without_mu, page.sections):
         if section.title:
             console.print(_printable(section.title), style="bold")
         if section.text:
             console.print(_printable(section.text))
         if section.table:
-            fitted = fitting(section.table, console.width)
-            console.print(_rich_table(fitted.table, console.width))
-            for line in _left_out(fitted):
+            table, left_out = fitting(section.table, console.width)
+            console.print(_rich_table(table, console.width))
+            for line in left_out:
                 console.print(_printable(line))
         for note in section.notes:
             console.print(f"- {_printable(note)}")
         console.print()
 
 
-def _can_write(stream: TextIO, letter: str) -> bool:
+def _can_write_mu(stream: TextIO) -> bool:
     try:
-        letter.encode(stream.encoding or "utf-8")
+        "µ".encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
         return False
     return True
@@ -241,31 +232,30 @@ def _without_mu(section: Section) -> Section:
     return replace(section, text=section.text.replace("µ", "u"), table=table, notes=notes)
 
 
-def _left_out(fitted: Fitted) -> list[str]:
-    """Return lines that say what a table says in every row, and which columns had no room."""
-    same = ", ".join(f"{name} {value}" for name, value in fitted.same.items() if value not in ("", "-"))
-    lines = [f"In every row: {same}."] if same else []
-    return lines + ([f"Not shown: {', '.join(fitted.omitted)} (--wide)."] if fitted.omitted else [])
-
-
 def _columns_asked_for() -> int:
     """Return the width in COLUMNS, 0 if it is not set: for `less` and other programs behind a pipe."""
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdecimal() and int(columns) >= NARROWEST else 0
 
 
-def fitting(table: list[dict[str, str]], width: int) -> Fitted:
-    """Return as many columns of a table as fit into `width`, the first ones before the others."""
+def fitting(table: list[dict[str, str]], width: int) -> tuple[list[dict[str, str]], list[str]]:
+    """Return as many columns of a table as fit into `width`, the first ones before the others.
+
+    Lines beside it say what the table says in every row, and which columns had no room.
+    """
     widths = _widths(table)
     if _total(widths.values()) <= width:
-        return Fitted(table, {}, [])
+        return table, []
     varying = [name for name in widths if len({row[name] for row in table}) > 1 or len(table) == 1] or [*widths]
     shown = varying[:1]
     for name in varying[1:]:
         shown += [name] if _total(widths[one] for one in [*shown, name]) <= width else []
-    same = {name: table[0][name] for name in widths if name not in varying}
-    omitted = [name for name in varying if name not in shown]
-    return Fitted([{name: row[name] for name in shown} for row in table], same, omitted)
+    same = ", ".join(
+        f"{name} {table[0][name]}" for name in widths if name not in varying and table[0][name] not in ("", "-")
+    )
+    omitted = ", ".join(name for name in varying if name not in shown)
+    lines = [f"In every row: {same}."] * bool(same) + [f"Not shown: {omitted} (--wide)."] * bool(omitted)
+    return [{name: row[name] for name in shown} for row in table], lines
 
 
 def _widths(table: list[dict[str, str]]) -> dict[str, int]:

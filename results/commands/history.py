@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, records, rows_of, seconds, with_rows, words
+from results.output import Page, Section, counted, records, rows_of, seconds, with_rows, words
 from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
 from results.stats.noise import percent
 from results.stats.pairing import SAME, without_duplicates
@@ -156,8 +156,8 @@ def summarize(page: pd.DataFrame, runs: int) -> str:
     """Return a sentence on the rows of `history`. `runs`: their number."""
     lengths = page["series"].value_counts()
     if lengths.empty:
-        return f"No valid point in {_count(runs, 'run')}."
-    scope = f"{_count(len(lengths), 'series')} of {_count(page['machine'].nunique(), 'machine')}"
+        return f"No valid point in {counted(runs, 'run')}."
+    scope = f"{len(lengths)} series of {counted(page['machine'].nunique(), 'machine')}"
     short, longest = int((lengths < FEWEST).sum()), lengths.max()
     if short == len(lengths):
         return (
@@ -172,14 +172,10 @@ def summarize(page: pd.DataFrame, runs: int) -> str:
         ends = [f"{_date(point)} ({words(point['framework'])} {words(point['version'])})" for point in (before, row)]
         parts.append(f"{case} became {_change_text(row)} between {' and '.join(ends)}")
     if len(changes) > SUMMARIZED:
-        parts.append(f"and {_count(len(changes) - SUMMARIZED, 'change')} more, below")
-    head = f"{_count(len(changes), 'change') if changes else 'No significant change'} in {scope}"
+        parts.append(f"and {counted(len(changes) - SUMMARIZED, 'change')} more, below")
+    head = f"{counted(len(changes), 'change') if changes else 'No significant change'} in {scope}"
     head += f"; {short} of them not judged, with fewer than {FEWEST} runs" if short else ""
     return f"{head}: {'; '.join(parts)}." if parts else f"{head}."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1 and word != 'series')}"
 
 
 def _change_text(row: Row) -> str:
@@ -238,7 +234,7 @@ def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int,
 
 def _series_summary(rows: list[Row], result: Search) -> str:
     if len(rows) < FEWEST:
-        return f"{_count(len(rows), 'run')} of the {FEWEST} that a change needs, {SIDE} on either side."
+        return f"{counted(len(rows), 'run')} of the {FEWEST} that a change needs, {SIDE} on either side."
     changes = [f"{_change_text(row)} from {_date(row)} on" for row in rows if _begins_change(row)]
     smallest = percent(result.smallest - 1)
     none = f"No significant change (p = {result.p:.2g}); the smallest one detectable in the middle is {smallest}"
