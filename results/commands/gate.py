@@ -89,19 +89,17 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     every = ratios(rows[0], rows[1], CASE, ("BASE", "NEW"))
     index = pd.MultiIndex.from_frame(every[CASE])
     every["in_base"], every["in_new"] = (index.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
-    cases, only_new = records(every[every["in_base"]]), records(every[~every["in_base"]])
+    cases, only_new = records(every[every["in_base"]].assign(verdict=REFUSED)), records(every[~every["in_base"]])
     cases = [case | {"slower": thresholds.of(case), "reason": _refusal(case, base, new)} for case in cases]
-    compared = sum(not case["reason"] for case in cases)
+    compared = [case for case in cases if not case["reason"]]
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
-    one_run = [case for case in cases if not case["reason"]] if shifts is None else []
-    early = judge([case["logs"] for case in one_run], pairs=[case["pair"] for case in one_run])
-    for case, verdict in zip(one_run, early, strict=True):
-        case["early"] = verdict
-    judged = [case | _judge(case, compared, shifts) for case in cases]
+    early = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
+    for case, verdict in zip(compared, early, strict=True):
+        case |= _decide(case, verdict, len(compared), shifts)
     if is_busy([base, new]):
         withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
-        judged = [case | withheld if case["verdict"] == FAIL else case for case in judged]
-    data = pd.DataFrame(judged, columns=[*CASE, "a_s", "b_s", *JUDGED])
+        cases = [case | withheld if case["verdict"] == FAIL else case for case in cases]
+    data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
     matched = {thresholds.match(case) for case in cases}
     unused = [patterns for index, (patterns, _) in enumerate(thresholds.cases) if index not in matched]
@@ -114,7 +112,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     sections = [
         Section(text=summary, notes=quiet_lines([base, new])),
         Section(text=text, table=table, notes=notes),
-        noise_section([base, new], compared),
+        noise_section([base, new], len(compared)),
     ]
     return Page(data, sections, code)
 
@@ -142,11 +140,9 @@ def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
     return shifts
 
 
-def _judge(case: dict[str, Any], compared: int, shifts: dict[str, Array] | None) -> dict[str, Any]:
-    if case["reason"]:
-        return {"verdict": REFUSED}
+def _decide(case: dict[str, Any], early: Verdict, compared: int, shifts: dict[str, Array] | None) -> dict[str, Any]:
     if shifts is None:
-        return decide(case["logs"], case["slower"], compared, early=case["early"])
+        return decide(case["logs"], case["slower"], compared, early=early)
     others = [values for name, values in shifts.items() if name != case["impl"]]
     return decide(case["logs"], case["slower"], compared, np.concatenate([np.empty(0), *others]))
 
