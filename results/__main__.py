@@ -8,19 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.commands import (
-    compare,
-    export,
-    gate,
-    history,
-    limits,
-    noise,
-    report,
-    scaling,
-    show,
-    sizes,
-    verify,
-)
+from results.commands import compare, export, gate, history, limits, noise, report, scaling, show, sizes, verify
 from results.commands.options import NAMES, Parser
 from results.output import Page, words, write
 from results.store.atomic import atomic_open

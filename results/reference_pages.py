@@ -13,14 +13,7 @@ from pathlib import Path
 
 from results.__main__ import parser
 from results.store.atomic import atomic_write
-from results.store.columns import (
-    NUMBER_COLUMNS,
-    ORIGIN_COLUMNS,
-    STATISTICS_COLUMNS,
-    TEXT_COLUMNS,
-    VALID_COLUMN,
-    Column,
-)
+from results.store.columns import NUMBER_COLUMNS, ORIGIN_COLUMNS, STATISTICS_COLUMNS, TEXT_COLUMNS, VALID_COLUMN, Column
 
 COLUMNS_HEAD = """\
 # Columns

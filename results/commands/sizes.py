@@ -265,14 +265,10 @@ def _ask(args: Namespace) -> Page:
     run, passed = (find(args.run, args.runs), []) if args.run else choose_run(args, size)
     page = ask(run, size, args.steps, args.dtype, args.device, args.cold)
     (section,) = page.sections
-    project = ["This is a machine of the project. `make map` measures yours, in half an hour."]
-    notes += [*passed, *project * _is_foreign(run, args)]
+    notes += passed
+    if not args.run and is_of_project(run.path, args.runs):
+        notes += ["This is a machine of the project. `make map` measures yours, in half an hour."]
     return replace(page, sections=[replace(section, notes=[*notes, *section.notes])])
-
-
-def _is_foreign(run: Run, args: Namespace) -> bool:
-    """Return whether the run is of the project, and was not asked for by name."""
-    return not args.run and is_of_project(run.path, args.runs)
 
 
 def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
@@ -421,11 +417,7 @@ def add_commands(commands: options.Commands) -> None:
         "--measure", action="store_true", help="measure exactly this size now, in 5 minutes at most, and save the run"
     )
     command = options.add(
-        commands,
-        "crossover",
-        _crossover,
-        "find the number of rows from which B is faster than A",
-        aliases=["versus"],
+        commands, "crossover", _crossover, "find the number of rows from which B is faster than A", aliases=["versus"]
     )
     command.add_argument("a", metavar="A", help="an implementation, also of one device or dtype: jax_scan@cpu")
     command.add_argument("b", nargs="?", metavar="B", help="another one: jax_scan@gpu (default, with --over: A)")

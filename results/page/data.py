@@ -93,16 +93,17 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
     return Payload(_with_detail(cases), speedups, _with_detail(iterates), winner_maps(first_runs(runs), baseline))
 
 
-def first_runs(runs: list[Run], most: int = RUNS_SHOWN) -> list[Run]:
-    """Return the `most` runs that answer most, in the order of `runs`: one of each machine before a second one of any.
+def first_runs(runs: list[Run]) -> list[Run]:
+    """Return the RUNS_SHOWN runs that answer most, in the order of `runs`.
 
-    Those are quiet ones before others, then those with more problems, more blocks, and the newer.
+    One of each machine comes before a second one of any, then quiet ones before others, then those with more problems,
+    more blocks, and the newer.
     """
-    if len(runs) <= most:
+    if len(runs) <= RUNS_SHOWN:
         return runs
     best = sorted(runs, key=_worth, reverse=True)
     ranks = {run.label: sum(other.machine == run.machine for other in best[:i]) for i, run in enumerate(best)}
-    chosen = sorted(best, key=lambda run: ranks[run.label])[:most]
+    chosen = sorted(best, key=lambda run: ranks[run.label])[:RUNS_SHOWN]
     return [run for run in runs if run in chosen]
 
 

@@ -30,6 +30,7 @@ from results.page.report import CLOCK_NOTES
 from results.page.sections import run_card, untimed_sections
 from results.page.standing import (
     Winner,
+    compared_with,
     fastest_in_words,
     find_winners,
     framework,
@@ -177,8 +178,7 @@ def _titled(runs: list[Run], sections_by_run: list[list[Section]]) -> list[Secti
 
 def _verdict_notes(run: Run, baseline: str) -> Section:
     """Return the meaning of the verdicts, and what the undecided ones need."""
-    pairs = judge_pairs(run, baseline)
-    judged = pairs[(pairs["baseline"] == baseline) & (pairs["impl"] != baseline)]
+    judged = compared_with(judge_pairs(run, baseline), baseline)
     note = "5% are for all comparisons of the run: half for this baseline, half for all other pairs of implementations."
     return replace(caveats(judged, READING, "this run with this baseline", [note]), title="The verdicts")
 

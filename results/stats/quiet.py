@@ -119,11 +119,8 @@ def judge_machine(run: Run) -> Quiet:
     loops = rows.loc[rows["calibration_s"] > 0, "calibration_s"]
     load = sequence(run.campaign.get("system_load"))
     cores = number(mapping(run.document["machine_info"]).get("cores"))
-    blocks = pd.DataFrame(
-        [[number(block.get(name)) for name in ("seconds", "others", "steal", "throttled")] for block in load],
-        columns=["seconds", "others", "steal", "throttled"],
-        dtype=float,
-    )
+    names = ["seconds", "others", "steal", "throttled"]
+    blocks = pd.DataFrame([[number(block.get(name)) for name in names] for block in load], columns=names, dtype=float)
     total_s = blocks["seconds"].sum()
     shares = {name: _share(blocks[name] * blocks["seconds"], total_s) for name in ("others", "steal")}
     return Quiet(

@@ -92,10 +92,7 @@ def _check_numbers(name: str, values: Sequence[Any], errors: list[str]) -> Array
 
     Set `errors` of a row to the reason if a value is impossible and the row has no error yet.
     """
-    types = {*map(type, values)}
-    if types == {type(None)}:
-        return np.full(len(values), math.nan)
-    numbers = np.array(values if types <= {int, float} else [number(value) for value in values])
+    numbers = np.array([number(value) for value in values])
     numbers = numbers if numbers.dtype.kind in "if" else numbers.astype(float)  # a number may need 64 bits without sign
     least = DEFINITIONS[name].least
     if least is None:

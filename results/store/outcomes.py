@@ -32,7 +32,7 @@ def of_complete_blocks(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["complete"] | ~rows["valid"]] if rows["complete"].any() else rows
 
 
-def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
+def cases(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row per case with medians over its blocks. Times are in seconds.
 
     low_s and high_s: extremes of per_step_s; import_low_s, import_high_s and so on: extremes of each of PHASES.
@@ -42,7 +42,7 @@ def cases(rows: pd.DataFrame, key: list[str] = CASE) -> pd.DataFrame:
     rows = of_complete_blocks(rows)
     rows = rows.assign(compile_s=rows["first_s"] - rows["steady_s"], dispatch_s=rows["steady_s"] - rows["blocked_s"])
     rows["error_ratio"] = rows["error"] / rows["tolerance"]
-    by_case = rows.groupby(key, dropna=False)
+    by_case = rows.groupby(CASE, dropna=False)
     phases = [f"{phase}_s" for phase in PHASES]
     table = by_case[["per_step_s", *phases, *NUMBERS]].median()
     table[LABELS] = by_case[LABELS].first()

@@ -3,7 +3,6 @@
 import difflib
 import os
 import sys
-from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -36,19 +35,14 @@ def find_all(names: list[str], root: Path) -> list[Run]:
     Unreadable files are listed on stderr. Raises RunError, also if two files have the same label.
     """
     by_label: dict[str, Run] = {}
-    for run in chain.from_iterable(_find_named(name, root) for name in names or ["latest"]):
-        if by_label.setdefault(run.label, run).when != run.when:
-            raise RunError(f"two files have the label {run.label}; put them under one --runs folder")
+    for name in names or ["latest"]:
+        paths = _paths_of_group(name, root)
+        loaded, errors = _read_readable(paths, root) if paths else ([find(name, root)], {})
+        sys.stderr.writelines(f"skipped: {words(error)}\n" for error in errors.values())
+        for run in loaded:
+            if by_label.setdefault(run.label, run).when != run.when:
+                raise RunError(f"two files have the label {run.label}; put them under one --runs folder")
     return list(by_label.values())
-
-
-def _find_named(name: str, root: Path) -> list[Run]:
-    if not (paths := _paths_of_group(name, root)):
-        return [find(name, root)]
-    loaded, errors = _read_readable(paths, root)
-    for error in errors.values():
-        sys.stderr.write(f"skipped: {words(error)}\n")
-    return loaded
 
 
 def _paths_of_group(name: str, root: Path) -> list[Path]:
@@ -147,9 +141,10 @@ def nearest(name: str, known: list[str], command: str = "") -> str:
     return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MOST_NAMES else "")
 
 
-def first_names(names: list[str], most: int = MOST_NAMES) -> str:
+def first_names(names: list[str]) -> str:
     """Return the first names, with the number of the others: `a, b and 3 more`."""
-    return (", ".join(names[:most]) or "none") + (f" and {len(names) - most} more" if len(names) > most else "")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (", ".join(names[:MOST_NAMES]) or "none") + more
 
 
 def _select_folders(paths: list[Path], folders: list[str], root: Path) -> list[Path]:

@@ -149,18 +149,16 @@ def _campaign(run: Run) -> list[Row]:
         original = rows_by_impl[impl]
         row: Row = {"run": run.label, "date": run.date, "impl": impl, "problem": original["problem"].iloc[0]}
         row |= {"dtype": original["dtype"].iloc[0], "blocks": int(original["block"].nunique())}
-        row |= _judged("aa", same[same["impl"] == impl].iloc[0]) | _usual_rules(run, impl, f"{impl}-again", "aa")
+        row |= judged_as("aa", same[same["impl"] == impl].iloc[0]) | _usual_rules(run, impl, f"{impl}-again", "aa")
         if (slowed := SLOWED.get(impl, "")) in rows_by_impl:
             pair = ratios(original, rows_by_impl[slowed], CASE[1:])
-            judged = (add_verdicts(pair) if (pair["refused"] == "").any() else pair).iloc[
-                0
-            ]  # an invalid row: no verdict
-            row |= _judged("slowed", judged) | _usual_rules(run, impl, slowed, "slowed")
+            judged = add_verdicts(pair) if (pair["refused"] == "").any() else pair  # an invalid row: no verdict
+            row |= judged_as("slowed", judged.iloc[0]) | _usual_rules(run, impl, slowed, "slowed")
         found.append(row)
     return found
 
 
-def _judged(name: str, row: "pd.Series[Any]") -> Row:
+def judged_as(name: str, row: "pd.Series[Any] | dict[str, Any]") -> Row:
     """Return a verdict, its ratio and its interval as columns that begin with `name`."""
     columns = {"": "verdict", "_ratio": "ratio", "_low": "interval_low", "_high": "interval_high"}
     return {f"{name}{suffix}": row.get(column, math.nan) for suffix, column in columns.items()}

@@ -10,7 +10,6 @@ import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -22,7 +21,7 @@ from results.store.atomic import atomic_write
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, number
 from results.store.runs import ROOT, find
-from results.upkeep.acceptance import TRUE_RATIO, highest_rate, lowest_rate
+from results.upkeep.acceptance import TRUE_RATIO, highest_rate, judged_as, lowest_rate
 
 OLD, SAME, NEW = "old", "same", "new"
 MOST_MINUTES = 10  # of a campaign
@@ -49,14 +48,8 @@ def check(run: Run) -> list[Row]:
     for (impl, problem, dtype), part in of_old.groupby(["impl", "problem", "dtype"], sort=False):
         by_environment = {row["environment"]: row for row in records(part)}
         row: Row = {"impl": impl, "problem": problem, "dtype": dtype, "blocks": by_environment[NEW]["blocks"]}
-        rows.append(row | _judged(SAME, by_environment[SAME]) | _judged(NEW, by_environment[NEW]) | about)
+        rows.append(row | judged_as(SAME, by_environment[SAME]) | judged_as(NEW, by_environment[NEW]) | about)
     return rows
-
-
-def _judged(name: str, row: dict[str, Any]) -> Row:
-    """Return a verdict, its ratio and its interval as columns that begin with `name`."""
-    columns = {"": "verdict", "_ratio": "ratio", "_low": "interval_low", "_high": "interval_high"}
-    return {f"{name}{suffix}": row[column] for suffix, column in columns.items()}
 
 
 def false_alarms(rows: pd.DataFrame) -> int:

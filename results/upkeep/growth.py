@@ -49,21 +49,16 @@ def growth(counts: tuple[int, ...] = COUNTS, reports: tuple[str, ...] = tuple(RE
 
 def section(table: pd.DataFrame) -> Section:
     """Return the table of `growth` with units, and the machine."""
-    rows = [
-        {"files": f"{row['files']:,}", "rows": f"{row['rows']:,}", "on disk": size(row["bytes"])}
-        | {"loaded": f"{seconds(row['load_s'])}, {size(row['load_peak'])}"}
-        | {
-            f"report: {name}": f"{seconds(row[f'{name}_s'])}, {size(row[f'{name}_peak'])}"
-            for name in REPORTS
-            if f"{name}_s" in row
-        }
-        | (
-            {"the page": f"{row['page_bytes'] / 1e6:.1f} MB, drawn in {seconds(row['ready_s'])}"}
-            if "ready_s" in row
-            else {}
-        )
-        for row in table.to_dict("records")
-    ]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = {"files": f"{row['files']:,}", "rows": f"{row['rows']:,}", "on disk": size(row["bytes"])}
+        cells["loaded"] = f"{seconds(row['load_s'])}, {size(row['load_peak'])}"
+        for name in REPORTS:
+            if f"{name}_s" in row:
+                cells[f"report: {name}"] = f"{seconds(row[f'{name}_s'])}, {size(row[f'{name}_peak'])}"
+        if "ready_s" in row:
+            cells["the page"] = f"{row['page_bytes'] / 1e6:.1f} MB, drawn in {seconds(row['ready_s'])}"
+        rows.append(cells)
     last = table.iloc[-1]
     note = (
         "Time and peak memory in fresh processes. loaded: a call of results.load. report: md: the command that writes"

@@ -21,13 +21,8 @@ RUN = ["-m", "pytest", "benchmarks", "-q", "--benchmark-quiet", "--preset", "qui
 CASES = ["--blocks", "4", "--impl", "numpy_manual,torch_autograd", "--problem", "small"]
 
 
-def quiet_check() -> Page:
-    """Return one row per number of busy loops, with the fields of `Quiet` and its word."""
-    table = pd.DataFrame([_measure(loops) for loops in LOOPS])
-    return Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
-
-
 def _measure(loops: int) -> dict[str, object]:
+    """Return the fields of `Quiet` and its word, of a run beside so many busy loops."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         idle_load = os.getloadavg()[0]
@@ -46,7 +41,8 @@ def _measure(loops: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    page = quiet_check()
+    table = pd.DataFrame([_measure(loops) for loops in LOOPS])
+    page = Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
     with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
         write(page, "json", file)
     write(page, "table", sys.stdout)
