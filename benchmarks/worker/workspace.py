@@ -52,6 +52,7 @@ class Home(tempfile.TemporaryDirectory[str]):
 
     def cleanup(self) -> None:
         """Remove the folder, then release its lock."""
+        remove_content(Path(self.name))
         super().cleanup()
         self.lock.close()
 
@@ -96,12 +97,23 @@ class Workspace:
         for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             if is_stale(folder):
                 self.removed += end_processes(str(folder))
+                remove_content(folder)
                 remove_tree(folder)
                 self.removed.append(f"folder {folder} of a run that was killed")
 
     def summary(self) -> str:
         """Return one line with everything that was removed; "" if there was nothing."""
         return f"left behind, and removed: {', '.join(self.removed)}" if self.removed else ""
+
+
+def remove_content(home: Path) -> None:
+    """Remove what a process's folder holds, but its lock: who is killed meanwhile leaves a folder that is known."""
+    with contextlib.suppress(OSError):  # it is gone, or a worker has changed it: the rest is for `remove_tree`
+        for path in home.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
+            elif path.name not in (LOCK, MAKING):
+                path.unlink(missing_ok=True)
 
 
 def remove_tree(folder: Path) -> None:

@@ -19,13 +19,16 @@ def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
 {WHERE} = die
-workspace.Workspace().new("problems")
+with workspace.Workspace() as one:
+    for name in "abcdefgh":
+        one.new(name).joinpath("X.npy").write_text("1")
 """
 WHERE = {
     "the folder is empty": "workspace.Home._own",
     "the lock is not taken": "workspace.lock_descriptor",
     "the lock has no name yet": "workspace.Path.rename",
     "the folder is in use": "workspace.tempfile.mkdtemp",
+    "the folder loses its lock": "os.unlink",
 }
 
 
@@ -42,6 +45,9 @@ def test_the_next_run_removes_the_folder_of_one_that_was_killed(tmp_path: Path, 
         code = code.replace(
             "    os.kill", "    made.append(1)\n    if len(made) < 2: return make(*args, **more)\n    os.kill"
         )
+    if when == "the folder loses its lock":
+        code = code.replace("def die(*args):", "unlink = os.unlink\n\ndef die(path, **more):\n    unlink(path, **more)")
+        code = code.replace("    os.kill", "    if path == 'lock': os.kill")
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, timeout=60)
     assert done.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 1
     workspace = Workspace()
