@@ -159,18 +159,17 @@ class TimedCase:
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
         if steady < SHORT:
             tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
-        if not parity.grows(tried):
-            tried = []
-            for often in (5 * few, 30 * few):  # others may load the machine: beside the former, not in their place
-                while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
-                    tried.append(self.worker.grow(*self.new_run(), uncounted))
-                if parity.grows(tried):
-                    break
-        ratio = parity.growth(tried)
         if parity.grows(tried):
-            return ratio, []
-        if ratio < 0.5 and parity.hidden(self.task.facts, self.facts["device"], steady):
-            return ratio, [f"{steps} steps show no time beside that of a call; give more with --steps"]
+            return parity.growth(tried), []
+        tried, hidden = [], parity.hidden(self.task.facts, self.facts["device"], steady)
+        for often in (5 * few, 30 * few):  # others may load the machine: beside the former, not in their place
+            while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
+                tried.append(self.worker.grow(*self.new_run(), uncounted))
+            if parity.grows(tried):
+                return parity.growth(tried), []
+            ratio = parity.growth(tried)
+            if hidden and ratio < 0.5 and parity.certain(tried):
+                return ratio, [f"{steps} steps show no time beside that of a call; give more with --steps"]
         fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
         if parity.certain(tried):
             raise Refused(fault)

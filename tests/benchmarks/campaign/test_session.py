@@ -99,7 +99,7 @@ def test_a_folder_of_others_in_the_checkout_is_passed_over(theirs: Path) -> None
     assert not beside.exists()
     try:
         shutil.copytree(theirs, beside)
-        code, out = run(".", "--impl", "zz_theirs/mine.py", "--collect-only", "-q", "-k", "bench_descent and mine")
+        code, out = run(".", "--impl", "zz_theirs/mine.py", "--ignore=tests", "--collect-only", "-q")
     finally:
         shutil.rmtree(beside)
     assert code == 0 and "bench_descent[mine-cpu" in out and "conftest.py was run" not in out
@@ -223,8 +223,8 @@ CASES = "bench_descent.py::bench_descent"
 @pytest.mark.parametrize(
     ("arguments", "blocks", "partial"),
     [
-        (["-k", "not (jax_scan and float32-1)"], 2, [1]),
-        (["--deselect", f"benchmarks/{CASES}[jax_scan-cpu-line-float32-0]"], 2, [0]),
+        (["-k", "not (numpy_blocked and float32-1)"], 2, [1]),
+        (["--deselect", f"benchmarks/{CASES}[numpy_blocked-cpu-scalar-float32-0]"], 2, [0]),
         (["-k", "numpy_manual"], 3, []),  # the same cases in each block: a smaller plan
         (["-k", "float32-1"], 1, []),
     ],
@@ -233,7 +233,7 @@ CASES = "bench_descent.py::bench_descent"
 def test_a_block_without_a_case_of_the_others_is_none(
     tmp_path: Path, arguments: list[str], blocks: int, partial: list[int]
 ) -> None:
-    done = bench(tmp_path, "--impl", "numpy_manual,jax_scan", "--problem", "line", "--blocks", "3", *arguments)
+    done = bench(tmp_path, "--impl", "numpy_manual,numpy_blocked", "--problem", "scalar", "--blocks", "3", *arguments)
     assert done.code == 0, done.out + done.err
     campaign = done.json["campaign"]
     assert (campaign["blocks"], campaign["partial_blocks"]) == (blocks, partial)
