@@ -118,6 +118,6 @@ def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck
     (rows_folder / "X.npy").unlink()
     (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # memory and disk hold it once
     marks = y[chosen].astype(np.float64)
-    rounding = (len(chosen) + 8) * float(np.finfo(np.float32).eps) / 2 + coarse
+    rounding = (len(chosen) + 8) * float(np.finfo(np.float32).eps) / 2 + 2 * coarse  # TF32 rounds both factors
     flushed = lr * len(chosen) * smallest  # numbers below the smallest normal one may become 0
     return RowsCheck(str(rows_folder), marked.T @ marks, rounding * (np.abs(marked).T @ np.abs(marks)) + flushed)

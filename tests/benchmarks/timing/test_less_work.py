@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from helpers import Done, bench, random_problem, write
 
+from benchmarks.reference.coarse import tf32
+from benchmarks.reference.solution import TF32
 from benchmarks.timing import parity
 from benchmarks.timing.prepared import write_problem, write_rows_check
 from benchmarks.worker import probes
@@ -278,3 +280,13 @@ def test_one_update_shows_rounded_data_at_any_size(tmp_path: Path, n: int, batch
     left_out = other.y.copy()
     left_out[np.flatnonzero(other.y[:, 0])[0]] = 0
     assert not fits(other.X, left_out)
+
+
+def test_products_in_tf32_pass_where_they_are_allowed(tmp_path: Path) -> None:
+    for seed in range(30):
+        X = np.random.default_rng(seed).normal(size=(50, 3)).astype(np.float32)
+        problem = Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None)
+        write_problem(problem, tmp_path / str(seed))
+        check = write_rows_check(problem, tmp_path / str(seed), TF32)
+        update = tf32(X).T.astype(np.float64) @ tf32(read(check.folder).y)
+        assert (np.abs(update - check.expected) <= check.tolerance).all()
