@@ -1,4 +1,4 @@
-"""What a killed run leaves in the folder for temporary files, wherever it was killed, and what is not a run's."""
+"""A killed run's temporary folder is removed by the next run, wherever it was killed. Folders of users stay."""
 
 import os
 import signal
