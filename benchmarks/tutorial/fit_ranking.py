@@ -117,7 +117,7 @@ def _weights(ranked: list[Ranked]) -> list[str]:
 def _next(request: Request) -> list[str]:
     words = ["pytest", "benchmarks", "--problem", request.name, *request.options, "--until-decided", "--minutes", "5"]
     return [
-        "first time: import, preparation, compilation and the first checked runs of a fresh process",
+        "first time: import, preparation and the first run of a fresh process, with what it compiles",
         "one process each; to decide, in 5 minutes at most:",
         f"  {shlex.join(words)}",
     ]
