@@ -18,6 +18,7 @@ from impls.interface import Array, Device, Problem
 
 ROOT = Path(__file__).parents[2]
 UNNEEDED = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # the latter takes longer to load than all the rest
+QUICKER = ["-p", "tests.support.quicker", "-p", "pytest_benchmark.plugin"]  # with no search for plugins
 # TensorFlow's last: triton's copy of LLVM ends a process that has loaded TensorFlow's; the other way round they get on.
 IMPLS = sorted(impls.names(), key=lambda name: name.startswith("tensorflow"))
 DEVICE: Device = "gpu" if os.environ.get("DESCENTBENCH_DEVICE", "cpu") == "gpu" else "cpu"  # of the tests for each
@@ -91,16 +92,40 @@ def environment(**more: str) -> dict[str, str]:
 
 def bench(tmp_path: Path, *options: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Done:
     """Run `pytest benchmarks` to its end, without the answer."""
-    quicker = ["-p", "tests.support.quicker", "-p", "no:hypothesispytest"] if cwd == ROOT else []
+    quicker = QUICKER if cwd == ROOT else []
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if cwd == ROOT else {}
     done = subprocess.run(
         [*command(tmp_path, *options), *quicker],
         cwd=cwd,
-        env=environment(**(env or {})),
+        env=environment(**alone, **(env or {})),
         capture_output=True,
         text=True,
         timeout=600,
     )
     return Done(done.returncode, done.stdout, done.stderr, saved(tmp_path / "out.json"))
+
+
+EACH = """
+import contextlib, io, json, sys
+import pytest
+
+for words in json.load(sys.stdin):
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()) as out:
+        code = pytest.main(words)
+    print(json.dumps([int(code), out.getvalue(), err.getvalue()]))
+"""
+
+
+def ended(*commands: list[str]) -> list[Done]:
+    """How each of several commands of `command` ends, all in one process: starting it is most of their time."""
+    words = json.dumps([[*one[3:], *QUICKER, "-p", "xdist.plugin"] for one in commands])
+    env = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    run = [sys.executable, "-c", EACH]
+    done = subprocess.run(run, input=words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    files = [Path(one[one.index("--benchmark-json") + 1]) for one in commands]
+    return [Done(*end, saved(file)) for end, file in zip(map(json.loads, done.stdout.splitlines()), files, strict=True)]
 
 
 def saved(path: Path) -> dict[str, Any]:
