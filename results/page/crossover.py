@@ -8,7 +8,7 @@ with the most paired blocks counts, then the first by name. Times depend on size
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
 from typing import Any
@@ -104,7 +104,7 @@ def crossover(
     b: str,
     features: int | None = None,
     family: int = 0,
-    earlier: Callable[[Run], list[Run]] = earlier_runs,
+    earlier: Callable[[Run], Sequence[Run]] = earlier_runs,
     over: str = "",
     job_steps: int = 0,
 ) -> Page:

@@ -12,10 +12,10 @@ import pandas as pd
 from results.output import records, shortened, speedup, words
 from results.page.errors import checks
 from results.page.standing import find_winners, framework, judge_pairs
-from results.stats.pairing import Labels, ratios_to, ratios_to_each, without_duplicates
-from results.stats.pools import earlier_runs, pools_from_runs, step_spreads
+from results.stats.pairing import ratios_to, without_duplicates
+from results.stats.pools import earlier_runs, step_spreads
 from results.stats.quiet import QUIET, judge_machine, withhold_if_busy
-from results.stats.signed_rank import INVALID, Array, fewest_blocks, interval
+from results.stats.signed_rank import INVALID, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
 from results.store.outcomes import drop_duplicates, outcomes
@@ -71,25 +71,18 @@ class Payload:
 def make_payload(runs: list[Run], baseline: str) -> Payload:
     """Return the data of `runs` without duplicates. More than MANY_RUNS have speed-ups over `baseline` only.
 
-    The verdicts of up to RUNS_SHOWN runs use the noise of earlier runs, as `compare` does for one run.
+    The verdicts of up to MANY_RUNS runs use the noise of earlier runs, as `compare` does for one run.
     """
     tables = [without_duplicates(run.rows) for run in runs]
-    rows = checked = join(tables)
-    few = runs if len(runs) <= RUNS_SHOWN else []
-    earlier = {run.label: earlier_runs(run) for run in few}
+    few = runs if len(runs) <= MANY_RUNS else []
     spreads = {
-        (run.label, impl): spread for run in few for impl, spread in step_spreads(run, earlier[run.label]).items()
+        (run.label, impl): spread for run in few for impl, spread in step_spreads(run, earlier_runs(run)).items()
     }
-    cases = _cases(join([drop_duplicates(run, outcomes(run)) for run in runs]), rows, spreads)
-    if len(runs) <= MANY_RUNS:
-        parts = [ratios_to_each(table) for table in tables]
-    else:
-        parts = [ratios_to(table, baseline).assign(baseline=baseline) for table in tables]
-        checked = join([without_duplicates(run.rows) for run in first_runs(runs)])
-    ratios = join([part.assign(run=run.label) for part, run in zip(parts, runs, strict=True)])
-    pools = {run.label: pools_from_runs(run, earlier[run.label], baseline).by_pair for run in few}
-    iterates = checks(checked).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    speedups = _speedups(ratios, cases, baseline, {run.label: run for run in runs}, pools)
+    cases = _cases(join([drop_duplicates(run, outcomes(run)) for run in runs]), join(tables), spreads)
+    checked = tables if few else [without_duplicates(run.rows) for run in first_runs(runs)]
+    judged = [judge_pairs(run, baseline) for run in few] or [_judge_alone(run, baseline) for run in runs]
+    iterates = checks(join(checked)).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
+    speedups = _speedups([part.assign(run=run.label) for run, part in zip(runs, judged, strict=True)], cases)
     return Payload(_with_detail(cases), speedups, _with_detail(iterates), winner_maps(first_runs(runs), baseline))
 
 
@@ -184,38 +177,36 @@ def _panel(row: dict[str, Any]) -> str:
     return f"{panel}, d = {words(row['d'])}, k = {words(row['k'])}" if row["sweep"] else panel
 
 
-def _speedups(
-    ratios: pd.DataFrame,
-    cases: pd.DataFrame,
-    baseline: str,
-    runs: Mapping[str, Run],
-    pools: Mapping[str, Mapping[Labels, Array]],
-) -> pd.DataFrame:
+def _judge_alone(run: Run, baseline: str) -> pd.DataFrame:
+    """Return the judged ratios to the baseline without the noise of earlier runs."""
+    ratios = ratios_to(without_duplicates(run.rows), baseline).assign(baseline=baseline)
+    return withhold_if_busy(add_verdicts_to_each(ratios, baseline), [run])
+
+
+def _speedups(judged: list[pd.DataFrame], cases: pd.DataFrame) -> pd.DataFrame:
     """Return a row per baseline and tried case: `speedup`, its interval (`low`, `high`), `verdict`; or `why` not.
 
     All comparisons of one run are one family, whatever the baseline and the filters of the page.
-    runs: by label. pools: by run, `Pools.by_pair`.
+    judged: `judge_pairs` of each run, with its label.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
     tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
     tried = tried.assign(panel=[", ".join(parts) for parts in tried[["run", "device", "dtype"]].to_numpy(str)])
     columns = [*KEY, "machine", "framework", "plan", "panel", "size", "baseline"]
     columns += ["speedup", "low", "high", "verdict", "why"]
-    by_run = ratios.groupby("run", sort=False)
-    parts = [_judge(group, baseline, runs[str(run)], pools.get(str(run))) for run, group in by_run]
+    parts = [_as_speedups(part) for part in judged if len(part)]
     if not parts:
         return pd.DataFrame(columns=columns)
-    judged = pd.concat(parts, ignore_index=True)
-    table = judged[["run", "baseline"]].drop_duplicates().merge(tried, on="run")
-    table = table.merge(judged, how="left", on=[*KEY, "baseline"])
+    compared = pd.concat(parts, ignore_index=True)
+    table = compared[["run", "baseline"]].drop_duplicates().merge(tried, on="run")
+    table = table.merge(compared, how="left", on=[*KEY, "baseline"])
     table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
     table.loc[table["verdict"].isna() & (table["why"] == ""), "why"] = "not measured"
     return table.fillna({"verdict": INVALID})[columns]
 
 
-def _judge(ratios: pd.DataFrame, baseline: str, run: Run, pools: Mapping[Labels, Array] | None) -> pd.DataFrame:
-    """Return speed-ups and verdicts over each baseline. A baseline itself has a speed-up of 1."""
-    table = withhold_if_busy(add_verdicts_to_each(ratios, baseline, pools), [run])
+def _as_speedups(table: pd.DataFrame) -> pd.DataFrame:
+    """Return judged ratios as speed-ups and verdicts over each baseline. A baseline itself has a speed-up of 1."""
     compared = table["refused"] == ""
     speedup = (1 / table["ratio"]).where(compared)
     table = table.assign(speedup=speedup, low=1 / table["interval_high"], high=1 / table["interval_low"])

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from dataclasses import replace
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import jinja2
 import numpy as np
 import pandas as pd
 import vl_convert
-from PIL import Image
 
 from results.output import Section, records, rows_of, seconds, shortened
 from results.page.charts import MOST_DRAWN, all_charts, descent_chart, initial_detail, initial_rows, theme
@@ -38,20 +36,17 @@ from results.page.standing import (
     problems_by_framework,
 )
 from results.page.summary import summarize_run
-from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
 from results.stats.quiet import BUSY, QUIET, is_busy, judge_machine
 from results.stats.sizes import LEVEL, model_facts
 from results.stats.verdicts import caveats
-from results.store.atomic import atomic_open, atomic_write
+from results.store.atomic import atomic_write
 from results.store.identity import code_hashes
 from results.store.outcomes import drop_duplicates, expert_tuned, outcomes
 from results.store.reading import Run, machine_words, mapping, text
 
 ASSETS = Path(__file__).parent / "assets"
 FIT = Path(__file__).parents[1] / "gallery" / "line.json"  # written by `make gallery`
-SCALE = 1.5  # pixels per point of a PNG
-PNG_COLOURS = 128  # enough for smooth edges, at a quarter of the bytes
 MANY_PROBLEMS = 12  # above it, an answer counts problems instead of naming them
 MAX_SOURCE = 100_000  # characters of a file that are shown
 FILTERS = {"machine": "Machine", "run": "Run", "framework": "Framework", "impl": "Implementation"}
@@ -119,9 +114,7 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
     verdict_notes = [[_verdict_notes(run, baseline)] for run in runs]
     return {
         "answers": _answers(runs, baseline),
-        "summaries": [
-            summarize_run(run, part, baseline, noise_line(run)) for run, part in zip(runs, rows, strict=True)
-        ],
+        "summaries": [summarize_run(run, baseline) for run in runs],
         "break_evens": _titled(runs, [break_even_sections(run, baseline) for run in runs]),
         "correctness": [*_titled(runs, [[worst_errors(part)] for part in rows]), *published_losses(runs)],
         "machines": machine_sections(runs, payload.speedups, baseline),
@@ -256,9 +249,9 @@ def template(name: str) -> jinja2.Template:
 
 
 def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tuple[list[Path], list[str]]:
-    """Write report.html, report.md and the charts as charts/NAME-{light,dark}.{svg,png}.
+    """Write report.html, report.md and the charts as charts/NAME-{light,dark}.svg.
 
-    Return the paths, and notes on what charts leave out.
+    The page saves a chart as PNG. Return the paths, and notes on what charts leave out.
     """
     payload = make_payload(runs, baseline)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
@@ -278,11 +271,6 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tupl
 def _write_chart(stem: Path, spec: dict[str, Any]) -> list[Path]:
     paths = []
     for name in ("light", "dark"):
-        path = stem.with_name(f"{stem.name}-{name}.svg")
-        svg, png_path = vl_convert.vegalite_to_svg(spec, config=theme(name)), path.with_suffix(".png")
-        atomic_write(path, svg)
-        png = Image.open(BytesIO(vl_convert.svg_to_png(svg, scale=SCALE)))
-        with atomic_open(png_path) as stream:
-            png.convert("RGB").quantize(PNG_COLOURS).save(stream, "PNG", optimize=True)
-        paths += [path, png_path]
+        paths.append(stem.with_name(f"{stem.name}-{name}.svg"))
+        atomic_write(paths[-1], vl_convert.vegalite_to_svg(spec, config=theme(name)))
     return paths

@@ -12,8 +12,6 @@ from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, table_by_problem, untimed_sections
 from results.page.standing import DECIDED, compared_with, judge_pairs
 from results.page.summary import summarize_run
-from results.stats.noise import noise_line
-from results.stats.pairing import ratios_to
 from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, outcomes
@@ -47,8 +45,8 @@ def report(runs: list[Run], baseline: str) -> Page:
     tables = [_cases(run, baseline) for run in runs]
     rows_by_run = [records(drop_duplicates(run, table)) for run, table in zip(runs, tables, strict=True)]
     sections = [Section("Report", level=1)]
-    for run, rows in zip(runs, rows_by_run, strict=True):
-        summary = summarize_run(run, rows, baseline, noise_line(run))
+    for run in runs:
+        summary = summarize_run(run, baseline)
         sections += [Section(summary.title, notes=summary.lines, level=3)]
     sections += [Section(text="Generated from the saved runs by: python -m results report")]
     for run, rows in zip(runs, rows_by_run, strict=True):
@@ -62,8 +60,9 @@ def _cases(run: Run, baseline: str) -> pd.DataFrame:
     """Return the outcomes of a run with `speedup` over the baseline, whether it is `undecided`, and for few blocks the
     `spread` of earlier runs.
     """
-    table, ratios = outcomes(run), ratios_to(run.rows, baseline).set_index(CASE)["ratio"].to_dict()
-    judged = compared_with(judge_pairs(run, baseline), baseline)
+    table, pairs = outcomes(run), judge_pairs(run, baseline)
+    ratios = pairs[pairs["baseline"] == baseline].set_index(CASE)["ratio"].to_dict()
+    judged = compared_with(pairs, baseline)
     decided = set(judged.loc[judged["verdict"].isin(DECIDED), CASE].itertuples(index=False, name=None))
     few = table["blocks"] <= FEW
     spreads = step_spreads(run, earlier_runs(run)) if few.any() else {}

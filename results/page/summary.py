@@ -2,18 +2,20 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import pandas as pd
 
-from results.output import counted, digits, words
+from results.output import counted, digits, records, words
 from results.page.crossover import crossover
 from results.page.errors import by_error, case_text
 from results.page.standing import judge_pairs, shown_slower
+from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
 from results.stats.quiet import BUSY, is_busy, judge_machine, kernel_notes
 from results.stats.sizes import as_jobs
 from results.store.columns import CASE
-from results.store.outcomes import Row, by_size, groups
+from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError
 
 JOB = 1000  # steps
@@ -60,10 +62,11 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
     return Summary(f"{run.machine} ({run.label}, {run.date})", bool(tried) and not others, lines)
 
 
-def summarize_run(run: Run, rows: list[Row], baseline: str, noise: str) -> Summary:
+@lru_cache(maxsize=8)
+def summarize_run(run: Run, baseline: str) -> Summary:
     """Return `summarize_cases` for all outcomes of a run without duplicates, with crossovers and a line on noise."""
-    summary = summarize_cases(run, rows, baseline)
-    return replace(summary, lines=[*summary.lines, *_crossover_lines(run, baseline), noise])
+    summary = summarize_cases(run, records(drop_duplicates(run, outcomes(run))), baseline)
+    return replace(summary, lines=[*summary.lines, *_crossover_lines(run, baseline), noise_line(run)])
 
 
 def _crossover_lines(run: Run, baseline: str) -> list[str]:

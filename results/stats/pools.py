@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,13 +77,14 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
     return {impl: float(np.quantile(values, STEP_LEVEL)) for impl, values in enough.items()}
 
 
-def earlier_runs(run: Run) -> list[Run]:
+@lru_cache(maxsize=8)
+def earlier_runs(run: Run) -> tuple[Run, ...]:
     """Return the latest MOST_RUNS readable runs before `run` in its folder, by the number in their names."""
     own = run.path.absolute()
     paths = sorted(path for path in own.parent.glob("*.json") if path.name < own.name)[-MOST_RUNS:]
     root = own.parents[min(2, len(own.parents) - 1)]
     runs, _ = read_all(paths, root)
-    return runs
+    return tuple(runs)
 
 
 Configurations = set[tuple[str, ...]]
@@ -95,6 +97,7 @@ def _is_same(here: Configurations, there: Configurations) -> bool:
 def _configurations(run: Run) -> dict[str, Configurations]:
     """Return the values of CONFIGURATION by implementation."""
     rows = without_duplicates(run.rows).dropna(subset=["impl"])
+    rows = rows[["impl", "file", *CONFIGURATION]].drop_duplicates()
     of_label = [file if code == code and "/" in words(file) else code for file, code in rows[["file", "code"]].values]
     columns = [rows.assign(code=of_label)[name].map(words) for name in CONFIGURATION]
     found: dict[str, Configurations] = {}

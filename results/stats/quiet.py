@@ -6,6 +6,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,7 @@ class Quiet:
         return f"{self.word}: {'; '.join(facts)}."
 
 
+@lru_cache(maxsize=64)
 def judge_machine(run: Run) -> Quiet:
     """Return what a run says of its machine, whatever rows a filter leaves."""
     rows = run.all_rows

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from results.output import shortened
 from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
 from results.store.identity import code_hashes, hardware_hash, kernel_settings
 from results.store.json_values import clean
-from results.store.reading import Run, RunError, mapping, number, read_document, text
-from results.store.schema import FACTS, migrate, parse_utc
+from results.store.reading import Run, RunError, mapping, number, parse_document, read_bytes, text
+from results.store.schema import BYTES, FACTS, migrate, parse_utc
 from results.store.seal import broken_seals, has_seals
 
 LONGEST_NAME = 200  # characters
@@ -27,7 +28,12 @@ Array = NDArray[Any]
 
 def load_file(path: Path, label: str = "") -> Run:
     """Read, check and migrate one file. Raises RunError if it is not a benchmark file."""
-    content = read_document(path)
+    return _run_of(path, label, read_bytes(path, BYTES))
+
+
+@lru_cache(maxsize=16)  # a report reads a run again as an earlier run of others
+def _run_of(path: Path, label: str, saved: bytes) -> Run:
+    content = parse_document(path, saved)
     seal_errors, sealed = broken_seals(content), has_seals(content)  # before the migration changes the content
     content = migrate(content)
     machine_info, commit = content["machine_info"], mapping(content.get("commit_info"))

@@ -73,7 +73,11 @@ class Run:
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return the content of a file. Raises RunError if it is not a benchmark file or exceeds a limit."""
-    content = read_bytes(path, BYTES)
+    return parse_document(path, read_bytes(path, BYTES))
+
+
+def parse_document(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the parsed content of the file `path`. Raises RunError as `read_document` does."""
     if not content:  # also files of the kernel, which may never end
         raise RunError(f"{path} is empty or cut off")
     if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:

@@ -328,5 +328,5 @@ def test_a_report_is_the_same_bytes_again(tmp_path: Path) -> None:
         words = [sys.executable, "-m", "results", "report", *runs, *options]
         subprocess.run(words, check=True, cwd=CHECKOUT, env=environment(PYTHONHASHSEED=hashing), capture_output=True)
         written.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.*")})
-    assert {"report.html", "report.md", "time-dark.svg", "speedup-light.png"} <= set(written[0])
+    assert {"report.html", "report.md", "time-dark.svg", "speedup-light.svg"} <= set(written[0])
     assert written[0] == written[1]
