@@ -201,14 +201,14 @@ def test_an_extra_without_a_release_is_said_and_left_out(tmp_path: Path) -> None
 
 
 def test_a_file_of_another_repository_is_compared_with_its_head(tmp_path: Path) -> None:
-    """Its descent runs four times in the working tree. A busy machine withholds the verdict, so 2 is possible."""
+    """Its descent runs twelve times in the working tree. A busy machine withholds the verdict, so 2 is possible."""
     there, out = tmp_path / "there", tmp_path / "out"
     there.mkdir()
     file = Path(write(there, "mine", HONEST))
     git(there, "init", "-q")
     git(there, "add", "mine.py")
     git(there, "commit", "-q", "-m", "Add mine")
-    slow = "    return lambda start, steps, /: [run(start, steps) for _ in range(4)][0]\n"
+    slow = "    return lambda start, steps, /: [run(start, steps) for _ in range(12)][0]\n"
     file.write_text(HONEST.replace("    return run\n", slow))
     more = "--problem small --blocks 3 --preset quick --no-limits --machine test"
     done = run(AB, cwd=there, FILE="mine.py", OUT=str(out), PYTHON=sys.executable, MINUTES="2", ARGS=more)

@@ -72,12 +72,12 @@ def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path)
 
 
 def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> None:
-    """Its implementation sleeps, so that 20 seconds are enough to begin and cost little."""
+    """Its implementation sleeps, so that 12 seconds are enough to begin and cost little."""
     slow = HONEST.replace("w = start.copy()", "w = start.copy()\n        __import__('time').sleep(0.05)")
     options = f"--problem line,crops,scalar --impl {write(tmp_path, 'numpy_manual', slow)} --aa none --no-limits"
     options += " --blocks 500"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
-    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="20")
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="12")
     assert done.returncode != 0
     assert "not run: " in done.stdout and "of numpy_manual (cpu)" in done.stdout, done.stdout + done.stderr
 

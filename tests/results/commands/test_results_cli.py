@@ -237,7 +237,7 @@ def test_a_terminal_gets_all_of_a_cell_in_however_little_room(root: Path, monkey
 HOSTILE = st.text(st.one_of(st.sampled_from("|`<>=+-@\t\r\n*[]\\&\x1b'\",\ud800"), st.characters()), min_size=1)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HOSTILE)
 def test_strangers_strings_break_no_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
     path = saved(

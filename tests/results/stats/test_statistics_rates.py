@@ -14,8 +14,8 @@ from results.store.runs import ROOT, find
 from results.upkeep import rates
 from results.upkeep.rates import Campaign
 
-PAGES = 40
-FEW = 5  # false pages of 40 that chance allows at a rate of 5 %: more in 1 of 70 tries
+PAGES = 20
+FEW = 3  # false pages of 20 that chance allows at a rate of 5 %: more in 1 of 60 tries
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_few_blocks_decide_most_of_a_campaign_and_seldom_err(campaign: Campaign)
 
 def test_leaving_out_what_is_decided_changes_no_verdict_and_no_rate(campaign: Campaign) -> None:
     rng = np.random.default_rng(5)
-    for _ in range(3):
+    for _ in range(2):
         page = campaign.logs[:, rng.permutation(campaign.logs.shape[1])]
         rows = rates.until_decided(page, campaign.pairs)
         early = {index for index, row in enumerate(rows) if len(row) < page.shape[1]}
