@@ -12,10 +12,10 @@ from helpers import ROOT
 from results.__main__ import main
 
 RUNS = ROOT / "results" / "runs"
-SMALL = "0004_five-minutes.json"
+(SMALL,) = RUNS.glob("*/*/0004_five-minutes.json")
 
 
-def copied(folder: Path, machine: str, source: Path = next(RUNS.glob(f"*/*/{SMALL}"))) -> None:
+def copied(folder: Path, machine: str, source: Path = SMALL) -> None:
     """Copy a run as one of `machine`."""
     place = folder / machine / "Linux-CPython-3.11-64bit"
     place.mkdir(parents=True)
