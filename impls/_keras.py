@@ -19,7 +19,7 @@ if "keras" not in sys.modules:  # TensorFlow may have loaded it
     if backend not in BACKENDS:
         raise Unsupported(f"set KERAS_BACKEND to {' or '.join(BACKENDS)} before Keras is imported")
     import_module(f"impls._{backend}")
-    with hidden(*BACKENDS, "pandas", "sklearn", "tensorflow"):
+    with hidden(*BACKENDS, "matplotlib", "pandas", "sklearn", "tensorflow"):
         import_module("keras")
 
 import keras  # noqa: E402

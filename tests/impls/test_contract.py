@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import re
 import sys
 import tomllib
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import DEVICE, HONEST, IMPLS, ROOT, environment, python, random_problem, write
+import test_iterates
+from helpers import COMPILED, DEVICE, HONEST, IMPLS, ROOT, environment, python, random_problem, write
 
 import impls
 from benchmarks.distributed.hosts import environment as rank_environment
@@ -24,14 +24,15 @@ from impls.interface import Array, Problem, Run, Unsupported
 # torch.compile imports a part of torch that warns of another; the worker, which is no pytest, does not mind either
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 
+STEPS = 5  # of the problems: few, as each number of steps is a compilation for some
 FRAMEWORKS = ("torch", "jax", "tensorflow", "tinygrad", "cupy", "numba", "triton", "dask", "sklearn", "pandas", "mlx")
 PROBLEMS = [  # targets, rows of a mini-batch, dtype: every pair of values; conftest.py has those for compilers
-    (None, None, "float64"),
-    (None, 4, "float32"),
+    (None, 4, "float64"),
+    (None, None, "float32"),
     (1, None, "float64"),
     (1, 4, "float32"),
-    (3, None, "float32"),  # of several targets, test_iterates.py has the other two
-    (3, 4, "float64"),
+    (2, None, "float64"),
+    (2, 4, "float32"),
 ]
 
 
@@ -53,7 +54,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def descent(name: str, request: pytest.FixtureRequest) -> tuple[Problem, Run]:
     """A problem and the run that the implementation has prepared for it."""
     k, batch, dtype = request.param
-    problem = random_problem(9, 3, k, batch, dtype)
+    problem = random_problem(9, 3, k, batch, dtype, steps=STEPS)
     try:
         return problem, impls.load(name)(problem, DEVICE)
     except Unsupported as reason:
@@ -77,7 +78,7 @@ def test_run_of_0_steps_is_start_bit_for_bit(descent: tuple[Problem, Run]) -> No
 
 def test_result_is_a_host_array_of_the_callers_own(descent: tuple[Problem, Run]) -> None:
     problem, run = descent
-    for steps in (0, 1, 5):
+    for steps in (0, 1, STEPS):
         start = problem.w0.copy()
         result = run(start, steps)
         assert type(result) is np.ndarray, steps
@@ -90,10 +91,10 @@ def test_result_is_a_host_array_of_the_callers_own(descent: tuple[Problem, Run])
 
 def test_result_is_left_alone_and_writing_to_it_changes_nothing(descent: tuple[Problem, Run]) -> None:
     problem, run = descent
-    for steps in (0, 5):
+    for steps in (0, STEPS):
         first = run(problem.w0.copy(), steps)
         kept = first.copy()
-        runs = [run(other_start(problem), steps) for _ in range(3)]
+        runs = [run(other_start(problem), steps) for _ in range(2)]
         assert bits(first) == bits(kept), steps
         for result in (first, *runs):
             result.fill(np.nan)
@@ -103,8 +104,8 @@ def test_result_is_left_alone_and_writing_to_it_changes_nothing(descent: tuple[P
 def test_start_and_problem_are_left_alone(descent: tuple[Problem, Run], request: pytest.FixtureRequest) -> None:
     problem, run = descent
     k, batch, dtype = request.node.callspec.params["descent"]
-    untouched = random_problem(9, 3, k, batch, dtype)
-    for steps in (0, 1, problem.steps):
+    untouched = random_problem(9, 3, k, batch, dtype, steps=STEPS)
+    for steps in (0, 1, STEPS):
         start = other_start(problem)
         run(start, steps)
         assert bits(start) == bits(other_start(problem))
@@ -121,7 +122,7 @@ def prepared(name: str, problem: Problem) -> Run:
 
 def test_runs_do_not_remember(descent: tuple[Problem, Run]) -> None:
     problem, run = descent
-    plans = [(problem.w0, 5), (other_start(problem), problem.steps), (problem.w0, 0), (other_start(problem), 2)]
+    plans = [(problem.w0, STEPS), (other_start(problem), STEPS), (problem.w0, 0), (other_start(problem), 2)]
     fresh = [bits(run(start.copy(), steps)) for start, steps in plans]
     again = [bits(run(start.copy(), steps)) for start, steps in reversed(plans)]
     assert again == fresh[::-1]
@@ -129,30 +130,34 @@ def test_runs_do_not_remember(descent: tuple[Problem, Run]) -> None:
 
 
 def test_runs_of_two_problems_do_not_mix(name: str) -> None:
-    one, two = (random_problem(9, 3, 1, 4, "float32", seed=seed) for seed in (1, 2))
+    """Of one feature and one target in two dimensions."""
+    one, two = (random_problem(9, 1, 1, 4, "float32", steps=STEPS, seed=seed) for seed in (1, 2))
     first = prepared(name, one)
-    alone = bits(first(one.w0.copy(), 5))
-    prepared(name, two)(two.w0.copy(), 5)
-    assert bits(first(one.w0.copy(), 5)) == alone
+    alone = first(one.w0.copy(), STEPS)
+    second = prepared(name, two)(two.w0.copy(), STEPS)
+    assert bits(first(one.w0.copy(), STEPS)) == bits(alone)
+    for problem, result in ((one, alone), (two, second)):
+        error, allowed = truth(problem, [STEPS]).distance(result, STEPS, 0.0, problem.w0)
+        assert error <= allowed
 
 
-def test_batches_are_counted_from_row_0_in_every_call(descent: tuple[Problem, Run]) -> None:
+def test_iterates_are_the_references_and_batches_are_counted_from_row_0_in_every_call(
+    descent: tuple[Problem, Run],
+) -> None:
     problem, run = descent
-    exact = truth(problem, [1, 2, 5])
-    for t in (5, 1, 2, 1):
-        error, allowed = exact.distance(run(problem.w0.copy(), t), t, 0.0, problem.w0)
-        assert error <= allowed, t
+    exact = truth(problem, [1, 2, STEPS])
+    for t, c in ((STEPS, 0.0), (1, 0.0), (2, 1.0), (1, 1.0), (STEPS, 1.0), (2, 0.0)):
+        start = exact.start(c)
+        error, allowed = exact.distance(run(start, t), t, c, start)
+        assert error <= allowed, (t, c)
 
 
-def test_iterates_are_the_references(descent: tuple[Problem, Run]) -> None:
-    problem, run = descent
-    at = [1, 2, 5, problem.steps]  # numbers of steps that the tests before have compiled
-    exact = truth(problem, at)
-    for t in at:
-        for c in (0.0, 1.0):
-            start = exact.start(c)
-            error, allowed = exact.distance(run(start, t), t, c, start)
-            assert error <= allowed, (t, c)
+@pytest.mark.parametrize(("plan", "dtype"), test_iterates.PLANS.items())
+def test_problems_of_the_catalogue(name: str, plan: str, dtype: str) -> None:
+    """For implementations that compile, which test_iterates.py leaves out, in the process that has loaded compilers."""
+    if not name.startswith(COMPILED):
+        pytest.skip("test_iterates.py has it on all problems")
+    test_iterates.agrees(name, plan, dtype)
 
 
 IMPORTS = """
@@ -180,22 +185,29 @@ for name, (prepare, imported) in loaded.items():
 
 
 @cache
-def fresh_imports(framework: str) -> dict[str, tuple[list[str] | None, str]]:
+def fresh_imports(*names: str) -> dict[str, tuple[list[str] | None, str]]:
     """Return by implementation the frameworks that a fresh process without a GPU has imported, and why it has no gpu.
 
-    All of a framework share the process, as nothing else may be imported there. None: they are not installed.
+    None: they are not installed.
     """
-    no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    done = python(IMPORTS, ",".join(FRAMEWORKS), *(name for name in of_process(framework)), env=no_gpu)
+    no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": backend(names[0])}
+    done = python(IMPORTS, ",".join(FRAMEWORKS), *names, env=no_gpu)
     assert done.code == 0, done.err
     lines = [line for line in done.out.splitlines() if line.startswith("[")]
     return {name: (imported, why) for name, imported, why in map(json.loads, lines)}
 
 
-def of_process(framework: str) -> list[str]:
-    """The implementations of a framework that one process can load: Keras has one backend."""
-    alone = framework == "keras" and os.environ.get("KERAS_BACKEND")
-    return [f"keras_{alone}"] if alone else [name for name in IMPLS if of(name) == framework]
+def of_process(name: str) -> list[str]:
+    """The implementations that share its process: all of its framework, as nothing else may be imported there.
+
+    Keras has one backend.
+    """
+    return [name] if of(name) == "keras" else [other for other in IMPLS if of(other) == of(name)]
+
+
+def backend(name: str) -> str:
+    """The backend of an implementation in Keras; "" for others."""
+    return name.partition("_")[2] if of(name) == "keras" else ""
 
 
 def of(name: str) -> str:
@@ -204,17 +216,17 @@ def of(name: str) -> str:
 
 
 def test_importing_a_module_imports_its_own_framework_and_no_other(name: str) -> None:
-    imported, why = fresh_imports(of(name))[name]
+    imported, why = fresh_imports(*of_process(name))[name]
     if imported is None:
         pytest.skip(why)
     beside = {"numpy": [], "triton": ["torch", "triton"]}  # Triton's tensors are torch's
-    backend = os.environ.get("KERAS_BACKEND", "")  # Keras has one a process, and loads torch's compiler
-    beside["keras"] = sorted({backend, *(["triton"] if backend == "torch" and find_spec("triton") else [])})
+    compiler = ["triton"] if backend(name) == "torch" and find_spec("triton") else []  # Keras loads torch's
+    beside["keras"] = sorted({backend(name), *compiler})
     assert imported == beside.get(of(name), [of(name)])
 
 
 def test_gpu_without_gpu_is_unsupported_with_the_reason(name: str) -> None:
-    imported, why = fresh_imports(of(name))[name]
+    imported, why = fresh_imports(*of_process(name))[name]
     if imported is None:
         pytest.skip(why)
     assert "has not raised" not in why and "\n" not in why

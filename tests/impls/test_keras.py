@@ -5,16 +5,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, bench, environment, needs
+from helpers import ROOT, UNNEEDED, bench, environment, needs
 
 BACKENDS = ["torch", "jax"]
+ELSEWHERE = "(importing or gpu or installed)"  # what test_contract.py shows of Keras in its own process
 
 
 @needs("keras")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_contract_holds_in_a_process_of_its_own(backend: str) -> None:
     contract = str(ROOT / "tests" / "impls" / "test_contract.py")
-    words = ["-q", "-p", "no:cacheprovider", "--benchmark-disable", "-k", f"keras_{backend}"]
+    words = [
+        "-q",
+        *UNNEEDED,
+        "--benchmark-disable",
+        "-k",
+        f"keras_{backend} and not importing and not gpu and not installed",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", contract, *words],
         cwd=ROOT,
@@ -26,19 +33,14 @@ def test_the_contract_holds_in_a_process_of_its_own(backend: str) -> None:
 
 
 @needs("keras")
-def test_each_runs_on_its_backend_whatever_the_user_has_set(tmp_path: Path) -> None:
-    words = ["--impl", "keras_torch,keras_jax", "--problem", "crops@5"]
+def test_each_runs_on_its_backend_whatever_the_user_has_set_and_not_in_float64(tmp_path: Path) -> None:
+    words = ["--impl", "keras_torch,keras_jax", "--problem", "crops@5", "--dtype", "float32,float64"]
     done = bench(tmp_path, *words, env={"KERAS_BACKEND": "numpy"})
     assert done.code == 0, done.out + done.err
     assert {(row["impl"], row["framework"], row["valid"]) for row in done.rows} == {
         ("keras_torch", "keras", True),
         ("keras_jax", "keras", True),
     }
-    assert {row["matmul_bits"] for row in done.rows} == {23}
+    assert {(row["dtype"], row["matmul_bits"]) for row in done.rows} == {("float32", 23)}
     assert all(row["blocked_s"] > 0 and row["transfer_s"] > 0 for row in done.rows)
-
-
-@needs("keras")
-def test_float64_is_a_skip_with_the_reason(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--impl", "keras_torch", "--dtype", "float64")
-    assert "Keras on torch is not exact in float64" in done.out
+    assert all(f"Keras on {backend} is not exact in float64" in done.out for backend in BACKENDS)

@@ -21,6 +21,7 @@ UNNEEDED = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]  # the latter
 QUICKER = ["-p", "tests.support.quicker", "-p", "pytest_benchmark.plugin"]  # with no search for plugins
 # TensorFlow's last: triton's copy of LLVM ends a process that has loaded TensorFlow's; the other way round they get on.
 IMPLS = sorted(impls.names(), key=lambda name: name.startswith("tensorflow"))
+COMPILED = ("torch_compile", "numba_fused", "jax_", "tensorflow", "tinygrad", "triton", "dask", "mlx", "keras")
 DEVICE: Device = "gpu" if os.environ.get("DESCENTBENCH_DEVICE", "cpu") == "gpu" else "cpu"  # of the tests for each
 MUTANTS = Path(__file__).parent / "mutants"
 HONEST = """
