@@ -6,21 +6,21 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faulty import fault, wait_until, written
-from helpers import HONEST, ROOT, Done, bench, command, environment, saved, write
+from helpers import HONEST, ROOT, Done, bench, command, ended, environment, saved, write
 
 from benchmarks.campaign import journal
 from benchmarks.campaign.journal import FinishedCase
+from results.__main__ import main
 from results.page.sections import run_card
 from results.store.runs import find
 
-PROBLEMS = ("--problem", "line,scalar,crops")
+PROBLEMS = ("--problem", "line,scalar")
 STOPS = (  # in its second case: it notes every case that it is prepared for, and stops where a file is
     "problem.steps > 1 and HERE.joinpath('log').open('a').write(f'{len(problem.X)} '); "
     "len(problem.X) == 4 and HERE.joinpath('stop').exists() and (HERE.joinpath('pid').write_text('x'), time.sleep(300))"
@@ -171,10 +171,15 @@ def begun(tmp_path: Path, *options: str, by: signal.Signals = signal.SIGKILL) ->
     (tmp_path / "pid").unlink(missing_ok=True)
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
-            command(tmp_path, *options), cwd=ROOT, env=environment(), stdout=said, stderr=subprocess.STDOUT
+            [*command(tmp_path, *options), "-p", "tests.support.quicker"],
+            cwd=ROOT,
+            env=environment(),
+            stdout=said,
+            stderr=said,
         )
     try:
-        assert wait_until(lambda: written(tmp_path / "pid")), (tmp_path / "said").read_text()
+        assert wait_until(lambda: written(tmp_path / "pid") or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "said").read_text()
         process.send_signal(by)
         code = process.wait(600)
     finally:
@@ -193,7 +198,7 @@ def cases(done: Done | dict[str, Any]) -> list[tuple[str, str, int]]:
     return [(row["impl"], row["problem"], row["block"]) for row in rows]
 
 
-def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path) -> None:
+def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = fault(tmp_path, "slow", STOPS)
     options = ("--impl", f"{path},numpy_manual", *PROBLEMS, "--blocks", "2", "--seed", "3", "--benchmark-save=mine")
     assert begun(tmp_path, *options) == -signal.SIGKILL
@@ -214,24 +219,31 @@ def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path) -> None:
             assert row["stats"]["data"] == rounds[row["fullname"]]
     assert done.json["campaign"]["seed"] == 3
     assert [one["kept"] for one in done.json["campaign"]["resumed"]] == [len(kept)]
-    shown = subprocess.run(
-        [sys.executable, "-m", "results", "show", str(tmp_path / "out.json")], cwd=ROOT, capture_output=True, text=True
-    )
-    assert "Resumed once" in " ".join(shown.stdout.split()), shown.stderr
+    assert main(["show", str(tmp_path / "out.json")]) == 0
+    assert "Resumed once" in " ".join(capsys.readouterr().out.split())
     again = (tmp_path / "log").read_text().split()[len(before) :]
-    assert len(again) == 6 - sum("slow" in name for name in kept)
+    assert len(again) == 4 - sum("slow" in name for name in kept)
     assert journals(tmp_path) == []
     assert len(list((tmp_path / "storage").rglob("0001_mine.json"))) == 1
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
-def test_after_a_signal_what_is_there_is_saved_and_the_rest_can_follow(tmp_path: Path, by: signal.Signals) -> None:
+def cut_short(tmp_path: Path, by: signal.Signals) -> None:
+    """A campaign of three cases that a signal ends in its second one saves its first one."""
     path = fault(tmp_path, "slow", STOPS)
-    assert begun(tmp_path, "--impl", path, *PROBLEMS, "--benchmark-save=mine", by=by) == 2
+    options = ("--impl", path, "--problem", "line,scalar,crops", "--benchmark-save=mine")
+    assert begun(tmp_path, *options, by=by) == 2
     assert "--resume goes on with it" in (tmp_path / "said").read_text()
     assert cases(saved(tmp_path / "out.json")) == [("slow", "line", 0)]
     campaign = saved(tmp_path / "out.json")["campaign"]
     assert (campaign["blocks"], campaign["partial_blocks"]) == (0, [0]), "it is not counted as a block"
+
+
+def test_sighup_saves_what_is_there(tmp_path: Path) -> None:
+    cut_short(tmp_path, signal.SIGHUP)
+
+
+def test_after_a_signal_what_is_there_is_saved_and_the_rest_can_follow(tmp_path: Path) -> None:
+    cut_short(tmp_path, signal.SIGTERM)
     assert "block 0" in " ".join(run_card(find(str(tmp_path / "out.json"), tmp_path)).notes)
     done = bench(tmp_path, "--resume", "--benchmark-save=mine")
     assert done.code == 0, done.out + done.err
@@ -255,17 +267,17 @@ def test_cases_without_a_time_end_again_as_they_did(tmp_path: Path) -> None:
     seed = next(n for n in range(100) if order(n, names.split(","))[-1] == stops)
     assert begun(tmp_path, "--impl", names, *PROBLEMS, "--seed", str(seed), "--threads", "1") == -signal.SIGKILL
     ends = {name.partition("[")[2]: one.end for name, one in journal.read(journals(tmp_path)[0]).loaded.items()}
-    assert len(ends) == 10
+    assert len(ends) == 7
     for path in (wrong, cannot, collects):
         Path(path).touch()
     done = bench(tmp_path, "--resume")
     assert done.code == 1
-    assert set(done.reasons("wrong")) == {(problem, "float32") for problem in ("line", "scalar", "crops")}
+    assert set(done.reasons("wrong")) == {(problem, "float32") for problem in ("line", "scalar")}
     assert {one["reason"] for one in done.json["campaign"]["skipped"]} == {"not: here"}
     invalid = [row for row in done.json["benchmarks"] if row["extra_info"]["impl"] == "collects"]
-    assert [row["name"][:8] for row in invalid] == ["INVALID "] * 3
-    assert [row["extra_info"]["valid"] for row in invalid] == [False] * 3
-    assert len(done.rows) == len(invalid) + 3
+    assert [row["name"][:8] for row in invalid] == ["INVALID "] * 2
+    assert [row["extra_info"]["valid"] for row in invalid] == [False] * 2
+    assert len(done.rows) == len(invalid) + 2
 
 
 def order(seed: int, impls: list[str]) -> list[str]:
@@ -294,15 +306,51 @@ def cut(killed: Path) -> Path:
     return killed
 
 
-def test_what_does_not_fit_is_refused(cut: Path) -> None:
-    for options, says in (
-        (("--resume", "--blocks", "3"), "leave --blocks out"),
-        (("--resume", "--benchmark-save=other"), "no campaign to go on with"),
-        (("--resume", "--problem", "medium"), "leave --problem out"),
-    ):
-        done = bench(cut, *options)
-        assert done.code == 4, done.out
-        assert says in done.err
+UNFIT = [  # options, what the one line says
+    (["--resume", "--blocks", "3"], "leave --blocks out"),
+    (["--resume", "--benchmark-save=other"], "no campaign to go on with"),
+    (["--resume", "--problem", "medium"], "leave --problem out"),
+]
+DAMAGE: list[tuple[int, str, str, object]] = [  # line, part, name, value
+    *((1, "state", name, None) for name in ("runs_s", "limits")),
+    *((1, "state", name, "x") for name in ("left", "sources", "environments", "system_load", "resumed")),
+    *((1, "state", "wall_s", value) for value in ("x", float("nan"), -1.0, 10**400, True)),
+    *((0, "options", name, value) for name, value in (("blocks", "x"), ("impl", [1]), ("in_order", 1))),
+]
+
+
+def damage(path: Path, line: int, part: str, name: str, value: object) -> None:
+    lines = [json.loads(text) for text in path.read_bytes().split(b"\n")[:2]]
+    lines[line][part][name] = value
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+
+
+@pytest.fixture(scope="module")
+def ends(killed: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Done]:
+    """What follows the kill, each with a journal of its own: what does not fit, damage, nothing, another run."""
+    options = [words for words, _ in UNFIT] + [["--resume"]] * (len(DAMAGE) + 1) + [[]]
+    folders = [tmp_path_factory.mktemp("end") for _ in options]
+    for folder, damaged in zip(folders, [None] * len(UNFIT) + DAMAGE + [None, None], strict=True):
+        if folder != folders[-2]:
+            shutil.copytree(killed / "copy", folder / "storage")
+            shutil.copy(killed / "slow.py", folder)
+            (file,) = journals(folder)
+            file.write_text(file.read_text().replace(str(killed), str(folder)))  # as if it had begun there
+            if damaged:
+                damage(file, *damaged)
+    texts = [file.read_bytes() for folder in folders for file in journals(folder)]
+    ends = ended(*(command(folder, *words) for folder, words in zip(folders, options, strict=True)))
+    assert [file.read_bytes() for folder in folders for file in journals(folder)] == texts, "nothing is lost"
+    return ends
+
+
+@pytest.mark.parametrize("i", range(len(UNFIT)), ids=[" ".join(options) for options, _ in UNFIT])
+def test_what_does_not_fit_is_refused(i: int, ends: list[Done]) -> None:
+    assert ends[i].code == 4, ends[i].out
+    assert UNFIT[i][1] in ends[i].err
+
+
+def test_another_code_is_refused(cut: Path) -> None:
     with (cut / "slow.py").open("a") as file:
         file.write("# another one")
     done = bench(cut, "--resume")
@@ -311,21 +359,9 @@ def test_what_does_not_fit_is_refused(cut: Path) -> None:
     assert len(journals(cut)) == 1  # nothing is lost by it
 
 
-@pytest.mark.parametrize(
-    ("line", "part", "name", "value"),
-    [
-        *((1, "state", name, None) for name in ("runs_s", "limits")),
-        *((1, "state", name, "x") for name in ("left", "sources", "environments", "system_load", "resumed")),
-        *((1, "state", "wall_s", value) for value in ("x", float("nan"), -1.0, 10**400, True)),
-        *((0, "options", name, value) for name, value in (("blocks", "x"), ("impl", [1]), ("in_order", 1))),
-    ],
-)
-def test_a_damaged_journal_is_one_line(cut: Path, line: int, part: str, name: str, value: object) -> None:
-    (path,) = cut.rglob("storage/*.journal")
-    lines = [json.loads(text) for text in path.read_bytes().split(b"\n")[:2]]
-    lines[line][part][name] = value
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
-    done = bench(cut, "--resume")
+@pytest.mark.parametrize("i", range(len(DAMAGE)), ids=[f"{name} {value}" for *_, name, value in DAMAGE])
+def test_a_damaged_journal_is_one_line(i: int, ends: list[Done]) -> None:
+    done, (line, _, name, _) = ends[len(UNFIT) + i], DAMAGE[i]
     assert done.code == 4 and "Traceback" not in done.out + done.err
     assert f"is damaged (its {'' if line else '--'}{name.replace('_', '_' if line else '-')} is " in done.err
 
@@ -337,23 +373,18 @@ def test_a_journal_without_a_whole_case_is_resumed_from_the_start(cut: Path) -> 
     file.write_text(f"{head}\n{first[:200]}")
     done = bench(cut, "--resume")
     assert done.code == 0, done.out + done.err
-    assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
+    assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar")]
 
 
-def test_a_new_run_beside_it_says_so_and_touches_nothing(cut: Path) -> None:
-    (file,) = journals(cut)
-    text = file.read_bytes()
-    done = bench(cut)
-    assert done.code == 0
-    assert "cut short: 'mine', begun" in done.out
-    assert "1 cases finished; --resume goes on with it" in done.out
-    assert file.read_bytes() == text
+def test_a_new_run_beside_it_says_so_and_touches_nothing(ends: list[Done]) -> None:
+    assert ends[-1].code == 0
+    assert "cut short: 'mine', begun" in ends[-1].out
+    assert "1 cases finished; --resume goes on with it" in ends[-1].out
 
 
-def test_nothing_to_resume_is_an_error(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--resume")
-    assert done.code == 4
-    assert "no campaign to go on with" in done.err and "none is in that folder" in done.err
+def test_nothing_to_resume_is_an_error(ends: list[Done]) -> None:
+    assert ends[-2].code == 4
+    assert "no campaign to go on with" in ends[-2].err and "none is in that folder" in ends[-2].err
 
 
 def test_each_line_is_whole_while_the_run_goes_on(cut: Path) -> None:
