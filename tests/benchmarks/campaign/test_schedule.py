@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from faulty import wait_until, written
 from helpers import HONEST, ROOT, bench, command, environment, write
 from runs import KNOWN, blocks, rows, saved_cases
 
@@ -16,9 +16,16 @@ from results.page.standing import look
 PROBLEMS = ("line", "small")
 THREE = "line,small,crops"
 SLOW = HONEST.replace("w = start.copy()", "w = start.copy()\n        import time; time.sleep(0.002 * steps)")
+COUNTED = """import pathlib
+import numpy as np
+count = pathlib.Path(__file__).with_suffix(".count")  # of the processes before this one
+seed = int(count.read_text()) if count.exists() else 0
+count.write_text(str(seed + 1))
+
+def prepare"""
 ROUNDED = HONEST.replace(
-    "        return w", "        return w * np.float32(1 + 1e-7 * seed) if steps == problem.steps else w"
-).replace("def prepare", "import os\nimport numpy as np\nseed = int.from_bytes(os.urandom(1)) % 8 + 1\n\ndef prepare")
+    "        return w", "        return w * np.float32(1 + 3e-7 * seed) if steps == problem.steps else w"
+).replace("def prepare", COUNTED)
 
 
 def block(*names: str, again: str = "") -> list[Case]:
@@ -115,14 +122,27 @@ def test_where_nothing_can_be_decided_one_block_is_the_end(tmp_path: Path, impl:
     assert done.code == (impl == "wrong") and "Traceback" not in done.out + done.err
 
 
+HANGS = """import pathlib, time
+here = pathlib.Path(__file__).parent
+with (here / "log").open("a") as log:
+    log.write("x")
+if (here / "log").stat().st_size == 3:
+    (here / "hangs").write_text("x")
+    time.sleep(300)
+"""
+
+
 def test_a_resumed_campaign_keeps_its_schedule(tmp_path: Path) -> None:
-    options = ["--impl", "numpy_manual,numpy_blocked", "--problem", THREE]
-    arguments = command(tmp_path, *options, "--until-decided", "--blocks", "3", "--benchmark-save", "cut")
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment()) as process:
-        assert process.stdout is not None
-        next(line for line in process.stdout if "block 2" in line)
-        time.sleep(0.5)
+    """It is killed in its third block, and goes on with it."""
+    options = ["--impl", f"numpy_manual,{write(tmp_path, 'hangs', HANGS + HONEST)}", "--until-decided", "--blocks", "3"]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command(tmp_path, *options), cwd=ROOT, stdout=said, stderr=said, env=environment())
+    try:
+        assert wait_until(lambda: written(tmp_path / "hangs") or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "said").read_text()
+    finally:
         process.kill()
+        process.wait()
     (journal,) = tmp_path.rglob("*.journal")
     states = [json.loads(line).get("state", {}) for line in journal.read_text().splitlines() if line.endswith("}")]
     schedule = [entry for state in states for entry in state.get("schedule", [])]
@@ -130,16 +150,15 @@ def test_a_resumed_campaign_keeps_its_schedule(tmp_path: Path) -> None:
     assert done.code == 0, done.out
     campaign = done.json["campaign"]
     assert [entry["block"] for entry in campaign["schedule"]] == [1, 2]
-    assert schedule[:1] in ([], campaign["schedule"][:1]), "what a block left out before, it leaves out again"
-    assert len(done.rows) + len(left_out(campaign, 1)) + len(left_out(campaign, 2)) == 18
+    assert schedule[0] == campaign["schedule"][0], "what a block left out before, it leaves out again"
+    assert len(done.rows) + len(left_out(campaign, 1)) + len(left_out(campaign, 2)) == 6
 
 
 def test_early_iterates_are_checked_once_and_again_where_the_result_differs(tmp_path: Path) -> None:
     impl = write(tmp_path, "rounded", ROUNDED)
-    options = ["--problem", "line", "--blocks", "4"]
-    done = bench(tmp_path, "--impl", f"numpy_manual,{impl}", *options)
+    done = bench(tmp_path, "--impl", f"numpy_manual,{impl}", "--problem", "line", "--blocks", "2")
     assert done.code == 0, done.out
     checked = {(row["impl"], row["block"]): row["iterates"].split() for row in done.rows}
-    assert {len(checked["numpy_manual", number]) for number in (1, 2, 3)} == {3}
+    assert len(checked["numpy_manual", 1]) == 3
     assert checked["numpy_manual", 0][:4] == ["0", "1", "2", "3"]
-    assert any(checked["rounded", number] == checked["rounded", 0] for number in (1, 2, 3))
+    assert checked["rounded", 1] == checked["rounded", 0]
