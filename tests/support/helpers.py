@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,14 @@ for words in json.load(sys.stdin):
 """
 
 
-def ended(*commands: list[str]) -> list[Done]:
-    """How each of several commands of `command` ends, all in one process: starting it is most of their time."""
+def ended(*commands: list[str], **variables: str) -> list[Done]:
+    """How each of several `python -m pytest ...` ends, all in one process: starting it is most of their time."""
     words = json.dumps([[*one[3:], *QUICKER, "-p", "xdist.plugin"] for one in commands])
-    env = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    env = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", **variables)
     run = [sys.executable, "-c", EACH]
     done = subprocess.run(run, input=words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
-    files = [Path(one[one.index("--benchmark-json") + 1]) for one in commands]
+    files = [Path(dict(pairwise(one)).get("--benchmark-json", os.devnull)) for one in commands]
     return [Done(*end, saved(file)) for end, file in zip(map(json.loads, done.stdout.splitlines()), files, strict=True)]
 
 

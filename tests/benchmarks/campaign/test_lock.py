@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from faulty import wait_until
-from helpers import ROOT, bench, command, environment
+from helpers import ROOT, bench, command, ended, environment
 
-from benchmarks.campaign.lock import Lock
+from benchmarks.campaign.lock import POLL_INTERVAL_S, Lock
 
 HOLD = "import sys, time; from benchmarks.campaign.lock import Lock; from pathlib import Path\n"
 HOLD += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(300)"
@@ -69,8 +69,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     """Where all may write, anybody can put one there: what it leads to would be emptied."""
     (victim := tmp_path / "victim").write_text("kept")
     (tmp_path / "descentbench.lock").symlink_to(victim)
-    for options in ([], ["--wait"]):
-        done = bench(tmp_path, *options, env={"TMPDIR": str(tmp_path)})
+    for done in ended(command(tmp_path), command(tmp_path, "--wait"), TMPDIR=str(tmp_path)):
         assert done.code == 4 and "Traceback" not in done.err, done.err
         assert "no way to be the only measurement here" in done.err and "descentbench.lock" in done.err
     assert victim.read_text() == "kept"
@@ -85,10 +84,10 @@ def test_a_second_run_is_refused_or_waits(tmp_path: Path) -> None:
         assert "--wait" in done.err
         assert not (tmp_path / "out.json").exists()
         with said.open("w") as out:
-            words = command(tmp_path, "--wait")
+            words = command(tmp_path, "--wait", "-p", "tests.support.quicker")
             waiting = subprocess.Popen(words, cwd=ROOT, env=environment(**env), stdout=out, stderr=out)
         assert wait_until(lambda: "waiting for another measurement" in said.read_text()), said.read_text()
-        time.sleep(1)
+        time.sleep(2 * POLL_INTERVAL_S)
         assert waiting.poll() is None
     assert waiting.wait(600) == 0, said.read_text()
     assert (tmp_path / "out.json").exists()

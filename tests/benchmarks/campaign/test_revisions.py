@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import HONEST, ROOT, bench, environment, write
+from helpers import HONEST, ROOT, bench, command, ended, environment, write
 
 from benchmarks.campaign import revisions
 
@@ -45,22 +45,20 @@ def test_a_file_and_its_past_are_measured_side_by_side(checkout: Path) -> None:
     done = bench(checkout, "--impl", f"{path}@HEAD,{path}", "--problem", "line")
     assert done.code == 0, done.out
     per_step = {row["impl"]: row["per_step_s"] for row in done.rows}
-    assert per_step[f"mine@{commit}"] > 1e-4 > per_step["mine"]
+    assert per_step[f"mine@{commit}"] > 3 * per_step["mine"]  # some 30 times
     assert done.json["campaign"]["sources"][f"mine@{commit}"]["text"] == SLOWER
     assert git(checkout, "status", "--short", "--", "mine.py") == "M mine.py", "nothing is checked out"
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("mine.py@nothing", "mine.py@nothing: git knows no such revision"),
-        ("other.py@HEAD", "has no such file; see: git log -- "),
-        ("mine.py@--all", "git knows no such revision"),
-    ],
-)
-def test_what_git_does_not_have_is_one_line(checkout: Path, word: str, message: str) -> None:
-    done = bench(checkout, "--impl", str(checkout / word))
-    assert done.code == 4 and message in done.err and "Traceback" not in done.err
+def test_what_git_does_not_have_is_one_line(checkout: Path) -> None:
+    says = {
+        "mine.py@nothing": "mine.py@nothing: git knows no such revision",
+        "other.py@HEAD": "has no such file; see: git log -- ",
+        "mine.py@--all": "git knows no such revision",
+    }
+    ends = ended(*(command(checkout, "--impl", str(checkout / word)) for word in says))
+    for done, message in zip(ends, says.values(), strict=True):
+        assert done.code == 4 and message in done.err and "Traceback" not in done.err
 
 
 def test_a_changed_module_of_the_suite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,12 +109,14 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
 
 def test_a_problem_that_the_temporary_folder_cannot_hold_costs_itself_alone(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
-    words = command(tmp_path, "--problem", "line,10000x200,10000x100,scalar", "--in-order")
+    words = command(
+        tmp_path, "--problem", "crops,10000x200,10000x100,scalar", "--in-order", "-p", "tests.support.quicker"
+    )
     limited = ["bash", "-c", 'ulimit -f 2048; exec "$@"', "-", *words]  # KiB of a file
     ended = subprocess.run(limited, cwd=ROOT, env=environment(TMPDIR=str(tmp_path / "tmp")), capture_output=True)
     rows = json.loads((tmp_path / "out.json").read_text())
     assert ended.returncode == 1 and b"Traceback" not in ended.stdout + ended.stderr
-    assert [row["extra_info"]["problem"] for row in rows["benchmarks"]] == ["line", "scalar"]
+    assert [row["extra_info"]["problem"] for row in rows["benchmarks"]] == ["crops", "scalar"]
     reasons = {row["problem"]: row["reason"] for row in rows["campaign"]["refused"]}
     assert reasons.keys() == {"10000x200", "10000x100"}
     assert all(reason.startswith("the problem cannot be written to the temp") for reason in reasons.values())

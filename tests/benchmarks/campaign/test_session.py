@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import HONEST, ROOT, bench, command, environment, write
+from helpers import HONEST, ROOT, command, ended, environment, write
 
 LINE = ["--no-limits", "--aa", "none", "--preset", "quick", "--problem", "line", "--impl", "numpy_manual"]
 
@@ -30,15 +30,22 @@ def run(*arguments: str, cwd: Path = ROOT, **variables: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("order", ["first", "last"])
-def test_code_beside_a_named_file_does_not_run_in_this_process(tmp_path: Path, order: str) -> None:
+def together(*several: list[str], **variables: str) -> list[tuple[int, str]]:
+    """Like `run` with each of several lists of arguments, one after the other in one process."""
+    ends = ended(*([sys.executable, "-m", "pytest", *words] for words in several), **variables)
+    assert all("Traceback" not in done.err and "INTERNALERROR" not in done.out for done in ends)
+    return [(done.code, done.out + done.err) for done in ends]
+
+
+def test_code_beside_a_named_file_does_not_run_in_this_process(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text("raise SystemExit('conftest.py was run')")
     impl = write(tmp_path, "mine", HONEST)
     (tmp_path / "table.csv").write_text("x,y\n1,2\n2,3\n3,5\n")
     options = ["--impl", impl, "--problem", str(tmp_path / "table.csv"), "--target", "y"]
-    arguments = [*options, "benchmarks"] if order == "first" else ["benchmarks", *options]
-    code, out = run(*arguments, "--collect-only", "-q")
-    assert code == 0 and "bench_descent[mine-cpu-table.csv" in out and "conftest.py was run" not in out
+    for code, out in together(
+        [*options, "benchmarks", "--collect-only", "-q"], ["benchmarks", *options, "--collect-only", "-q"]
+    ):
+        assert code == 0 and "bench_descent[mine-cpu-table.csv" in out and "conftest.py was run" not in out
 
 
 @pytest.fixture(scope="module")
@@ -52,35 +59,42 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["benchmarks", "--imp", "F/mine.py"], "ERROR: no option --imp; did you mean '--impl'?"),
-        (["--impls", "F/mine.py", "benchmarks"], "ERROR: no option --impls; did you mean '--impl'?"),
-        (["benchmarks", "--problems", "F/mine.py"], "ERROR: no option --problems; did you mean '--problem'?"),
-        (
-            ["benchmarks", "--impl", "F/mine.py", "F/other.py"],
-            "ERROR: F/other.py: not in this suite's benchmarks; give",
-        ),
-        (["benchmarks", "--impl=F/mine.py", "F"], "ERROR: F: not in this suite's benchmarks; give files by an option"),
-        (["benchmarks", "--impl", "numpy_manual", "F/odd[1].py"], "ERROR: F/odd[1].py: not in this suite's benchmarks"),
-        (["F/mine.py::x", "benchmarks"], "ERROR: F/mine.py::x: not in this suite's benchmarks"),
-        (["-c", "F/other.ini", "benchmarks", "--impl", "F/mine.py"], "ERROR: pytest reads F/other.ini instead of"),
-        (["benchmarks", "--rootdir=F", "--impl", "F/mine.py"], "ERROR: pytest reads no configuration instead of"),
-        (
-            ["benchmarks", "--confcutdir=benchmarks"],
-            "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes",
-        ),
-        (["benchmarks", "--noconftest"], "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes the cases"),
-        (["@F/options"], "ERROR: no option --imp; did you mean '--impl'?"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_no_mistake_in_the_command_runs_what_lies_beside_a_file(theirs: Path, arguments: list[str], line: str) -> None:
+MISTAKES = [  # arguments, the line
+    (["benchmarks", "--imp", "F/mine.py"], "ERROR: no option --imp; did you mean '--impl'?"),
+    (["--impls", "F/mine.py", "benchmarks"], "ERROR: no option --impls; did you mean '--impl'?"),
+    (["benchmarks", "--problems", "F/mine.py"], "ERROR: no option --problems; did you mean '--problem'?"),
+    (
+        ["benchmarks", "--impl", "F/mine.py", "F/other.py"],
+        "ERROR: F/other.py: not in this suite's benchmarks; give",
+    ),
+    (["benchmarks", "--impl=F/mine.py", "F"], "ERROR: F: not in this suite's benchmarks; give files by an option"),
+    (["benchmarks", "--impl", "numpy_manual", "F/odd[1].py"], "ERROR: F/odd[1].py: not in this suite's benchmarks"),
+    (["F/mine.py::x", "benchmarks"], "ERROR: F/mine.py::x: not in this suite's benchmarks"),
+    (["-c", "F/other.ini", "benchmarks", "--impl", "F/mine.py"], "ERROR: pytest reads F/other.ini instead of"),
+    (["benchmarks", "--rootdir=F", "--impl", "F/mine.py"], "ERROR: pytest reads no configuration instead of"),
+    (
+        ["benchmarks", "--confcutdir=benchmarks"],
+        "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes",
+    ),
+    (["benchmarks", "--noconftest"], "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes the cases"),
+    (["@F/options"], "ERROR: no option --imp; did you mean '--impl'?"),
+]
+
+
+@pytest.fixture(scope="module")
+def mistaken(theirs: Path) -> list[tuple[int, str]]:
     (theirs / "options").write_text(f"benchmarks\n--imp\n{theirs}/mine.py\n")
-    code, out = run(*[re.sub(r"\bF\b", str(theirs), word) for word in arguments], "--collect-only", "-q")
+    several = [[re.sub(r"\bF\b", str(theirs), word) for word in words] for words, _ in MISTAKES]
+    return together(*([*words, "--collect-only", "-q"] for words in several))
+
+
+@pytest.mark.parametrize("i", range(len(MISTAKES)), ids=[" ".join(words) for words, _ in MISTAKES])
+def test_no_mistake_in_the_command_runs_what_lies_beside_a_file(
+    i: int, theirs: Path, mistaken: list[tuple[int, str]]
+) -> None:
+    code, out = mistaken[i]
     assert code == 4 and "conftest.py was run" not in out
-    assert re.sub(r"\bF\b", str(theirs), line) in out
+    assert re.sub(r"\bF\b", str(theirs), MISTAKES[i][1]) in out
 
 
 def test_options_of_the_environment_and_folders_of_others_run_nothing(theirs: Path) -> None:
@@ -125,33 +139,51 @@ def test_cases_keep_the_order_of_the_plan(tmp_path: Path) -> None:
     (tmp_path / "cache/v/cache").mkdir(parents=True, exist_ok=True)
     (tmp_path / "cache/v/cache/lastfailed").write_text(json.dumps({names[9]: True}))
     (tmp_path / "cache/v/cache/nodeids").write_text(json.dumps(names[:20]))
-    for more in (["--nf"], ["-p", "shuffle_tryfirst"], ["-p", "shuffle_trylast", "--ff"]):
-        assert named.findall(run(*options, *more, PYTHONPATH=str(tmp_path))[1]) == names
+    several = (["--nf"], ["-p", "shuffle_tryfirst"], ["-p", "shuffle_trylast", "--ff"])
+    for code, out in together(*([*options, *more] for more in several), PYTHONPATH=str(tmp_path)):
+        assert code == 0 and named.findall(out) == names
 
 
 OTHERS = ("--forked", "--cov", "--reruns")  # of plugins that are not installed here
+
+
+REFUSED = [  # arguments, what a line of error says
+    (["-n", "2", "."], "-n"),
+    (["benchmarks", "--tx", "2*popen", "--dist", "load"], "--dist: "),
+    *((["benchmarks", "-p", "tests.support.other_options", word], f"{word}: ") for word in OTHERS),
+    (["benchmarks", "--benchmark-compare=/none/x.json"], "--benchmark-compare=/none/x.json: no such file"),
+    (["benchmarks", "--benchmark-histogram"], "pygal"),
+    (["benchmarks", "--benchmark-compare-fail=mean:5%"], "--benchmark-compare"),
+    (["benchmarks", "--benchmark-compare-fail=mean:5%", "--benchmark-compare=9999"], "9999"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused() -> list[tuple[int, str]]:
+    return together(*([*words, *LINE] for words, _ in REFUSED))
+
+
+def is_refused(code: int, out: str, option: str) -> bool:
+    assert code == 4 and "passed" not in out
+    return any(option in line for line in out.splitlines() if line.startswith("ERROR: "))
+
+
+@pytest.mark.parametrize("i", range(len(REFUSED)), ids=[" ".join(words) for words, _ in REFUSED])
+def test_what_cannot_be_measured_or_saved_is_said_first(i: int, refused: list[tuple[int, str]]) -> None:
+    assert is_refused(*refused[i], REFUSED[i][1])
 
 
 @pytest.mark.parametrize(
     ("where", "arguments", "option"),
     [
         (ROOT / "benchmarks", ["-n", "2", "."], "-n"),
-        (ROOT, ["-n", "2", "."], "-n"),
-        (ROOT, ["benchmarks", "--tx", "2*popen", "--dist", "load"], "--dist: "),
         (ROOT / "tests", ["--pyargs", "benchmarks", "-n", "2"], "-n: "),
         (ROOT / "tests", ["--pyargs", "benchmarks.bench_descent", "-n", "2"], "-n: "),
-        *((ROOT, ["benchmarks", "-p", "tests.support.other_options", word], f"{word}: ") for word in OTHERS),
-        (ROOT, ["benchmarks", "--benchmark-compare=/none/x.json"], "--benchmark-compare=/none/x.json: no such file"),
-        (ROOT, ["benchmarks", "--benchmark-histogram"], "pygal"),
-        (ROOT, ["benchmarks", "--benchmark-compare-fail=mean:5%"], "--benchmark-compare"),
-        (ROOT, ["benchmarks", "--benchmark-compare-fail=mean:5%", "--benchmark-compare=9999"], "9999"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_measured_or_saved_is_said_first(where: Path, arguments: list[str], option: str) -> None:
-    code, out = run(*arguments, *LINE, cwd=where)
-    assert code == 4 and "passed" not in out
-    assert any(option in line for line in out.splitlines() if line.startswith("ERROR: "))
+def test_processes_side_by_side_are_refused_wherever_it_starts(where: Path, arguments: list[str], option: str) -> None:
+    assert is_refused(*run(*arguments, *LINE, cwd=where), option)
 
 
 def test_benchmarks_elsewhere_are_not_ours(tmp_path: Path) -> None:
@@ -171,6 +203,7 @@ def measure(folder: Path, *options: str, to: str, timeout: float = 120) -> subpr
     return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=timeout)
 
 
+QUICK = ("-p", "tests.support.quicker")  # without the answer
 LARGEST = 1 << 30  # bytes of a file in these tests
 
 
@@ -184,7 +217,7 @@ LARGEST = 1 << 30  # bytes of a file in these tests
     ],
 )
 def test_a_run_is_saved_where_stdout_takes_nothing(tmp_path: Path, to: str, code: int, says: str) -> None:
-    done = measure(tmp_path, "--benchmark-save=x", to=to)
+    done = measure(tmp_path, "--benchmark-save=x", *([] if says else QUICK), to=to)
     (path,) = tmp_path.rglob("0001_x.json")
     rows = json.loads(path.read_text())["benchmarks"]
     assert (done.returncode, len(rows)) == (code, 1), done.stderr
@@ -207,7 +240,7 @@ def test_a_disk_that_fills_with_output_leaves_the_journal(tmp_path: Path) -> Non
     (line,) = filter(None, done.stderr.splitlines())
     assert done.returncode == 3 and line.startswith("stdout cannot be written: File too large; kept: 'unsaved', begun ")
     assert line.endswith("1 cases finished; --resume goes on with it")
-    again = measure(tmp_path, "--resume", to="")
+    again = measure(tmp_path, "--resume", *QUICK, to="")
     assert again.returncode == 0 and "1 timed" in again.stdout and not list(tmp_path.rglob("*.journal"))
 
 
@@ -220,20 +253,21 @@ def test_a_reader_that_leaves_does_not_leave_the_lock(tmp_path: Path, monkeypatc
 CASES = "bench_descent.py::bench_descent"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "blocks", "partial"),
-    [
-        (["-k", "not (numpy_blocked and float32-1)"], 2, [1]),
-        (["--deselect", f"benchmarks/{CASES}[numpy_blocked-cpu-scalar-float32-0]"], 2, [0]),
-        (["-k", "numpy_manual"], 3, []),  # the same cases in each block: a smaller plan
-        (["-k", "float32-1"], 1, []),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) and value and isinstance(value[0], str) else "",
-)
-def test_a_block_without_a_case_of_the_others_is_none(
-    tmp_path: Path, arguments: list[str], blocks: int, partial: list[int]
-) -> None:
-    done = bench(tmp_path, "--impl", "numpy_manual,numpy_blocked", "--problem", "scalar", "--blocks", "3", *arguments)
-    assert done.code == 0, done.out + done.err
-    campaign = done.json["campaign"]
-    assert (campaign["blocks"], campaign["partial_blocks"]) == (blocks, partial)
+PARTS = [  # arguments for two blocks of two cases, how many are complete, which are not
+    (["-k", "not (numpy_blocked and float32-1)"], 1, [1]),
+    (["--deselect", f"benchmarks/{CASES}[numpy_blocked-cpu-scalar-float32-0]"], 1, [0]),
+    (["-k", "numpy_manual"], 2, []),  # the same cases in each block: a smaller plan
+    (["-k", "float32-1"], 1, []),
+]
+
+
+def test_a_block_without_a_case_of_the_others_is_none(tmp_path: Path) -> None:
+    plan = ["--impl", "numpy_manual,numpy_blocked", "--blocks", "2"]
+    folders = [tmp_path / str(i) for i in range(len(PARTS))]
+    for folder in folders:
+        folder.mkdir()
+    ends = ended(*(command(folder, *plan, *words) for folder, (words, *_) in zip(folders, PARTS, strict=True)))
+    for done, (words, blocks, partial) in zip(ends, PARTS, strict=True):
+        assert done.code == 0, done.out + done.err
+        campaign = done.json["campaign"]
+        assert (campaign["blocks"], campaign["partial_blocks"]) == (blocks, partial), words
