@@ -20,6 +20,8 @@ from faulty import running, wait_until
 from benchmarks.campaign import journal
 from benchmarks.machine.identity import cores, cpu
 
+QUICKER = os.environ.get("ENDURANCE_OPTIONS", "").split()  # pytest's, in test_endurance.py: no answer
+NO_SEARCH = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if QUICKER else {}  # they name the plugins
 SHM, SYSTEM_V = Path("/dev/shm"), Path("/proc/sysvipc/shm")
 SOON, PATIENCE = 30.0, 30.0  # seconds in which what was killed must be gone; what another run here may hold
 INTERRUPTED = "interrupted"
@@ -47,6 +49,13 @@ class Scene:
         with contextlib.suppress(ValueError, OSError, IndexError):
             return {name: one.rounds for name, one in journal.read(self.journals[-1]).loaded.items()}
         return {}
+
+    def finished(self) -> int:
+        """Cases in the journal."""
+        try:
+            return self.journals[0].read_bytes().count(b"\n") - 1
+        except (IndexError, FileNotFoundError):
+            return 0
 
     def litter(self) -> list[str]:
         """All that a run has left, in words."""

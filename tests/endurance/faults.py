@@ -21,7 +21,7 @@ from textwrap import indent
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from aftermath import alone, cases, compared, setting, short, torn
+from aftermath import NO_SEARCH, QUICKER, alone, cases, compared, setting, short, torn
 from faulty import wait_until
 from helpers import ROOT, Done, command, environment, saved
 from reporting import FILES, PLACES, reported
@@ -114,8 +114,9 @@ def start(scene: Struck, options: list[str], moment: str, fact: str = "") -> "su
         FAULTS_FOLDER=str(scene.folder),
         FAULTS_AT=moment,
         FAULTS_FACT=fact,
+        **NO_SEARCH,
     )
-    words = humble([*command(scene.folder, *options), "-p", "moments"])
+    words = humble([*command(scene.folder, *options), *QUICKER, "-p", "moments"])
     with (scene.folder / "stderr").open("a") as stderr:
         return subprocess.Popen(
             words,

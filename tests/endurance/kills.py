@@ -21,14 +21,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from aftermath import Scene, alone, cases, compared, setting, short, torn
+from aftermath import NO_SEARCH, QUICKER, Scene, alone, cases, compared, setting, short, torn
 from helpers import ROOT, command, environment, saved
 
 FOLDER = ROOT / "build" / "kills"
-PROBLEMS, BLOCKS = ("line", "scalar", "crops"), 3
-OPTIONS = ["--impl", "numpy_manual", "--problem", ",".join(PROBLEMS), "--blocks", str(BLOCKS), "--threads", "1"]
-PLAN = {f"numpy_manual-cpu-{problem}-float32-{block}" for problem, block in product(PROBLEMS, range(BLOCKS))}
+PROBLEMS = ("line", "scalar", "crops")
 LONGEST = 600.0  # seconds that an undisturbed campaign may take
+TOO_MANY = 20  # mistakes after which it ends
 EVERY = 5  # each fifth kill waits for a file that is being saved
 
 
@@ -36,6 +35,7 @@ EVERY = 5  # each fifth kill waits for a file that is being saved
 class Tally:
     """What came of it: kills by what was going on, campaigns and cases, and what must not be."""
 
+    blocks: int = 3
     kills: Counter[str] = field(default_factory=Counter)
     campaigns: int = 0
     resumed: int = 0
@@ -47,20 +47,32 @@ class Tally:
     left: list[str] = field(default_factory=list)
 
     @property
+    def options(self) -> list[str]:
+        """Of a campaign."""
+        problems = ",".join(PROBLEMS)
+        return ["--impl", "numpy_manual", "--problem", problems, "--blocks", str(self.blocks), "--threads", "1"]
+
+    @property
+    def plan(self) -> set[str]:
+        """The cases of a campaign."""
+        blocks = range(self.blocks)
+        return {f"numpy_manual-cpu-{problem}-float32-{block}" for problem, block in product(PROBLEMS, blocks)}
+
+    @property
     def bad(self) -> list[str]:
         """All that must not be."""
         return [*self.lost, *self.twice, *self.torn, *self.left]
 
 
-def many(kills: int, seed: int, folder: Path) -> Tally:
+def many(kills: int, blocks: int, seed: int, folder: Path) -> Tally:
     """Campaign after campaign in one storage, until so many kills."""
     shutil.rmtree(folder, ignore_errors=True)
-    scene, tally, rng = Scene(folder), Tally(), random.Random(seed)
+    scene, tally, rng = Scene(folder), Tally(blocks), random.Random(seed)
     whole_s = LONGEST
-    while tally.kills.total() < kills:
+    while tally.kills.total() < kills and len(tally.bad) < TOO_MANY:
         if tally.campaigns == 0:  # one that nobody disturbs says how long it takes
             began = time.monotonic()
-            started(scene, False).wait(LONGEST)
+            started(scene, tally.options).wait(LONGEST)
             whole_s = time.monotonic() - began
             judge(scene, tally, {})
             continue
@@ -74,7 +86,7 @@ def campaign(scene: Scene, tally: Tally, rng: random.Random, kills: int, whole_s
     older = {path: path.read_bytes() for path in scene.storage.rglob("*.json")}
     resume = False
     while True:
-        process = started(scene, resume)
+        process = started(scene, ["--resume"] if resume else tally.options)
         wait = (lambda: whole_s * rng.random()) if tally.kills.total() % EVERY else (lambda: None)
         ended = tally.kills.total() >= kills or not struck(scene, process, wait(), tally)
         if ended and (code := process.wait(LONGEST)) not in (0, 1):
@@ -93,11 +105,11 @@ def campaign(scene: Scene, tally: Tally, rng: random.Random, kills: int, whole_s
     tally.left += scene.litter() if ended else []  # of the last kill, by the next run
 
 
-def started(scene: Scene, resume: bool) -> "subprocess.Popen[bytes]":
+def started(scene: Scene, options: list[str]) -> "subprocess.Popen[bytes]":
     """The campaign, begun or taken up again."""
-    words = command(scene.folder, "--benchmark-save=kills", *(["--resume"] if resume else OPTIONS))
+    words = [*command(scene.folder, "--benchmark-save=kills", *options), *QUICKER]
     with (scene.folder / "said").open("ab") as said:
-        env = environment(TMPDIR=str(scene.tmp))
+        env = environment(TMPDIR=str(scene.tmp), **NO_SEARCH)
         return subprocess.Popen(words, cwd=ROOT, env=env, stdout=said, stderr=said)
 
 
@@ -105,7 +117,7 @@ def struck(scene: Scene, process: "subprocess.Popen[bytes]", wait: float | None,
     """Kill it after so many seconds, or when it saves; False if it has ended before."""
     if wait is None:
         while not half(scene) and process.poll() is None:
-            time.sleep(0.0002)
+            time.sleep(0.0002 if scene.finished() == len(tally.plan) else 0.01)  # a file is saved after the last
     else:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(wait)
@@ -152,8 +164,8 @@ def judge(scene: Scene, tally: Tally, known: dict[str, list[float]]) -> None:
         return
     newest = max(scene.storage.rglob("*.json"), key=lambda path: path.name)
     tally.lost += [f"{newest.name} differs"] * (cases(saved(newest)) != found)
-    tally.lost += [f"no {one}" for one in PLAN - {short(name) for name in found}] + compared(found, known)
-    tally.twice += [f"not planned: {short(name)}" for name in found if short(name) not in PLAN]
+    tally.lost += [f"no {one}" for one in tally.plan - {short(name) for name in found}] + compared(found, known)
+    tally.twice += [f"not planned: {short(name)}" for name in found if short(name) not in tally.plan]
     tally.cases += len(found)
     tally.files = sum(1 for _ in scene.storage.rglob("*.json"))
     tally.left += [path.name for path in scene.journals]
@@ -178,13 +190,14 @@ def main() -> int:
     """Kill, resume, tell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--blocks", type=int, default=3, help="of a campaign (default: 3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where it takes place (default: build)")
     parser.add_argument("--out", type=Path, help="where the table goes")
     options = parser.parse_args()
     alone()
     began = time.monotonic()
-    tally = many(options.kills, options.seed, options.folder.absolute())
+    tally = many(options.kills, options.blocks, options.seed, options.folder.absolute())
     words = f"python tests/endurance/kills.py --kills {options.kills} --seed {options.seed}"
     told = table(tally, words, time.monotonic() - began)
     sys.stdout.write(told)

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from aftermath import Scene, alone, setting
+from aftermath import NO_SEARCH, QUICKER, Scene, alone, setting
 from helpers import HONEST, ROOT, command, environment, saved, write
 
 FOLDER = ROOT / "build" / "soak"
@@ -48,11 +48,15 @@ def soaked(cases: int, folder: Path, every: int) -> tuple[list[Sample], int, lis
     options = ["--impl", ",".join(paths), "--problem", ",".join(PROBLEMS), "--blocks", str(blocks), "--threads", "1"]
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(
-            command(folder, *options), cwd=ROOT, env=environment(TMPDIR=str(scene.tmp)), stdout=said, stderr=said
+            [*command(folder, *options), *QUICKER],
+            cwd=ROOT,
+            env=environment(TMPDIR=str(scene.tmp), **NO_SEARCH),
+            stdout=said,
+            stderr=said,
         )
         most = 0
         while process.poll() is None:
-            count, most = finished(scene), max(most, descriptors(process.pid))
+            count, most = scene.finished(), max(most, descriptors(process.pid))
             if count >= (len(samples) + 1) * every and count < KINDS * len(PROBLEMS) * blocks:
                 samples.append(sample(process.pid, count, most, scene.tmp))
                 most = 0
@@ -61,14 +65,6 @@ def soaked(cases: int, folder: Path, every: int) -> tuple[list[Sample], int, lis
     ends = len(saved(scene.out).get("benchmarks", [])), len(campaign.get("refused", []))
     right = (blocks * len(PROBLEMS), blocks * len(PROBLEMS))
     return samples, process.returncode, [f"{ends} rows and refusals, not {right}"] * (ends != right) + scene.litter()
-
-
-def finished(scene: Scene) -> int:
-    """Cases in the journal."""
-    try:
-        return scene.journals[0].read_bytes().count(b"\n") - 1
-    except (IndexError, FileNotFoundError):
-        return 0
 
 
 def descriptors(pid: int) -> int:

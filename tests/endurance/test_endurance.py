@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import aftermath
+import faults
 import pytest
 from aftermath import SHM, Scene, cases, compared, torn
-from faults import cell
-from helpers import ROOT, environment
+from helpers import QUICKER, ROOT, environment
 from soak import Sample, grown
 from strikes import Fault, Struck, each
 
@@ -31,7 +31,8 @@ CELLS = [  # that no other test has
 def script(name: str, tmp_path: Path, *options: str) -> str:
     """What one of the programs says, which must find nothing wrong."""
     words = [sys.executable, f"tests/endurance/{name}.py", "--folder", str(tmp_path / "here"), *options]
-    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+    env = environment(ENDURANCE_OPTIONS=" ".join(QUICKER))
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -44,13 +45,13 @@ def test_some_of_the_fault_matrix(tmp_path: Path) -> None:
 
 
 def test_two_kills(tmp_path: Path) -> None:
-    said = script("kills", tmp_path, "--kills", "2")
+    said = script("kills", tmp_path, "--kills", "2", "--blocks", "1")
     assert "| kills in all | 2 |" in said
     assert "| cases lost or changed | 0 |" in said
 
 
 def test_a_short_soak(tmp_path: Path) -> None:
-    said = script("soak", tmp_path, "--cases", "27", "--every", "6")
+    said = script("soak", tmp_path, "--cases", "18", "--every", "4")
     assert said.startswith("# Soak\n\nBetween ")
 
 
@@ -69,9 +70,11 @@ def sabotage(scene: Struck) -> None:
 
 
 def test_a_cell_finds_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "QUICKER", QUICKER)
+    monkeypatch.setattr(faults, "NO_SEARCH", {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
     monkeypatch.setattr(aftermath, "SOON", 0.5)
     monkeypatch.setattr(aftermath, "PATIENCE", 0.5)
-    found = cell(Fault("sabotage", "a", strike=sabotage, exits=each("a", 5)), "a", tmp_path / "here")
+    found = faults.cell(Fault("sabotage", "a", strike=sabotage, exits=each("a", 5)), "a", tmp_path / "here")
     assert LEFT.pop().wait(600) == -signal.SIGKILL  # it is found and ended
     for words in ("exit 0, not 5", "process ", "temporary file forgotten", "half a file .other.json.0badcafe.tmp"):
         assert any(words in one for one in found), (words, found)
