@@ -38,6 +38,7 @@ FAULTS = {  # name: what prepare does, what run does, what the reason of each of
     "exits_late": ("pass", "if len(calls) > 12: os._exit(3)", "exited with code 3"),
     "kills_itself": ("pass", "os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
     "aborts": ("pass", "os.abort()", "killed by SIGABRT"),
+    "forks": ("os.fork() or time.sleep(300); os._exit(3)", "pass", "exited with code 3"),  # a child holds its pipes
     "last_words": ("print('all is lost', file=sys.stderr, flush=True); os._exit(4)", "pass", "code 4: all is lost"),
 }
 HARMLESS = {
@@ -52,6 +53,12 @@ HARMLESS = {
     "has_threads": ("threading.Thread(target=time.sleep, args=(300,)).start()", "pass"),
     "never_leaves": ("atexit.register(time.sleep, 300); signal.signal(signal.SIGTERM, signal.SIG_IGN)", "pass"),
 }
+NO_CODE = {  # name: the text of the file, and the reason
+    "no_python": ("def prepare(:\n", "raised SyntaxError: "),
+    "no_prepare": ("x = 1\n", "no function prepare(problem, device)"),
+}
+REASONS = {name: says for name, (*_, says) in (FAULTS | NO_CODE).items()}
+SCALAR = {("scalar", "float32")}
 CASES = {("line", "float32"), ("scalar", "float32")}
 
 
@@ -66,30 +73,31 @@ def done(folder: Path) -> Done:
     (folder / "tmp").mkdir()
     paths = [fault(folder, name, prepare, run) for name, (prepare, run, _) in FAULTS.items()]
     paths += [fault(folder, name, prepare, run) for name, (prepare, run) in HARMLESS.items()]
+    paths += [write(folder, name, text) for name, (text, _) in NO_CODE.items()]
     paths.append(write(folder, "honest", HONEST))
-    return bench(folder, "--impl", ",".join(paths), "--problem", "line,scalar", env={"TMPDIR": str(folder / "tmp")})
+    return bench(folder, "--impl", ",".join(paths), env={"TMPDIR": str(folder / "tmp")})
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_fault_is_the_reason_of_each_case(name: str, done: Done) -> None:
+@pytest.mark.parametrize("name", REASONS)
+def test_fault_is_the_reason_of_its_case(name: str, done: Done) -> None:
     reasons = done.reasons(name)
-    assert set(reasons) == CASES
+    assert set(reasons) == SCALAR
     assert done.timed(name) == set()
     for reason in reasons.values():
-        assert FAULTS[name][2] in reason
+        assert REASONS[name] in reason
         assert reason.isprintable()
 
 
 @pytest.mark.parametrize("name", ["honest", *HARMLESS])
 def test_the_others_are_timed(name: str, done: Done) -> None:
     assert done.reasons(name) == {}
-    assert done.timed(name) == CASES
+    assert done.timed(name) == SCALAR
 
 
 def test_faults_fail_the_run_and_are_told(done: Done) -> None:
     assert done.code == 1
     assert not done.json["campaign"]["interrupted"]
-    for name, (_, _, says) in FAULTS.items():
+    for name, says in REASONS.items():
         assert any(line.startswith(f"{name} ") and says in line for line in done.out.splitlines()), name
 
 
@@ -99,57 +107,35 @@ def test_nothing_is_left(folder: Path, done: Done) -> None:
     assert not running(int((folder / "child").read_text()))
 
 
-def test_file_that_is_not_python_is_refused(tmp_path: Path) -> None:
-    paths = [write(tmp_path, "no_python", "def prepare(:\n"), write(tmp_path, "no_prepare", "x = 1\n")]
-    done = bench(tmp_path, "--impl", ",".join([*paths, "numpy_manual"]))
-    assert done.code == 1
-    assert done.reasons("no_python")["scalar", "float32"].startswith("raised SyntaxError: ")
-    assert "no function prepare(problem, device)" in done.reasons("no_prepare")["scalar", "float32"]
-    assert done.timed("numpy_manual") == {("scalar", "float32")}
-
-
 def test_hang_is_killed_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """In prepare or in run of one problem, the other of which is timed; while it is imported, for each problem."""
+    """In prepare or in run of one problem, the other of which is timed; while it is imported for the first time.
+
+    One of them closes its files first, its pipes among them: it answers no more, and is not waited for.
+    """
     (tmp_path / "tmp").mkdir()
-    note = "open(HERE / '{name}.pid', 'w').write(str(os.getpid())); time.sleep(300)"
+    note = "open(HERE / '{name}.pid', 'w').write(str(os.getpid())); {closes}time.sleep(300)"
     on_scalar = f"if len(problem.X) == 4: {note}"
     paths = [
-        fault(tmp_path, "in_prepare", on_scalar.format(name="in_prepare")),
-        fault(tmp_path, "in_run", "pass", on_scalar.format(name="in_run")),
+        fault(tmp_path, "in_prepare", on_scalar.format(name="in_prepare", closes="")),
+        fault(tmp_path, "in_run", "pass", on_scalar.format(name="in_run", closes="")),
+        fault(tmp_path, "closes", on_scalar.format(name="closes", closes="os.closerange(0, 64); ")),
         fault(tmp_path, "in_import", "pass"),
     ]
     with Path(paths[-1]).open("a") as file:
-        file.write(note.format(name="in_import"))
+        file.write("if not (HERE / 'in_import.pid').exists():\n    " + note.format(name="in_import", closes=""))
     done = bench(
-        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "5",
+        tmp_path, "--impl", ",".join([*paths, "numpy_manual"]), "--problem", "line,scalar", "--timeout", "4",
         env={"TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
     assert done.code == 1
-    for name, hangs in (
-        ("in_prepare", {("scalar", "float32")}),
-        ("in_run", {("scalar", "float32")}),
-        ("in_import", CASES),
-    ):
-        assert set(done.reasons(name)) == hangs
-        assert all("timed out" in reason and "killed" in reason for reason in done.reasons(name).values())
-        assert done.timed(name) == CASES - hangs
+    for name in ("in_prepare", "in_run", "closes", "in_import"):
+        ((hangs, reason),) = done.reasons(name).items()
+        assert hangs == ("scalar", "float32") or name == "in_import"
+        assert "timed out" in reason and ("killed" in reason or name == "closes")
+        assert done.timed(name) == CASES - {hangs}
         assert not running(int((tmp_path / f"{name}.pid").read_text()))
     assert done.timed("numpy_manual") == CASES
     assert folders(tmp_path) == []
-
-
-def test_death_is_noticed_when_a_child_lives_on(tmp_path: Path) -> None:
-    """A forked child holds the same pipes: its parent's end must be seen, not waited for."""
-    path = fault(tmp_path, "forks", "os.fork() or time.sleep(300); os._exit(3)")
-    done = bench(tmp_path, "--impl", f"{path},numpy_manual", "--timeout", "30")
-    assert done.reasons("forks") == {("scalar", "float32"): "exited with code 3"}
-
-
-def test_silence_is_noticed_when_the_pipes_are_closed(tmp_path: Path) -> None:
-    """A process that closes its files and lives on answers no more: it is killed, not waited for."""
-    path = fault(tmp_path, "closes", "os.closerange(0, 64); time.sleep(8)")
-    done = bench(tmp_path, "--impl", f"{path},numpy_manual", "--timeout", "2")
-    assert "timed out" in done.reasons("closes")["scalar", "float32"]
 
 
 HANG_ON = "if len(problem.X) == {rows}: HERE.joinpath('pid').write_text(str(os.getpid())); time.sleep(300)"
@@ -162,7 +148,7 @@ def interrupted(
     (tmp_path / "tmp").mkdir()
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
-            command(tmp_path, "--impl", path, *options),
+            command(tmp_path, "--impl", path, *options, "-p", "tests.support.quicker"),
             cwd=ROOT,
             env=environment(TMPDIR=str(tmp_path / "tmp")),
             stdout=said,
@@ -171,7 +157,8 @@ def interrupted(
         )
         try:
             pid = tmp_path / "pid"
-            assert wait_until(lambda: written(pid)), (tmp_path / "said").read_text()
+            assert wait_until(lambda: written(pid) or process.poll() is not None)
+            assert process.poll() is None, (tmp_path / "said").read_text()
             time.sleep(0.2)
             process.send_signal(by)
             code = process.wait(600)

@@ -1,11 +1,15 @@
 """Modules beside an implementation that is given by path: saved with it, and held to be its code."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Done, bench, python, write
+from helpers import Done, bench, write
+
+from results.__main__ import main
 
 IMPLEMENTATION = """
 from gradients import gradient
@@ -40,7 +44,7 @@ def files(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("helpers")
-    return bench(folder, "--impl", f"{files(folder)},numpy_manual,torch_manual")
+    return bench(folder, "--impl", f"{files(folder)},numpy_manual,jax_jit")
 
 
 def test_their_text_is_saved(done: Done) -> None:
@@ -55,20 +59,21 @@ def test_their_text_is_saved(done: Done) -> None:
 
 def verified(folder: Path, document: dict[str, Any]) -> list[dict[str, str]]:
     (folder / "0001_a.json").write_text(json.dumps(document))
-    words = ["verify", str(folder / "0001_a.json"), "--format", "json"]
-    return list(json.loads(python(f"from results.__main__ import main; main({words!r})").out))
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        main(["verify", str(folder / "0001_a.json"), "--format", "json"])
+    return list(json.loads(out.getvalue()))
 
 
 def test_verify_tells_edited_text_and_changed_code(done: Done, tmp_path: Path) -> None:
     (row,) = verified(tmp_path, done.json)
     assert (row["seal"], row["code"]) == ("matches", "not in this repository: mine")
     document = json.loads(json.dumps(done.json))
-    if "torch_manual" in document["campaign"]["sources"]:
-        document["campaign"]["sources"]["torch_manual"]["helpers"]["_torch.py"] += "# other"
+    if "jax_jit" in document["campaign"]["sources"]:
+        document["campaign"]["sources"]["jax_jit"]["helpers"]["_jax.py"] += "# other"
     document["campaign"]["sources"]["mine"]["helpers"]["gradients.py"] += "# other"
     (row,) = verified(tmp_path, document)
     assert row["seal"] == "edited by hand"
-    assert ("code has changed: torch_manual" in row["code"]) == ("torch_manual" in document["campaign"]["sources"])
+    assert ("code has changed: jax_jit" in row["code"]) == ("jax_jit" in document["campaign"]["sources"])
 
 
 def test_a_run_is_not_resumed_with_another_helper(tmp_path: Path) -> None:
