@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from helpers import ROOT, bench, random_problem, write
+from helpers import ROOT, bench, command, ended, random_problem, write
 
 from benchmarks.distributed.ranks import Ranks, network_bytes, shares
 from benchmarks.reference.solution import truth
@@ -34,9 +34,19 @@ def prepare(problem, device):
     inner, second = honest(problem, device), os.environ.get("RANK") == "1"
     def run(start, steps, /):
         if second and steps: {fault}
+        if steps and not second: {meanwhile}
         return inner(start, steps)
     return run
 """
+WAITS = "time.sleep(300)"  # as in an all-reduce that the others do not enter
+
+
+def often(fault: str, base: str = "numpy_manual", at_once: str = "", meanwhile: str = "pass") -> str:
+    """An implementation of several ranks, of which rank 1 has a fault in each run, while rank 0 does something else."""
+    return OFTEN.format(fault=fault, base=base, at_once=at_once, meanwhile=meanwhile)
+
+
+WITH_TORCH = ("os.kill(os.getpid(), signal.SIGKILL)", "time.sleep(300)")  # where it has its own ways to wait
 FAULTS = {  # what rank 1 does, while rank 0 waits for it: what the reason says, all of it
     "raise ValueError('no')": r"rank 1: raised ValueError: no \(mine.py:10\)",
     "os.kill(os.getpid(), signal.SIGKILL)": r"rank 1: killed by SIGKILL.*",
@@ -87,14 +97,15 @@ def problem(tmp_path: Path) -> tuple[Problem, str]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_rank_that_fails_is_named_and_nothing_is_left(fault: str, problem: tuple[Problem, str], tmp_path: Path) -> None:
     others = psutil.Process().children(recursive=True)  # of tests before
-    base = "numpy_manual" if fault.startswith("return") else "torch_ddp"  # rank 0 need not wait for a result
-    together = ranks(write(tmp_path, "mine", OFTEN.format(base=base, at_once="", fault=fault)), 2)
+    base = "torch_ddp" if fault in WITH_TORCH else "numpy_manual"
+    meanwhile = "pass" if fault in WITH_TORCH or fault.startswith("return") else WAITS  # none needs to for a result
+    together = ranks(write(tmp_path, "mine", often(fault, base, meanwhile=meanwhile)), 2)
     processes = [child for child in psutil.Process().children(recursive=True) if child not in others]
     assert len(processes) >= 2
     together.prepare(problem[1], "cpu")
     assert together.run(problem[0].w0, 0).weights == problem[0].w0.tolist()
     hangs, began = "timed out" in FAULTS[fault], time.monotonic()
-    together.deadline = began + (5 if hangs else 200)
+    together.deadline = began + (3 if hangs else 200)
     with pytest.raises(Refused) as refused:
         together.run(problem[0].w0, 5)
     assert re.fullmatch(FAULTS[fault], str(refused.value))
@@ -119,7 +130,7 @@ def test_no_port_and_no_shared_memory_is_left(
 ) -> None:
     before = left_behind()
     fault = "os.kill(os.getpid(), signal.SIGKILL)" if lost else "pass"
-    together = ranks(write(tmp_path, "mine", OFTEN.format(base=impl, at_once="", fault=fault)), 2)
+    together = ranks(write(tmp_path, "mine", often(fault, impl)), 2)
     together.prepare(problem[1], "cpu")
     assert left_behind() - before, "ranks that run have a port and folders"
     if lost:
@@ -142,14 +153,14 @@ def test_no_port_and_no_shared_memory_is_left(
 def test_rank_that_is_not_like_the_others_is_refused(at_once: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"^{says}"):
         ranks(
-            write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once=at_once, fault="pass")),
+            write(tmp_path, "mine", often("pass", at_once=at_once)),
             2,
-            15 if "sleep" in at_once else 200,
+            8 if "sleep" in at_once else 200,
         )
 
 
 def test_the_slowest_rank_is_told_and_memory_of_all(problem: tuple[Problem, str], tmp_path: Path) -> None:
-    both = ranks(write(tmp_path, "mine", OFTEN.format(base="numpy_manual", at_once="", fault="time.sleep(0.3)")), 2)
+    both = ranks(write(tmp_path, "mine", often("time.sleep(0.3)")), 2)
     try:
         both.prepare(problem[1], "cpu")
         assert 0.3 <= both.run(problem[0].w0, 1).seconds < 200
@@ -169,32 +180,31 @@ def mutant(folder: Path, name: str, line: str) -> str:
 
 
 def test_command(tmp_path: Path) -> None:
-    """Rows say how many ranks; mutants are refused, what is no rank is skipped. `line` has 100 rows: 34, 33, 33."""
-    mean = "gradient *= n / len(X) / 3; all_reduce(gradient)"
-    drop = "gradient *= shard(n).start != 34; all_reduce(gradient)"
+    """Rows say how many ranks; mutants are refused, what is no rank is skipped. Of the 9 rows, a rank has 5."""
+    mean = "gradient *= n / len(X) / 2; all_reduce(gradient)"
+    drop = "gradient *= shard(n).start != 5; all_reduce(gradient)"
     names = ["torch_ddp", "numpy_manual", mutant(tmp_path, "mean", mean), mutant(tmp_path, "drop", drop)]
-    done = bench(tmp_path, "--impl", ",".join(names), "--problem", "line", "--ranks", "3", "--oversubscribe")
+    done = bench(
+        tmp_path, "--impl", ",".join(names), "--problem", "9x2", "--steps", "20", "--ranks", "2", "--oversubscribe"
+    )
     assert done.code == 1
     (row,) = done.rows
-    assert (row["impl"], row["valid"], row["ranks"], row["threads"]) == ("torch_ddp", True, 3, 3)
-    assert row["network_bytes"] == network_bytes(3, 2, 1, "float32") == 11
+    assert (row["impl"], row["valid"], row["ranks"], row["threads"]) == ("torch_ddp", True, 2, 2)
+    assert row["network_bytes"] == network_bytes(2, 2, 1, "float32") == 8
     assert re.search(r"numpy_manual +cpu +0 timed +1 skipped: does not run as ranks", done.out)
     for name in ("mean", "drop"):
-        assert "wrong weights after 1 update" in done.reasons(name)["line", "float32"]
+        assert "wrong weights after 1 update" in done.reasons(name)["9x2", "float32"]
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "says"),
-    [
+def test_ranks_as_they_cannot_be(tmp_path: Path) -> None:
+    cases: list[tuple[list[str], int, str]] = [
         (["--ranks", "3", "--threads", "2"], 4, "--ranks must be between 0 and 2, not 3"),
         (["--ranks", "-1"], 4, "--ranks must be between 0 and"),
-        (["--impl", "torch_ddp"], 0, "skipped: runs as ranks: --ranks 1 or more"),
-    ],
-)
-def test_ranks_as_they_cannot_be(options: list[str], code: int, says: str, tmp_path: Path) -> None:
-    done = bench(tmp_path, *options)
-    assert done.code == code
-    assert says in done.out + done.err
+        (["--impl", "jax_sharded"], 0, "skipped: runs as ranks: --ranks 1 or more"),
+    ]
+    for done, (_, code, says) in zip(ended(*(command(tmp_path, *words) for words, *_ in cases)), cases, strict=True):
+        assert done.code == code
+        assert says in done.out + done.err
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 10])
