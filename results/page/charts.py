@@ -1,9 +1,10 @@
 """The charts of the report as Vega-Lite specifications. Data come by name: from a page's script or as `datasets`.
 
-Colours are Okabe and Ito's without yellow; dashes and markers repeat their meaning. Only `theme` depends on light or
-dark.
+A colour is a framework, a dash and a marker are one of its implementations. The colours are Okabe and Ito's without
+yellow, the light ones darkened to a contrast of 3:1. Only `theme` depends on light or dark.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,17 +18,22 @@ from results.page.standing import NAMES
 from results.store.reading import Run
 
 COLOURS = {
-    "light": ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"],
+    "light": ["#0072B2", "#D55E00", "#009E73", "#B65C90", "#A97400", "#3D8DBF", "#000000"],
     "dark": ["#56B4E9", "#E8743B", "#1DC99A", "#E39AC4", "#E69F00", "#5C7CFA", "#FFFFFF"],
 }
 DIVERGING = {"light": ["#E58B45", "#f6f6f6", "#5AA5D6"], "dark": ["#A34800", "#20262d", "#1F6FA8"]}
 INK = {"light": ("#1b1f24", "#ffffff", "#d0d7de"), "dark": ("#e6edf3", "#0d1117", "#3d444d")}  # text, ground, lines
-DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1], [8, 2, 2, 2, 2, 2], [1, 4]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 UPDATE_TICKS = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
-PHASES = ["import", "prepare", "compile", "steady", "fixed"]
+PHASES = {"import_s": "import", "prepare_s": "prepare", "compile_s": "compile", "steady_s": "steps"}
+FRAMEWORKS = [*NAMES.values(), "others"]  # in the order of COLOURS
+COLOUR = f"indexof({[*NAMES]}, datum.framework)"
+COLOUR = f"{COLOUR} < 0 ? 'others' : {[*NAMES.values()]}[{COLOUR}]"
+HEIGHT = 320  # pixels of a panel with lines
+MOST_LINES = 7  # in a chart, before the reader asks for all
 MOST_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
-SELECTION = alt.selection_point(name="selected", fields=["impl"], bind="legend")
+SELECTION = alt.selection_point(name="selected", fields=["impl"], on="click")
 
 Spec = dict[str, Any]
 
@@ -46,6 +52,7 @@ def theme(name: str) -> Spec:
         "text": {"color": text},
         "rule": {"color": text},
         "line": {"color": text},
+        "point": {"color": text},
         "view": {"stroke": lines},
     }
 
@@ -66,14 +73,19 @@ def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     thin = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
-    has_limit = "isValid(datum.limit_s) && datum.step_reads == 'X'"
-    limit = alt.Chart().mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False).encode(x=x, y="limit_s:Q")
-    limit, limits = limit.transform_filter(has_limit), {"limit_s": "min(limit_s)", field: f"min({field})"}
-    label = alt.Chart().mark_text(align="left", dx=10, dy=10, fontSize=11, aria=False)
-    label = label.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit")).transform_filter(has_limit)
-    label = label.transform_aggregate(groupby=["panel"], **limits)
+    limits = alt.Chart().transform_filter(
+        "isValid(datum.limit_s) && datum.step_reads == 'X' && datum.limited_by != 'dispatch'"
+    )
+    least = limits.transform_aggregate(limit_s="min(limit_s)", groupby=["panel", field]).encode(x=x, y="limit_s:Q")
+    limit = least.mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False)
+    ticks = least.mark_point(shape="stroke", size=150, strokeWidth=3, aria=False)
+    first: Any = {"limit_s": "min(limit_s)", field: f"min({field})", "sizes": f"distinct({field})"}
+    label = limits.transform_aggregate(groupby=["panel"], **first)
+    label = label.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit"))
+    right = label.transform_filter("datum.sizes > 1").mark_text(align="left", dx=8, dy=12, fontSize=11, aria=False)
+    left = label.transform_filter("datum.sizes == 1").mark_text(align="right", dx=-10, fontSize=11, aria=False)
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
-    return _facet(alt.layer(limit, label, thin, thick, *lines), "cases", texts)
+    return _facet(alt.layer(limit, ticks, right, left, thin, thick, *lines), "cases", texts, ends=(field, "per_step_s"))
 
 
 def speedup_chart() -> Spec:
@@ -103,7 +115,7 @@ def speedup_chart() -> Spec:
 
 
 def winner_chart() -> Spec:
-    """Return a map of rows x features, coloured by the framework that is shown to be fastest, grey without one."""
+    """Return a map of rows x features, coloured by the framework that is shown to be fastest, hatched without one."""
     bands = alt.Scale(paddingInner=0.04)
     axis = alt.Axis(labelAngle=0, format=",", domain=False, ticks=False)
     base = alt.Chart().encode(
@@ -119,28 +131,36 @@ def winner_chart() -> Spec:
     )
     names = base.mark_text(dy=-8, fontSize=14, fontWeight="bold", aria=False).encode(text="frameworks:N")
     details = base.mark_text(dy=12, fontSize=11, aria=False).encode(text="by:N")
-    layers = alt.layer(cells, names, details).properties(width=alt.Step(124), height=alt.Step(60))
+    hatching = base.mark_text(fontSize=30, opacity=0.3, aria=False).encode(text=alt.value("//////"))
+    hatching = hatching.transform_filter("datum.fastest == ''")
+    layers = alt.layer(cells, names, details, hatching).properties(width=alt.Step(124), height=alt.Step(60))
     return _facet(layers, "winners", {}, x="independent", y="independent")
 
 
 def phases_chart() -> Spec:
-    """Return the phases of one problem as bars from zero, one column and scale per phase."""
-    base = alt.Chart().encode(
-        y=alt.Y("impl:N", title=None),
-        x=alt.X("seconds:Q", title=None, axis=None),
-        tooltip=["impl:N", "phase:N", "time:N"],
+    """Return a fresh process with one run of one problem: a bar of phases for each implementation, with its times."""
+    order = alt.EncodingSortField("total_s", op="min")
+    base = alt.Chart().encode(y=alt.Y("impl:N", title=None, sort=order))
+    legend = alt.Legend(values=[*PHASES.values()])
+    phase = alt.Color("phase:N", title=None, scale=alt.Scale(domain=[*reversed(PHASES.values())]), legend=legend)
+    place = alt.X(
+        "seconds:Q", title="seconds from the start of a process", axis=alt.Axis(labelExpr=_seconds("datum.value"))
     )
-    labels = base.mark_text(align="left", dx=4, fontSize=11, aria=False).encode(text="time:N")
-    layers = alt.layer(base.mark_bar(color="#7c8a9a"), labels).properties(width=100, height=alt.Step(24))
-    facet = alt.Facet("phase:N", title=None, sort=PHASES)
-    chart = (
-        layers.facet(data=alt.NamedData("cases"), facet=facet, columns=len(PHASES), spacing=66)
-        .transform_fold([f"{name}_s" for name in PHASES], as_=["clock", "seconds"])
-        .transform_filter("isValid(datum.seconds)")
-        .transform_calculate(phase="replace(datum.clock, '_s', '')", time=_seconds("datum.seconds"))
-        .resolve_scale(x="independent")
+    folded = base.transform_fold([*PHASES], as_=["clock", "seconds"]).transform_filter("isValid(datum.seconds)")
+    folded = folded.transform_calculate(number=f"indexof({[*PHASES]}, datum.clock)", time=_seconds("datum.seconds"))
+    folded = folded.transform_calculate(phase=f"{[*PHASES.values()]}[datum.number]")
+    bars = folded.mark_bar(height=13, yOffset=-8).encode(
+        x=place, color=phase, order=alt.Order("number:Q"), tooltip=["impl:N", "phase:N", "time:N"]
     )
-    return _without_config(chart)
+    labels = base.mark_text(align="left", dy=9, fontSize=11, aria=False).encode(x=alt.value(2), text="times:N")
+    times = [
+        f"(isValid(datum.{clock}) ? '{name} ' + {seconds} : '{name} unknown')"
+        for clock, name in PHASES.items()
+        for seconds in [_seconds(f"datum.{clock}")]
+    ]
+    total = " + ".join(f"(isValid(datum.{clock}) ? datum.{clock} : 0)" for clock in PHASES)
+    layers = alt.layer(bars, labels).properties(width=620, height=alt.Step(40))
+    return _facet(layers, "cases", {"total_s": total, "times": " + ' + ' + ".join(times)}, "detail")
 
 
 def error_chart(impls: Sequence[str]) -> Spec:
@@ -150,19 +170,21 @@ def error_chart(impls: Sequence[str]) -> Spec:
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
     texts = {"error / tolerance": "format(datum.distance, '.3~g')"}
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
-    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", "datum.t > 0 && datum.distance > 0")
+    shown = "datum.t > 0 && datum.distance > 0"
+    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", shown, ends=("t", "distance"))
 
 
 def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
-    """Return the loss against updates (`t`) or `seconds`."""
+    """Return the loss against updates (`t`) or seconds (`job_s`)."""
     axis, scale = alt.Axis(values=UPDATE_TICKS, labelOverlap=True), alt.Scale(type="symlog")
-    if field == "seconds":
+    if field == "job_s":
         axis, scale = alt.Axis(labelExpr=_seconds("datum.value"), labelOverlap="greedy", labelSeparation=12), _log()
     x = alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
-    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "time:N"])
-    texts = {"time": _seconds("datum.seconds")}
-    return _facet(alt.layer(*lines), "checks", texts, "detail", "datum.loss > 0 && datum.seconds > 0")
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "steps:N", "with the start:N"])
+    texts = {"steps": _seconds("datum.seconds"), "with the start": _seconds("datum.job_s")}
+    shown = f"datum.loss > 0 && datum.seconds > 0 && isValid(datum.{field})"
+    return _facet(alt.layer(*lines), "checks", texts, "detail", shown, ends=(field, "loss"))
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:
@@ -188,40 +210,81 @@ def _decades(label: str) -> alt.Axis:
 
 def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
     """Return these channels of each implementation, equal in all charts: colour, marker, dash, opacity if selected."""
-    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(impls))]
-    dashes = [DASHES[i % len(DASHES)] for i in range(len(impls))]
-    field: dict[str, Any] = {"shorthand": "impl:N", "title": "implementation"}
+    before = Counter[str]()  # implementations of the same colour
+    places = []
+    for impl in impls:
+        name = NAMES.get(impl.partition("_")[0], FRAMEWORKS[-1])
+        places.append(before[name])
+        before[name] += 1
+    shapes, dashes = ([of[place % len(of)] for place in places] for of in (SHAPES, DASHES))
     channels = {
-        "color": alt.Color(**field, scale=alt.Scale(domain=[*impls])),
-        "shape": alt.Shape(**field, scale=alt.Scale(domain=[*impls], range=shapes)),
-        "strokeDash": alt.StrokeDash(**field, scale=alt.Scale(domain=[*impls], range=dashes)),
+        "color": alt.Color("colour:N", scale=alt.Scale(domain=FRAMEWORKS), legend=None),
+        "shape": alt.Shape("impl:N", scale=alt.Scale(domain=[*impls], range=shapes), legend=None),
+        "strokeDash": alt.StrokeDash("impl:N", scale=alt.Scale(domain=[*impls], range=dashes), legend=None),
         "opacity": alt.when(SELECTION).then(alt.value(1)).otherwise(alt.value(0.12)),
     }
     return {name: channels[name] for name in names}
 
 
 def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
-    """Return a line and its points for each implementation."""
+    """Return for each implementation a line, its points, and its marker and name beside the panel.
+
+    The names stand in the order of the lines' ends, see `_with_ends`.
+    """
     base = alt.Chart().encode(x=x, y=y, tooltip=tooltip)
     line = base.mark_line(strokeWidth=2, aria=False).encode(**_channels(impls, "color", "strokeDash", "opacity"))
     points = base.mark_point(filled=True, size=60).encode(**_channels(impls, "color", "shape", "opacity"))
-    return [line, points.add_params(SELECTION)]
+    beside = (
+        alt.Chart().transform_filter("datum.end == 1").encode(x=alt.value("width"), y=alt.Y("label_y:Q", scale=None))
+    )
+    markers = beside.mark_point(filled=True, size=60, xOffset=12, aria=False)
+    names = beside.mark_text(align="left", dx=20, fontSize=12, aria=False).encode(text="impl:N")
+    return [
+        line,
+        points.add_params(SELECTION),
+        markers.encode(**_channels(impls, "color", "shape", "opacity")),
+        names.encode(**_channels(impls, "opacity")),
+    ]
+
+
+def _with_ends(chart: Any, x: str, y: str, by: str) -> Any:
+    """Return the chart with `end`, 1 for the last point of each line, and `label_y`, the place of its name in pixels.
+
+    The name of the line that ends highest comes first.
+    """
+    chart = chart.transform_window(
+        back="row_number()", groupby=[by, "impl"], sort=[alt.SortField(x, order="descending")]
+    )
+    chart = chart.transform_calculate(end="datum.back == 1 ? 1 : 0").transform_joinaggregate(
+        names="sum(end)", groupby=[by]
+    )
+    highest_first = [alt.SortField(y, order="descending"), alt.SortField("impl", order="ascending")]
+    chart = chart.transform_window(rank="sum(end)", groupby=[by], sort=highest_first, frame=[None, 0])
+    return chart.transform_calculate(label_y=f"(datum.rank - 0.5) * min(18, {HEIGHT} / datum.names)")
 
 
 def _facet(
-    layers: Any, table: str, texts: dict[str, str], by: str = "panel", condition: str = "true", **scales: Any
+    layers: Any,
+    table: str,
+    texts: dict[str, str],
+    by: str = "panel",
+    condition: str = "true",
+    ends: tuple[str, str] | None = None,
+    **scales: Any,
 ) -> Spec:
     """Return a panel for each value of `by`, in the order of the rows.
 
-    `texts` are computed columns; rows that fail `condition` are dropped.
+    `texts` are computed columns; rows that fail `condition` are dropped. ends: x and y of `_lines`.
     """
-    if not isinstance(getattr(layers, "width", alt.Undefined), alt.Step):
-        layers = layers.properties(width=620, height=320)
+    if ends:
+        layers = layers.properties(width=620, height=HEIGHT)
     facet = alt.Facet(f"{by}:N", title=None, sort=alt.EncodingSortField("place", op="min"))
     chart = layers.facet(data=alt.NamedData(table), facet=facet, columns=1)
     chart = chart.transform_filter(condition).transform_window(place="row_number()")
     for name, expression in texts.items():
         chart = chart.transform_calculate(**{name: expression})
+    if ends:
+        chart = _with_ends(chart.transform_calculate(colour=COLOUR), *ends, by)
     return _without_config(chart.resolve_scale(**scales) if scales else chart)
 
 
@@ -247,13 +310,15 @@ def _factor(low: str, high: str) -> str:
 class Chart:
     """A chart of the page: its specification, and the table and rows that it shows. Its caption is in report.html.
 
-    detail: show only the case that is selected as detail. conditions: required values of columns.
+    detail: show only the case that is selected as detail. conditions: required values of columns. has_lines: it begins
+    with `first_lines`.
     """
 
     spec: Spec
     table: str
     detail: bool = False
     conditions: tuple[tuple[str, object], ...] = ()
+    has_lines: bool = False
 
 
 @cache
@@ -263,13 +328,15 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     by_size = time_chart(impls, "size", "elements of X per step: rows x features")
     return {
         "map": Chart(winner_chart(), "winners"),
-        "sweep": Chart(time_chart(impls, "n", "rows of X: n"), "cases", conditions=(measured, ("sweep", 1))),
-        "time": Chart(by_size, "cases", conditions=(measured, ("sweep", 0))),
+        "sweep": Chart(time_chart(impls, "n", "rows of X: n"), "cases", False, (measured, ("sweep", 1)), True),
+        "time": Chart(by_size, "cases", False, (measured, ("sweep", 0)), True),
         "speedup": Chart(speedup_chart(), "speedups"),
         "phases": Chart(phases_chart(), "cases", detail=True, conditions=(measured,)),
-        "error": Chart(error_chart(impls), "checks", detail=True),
-        "loss": Chart(loss_chart(impls, "t", "update"), "checks", detail=True),
-        "loss-time": Chart(loss_chart(impls, "seconds", "time in steps"), "checks", detail=True),
+        "error": Chart(error_chart(impls), "checks", detail=True, has_lines=True),
+        "loss": Chart(loss_chart(impls, "t", "update"), "checks", detail=True, has_lines=True),
+        "loss-time": Chart(
+            loss_chart(impls, "job_s", "time from the start of the process"), "checks", detail=True, has_lines=True
+        ),
     }
 
 
@@ -285,20 +352,45 @@ def initial_detail(payload: Payload, runs: list[Run]) -> str:
 def initial_rows(
     chart: Chart, payload: Payload, runs: list[Run], baseline: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the rows that a chart shows before filters are changed, and what MOST_DRAWN leaves out, in words."""
-    table = getattr(payload, chart.table)
-    rows = table[_of_runs(table, runs)]
-    rows = rows[rows["detail"] == initial_detail(payload, runs)] if chart.detail else rows
-    rows = rows[rows["baseline"] == baseline] if chart.table == "speedups" else rows
-    for column, value in chart.conditions:
-        rows = rows[rows[column] == value]
-    omitted = []
+    """Return the rows that a chart shows before filters are changed, and what it leaves out, in words."""
+    rows, omitted = _rows(chart, payload, runs, baseline), []
+    if drawn := first_lines(chart, payload, runs, baseline):
+        names = rows["impl"].unique()
+        rows = rows[rows["impl"].isin(drawn)]
+        omitted += [f"{len(names) - len(drawn)} of {len(names)} implementations"] if len(names) > len(drawn) else []
     for column, most in MOST_DRAWN.items():
         values = rows[column].dropna().unique() if column in rows else []
         if len(values) > most:
             rows = rows[rows[column].isin(values[:most])]
             omitted.append(f"{len(values) - most} of {len(values)} values of {column}")
     return json_rows(rows), omitted
+
+
+def first_lines(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> list[str]:
+    """Return the MOST_LINES implementations that a chart with lines begins with; none for another chart.
+
+    The baseline, the fastest of each framework, and then the fastest of the others: by the median, over the cases, of
+    the time per step divided by the shortest.
+    """
+    if not chart.has_lines:
+        return []
+    shown = _rows(chart, payload, runs, baseline)["impl"]
+    cases = payload.cases[(payload.cases["status"] == "measured") & payload.cases["impl"].isin(shown)]
+    shortest = cases.groupby(["run", "problem", "device", "dtype"])["per_step_s"].transform("min")
+    speeds = (cases["per_step_s"] / shortest).groupby(cases["impl"]).median().sort_values(kind="stable")
+    names = sorted(speeds.index, key=lambda impl: impl != baseline)
+    first = {impl.partition("_")[0]: impl for impl in reversed(names)}.values()
+    return sorted(names, key=lambda impl: (impl not in first, names.index(impl)))[:MOST_LINES]
+
+
+def _rows(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> Any:
+    table = getattr(payload, chart.table)
+    rows = table[_of_runs(table, runs)]
+    rows = rows[rows["detail"] == initial_detail(payload, runs)] if chart.detail else rows
+    rows = rows[rows["baseline"] == baseline] if chart.table == "speedups" else rows
+    for column, value in chart.conditions:
+        rows = rows[rows[column] == value]
+    return rows
 
 
 def _of_runs(table: Any, runs: list[Run]) -> Any:

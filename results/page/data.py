@@ -106,21 +106,21 @@ def _worth(run: Run) -> tuple[Any, ...]:
 
 
 def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
-    """Return the winner of each size of the runs whose full-batch problems make a grid of rows and features."""
+    """Return the winner of each size of the runs whose problems of one batch make a grid of rows and features."""
     cells = []
     for run in runs:
         machine = f"{machine_words(run)}, {run.date}"
         batches = run.rows.dropna(subset=["problem"]).groupby("problem")["batch"].first()
         for winner in find_winners(run, judge_pairs(run, baseline), baseline):
-            best = winner.best
-            if batches.get(best["problem"]) != best["n"]:
-                continue
+            best, batch = winner.best, batches.get(winner.best["problem"])
+            plan = "full-batch step" if batch == winner.best["n"] else f"step of {batch:,.0f} rows"
             names = list(dict.fromkeys(framework(impl) for impl in [best["impl"], *winner.rivals]))
             faster = f", {speedup(1 / winner.ratio['ratio'])}" if winner.ratio else ""
             cells.append(
                 {name: best[name] for name in ("problem", "device", "dtype", "n", "d")}
-                | {"run": run.label, "machine": run.machine, "plan": "full batch"}
-                | {"panel": f"{machine}: fastest full-batch step, {best['dtype']}, {best['device']}"}
+                | {"run": run.label, "machine": run.machine}
+                | {"plan": "full batch" if batch == best["n"] else "mini-batches"}
+                | {"panel": f"{machine}: fastest {plan}, {best['dtype']}, {best['device']}"}
                 | {"fastest": names[0] if winner.shown else ""}
                 | {"frameworks": " or ".join(names) if len(names) < MANY_NAMES else f"{len(names)} frameworks"}
                 | {"by": f"{best['impl']}{faster}" if winner.shown else "no difference shown"}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from results.output import Section, digits, records, with_rows, words
 from results.stats.pairing import without_duplicates
+from results.stats.sizes import job_seconds
 from results.store.columns import CASE
 from results.store.json_values import parse_json
 from results.store.outcomes import Row, groups
@@ -17,17 +18,22 @@ MAX_CHARACTERS = 20_000  # of a list of numbers
 
 
 def checks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per case and checked update `t`: largest error / allowed (`distance`), `loss`, `seconds`."""
+    """Return one row per case and checked update `t`: largest error / allowed (`distance`), `loss`, `seconds`
+    in steps, and `job_s`, with the start of a fresh process.
+    """
     columns = {name: rows[name].map(_numbers) for name in ("iterates", "distances", "losses")}
     lengths = columns["iterates"].map(len)
     complete = np.logical_and.reduce([lengths == values.map(len) for values in columns.values()]) & (lengths > 0)
-    table = rows[["run", *CASE, "per_step_s", "fixed_s"]].assign(**columns)[complete]
+    table = rows[["run", *CASE, "per_step_s", "fixed_s"]].assign(start_s=job_seconds(rows, 0), **columns)[complete]
     table = table.explode(list(columns), ignore_index=True).astype(dict.fromkeys(columns, float))
     table = table.rename(columns={"iterates": "t", "losses": "loss"})
+    times = ["fixed_s", "start_s", "per_step_s"]  # not every block checks every update
+    table[times] = table.groupby(["run", *CASE])[times].transform("median")
     table["seconds"] = table["fixed_s"] + table["t"] * table["per_step_s"]
+    table["job_s"] = table["start_s"] + table["t"] * table["per_step_s"]
     by_iterate = table.groupby(["run", *CASE, "t"], as_index=False)
     result: pd.DataFrame = by_iterate.agg(
-        distance=("distances", "max"), loss=("loss", "first"), seconds=("seconds", "median")
+        distance=("distances", "max"), loss=("loss", "first"), seconds=("seconds", "first"), job_s=("job_s", "first")
     )
     return result
 

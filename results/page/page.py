@@ -19,7 +19,7 @@ import pandas as pd
 import vl_convert
 
 from results.output import Section, records, rows_of, seconds, shortened
-from results.page.charts import MOST_DRAWN, all_charts, descent_chart, initial_detail, initial_rows, theme
+from results.page.charts import MOST_DRAWN, all_charts, descent_chart, first_lines, initial_detail, initial_rows, theme
 from results.page.data import Payload, first_runs, make_payload, pack_columns, script_json
 from results.page.errors import published_losses, worst_errors
 from results.page.machines import machine_sections
@@ -63,6 +63,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         "tables": {name: pack_columns(getattr(payload, name)) for name in ("cases", "speedups", "checks", "winners")},
         "charts": {
             name: {field: getattr(chart, field) for field in ("spec", "table", "detail", "conditions")}
+            | {"first_lines": first_lines(chart, payload, shown, baseline)}
             for name, chart in all_charts(payload.measured_impls).items()
         },
         "themes": {name: theme(name) for name in ("light", "dark")},

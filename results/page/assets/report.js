@@ -10,7 +10,7 @@ const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false,
 const system = window.matchMedia("(prefers-color-scheme: dark)");
 const ROWS_SHOWN = 200;
 const views = {};
-let sort = { name: "", descending: false }, showAll = false;
+let sort = { name: "", descending: false }, showAll = false, allLines = false;
 
 function unpack(columns) {
   const names = Object.keys(columns), values = names.map((name) => {
@@ -37,6 +37,7 @@ function writeHash() {
     if (select.value !== (initialValue(select) ?? "")) params.set(name, select.value);
   }
   if (search.value) params.set("find", search.value);
+  if (allLines) params.set("lines", "all");
   if (sort.name) params.set("sort", (sort.descending ? "-" : "") + sort.name);
   const hash = params.toString();
   if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
@@ -54,6 +55,7 @@ function readHash() {
     select.value = [...select.options].some((option) => option.value === value) ? value : initialValue(select);
   }
   search.value = params.get("find") || "";
+  allLines = params.get("lines") === "all";
   const name = params.get("sort") || "";
   sort = { name: name.replace(/^-/, ""), descending: name.startsWith("-") };
 }
@@ -90,9 +92,10 @@ function capped(rows) {
   return [rows, omitted.length ? `Left out: ${omitted.join(", ")}. Select fewer with the filters.` : ""];
 }
 
-function resized(spec, width) {
+function resized(spec, width, impls) {
   const copy = structuredClone(spec);
-  if (copy.spec && typeof copy.spec.width === "number" && copy.columns === 1) copy.spec.width = Math.max(180, Math.min(1000, width - 110));
+  const beside = 95 + 8 * Math.max(0, ...impls.map((impl) => impl.length)); // axis, and names
+  if (copy.spec && typeof copy.spec.width === "number" && copy.columns === 1) copy.spec.width = Math.max(180, Math.min(1000, width - beside));
   if (typeof copy.spec?.width?.step === "number" && width < 46 * 16) narrowMap(copy.spec, width);
   if (copy.columns > 1) copy.columns = Math.max(1, Math.min(copy.columns, Math.floor(width / 190)));
   return copy;
@@ -107,9 +110,21 @@ function narrowMap(spec, width) {
   spec.layer[1].mark = { ...spec.layer[1].mark, dy: 0, fontSize: step < 56 ? 10 : 12, limit: step - 2 };
 }
 
+// A chart begins with few lines, unless implementations are selected by the filter.
+function linesOf(name, rows, figure) {
+  const first = new Set([...data.charts[name].first_lines, form.elements.baseline.value]), all = new Set(rows.map((row) => row.impl));
+  const few = [...all].filter((impl) => first.has(impl)), untouched = boxes("impl").every((box) => box.checked === box.defaultChecked);
+  const lines = figure.querySelector(".lines"), [text, button] = lines.children;
+  lines.hidden = !data.charts[name].first_lines.length || !untouched || !few.length || few.length === all.size;
+  text.textContent = allLines ? "" : `Drawn: ${few.length} of ${all.size} implementations, the baseline and the fastest of each framework.`;
+  button.textContent = allLines ? "Draw few" : `Draw all ${all.size}`;
+  return lines.hidden || allLines ? rows : rows.filter((row) => first.has(row.impl));
+}
+
 async function drawChart(name) {
   const chart = data.charts[name], figure = document.getElementById(`chart-${name}`), plot = figure.querySelector(".plot");
-  const [rows, omitted] = capped(chartRows(name).filter((row) => chart.conditions.every(([column, value]) => row[column] === value)));
+  const all = chartRows(name).filter((row) => chart.conditions.every(([column, value]) => row[column] === value));
+  const [rows, omitted] = capped(linesOf(name, all, figure));
   figure.querySelector(".omitted").textContent = omitted;
   figure.querySelector(".omitted").hidden = omitted === "";
   figure.querySelector(".empty").hidden = rows.length > 0;
@@ -122,7 +137,7 @@ async function drawChart(name) {
   const config = structuredClone(data.themes[themeName()]);
   config.legend.columns = Math.max(1, Math.min(4, Math.floor(plot.clientWidth / 170)));
   if (name === "map") config.header = { ...config.header, labelLimit: plot.clientWidth - 70 };
-  const spec = { ...resized(chart.spec, plot.clientWidth), datasets: { [chart.table]: rows } };
+  const spec = { ...resized(chart.spec, plot.clientWidth, rows.map((row) => row.impl || "")), datasets: { [chart.table]: rows } };
   views[name] = { key, view: (await vegaEmbed(plot, spec, { ...EMBED, config })).view };
 }
 
@@ -326,6 +341,8 @@ for (const button of document.querySelectorAll("[data-save]")) {
   };
 }
 
+for (const button of document.querySelectorAll("[data-lines]")) button.onclick = () => { allLines = !allLines; writeHash(); update(); };
+
 // --- updates, one after another
 async function draw() {
   document.documentElement.dataset.theme = themeName();
@@ -343,7 +360,7 @@ function update() {
 }
 
 form.oninput = () => { writeHash(); update(); };
-form.onreset = () => setTimeout(() => { search.value = ""; sort = { name: "", descending: false }; writeHash(); update(); });
+form.onreset = () => setTimeout(() => { search.value = ""; sort = { name: "", descending: false }; allLines = false; writeHash(); update(); });
 form.onsubmit = (event) => event.preventDefault();
 search.oninput = () => { writeHash(); showTable(); };
 document.getElementById("show-all").onclick = () => { showAll = true; showTable(); };

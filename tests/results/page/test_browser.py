@@ -139,6 +139,44 @@ def test_text_of_a_stranger_is_shown_as_text(shown: Shown) -> None:
     assert HOSTILE in [label.strip() for label in shown.page.locator("#filters label").all_text_contents()]
 
 
+def test_lines_are_few_named_in_the_order_of_their_ends_and_all_on_request(browser: Any, tmp_path: Path) -> None:
+    steps = {"numpy_manual": 3, "jax_scan": 2, "jax_jit": 4, "torch_nn": 9, "torch_manual": 5, "torch_autograd": 8}
+    steps |= {"mlx_compile": 6, "tinygrad_autograd": 7, "numba_fused": 1}
+    rows = []
+    for impl, step in steps.items():
+        for n in (100, 1000):
+            rows += blocks(impl, [step * n * 1e-8] * 8, problem=f"{n}x16", n=n, batch=n, framework=impl.split("_")[0])
+    run, path = saved_run(tmp_path, rows), tmp_path / "report.html"
+    path.write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
+    opened = Shown(browser, path)
+
+    def names() -> list[str]:
+        return [text for text in opened.texts("sweep") if text in steps]
+
+    few = ["tinygrad_autograd", "mlx_compile", "torch_manual", "jax_jit", "numpy_manual", "jax_scan", "numba_fused"]
+    assert sorted(names(), key=few.index) == few
+    tops = opened.page.evaluate(
+        "names => names.map(name => [...document.querySelectorAll('#chart-sweep svg text')]"
+        ".find(text => text.textContent === name).getBoundingClientRect().top)",
+        few,
+    )
+    assert tops == sorted(tops)
+    opened.page.locator("#chart-sweep svg path[aria-roledescription='point']").first.click()
+    opened.page.wait_for_selector("#chart-sweep svg path[opacity='0.12']", state="attached")
+    opened.page.focus("#chart-sweep [data-lines]")
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_function("location.hash === '#lines=all'")
+    opened.page.wait_for_function(
+        "name => [...document.querySelectorAll('#chart-sweep svg text')].some(text => text.textContent === name)",
+        arg="torch_nn",
+    )
+    assert set(names()) == {*steps}
+    opened.page.click("button[type=reset]")
+    opened.page.wait_for_function("!location.hash")
+    opened.context.close()
+    assert opened.wrong == []
+
+
 def test_every_control_works_by_keyboard(shown: Shown) -> None:
     page = shown.page
     reached = set()

@@ -152,13 +152,13 @@ def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) 
 
 
 def test_a_map_has_a_cell_for_each_size_and_other_problems_make_none(tmp_path: Path) -> None:
-    def run(name: str, sizes: list[tuple[int, int]]) -> Run:
+    def run(name: str, sizes: list[tuple[int, int]], batch: int = 0) -> Run:
         times = {"numpy_manual": (1e-6, 1e-5), "jax_scan": (3e-6, 1e-6), "torch_manual": (9e-6, 9e-5)}
         cases = [
             row
             for n, d in sizes
             for impl, (small, large) in times.items()
-            for row in blocks(impl, [small if n < 1_000 else large] * 4, **_size(n, d), **KNOWN)
+            for row in blocks(impl, [small if n < 1_000 else large] * 4, **_size(n, d, batch), **KNOWN)
         ]
         return saved_run(tmp_path, cases, name)
 
@@ -168,10 +168,24 @@ def test_a_map_has_a_cell_for_each_size_and_other_problems_make_none(tmp_path: P
     assert cells.loc[(1_000, 10), ["fastest", "by"]].tolist() == ["JAX", "jax_scan, 10.0x"]
     diagonal = run("0002_diagonal", [(100, 2), (1_000, 10), (10_000, 20)])
     assert make_payload([diagonal], "numpy_manual").winners.empty
+    batches = run("0003_batches", [(n, d) for n in (1_000, 10_000) for d in (2, 10)], 256)
+    cells = make_payload([batches], "numpy_manual").winners
+    assert len(cells) == 4 and set(cells["plan"]) == {"mini-batches"}
+    assert all("fastest step of 256 rows, float64, cpu" in panel for panel in cells["panel"])
 
 
-def _size(n: int, d: int) -> dict[str, Any]:
-    return {"problem": f"{n}x{d}", "problem_hash": f"{n}x{d}", "n": n, "d": d, "batch": n}
+def _size(n: int, d: int, batch: int = 0) -> dict[str, Any]:
+    return {"problem": f"{n}x{d}", "problem_hash": f"{n}x{d}", "n": n, "d": d, "batch": batch or n}
+
+
+def test_a_chart_begins_with_the_baseline_and_the_fastest_of_each_framework(tmp_path: Path) -> None:
+    steps = {"numpy_manual": 9, "numpy_blocked": 2, "jax_jit": 5, "jax_scan": 3, "torch_nn": 8, "torch_manual": 4}
+    steps |= {"numba_fused": 1, "dask_tree": 90, "mlx_compile": 80, "tensorflow_xla": 70}
+    run = saved_run(tmp_path, [row for impl, step in steps.items() for row in blocks(impl, [step * 1e-6] * 8)])
+    payload = make_payload([run], "numpy_manual")
+    drawn, omitted = initial_rows(all_charts(payload.measured_impls)["time"], payload, [run], "numpy_manual")
+    names = {"numpy_manual", "numba_fused", "jax_scan", "torch_manual", "tensorflow_xla", "mlx_compile", "dask_tree"}
+    assert {row["impl"] for row in drawn} == names and omitted == ["3 of 10 implementations"]
 
 
 def test_panels_stand_as_the_runs_are_named_and_legends_name_what_was_measured(tmp_path: Path) -> None:
