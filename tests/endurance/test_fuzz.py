@@ -22,7 +22,7 @@ from results.store.runs import find
 
 
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32)), min_size=20, max_size=20))
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32)), min_size=10, max_size=10))
 def test_mutated_files_are_read_or_refused_in_a_line_and_nothing_comes_alive(
     tmp_path: Path, files: list[tuple[str, int]]
 ) -> None:

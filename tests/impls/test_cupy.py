@@ -1,5 +1,6 @@
 """Our code for CuPy, by the real command, on a stand-in for the package: neither CuPy nor a GPU is in these tests."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from results.__main__ import main
 
 STANDIN = str(ROOT / "tests" / "support" / "standin")
 HERE = {"PYTHONPATH": STANDIN, "STANDIN_GPUS": "1", "CUPY_TF32": "1"}  # the last: what a user may have set
+CASES = {("line", "float64"), ("crops", "float32"), ("crops@5", "float64")}
 COMPILES = """
 import numpy as np
 from impls import _cupy
@@ -25,28 +27,30 @@ print(_cupy.compilations())
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Full batches and mini-batches, one target and two, in both dtypes, on the gpu; the cpu as well."""
     options = ["--problem", "line,crops,crops@5", "--dtype", "float32,float64", "--device", "gpu,cpu"]
-    return bench(tmp_path_factory.mktemp("cupy"), "--impl", "cupy_manual", *options, env=HERE)
+    chosen = "(-line-float64- or -crops-float32- or 5-float64-)"
+    return bench(tmp_path_factory.mktemp("cupy"), "--impl", "cupy_manual", *options, "-k", chosen, env=HERE)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """In both precisions."""
+    words = ["--precision", "highest,tf32", "--device", "gpu", "--problem", "line", "--blocks", "2"]
+    return bench(tmp_path_factory.mktemp("both"), "--impl", "cupy_manual", *words, env=HERE)
 
 
 def test_it_is_checked_and_timed_on_the_gpu(done: Done) -> None:
     assert done.code == 0, done.out + done.err
-    cases = {(problem, dtype) for problem in ("line", "crops", "crops@5") for dtype in ("float32", "float64")}
-    assert done.timed("cupy_manual") == cases
+    assert done.timed("cupy_manual") == CASES
     assert {(row["device"], row["framework"], row["valid"]) for row in done.rows} == {("gpu", "cupy", True)}
     assert {row["matmul_bits"] for row in done.rows} == {23, 52}
     assert {row["compiles"] for row in done.rows} == {0}
     assert all(row["blocked_s"] > 0 and row["transfer_s"] > 0 for row in done.rows)
 
 
-def test_tf32_is_off_unless_it_is_asked_for(done: Done, tmp_path: Path) -> None:
+def test_precisions_are_compared_in_one_run_and_tf32_is_off_unless_it_is_asked_for(
+    done: Done, both: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert {row["version"] for row in done.rows} == {"a stand-in, TF32 0"}
-    asked = bench(tmp_path, "--impl", "cupy_manual", "--device", "gpu", "--precision", "tf32", env=HERE)
-    assert [row["version"] for row in asked.rows] == ["a stand-in, TF32 1"]
-
-
-def test_precisions_are_compared_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--precision", "highest,tf32", "--device", "gpu", "--problem", "line", "--blocks", "2"]
-    both = bench(tmp_path, "--impl", "cupy_manual", *words, env=HERE)
     assert both.code == 0, both.out + both.err
     assert {(row["impl"], row["precision"], row["version"][-1]) for row in both.rows} == {
         ("cupy_manual@precision=highest", "highest", "0"),
@@ -54,7 +58,8 @@ def test_precisions_are_compared_in_one_run(tmp_path: Path, capsys: pytest.Captu
     }
     tolerances = [max(row["tolerance"] for row in both.rows if row["version"][-1] == one) for one in "01"]
     assert tolerances[1] > 100 * tolerances[0], "TF32 has a tolerance of its own"
-    assert main(["compare", "--over", "precision", str(tmp_path / "out.json")]) == 0
+    (tmp_path / "both.json").write_text(json.dumps(both.json))
+    assert main(["compare", "--over", "precision", str(tmp_path / "both.json")]) == 0
     out = capsys.readouterr().out
     assert "largest error" in out and "not compared" not in out.lower()
 

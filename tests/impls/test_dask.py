@@ -86,7 +86,7 @@ def test_a_cluster_of_another_version_is_unsupported(cluster: str) -> None:
 
 @pytest.mark.parametrize("cluster", [(2, "")], indirect=True)
 def test_the_option_leads_to_the_cluster_and_the_row_says_so(cluster: str, tmp_path: Path) -> None:
-    done = bench(tmp_path, "--impl", "dask_manual", "--problem", "20000x100", "--dask-scheduler", cluster)
+    done = bench(tmp_path, "--impl", "dask_manual", "--problem", "2000x100", "--dask-scheduler", cluster)
     assert done.code == 0, done.out
     (row,) = done.rows
     assert (row["step_reads"], row["framework"], row["valid"]) == ("X, on a cluster", "dask", True)

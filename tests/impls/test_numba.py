@@ -13,9 +13,8 @@ _numba = pytest.importorskip("impls._numba", reason="numba is not installed")
 
 @pytest.mark.parametrize(
     ("n", "d", "k", "dtype"),
-    [(9, 64, None, "float32"), (300, 70, 3, "float64"), (301, 131, None, "float32"), (1, 64, 1, "float64"),
-     (301, 7, 2, "float32")],
-)  # fmt: skip
+    [(300, 70, 3, "float64"), (301, 7, None, "float32"), (1, 64, 1, "float64")],
+)
 def test_rows_that_are_sent_for_give_the_same_iterates(
     monkeypatch: pytest.MonkeyPatch, n: int, d: int, k: int | None, dtype: str
 ) -> None:
@@ -37,14 +36,13 @@ def _sends(add: Any) -> bool:
     return fixed["lines"].cell_contents > 0
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_small_problems_of_all_shapes_are_compiled_once(dtype: str) -> None:
+def test_small_problems_of_all_shapes_are_compiled_once() -> None:
     from impls import numba_fused
 
     shapes = [(4, 1, None, None), (9, 3, None, None), (301, 31, None, None), (100, 2, None, 7), (64, 20, None, 5)]
     compiled = []
     for n, d, k, batch in shapes:
-        problem = random_problem(n, d, k, batch, dtype)
+        problem = random_problem(n, d, k, batch, "float32")
         run, exact, before = numba_fused.prepare(problem, "cpu"), truth(problem, [1, 2, 5]), _numba.compilations()
         for t in exact.at:
             error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)

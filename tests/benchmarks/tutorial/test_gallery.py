@@ -21,7 +21,7 @@ COMMITTED = ROOT / "results" / "gallery"
 PAPERS = {"light": "#ffffff", "dark": "#0d1117"}
 FILES = {"line.json"} | {f"{name}-{paper}.svg" for name in ("line", "losses", "paths") for paper in PAPERS}
 FILES |= {f"line-{paper}.gif" for paper in PAPERS}
-TWO = "numpy_manual,torch_manual"
+TWO = "numpy_manual,numpy_blocked"
 
 
 @pytest.fixture(scope="module", autouse=True)
