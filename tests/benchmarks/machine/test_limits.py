@@ -12,7 +12,7 @@ from runs import blocks, saved_run
 
 from benchmarks.extra import closed_form
 from benchmarks.machine import bandwidth, roofline
-from benchmarks.timing import limits
+from benchmarks.timing import limits, parity
 from benchmarks.worker.client import Settings
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
@@ -167,9 +167,8 @@ def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path: Path) -> None:
-    words = [word for word in command(tmp_path, "--problem=medium", "--threads=1") if word != "--no-limits"]
+    words = [word for word in command(tmp_path, "--problem=5000x100", "--threads=1") if word != "--no-limits"]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
     content = saved(tmp_path / "out.json")
     found = content["campaign"]["limits"]["cpu"]
     rates = {level["level"]: level["bytes_per_s"] for level in found["levels"]}
@@ -177,7 +176,9 @@ def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path
     (row,) = (entry["extra_info"] for entry in content["benchmarks"])
     again = roofline.row_facts(row, found)
     assert again and {name: row[name] for name in again} == again
-    assert row["limited_by"] in ("cache", "memory", "compute") and 0 < row["fraction_of_limit"] < 3
+    above = "; ".join(parity.above_limit(row))  # on a machine in use, the limit may be measured too low
+    assert (done.returncode, row["reason"]) == (int(bool(above)), above), done.stdout + done.stderr
+    assert row["limited_by"] in ("cache", "memory", "compute") and row["fraction_of_limit"] > 0
     assert 1e8 < row["read_bytes_per_s"] < 1e13
     if row["limited_by"] != "compute":
         assert row["limit_s"] == pytest.approx(roofline.least(row).bytes / row["read_bytes_per_s"])

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from faulty import running, wait_until, written
-from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, invalid, needs, one, saved, write
+from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, invalid, needs, one, python, saved, write
 
 from benchmarks.machine import gpu as gpus
 from benchmarks.timing import parity
@@ -210,25 +210,25 @@ def test_compiling_in_every_run_is_noticed_in_jax(tmp_path: Path) -> None:
 
 
 @needs("torch")
-def test_compiling_in_every_run_is_noticed_in_torch(tmp_path: Path) -> None:
-    done = one(tmp_path, "torch_again", RECOMPILES)
-    assert re.match(r"something was compiled in timed runs \(compilations: \d+\)", invalid(done, "torch_again"))
+def test_compiling_in_every_run_and_coarse_products_are_noticed_in_torch(tmp_path: Path) -> None:
+    texts = {"torch_again": RECOMPILES, "torch_coarse": COARSE}
+    paths = ",".join(write(tmp_path, name, text) for name, text in texts.items())
+    done = bench(tmp_path, "--impl", f"{paths},torch_manual")
+    assert done.code == 1, done.out + done.err
+    bits = {row["impl"]: (row["matmul_bits"], row["matvec_bits"], row["valid"]) for row in done.rows}
+    assert bits == {
+        "torch_manual": (23, 23, True),
+        "torch_again": (23, 23, False),
+        "torch_coarse": (10, 10, False),
+    }
+    reasons = {row["impl"]: row["reason"] for row in done.rows}
+    assert re.match(r"something was compiled in timed runs \(compilations: \d+\)", reasons["torch_again"])
+    assert "a matmul keeps 10 bits of the mantissa, 23 asked for" in reasons["torch_coarse"]
 
 
 @pytest.mark.measures
 def test_garbage_collected_in_a_timed_run_is_noticed(tmp_path: Path) -> None:
     assert invalid(one(tmp_path, "collects", COLLECTS), "collects").startswith("garbage was collected in timed runs")
-
-
-@needs("torch")
-def test_coarse_products_on_one_side_are_noticed(tmp_path: Path) -> None:
-    paths = write(tmp_path, "torch_coarse", COARSE)
-    done = bench(tmp_path, "--impl", f"torch_manual,{paths}")
-    assert done.code == 1
-    bits = {row["impl"]: (row["matmul_bits"], row["matvec_bits"], row["valid"]) for row in done.rows}
-    assert bits == {"torch_manual": (23, 23, True), "torch_coarse": (10, 10, False)}
-    (reason,) = (row["reason"] for row in done.rows if not row["valid"])
-    assert "a matmul keeps 10 bits of the mantissa, 23 asked for" in reason
 
 
 def test_tf32_is_allowed_where_it_is_asked_for(tmp_path: Path) -> None:
@@ -243,14 +243,17 @@ def test_tf32_is_allowed_where_it_is_asked_for(tmp_path: Path) -> None:
 @needs("torch")
 @needs("jax")
 def test_tf32_is_asked_of_torch_and_jax_alike() -> None:
-    code = (
-        "import impls._torch, impls._jax, torch, jax;"
-        "print(torch.get_float32_matmul_precision(), jax.config.jax_default_matmul_precision)"
-    )
-    for precision, words in (("highest", "highest highest"), ("tf32", "high tensorfloat32")):
-        env = environment(DESCENTBENCH_PRECISION=precision, JAX_PLATFORMS="cpu")
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
-        assert done.stdout.strip() == words, done.stderr
+    code = """
+import os, sys
+for precision in ("highest", "tf32"):
+    os.environ["DESCENTBENCH_PRECISION"] = precision
+    import impls._torch, impls._jax, torch, jax
+    print(torch.get_float32_matmul_precision(), jax.config.jax_default_matmul_precision)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "impls"]:  # they ask when they are imported
+        del sys.modules[name]
+"""
+    done = python(code, env={"JAX_PLATFORMS": "cpu"})
+    assert done.out.splitlines() == ["highest highest", "high tensorfloat32"], done.err
 
 
 @pytest.mark.measures
@@ -324,8 +327,16 @@ def test_a_row_that_is_edited_by_hand_is_told(tmp_path: Path, capsys: pytest.Cap
     assert all("the facts of the machine or the campaign do not match" in reason for reason in facts)
 
 
-def test_the_twin_runs_in_every_block_under_its_own_label(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--impl", "numpy_manual", "--aa", "numpy_manual", "--blocks", "2")
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """An implementation that runs twice in both blocks, where variables are set."""
+    env = {"OMP_PROC_BIND": "false", "JAX_COMPILATION_CACHE_DIR": "/somewhere/private"}
+    folder = tmp_path_factory.mktemp("twice")
+    return bench(folder, "--impl", "numpy_manual", "--aa", "numpy_manual", "--blocks", "2", env=env)
+
+
+def test_the_twin_runs_in_every_block_under_its_own_label(twice: Done) -> None:
+    done = twice
     assert sorted((row["impl"], row["duplicate_of"], row["block"]) for row in done.rows) == [
         *(("numpy_manual", "", block) for block in range(2)),
         *(("numpy_manual-again", "numpy_manual", block) for block in range(2)),
@@ -357,17 +368,15 @@ def test_minutes_are_filled_with_whole_blocks(tmp_path: Path) -> None:
     assert campaign["wall_s"] < 7
 
 
-def test_the_machine_and_the_moment_are_told(tmp_path: Path) -> None:
-    done = bench(tmp_path, env={"OMP_PROC_BIND": "false", "JAX_COMPILATION_CACHE_DIR": "/somewhere/private"})
-    machine = done.json["machine_info"]
+def test_the_machine_and_the_moment_are_told(twice: Done) -> None:
+    done, machine = twice, twice.json["machine_info"]
     assert {"isa", "physical_cores", "quota_cores", "governor", "turbo", "gpu_facts", "setup_hash"} <= set(machine)
     assert machine["env"]["OMP_PROC_BIND"] == "false"
     assert machine["env"]["JAX_COMPILATION_CACHE_DIR"] == "(a path)"
     assert "/somewhere/private" not in json.dumps(done.json)
     assert {name: machine["installed"][name] for name in ("numpy", "pytest")}.keys() == {"numpy", "pytest"}
     assert done.json["campaign"]["runs_s"] > 0
-    (moment,) = done.json["campaign"]["system_load"]
-    assert set(moment) == {
+    assert set(done.json["campaign"]["system_load"][0]) == {
         "block",
         "seconds",
         "load_before",
