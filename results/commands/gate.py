@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from results.commands import options
-from results.output import Page, Section, records, seconds, times, words
+from results.output import Page, Section, counted, records, seconds, times, words
 from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
 from results.stats.quiet import WITHHELD, is_busy, quiet_lines
@@ -227,14 +227,16 @@ def _summarize(data: pd.DataFrame) -> tuple[str, int]:
     counts = {verdict: int((data["verdict"] == verdict).sum()) for verdict in (PASS, FAIL, UNDECIDED, REFUSED)}
     allowed = data["slower"].unique()
     limit = f"more than {_percent(allowed[0])}" if len(allowed) == 1 else "more than their thresholds"
-    rest = ", ".join(f"{counts[word]} {word.lower()}" for word in (UNDECIDED, REFUSED) if counts[word])
+    rest = [f"{counts[word]} {word.lower()}" for word in (UNDECIDED, REFUSED) if counts[word]]
     if counts[FAIL]:
-        failed = f"{counts[FAIL]} of {len(data)} cases are slower than BASE by {limit}"
-        return f"SLOWER: {'; '.join(filter(None, [failed, rest]))}.", 1
-    passed = f"{counts[PASS]} of {len(data)} cases are not slower than BASE by {limit}"
-    if rest or data.empty:
-        return f"UNDECIDED: {passed}; {rest or 'BASE has no case to compare'}.", 2
-    return f"NOT SLOWER: {passed}.", 0
+        text = f"{counts[FAIL]} of {len(data)} cases are slower than BASE by {limit}"
+        return f"SLOWER: {'; '.join([text, *rest])}.", 1
+    if data.empty:
+        return "UNDECIDED: BASE has no case to compare.", 2
+    if rest:
+        text = f"{len(data) - counts[PASS]} of {len(data)} cases may be slower than BASE by {limit}"
+        return f"UNDECIDED: {text} ({', '.join(rest)}).", 2
+    return f"NOT SLOWER: none of {counted(len(data), 'case')} is slower than BASE by {limit}.", 0
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
