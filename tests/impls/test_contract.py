@@ -160,6 +160,43 @@ def test_problems_of_the_catalogue(name: str, plan: str, dtype: str) -> None:
     test_iterates.agrees(name, plan, dtype)
 
 
+@pytest.mark.parametrize("values", ["binary", "offset"])
+@pytest.mark.parametrize("framework", ["numpy_manual", "torch_autograd", "jax_scan"])
+def test_honest_descents_are_allowed_on_many_rows_of_few_values(framework: str, values: str) -> None:
+    """Real tables have yes-or-no columns and targets far from 0: rounding errors then point the same way."""
+    rng = np.random.default_rng(0)
+    n = 300_000
+    x, y = (
+        (rng.integers(0, 2, n), rng.integers(0, 2, n)) if values == "binary" else (rng.random(n), 300 + rng.random(n))
+    )
+    X = np.column_stack([(x - x.mean()) / x.std(), np.ones(n)])
+    problem = Problem(*(array.astype("float32") for array in (X, y, rng.random(2))), 0.25, 3, None)
+    run = prepared(framework, problem)
+    known = truth(problem, [1, 2, 3])
+    shares = {}
+    for t in known.at:
+        error, allowed = known.distance(run(problem.w0, t), t, 0.0, problem.w0)
+        shares[t] = error / allowed
+    assert max(shares.values()) <= 1, shares
+
+
+@pytest.mark.parametrize(("k", "batch"), [(None, 4), (3, None)])
+def test_compiled_graphs_descend(monkeypatch: pytest.MonkeyPatch, k: int | None, batch: int | None) -> None:
+    """On the CPU torch compiles the same step and makes no graph of it."""
+    torch = pytest.importorskip("torch")
+    from impls import torch_compile_graphs
+
+    for name in ("place", "place_fixed"):
+        monkeypatch.setattr(torch_compile_graphs, name, lambda array, device: torch.from_numpy(np.array(array)))
+    monkeypatch.setattr(torch_compile_graphs, "fetch", lambda w: w.numpy().copy())
+    problem = random_problem(9, 3, k, batch)
+    exact, run = truth(problem, [1, 2, 5, 12]), torch_compile_graphs.prepare(problem, "gpu")
+    for t in (12, *exact.at):
+        error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
+        assert error <= allowed, t
+    assert run(problem.w0, 0).tobytes() == problem.w0.tobytes()
+
+
 IMPORTS = """
 import json, sys
 import numpy as np

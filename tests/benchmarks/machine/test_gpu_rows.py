@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from helpers import HONEST, ROOT, Done, bench, python, random_problem, write
+from helpers import HONEST, ROOT, Done, bench, python, write
 
 from benchmarks.campaign.plan import Plan
-from benchmarks.reference.solution import truth
 
 NVML = """
 class NVMLError(Exception): pass
@@ -81,21 +79,3 @@ def test_a_plan_keeps_the_given_order_if_asked() -> None:
     given = [(name, device) for name in [*names, "impl3-again"] for device in ("gpu", "cpu")]
     assert [(case.name, case.device) for case in cases] == given
     assert sorted(map(str, cases)) == sorted(map(str, Plan(**plan).cases()))
-
-
-@pytest.mark.parametrize(("k", "batch"), [(None, 4), (3, None)])
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
-def test_compiled_graphs_descend(monkeypatch: pytest.MonkeyPatch, k: int | None, batch: int | None) -> None:
-    """On the CPU torch compiles the same step and makes no graph of it."""
-    torch = pytest.importorskip("torch")
-    from impls import torch_compile_graphs
-
-    for name in ("place", "place_fixed"):
-        monkeypatch.setattr(torch_compile_graphs, name, lambda array, device: torch.from_numpy(np.array(array)))
-    monkeypatch.setattr(torch_compile_graphs, "fetch", lambda w: w.numpy().copy())
-    problem = random_problem(9, 3, k, batch)
-    exact, run = truth(problem, [1, 2, 5, 12]), torch_compile_graphs.prepare(problem, "gpu")
-    for t in (12, *exact.at):
-        error, allowed = exact.distance(run(problem.w0, t), t, 0.0, problem.w0)
-        assert error <= allowed, t
-    assert run(problem.w0, 0).tobytes() == problem.w0.tobytes()
