@@ -1,6 +1,7 @@
 """Compare two implementations in one run per machine, or two runs, case by case."""
 
 import math
+import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -52,6 +53,10 @@ SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
 STEP, JOB = "step", "job"  # what is compared
 ENVIRONMENT = "environment"  # the axis of --with and --python, within one run
+REVISIONS = "revision"  # the axis of `--impl path.py@REV,path.py`, within one run
+MACHINE = "machine"  # the axis of two runs of two machines
+REVISION = re.compile(r"^(?P<base>.+?)(?:@(?P<commit>[0-9a-f]{4,40}))?$")
+WORKING_TREE = "working tree"
 LISTED = 12  # differences of a group
 
 
@@ -108,11 +113,13 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, 
     text = f"A = {a.label} ({a.machine}, {a.date}); B = {b.label} ({b.machine}, {b.date})."
     notes = [*_differing_facts(a, b), *edited_code(a, b), *_interruptions([a, b])]
     if reason := other_machine(a, b):
-        if over:
+        if over not in ("", MACHINE):
             raise RunError(f"--over {over} compares runs of one machine; {reason}")
         notes = [reason, *notes]
         text += f" Different machines: each implementation is compared with {baseline} on its own machine."
         return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
+    if over == MACHINE:
+        raise RunError(f"--over machine: both runs are of {a.machine}; compare them without --over")
     if over:
         values = [", ".join(sorted({words(value) for value in run.rows[over].dropna()})) for run in (a, b)]
         if values[0] == values[1]:
@@ -163,9 +170,34 @@ def compare_environments(run: Run) -> Page:
 
     Raises RunError if no implementation ran in two of them.
     """
-    order = list(mapping(run.campaign.get("environments")))
+    rows = without_duplicates(run.rows).dropna(subset="environment")
+    ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
+    rows = rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
+    remedy = (
+        "pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2, or --threads 1,2, or --precision"
+        " highest,tf32"
+    )
+    return _compare_versions(run, rows, list(mapping(run.campaign.get("environments"))), "environments", remedy)
+
+
+def compare_revisions(run: Run) -> Page:
+    """Compare the git revisions of the files of a run (`--impl path.py@REV,path.py`), as `compare_environments` does.
+
+    The file as it was in the working tree comes last. Raises RunError if no implementation ran in two revisions.
+    """
+    rows = without_duplicates(run.rows)
+    rows = rows[rows["environment"].isna()]
+    parts = rows["impl"].str.extract(REVISION)
+    rows = rows.assign(base=parts["base"], environment=parts["commit"].fillna(WORKING_TREE))
+    order = list(dict.fromkeys(rows.loc[rows["environment"] != WORKING_TREE, "environment"]))
+    remedy = "pytest benchmarks --impl path.py@main,path.py"
+    return _compare_versions(run, rows.dropna(subset="base"), [*order, WORKING_TREE], "revisions", remedy)
+
+
+def _compare_versions(run: Run, rows: pd.DataFrame, order: list[str], axis: str, remedy: str) -> Page:
+    """Return the comparison of each `base` of `rows` over its `environment` values, in that order."""
     tables = []
-    for base, of in without_duplicates(run.rows).dropna(subset="environment").groupby(_without_environment(run.rows)):
+    for base, of in rows.groupby("base"):
         samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
         errors = {name: rows.groupby(CASE[1:])["error"].max().reset_index() for name, rows in samples.items()}
         names = list(samples)
@@ -175,27 +207,15 @@ def compare_environments(run: Run) -> Page:
                 table["error"] = table[CASE[1:]].merge(errors[name], how="left", on=CASE[1:])["error"]
                 tables.append(table.assign(impl=base, environment=name, against=other))
     if not tables:
-        raise RunError(
-            f"{run.label} has no implementation in two environments; measure them:"
-            " pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2, or --threads 1,2, or --precision"
-            " highest,tf32"
-        )
+        raise RunError(f"{run.label} has no implementation in two {axis}; measure them: {remedy}")
     table = withhold_if_busy(add_verdicts(join(tables)), [run])
-    sections = [_environment_section(str(impl), part) for impl, part in table.groupby("impl", sort=False)]
-    title = f"Environments: {', '.join(order)}"
+    sections = [_version_section(str(impl), part, axis) for impl, part in table.groupby("impl", sort=False)]
+    title = f"{axis.capitalize()}: {', '.join(order)}"
     return Page(table, [Section(title, notes=quiet_lines([run])), *sections, caveats(table)])
 
 
-def _without_environment(rows: pd.DataFrame) -> "pd.Series[str]":
-    """Return the names of implementations without the label of their environment."""
-    ends = "@" + rows["environment"].fillna("")
-    return pd.Series(
-        [impl.removesuffix(end) for impl, end in zip(rows["impl"].fillna(""), ends, strict=True)], rows.index
-    )
-
-
-def _environment_section(impl: str, table: pd.DataFrame) -> Section:
-    """Return the ratios of one implementation's environments to the one before and to the first, problem by problem."""
+def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
+    """Return the ratios of one implementation's versions to the one before and to the first, problem by problem."""
     first = table["against"].iloc[0]
     rows = []
     for case, part in table.groupby([*CASE[1:], "environment"], sort=False):
@@ -203,13 +223,13 @@ def _environment_section(impl: str, table: pd.DataFrame) -> Section:
         cells = {row["against"]: f"{ratio_digits(row['ratio'])} {words(row['verdict'])}" for row in records(part)}
         of_first = cells.pop(first, "-")
         rows.append(
-            dict(zip([*CASE[1:], "environment"], map(words, case), strict=True))
+            dict(zip([*CASE[1:], axis.removesuffix("s")], map(words, case), strict=True))
             | {"per step": seconds(part["b_s"].iloc[0]), "over the one before": next(iter(cells.values()), of_first)}
             | {f"over {first}": of_first}
             | ({"largest error": f"{error:.2g}"} if str(case[-1]).startswith("precision=") else {})
         )
     rows.sort(key=lambda row: [row[name] for name in CASE[1:]])
-    return Section(f"{impl} over environments", _changes(impl, table), rows, level=3)
+    return Section(f"{impl} over {axis}", _changes(impl, table), rows, level=3)
 
 
 def _changes(impl: str, table: pd.DataFrame) -> str:
@@ -412,10 +432,11 @@ def _add_compare(commands: options.Commands) -> None:
     )
     command.add_argument(
         "--over",
-        choices=[*AXES, ENVIRONMENT],
+        choices=[*AXES, ENVIRONMENT, REVISIONS, MACHINE],
         default="",
-        help="what may differ between two runs; in one run: environment (--with, --python), threads (--threads 1,2) or"
-        " precision (--precision highest,tf32), or device or dtype: A on cpu or float32, B (default: A) on the other",
+        help="what may differ between two runs; in one run: environment (--with, --python), revision (--impl"
+        " path.py@REV,path.py), threads (--threads 1,2) or precision (--precision highest,tf32), or device or dtype: A"
+        " on cpu or float32, B (default: A) on the other",
     )
     options.add_job_steps(command)
     command.add_argument("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
@@ -435,10 +456,11 @@ def _compare(args: Namespace) -> Page:
         return [options.selected(run, args) for run in find_all(args.run, args.runs)]
 
     named = [*args.run, *([args.a] if args.a else [])]
-    if args.over == ENVIRONMENT or (args.over in ("threads", "precision") and not args.b):
+    if args.over in (ENVIRONMENT, REVISIONS) or (args.over in ("threads", "precision") and not args.b):
         if args.b or len(named) > 1:
-            raise RunError("--over environment compares within one run; name one: compare --over environment RUN")
-        return compare_environments(one(named[0] if named else "latest"))
+            raise RunError(f"--over {args.over} compares within one run; name one: compare --over {args.over} RUN")
+        compare_versions = compare_revisions if args.over == REVISIONS else compare_environments
+        return compare_versions(one(named[0] if named else "latest"))
     along = args.over in VALUES.values()
     if along and args.a and not args.b:
         args.b = args.a

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT
-from runs import rows, saved_cases
+from runs import MACHINE, rows, saved_cases
 
 from results.__main__ import main
-from results.commands.compare import compare_along, compare_environments, compare_runs
+from results.commands.compare import compare_along, compare_environments, compare_revisions, compare_runs
 from results.store.reading import Run, RunError
 
 MIXED = {"dtype": "float32", "problem_hash": "abc32"}
@@ -128,6 +128,34 @@ def test_numbers_of_threads_in_one_run_are_environments(tmp_path: Path, capsys: 
 def test_one_environment_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no implementation in two environments; measure them"):
         compare_environments(environments(tmp_path, 1e-6, labels=("v1",)))
+
+
+def test_revisions_of_one_run_are_compared_each_with_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = {"mine@0a1b2c3": 1e-6, "mine@4d5e6f7": 1e-6, "mine": 1.5e-6, "other": 9e-6}
+    run = saved_cases(tmp_path, "box", *[rows(impl, step) for impl, step in steps.items()])
+    page = compare_revisions(run)
+    judged = {(row["against"], row["environment"]): row["verdict"] for row in page.data.to_dict("records")}
+    assert judged["0a1b2c3", "working tree"] == judged["4d5e6f7", "working tree"] == "SLOWER"
+    assert judged["0a1b2c3", "4d5e6f7"] != "SLOWER" and len(judged) == 3
+    assert main(["compare", "--over", "revision", str(run.path)]) == 0
+    assert "mine against 0a1b2c3: first slower in working tree (small 1.5" in capsys.readouterr().out
+    with pytest.raises(RunError, match="no implementation in two revisions; measure them"):
+        compare_revisions(saved_cases(tmp_path, "box", rows(), name="0002_one"))
+
+
+def test_machines_are_an_axis_of_two_runs_of_two_machines(tmp_path: Path) -> None:
+    here, there, again = (
+        saved_cases(
+            tmp_path, machine, rows(), rows("jax_scan", 5e-7), name=name, machine_info=MACHINE | {"slug": machine}
+        )
+        for machine, name in (("box", "0001_a"), ("cube", "0001_b"), ("box", "0002_c"))
+    )
+    page = compare_runs(here, there, over="machine")
+    assert "Different machines" in page.sections[0].text
+    with pytest.raises(RunError, match="both runs are of box"):
+        compare_runs(here, again, over="machine")
 
 
 def test_a_filter_leaves_the_named_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
