@@ -20,6 +20,7 @@ MAX_WIDTH = 10_000  # columns of an output that is no terminal
 NARROWEST = 20  # columns of a terminal
 PROSE, GAP = 28, 3  # columns of a cell whose text is broken between words; blanks between two columns
 LONGEST_CELL = 1_000  # characters
+MOST_ROWS = 1_000  # of a table in the terminal
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # first characters of a spreadsheet formula, also full-width
 
 
@@ -208,8 +209,10 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         if section.text:
             console.print(_printable(section.text))
         if section.table:
-            table, left_out = fitting(section.table, console.width)
+            table, left_out = fitting(section.table[:MOST_ROWS], console.width)
             console.print(_rich_table(table, console.width))
+            if (more := len(section.table) - MOST_ROWS) > 0:
+                left_out.append(f"Not shown: {more:,} more rows (--format csv).")
             for line in left_out:
                 console.print(_printable(line))
         for note in section.notes:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from helpers import ROOT
 from hypothesis import HealthCheck, example, given, settings
@@ -19,7 +20,7 @@ from rich.text import Text
 
 from results.__main__ import main
 from results.commands.show import show
-from results.output import FORMATS, Section, escaped, markdown, words, write
+from results.output import FORMATS, Page, Section, escaped, markdown, words, write
 from results.store.runs import find
 
 MACHINE = {"node": "box", "cpu": {"brand_raw": "CPU"}, "cores": 2, "packages": {"numpy": "2.4.6"}}
@@ -232,6 +233,13 @@ def test_a_terminal_gets_all_of_a_cell_in_however_little_room(root: Path, monkey
     assert "\x1b[" in output
     assert "…" not in output
     assert max(map(len, Text.from_ansi(output).plain.splitlines())) <= 60
+
+
+def test_a_terminal_gets_the_first_rows_of_a_long_table() -> None:
+    page, stream = Page(pd.DataFrame(), [Section(table=[{"name": f"row {i}"} for i in range(1_500)])]), io.StringIO()
+    write(page, "table", stream)
+    assert "row 999" in stream.getvalue() and "row 1000" not in stream.getvalue()
+    assert "500 more rows" in stream.getvalue()
 
 
 HOSTILE = st.text(st.one_of(st.sampled_from("|`<>=+-@\t\r\n*[]\\&\x1b'\",\ud800"), st.characters()), min_size=1)
