@@ -218,8 +218,8 @@ def test_stderr_does_not_grow_without_bound(worker: Worker, tmp_path: Path, monk
     monkeypatch.setattr(processes, "MOST", 2**20)
     (member,) = worker.members
     assert isinstance(member, processes.Process)
-    shout = "[os.write(2, b'x' * 2**20) for _ in range(100)]; time.sleep(1); os.write(2, b'end'); os._exit(3)"
-    said = reason(worker, tmp_path, shout)
+    shout = "[os.write(2, b'x' * 2**20) for _ in range(100)]\nwhile os.fstat(2).st_size > 2**20: time.sleep(0.01)\n"
+    said = reason(worker, tmp_path, f"{shout}os.write(2, b'end'); os._exit(3)")
     assert said == "exited with code 3: end"
     assert os.fstat(member.stderr.fileno()).st_size < 2**20
 
