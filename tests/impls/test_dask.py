@@ -48,7 +48,7 @@ except Unsupported as reason:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a scheduler in another process, with so many workers and another version of dask."""
     workers, version = request.param
@@ -84,9 +84,11 @@ def test_a_cluster_of_another_version_is_unsupported(cluster: str) -> None:
     assert descend(cluster).out.startswith(f"the dask scheduler at {cluster} has dask 2020.1.2, here it is 20")
 
 
-@pytest.mark.parametrize("cluster", [(2, "")], indirect=True)
+@pytest.mark.parametrize("cluster", [(3, "")], indirect=True)
 def test_the_option_leads_to_the_cluster_and_the_row_says_so(cluster: str, tmp_path: Path) -> None:
-    done = bench(tmp_path, "--impl", "dask_manual", "--problem", "2000x100", "--dask-scheduler", cluster)
+    done = bench(
+        tmp_path, "--impl", "dask_manual", "--problem", "2000x100", "--steps", "20", "--dask-scheduler", cluster
+    )
     assert done.code == 0, done.out
     (row,) = done.rows
     assert (row["step_reads"], row["framework"], row["valid"]) == ("X, on a cluster", "dask", True)
