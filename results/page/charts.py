@@ -13,7 +13,7 @@ from typing import Any
 import altair as alt
 
 from results.output import json_rows
-from results.page.data import Payload
+from results.page.data import AS_USERS, Payload
 from results.page.standing import NAMES
 from results.store.reading import Run
 
@@ -327,7 +327,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     measured = ("status", "measured")
     by_size = time_chart(impls, "size", "elements of X per step: rows x features")
     return {
-        "map": Chart(winner_chart(), "winners"),
+        "map": Chart(winner_chart(), "winners", conditions=(("written", AS_USERS),)),
         "sweep": Chart(time_chart(impls, "n", "rows of X: n"), "cases", False, (measured, ("sweep", 1)), True),
         "time": Chart(by_size, "cases", False, (measured, ("sweep", 0)), True),
         "speedup": Chart(speedup_chart(), "speedups"),

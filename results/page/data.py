@@ -18,12 +18,13 @@ from results.stats.quiet import QUIET, judge_machine, withhold_if_busy
 from results.stats.signed_rank import INVALID, fewest_blocks, interval
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
-from results.store.outcomes import drop_duplicates, outcomes
+from results.store.outcomes import drop_duplicates, expert_tuned, outcomes
 from results.store.reading import Run, machine_words
 from results.store.runs import join
 
 KEY = ["run", *CASE]
 MANY_RUNS = 50  # more runs have one baseline, and checks of the initially shown runs only
+AS_USERS, TUNED_TOO = "as users write it", "expert-tuned as well"  # the implementations of a winner map
 MANY_NAMES = 3  # frameworks in a cell of a winner map, from which on they are counted
 RUNS_SHOWN = 4  # initially; the filter shows the others
 CASES = ["run", "machine", "framework", "version", "impl", "device", "dtype", "problem", "plan", "n", "d", "k", "batch"]
@@ -41,8 +42,8 @@ class Payload:
     times d); ci_low_s and ci_high_s, the 95 % interval of per_step_s (signed-rank test over the blocks, in logarithms;
     for few blocks, the spread of earlier runs);
     sweep, 1 if the run has several n with this d, k and plan; panel, the panel in a chart, which never mixes machines.
-    Columns of `winners`: fastest, the framework that is shown to be fastest, or ""; frameworks, it or all that may be;
-    by, the implementation and its speed-up over the baseline.
+    Columns of `winners`: written, AS_USERS or TUNED_TOO; fastest, the framework that is shown to be fastest, or "";
+    frameworks, it or all that may be; by, the implementation and its speed-up over the baseline.
     """
 
     cases: pd.DataFrame
@@ -111,7 +112,10 @@ def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
     for run in runs:
         machine = f"{machine_words(run)}, {run.date}"
         batches = run.rows.dropna(subset=["problem"]).groupby("problem")["batch"].first()
-        for winner in find_winners(run, judge_pairs(run, baseline), baseline):
+        pairs, tuned = judge_pairs(run, baseline), expert_tuned(run)
+        usual = [(AS_USERS, winner) for winner in find_winners(run, pairs, baseline, tuned)]
+        all_of = [(TUNED_TOO, winner) for winner in find_winners(run, pairs, baseline, set())] if tuned else []
+        for written, winner in usual + all_of:
             best, batch = winner.best, batches.get(winner.best["problem"])
             plan = "full-batch step" if batch == winner.best["n"] else f"step of {batch:,.0f} rows"
             names = list(dict.fromkeys(framework(impl) for impl in [best["impl"], *winner.rivals]))
@@ -119,15 +123,16 @@ def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
             cells.append(
                 {name: best[name] for name in ("problem", "device", "dtype", "n", "d")}
                 | {"run": run.label, "machine": run.machine}
-                | {"plan": "full batch" if batch == best["n"] else "mini-batches"}
+                | {"written": written, "plan": "full batch" if batch == best["n"] else "mini-batches"}
                 | {"panel": f"{machine}: fastest {plan}, {best['dtype']}, {best['device']}"}
                 | {"fastest": names[0] if winner.shown else ""}
                 | {"frameworks": " or ".join(names) if len(names) < MANY_NAMES else f"{len(names)} frameworks"}
                 | {"by": f"{best['impl']}{faster}" if winner.shown else "no difference shown"}
             )
-    columns = ["run", "machine", "device", "dtype", "problem", "plan", "panel", "n", "d", "fastest", "frameworks", "by"]
+    columns = ["run", "machine", "device", "dtype", "problem", "plan", "written", "panel", "n", "d"]
+    columns += ["fastest", "frameworks", "by"]
     table = pd.DataFrame(cells, columns=columns).astype({"n": float, "d": float})
-    grids = [part for _, part in table.groupby("panel", sort=False) if _is_grid(part)]
+    grids = [part for _, part in table.groupby(["written", "panel"], sort=False) if _is_grid(part)]
     return pd.concat(grids, ignore_index=True) if grids else table[:0]
 
 

@@ -87,6 +87,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         details=_details(payload, shown),
         detail=initial_detail(payload, shown),
         models=data["models"],
+        written=list(payload.winners["written"].unique()),
         level=f"{LEVEL:.0%}",
         fit=fit,
         **_sections(shown, payload, baseline),

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,16 @@ def shown_slower(pairs: pd.DataFrame) -> set[tuple[object, ...]]:
     return set(pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]].itertuples(index=False, name=None))
 
 
-def find_winners(run: Run, pairs: pd.DataFrame, baseline: str) -> list[Winner]:
-    """Return the winner of each problem, dtype and device, the smallest problem first."""
+def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] | None = None) -> list[Winner]:
+    """Return the winner of each problem, dtype and device, the smallest problem first.
+
+    apart: implementations that are no winners beside others (default: the expert-tuned ones).
+    """
     rows = records(drop_duplicates(run, outcomes(run)))
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
     measured = [row for row in rows if row["status"] == "measured" and row["step_reads"] == "X"]
-    winners, experts, slower, busy = [], expert_tuned(run), shown_slower(pairs), is_busy([run])
+    experts = expert_tuned(run) if apart is None else apart
+    winners, slower, busy = [], shown_slower(pairs), is_busy([run])
     for _, group in groups(measured, *CASE[1:]):
         usual = [row for row in group if row["impl"] not in experts] or group
         named = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in group}

@@ -5,7 +5,7 @@ const tables = Object.fromEntries(Object.entries(data.tables).map(([name, column
 const form = document.getElementById("filters");
 const search = document.getElementById("find");
 const FILTERS = [...new Set([...form.querySelectorAll("input[type=checkbox]")].map((box) => box.name))];
-const SELECTS = ["baseline", "detail", "theme"];
+const SELECTS = ["baseline", "detail", "theme", ...(form.elements.written ? ["written"] : [])];
 const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
 const system = window.matchMedia("(prefers-color-scheme: dark)");
 const ROWS_SHOWN = 200;
@@ -123,7 +123,7 @@ function linesOf(name, rows, figure) {
 
 async function drawChart(name) {
   const chart = data.charts[name], figure = document.getElementById(`chart-${name}`), plot = figure.querySelector(".plot");
-  const all = chartRows(name).filter((row) => chart.conditions.every(([column, value]) => row[column] === value));
+  const all = chartRows(name).filter((row) => chart.conditions.every(([column, value]) => row[column] === (form.elements[column]?.value ?? value)));
   const [rows, omitted] = capped(linesOf(name, all, figure));
   figure.querySelector(".omitted").textContent = omitted;
   figure.querySelector(".omitted").hidden = omitted === "";
@@ -360,6 +360,7 @@ function update() {
 }
 
 form.oninput = () => { writeHash(); update(); };
+if (form.elements.written) form.elements.written.oninput = form.oninput;
 form.onreset = () => setTimeout(() => { search.value = ""; sort = { name: "", descending: false }; allLines = false; writeHash(); update(); });
 form.onsubmit = (event) => event.preventDefault();
 search.oninput = () => { writeHash(); showTable(); };

@@ -11,7 +11,7 @@ import pytest
 from browser import CASE_ROWS, CHROMIUM, FLAGS, Shown
 from helpers import ROOT
 from runs import MACHINE, blocks, saved_run
-from test_page import HOSTILE, hostile_run
+from test_page import HOSTILE, hostile_run, tuned_grid
 
 from results.output import seconds, speedup
 from results.page.data import Payload, make_payload
@@ -173,6 +173,19 @@ def test_lines_are_few_named_in_the_order_of_their_ends_and_all_on_request(brows
     assert set(names()) == {*steps}
     opened.page.click("button[type=reset]")
     opened.page.wait_for_function("!location.hash")
+    opened.context.close()
+    assert opened.wrong == []
+
+
+def test_the_map_shows_expert_tuned_winners_on_request(browser: Any, tmp_path: Path) -> None:
+    run, path = tuned_grid(tmp_path), tmp_path / "report.html"
+    path.write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
+    opened = Shown(browser, path)
+    assert "NumPy" in opened.texts("map") and "Numba" not in opened.texts("map")
+    opened.page.select_option("select[name=written]", "expert-tuned as well")
+    opened.page.wait_for_function("location.hash.startsWith('#written=')")
+    opened.open(opened.page.url)
+    assert "Numba" in opened.texts("map") and "NumPy" not in opened.texts("map")
     opened.context.close()
     assert opened.wrong == []
 

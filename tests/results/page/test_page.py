@@ -168,10 +168,31 @@ def test_a_map_has_a_cell_for_each_size_and_other_problems_make_none(tmp_path: P
     assert cells.loc[(1_000, 10), ["fastest", "by"]].tolist() == ["JAX", "jax_scan, 10.0x"]
     diagonal = run("0002_diagonal", [(100, 2), (1_000, 10), (10_000, 20)])
     assert make_payload([diagonal], "numpy_manual").winners.empty
+    assert set(make_payload([grid], "numpy_manual").winners["written"]) == {"as users write it"}
     batches = run("0003_batches", [(n, d) for n in (1_000, 10_000) for d in (2, 10)], 256)
     cells = make_payload([batches], "numpy_manual").winners
     assert len(cells) == 4 and set(cells["plan"]) == {"mini-batches"}
     assert all("fastest step of 256 rows, float64, cpu" in panel for panel in cells["panel"])
+
+
+def tuned_grid(root: Path) -> Run:
+    """Save a grid on which the expert-tuned implementation is fastest."""
+    rows = [
+        row
+        for n, d in [(n, d) for n in (100, 1_000) for d in (2, 10)]
+        for impl, step, tuned in (
+            ("numpy_manual", 2e-6, ""),
+            ("jax_scan", 3e-6, ""),
+            ("numba_fused", 1e-6, "expert-tuned"),
+        )
+        for row in blocks(impl, [step] * 4, tuned=tuned, **_size(n, d), **KNOWN)
+    ]
+    return saved_run(root, rows)
+
+
+def test_a_map_also_names_winners_among_expert_tuned_implementations(tmp_path: Path) -> None:
+    cells = make_payload([tuned_grid(tmp_path)], "numpy_manual").winners.groupby("written")["fastest"]
+    assert cells.unique().map(list).to_dict() == {"as users write it": ["NumPy"], "expert-tuned as well": ["Numba"]}
 
 
 def _size(n: int, d: int, batch: int = 0) -> dict[str, Any]:
