@@ -129,11 +129,11 @@ def winner_chart() -> Spec:
         color=alt.condition("datum.fastest == ''", undecided, colours),
         opacity=alt.condition("datum.fastest == ''", alt.value(0.25), alt.value(0.55)),
     )
-    names = base.mark_text(dy=-8, fontSize=14, fontWeight="bold", aria=False).encode(text="frameworks:N")
-    details = base.mark_text(dy=12, fontSize=11, aria=False).encode(text="by:N")
-    hatching = base.mark_text(fontSize=30, opacity=0.3, aria=False).encode(text=alt.value("//////"))
+    hatching = base.mark_text(fontSize=34, opacity=0.16, dy=-2, aria=False).encode(text=alt.value("/////////"))
     hatching = hatching.transform_filter("datum.fastest == ''")
-    layers = alt.layer(cells, names, details, hatching).properties(width=alt.Step(124), height=alt.Step(60))
+    names = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", aria=False).encode(text="frameworks:N")
+    details = base.mark_text(dy=12, fontSize=11, aria=False).encode(text="by:N")
+    layers = alt.layer(cells, hatching, names, details).properties(width=alt.Step(134), height=alt.Step(60))
     return _facet(layers, "winners", {}, x="independent", y="independent")
 
 

@@ -106,8 +106,9 @@ function narrowMap(spec, width) {
   const columns = Math.max(1, new Set(tables.winners.map((row) => row.n)).size), step = Math.max(50, Math.floor((width - 70) / columns));
   spec.width = { step };
   spec.height = { step: 44 };
-  spec.layer = spec.layer.slice(0, 2);
-  spec.layer[1].mark = { ...spec.layer[1].mark, dy: 0, fontSize: step < 56 ? 10 : 12, limit: step - 2 };
+  const [cells, , names] = spec.layer;
+  spec.layer = [cells, names];
+  names.mark = { ...names.mark, dy: 0, fontSize: step < 56 ? 10 : 12, limit: step - 2 };
 }
 
 // A chart begins with few lines, unless implementations are selected by the filter.
