@@ -16,8 +16,10 @@ from faulty import wait_until
 from helpers import ROOT, command, environment
 
 HUMBLE = """
-import ctypes, os, sys
+import ctypes, os, signal, sys
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores Ctrl-C
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and what nohup starts ignores that its terminal closes
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
 for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
