@@ -100,7 +100,7 @@ def left_out(campaign: dict[str, object], number: int) -> set[str]:
 @pytest.mark.measures
 def test_a_campaign_leaves_out_what_is_decided(tmp_path: Path) -> None:
     slow = write(tmp_path, "slow", SLOW)
-    options = ["--impl", f"numpy_manual,{slow}", "--problem", THREE, "--preset", "quick"]
+    options = ["--impl", f"numpy_manual,{slow}", "--problem", THREE, "--preset", "quick", "-p", "tests.support.calm"]
     for _ in range(3):  # a burst of other work makes one more block necessary
         done = bench(tmp_path, *options, "--until-decided", "--blocks", "5")
         assert done.code == 0, done.out
