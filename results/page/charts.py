@@ -229,7 +229,7 @@ def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
 def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
     """Return for each implementation a line, its points, and its marker and name beside the panel.
 
-    The names stand in the order of the lines' ends, see `_with_ends`.
+    The names stand in the order of the lines' ends, see `_ends`.
     """
     base = alt.Chart().encode(x=x, y=y, tooltip=tooltip)
     line = base.mark_line(strokeWidth=2, aria=False).encode(**_channels(impls, "color", "strokeDash", "opacity"))
@@ -247,20 +247,21 @@ def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list
     ]
 
 
-def _with_ends(chart: Any, x: str, y: str, by: str) -> Any:
-    """Return the chart with `end`, 1 for the last point of each line, and `label_y`, the place of its name in pixels.
+def _ends(x: str, y: str, by: str) -> list[Spec]:
+    """Return the transforms that add `end`, 1 for the last point of each line, and `label_y`, the pixels of its name.
 
     The name of the line that ends highest comes first.
     """
-    chart = chart.transform_window(
-        back="row_number()", groupby=[by, "impl"], sort=[alt.SortField(x, order="descending")]
-    )
-    chart = chart.transform_calculate(end="datum.back == 1 ? 1 : 0").transform_joinaggregate(
-        names="sum(end)", groupby=[by]
-    )
-    highest_first = [alt.SortField(y, order="descending"), alt.SortField("impl", order="ascending")]
-    chart = chart.transform_window(rank="sum(end)", groupby=[by], sort=highest_first, frame=[None, 0])
-    return chart.transform_calculate(label_y=f"(datum.rank - 0.5) * min(18, {HEIGHT} / datum.names)")
+    last_first = [{"field": x, "order": "descending"}]
+    highest_first = [{"field": y, "order": "descending"}, {"field": "impl", "order": "ascending"}]
+    back, names, rank = {"op": "row_number", "as": "back"}, {"op": "sum", "field": "end", "as": "names"}, "rank"
+    return [
+        {"window": [back], "groupby": [by, "impl"], "sort": last_first},
+        {"calculate": "datum.back == 1 ? 1 : 0", "as": "end"},
+        {"joinaggregate": [names], "groupby": [by]},
+        {"window": [names | {"as": rank}], "groupby": [by], "sort": highest_first, "frame": [None, 0]},
+        {"calculate": f"(datum.{rank} - 0.5) * min(18, {HEIGHT} / datum.names)", "as": "label_y"},
+    ]
 
 
 def _facet(
@@ -280,12 +281,12 @@ def _facet(
         layers = layers.properties(width=620, height=HEIGHT)
     facet = alt.Facet(f"{by}:N", title=None, sort=alt.EncodingSortField("place", op="min"))
     chart = layers.facet(data=alt.NamedData(table), facet=facet, columns=1)
-    chart = chart.transform_filter(condition).transform_window(place="row_number()")
-    for name, expression in texts.items():
-        chart = chart.transform_calculate(**{name: expression})
+    transforms: list[Spec] = [{"filter": condition}, {"window": [{"op": "row_number", "as": "place"}]}]
+    transforms += [{"calculate": expression, "as": name} for name, expression in texts.items()]
     if ends:
-        chart = _with_ends(chart.transform_calculate(colour=COLOUR), *ends, by)
-    return _without_config(chart.resolve_scale(**scales) if scales else chart)
+        transforms += [{"calculate": COLOUR, "as": "colour"}, *_ends(*ends, by)]
+    spec = _without_config(chart.resolve_scale(**scales) if scales else chart)
+    return spec | {"transform": transforms}  # Altair would copy the chart for each of them
 
 
 def _without_config(chart: Any) -> Spec:

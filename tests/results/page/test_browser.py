@@ -166,13 +166,10 @@ def test_lines_are_few_named_in_the_order_of_their_ends_and_all_on_request(brows
     opened.page.focus("#chart-sweep [data-lines]")
     opened.page.keyboard.press("Enter")
     opened.page.wait_for_function("location.hash === '#lines=all'")
-    opened.page.wait_for_function(
-        "name => [...document.querySelectorAll('#chart-sweep svg text')].some(text => text.textContent === name)",
-        arg="torch_nn",
-    )
-    assert set(names()) == {*steps}
+    texts = "[...document.querySelectorAll('#chart-sweep svg text')].map(text => text.textContent)"
+    opened.page.wait_for_function(f"names => names.every(name => {texts}.includes(name))", arg=[*steps])
     opened.page.click("button[type=reset]")
-    opened.page.wait_for_function("!location.hash")
+    opened.page.wait_for_function(f"!location.hash && !{texts}.includes('torch_nn')")
     opened.context.close()
     assert opened.wrong == []
 
