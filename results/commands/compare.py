@@ -486,6 +486,8 @@ def _compare(args: Namespace) -> Page:
     latest = _latest_implementations(args.runs)
     if _are_runs(args.a, args.b, latest, args.runs):
         return compare_runs(one(args.a), one(args.b), args.baseline, args.force, args.over)
+    if args.over:
+        raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
     _check_latest(args.a, args.b, latest, args.runs)
     return compare_implementations(several(), args.a, args.b, args.force)
 

@@ -158,6 +158,16 @@ def test_machines_are_an_axis_of_two_runs_of_two_machines(tmp_path: Path) -> Non
         compare_runs(here, again, over="machine")
 
 
+def test_an_axis_of_two_runs_is_refused_for_two_implementations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both(tmp_path)
+    for axis in ("ranks", "machine"):
+        words = ["compare", "numpy_manual", "jax_scan", "--over", axis, "--runs", str(tmp_path / "runs")]
+        assert main(words) == 2
+        assert f"--over {axis} compares two runs; name runs in place of" in capsys.readouterr().err
+
+
 def test_a_filter_leaves_the_named_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both(tmp_path)
     words = ["compare", "numpy_manual", "jax_scan", "--run", "latest", "--runs", str(tmp_path)]
