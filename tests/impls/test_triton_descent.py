@@ -1,4 +1,4 @@
-"""What the Triton kernels need of a GPU, without one, and what they say where they cannot run."""
+"""The Triton kernels without a GPU: compiled for one, interpreted as processes, and refused where they cannot run."""
 
 import pytest
 from helpers import ROOT, python

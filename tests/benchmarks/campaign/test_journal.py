@@ -327,7 +327,7 @@ def damage(path: Path, line: int, part: str, name: str, value: object) -> None:
 
 @pytest.fixture(scope="module")
 def ends(killed: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Done]:
-    """What follows the kill, each with a journal of its own: what does not fit, damage, nothing, another run."""
+    """How commands end after the kill, with a copy of its journal: other options, a damaged one, none, a new run."""
     options = [words for words, _ in UNFIT] + [["--resume"]] * (len(DAMAGE) + 1) + [[]]
     folders = [tmp_path_factory.mktemp("end") for _ in options]
     for folder, damaged in zip(folders, [None] * len(UNFIT) + DAMAGE + [None, None], strict=True):
