@@ -27,11 +27,20 @@ class Shown:
         self.page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=120_000)
         self.page.eval_on_selector("#filters details", "filters => { filters.open = true }")
 
+    def wait_until_drawn(self) -> None:
+        """Wait until the page has drawn what the last event asked for.
+
+        Playwright's wait_for_function evaluates its text in the page, which the page's Content-Security-Policy forbids
+        from the second try on: the page's own promise is waited for.
+        """
+        self.page.evaluate("new Promise(done => setTimeout(done)).then(() => pending)")
+
     def tick(self, name: str, value: str) -> None:
         self.page.locator(f'input[name="{name}"][value="{value}"]').click()
 
     def rows(self) -> list[dict[str, str]]:
         """Return the table of all cases, by its headings."""
+        self.wait_until_drawn()
         cells = "tr => [...tr.cells].map(cell => cell.textContent)"
         names = self.page.eval_on_selector("#cases thead tr", cells)
         names = [name.rstrip(" ▲▼") for name in names]
@@ -40,6 +49,7 @@ class Shown:
 
     def texts(self, chart: str) -> list[str]:
         """Return the texts in a chart."""
+        self.wait_until_drawn()
         return list(
             self.page.eval_on_selector_all(f"#chart-{chart} svg text", "all => all.map(one => one.textContent)")
         )

@@ -165,11 +165,11 @@ def test_lines_are_few_named_in_the_order_of_their_ends_and_all_on_request(brows
     opened.page.wait_for_selector("#chart-sweep svg path[opacity='0.12']", state="attached")
     opened.page.focus("#chart-sweep [data-lines]")
     opened.page.keyboard.press("Enter")
-    opened.page.wait_for_function("location.hash === '#lines=all'")
-    texts = "[...document.querySelectorAll('#chart-sweep svg text')].map(text => text.textContent)"
-    opened.page.wait_for_function(f"names => names.every(name => {texts}.includes(name))", arg=[*steps])
+    assert set(names()) == set(steps)
+    assert opened.page.url.endswith("#lines=all")
     opened.page.click("button[type=reset]")
-    opened.page.wait_for_function(f"!location.hash && !{texts}.includes('torch_nn')")
+    assert sorted(names(), key=few.index) == few
+    assert "#" not in opened.page.url
     opened.context.close()
     assert opened.wrong == []
 
@@ -180,7 +180,8 @@ def test_the_map_shows_expert_tuned_winners_on_request(browser: Any, tmp_path: P
     opened = Shown(browser, path)
     assert "NumPy" in opened.texts("map") and "Numba" not in opened.texts("map")
     opened.page.select_option("select[name=written]", "expert-tuned as well")
-    opened.page.wait_for_function("location.hash.startsWith('#written=')")
+    opened.wait_until_drawn()
+    assert "#written=" in opened.page.url
     opened.open(opened.page.url)
     assert "Numba" in opened.texts("map") and "NumPy" not in opened.texts("map")
     opened.context.close()
