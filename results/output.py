@@ -64,7 +64,7 @@ def write(page: Page, form: str, stream: TextIO, columns: int | None = None, wid
         of_stream = None if stream.isatty() else columns or _columns_asked_for() or MAX_WIDTH
         _print(page, stream, MAX_WIDTH if wide else of_stream)
     elif form == "json":
-        stream.write(json.dumps(json_rows(page.data), indent=1, allow_nan=False) + "\n")
+        stream.write(json_text(page.data))
     else:
         stream.write(_csv(page.data) if form == "csv" else markdown(page.sections))
 
@@ -132,6 +132,11 @@ def rows_of(frame: pd.DataFrame, formats: Mapping[str, Callable[[Any], str]] | N
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as plain Python values."""
     return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
+
+
+def json_text(frame: pd.DataFrame) -> str:
+    """Return the rows as strict JSON, one value a line."""
+    return json.dumps(json_rows(frame), indent=1, allow_nan=False) + "\n"
 
 
 def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ The environments of a campaign are `old` and `same`, which hold one version, and
 `compare --over environment`.
 """
 
-import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.commands.compare import compare_environments
-from results.output import Section, json_rows, records
+from results.output import Section, json_text, records
 from results.stats.quiet import BUSY, judge_machine
 from results.stats.signed_rank import FASTER, SLOWER
 from results.store.atomic import atomic_write
@@ -100,12 +99,12 @@ def main() -> int:
     parser.add_argument("run", nargs="+")
     args = parser.parse_args()
     try:
-        rows = [row for path in args.run for row in check(find(path, ROOT))]
+        rows = pd.DataFrame([row for path in args.run for row in check(find(path, ROOT))])
     except RunError as error:
         sys.exit(str(error))
-    atomic_write(Path(args.file), json.dumps(json_rows(pd.DataFrame(rows)), indent=1, allow_nan=False) + "\n")
-    sys.stderr.write("\n".join([*section(pd.DataFrame(rows)).notes, f"wrote {args.file}", ""]))
-    return int(not accepted(pd.DataFrame(rows)))
+    atomic_write(Path(args.file), json_text(rows))
+    sys.stderr.write("\n".join([*section(rows).notes, f"wrote {args.file}", ""]))
+    return int(not accepted(rows))
 
 
 if __name__ == "__main__":

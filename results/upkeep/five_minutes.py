@@ -4,7 +4,6 @@ usage: python -m results.upkeep.five_minutes FILE CAMPAIGN --alone RUN ... --bes
 --beside: runs beside one busy loop.
 """
 
-import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.commands.options import BASELINE
-from results.output import Section
+from results.output import Section, json_text
 from results.page.standing import DECIDED, compared_with, judge_pairs
 from results.stats.quiet import judge_machine
 from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
@@ -87,7 +86,7 @@ def main() -> int:
     campaign = find(args.campaign, ROOT)
     runs = [(path, loops) for loops, paths in enumerate((args.alone, args.beside)) for path in paths]
     rows = [check(find(path, ROOT), campaign, loops) for path, loops in runs]
-    atomic_write(Path(args.file), json.dumps(rows, indent=1) + "\n")
+    atomic_write(Path(args.file), json_text(pd.DataFrame(rows)))
     return int(any(row["wrong_sign"] for row in rows))
 
 

@@ -22,7 +22,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.output import Page, Section, seconds, size, write
+from results.output import Page, Section, json_text, seconds, size, write
+from results.store.atomic import atomic_write
 from results.store.runs import ROOT
 from results.store.schema import VERSION, migrate
 from results.store.seal import seal
@@ -31,9 +32,8 @@ REPORTS = {"md": ["--format", "md"], "page": []}  # options of each report
 COUNTS, ROWS, MACHINES = (20, 100, 1_000), 100, 5
 IMPLS = ("numpy_manual", "jax_grad", "jax_jit", "jax_scan", "torch_")  # prefixes; ROWS are two blocks of five problems
 PAGE_LOADS = 5  # the median counts
-START = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]
-ROUNDS = ["min", "max", "mean", "stddev", "median", "iqr", "q1", "q3", "ld15iqr", "hd15iqr", "total"]
+START = datetime(2026, 1, 1, tzinfo=UTC)
 MAKE = "from results.upkeep.growth import make_files; make_files(sys.argv[1], int(sys.argv[2]))"
 PRINT_SECONDS = "lambda: print(time.perf_counter() - start)"
 LOAD = "import results; start = time.perf_counter(); results.load('all', root=sys.argv[1])"
@@ -101,8 +101,8 @@ def _vary_row(entry: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     facts, stats, factor = entry["extra_info"], entry["stats"], rng.uniform(0.9, 1.1)
     data = [stats["median"] * factor * rng.uniform(0.98, 1.02) for _ in range(3)]
     clocks = {name: facts[name] * factor for name in CLOCKS if name in facts}
-    rounds = {name: stats[name] * factor for name in ROUNDS} | {"rounds": 3, "data": data}
-    return entry | {"extra_info": facts | clocks, "stats": stats | rounds}
+    rounds = {name: value * factor for name, value in stats.items() if isinstance(value, float)}
+    return entry | {"extra_info": facts | clocks, "stats": stats | rounds | {"rounds": 3, "data": data}}
 
 
 def _measure(root: Path, count: int, reports: tuple[str, ...]) -> dict[str, Any]:
@@ -168,5 +168,4 @@ def _setting() -> dict[str, Any]:
 if __name__ == "__main__":
     page = growth()
     write(page, "table", sys.stdout)
-    with Path(sys.argv[1]).open("w", encoding="utf-8") as stream:
-        write(page, "json", stream)
+    atomic_write(Path(sys.argv[1]), json_text(page.data))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.output import Page, Section, rows_of, write
+from results.output import Page, Section, json_text, rows_of, write
 from results.stats.quiet import judge_machine
+from results.store.atomic import atomic_write
 from results.store.runs import find
 
 LOOPS = (0, 1, 2, 3)
@@ -43,6 +44,5 @@ def _measure(loops: int) -> dict[str, object]:
 if __name__ == "__main__":
     table = pd.DataFrame([_measure(loops) for loops in LOOPS])
     page = Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
-    with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
-        write(page, "json", file)
+    atomic_write(Path(sys.argv[1]), json_text(table))
     write(page, "table", sys.stdout)

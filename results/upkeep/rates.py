@@ -6,7 +6,6 @@ report judge theirs.
 usage: python -m results.upkeep.rates RUN FILE [PAGES]
 """
 
-import json
 import math
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from results.commands.gate import FAIL, decide
 from results.commands.options import BASELINE
-from results.output import Section, json_rows
+from results.output import Section, json_text
 from results.stats.agreement import FIRST_LOOK, Array, distances
 from results.stats.pairing import ratios_to, without_duplicates
 from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, SLOWER, UNDECIDED, hodges_lehmann, holm, judge, p_value
@@ -35,6 +34,7 @@ PAIRS = [index // 8 for index in range(CASES)]
 GATE = 0.05  # threshold
 BOTH = "agreement and signed-rank test"
 Generator = np.random.Generator
+Noise = Callable[[Generator, tuple[int, int]], Array]
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,11 @@ def _rate(situation: str, rule: str, blocks: int, pages: Sequence[Judged], decid
     return Rate(situation, rule, blocks, len(pages), false, missed, decided)
 
 
-def campaign_rates(source: Campaign, pages: int, seed: int = 0) -> list[Rate]:
+def campaign_rates(source: Campaign, pages: int) -> list[Rate]:
     """Return the rates on pages made of a campaign, by number of blocks."""
     rates = []
     for blocks in BLOCKS:
-        rng = np.random.default_rng([seed, blocks])
+        rng = np.random.default_rng([0, blocks])
         orders = [rng.permutation(source.logs.shape[1]) for _ in range(pages)]
         earlier = [_pool(source, order[blocks:]) if blocks == 2 else None for order in orders]
         nulls = [null_page(source, rng, blocks) for _ in range(pages)]
@@ -151,9 +151,9 @@ def until_decided(page: Array, pairs: Sequence[Hashable]) -> list[Array]:
     return [row[:end] for row, end in zip(page, ends, strict=True)]
 
 
-def until_decided_rate(source: Campaign, pages: int, seed: int = 4) -> Rate:
+def until_decided_rate(source: Campaign, pages: int) -> Rate:
     """Return the rates on pages made of a campaign whose cases are left out once they are decided."""
-    rng, blocks = np.random.default_rng(seed), source.logs.shape[1]
+    rng, blocks = np.random.default_rng(4), source.logs.shape[1]
     nulls = [
         judge_page(until_decided(null_page(source, rng, blocks), source.pairs), source.pairs) for _ in range(pages)
     ]
@@ -175,22 +175,14 @@ def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
     return np.asarray(0.03 * rng.standard_t(3, shape))
 
 
-def layouts(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise of processes of two kinds, by memory layout, on both sides."""
-    a, b = rng.random((2, *shape)) < 0.3
-    return np.asarray(rng.normal(0, 0.01, shape) + 0.06 * (a.astype(float) - b))
+def two_kinds(share: float, a_log: float, b_log: float) -> Noise:
+    """Return noise of processes of which a share takes longer: those of A by a_log, those of B by b_log."""
 
+    def noise(rng: Generator, shape: tuple[int, int]) -> Array:
+        a, b = rng.random((2, *shape)) < share
+        return np.asarray(rng.normal(0, 0.01, shape) + (b_log * b - a_log * a))
 
-def interference(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise of a machine that slows both sides alike by 1.5x in 40 % of the processes."""
-    a, b = rng.random((2, *shape)) < 0.4
-    return np.asarray(rng.normal(0, 0.01, shape) + math.log(1.5) * (a.astype(float) - b))
-
-
-def unequal(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise of interference in 40 % of the processes that slows A 1.45x and B 1.1x."""
-    a, b = rng.random((2, *shape)) < 0.4
-    return np.asarray(rng.normal(0, 0.01, shape) + math.log(1.1) * b - math.log(1.45) * a)
+    return noise
 
 
 def lasting(rng: Generator, shape: tuple[int, int]) -> Array:
@@ -201,18 +193,18 @@ def lasting(rng: Generator, shape: tuple[int, int]) -> Array:
     return noise
 
 
-SITUATIONS: dict[str, Callable[[Generator, tuple[int, int]], Array]] = {
+SITUATIONS: dict[str, Noise] = {
     "heavy tails (t3)": heavy_tails,
-    "memory layouts": layouts,
+    "memory layouts": two_kinds(0.3, 0.06, 0.06),
     "coarse clock (ties)": lambda rng, shape: np.round(rng.normal(0, 0.02, shape), 2),
-    "interference, both sides alike": interference,
+    "interference, both sides alike": two_kinds(0.4, math.log(1.5), math.log(1.5)),
     "one of 3 pairs 10x noisier": lambda rng, shape: (
         heavy_tails(rng, shape) * np.where(np.arange(shape[0]) < shape[0] // 3, 10.0, 1.0)[:, None]
     ),
     "noise differs by case (log-normal, sd 1)": lambda rng, shape: (
         rng.normal(0, 0.03, shape) * np.exp(rng.normal(0, 1, (shape[0], 1)))
     ),
-    "interference, A 1.45x and B 1.1x": unequal,
+    "interference, A 1.45x and B 1.1x": two_kinds(0.4, math.log(1.45), math.log(1.1)),
     "one side 8 % slower in 30 % of processes": lambda rng, shape: (
         rng.normal(0, 0.03, shape) + 0.08 * (rng.random(shape) < 0.3)
     ),
@@ -220,21 +212,21 @@ SITUATIONS: dict[str, Callable[[Generator, tuple[int, int]], Array]] = {
 }
 
 
-def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 1) -> list[Rate]:
+def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13)) -> list[Rate]:
     """Return the rates on pages of CASES cases without a difference, in each of SITUATIONS."""
     rates = []
     for number, (name, noise) in enumerate(SITUATIONS.items()):
         for count in blocks:
-            rng = np.random.default_rng([seed, number, count])
+            rng = np.random.default_rng([1, number, count])
             rates.append(_rate(name, BOTH, count, [judge_page(noise(rng, (CASES, count))) for _ in range(pages)]))
     return rates
 
 
-def mixed_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 5) -> list[Rate]:
+def mixed_rates(pages: int) -> list[Rate]:
     """Return the rates on pages of which half of the cases differ, by 10 % in the median, in heavy tails."""
     rates = []
-    for count in blocks:
-        rng, judged = np.random.default_rng([seed, count]), list[Judged]()
+    for count in (3, 6, 13):
+        rng, judged = np.random.default_rng([5, count]), list[Judged]()
         for _ in range(pages):
             truth = rng.normal(0, 0.1 / 0.6745, CASES) * (rng.random(CASES) < 0.5)
             judged.append(judge_page(truth[:, None] + heavy_tails(rng, (CASES, count)), truth=truth))
@@ -242,15 +234,15 @@ def mixed_rates(pages: int, blocks: Sequence[int] = (3, 6, 13), seed: int = 5) -
     return rates
 
 
-def small_difference_rate(pages: int, seed: int = 2) -> Rate:
+def small_difference_rate(pages: int) -> Rate:
     """Return how often a difference of 0.5 % at a spread of 0.5 % is called one, in 20 blocks."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(2)
     words = pd.Series([judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)])
     false, equivalent = words.isin([FASTER, SLOWER]).mean(), (words == EQUIVALENT).mean()
     return Rate("0.5 % slower, spread 0.5 %", BOTH, 20, pages, false, math.nan, equivalent)
 
 
-def gate_rates(pages: int, seed: int = 3) -> list[Rate]:
+def gate_rates(pages: int) -> list[Rate]:
     """Return how often the gate fails pages of 6 cases by a drift between runs, beside 8 unchanged cases."""
     rates = []
     for name, spread, effect in (
@@ -258,7 +250,7 @@ def gate_rates(pages: int, seed: int = 3) -> list[Rate]:
         ("gate, no change, runs differ by 5 %", 0.05, 0.0),
     ):
         for rule in ("bounds of the blocks alone", "bounds widened by the drift"):
-            rng, failed = np.random.default_rng([seed, int(1000 * spread)]), 0
+            rng, failed = np.random.default_rng([3, int(1000 * spread)]), 0
             for _ in range(pages):
                 shifts = rng.normal(0, spread, 8)
                 cases = effect + rng.normal(0, spread, (6, 1)) + rng.normal(0, 0.01, (6, 10))
@@ -308,7 +300,7 @@ def main(arguments: list[str]) -> int:
     """Write the rates of RUN to FILE."""
     pages = int(arguments[2]) if len(arguments) > 2 else PAGES
     table = rates(find(arguments[0], ROOT), pages)
-    atomic_write(Path(arguments[1]), json.dumps(json_rows(table), indent=1) + "\n")
+    atomic_write(Path(arguments[1]), json_text(table))
     return 0
 
 
