@@ -17,6 +17,8 @@ import math  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from itertools import cycle  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -31,6 +33,12 @@ from benchmarks.worker.reasons import no_run, raised  # noqa: E402
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard  # noqa: E402
 
 Answer = dict[str, Any]
+ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1949)
+    ("none", "half", "again", "all"),
+    ("half", "all", "none", "again"),
+    ("all", "again", "half", "none"),
+    ("again", "none", "all", "half"),
+)
 TRANSFERS, WAIT = ("place", "put"), "fetch"  # functions of a framework that move an array to its device, and back
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST, MANY = 20_000, 20  # bytes of a file that are told; modules beside it whose text is told
@@ -54,8 +62,10 @@ class WorkerServer:
     precision: dict[str, Answer]  # by dtype, once it has been asked
     jit_cache: str
     half: bool = False  # whether it can keep X in 16 bits
+    orders: Iterator[tuple[str, ...]]  # of the runs of `grow`
 
     def __init__(self) -> None:
+        self.orders = cycle(ORDERS)
         self.precision = {}
         self.jit_cache = probes.jit_cache()
 
@@ -163,12 +173,15 @@ class WorkerServer:
     def grow(self, start: list[Any], steps: int, uncounted: int) -> Answer:
         """Time no steps, half of them, and all of them twice, each right after so many pairs of uncounted runs.
 
+        Their place in a try costs some microseconds, which is as much as half of the steps of a small problem: four
+        tries have each in every place, and once after each of the others (`ORDERS`).
         A run that had to give up its core counts with its CPU seconds, if they are fewer: on a machine in use the
         scheduler takes the core at the same place of each try, and so from one of the four only.
         """
         counts = {"none": 0, "half": steps // 2, "all": steps, "again": steps}
         seconds = {}
-        for name, count in counts.items():
+        for name in next(self.orders):
+            count = counts[name]
             for warm_up in (steps, count) * uncounted:
                 self.run(self.problem.w0.copy(), warm_up)
             before = probes.preemptions()
