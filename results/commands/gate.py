@@ -30,7 +30,7 @@ from results.commands import options
 from results.output import Page, Section, counted, records, seconds, times, words
 from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
-from results.stats.quiet import WITHHELD, is_busy, quiet_lines
+from results.stats.quiet import WITHHELD, claims_from, quiet_lines
 from results.stats.signed_rank import (
     ALPHA,
     UNDECIDED,
@@ -96,9 +96,9 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     early = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
     for case, verdict in zip(compared, early, strict=True):
         case |= _decide(case, verdict, len(compared), shifts)
-    if is_busy([base, new]):
+    if (factor := claims_from([base, new])) > 1:
         withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
-        cases = [case | withheld if case["verdict"] == FAIL else case for case in cases]
+        cases = [case | withheld if case["verdict"] == FAIL and case["lower"] <= factor else case for case in cases]
     data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
     matched = {thresholds.match(case) for case in cases}

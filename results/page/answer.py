@@ -19,7 +19,7 @@ from results.page.standing import (
 )
 from results.stats.agreement import FIRST_LOOK
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import BUSY, WITHHELD, Quiet, judge_machine, kernel_notes
+from results.stats.quiet import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, number
@@ -35,7 +35,7 @@ DEAR = 3  # times the start-up of its framework's quickest, above which an imple
 def answer(run: Run, baseline: str) -> Page:
     """Return the answer of a run, in at most 25 lines of 80 columns.
 
-    The data has one row per problem, dtype and device. A BUSY machine has no winners.
+    The data has one row per problem, dtype and device. A BUSY machine has winners by large differences at most.
     """
     quiet, rows = judge_machine(run), records(drop_duplicates(run, outcomes(run)))
     pairs = judge_pairs(run, baseline)
@@ -109,7 +109,7 @@ def _machine(quiet: Quiet) -> list[str]:
 def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if judged.empty:
         return f"Nothing can be compared with {baseline}."
-    if quiet.word == BUSY:
+    if math.isinf(quiet.claims_from):
         return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {WITHHELD}."
     decided = int(judged["verdict"].isin(DECIDED).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()

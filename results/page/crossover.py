@@ -21,7 +21,7 @@ from results.output import Page, Section, digits, records, rows_of, seconds, tim
 from results.stats.noise import noise_section
 from results.stats.pairing import Labels, Selection, ratios, sides_along
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
-from results.stats.quiet import WITHHELD, is_busy, judge_machine, kernel_notes
+from results.stats.quiet import WITHHELD, claims_from, judge_machine, kernel_notes
 from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED, Array, fewest_decisive, judge
 from results.stats.sizes import as_jobs
 from results.store.columns import CASE
@@ -139,10 +139,10 @@ def crossover(
         text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
         notes = [*kernel_notes(run), *pools.notes]
         sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes)]
-        sections += _sections(table, a, b, comparisons, is_busy([run]), pools.by_pair)
+        sections += _sections(table, a, b, comparisons, claims_from([run]), pools.by_pair)
         for job in jobs:
             sections += [Section(JOB_TITLE.format(job_steps), notes=[JOB_NOTE])]
-            sections += _sections(job, a, b, comparisons, is_busy([run]), {}, "job")
+            sections += _sections(job, a, b, comparisons, claims_from([run]), {}, "job")
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
     if job_steps:
         tables = [table.assign(job_steps=steps) for table, steps in zip(tables, cycle([0, job_steps]), strict=False)]
@@ -178,11 +178,14 @@ def _sections(
     a: str,
     b: str,
     comparisons: int,
-    busy: bool,
+    factor: float,
     earlier: Mapping[Labels, Array],
     per: str = "step",
 ) -> list[Section]:
-    """Return a sentence and a table per group, then the refused cases. Add intervals and crossings to `table`."""
+    """Return a sentence and a table per group, then the refused cases. Add intervals and crossings to `table`.
+
+    factor: by which the two must differ to be called different.
+    """
     interval_columns, crossing = ["interval_low", "interval_high"], ["crossing_n", "crossing_low", "crossing_high"]
     table[[*interval_columns, *crossing]] = math.nan
     compared = table.index[table["refused"] == ""]
@@ -192,11 +195,12 @@ def _sections(
     sections = []
     for _, group in table.loc[compared].groupby(GROUP):
         with np.errstate(divide="ignore"):  # without an interval, its low end is 0
-            curve = Curve(group["n"].to_numpy(float), *np.log(group[["ratio", *interval_columns]].to_numpy(float)).T)
+            middle, low, high = np.log(group[["ratio", *interval_columns]].to_numpy(float)).T
+        curve = Curve(group["n"].to_numpy(float), middle, low - math.log(factor), high + math.log(factor))
         for x in curve.crossings:
             table.loc[group.index[x.index], crossing] = [x.n, x.low, x.high]
         rows = records(table.loc[group.index])
-        text = f"undecided: {WITHHELD}" if busy else sentence(curve, a, b, _advice(rows, comparisons))
+        text = f"undecided: {WITHHELD}" if math.isinf(factor) else sentence(curve, a, b, _advice(rows, comparisons))
         sections.append(Section(_title(rows[0]), text, [_cells(row, per) for row in rows], level=3))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]

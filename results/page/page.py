@@ -37,7 +37,7 @@ from results.page.standing import (
 )
 from results.page.summary import summarize_run
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import BUSY, QUIET, is_busy, judge_machine
+from results.stats.quiet import BUSY, QUIET, claims_from, judge_machine
 from results.stats.sizes import LEVEL, model_facts
 from results.stats.verdicts import caveats
 from results.store.atomic import atomic_write
@@ -103,7 +103,7 @@ def _models(runs: list[Run]) -> list[dict[str, Any]]:
             if models := model_facts(rows):
                 places = np.exp(np.array(models[0]["places"]))
                 found.append(
-                    {"title": f"{machine_words(run)}, {dtype}, {device} ({run.label})", "busy": is_busy([run])}
+                    {"title": f"{machine_words(run)}, {dtype}, {device} ({run.label})", "busy": claims_from([run]) > 1}
                     | {"rows": float(np.median(places[:, 0])), "features": float(np.median(places[:, 1]))}
                     | {"impls": [model | {"tuned": model["impl"] in experts} for model in models]}
                 )

@@ -11,7 +11,7 @@ import pandas as pd
 from results.output import records, words
 from results.stats.pairing import ratios_to_each
 from results.stats.pools import earlier_runs, pools_from_runs
-from results.stats.quiet import is_busy, withhold_if_busy
+from results.stats.quiet import claims_from, withhold_if_busy
 from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
 from results.stats.verdicts import add_verdicts_to_each
 from results.store.columns import CASE
@@ -92,7 +92,7 @@ def _gain(row: Row) -> float:
 def judge_pairs(run: Run, baseline: str, finished: bool = True) -> pd.DataFrame:
     """Return the judged ratios of every two implementations of a run, in one family, see `add_verdicts_to_each`.
 
-    finished: False while blocks will follow. A BUSY machine shows no difference.
+    finished: False while blocks will follow. A BUSY machine shows large differences at most.
     """
     pools = pools_from_runs(run, earlier_runs(run), baseline).by_pair
     return withhold_if_busy(add_verdicts_to_each(ratios_to_each(run.rows), baseline, pools, finished), [run])
@@ -117,7 +117,7 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
     measured = [row for row in rows if row["status"] == "measured" and row["step_reads"] == "X"]
     experts = expert_tuned(run) if apart is None else apart
-    winners, slower, busy = [], shown_slower(pairs), is_busy([run])
+    winners, slower, silent = [], shown_slower(pairs), math.isinf(claims_from([run]))
     for _, group in groups(measured, *CASE[1:]):
         usual = [row for row in group if row["impl"] not in experts] or group
         named = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in group}
@@ -126,7 +126,7 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
         others = [row for row in usual if row is not best]
         rivals = [row["impl"] for row in others if (best["impl"], *[row[name] for name in CASE]) not in slower]
         same = {framework(impl) for impl in rivals} <= {framework(best["impl"])}
-        shown = not busy and same and len(usual) > 1
+        shown = not silent and same and len(usual) > 1
         winners.append(Winner(best, named[best["impl"]], shown, rivals, tuned))
     return sorted(winners, key=lambda winner: (*by_size(winner.best), *(winner.best[name] for name in CASE[1:3])))
 

@@ -1,5 +1,6 @@
 """Summarise a run in a few sentences: agreement with the reference, fastest steps, crossovers, missing cases."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,7 +13,7 @@ from results.page.errors import by_error, case_text
 from results.page.standing import judge_pairs, shown_slower
 from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import BUSY, is_busy, judge_machine, kernel_notes
+from results.stats.quiet import claims_from, judge_machine, kernel_notes
 from results.stats.sizes import as_jobs
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
@@ -52,7 +53,7 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
         worst = min(measured, key=by_error)
         case = f"{words(worst['impl'])}, {case_text(worst)}"
         lines += [f"Largest error of a valid case: {digits(worst['error_ratio'])} of the allowed error ({case})."]
-        lines += [] if quiet.word == BUSY else _fastest(run, measured, baseline)
+        lines += _fastest(run, measured, baseline) if math.isfinite(quiet.claims_from) else []
     else:
         lines += ["No case is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):
@@ -74,7 +75,7 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
 
     A GPU is also compared by jobs of JOB steps in a fresh process: they count import, transfer and compilation.
     """
-    if is_busy([run]):
+    if math.isinf(claims_from([run])):
         return []
     rows = without_duplicates(run.rows)
     kinds = rows.groupby(["dtype", "d", "k", rows["batch"] < rows["n"]], dropna=False)

@@ -1,4 +1,6 @@
-"""Judge whether a machine was QUIET or BUSY during a run, from what the run recorded. A BUSY run claims no difference.
+"""Judge whether a machine was QUIET or BUSY during a run, from what the run recorded.
+
+A BUSY run claims only differences above LARGE, and a very busy one claims none.
 
 `make quiet-check` shows the measures beside busy loops: results/quiet.json, docs/statistics.md.
 """
@@ -18,6 +20,7 @@ from results.store.reading import Run, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
 WITHHELD = "the machine was busy"
+LARGE = 2.0  # times as fast or slow: more than a busy machine may make of equal code
 PERIOD_S = 0.1  # of a cgroup's quota, by default
 
 
@@ -25,11 +28,13 @@ PERIOD_S = 0.1  # of a cgroup's quota, by default
 class Measure:
     """One number that a run records about its machine.
 
-    name: field of `Quiet`. limit: the machine is BUSY above it. words: with {percent} or {number}. remedy: what to do.
+    name: field of `Quiet`. limit: the machine is BUSY above it. most: above it, no difference is claimed. words: with
+    {percent} or {number}. remedy: what to do.
     """
 
     name: str
     limit: float
+    most: float
     words: str
     remedy: str
 
@@ -39,22 +44,12 @@ class Measure:
 
 
 MEASURES = (
-    Measure("difference", 0.10, "the same code twice differs by {percent}", "repeat the run when the machine is idle"),
-    Measure("others", 0.15, "others used {percent} of the CPU", "stop other programs"),
-    Measure("load", 1.0, "load {number} per core", "stop other programs"),
-    Measure("steal", 0.02, "{percent} of the CPU stolen", "use a machine that is not shared"),
-    Measure(
-        "throttled",
-        0.02,
-        "stopped by a quota {percent} of the time",
-        "raise the container's quota, or use fewer --threads",
-    ),
-    Measure(
-        "calibration",
-        2.0,
-        "calibration loop {number}x slower at times",
-        "stop other programs, and set the governor to performance",
-    ),
+    Measure("difference", 0.10, 0.30, "the same code twice differs by {percent}", "repeat when the machine is idle"),
+    Measure("others", 0.15, 0.15, "others used {percent} of the CPU", "stop other programs"),
+    Measure("load", 1.0, 1.0, "load {number} per core", "stop other programs"),
+    Measure("steal", 0.02, 0.10, "{percent} of the CPU stolen", "use a machine that is not shared"),
+    Measure("throttled", 0.02, 0.02, "stopped by a quota {percent} of the time", "raise the quota, or lower --threads"),
+    Measure("calibration", 2.0, 3.0, "calibration loop {number}x slower at times", "stop other programs"),
 )
 
 
@@ -98,11 +93,23 @@ class Quiet:
         return BUSY if self.above else UNKNOWN if self.missing else QUIET
 
     @property
+    def claims_from(self) -> float:
+        """Return the factor by which two sides must differ to be called different: 1, LARGE or infinity."""
+        if any(getattr(self, measure.name) > measure.most for measure in self.above):
+            return math.inf
+        return LARGE if self.above else 1.0
+
+    @property
     def line(self) -> str:
-        """Return the word with its reasons, and what to do: `BUSY: load per core 3.10 before the run; ...`."""
+        """Return the word with its first reason, what is claimed, and what to do."""
         if self.above:
-            first = self.above[0]
-            return f"{BUSY}: {first.text(getattr(self, first.name))}. No winners are named: {first.remedy}."
+            first = max(self.above, key=lambda measure: getattr(self, measure.name) > measure.most)
+            claims = (
+                f"Only differences above {LARGE:.0f}x are named"
+                if self.claims_from == LARGE
+                else "No winners are named"
+            )
+            return f"{BUSY}: {first.text(getattr(self, first.name))}. {claims}: {first.remedy}."
         known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
         facts = [
             *(f"not recorded: {name}" for name in self.missing),
@@ -138,9 +145,9 @@ def _share(parts: "pd.Series[float]", total: float) -> float:
     return float(parts.sum() / total) if parts.notna().all() and 0 < total < math.inf else math.nan
 
 
-def is_busy(runs: Iterable[Run]) -> bool:
-    """Return whether the machine was BUSY in one of the runs."""
-    return any(judge_machine(run).word == BUSY for run in runs)
+def claims_from(runs: Iterable[Run]) -> float:
+    """Return the factor by which two sides must differ to be called different, on the busiest machine of the runs."""
+    return max((judge_machine(run).claims_from for run in runs), default=1.0)
 
 
 def quiet_lines(runs: Iterable[Run]) -> list[str]:
@@ -157,9 +164,12 @@ def kernel_notes(run: Run) -> list[str]:
 def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
     """Return a judged table, without FASTER and SLOWER if the machine was BUSY in one of the runs behind it.
 
-    Such a verdict becomes UNDECIDED. A new column `withheld` holds the reason, or "".
+    Such a verdict stands if its interval lies beyond `claims_from`. Others become UNDECIDED. A new column `withheld`
+    holds the reason, or "".
     """
-    claims = table["verdict"].isin([FASTER, SLOWER]) & is_busy(runs)
+    factor = claims_from(runs)
+    beyond = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
+    claims = table["verdict"].isin([FASTER, SLOWER]) & ~beyond & (factor > 1)
     return table.assign(
         verdict=table["verdict"].mask(claims, UNDECIDED), withheld=claims.map({True: WITHHELD, False: ""})
     )

@@ -83,6 +83,37 @@ def test_a_quiet_run_names_its_winner_and_a_busy_one_nobody(tmp_path: Path, caps
         assert ("Fastest step on" in capsys.readouterr().out) is named
 
 
+def noisy(tmp_path: Path, difference: float, name: str, **block: Any) -> Run:
+    """A run whose A/A control differs, with jax_scan 4 times and torch_nn 1.5 times as fast as numpy_manual."""
+    again = rows("numpy_manual-again", (1 + difference) * 1e-6, duplicate_of="numpy_manual")
+    cases = [rows(), again, rows("jax_scan", 1e-6 / 4), rows("torch_nn", 1e-6 / 1.5)]
+    return saved_cases(tmp_path, "box", *cases, name=name, campaign=campaign(others=0.01, **block))
+
+
+def test_a_noisy_machine_shows_large_differences_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {
+        "quiet": noisy(tmp_path, 0.01, "0001_quiet"),
+        "noisy": noisy(tmp_path, 0.2, "0002_noisy"),
+        "stolen": noisy(tmp_path, 0.01, "0003_stolen", steal=0.05),
+        "wild": noisy(tmp_path, 0.5, "0004_wild"),
+    }
+    assert {name: judge_machine(run).claims_from for name, run in runs.items()} == {
+        "quiet": 1, "noisy": 2, "stolen": 2, "wild": math.inf
+    }  # fmt: skip
+    shown = {"quiet": ("FASTER", "FASTER"), "wild": ("UNDECIDED", "UNDECIDED")}
+    for name, run in runs.items():
+        speedups = make_payload([run], "numpy_manual").speedups.set_index(["baseline", "impl"])["verdict"]
+        found = tuple(speedups["numpy_manual", impl] for impl in ("jax_scan", "torch_nn"))
+        assert found == shown.get(name, ("FASTER", "UNDECIDED"))
+        assert speedups["jax_scan", "numpy_manual"] == ("UNDECIDED" if name == "wild" else "SLOWER")
+        assert ("- Fastest: JAX on small" in printed(answer_run(run))) is (name != "wild")
+        options = ["--run", run.path.stem, "--runs", str(tmp_path / "runs")]
+        assert main(["crossover", "numpy_manual", "jax_scan", *options]) == 0
+        assert ("jax_scan is FASTER there" in capsys.readouterr().out) is (name != "wild")
+        assert main(["crossover", "numpy_manual", "torch_nn", *options]) == 0
+        assert ("torch_nn is FASTER there" in capsys.readouterr().out) is (name == "quiet")
+
+
 @pytest.mark.parametrize(
     ("block", "told"),
     [
@@ -108,6 +139,12 @@ def test_regressions_are_not_claimed_on_a_busy_machine(tmp_path: Path) -> None:
         cases, name = (rows(), rows("numpy_mine", 2e-6)), f"{number:04}_run"
         run = str(saved_cases(tmp_path, "box", *cases, name=name, campaign=campaign(others=others)).path)
         assert main(["gate", run, run, "--impl", "numpy_manual", "numpy_mine", "--slower", "5%"]) == code
+    run = str(noisy(tmp_path, 0.2, "0003_run").path)
+    for sides, code in (
+        (("jax_scan", "numpy_manual"), 1),
+        (("torch_nn", "numpy_manual"), 2),
+    ):  # 4 and 1.5 times as slow
+        assert main(["gate", run, run, "--impl", *sides, "--slower", "5%"]) == code
 
 
 @pytest.mark.parametrize(
