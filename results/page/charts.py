@@ -143,7 +143,9 @@ def phases_chart() -> Spec:
     legend = alt.Legend(values=[*PHASES.values()])
     phase = alt.Color("phase:N", title=None, scale=alt.Scale(domain=[*reversed(PHASES.values())]), legend=legend)
     place = alt.X(
-        "seconds:Q", title="seconds from the start of a process", axis=alt.Axis(labelExpr=_seconds("datum.value"))
+        "seconds:Q",
+        title="seconds from the start of a process",
+        axis=alt.Axis(labelExpr=_seconds("datum.value"), tickCount=10),
     )
     folded = base.transform_fold([*PHASES], as_=["clock", "seconds"]).transform_filter("isValid(datum.seconds)")
     folded = folded.transform_calculate(number=f"indexof({[*PHASES]}, datum.clock)", time=_seconds("datum.seconds"))
@@ -159,7 +161,8 @@ def phases_chart() -> Spec:
     ]
     total = " + ".join(f"(isValid(datum.{clock}) ? datum.{clock} : 0)" for clock in PHASES)
     layers = alt.layer(bars, labels).properties(width=620, height=alt.Step(40))
-    return _facet(layers, "cases", {"total_s": total, "times": " + ' + ' + ".join(times)}, "detail")
+    texts = {"times": " + ' + ' + ".join(times), "total": f"{_seconds('datum.total_s')} + ' in total'"}
+    return _facet(layers, "cases", {"total_s": total} | texts, "detail")
 
 
 def error_chart(impls: Sequence[str]) -> Spec:

@@ -9,6 +9,7 @@ const SELECTS = ["baseline", "detail", "theme", ...(form.elements.written ? ["wr
 const EMBED = { ast: true, renderer: "svg", actions: false, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
 const system = window.matchMedia("(prefers-color-scheme: dark)");
 const ROWS_SHOWN = 200;
+const NARROW = 46 * 16; // pixels of a phone, as in report.css
 const views = {};
 let sort = { name: "", descending: false }, showAll = false, allLines = false;
 
@@ -96,7 +97,9 @@ function resized(spec, width, impls) {
   const copy = structuredClone(spec);
   const beside = 95 + 8 * Math.max(0, ...impls.map((impl) => impl.length)); // axis, and names
   if (copy.spec && typeof copy.spec.width === "number" && copy.columns === 1) copy.spec.width = Math.max(180, Math.min(1000, width - beside));
-  if (typeof copy.spec?.width?.step === "number" && width < 46 * 16) narrowMap(copy.spec, width);
+  if (typeof copy.spec?.width?.step === "number" && width < NARROW) narrowMap(copy.spec, width);
+  const texts = copy.spec?.layer?.[1].encoding.text;
+  if (texts?.field === "times" && width < NARROW) texts.field = "total"; // tooltips have the times of the phases
   if (copy.columns > 1) copy.columns = Math.max(1, Math.min(copy.columns, Math.floor(width / 190)));
   return copy;
 }
