@@ -37,6 +37,7 @@ CODES = (99, 999, 9999, 99999)  # with either sign, for missing values
 FAR = 5  # times the range of the other values
 SUMS = 5  # rows from which a last row that is the sum of the others is no chance
 LONGEST, SHEET = 2**28, 2**24  # bytes of a table as unpacked text, of a spreadsheet: reading takes 12 times the memory
+CELLS = 2**27  # of a Parquet file: its packed size says little
 LARGEST = 1e150  # a number whose square float64 can hold
 UNREADABLE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
@@ -332,16 +333,30 @@ def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":
 
 
 class SheetError(ValueError):
-    """A workbook that can be read, but is no table."""
+    """A file that can be read, but is no table, or too large."""
 
 
 def _parquet(path: str) -> "pd.DataFrame":
     """Return the columns of a Parquet file, also those that pandas made its index."""
     import pandas as pd
 
+    if (cells := _parquet_cells(path)) > CELLS:
+        raise SheetError(f"it holds {cells:,} cells; {CELLS:,} are read at most: take fewer rows or columns")
     frame = pd.read_parquet(path)
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(named) if named else frame
+
+
+def _parquet_cells(path: str) -> int:
+    """Return rows times columns, without reading the columns. pandas reads by either package too."""
+    try:
+        from pyarrow.parquet import read_metadata
+    except ImportError:
+        from fastparquet import ParquetFile
+
+        return int(ParquetFile(path).info["rows"] * len(ParquetFile(path).columns))
+    metadata = read_metadata(path)
+    return int(metadata.num_rows * metadata.num_columns)
 
 
 def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
@@ -350,6 +365,12 @@ def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
 
     if (size := Path(path).stat().st_size) > SHEET:
         raise SheetError(f"the workbook has {size:,} bytes; {SHEET:,} are read at most: export the table as CSV")
+    with zipfile.ZipFile(path) as archive:  # its reader unpacks no more than the archive says here
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > LONGEST:
+        raise SheetError(
+            f"the workbook unpacks to {unpacked:,} bytes; {LONGEST:,} are read at most: export the table as CSV"
+        )
     with pd.ExcelFile(path, engine="openpyxl") as book:
         options: dict[str, Any] = {"header": None, "dtype": object, "keep_default_na": False, "na_values": MISSING}
         sheets = {str(name): book.parse(name, **options) for name in book.sheet_names}

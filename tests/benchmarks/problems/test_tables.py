@@ -641,6 +641,7 @@ excel = needs("openpyxl")
 parquet = pytest.mark.skipif(not PARQUET, reason="neither pyarrow nor fastparquet is installed")
 deprecated = pytest.mark.filterwarnings("ignore:The 'fastparquet' engine")  # small, which pyarrow is not
 BINARY = [pytest.param(".xlsx", marks=excel), pytest.param(".parquet", marks=[parquet, deprecated])]
+BINARY_LIMIT = pytest.param(".parquet", "CELLS", marks=[parquet, deprecated])
 
 
 def binary(folder: Path, suffix: str, **columns: Any) -> str:
@@ -676,6 +677,15 @@ def test_spreadsheets_and_parquet_need_their_reader(
         archive.writestr("xl/workbook.xml", "")
     line = refusal(str(tmp_path / name), "weight")
     assert f"{package} is needed to read it: pip install 'descentbench[tables]'" in line
+
+
+@pytest.mark.parametrize(("suffix", "limit"), [pytest.param(".xlsx", "LONGEST", marks=excel), BINARY_LIMIT])
+def test_a_packed_table_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, limit: str
+) -> None:
+    path = binary(tmp_path, suffix)
+    monkeypatch.setattr(f"benchmarks.problems.tables.{limit}", 10)
+    assert "10 are read at most" in refusal(path, "weight")
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.zip", "t.xlsx"])
