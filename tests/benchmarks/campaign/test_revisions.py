@@ -114,7 +114,7 @@ def test_without_a_change_there_is_nothing_to_compare(clone: Path) -> None:
 @HAS_GIT
 @pytest.mark.measures
 def test_a_slower_file_fails_and_the_summary_says_which(clone: Path, tmp_path: Path) -> None:
-    """On a busy machine nothing is claimed: tests of `gate` judge there."""
+    """On a busy machine it may not be claimed: tests of `gate` judge there."""
     file = clone / "impls" / "numpy_manual.py"
     text = file.read_text()
     file.write_text(
@@ -123,9 +123,10 @@ def test_a_slower_file_fails_and_the_summary_says_which(clone: Path, tmp_path: P
     summary = tmp_path / "summary.md"
     done = run_ab(clone, MINUTES="1", GITHUB_STEP_SUMMARY=str(summary))
     file.write_text(text)
-    busy = "BUSY" in summary.read_text()
-    assert done.returncode == (2 if busy else 1), done.stdout + done.stderr
-    assert ("the machine was busy" if busy else "FAIL") in summary.read_text()
+    text = summary.read_text()
+    withheld = "the machine was busy" in text
+    assert done.returncode == (2 if withheld else 1), done.stdout + done.stderr
+    assert ("BUSY" if withheld else "FAIL") in text
     rows = [row["extra_info"] for row in saved(clone / "build" / "ab" / "numpy_manual.json")["benchmarks"]]
     now, before = ({row["per_step_s"] for row in rows if ("@" in row["impl"]) == old} for old in (False, True))
     assert min(now) > 3 * max(before)  # some 13 times and more
