@@ -196,7 +196,10 @@ def repeated(given: str | None, chosen: list[str], here: Path) -> list[str]:
 
 
 def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> dict[str, str]:
-    """Return the problems' names, tables by absolute path and once, each with a label if files share a name."""
+    """Return the problems' names, tables by absolute path and once, each with a label if files share a name.
+
+    Raises ValueError if no name is given, or a name is unknown.
+    """
     if given is not None and not words(given):
         raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
     names: dict[str, str] = {}

@@ -120,7 +120,7 @@ class ResumePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Acquire the lock, then begin a journal or check that the resumed one fits this run."""
+        """Acquire the lock, then begin a journal or check that the resumed one fits this run. Raises UsageError."""
         if not self.measures or not any("campaign" in getattr(item, "fixturenames", ()) for item in session.items):
             return
         if not self.is_saved and (lost := self.output_lost()):

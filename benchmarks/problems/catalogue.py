@@ -134,7 +134,7 @@ def made(
     steps: int | None = None,
     reading: Reading = Reading(),  # noqa: B008, it is frozen
 ) -> tuple[Data, int, Array | None]:
-    """Return the data, the steps and the order of a problem."""
+    """Return the data, the steps and the order of a problem. Raises ValueError."""
     base, batch = parse(name)
     if entry := _entry(base):
         rng = np.random.default_rng([seed, *base.encode()])

@@ -38,7 +38,10 @@ class Ranked:
 
 
 def sections(request: Request) -> Iterator[Section]:
-    """Yield the parts of the output, each with whether it agrees with the reference."""
+    """Yield the parts of the output, each with whether it agrees with the reference.
+
+    Raises Unsupported if no implementation can run here.
+    """
     yield problem_lines(request.name, request.problem), True
     ranked: list[Ranked] = []
     missing: list[str] = []

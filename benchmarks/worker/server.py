@@ -70,7 +70,10 @@ class WorkerServer:
         self.jit_cache = probes.jit_cache()
 
     def load(self, impl: str) -> Answer:
-        """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included."""
+        """Import the implementation. `seconds` counts from the start of this process's own code, NumPy included.
+
+        Raises Unsupported, and whatever the import raises.
+        """
         self.impl = impl
         self.prepare_run = impls.load(impl)
         seconds = perf_counter() - STARTED
@@ -113,7 +116,10 @@ class WorkerServer:
         return {"seconds": perf_counter() - start}
 
     def prepare(self, folder: str, device: Device) -> Answer:
-        """Read a problem from its folder and give it to the implementation. Only the latter is timed."""
+        """Read a problem from its folder and give it to the implementation. Only the latter is timed.
+
+        Raises Unsupported, and whatever the implementation raises.
+        """
         self.run = self.problem = self.last = None  # type: ignore[assignment]  # their memory must not count as this one's
         memory.limit_this_process(other_ranks_bytes(folder))
         self.problem, self.folder, self.device = read(folder), folder, device

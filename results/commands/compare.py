@@ -244,7 +244,10 @@ def _changes(impl: str, table: pd.DataFrame) -> str:
 
 
 def compare_foreign(a: Run, b: Run) -> Page:
-    """Return a table of the names that both files have, with their median rounds. There is no verdict."""
+    """Return a table of the names that both files have, with their median rounds. There is no verdict.
+
+    Raises RunError if they have no name in common.
+    """
     medians = [run.rows.groupby("name", sort=False)["median_s"].median() for run in (a, b)]
     table = pd.DataFrame({"a_s": medians[0], "b_s": medians[1]}).dropna().rename_axis("name").reset_index()
     if table.empty:

@@ -16,7 +16,7 @@ def prepare(problem: Problem, device: Device) -> Run:
 
 
 def compiled_with(options: dict[str, str], problem: Problem, device: Device) -> Run:
-    """Return the run of `jax_scan`, compiled with these options of XLA."""
+    """Return the run of `jax_scan`, compiled with these options of XLA. Raises Unsupported on the CPU."""
     if device != "gpu":
         raise Unsupported("command buffers are CUDA graphs, which run on the gpu only")
     (X, y), lr = place(problem, device), problem.lr
