@@ -203,7 +203,7 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
     if given is not None and not words(given):
         raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
     names: dict[str, str] = {}
-    hashes: dict[tuple[str, str], str] = {}  # by the file's name and a hash over the numbers
+    files: dict[str, dict[str, str]] = {}  # by the file's name, then by a hash over the numbers
     for word in words(given or ""):
         base, batch = catalogue.parse(word)
         if is_table(base):
@@ -212,17 +212,14 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
             of_data = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes())
             of_all = hashlib.sha256(of_data.digest() + problem.w0.tobytes())
             digest = of_data.hexdigest()[:DIGITS] + of_all.hexdigest()
-            if hashes.setdefault((Path(word).name, digest), word) != word:
+            if files.setdefault(Path(word).name, {}).setdefault(digest, word) != word:
                 continue
         names[word] = ""
-    for (name, digest), word in hashes.items():
-        if sum(other == name for other, _ in hashes) > 1:
-            names[word] = f"{digest[:DIGITS]}~{name}"
-    labels = Counter(label for label in names.values() if label)
-    for (name, digest), word in hashes.items():
-        if labels[names[word]] > 1:  # their first digits are equal too
-            names[word] = f"{digest[:16]}~{name}"
-    if (target or reading != Reading()) and not hashes:
+    for name, of_name in files.items():
+        short = {digest[:DIGITS] for digest in of_name}
+        for digest, word in of_name.items() if len(of_name) > 1 else ():
+            names[word] = f"{digest[: DIGITS if len(short) == len(of_name) else 16]}~{name}"
+    if (target or reading != Reading()) and not files:
         raise ValueError(f"--target, {READ_AS} go with a table: --problem path.csv")
     return names
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROOT = process.ROOT.resolve()  # a link may lead to it
 BENCHMARKS = ROOT / "benchmarks"
 OWN = (BENCHMARKS, ROOT / "tests")  # folders with tests of this project
-ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIDE_BY_SIDE = "benchmarks that run at the same time disturb one another"
 # Options of other plugins: attribute, values that change nothing, name, effect on a measurement
 CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (

@@ -5,7 +5,6 @@ Usage: python -m benchmarks.extra.gpu_first FOLDER
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -64,28 +63,13 @@ def steps(folder: Path) -> list[Step]:
 def carry_out(step: Step, folder: Path) -> str:
     """Run a step with its output in a file, and return a line: its name, how it ended, its seconds."""
     env = os.environ | {"DESCENTBENCH_DEVICE": "gpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    limited = ["timeout", "-s", "INT", "-k", str(GRACE), str(step.seconds), *step.command]
     start = time.monotonic()
     with (folder / f"{step.name}.txt").open("w") as output:
-        process = subprocess.Popen(
-            step.command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            end = f"exit status {process.wait(step.seconds)}"
-        except subprocess.TimeoutExpired:
-            end = f"stopped after {step.seconds:g} s"
-            process.send_signal(signal.SIGINT)
-        finally:
-            _kill_group(process)
-    return f"{step.name}: {end}, {time.monotonic() - start:.1f} s"
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that was told to end, and kill it and what it has started if it does not."""
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        done = subprocess.run(limited, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+    took = time.monotonic() - start
+    end = f"exit status {done.returncode}" if took < step.seconds else f"stopped after {step.seconds:g} s"
+    return f"{step.name}: {end}, {took:.1f} s"
 
 
 def main(folder: Path) -> int:

@@ -73,17 +73,16 @@ def name() -> str:
 
 def facts() -> dict[str, Any]:
     """Return driver, CUDA, power limit (W), highest clocks (MHz), memory (bytes), persistence; {} without a GPU."""
-    asked: dict[str, Callable[[Any, Any], Any]] = {
-        "driver": lambda nvml, gpu: _text(nvml.nvmlSystemGetDriverVersion()),
-        "cuda": lambda nvml, gpu: nvml.nvmlSystemGetCudaDriverVersion() / 1000,
-        "power_limit_w": lambda nvml, gpu: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000,
-        "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
-        "max_memory_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_MEM),
-        "memory_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
-        "mig": lambda nvml, gpu: nvml.nvmlDeviceGetMigMode(gpu)[0],
-        "persistence": lambda nvml, gpu: nvml.nvmlDeviceGetPersistenceMode(gpu),
-    }
-    return _all_asked(asked)
+    return _all_asked(
+        driver=lambda nvml, gpu: _text(nvml.nvmlSystemGetDriverVersion()),
+        cuda=lambda nvml, gpu: nvml.nvmlSystemGetCudaDriverVersion() / 1000,
+        power_limit_w=lambda nvml, gpu: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000,
+        max_sm_mhz=lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
+        max_memory_mhz=lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_MEM),
+        memory_bytes=lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
+        mig=lambda nvml, gpu: nvml.nvmlDeviceGetMigMode(gpu)[0],
+        persistence=lambda nvml, gpu: nvml.nvmlDeviceGetPersistenceMode(gpu),
+    )
 
 
 def throttle_reasons() -> str:
@@ -99,14 +98,13 @@ def throttle_reasons() -> str:
 
 def now() -> dict[str, Any]:
     """Return clocks (MHz), the highest clock, temperature (degrees Celsius), power (W) and throttle reasons."""
-    asked: dict[str, Callable[[Any, Any], Any]] = {
-        "sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
-        "memory_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
-        "gpu_celsius": lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
-        "gpu_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
-        "max_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
-    }
-    answers = _all_asked(asked)
+    answers = _all_asked(
+        sm_mhz=lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
+        memory_mhz=lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
+        gpu_celsius=lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+        gpu_watts=lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+        max_sm_mhz=lambda nvml, gpu: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
+    )
     return answers and answers | {"throttle_reasons": throttle_reasons()}
 
 
@@ -131,7 +129,7 @@ def _asked(ask: Callable[[Any, Any], Any]) -> Any:
         return None
 
 
-def _all_asked(asked: dict[str, Callable[[Any, Any], Any]]) -> dict[str, Any]:
+def _all_asked(**asked: Callable[[Any, Any], Any]) -> dict[str, Any]:
     """Return the library's answers by name; {} without a GPU."""
     return {what: _asked(ask) for what, ask in asked.items()} if _first() else {}
 

@@ -16,7 +16,7 @@ def now() -> dict[str, Any]:
     total, stolen, others = _cpu_seconds()
     return {
         "at": time.monotonic(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": os.getloadavg()[0],
         "total": total,
         "stolen": stolen,
         "others": others,

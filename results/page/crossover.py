@@ -10,7 +10,7 @@ with the most paired blocks counts, then the first by name. Times depend on size
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -122,31 +122,30 @@ def crossover(
     for side in sides:
         if side.impl not in known:
             raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, known)}")
-    tables = [_ratios_by_size(run, sides, steps) for run in runs for steps in dict.fromkeys([0, job_steps])]
+    jobs = [job_steps] if job_steps else []
+    tables = {(run.label, steps): _ratios_by_size(run, sides, steps) for run in runs for steps in (0, *jobs)}
     if features is not None:
-        counts = sorted({d for table in tables for d in table["d"].dropna()})
+        counts = sorted({d for table in tables.values() for d in table["d"].dropna()})
         if features not in counts:
             raise RunError(f"no problem has {features} features; there are {', '.join(map(words, counts))}")
-        tables = [table[table["d"] == features].reset_index(drop=True) for table in tables]
-    reasons = [reason for table in tables for reason in table["refused"]]
+        tables = {key: table[table["d"] == features].reset_index(drop=True) for key, table in tables.items()}
+    reasons = [reason for table in tables.values() for reason in table["refused"]]
     if all(reasons):
         raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}")
     comparisons = max(reasons.count(""), family)
     sections = []
-    by_run = zip(*[iter(tables)] * (2 if job_steps else 1), strict=True)
-    for run, (table, *jobs) in zip(runs, by_run, strict=True):
+    for run in runs:
         pools = Pools({}, []) if axis else pools_from_runs(run, earlier(run), a)
         text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
         notes = [*kernel_notes(run), *pools.notes]
         sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes)]
-        sections += _sections(table, a, b, comparisons, claims_from([run]), pools.by_pair)
-        for job in jobs:
-            sections += [Section(JOB_TITLE.format(job_steps), notes=[JOB_NOTE])]
-            sections += _sections(job, a, b, comparisons, claims_from([run]), {}, "job")
+        sections += _sections(tables[run.label, 0], a, b, comparisons, claims_from([run]), pools.by_pair)
+        for steps in jobs:
+            sections += [Section(JOB_TITLE.format(steps), notes=[JOB_NOTE])]
+            sections += _sections(tables[run.label, steps], a, b, comparisons, claims_from([run]), {}, "job")
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
-    if job_steps:
-        tables = [table.assign(job_steps=steps) for table, steps in zip(tables, cycle([0, job_steps]), strict=False)]
-    return Page(join(tables).drop(columns=["logs", "pair"]), sections)
+    parts = [table.assign(job_steps=steps) if jobs else table for (_, steps), table in tables.items()]
+    return Page(join(parts).drop(columns=["logs", "pair"]), sections)
 
 
 def _ratios_by_size(run: Run, sides: tuple[Selection, Selection], job_steps: int) -> pd.DataFrame:

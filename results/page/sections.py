@@ -6,7 +6,7 @@ from typing import Any
 from results.output import Section, digits, seconds, with_rows, words
 from results.store.columns import CASE
 from results.store.outcomes import DISPATCH, Row, by_size
-from results.store.reading import Run, facts, number, sequence, text
+from results.store.reading import Run, facts, items, number, sequence, text
 
 PLAN = ("preset", "seed", "threads", "precision", "blocks")
 UNTIMED = {
@@ -31,8 +31,7 @@ def run_card(run: Run) -> Section:
 
 
 def _run_caveats(run: Run) -> list[str]:
-    value = run.campaign.get("partial_blocks")
-    partial = value if isinstance(value, list) else []
+    partial = items(run.campaign.get("partial_blocks"))
     blocks = len(set(run.rows["block"].fillna(-1)) - {number(block) for block in partial})
     invalid, resumed = int((~run.rows["valid"]).sum()), len(sequence(run.campaign.get("resumed")))
     caveats = {

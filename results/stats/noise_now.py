@@ -41,7 +41,7 @@ class NoiseNow:
 def measure_noise(seconds: float) -> NoiseNow:
     """Measure for about that many seconds, and at least FEWEST pairs."""
     before, start, pairs = _clocks(), time.monotonic(), list[tuple[float, float, float, float]]()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    load = os.getloadavg()[0]
     while len(pairs) < FEWEST or time.monotonic() - start < seconds:
         first, second = _time_process(), _time_process()
         pairs.append((*first, *second) if len(pairs) % 2 else (*second, *first))

@@ -15,7 +15,7 @@ from results.output import shortened
 from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
 from results.store.identity import code_hashes, hardware_hash, kernel_settings
 from results.store.json_values import clean
-from results.store.reading import Run, RunError, mapping, number, parse_document, read_bytes, text
+from results.store.reading import Run, RunError, items, mapping, number, parse_document, read_bytes, text
 from results.store.schema import BYTES, FACTS, migrate, parse_utc
 from results.store.seal import broken_seals, has_seals
 
@@ -51,8 +51,8 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     environment = mapping(machine_info.get("env"))
     settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
     columns["kernels"] = [settings[name] for name in columns["framework"]]
-    partial = mapping(content.get("campaign")).get("partial_blocks")
-    columns["complete"] = ~np.isin(columns["block"], [*map(number, partial)] if isinstance(partial, list) else [])
+    partial = items(mapping(content.get("campaign")).get("partial_blocks"))
+    columns["complete"] = ~np.isin(columns["block"], [*map(number, partial)])
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
     return Run(path, label, machine, when, content, sealed, rows)
 

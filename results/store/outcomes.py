@@ -15,8 +15,6 @@ Row = dict[str, Any]
 PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
 NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
 LABELS = ["step_reads", "limited_by"]
-CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "blocked_s", "per_step_s"]
-NEEDED = [*CASE, "block", *NUMBERS, *LABELS, *CLOCKS, "error", "tolerance", "rss_bytes", "valid", "reason", "complete"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work
 TUNED_BEFORE = {"numba_fused", "triton_fused"}  # implementations, in files whose rows do not say `tuned`
 
@@ -72,7 +70,7 @@ def missing_cases(run: Run) -> list[Row]:
 
 def outcomes(run: Run) -> pd.DataFrame:
     """Return one row per case. `status` is measured, invalid, refused or skipped; the last three have a `reason`."""
-    measured = cases(run.rows[NEEDED])
+    measured = cases(run.rows)
     measured.insert(0, "status", measured["valid"].map({True: "measured", False: "invalid"}).astype(object))
     missing = pd.DataFrame(missing_cases(run), columns=["status", *CASE, "block", "reason"])
     table = join([measured, missing])

@@ -126,7 +126,7 @@ def other_machine(a: Run, b: Run) -> str:
     facts = [hardware(info) | ({"kernel": info["release"]} if info.get("release") else {}) for info in infos]
     differing = [name for name in facts[0] if name in facts[1] and facts[0][name] != facts[1][name]]
     words = [f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing]
-    flags = [set(map(text, _list(mapping(info.get("cpu")).get("flags")))) for info in infos]
+    flags = [set(map(text, items(mapping(info.get("cpu")).get("flags")))) for info in infos]
     if all(flags) and (only := sorted(flags[0] ^ flags[1])):
         words.append(f"CPU flags in one of them: {' '.join(only[:LISTED])}{' ...' * (len(only) > LISTED)}")
     boots = [_boot_time(info) for info in infos]
@@ -155,18 +155,19 @@ def _boot_time(machine_info: dict[str, Any]) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def mapping(value: object) -> dict[str, Any]:
     """Return `value` if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
+def items(value: object) -> list[Any]:
+    """Return `value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def sequence(value: object) -> list[dict[str, Any]]:
     """Return the items of a list, each as a mapping; an empty list if `value` is no list."""
-    return [mapping(entry) for entry in value] if isinstance(value, list) else []
+    return [mapping(entry) for entry in items(value)]
 
 
 def text(value: object) -> str:

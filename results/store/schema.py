@@ -4,7 +4,6 @@
 `results` reads files without further installation.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ FILE_DIGEST_SINCE = 5
 BYTES, VALUES, ROWS = 2**27, 3 * 10**6, 25_000  # limits of a file: ten times those of the largest committed run
 ROUNDS = 10**6  # limit of a row
 NAMES = 1_000  # limit of implementations, of problems and of blocks in a file
+FORMER_CAMPAIGN_FACTS = {"moments": "system_load", "leftovers": "orphans", "inside_s": "runs_s"}
 FACTS = 1_000  # limit of unknown facts in a file
 DEPTH = 32  # limit of nested lists and objects
 TYPES: dict[str, Any] = {"benchmarks": list, "machine_info": dict, "commit_info": dict | None, "campaign": dict | None}
@@ -95,9 +95,11 @@ def _is_deeper(value: object, levels: int) -> bool:
 
 def migrate(document: Document) -> Document:
     """Fill in, in place, facts that older versions imply. Measured values never change."""
-    for number in range(version(document), VERSION):
-        if number in MIGRATIONS:
-            MIGRATIONS[number](document)
+    saved_as = version(document)
+    if saved_as < 4:
+        _add_work_and_ranks(document)
+    if saved_as < 6:
+        _rename(document)
     return document
 
 
@@ -119,7 +121,3 @@ def _rename(document: Document) -> None:
     campaign = document.get("campaign") or {}
     for old in [name for name in campaign if name in FORMER_CAMPAIGN_FACTS]:
         campaign.setdefault(FORMER_CAMPAIGN_FACTS[old], campaign.pop(old))
-
-
-FORMER_CAMPAIGN_FACTS = {"moments": "system_load", "leftovers": "orphans", "inside_s": "runs_s"}
-MIGRATIONS: dict[int, Callable[[Document], None]] = {3: _add_work_and_ranks, 5: _rename}  # to the next version

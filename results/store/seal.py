@@ -26,10 +26,8 @@ def seal(document: dict[str, Any]) -> None:
 
 def has_seals(document: dict[str, Any]) -> bool:
     """Return whether the file carries any digest. Older files have none."""
-    campaign = document.get("campaign")
-    return (isinstance(campaign, dict) and KEY in campaign) or any(
-        KEY in row["extra_info"] for row in document["benchmarks"]
-    )
+    rows = [row["extra_info"] for row in document["benchmarks"]]
+    return any(KEY in facts for facts in (document.get("campaign") or {}, *rows))
 
 
 def broken_seals(document: dict[str, Any]) -> list[str]:
