@@ -32,8 +32,7 @@ def verify(paths: list[Path], root: Path) -> Page:
 
 
 def _verify_file(path: Path, root: Path) -> dict[str, str]:
-    inside = path.absolute().is_relative_to(root.absolute())
-    row = {"run": label(path.absolute(), root.absolute()) if inside else str(path), "code": ""}
+    row = {"run": label(path, root) or str(path), "code": ""}
     try:
         content = read_document(path)
     except RunError as error:

@@ -184,7 +184,7 @@ def _panel(row: dict[str, Any]) -> str:
 
 def _judge_alone(run: Run, baseline: str) -> pd.DataFrame:
     """Return the judged ratios to the baseline without the noise of earlier runs."""
-    ratios = ratios_to(without_duplicates(run.rows), baseline).assign(baseline=baseline)
+    ratios = ratios_to(run.rows, baseline).assign(baseline=baseline)
     return withhold_if_busy(add_verdicts_to_each(ratios, baseline), [run])
 
 

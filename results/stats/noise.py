@@ -62,7 +62,7 @@ def power_by_impl(run: Run, baseline: str) -> pd.DataFrame:
     smallest ratio that would show in 4 of 5 runs, for a single comparison and among the cases of the implementation, as
     `compare` judges them. The last three are medians over the cases with several blocks.
     """
-    table = ratios_to(without_duplicates(run.rows), baseline)
+    table = ratios_to(run.rows, baseline)
     table = table[(table["impl"] != baseline) & (table["blocks"] > 1)]
     if table.empty:
         return pd.DataFrame(columns=["impl", "cases", "blocks", "spread", "alone", "smallest"])

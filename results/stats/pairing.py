@@ -30,7 +30,7 @@ OPTIONAL = ["seed", KERNELS, *NEWER]  # may be missing in both samples; problem_
 
 Labels = tuple[str, str]
 Case = tuple[Any, ...]
-SamplesByImpl = dict[tuple[str, str], dict[Case, "Sample"]]
+SamplesByImpl = dict[str, dict[Case, "Sample"]]
 Facts = dict[str, list[str]]
 
 
@@ -126,23 +126,22 @@ def ratios(
 
 
 def ratios_to(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return the `ratios` of every implementation of one run to the baseline."""
-    pairs = _baseline_pairs(samples_by_impl(rows), baseline, {})
+    """Return the `ratios` of every implementation of one run to the baseline. Duplicates are left out."""
+    pairs = _baseline_pairs(samples_by_impl(without_duplicates(rows)), baseline, {})
     return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl"])
 
 
 def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
     """Return `ratios_to` with each implementation of one run as the `baseline`. Duplicates are left out."""
     samples = samples_by_impl(without_duplicates(rows))
-    pairs = (pair for _, name in sorted(samples) for pair in _baseline_pairs(samples, name, {"baseline": name}))
+    pairs = (pair for name in sorted(samples) for pair in _baseline_pairs(samples, name, {"baseline": name}))
     return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl", "baseline"])
 
 
 def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
-    cases_by_impl = {impl: cases for (_, impl), cases in sorted(samples.items())}
-    for impl, cases in sorted(cases_by_impl.items()):
+    for impl, cases in sorted(samples.items()):
         both, same = {"impl": impl, "pair": (baseline, impl)}, _same(baseline, impl)
-        yield from _pairs(cases_by_impl.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names, same)
+        yield from _pairs(samples.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names, same)
 
 
 def _same(*labels: str) -> Sequence[str]:
@@ -153,12 +152,11 @@ def _same(*labels: str) -> Sequence[str]:
 
 def duplicate_ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the `ratios` of the A/A pairs of one run, the duplicate to its original: labels `again` and `impl`."""
-    samples, pairs = samples_by_impl(rows), list[Pair]()
-    for original, duplicate in sorted(samples):
-        if original:
+    samples, pairs = samples_by_impl(without_duplicates(rows)), list[Pair]()
+    for original, of_original in rows.groupby("duplicate_of"):
+        for duplicate, cases in sorted(samples_by_impl(of_original).items()):
             names = {"impl": original, "again": duplicate, "pair": (original, duplicate)}
-            cases = samples.get(("", original), {}), samples[original, duplicate]
-            pairs += _pairs(*cases, CASE[1:], ("A", "B"), names, SAME)
+            pairs += _pairs(samples.get(str(original), {}), cases, CASE[1:], ("A", "B"), names, SAME)
     return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl", "again"])
 
 
@@ -264,11 +262,10 @@ def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
 
 
 def samples_by_impl(rows: pd.DataFrame) -> SamplesByImpl:
-    """Return the samples of one run by (`duplicate_of` or "", implementation), then by case."""
+    """Return the samples of rows of one run by implementation, then by case."""
     samples: SamplesByImpl = {}
-    by_case = samples_by_case(rows.assign(duplicate_of=rows["duplicate_of"].fillna("")), ["duplicate_of", *CASE])
-    for (duplicate_of, impl, *case), sample in by_case.items():
-        samples.setdefault((duplicate_of, impl), {})[tuple(case)] = sample
+    for (impl, *case), sample in samples_by_case(rows, CASE).items():
+        samples.setdefault(impl, {})[tuple(case)] = sample
     return samples
 
 

@@ -44,7 +44,7 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
             continue
         there, before = _configurations(other), sum(map(len, collected.values()))
         changed = sorted(name for name in here if name in there and not _is_same(here[name], there[name]))
-        for row in records(ratios_to(without_duplicates(other.rows), baseline)):
+        for row in records(ratios_to(other.rows, baseline)):
             both = {baseline, row["impl"]}
             if row["refused"] == "" and row["impl"] != baseline and both <= set(here) and both.isdisjoint(changed):
                 collected.setdefault(row["pair"], []).append(distances(np.asarray(row["logs"])))

@@ -187,12 +187,14 @@ def _read_readable(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, 
 
 
 def label(path: Path, root: Path) -> str:
-    """Return the shortest unique name of a file under `root`: machine/NNNN_name."""
+    """Return the shortest unique name of a file under `root`: machine/NNNN_name; "" for a file elsewhere."""
+    path, root = path.absolute(), root.absolute()
+    if not path.is_relative_to(root):
+        return ""
     parts = path.relative_to(root).with_suffix("").parts
     one_platform = len(parts) == 3 and sum(entry.is_dir() for entry in path.parent.parent.iterdir()) == 1
     return str(clean("/".join([parts[0], parts[2]] if one_platform else parts)))
 
 
 def _load_path(path: Path, root: Path) -> Run:
-    absolute, base = path.absolute(), root.absolute()
-    return load_file(path, label(absolute, base) if absolute.is_relative_to(base) else "")
+    return load_file(path, label(path, root))

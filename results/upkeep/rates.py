@@ -21,7 +21,7 @@ from results.commands.gate import FAIL, decide
 from results.commands.options import BASELINE
 from results.output import Section, json_text
 from results.stats.agreement import FIRST_LOOK, Array, distances
-from results.stats.pairing import ratios_to, without_duplicates
+from results.stats.pairing import ratios_to
 from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, SLOWER, UNDECIDED, hodges_lehmann, holm, judge, p_value
 from results.store.atomic import atomic_write
 from results.store.reading import Run, facts
@@ -76,7 +76,7 @@ class Rate:
 
 def campaign(run: Run, baseline: str = BASELINE) -> Campaign:
     """Return the comparisons of a run with the baseline that have all blocks."""
-    table = ratios_to(without_duplicates(run.rows), baseline)
+    table = ratios_to(run.rows, baseline)
     table = table[(table["refused"] == "") & (table["impl"] != baseline)]
     table = table[table["blocks"] == table["blocks"].max()]
     logs = np.array([list(values) for values in table["logs"]])
