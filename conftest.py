@@ -285,8 +285,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{name:{width}}  {device}  {timed:3} timed  {reasons(counts)}".rstrip())
     for note in campaign.gpu_notes():
         terminalreporter.write_line(note)
-    if cut := not_run(campaign):
-        terminalreporter.write_line(f"not run: {cut}")
+    if cut := Counter(f"{case.name} ({case.device})" for case in campaign.not_run):
+        terminalreporter.write_line(f"not run: {', '.join(f'{count} of {name}' for name, count in cut.items())}")
     write_answer(terminalreporter, config)
 
 
@@ -324,13 +324,6 @@ def write_answer(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
         return
     text.seek(0)
     reporter.write_line(text.read().rstrip())
-
-
-def not_run(campaign: Campaign) -> str:
-    """Return the cases that did not come to an end, counted by implementation and device; "" for none."""
-    ended = {case for case, outcome in campaign.done.items() if outcome != INTERRUPTED}
-    cut = Counter(f"{case.name} ({case.device})" for case in campaign.selected.values() if case not in ended)
-    return ", ".join(f"{count} of {name}" for name, count in cut.items())
 
 
 def reasons(counts: Counter[Outcome]) -> str:

@@ -208,7 +208,8 @@ class _Console(Console):
 def _print(page: Page, stream: TextIO, width: int | None) -> None:
     """Print Rich tables without colours. Cells wrap at `width`; None is the terminal's."""
     console = _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
-    for section in page.sections if _can_write_mu(stream) else map(_without_mu, page.sections):
+    can_write_mu = "µ".encode(stream.encoding or "utf-8", "ignore") != b""
+    for section in page.sections if can_write_mu else map(_without_mu, page.sections):
         if section.title:
             console.print(_printable(section.title), style="bold")
         if section.text:
@@ -223,14 +224,6 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         for note in section.notes:
             console.print(f"- {_printable(note)}")
         console.print()
-
-
-def _can_write_mu(stream: TextIO) -> bool:
-    try:
-        "µ".encode(stream.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _without_mu(section: Section) -> Section:

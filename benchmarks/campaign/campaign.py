@@ -281,8 +281,7 @@ class Campaign:
 
     def summary(self) -> dict[str, Any]:
         """Return what the saved JSON says of the campaign besides its rows. `blocks` counts complete ones."""
-        ended = {case for case, outcome in self.done.items() if outcome != INTERRUPTED}
-        unfinished = self.cut | {case.block for case in self.selected.values() if case not in ended}
+        unfinished = self.cut | {case.block for case in self.not_run}
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         return {
             "planned": len(self.selected),
@@ -292,7 +291,7 @@ class Campaign:
             "memory_limit_bytes": self.plan.memory,
             "aa": ", ".join(sorted({case.original for case in self.selected.values() if case.again})),
             "blocks": len({case.block for case in self.selected.values()} - unfinished),
-            "partial_blocks": sorted(unfinished & {case.block for case in ended}),
+            "partial_blocks": sorted(unfinished & {case.block for case in self.done.keys() - self.not_run}),
             "interrupted": self.interrupted,
             "orphans": self.left + self.workspace.removed,
             "wall_s": time.monotonic() - self.started,
@@ -308,6 +307,11 @@ class Campaign:
             "limits": {device: bandwidth.typical([*blocks.values()]) for device, blocks in self.limits.items()},
             "refused": [{**case.row, "reason": reason} for case, reason in self.without_time(Status.REFUSED)],
         }
+
+    @property
+    def not_run(self) -> list[Case]:
+        """Return the selected cases that did not come to an end."""
+        return [case for case in self.selected.values() if self.done.get(case, INTERRUPTED) == INTERRUPTED]
 
     def without_time(self, status: Status) -> list[tuple[Case, str]]:
         """Return the cases of a status, each with its reason."""

@@ -28,7 +28,8 @@ def file_of(path: Path, revision: str) -> Path:
                 f"{path.name}@{revision}: impls/{name}.py, which it imports, has changed since; measure two checkouts,"
                 " and compare their runs with: python -m results gate"
             )
-    beside = [] if path.parent == ROOT / "impls" else _python_files(path.parent, commit)
+    names = _git(path.parent, "ls-tree", "-r", "-z", "--name-only", commit, "./") or ""
+    beside = [name for name in names.split("\0") if name.endswith(".py") and path.parent != ROOT / "impls"]
     old = FOLDER / commit / path.parent.name / f"{path.stem}@{commit}.py"
     try:
         old.parent.mkdir(parents=True, exist_ok=True)
@@ -39,12 +40,6 @@ def file_of(path: Path, revision: str) -> Path:
     except OSError as error:
         raise ValueError(f"{path.name}@{revision}: cannot write {old.parent}: {error.strerror}") from error
     return old
-
-
-def _python_files(folder: Path, commit: str) -> list[str]:
-    """Return the relative paths of the Python files in a folder and below it in a commit."""
-    names = (_git(folder, "ls-tree", "-r", "-z", "--name-only", commit, "./") or "").split("\0")
-    return [name for name in names if name.endswith(".py")]
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -79,7 +79,9 @@ def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
     values = {value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
     secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
-    words = {name: "(user)" for name in _users()} | {name: "(host)" for name in _hosts()} | others
+    host = socket.gethostname()
+    words = dict.fromkeys(_users(), "(user)")
+    words |= dict.fromkeys([host, host.partition(".")[0], os.environ.get("HOSTNAME", "")], "(host)") | others
     names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
     pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names)) if names else None
 
@@ -96,8 +98,3 @@ def _users() -> set[str]:
         return named | {getpass.getuser()}
     except (OSError, KeyError):  # a number without a name
         return named
-
-
-def _hosts() -> set[str]:
-    name = socket.gethostname()
-    return {name, name.partition(".")[0], os.environ.get("HOSTNAME", "")}

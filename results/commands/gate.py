@@ -95,7 +95,12 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
     early = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
     for case, verdict in zip(compared, early, strict=True):
-        case |= _decide(case, verdict, len(compared), shifts)
+        if shifts is None:
+            case |= decide(case["logs"], case["slower"], len(compared), early=verdict)
+        else:
+            others = [values for name, values in shifts.items() if name != case["impl"]]
+            drifts = np.concatenate([np.empty(0), *others])
+            case |= decide(case["logs"], case["slower"], len(compared), drifts)
     if (factor := claims_from([base, new])) > 1:
         withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
         cases = [case | withheld if case["verdict"] == FAIL and case["lower"] <= factor else case for case in cases]
@@ -138,13 +143,6 @@ def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
         if len(by_case):
             shifts[name] = by_case.to_numpy()
     return shifts
-
-
-def _decide(case: dict[str, Any], early: Verdict, compared: int, shifts: dict[str, Array] | None) -> dict[str, Any]:
-    if shifts is None:
-        return decide(case["logs"], case["slower"], compared, early=early)
-    others = [values for name, values in shifts.items() if name != case["impl"]]
-    return decide(case["logs"], case["slower"], compared, np.concatenate([np.empty(0), *others]))
 
 
 def _refusal(case: dict[str, Any], base: Run, new: Run) -> str:

@@ -19,7 +19,6 @@ from results.stats.pairing import (
 from results.stats.quiet import quiet_lines, withhold_if_busy
 from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interval_text, refused_sections, summarize
 from results.store.columns import CASE, COLUMNS
-from results.store.identity import differing_code
 from results.store.reading import Run, RunError, facts
 from results.store.runs import first_names, join, nearest
 
@@ -155,9 +154,10 @@ def machine_sections(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> 
 
 
 def _edited(tables: list[pd.DataFrame]) -> list[str]:
-    """Return the implementations whose code is not the same in all runs that have it."""
-    codes = [dict(zip(rows["impl"], rows["code"].fillna(""), strict=True)) for rows in tables]
-    return differing_code(codes, sorted({impl for code in codes for impl in code if isinstance(impl, str)}))
+    """Return the implementations whose code is not the same in all runs that have it: two hashes of one kind."""
+    known = pd.concat([rows[["impl", "code"]] for rows in tables]).dropna().drop_duplicates()
+    hashes = known.groupby([known["impl"], known["code"].str[0]]).size()
+    return sorted(set(hashes[hashes > 1].index.get_level_values("impl")))
 
 
 def _speedup_rows(runs: list[Run], speedups: pd.DataFrame, baseline: str, edited: list[str]) -> list[dict[str, str]]:

@@ -111,11 +111,14 @@ def _models(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any]:
-    """Return the summaries and tables of the page."""
+    """Return the summaries and tables of the page. The answers of quiet runs and of many problems come first."""
     rows = [records(drop_duplicates(run, outcomes(run))) for run in runs]
     verdict_notes = [[_verdict_notes(run, baseline)] for run in runs]
+    ordered = sorted(runs, key=lambda run: (judge_machine(run).word != QUIET, -run.rows["problem"].nunique()))
     return {
-        "answers": _answers(runs, baseline),
+        "answers": [
+            {"title": machine_words(run), "run": run.label, "lines": answer_lines(run, baseline)} for run in ordered
+        ],
         "summaries": [summarize_run(run, baseline) for run in runs],
         "break_evens": _titled(runs, [break_even_sections(run, baseline) for run in runs]),
         "correctness": [*_titled(runs, [[worst_errors(part)] for part in rows]), *published_losses(runs)],
@@ -154,12 +157,6 @@ def _counted(winners: list[Winner]) -> str:
     """Return `JAX at 12, NumPy at 6, none shown at 2`."""
     counts = Counter(framework(winner.best["impl"]) if winner.shown else "none shown" for winner in winners)
     return ", ".join(f"{name} at {count}" for name, count in counts.most_common())
-
-
-def _answers(runs: list[Run], baseline: str) -> list[dict[str, Any]]:
-    """Return the answers of the runs: quiet ones first, then those with the most problems."""
-    ordered = sorted(runs, key=lambda run: (judge_machine(run).word != QUIET, -run.rows["problem"].nunique()))
-    return [{"title": machine_words(run), "run": run.label, "lines": answer_lines(run, baseline)} for run in ordered]
 
 
 def _titled(runs: list[Run], sections_by_run: list[list[Section]]) -> list[Section]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any
 
 HARDWARE = ("isa", "cores", "physical_cores", "ram_bytes", "gpu")  # facts that stay with a machine
@@ -43,13 +42,6 @@ def code_hashes(sources: dict[str, Any]) -> dict[str, str]:
 
 def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
-
-
-def differing_code(codes: Iterable[dict[str, str]], impls: Iterable[str]) -> list[str]:
-    """Return the implementations with two hashes of one kind among these hashes by implementation."""
-    by_run = list(codes)
-    hashes = {impl: {code[impl] for code in by_run if code.get(impl)} for impl in impls}
-    return [impl for impl, found in hashes.items() if len(found) > len({code[0] for code in found})]
 
 
 def kernel_settings(environment: dict[str, Any], framework: str | None) -> str:

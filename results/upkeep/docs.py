@@ -127,11 +127,6 @@ def _cold(run: Run) -> list[Section]:
     return [Section(table=table, notes=[f"Medians of {rows['block'].nunique()} processes."])]
 
 
-def _limits(run: Run) -> list[Section]:
-    """Return the machine's limits, and the steps nearest to them."""
-    return [part for part in limits.limits(run).sections if part.title.startswith(("The machine", "Steps", "Share"))]
-
-
 def _layers(run: Run) -> list[Section]:
     """Return the cost of each layer per step."""
     (section,) = limits.layers(run)
@@ -195,7 +190,7 @@ RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
     "closed": _closed,
     "cold": _cold,
     "layers": _layers,
-    "limits": _limits,
+    "limits": lambda run: limits.limits(run).sections[1:],
     "loops": _loops,
     "overhead": _overhead,
     "scaling": _scaling,
