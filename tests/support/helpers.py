@@ -1,12 +1,15 @@
 """What several test files share: the real command in a process of its own, and small problems."""
 
+import atexit
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -93,18 +96,69 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def bench(tmp_path: Path, *options: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Done:
-    """Run `pytest benchmarks` to its end, without the answer."""
-    quicker = QUICKER if cwd == ROOT else []
-    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if cwd == ROOT else {}
-    done = subprocess.run(
-        [*command(tmp_path, *options), *quicker],
-        cwd=cwd,
-        env=environment(**alone, **(env or {})),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    """Run `pytest benchmarks` to its end, without the answer: in a fork of `forks`, unless it must start by itself."""
+    words, wanted = command(tmp_path, *options), environment(**(env or {}))
+    if cwd == ROOT:
+        words, wanted = words + QUICKER, wanted | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        if at_start(wanted) == at_start(environment()):
+            return _forked(words[3:], wanted, tmp_path / "out.json")
+    done = subprocess.run(words, cwd=cwd, env=wanted, capture_output=True, text=True, timeout=600)
     return Done(done.returncode, done.stdout, done.stderr, saved(tmp_path / "out.json"))
+
+
+def at_start(env: dict[str, str]) -> dict[str, str]:
+    """The variables that Python, the loader and NumPy read only once."""
+    return {name: value for name, value in env.items() if name.startswith(("PYTHON", "LD_", "OPENBLAS", "OMP", "MKL"))}
+
+
+FORKS = """
+import atexit, contextlib, gc, io, json, os, signal, sys, tempfile
+import pytest
+
+with contextlib.redirect_stdout(io.StringIO()):
+    pytest.main(json.loads(sys.stdin.readline()))  # imports what a run imports
+replies = os.dup(1)
+gc.freeze()
+for line in sys.stdin:
+    words, env, out, err = json.loads(line)
+    pid = os.fork()
+    if pid:
+        os.write(replies, b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        continue
+    for number, name in enumerate((os.devnull, out, err)):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+    os.environ.clear()
+    os.environ.update(env)
+    tempfile.tempdir = None
+    signal.alarm(600)
+    code = pytest.main(words)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # to free a large heap takes long
+"""
+
+
+@cache
+def forks() -> subprocess.Popen[str]:
+    """A process that has imported what a run imports, which is half of a run, and forks for each command it is sent."""
+    env = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", FORKS], cwd=ROOT, env=env, text=True, **pipes)
+    atexit.register(process.communicate)  # closes its input, which ends it
+    words = ["benchmarks", "--collect-only", "--machine", "test", *UNNEEDED, *QUICKER]
+    print(json.dumps(words), file=process.stdin, flush=True)
+    return process
+
+
+def _forked(words: list[str], env: dict[str, str], report: Path) -> Done:
+    process = forks()
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        print(json.dumps([words, env, str(out), str(err)]), file=process.stdin, flush=True)
+        code = process.stdout.readline()
+        assert code, "the process of `forks` has ended"
+        return Done(int(code), out.read_text(), err.read_text(), saved(report))
 
 
 EACH = """
