@@ -51,7 +51,7 @@ def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame
 def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:
     """Return whether `predict` returns something at a size. sizes: `measured_sizes`."""
     return any(
-        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= FEWEST and _is_inside(own, n, d))
+        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= FEWEST and _is_inside(Sizes.of(own), n, d))
         for _, own in sizes.groupby("impl")
     )
 
@@ -97,11 +97,39 @@ def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
         if len(exact):
             row = exact.iloc[0]
             found.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
-        elif len(own) >= FEWEST and _is_inside(own, n, d):
-            log, margin = Model(own).log_seconds(n, d), quantile(held_out_errors(own))
+        elif len(own) >= FEWEST and _is_inside(known := Sizes.of(own), n, d):
+            log, margin = Model(known).log_seconds(n, d), quantile(held_out_errors(known))
             bounds = math.exp(log - margin), math.exp(log + margin)
             found.append(Prediction(str(impl), math.exp(log), *bounds, len(own)))
     return sorted(found, key=lambda one: one.per_step_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """The sizes of one implementation: n, d, seconds per step, each (m,)."""
+
+    n: Array
+    d: Array
+    seconds: Array
+
+    @classmethod
+    def of(cls, own: pd.DataFrame) -> "Sizes":
+        """Return those of one implementation in a table of `measured_sizes`."""
+        return cls(*(own[name].to_numpy(float) for name in ("n", "d", "per_step_s")))
+
+    @property
+    def places(self) -> Array:
+        """Return n and d in logarithms (m, 2)."""
+        return np.log(np.stack([self.n, self.d], axis=1))
+
+    @property
+    def terms(self) -> Array:
+        """Return how often a step pays each price (m, 4)."""
+        return np.stack([np.ones_like(self.n), self.n, self.d, self.n * self.d], axis=1)
+
+    def without(self, at: int) -> "Sizes":
+        """Return all but one."""
+        return Sizes(*(np.delete(values, at) for values in (self.n, self.d, self.seconds)))
 
 
 class Model:
@@ -111,24 +139,24 @@ class Model:
     and constant: of the surface, a radial basis function: constant - sum of weights times distances.
     """
 
-    def __init__(self, own: pd.DataFrame) -> None:
+    def __init__(self, own: Sizes) -> None:
         from scipy.optimize import nnls  # imported here: few commands need it, and it takes long
         from scipy.spatial.distance import cdist
 
-        n, d, seconds = (own[name].to_numpy(float) for name in ("n", "d", "per_step_s"))
-        self.prices, _ = nnls(_terms(n, d) / seconds[:, None], np.ones(len(own)))
-        self.places, missed = _places(n, d), np.log(seconds) - np.log(_terms(n, d) @ self.prices)
-        ones, distances = np.ones((len(own), 1)), cdist(self.places, self.places)
-        system = np.block([[SMOOTHING * np.eye(len(own)) - distances, ones], [ones.T, np.zeros((1, 1))]])
+        count = len(own.n)
+        self.prices, _ = nnls(own.terms / own.seconds[:, None], np.ones(count))
+        self.places, missed = own.places, np.log(own.seconds) - np.log(own.terms @ self.prices)
+        ones, distances = np.ones((count, 1)), cdist(self.places, self.places)
+        system = np.block([[SMOOTHING * np.eye(count) - distances, ones], [ones.T, np.zeros((1, 1))]])
         *self.weights, self.constant = np.linalg.solve(system, [*missed, 0.0]).tolist()
 
     def log_seconds(self, n: float, d: float) -> float:
         """Return the logarithm of the seconds per step."""
         from scipy.spatial.distance import cdist
 
-        at = np.array([n], float), np.array([d], float)
-        surface = self.constant - cdist(_places(*at), self.places)[0] @ self.weights
-        return float(np.log(_terms(*at) @ self.prices)[0] + surface)
+        at = Sizes(np.array([n], float), np.array([d], float), np.array([math.nan]))
+        surface = self.constant - cdist(at.places, self.places)[0] @ self.weights
+        return float(np.log(at.terms @ self.prices)[0] + surface)
 
 
 def model_facts(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -139,8 +167,9 @@ def model_facts(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """
     start, found = start_seconds(rows), []
     for impl, own in measured_sizes(rows).groupby("impl"):
-        if len(own) >= FEWEST and (hull := _hull(own)) and math.isfinite(margin := quantile(held_out_errors(own))):
-            model = Model(own)
+        known = Sizes.of(own)
+        if len(own) >= FEWEST and (hull := _hull(known)) and math.isfinite(margin := quantile(held_out_errors(known))):
+            model = Model(known)
             found.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
                 | {"weights": model.weights, "constant": model.constant, "hull": hull.points[hull.vertices].tolist()}
@@ -149,21 +178,21 @@ def model_facts(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _hull(own: pd.DataFrame) -> Any:
+def _hull(own: Sizes) -> Any:
     """Return the convex hull of the sizes in logarithms; None if they lie on a line, or are fewer than 3."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:
-        return ConvexHull(_places(own["n"].to_numpy(float), own["d"].to_numpy(float)))
+        return ConvexHull(own.places)
     except QhullError:
         return None
 
 
-def held_out_errors(own: pd.DataFrame) -> Array:
+def held_out_errors(own: Sizes) -> Array:
     """Return for each size inside the others |log predicted - log measured|, predicted without it."""
     errors = []
-    for at in range(len(own)):
-        rest, (n, d, seconds) = own.drop(own.index[at]), own.iloc[at][["n", "d", "per_step_s"]]
+    for at, (n, d, seconds) in enumerate(zip(own.n, own.d, own.seconds, strict=True)):
+        rest = own.without(at)
         if _is_inside(rest, n, d):
             errors.append(abs(Model(rest).log_seconds(n, d) - math.log(seconds)))
     return np.array(errors)
@@ -195,15 +224,7 @@ def quantile(errors: Array) -> float:
     return float(np.sort(errors)[rank - 1]) if len(errors) else math.inf
 
 
-def _terms(n: Array, d: Array) -> Array:
-    return np.stack([np.ones_like(n), n, d, n * d], axis=1)
-
-
-def _places(n: Array, d: Array) -> Array:
-    return np.log(np.stack([n, d], axis=1))
-
-
-def _is_inside(own: pd.DataFrame, n: float, d: float) -> bool:
+def _is_inside(own: Sizes, n: float, d: float) -> bool:
     """Return whether a size lies between the measured sizes, in logarithms."""
     hull = _hull(own)
     return hull is not None and bool((hull.equations @ [math.log(n), math.log(d), 1] <= 1e-9).all())
