@@ -52,7 +52,7 @@ from results.store.runs import ROOT, find, join
 KEPT = Path(__file__).parents[2] / "build" / "fuzz"
 TOGETHER = 50  # files of a report
 PAGE = 20  # each such report is the page as well, which takes as long as all the rest
-SLOW = 1.0  # seconds that a file may take
+SLOW = 1.0  # CPU seconds that a file may take: others may have the core for longer
 
 
 @dataclass
@@ -92,7 +92,7 @@ def batch(seed: int) -> dict[str, Told]:
 
 
 def _alone(path: Path, other: Run, number: int, told: Told) -> Run | None:
-    """The file, read and compared; again where it took long, for somebody else may have had the core."""
+    """The file, read and compared; again where it took long, for others share the caches."""
     run, took = _tried(path, other, number, told)
     if took > SLOW:
         took = min(took, _tried(path, other, number, Told())[1])
@@ -103,12 +103,12 @@ def _alone(path: Path, other: Run, number: int, told: Told) -> Run | None:
 
 
 def _tried(path: Path, other: Run, number: int, told: Told) -> tuple[Run | None, float]:
-    run, begin = None, time.perf_counter()
+    run, begin = None, time.process_time()
     with _noted(told, path):
         run = read(path, told)
         if run:
             compared(run, other, number)
-    return run, time.perf_counter() - begin
+    return run, time.process_time() - begin
 
 
 @contextlib.contextmanager
@@ -175,10 +175,10 @@ def _reported(runs: dict[Path, tuple[str, Run]], found: dict[str, Told], seed: i
     """A report of all, in all its forms; where it fails, or takes long, of each alone: whose fault is it?"""
     if not runs:
         return
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         everything([run for _, run in runs.values()], seed)
-        if time.perf_counter() - begin < SLOW * len(runs):
+        if time.process_time() - begin < SLOW * len(runs):
             return
     except Exception as error:
         whole = f"{type(error).__name__}: {str(error)[:200]}"
@@ -186,10 +186,10 @@ def _reported(runs: dict[Path, tuple[str, Run]], found: dict[str, Told], seed: i
         whole = "it takes long"
     before = sum(len(told.failed) for told in found.values())
     for path, (kind, run) in runs.items():
-        begin = time.perf_counter()
+        begin = time.process_time()
         with _noted(found[kind], path):
             everything([run], seed)
-        if time.perf_counter() - begin > 10 * SLOW:
+        if time.process_time() - begin > 10 * SLOW:
             _keep(found[kind], path, "the report takes long")
     if before == sum(len(told.failed) for told in found.values()):
         found[KINDS[0]].failed.append(f"batch {seed}: its report fails, and that of no file alone: {whole}")
