@@ -1,6 +1,7 @@
 """Answer questions of size: which implementation is fastest at one (`ask`), and from which on B is (`crossover`)."""
 
 import csv
+import json
 import math
 import re
 import shlex
@@ -23,6 +24,7 @@ from results.stats.sizes import FEWEST, LEVEL, Prediction, has_size, measured_si
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, machine_words, read_bytes
 from results.store.runs import ROOT, files, find, find_all, is_of_project, nearest, read_all
+from results.store.schema import BYTES
 
 SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
 LARGEST = 10**9  # numbers in X, as in the catalogue of problems
@@ -367,7 +369,7 @@ def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
 def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> list[Candidate]:
     """Return the runs that have FEWEST sizes of the plan, or several implementations at exactly this size."""
     candidates = []
-    for run in read_all(paths, args.runs)[0]:
+    for run in read_all([path for path in paths if _may_answer(path, size)], args.runs)[0]:
         if run.is_foreign:
             continue
         rows = run.rows[(run.rows["dtype"] == args.dtype) & (run.rows["device"] == args.device)]
@@ -383,6 +385,18 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
             weak = "was BUSY" if word == BUSY else few
             candidates.append(Candidate(run, own, several, inside, weak, word == QUIET))
     return candidates
+
+
+def _may_answer(path: Path, size: Size) -> bool:
+    """Return whether a file has FEWEST sizes around this one, or this one. To check a file takes ten times as long."""
+    try:
+        facts = [entry["extra_info"] for entry in json.loads(read_bytes(path, BYTES))["benchmarks"]]
+        sizes = {(float(one["n"]), float(one["d"])) for one in facts if "n" in one and "d" in one}
+    except (RunError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return False
+    ends = [(min(values), max(values)) for values in zip(*sizes, strict=True)]
+    around = [low <= value <= high for (low, high), value in zip(ends, (size.n, size.d), strict=False)]
+    return (size.n, size.d) in sizes or (len(sizes) >= FEWEST and all(around))
 
 
 def _crossover(args: Namespace) -> Page:
