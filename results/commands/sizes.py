@@ -368,8 +368,8 @@ def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
 
 def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> list[Candidate]:
     """Return the runs that have FEWEST sizes of the plan, or several implementations at exactly this size."""
-    candidates = []
-    for run in read_all([path for path in paths if _may_answer(path, size)], args.runs)[0]:
+    candidates, around = [], [path for path in paths if _may_answer(path, size)]
+    for run in read_all(around or paths, args.runs)[0]:
         if run.is_foreign:
             continue
         rows = run.rows[(run.rows["dtype"] == args.dtype) & (run.rows["device"] == args.device)]
