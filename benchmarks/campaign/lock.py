@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.machine.locks import lock_descriptor
+from benchmarks.machine.files import lock_descriptor
 
 POLL_INTERVAL_S = 0.5  # between two attempts while another measurement runs
 

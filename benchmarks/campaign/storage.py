@@ -16,7 +16,7 @@ from pytest_benchmark.session import BenchmarkSession
 from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
 
-from benchmarks.machine.locks import lock_descriptor
+from benchmarks.machine.files import lock_descriptor
 
 RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
 READER = 10.0  # seconds within which somebody must read a pipe

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.machine.files import text_of
+
 PROC, ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def folders(controller: str) -> Iterator[Path]:
     """Yield the folders of this process's groups for a controller ("cpu", "memory"), the innermost first."""
-    for line in PROC.read_text().splitlines() if PROC.exists() else []:
+    for line in text_of(PROC).splitlines():
         _, controllers, own = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -19,17 +21,16 @@ def folders(controller: str) -> Iterator[Path]:
 
 def quota() -> float | None:
     """Return the cores' worth of CPU time that the groups grant; None without a limit."""
-    limits = [_words(folder / "cpu.max") for folder in folders("cpu")]  # "max 100000" or "200000 100000"
-    limits += [
-        [*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")] for folder in folders("cpu")
-    ]
+    limits = [text_of(folder / "cpu.max").split() for folder in folders("cpu")]  # "max 100000" or "200000 100000"
+    old = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    limits += [" ".join(text_of(folder / name) for name in old).split() for folder in folders("cpu")]
     granted = [int(limit[0]) / int(limit[1]) for limit in limits if len(limit) == 2 and limit[0] not in ("max", "-1")]
     return min(granted, default=None)
 
 
 def throttled() -> int | None:
     """Return the number of periods in which a group had used up its CPU time; None if unknown."""
-    counts = [_words(folder / "cpu.stat") for folder in folders("cpu")]
+    counts = [text_of(folder / "cpu.stat").split() for folder in folders("cpu")]
     known = [int(words[words.index("nr_throttled") + 1]) for words in counts if "nr_throttled" in words]
     return max(known, default=None)
 
@@ -37,11 +38,5 @@ def throttled() -> int | None:
 def memory() -> float | None:
     """Return the bytes of memory that the groups grant; None without a limit."""
     files = [folder / name for folder in folders("memory") for name in ("memory.max", "memory.limit_in_bytes")]
-    return min((float(words[0]) for words in map(_words, files) if words and words[0] != "max"), default=None)
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:  # not there, or not for us
-        return []
+    limits = [text_of(file).strip() for file in files]
+    return min((float(limit) for limit in limits if limit not in ("", "max")), default=None)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import privacy
-from benchmarks.machine.locks import lock_descriptor
+from benchmarks.machine.files import lock_descriptor
 
 OLDEST = (3, 11)
 HERE = "here"  # in --with and --python: the environment of pytest itself

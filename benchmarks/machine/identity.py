@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import cgroup, gpu, privacy
+from benchmarks.machine.files import text_of
 
 PACKAGES = (
     *("numpy", "torch", "jax", "jaxlib", "triton", "numba", "tensorflow-cpu", "tensorflow", "tinygrad", "cupy-cuda12x"),
@@ -66,10 +67,10 @@ def cores() -> int:
 
 def fingerprint() -> str:
     """Return six hex digits of a hash over the machine id; without one, the network card's address or the boot's id."""
-    known = next((text for path in IDS if (text := _first_line(path))), "")
+    known = next((text for path in IDS if (text := text_of(path).strip())), "")
     card = uuid.getnode()
     address = "" if card & MULTICAST else str(card)
-    return _short_hash(known or address or _first_line(BOOT))
+    return _short_hash(known or address or text_of(BOOT).strip())
 
 
 def _short_hash(text: str) -> str:
@@ -89,7 +90,7 @@ def facts(name: str) -> dict[str, Any]:
         "cores": cores(),
         "physical_cores": _psutil("cpu_count", logical=False),
         "quota_cores": cgroup.quota(),
-        "governor": _first_line(CPUFREQ / "cpu0" / "cpufreq" / "scaling_governor"),
+        "governor": text_of(CPUFREQ / "cpu0" / "cpufreq" / "scaling_governor").strip(),
         "turbo": turbo(),
         "ram_bytes": getattr(_psutil("virtual_memory"), "total", None),
         "gpu": gpu.name(),
@@ -99,7 +100,7 @@ def facts(name: str) -> dict[str, Any]:
         "packages": {package: installed[package] for package in PACKAGES if package in installed},
         "env": privacy.settings(os.environ),
     }
-    boot, booted = _first_line(BOOT), _psutil("boot_time")
+    boot, booted = text_of(BOOT).strip(), _psutil("boot_time")
     digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
     return {
         "node": name,
@@ -135,15 +136,8 @@ def _installed() -> dict[str, str]:
 def turbo() -> str:
     """Return "on" or "off"; "" if unknown."""
     switches = {CPUFREQ / "intel_pstate" / "no_turbo": "01", CPUFREQ / "cpufreq" / "boost": "10"}
-    settings = {_first_line(path): on_off for path, on_off in switches.items() if path.exists()}
+    settings = {text_of(path).strip(): on_off for path, on_off in switches.items() if path.exists()}
     return next(("on" if word == on_off[0] else "off" for word, on_off in settings.items()), "")
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text().partition("\n")[0].strip()
-    except OSError:  # not there, or not for us
-        return ""
 
 
 def _psutil(function: str, **how: Any) -> Any:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine.files import text_of
+
 CPU = Path("/sys/devices/system/cpu")
 GRAM = "Gram matrix"
 MEMORY, DISPATCH = "memory", "dispatch"
@@ -95,13 +97,9 @@ def caches(cores: list[int]) -> dict[str, int]:
     seen = set()
     for core in cores:
         for index in sorted(CPU.glob(f"cpu{core}/cache/index*")):
-            cache = {name: _read(index / name) for name in ("level", "type", "size", "shared_cpu_list")}
+            cache = {name: text_of(index / name).strip() for name in ("level", "type", "size", "shared_cpu_list")}
             place = (cache["level"], cache["type"], cache["shared_cpu_list"])
             if cache["type"] in ("Data", "Unified") and cache["size"].endswith("K") and place not in seen:
                 seen.add(place)
                 sizes[f"L{cache['level']}"] = sizes.get(f"L{cache['level']}", 0) + int(cache["size"][:-1]) * 1024
     return sizes
-
-
-def _read(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else ""

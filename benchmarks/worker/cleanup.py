@@ -15,6 +15,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.machine.files import text_of
+
 TAG = "DESCENTBENCH_WORKER"  # in a worker's environment: its working folder
 PROC, SHM = Path("/proc"), Path("/dev/shm")
 PATIENCE = 5.0  # seconds in which what was killed must have ended
@@ -182,6 +184,5 @@ def remove_shared_memory(files: set[Path], makers: Collection[int | None], befor
 
 def _system_v() -> list[tuple[int, int, int]]:
     """Return number, maker and owner of each System V segment."""
-    table = PROC / "sysvipc" / "shm"
-    rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+    rows = [line.split() for line in text_of(PROC / "sysvipc" / "shm").splitlines()[1:]]
     return [(int(row[1]), int(row[4]), int(row[7])) for row in rows]

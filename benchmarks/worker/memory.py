@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import cgroup
+from benchmarks.machine.files import text_of
 from impls.interface import Unsupported
 
 RAM = "DESCENTBENCH_RAM"  # the user's word for the memory of this machine, as 128GB, where the system names less
@@ -75,8 +76,7 @@ def meminfo(name: str) -> float:
 
 def read_number(path: Path, name: str) -> int | None:
     """Return the number in the line of a file of /proc that begins with the name; None if there is none."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((int(line.split()[1]) for line in lines if line.startswith(name)), None)
+    return next((int(line.split()[1]) for line in text_of(path).splitlines() if line.startswith(name)), None)
 
 
 def limit_this_process(spare: int = 0) -> None:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from benchmarks.machine.locks import lock_descriptor
+from benchmarks.machine.files import lock_descriptor
 from benchmarks.worker.cleanup import end_processes
 
 PREFIX, MAKING, LOCK, MARK = "descentbench-", "making", "lock", "a working folder of descentbench"
