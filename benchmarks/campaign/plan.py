@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,6 @@ class Case:
     def place(self) -> str:
         """Its name without the block."""
         return f"{self.process_name}-{self.title}-{self.dtype}"
-
-    @property
-    def place_of_original(self) -> str:
-        """The `place` of the case that this one repeats; its own for others."""
-        return replace(self, again=False).place
 
     def __str__(self) -> str:
         return f"{self.place}-{self.block}"

@@ -115,10 +115,10 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
     try:
         _check_totals(table := _frame(path, reading))
         frame = _drop(table, reading.drop)
-        names, target = [str(name) for name in frame], _targets(target, [str(name) for name in frame])
+        target = _targets(target, [str(name) for name in frame])
         _check_sums(numbers := _finite(frame, target))
         X, y = numbers.drop(columns=target), numbers[target]
-        _check_columns(X, y, names)
+        _check_columns(X, y)
         digest = hashlib.sha256(f"{[*map(str, X)]!r} {target!r}".encode())
         for array in (X, y):
             digest.update(array.to_numpy(float).tobytes())
@@ -186,7 +186,7 @@ def _words(given: Iterable[str], names: list[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame", names: list[str]) -> None:
+def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame") -> None:
     if len(X) < X.shape[1] + 1:
         raise ValueError(f"{len(X)} rows are too few for {X.shape[1]} features and an intercept; --drop columns")
     for name, values in X.items():

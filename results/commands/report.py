@@ -40,8 +40,7 @@ def _report(args: Namespace) -> Page:
     """Return the report if --format is given, else write its files. Raises RunError if a package is missing."""
     _show_step("reading the runs")
     runs = find_all(args.run, args.runs)
-    for run in runs:
-        require_own(run)
+    require_own(*runs)
     baseline = args.baseline or default_baseline(runs)
     _show_step(f"comparing all with {baseline} in {counted(len(runs), 'run')}")
     page = report(runs, baseline)
