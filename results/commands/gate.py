@@ -17,7 +17,6 @@ import math
 import sys
 import tomllib
 from argparse import Namespace
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -53,27 +52,8 @@ PASS, FAIL, REFUSED = "PASS", "FAIL", "NOT COMPARABLE"
 JUDGED = ["verdict", "ratio", "lower", "upper", "slower", "blocks", "needed", "reason"]
 TOML = 2**20  # bytes of a file of thresholds
 ONE_RUN = "measure both versions in one run (gate RUN RUN --impl OLD NEW)"
-Patterns = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Allowed slowdowns as fractions. `cases`: patterns by column of CASE, each with the threshold of its matches."""
-
-    default: float
-    cases: list[tuple[Patterns, float]]
-
-    def match(self, case: dict[str, Any]) -> int | None:
-        """Return the index of the first of `cases` that matches, or None."""
-        for index, (patterns, _) in enumerate(self.cases):
-            if all(fnmatchcase(case[name], pattern) for name, pattern in patterns.items()):
-                return index
-        return None
-
-    def of(self, case: dict[str, Any]) -> float:
-        """Return the threshold of a case."""
-        index = self.match(case)
-        return self.default if index is None else self.cases[index][1]
+Patterns = dict[str, str]  # by column of CASE; {} matches every case
+Thresholds = list[tuple[Patterns, float]]  # allowed slowdowns as fractions: the first match counts, the last is for all
 
 
 def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | None = None) -> Page:
@@ -90,7 +70,11 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     index = pd.MultiIndex.from_frame(every[CASE])
     every["in_base"], every["in_new"] = (index.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
     cases, only_new = records(every[every["in_base"]].assign(verdict=REFUSED)), records(every[~every["in_base"]])
-    cases = [case | {"slower": thresholds.of(case), "reason": _refusal(case, base, new)} for case in cases]
+    matches = [_first_match(thresholds, case) for case in cases]
+    cases = [
+        case | {"slower": thresholds[index][1], "reason": _refusal(case, base, new)}
+        for case, index in zip(cases, matches, strict=True)
+    ]
     compared = [case for case in cases if not case["reason"]]
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
     early = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
@@ -106,8 +90,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
         cases = [case | withheld if case["verdict"] == FAIL and case["lower"] <= factor else case for case in cases]
     data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
-    matched = {thresholds.match(case) for case in cases}
-    unused = [patterns for index, (patterns, _) in enumerate(thresholds.cases) if index not in matched]
+    unused = [patterns for index, (patterns, _) in enumerate(thresholds[:-1]) if index not in matches]
     notes = [f"only in NEW, not judged: {' '.join(words(case[name]) for name in CASE)}" for case in only_new]
     notes += edited_code(base, new, ("BASE", "NEW"))
     notes += [f"[[case]] matches no case: {patterns}" for patterns in unused]
@@ -120,6 +103,12 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
         noise_section([base, new], len(compared)),
     ]
     return Page(data, sections, code)
+
+
+def _first_match(thresholds: Thresholds, case: dict[str, Any]) -> int:
+    """Return the index of the first threshold whose patterns match a case."""
+    matches = [all(fnmatchcase(case[name], one) for name, one in patterns.items()) for patterns, _ in thresholds]
+    return matches.index(True)
 
 
 def _versions(base: Run, new: Run, rows: pd.DataFrame, impls: tuple[str, str]) -> list[pd.DataFrame]:
@@ -264,7 +253,7 @@ def read_thresholds(slower: str | None, path: Path | None) -> Thresholds:
     defaults = [parse_threshold(value, place) for place, value in given.items() if value is not None]
     if not defaults:
         raise RunError("no threshold: give --slower 5%, or slower in the file of --thresholds")
-    return Thresholds(defaults[0], [_parse_case(table, str(path)) for table in tables])
+    return [*(_parse_case(table, str(path)) for table in tables), ({}, defaults[0])]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

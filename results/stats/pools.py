@@ -98,12 +98,9 @@ def _configurations(run: Run) -> dict[str, Configurations]:
     """Return the values of CONFIGURATION by implementation."""
     rows = without_duplicates(run.rows).dropna(subset=["impl"])
     rows = rows[["impl", "file", *CONFIGURATION]].drop_duplicates()
-    of_label = [file if code == code and "/" in words(file) else code for file, code in rows[["file", "code"]].values]
-    columns = [rows.assign(code=of_label)[name].map(words) for name in CONFIGURATION]
-    found: dict[str, Configurations] = {}
-    for impl, *values in zip(rows["impl"], *columns, strict=True):
-        found.setdefault(impl, set()).add(tuple(values))
-    return found
+    in_repository = rows["code"].notna() & np.array(["/" in words(file) for file in rows["file"]], bool)
+    values = rows.assign(code=rows["code"].mask(in_repository, rows["file"]))[CONFIGURATION].map(words)
+    return {str(impl): set(part.itertuples(index=False, name=None)) for impl, part in values.groupby(rows["impl"])}
 
 
 def _differing(here: dict[str, Configurations], there: dict[str, Configurations], impl: str) -> str:

@@ -27,7 +27,7 @@ from results.output import FORMATS, Page
 from results.stats.signed_rank import UNDECIDED
 from results.store.reading import Run, RunError
 
-FIVE = Thresholds(0.05, [])
+FIVE: Thresholds = [({}, 0.05)]
 NOISE = [1.0, 1.001, 0.999, 1.002, 0.998, 1.0015, 0.9985, 1.0005, 0.9995, 1.003]
 Rows = list[dict[str, Any]]
 

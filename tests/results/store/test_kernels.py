@@ -9,7 +9,7 @@ from runs import CAMPAIGN, MACHINE, rows, saved_cases
 
 from results.__main__ import main
 from results.commands.compare import compare_implementations, compare_runs, on_machines
-from results.commands.gate import Thresholds, gate
+from results.commands.gate import gate
 from results.page.answer import answer
 from results.store.identity import KERNELS, kernel_settings
 from results.store.reading import Run, RunError
@@ -41,7 +41,7 @@ def test_two_runs_with_other_kernels_of_a_framework_are_not_comparable_in_it(tmp
     assert table.loc["numpy_manual", "verdict"] == "INVALID"
     reason = "kernels OPENBLAS_CORETYPE=Haswell in A, not set in B"
     assert table.loc["numpy_manual", "refused"] == reason and table.loc["jax_scan", "refused"] == ""
-    page = gate(old, new, Thresholds(0.05, []))
+    page = gate(old, new, [({}, 0.05)])
     assert page.code == 2 and "kernels OPENBLAS_CORETYPE=Haswell in BASE, not set in NEW" in str(
         page.data["reason"].tolist()
     )
