@@ -34,8 +34,8 @@ Section = tuple[list[str], bool]  # lines to print, and whether what they say is
 class Descent:
     """A problem in a worker with its implementation. It runs again for each update of interest.
 
-    task: the problem as `pytest benchmarks` checks it. exact: the problem in float64. data: what it was made of.
-    folder: of the problem, if it is not the task's.
+    task: the problem as `pytest benchmarks` checks it. exact: the problem whose losses are shown, in float64 for `fit`.
+    data: what it was made of. folder: of the problem, if it is not the task's.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Descent:
     worker: Worker
     workspace: Workspace
     data: Data
-    exact: Problem | None = None
+    exact: Problem
     folder: str = ""
     began: float = field(default_factory=time.monotonic)
     known: dict[int, Array] = field(default_factory=dict)
@@ -86,8 +86,7 @@ class Descent:
 
     def loss(self, t: int) -> float:
         """Return the MSE over all rows after t updates, in float64."""
-        problem = self.exact or self.problem
-        return losses(problem.X, problem.y, [self.weights(t)])[0]
+        return losses(self.exact.X, self.exact.y, [self.weights(t)])[0]
 
     def checked(self, seconds: float) -> measure.TimedCase:
         """Check it as `pytest benchmarks` does, and time it for some seconds, 3 rounds at least. Raises Refused."""
@@ -127,19 +126,27 @@ def open_fit(request: "Request", shown: Iterable[int]) -> Iterator[Descent]:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """The decoded options. impls: names or paths. options: those given that `pytest benchmarks` has, as words."""
+    """A problem to show, and the options of `fit`.
+
+    impls: names or paths. options: those given that `pytest benchmarks` has, as words.
+    """
 
     name: str
     exact: Problem
     problem: Problem
     data: Data
-    impls: list[str]
     device: Device
-    options: list[str]
+    impls: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
 
     def prepared(self, workspace: Workspace, shown: Iterable[int] = ()) -> PreparedProblem:
         """Return the problem on disk with its reference, which knows the updates `shown` too."""
         return prepare_problem(self.name, self.problem, workspace.new("fit") / "problem", shown=shown)
+
+    def descent(self, impl: str, task: PreparedProblem, worker: Worker, workspace: Workspace) -> Descent:
+        """Return the descent of an implementation in its worker."""
+        shown = self.name, Path(impl).stem, self.problem, self.device
+        return Descent(*shown, task, worker, workspace, self.data, self.exact)
 
 
 def _given(args: argparse.Namespace) -> list[str]:
@@ -157,8 +164,7 @@ def _given(args: argparse.Namespace) -> list[str]:
 def open_descent(request: Request, impl: str, task: PreparedProblem, workspace: Workspace) -> Iterator[Descent]:
     """Open the descent of one implementation, and end its worker at last. Raises Unsupported and Refused."""
     with contextlib.closing(Worker(impl, Settings(identity.cores(), request.device), TIMEOUT, workspace)) as worker:
-        named, problem, exact = (request.name, Path(impl).stem), request.problem, request.exact
-        yield Descent(*named, problem, request.device, task, worker, workspace, request.data, exact)
+        yield request.descent(impl, task, worker, workspace)
 
 
 def read_request(args: argparse.Namespace) -> Request:
@@ -180,7 +186,7 @@ def read_request(args: argparse.Namespace) -> Request:
     exact = _with_start(exact, args.start)
     check_dtype(base, exact.y, data.targets, args.dtype)
     problem = catalogue.cast(exact, args.dtype)
-    return Request(args.problem, exact, problem, data, chosen, args.device, _given(args))
+    return Request(args.problem, exact, problem, data, args.device, chosen, _given(args))
 
 
 def least_squares(problem: Problem) -> float:

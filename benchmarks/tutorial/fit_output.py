@@ -23,7 +23,7 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
     yield [*problem_lines(descent.name, descent.problem), of_descent], True
     yield state(descent, "before", 0), True
     yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in at]), True
-    smallest = min(least_squares(descent.exact or descent.problem), descent.loss(steps))  # the former has rounding
+    smallest = min(least_squares(descent.exact), descent.loss(steps))  # the former has rounding
     best = f"loss after         {descent.loss(steps):#.6g} (least squares: {smallest:#.6g})"
     yield [*state(descent, "after", steps), best], True
     lines, agrees = agreement(descent, [*at, steps])

@@ -5,33 +5,25 @@ import importlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.problems import catalogue, tutorials
-from benchmarks.problems.tables import Data
 from benchmarks.timing.measure import judge
-from benchmarks.timing.prepared import PreparedProblem, prepare_problem
-from benchmarks.tutorial.fit import Descent, Descents, Section
+from benchmarks.timing.prepared import PreparedProblem
+from benchmarks.tutorial.fit import Descent, Descents, Request, Section
 from benchmarks.worker.client import TIMEOUT, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
-from impls.interface import Array, Problem, Unsupported
+from impls.interface import Array, Unsupported
 
 DTYPE = "float32"
 LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
 
 
-@dataclass(frozen=True, eq=False)
-class GalleryCase:
-    """A problem with its tutorial's updates, in float32, on disk for the workers, with its reference solution."""
-
-    name: str
-    problem: Problem
-    data: Data
-    task: PreparedProblem
+GalleryCase = tuple[Request, PreparedProblem]  # a problem with its tutorial's updates, in float32
 
 
 def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterator[Section]:
@@ -46,7 +38,7 @@ def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterat
     agrees = True
     with Workspace() as workspace:
         cases = gallery_cases(workspace)
-        stage = {name: case for name, case in cases.items() if problem in (None, case.name)}
+        stage = {name: case for name, case in cases.items() if problem in (None, case[0].name)}
         for impl in chosen:
             name = Path(impl).stem
             try:
@@ -120,12 +112,11 @@ def descents(impl: str, gallery_cases: dict[str, GalleryCase], workspace: Worksp
     """Return each case's descent, all iterates checked, from one worker on one core. Raises Unsupported or Refused."""
     checked = {}
     with contextlib.closing(Worker(impl, Settings(threads=1), TIMEOUT, workspace)) as worker:
-        for name, scene in gallery_cases.items():
-            named, problem, task = (scene.name, Path(impl).stem), scene.problem, scene.task
-            descent = Descent(*named, problem, "cpu", task, worker, workspace, scene.data)
+        for name, (request, task) in gallery_cases.items():
+            descent = request.descent(impl, task, worker, workspace)
             descent.weights(0)
-            for t in range(1, problem.steps + 1):
-                judge(task, descent.weights(t), t, 0.0, problem.w0)
+            for t in range(1, descent.problem.steps + 1):
+                judge(task, descent.weights(t), t, 0.0, descent.problem.w0)
             descent.checked(seconds=0.0)
             checked[name] = descent
     return checked
@@ -142,7 +133,5 @@ def _scene(name: str, workspace: Workspace, start: Array | None = None) -> Galle
     exact, data = catalogue.build(name)
     w0 = exact.w0 if start is None else start
     problem = catalogue.cast(replace(exact, w0=w0, steps=tutorials.STEPS[name]), DTYPE)
-    shown = range(1, problem.steps + 1)
-    return GalleryCase(
-        name, problem, data, prepare_problem(name, problem, workspace.new("fit") / "problem", shown=shown)
-    )
+    request = Request(name, problem, problem, data, "cpu")
+    return request, request.prepared(workspace, range(1, problem.steps + 1))
