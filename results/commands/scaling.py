@@ -13,7 +13,7 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, speedup, times, words
-from results.stats.scaling_model import LAWS, PARAMETERS, Limits, Model, model
+from results.stats.scaling_model import LAWS, PARAMETERS, Limits, Model, model, reading_seconds
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, mapping, number, sequence
 from results.store.runs import find
@@ -80,7 +80,7 @@ def _rank_rows(run: Run) -> pd.DataFrame:
 
 def _read_limits(run: Run) -> Limits:
     """Return the bandwidths of the run's machine by number of threads."""
-    levels = {}
+    levels: Limits = {}
     for name, limit in mapping(run.campaign.get("limits")).items():
         if match := re.fullmatch(r"cpu, (\d{1,4}) threads?", name):
             levels[int(match[1])] = [
@@ -89,7 +89,7 @@ def _read_limits(run: Run) -> Limits:
             ]
     if not any(levels.values()) or 1 not in levels:
         raise RunError(f"{run.label} has no bandwidths by number of threads; measure them with: make scaling")
-    return Limits(levels)
+    return levels
 
 
 def _measured(group: pd.DataFrame, limits: Limits) -> Iterator[Row]:
@@ -102,7 +102,8 @@ def _measured(group: pd.DataFrame, limits: Limits) -> Iterator[Row]:
                 continue
             base, several, scale = per_step[base_n, d, k, 1], per_step[n, d, k, ranks], n / base_n
             gain = (scale * base / several).dropna()
-            limit = scale * limits.reading(base_n, d, k, size, 1) / limits.reading(n, d, k, size, ranks)
+            base_s = reading_seconds(limits, base_n, d, k, size, 1)
+            limit = scale * base_s / reading_seconds(limits, n, d, k, size, ranks)
             case = {**group[GROUP].iloc[0], "mode": mode, "n": n, "d": d, "k": k, "ranks": ranks, "blocks": len(gain)}
             yield case | {
                 "per_step_s": several.median(),

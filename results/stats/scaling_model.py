@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from results.store.reading import RunError
 
 Array = NDArray[np.float64]
+Limits = dict[int, list[tuple[float, float]]]  # by threads: bytes and bytes/s of each memory, the nearest first
 PARAMETERS = {
     "call": "seconds per step, independent of its size",
     "reading": "factor on the seconds of reading X once at the limit",
@@ -30,23 +31,6 @@ PARAMETERS = {
 LAWS: dict[str, Callable[[float], float]] = {"tree": lambda r: math.ceil(math.log2(r)), "ring": lambda r: r - 1}
 DRAWS, SEED = 400, 1
 SMALLEST_SINGULAR = 1e-6  # relative to the largest; a smaller one is rounding
-
-
-@dataclass(frozen=True, eq=False)
-class Limits:
-    """Memory levels by number of threads, the nearest first: (capacity in bytes, bytes per second)."""
-
-    levels: dict[int, list[tuple[float, float]]]
-
-    def reading(self, n: float, d: float, k: float, size: float, ranks: float) -> float:
-        """Return the seconds in which `ranks` single-threaded ranks read X (n, d) and y (n, k) once.
-
-        `size`: bytes of a number.
-        """
-        threads = max(count for count in self.levels if count <= ranks)
-        read = n * (d + k) * size * threads / ranks
-        speed = next(speed for capacity, speed in self.levels[threads] if read <= capacity)
-        return read / speed
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +48,17 @@ class Model:
         return np.vstack([self.parameters, self.draws]) @ design(cases, self.limits, self.law).T
 
 
+def reading_seconds(limits: Limits, n: float, d: float, k: float, size: float, ranks: float) -> float:
+    """Return the seconds in which single-threaded ranks read X (n, d) and y (n, k) once. size: bytes of a number."""
+    threads = max(count for count in limits if count <= ranks)
+    read = n * (d + k) * size * threads / ranks
+    return read / next(speed for capacity, speed in limits[threads] if read <= capacity)
+
+
 def design(cases: pd.DataFrame, limits: Limits, law: str) -> Array:
     """Return the design matrix (cases, 4). Cases have n, d, k, size (bytes of a number) and ranks."""
     n, d, k, size, r = (cases[name].to_numpy(float) for name in ("n", "d", "k", "size", "ranks"))
-    reading = [limits.reading(*case) for case in zip(n, d, k, size, r, strict=True)]
+    reading = [reading_seconds(limits, *case) for case in zip(n, d, k, size, r, strict=True)]
     return np.column_stack(
         [np.ones(len(r)), reading, [LAWS[law](ranks) for ranks in r], 2 * (r - 1) / r * d * k * size]
     )

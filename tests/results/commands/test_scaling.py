@@ -22,8 +22,7 @@ from results.store.runs import find
 
 TRUE = np.array([20e-6, 3.0, 80e-6, 2e-9])  # call, reading, exchange, byte
 SIZES = [(1_000_000, 100), (500_000, 100), (10_000, 100), (1_000, 10), (1_000, 2_000)]
-LEVELS = {1: [(1e6, 4e10), (np.inf, 1e10)], 2: [(2e6, 8e10), (np.inf, 1.8e10)]}
-LIMITS = Limits(LEVELS)
+LIMITS: Limits = {1: [(1e6, 4e10), (np.inf, 1e10)], 2: [(2e6, 8e10), (np.inf, 1.8e10)]}
 MEASURED_LIMITS = {
     f"cpu, {threads} thread{'s' * (threads > 1)}": {
         "levels": [
@@ -31,7 +30,7 @@ MEASURED_LIMITS = {
             {"level": "memory", "holds": None, "bytes_per_s": levels[1][1]},
         ]
     }
-    for threads, levels in LEVELS.items()
+    for threads, levels in LIMITS.items()
 }
 
 
