@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import Done, bench, python
+from helpers import Done, bench, needs, python
 
 from benchmarks.campaign import options
 from benchmarks.machine import roofline
 from benchmarks.worker import arrays
 
-pytest.importorskip("distributed")
+pytestmark = needs("distributed")
 
 ELSEWHERE = """
 import sys

@@ -57,7 +57,8 @@ def files(house: str) -> list[Path]:
 
 
 SOURCES = [*(path for house in HOUSES for path in files(house)), ROOT / "conftest.py"]
-IMPLEMENTATIONS = [path for path in files("impls") if path.stem in impls.names()]
+NAMES = impls.names()
+IMPLEMENTATIONS = [path for path in files("impls") if path.stem in NAMES]
 SHARED = [path for path in files("impls") if path.stem.startswith("_") and path.stem != "__init__"]
 BENCHMARKS = [*(path for path in files("benchmarks") if LOOPS not in path.parents), ROOT / "conftest.py"]
 

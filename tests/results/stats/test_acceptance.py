@@ -2,7 +2,6 @@
 
 import pandas as pd
 import pytest
-from scipy.stats import binom
 
 from results.upkeep.acceptance import accepted, highest_rate, lowest_rate
 
@@ -23,12 +22,16 @@ def campaigns(false: int, detected: int, covered: int = 20, count: int = 20) -> 
 
 @pytest.mark.parametrize(("events", "count"), [(0, 20), (1, 20), (3, 50)])
 def test_the_bounds_are_those_of_the_binomial_distribution(events: int, count: int) -> None:
+    from scipy.stats import binom  # to import it takes seconds
+
     assert binom.cdf(events, count, highest_rate(events, count)) == pytest.approx(0.05)
     assert binom.sf(count - events - 1, count, lowest_rate(count - events, count)) == pytest.approx(0.05)
     assert highest_rate(0, 20) == pytest.approx(0.139, abs=0.001) and highest_rate(20, 20) == 1
 
 
 def test_a_false_rate_of_twenty_per_cent_seldom_passes() -> None:
+    from scipy.stats import binom
+
     passes = sum(binom.pmf(false, 20, 0.2) for false in range(21) if accepted(campaigns(false, 20)))
     assert 0 < passes < 0.1
 
