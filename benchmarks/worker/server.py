@@ -8,29 +8,29 @@ from time import perf_counter, process_time  # bound here: what an implementatio
 
 STARTED = perf_counter()
 
-import ctypes  # noqa: E402
-import faulthandler  # noqa: E402
-import gc  # noqa: E402
-import hashlib  # noqa: E402
-import json  # noqa: E402
-import math  # noqa: E402
-import os  # noqa: E402
-import signal  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
-from itertools import cycle  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import ctypes
+import faulthandler
+import gc
+import hashlib
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import impls  # noqa: E402
-from benchmarks.machine import bandwidth  # noqa: E402
-from benchmarks.worker import memory, probes  # noqa: E402
-from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped  # noqa: E402
-from benchmarks.worker.messages import printable  # noqa: E402
-from benchmarks.worker.reasons import no_run, raised  # noqa: E402
-from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard  # noqa: E402
+import impls
+from benchmarks.machine import bandwidth
+from benchmarks.worker import memory, probes
+from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped
+from benchmarks.worker.messages import printable
+from benchmarks.worker.reasons import no_run, raised
+from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard
 
 Answer = dict[str, Any]
 ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1949)

@@ -9,7 +9,6 @@ from typing import Any
 
 from results.store.columns import FORMER_NAMES
 
-VERSION = 6  # version of new files, saved as campaign.schema
 VERSIONS = {
     1: "no digests; also files of other projects",
     2: "one digest per row, and one of the machine and the campaign",
@@ -18,6 +17,7 @@ VERSIONS = {
     5: "the version itself (campaign.schema), and a digest of the whole file",
     6: "plain names of columns (docs/columns.md lists the former ones)",
 }
+VERSION = max(VERSIONS)  # of new files, saved as campaign.schema
 FILE_DIGEST_SINCE = 5
 BYTES, VALUES, ROWS = 2**27, 3 * 10**6, 25_000  # limits of a file: ten times those of the largest committed run
 ROUNDS = 10**6  # limit of a row
