@@ -77,7 +77,7 @@ class Journal:
         """Remove the file, once the run has been saved."""
         self.close()
         try:
-            if self.written or self.loaded:
+            if self.written:
                 self.path.unlink(missing_ok=True)
         except OSError as error:
             self.fault = f"the journal cannot be removed: {error.strerror}; the run is saved, delete {self.path}"

@@ -140,10 +140,10 @@ def check_paths(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         named.append(str(here))  # whose conftest.py pytest then runs
     paths = {name: _place(config, name, known.pyargs) for name in named}
     given = {arg.partition("=")[0] for arg in args}
-    if not (given & {*own} or any(_is_in(path, BENCHMARKS) for path in paths.values())):
+    if not (given & {*own} or any(path.is_relative_to(BENCHMARKS) for path in paths.values())):
         return
     strange = [arg.partition("=")[0] for arg in unknown]
-    others = [name for name, path in paths.items() if path != ROOT and not any(_is_in(path, one) for one in OWN)]
+    others = [name for name, path in paths.items() if path != ROOT and not any(path.is_relative_to(one) for one in OWN)]
     if strange:
         raise pytest.UsageError(f"no option {strange[0]}{impls.nearest(strange[0], own).partition(' (known')[0]}")
     if others:
@@ -172,14 +172,10 @@ def _place(config: pytest.Config, name: str, is_module: bool) -> Path:
     return found[0] if found else Path(config.invocation_params.dir, file).resolve()
 
 
-def _is_in(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents
-
-
 def measures_benchmarks(config: pytest.Config) -> bool:
     """Return whether the command line names benchmarks of this project, directly or by a folder that holds them."""
     paths = [_place(config, arg, config.option.pyargs) for arg in config.args]
-    return any(_is_in(path, BENCHMARKS) or path in BENCHMARKS.parents for path in paths)
+    return any(path.is_relative_to(BENCHMARKS) or path in BENCHMARKS.parents for path in paths)
 
 
 def another_configuration(config: pytest.Config) -> pytest.UsageError:

@@ -91,9 +91,7 @@ class Data:
 
 def is_table(name: str) -> bool:
     """Return whether a problem's name is that of a table, by its ending."""
-    path = Path(name)
-    inner = Path(path.stem) if path.suffix.lower() in PACKED else path
-    return inner.suffix.lower() in (*TEXT, *(() if inner is not path else BINARY)) or path.suffix.lower() in PACKED
+    return Path(name).suffix.lower() in (*PACKED, *TEXT, *BINARY)
 
 
 def bundled(name: str, rng: np.random.Generator, minibatch: bool) -> Data:

@@ -148,11 +148,10 @@ def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
 def _fitted(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
     """Return the mistakes of unknown size, each at the size that fits W best. Any size fits a single weight."""
     explanations = [_length(wrong)] if wrong.t == 1 else []
-    if wrong.W.size == 1:
+    if wrong.W.size == 1 or moments is None:
         return explanations
-    if moments is not None:
-        explanations += [_simulated(wrong, one) for one in (*_count(wrong, moments), *_drops(wrong, moments))]
-    for fit in [] if moments is None else sized(wrong.problem, moments, wrong.t):
+    explanations += [_simulated(wrong, one) for one in (*_count(wrong, moments), *_drops(wrong, moments))]
+    for fit in sized(wrong.problem, moments, wrong.t):
         size = fit.size(wrong.start, wrong.t, wrong.W)
         if fit.smallest < size < fit.largest:
             mistake = Mistake(fit.words.format(size), fit.descend(size), fit.kind or fit.words)
@@ -181,11 +180,11 @@ def _most(wrong: Wrong) -> int:
 
 
 def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
-    """Return the number of updates, not next to t, whose weights are nearest to W; none for one weight."""
+    """Return the number of updates, not next to t, whose weights are nearest to W."""
     right, lr = moments.gradient(moments.right), wrong.problem.lr
     path = iterates(right, lr, wrong.start, _most(wrong))
     others = [count for count in range(len(path)) if abs(count - wrong.t) > 1]
-    if not others or wrong.W.size == 1:
+    if not others:
         return []
     count = min(others, key=lambda count: wrong.distance(path[count]))
     before = iterates(right, lr, wrong.expected(0, 0.0), min(count, wrong.t))
@@ -196,7 +195,7 @@ def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
 def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
     """Return for each usual factor a rate that falls by it, after the update that leads nearest to W, from 3 on."""
     first, steps = max(wrong.checked, default=0), wrong.t
-    if wrong.W.size == 1 or steps < max(3, first + 1) or (steps - first) ** 2 * wrong.W.size * len(wrong.W) > NUMBERS:
+    if steps < max(3, first + 1) or (steps - first) ** 2 * wrong.W.size * len(wrong.W) > NUMBERS:
         return []
     right, lr = moments.gradient(moments.right), wrong.problem.lr
     after, mistakes = np.arange(max(first, 1), steps), []
