@@ -72,9 +72,9 @@ def noise_now(duration_s: float) -> Page:
     notes = [f"Five minutes with two implementations on one small problem show {least}.", *notes]
     if found.quiet.word == BUSY:
         notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
-    title = f"Noise now: {len(found.logs)} pairs of the same code"
+    title = f"Noise now: {found.pairs} pairs of the same code"
     return Page(
-        pd.DataFrame([asdict(found.quiet) | {"word": found.quiet.word, "pairs": len(found.logs)}]),
+        pd.DataFrame([asdict(found.quiet) | {"word": found.quiet.word, "pairs": found.pairs}]),
         [Section(title, found.quiet.line, table, notes)],
     )
 

@@ -20,22 +20,17 @@ FEWEST = 3  # pairs
 CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class NoiseNow:
-    """The noise of this machine now.
+    """The noise of this machine now, from so many pairs, each of pair_s seconds.
 
-    logs: log ratio of each pair. pair_s: seconds of a pair.
+    blocks: how many show each of EFFECTS between two implementations; None above 1,000.
     """
 
     quiet: Quiet
-    logs: Array
+    pairs: int
     pair_s: float
-
-    @property
-    def blocks(self) -> dict[float, int | None]:
-        """Return how many blocks show each of EFFECTS between two implementations; None above 1,000."""
-        spread = float(robust_scale(self.logs))
-        return {effect: blocks_needed(0, spread, ALPHA, math.log1p(effect)) for effect in EFFECTS}
+    blocks: dict[float, int | None]
 
 
 def measure_noise(seconds: float) -> NoiseNow:
@@ -57,7 +52,9 @@ def measure_noise(seconds: float) -> NoiseNow:
         throttled=throttled * PERIOD_S / passed,
         calibration=float(np.quantile(loops, 0.9) / np.quantile(loops, 0.1)),
     )
-    return NoiseNow(quiet, logs, passed / len(pairs))
+    spread = float(robust_scale(logs))
+    blocks = {effect: blocks_needed(0, spread, ALPHA, math.log1p(effect)) for effect in EFFECTS}
+    return NoiseNow(quiet, len(pairs), passed / len(pairs), blocks)
 
 
 def _time_process() -> tuple[float, float]:
