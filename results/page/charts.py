@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import altair as alt
+
 from results.output import json_rows
 from results.page.data import AS_USERS, Payload
 from results.page.standing import NAMES
@@ -30,11 +32,7 @@ COLOUR = f"{FRAMEWORKS}[(indexof({[*NAMES]}, datum.framework) + {len(FRAMEWORKS)
 HEIGHT = 320  # pixels of a panel with lines
 MOST_LINES = 7  # in a chart, before the reader asks for all
 MOST_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
-POINTS = "points"  # the layer that is clicked on
-SELECTION = {"name": "selected", "select": {"type": "point", "fields": ["impl"], "on": "click"}, "views": [POINTS]}
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.4.1.json"
-TYPES = {"N": "nominal", "O": "ordinal", "Q": "quantitative"}
-LOG = {"type": "log", "nice": False, "padding": 14}
+SELECTION = alt.selection_point(name="selected", fields=["impl"], on="click")
 
 Spec = dict[str, Any]
 
@@ -60,8 +58,8 @@ def theme(name: str) -> Spec:
 
 def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     """Return time per step against `field`, log-log: intervals as bars, the machine's limit as a dotted line."""
-    x = _field(f"{field}:Q", title=title, scale=LOG, axis=_decades("format(datum.value, ',')"))
-    y = _field("per_step_s:Q", title="time per step", scale=LOG, axis=_decades(_seconds("datum.value", 1)))
+    x = alt.X(f"{field}:Q", title=title, scale=_log(), axis=_decades("format(datum.value, ',')"))
+    y = alt.Y("per_step_s:Q", title="time per step", scale=_log(), axis=_decades(_seconds("datum.value", 1)))
     texts = {
         "time per step": _seconds("datum.per_step_s"),
         "lowest to highest block": f"{_seconds('datum.low_s')} + ' to ' + {_seconds('datum.high_s')}",
@@ -71,37 +69,36 @@ def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
         f" {_seconds('datum.ci_high_s')} : 'none: too few blocks'",
     }
     colour = _channels(impls, "color", "opacity")
-    low, high = ({"y": _field(f"{name}low_s:Q"), "y2": {"field": f"{name}high_s"}} for name in ("", "ci_"))
-    thin = _layer("rule", {"x": x, **low, **colour}, strokeWidth=1)
-    thick = _layer("rule", {"x": x, **high, **colour}, _filter("isValid(datum.ci_low_s)"), strokeWidth=5)
-    limits = _filter("isValid(datum.limit_s) && datum.step_reads == 'X' && datum.limited_by != 'dispatch'")
-    limit = {"x": x, "y": _field("limit_s:Q")}
-    least = [limits, _aggregate(["panel", field], {"limit_s": ("min", "limit_s")})]
-    dotted = _layer("line", limit, *least, strokeDash=[3, 3], strokeWidth=3)
-    ticks = _layer("point", limit, *least, shape="stroke", size=150, strokeWidth=3)
-    first = {"limit_s": ("min", "limit_s"), field: ("min", field), "sizes": ("distinct", field)}
-    label, one = limit | {"text": {"value": "the machine's limit"}}, [limits, _aggregate(["panel"], first)]
-    right = _layer("text", label, *one, _filter("datum.sizes > 1"), align="left", dx=8, dy=12, fontSize=11)
-    left = _layer("text", label, *one, _filter("datum.sizes == 1"), align="right", dx=-10, fontSize=11)
-    lines = _lines(impls, x, y, "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q")
-    return _facet([dotted, ticks, right, left, thin, thick, *lines], "cases", texts, ends=(field, "per_step_s"))
+    thin = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
+    thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
+    thick = thick.transform_filter("isValid(datum.ci_low_s)")
+    limits = alt.Chart().transform_filter(
+        "isValid(datum.limit_s) && datum.step_reads == 'X' && datum.limited_by != 'dispatch'"
+    )
+    least = limits.transform_aggregate(limit_s="min(limit_s)", groupby=["panel", field]).encode(x=x, y="limit_s:Q")
+    limit = least.mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False)
+    ticks = least.mark_point(shape="stroke", size=150, strokeWidth=3, aria=False)
+    first: Any = {"limit_s": "min(limit_s)", field: f"min({field})", "sizes": f"distinct({field})"}
+    label = limits.transform_aggregate(groupby=["panel"], **first)
+    label = label.encode(x=x, y="limit_s:Q", text=alt.value("the machine's limit"))
+    right = label.transform_filter("datum.sizes > 1").mark_text(align="left", dx=8, dy=12, fontSize=11, aria=False)
+    left = label.transform_filter("datum.sizes == 1").mark_text(align="right", dx=-10, fontSize=11, aria=False)
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "n:Q", "d:Q", *[f"{name}:N" for name in texts], "blocks:Q"])
+    return _facet(alt.layer(limit, ticks, right, left, thin, thick, *lines), "cases", texts, ends=(field, "per_step_s"))
 
 
 def speedup_chart() -> Spec:
     """Return speed-up over the baseline, implementation x problem, with intervals. Invalid cells are hatched."""
-    base = {
-        "x": _field("problem:N", title=None, sort={"field": "size"}, axis={"orient": "top", "labelAngle": 0}),
-        "y": _field("impl:N", title=None),
-        "tooltip": _fields("impl:N", "problem:N", "speed-up:N", "interval:N", "verdict:N", "why:N"),
-    }
-    shades = {"domain": [-2, 0, 2], "clamp": True, "range": "diverging", "interpolate": "rgb"}
-    shade = {"color": _field("shade:Q", scale=shades, legend=None)}
-    layers = [
-        {"mark": {"type": "rect", "stroke": "gray", "strokeWidth": 0.5}, "encoding": base | shade},
-        _layer("text", base | {"text": _field("hatching:N")}, fontSize=38, opacity=0.35),
-        _layer("text", base | {"text": _field("speed-up:N")}, fontSize=13, dy=-6),
-        _layer("text", base | {"text": _field("interval:N")}, fontSize=10, dy=9),
-    ]
+    base = alt.Chart().encode(
+        x=alt.X("problem:N", title=None, sort=alt.SortField("size"), axis=alt.Axis(orient="top", labelAngle=0)),
+        y=alt.Y("impl:N", title=None),
+        tooltip=["impl:N", "problem:N", "speed-up:N", "interval:N", "verdict:N", "why:N"],
+    )
+    shades = alt.Scale(domain=[-2, 0, 2], clamp=True, range="diverging", interpolate="rgb")
+    cells = base.mark_rect(stroke="gray", strokeWidth=0.5).encode(color=alt.Color("shade:Q", scale=shades, legend=None))
+    hatching = base.mark_text(fontSize=38, opacity=0.35, aria=False).encode(text="hatching:N")
+    number = base.mark_text(fontSize=13, dy=-6, aria=False).encode(text="speed-up:N")
+    bounds = base.mark_text(fontSize=10, dy=9, aria=False).encode(text="interval:N")
     reason = "test(/^step_reads /, datum.why) ? 'other work' : 'invalid'"
     texts = {
         "hatched": "datum.verdict == 'INVALID' || datum.why != ''",
@@ -112,149 +109,108 @@ def speedup_chart() -> Spec:
         f" {_factor('datum.low', 'datum.high')} : ''",
         "shade": "datum.hatched ? 0 : log(datum.speedup) / LN10",
     }
-    return _facet(layers, "speedups", texts, width={"step": 112}, height={"step": 40}, independent=True)
+    layers = alt.layer(cells, hatching, number, bounds).properties(width=alt.Step(112), height=alt.Step(40))
+    return _facet(layers, "speedups", texts, x="independent", y="independent")
 
 
 def winner_chart() -> Spec:
     """Return a map of rows x features, coloured by the framework that is shown to be fastest, hatched without one."""
-    places = {
-        "scale": {"paddingInner": 0.04},
-        "axis": {"labelAngle": 0, "format": ",", "domain": False, "ticks": False},
-    }
-    base = {
-        "x": _field("n:O", title="rows of X", **places),
-        "y": _field("d:O", title="features", sort="descending", **places),
-        "tooltip": _fields("problem:N", "frameworks:N", "by:N"),
-    }
-    undecided = "datum.fastest == ''"
-    grey, pale = ({"condition": {"test": undecided, "value": value}} for value in ("#9aa4b2", 0.25))
-    colours = _field("fastest:N", scale={"domain": [*NAMES.values()]}, legend=None)
-    shades = {"color": grey | colours, "opacity": pale | {"value": 0.55}}
-    hatching = base | {"text": {"value": "/////////"}}
-    layers = [
-        {"mark": {"type": "rect", "cornerRadius": 6}, "encoding": base | shades},
-        _layer("text", hatching, _filter(undecided), fontSize=34, opacity=0.16, dy=-2),
-        _layer("text", base | {"text": _field("frameworks:N")}, dy=-8, fontSize=13, fontWeight="bold"),
-        _layer("text", base | {"text": _field("by:N")}, dy=12, fontSize=11),
-    ]
-    return _facet(layers, "winners", {}, width={"step": 134}, height={"step": 60}, independent=True)
+    bands = alt.Scale(paddingInner=0.04)
+    axis = alt.Axis(labelAngle=0, format=",", domain=False, ticks=False)
+    base = alt.Chart().encode(
+        x=alt.X("n:O", title="rows of X", scale=bands, axis=axis),
+        y=alt.Y("d:O", title="features", sort="descending", scale=bands, axis=axis),
+        tooltip=["problem:N", "frameworks:N", "by:N"],
+    )
+    colours = alt.Color("fastest:N", scale=alt.Scale(domain=[*NAMES.values()]), legend=None)
+    undecided = alt.value("#9aa4b2")
+    cells = base.mark_rect(cornerRadius=6).encode(
+        color=alt.condition("datum.fastest == ''", undecided, colours),
+        opacity=alt.condition("datum.fastest == ''", alt.value(0.25), alt.value(0.55)),
+    )
+    hatching = base.mark_text(fontSize=34, opacity=0.16, dy=-2, aria=False).encode(text=alt.value("/////////"))
+    hatching = hatching.transform_filter("datum.fastest == ''")
+    names = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", aria=False).encode(text="frameworks:N")
+    details = base.mark_text(dy=12, fontSize=11, aria=False).encode(text="by:N")
+    layers = alt.layer(cells, hatching, names, details).properties(width=alt.Step(134), height=alt.Step(60))
+    return _facet(layers, "winners", {}, x="independent", y="independent")
 
 
 def phases_chart() -> Spec:
     """Return a fresh process with one run of one problem: a bar of phases for each implementation, with its times."""
-    impl = _field("impl:N", title=None, sort={"field": "total_s", "op": "min"})
-    bars = {
-        "y": impl,
-        "x": _field(
-            "seconds:Q", title="seconds from the start of a process", axis={"labelExpr": _seconds("datum.value")}
-        ),
-        "color": _field(
-            "phase:N",
-            title=None,
-            scale={"domain": [*reversed(PHASES.values())]},
-            legend={"values": [*PHASES.values()]},
-        ),
-        "order": _field("number:Q"),
-        "tooltip": _fields("impl:N", "phase:N", "time:N"),
-    }
-    transform = [
-        {"fold": [*PHASES], "as": ["clock", "seconds"]},
-        _filter("isValid(datum.seconds)"),
-        {"calculate": f"indexof({[*PHASES]}, datum.clock)", "as": "number"},
-        {"calculate": _seconds("datum.seconds"), "as": "time"},
-        {"calculate": f"{[*PHASES.values()]}[datum.number]", "as": "phase"},
-    ]
-    labels = {"y": impl, "x": {"value": 2}, "text": _field("times:N")}
-    layers = [
-        {"mark": {"type": "bar", "height": 13, "yOffset": -8}, "encoding": bars, "transform": transform},
-        _layer("text", labels, align="left", dy=9, fontSize=11),
-    ]
+    order = alt.EncodingSortField("total_s", op="min")
+    base = alt.Chart().encode(y=alt.Y("impl:N", title=None, sort=order))
+    legend = alt.Legend(values=[*PHASES.values()])
+    phase = alt.Color("phase:N", title=None, scale=alt.Scale(domain=[*reversed(PHASES.values())]), legend=legend)
+    place = alt.X(
+        "seconds:Q",
+        title="seconds from the start of a process",
+        axis=alt.Axis(labelExpr=_seconds("datum.value"), tickCount=10),
+    )
+    folded = base.transform_fold([*PHASES], as_=["clock", "seconds"]).transform_filter("isValid(datum.seconds)")
+    folded = folded.transform_calculate(number=f"indexof({[*PHASES]}, datum.clock)", time=_seconds("datum.seconds"))
+    folded = folded.transform_calculate(phase=f"{[*PHASES.values()]}[datum.number]")
+    bars = folded.mark_bar(height=13, yOffset=-8).encode(
+        x=place, color=phase, order=alt.Order("number:Q"), tooltip=["impl:N", "phase:N", "time:N"]
+    )
+    labels = base.mark_text(align="left", dy=9, fontSize=11, aria=False).encode(x=alt.value(2), text="times:N")
     times = [
         f"(isValid(datum.{clock}) ? '{name} ' + {seconds} : '{name} unknown')"
         for clock, name in PHASES.items()
         for seconds in [_seconds(f"datum.{clock}")]
     ]
     total = " + ".join(f"(isValid(datum.{clock}) ? datum.{clock} : 0)" for clock in PHASES)
-    texts = {"total_s": total, "times": " + ' + ' + ".join(times)}
-    return _facet(layers, "cases", texts, "detail", height={"step": 40})
+    layers = alt.layer(bars, labels).properties(width=620, height=alt.Step(40))
+    texts = {"times": " + ' + ' + ".join(times), "total": f"{_seconds('datum.total_s')} + ' in total'"}
+    return _facet(layers, "cases", {"total_s": total} | texts, "detail")
 
 
 def error_chart(impls: Sequence[str]) -> Spec:
     """Return error / allowed error of each checked iterate. The limit is 1."""
-    x = _field("t:Q", title="update", scale=LOG)
-    y = _field("distance:Q", title="error / tolerance", scale={"type": "log", "domainMax": 2, "nice": False})
-    limit = _layer("rule", {"y": {"datum": 1}}, strokeDash=[4, 4])
+    x = alt.X("t:Q", title="update", scale=_log())
+    y = alt.Y("distance:Q", title="error / tolerance", scale=alt.Scale(type="log", domainMax=2, nice=False))
+    limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
     texts = {"error / tolerance": "format(datum.distance, '.3~g')"}
-    lines = _lines(impls, x, y, "t:Q", "error / tolerance:N")
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
     shown = "datum.t > 0 && datum.distance > 0"
-    return _facet([limit, *lines], "checks", texts, "detail", shown, ends=("t", "distance"))
+    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", shown, ends=("t", "distance"))
 
 
 def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     """Return the loss against updates (`t`) or seconds (`job_s`)."""
-    axis: Spec = {"values": UPDATE_TICKS, "labelOverlap": True}
-    scale: Spec = {"type": "symlog"}
+    axis, scale = alt.Axis(values=UPDATE_TICKS, labelOverlap=True), alt.Scale(type="symlog")
     if field == "job_s":
-        axis = {"labelExpr": _seconds("datum.value"), "labelOverlap": "greedy", "labelSeparation": 12}
-        scale = LOG
-    x = _field(f"{field}:Q", title=title, scale=scale, axis=axis)
-    y = _field("loss:Q", title="loss (MSE, all rows)", scale=LOG, axis={"format": "~g"})
-    lines = _lines(impls, x, y, "t:Q", "loss:Q", "steps:N", "with the start:N")
+        axis, scale = alt.Axis(labelExpr=_seconds("datum.value"), labelOverlap="greedy", labelSeparation=12), _log()
+    x = alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+    y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
+    lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "steps:N", "with the start:N"])
     texts = {"steps": _seconds("datum.seconds"), "with the start": _seconds("datum.job_s")}
     shown = f"datum.loss > 0 && datum.seconds > 0 && isValid(datum.{field})"
-    return _facet(lines, "checks", texts, "detail", shown, ends=(field, "loss"))
+    return _facet(alt.layer(*lines), "checks", texts, "detail", shown, ends=(field, "loss"))
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:
     """Return one frame of the animation of `line`: data `points` and `fitted`, with fixed axes."""
     ys = [w[0] * x + w[1] for w in fit["weights"] for x in (-1, 1)] + fit["y"]
-    places = {
-        "x": _field("x:Q", scale={"domain": [-1, 1]}),
-        "y": _field("y:Q", scale={"domain": [min(ys), max(ys)]}),
-    }
-    points = {"type": "point", "filled": True, "opacity": 0.7, "aria": False}
-    line = {"type": "line", "strokeWidth": 3, "color": COLOURS["light"][1]}
-    layers = [
-        {"data": {"name": name}, "mark": mark, "encoding": places}
-        for name, mark in (("points", points), ("fitted", line))
-    ]
-    return {"$schema": SCHEMA, "layer": layers, "width": 560, "height": 320}
+    x = alt.X("x:Q", scale=alt.Scale(domain=[-1, 1]))
+    y = alt.Y("y:Q", scale=alt.Scale(domain=[min(ys), max(ys)]))
+    points = alt.Chart(alt.NamedData("points")).mark_point(filled=True, opacity=0.7, aria=False).encode(x=x, y=y)
+    line = alt.Chart(alt.NamedData("fitted")).mark_line(strokeWidth=3, color=COLOURS["light"][1]).encode(x=x, y=y)
+    return _without_config(alt.layer(points, line).properties(width=560, height=320))
 
 
-def _field(shorthand: str, **more: Any) -> Spec:
-    """Return a channel that shows a column: its name and the first letter of its type, as in `impl:N`."""
-    name, _, kind = shorthand.rpartition(":")
-    return {"field": name, "type": TYPES[kind]} | more
+def _log() -> alt.Scale:
+    return alt.Scale(type="log", nice=False, padding=14)
 
 
-def _fields(*shorthands: str) -> list[Spec]:
-    return [_field(shorthand) for shorthand in shorthands]
-
-
-def _layer(mark: str, encoding: Spec, *transform: Spec, **look: Any) -> Spec:
-    """Return a layer that a screen reader passes over."""
-    layer = {"mark": {"type": mark, "aria": False, **look}, "encoding": encoding}
-    return layer | {"transform": [*transform]} if transform else layer
-
-
-def _filter(condition: str) -> Spec:
-    return {"filter": condition}
-
-
-def _aggregate(groups: list[str], columns: dict[str, tuple[str, str]]) -> Spec:
-    """Return one row for each group. columns: by name, the operation and the column that it is over."""
-    values = [{"op": op, "field": field, "as": name} for name, (op, field) in columns.items()]
-    return {"aggregate": values, "groupby": groups}
-
-
-def _decades(label: str) -> Spec:
+def _decades(label: str) -> alt.Axis:
     """Return a logarithmic axis with labels at powers of ten and pale lines between."""
     is_power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"
-    opacity = {"condition": {"test": is_power, "value": 1}, "value": 0.2}
-    return {"labelExpr": f"{is_power} ? {label} : ''", "gridOpacity": opacity, "tickOpacity": opacity}
+    opacity: Any = {"condition": {"test": is_power, "value": 1}, "value": 0.2}
+    return alt.Axis(labelExpr=f"{is_power} ? {label} : ''", gridOpacity=opacity, tickOpacity=opacity)
 
 
-def _channels(impls: Sequence[str], *names: str) -> Spec:
+def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
     """Return these channels of each implementation, equal in all charts: colour, marker, dash, opacity if selected."""
     before = Counter[str]()  # implementations of the same colour
     places = []
@@ -264,30 +220,32 @@ def _channels(impls: Sequence[str], *names: str) -> Spec:
         before[name] += 1
     shapes, dashes = ([of[place % len(of)] for place in places] for of in (SHAPES, DASHES))
     channels = {
-        "color": _field("colour:N", scale={"domain": FRAMEWORKS}, legend=None),
-        "shape": _field("impl:N", scale={"domain": [*impls], "range": shapes}, legend=None),
-        "strokeDash": _field("impl:N", scale={"domain": [*impls], "range": dashes}, legend=None),
-        "opacity": {"condition": [{"param": "selected", "value": 1}], "value": 0.12},
+        "color": alt.Color("colour:N", scale=alt.Scale(domain=FRAMEWORKS), legend=None),
+        "shape": alt.Shape("impl:N", scale=alt.Scale(domain=[*impls], range=shapes), legend=None),
+        "strokeDash": alt.StrokeDash("impl:N", scale=alt.Scale(domain=[*impls], range=dashes), legend=None),
+        "opacity": alt.when(SELECTION).then(alt.value(1)).otherwise(alt.value(0.12)),
     }
     return {name: channels[name] for name in names}
 
 
-def _lines(impls: Sequence[str], x: Spec, y: Spec, *details: str) -> list[Spec]:
+def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
     """Return for each implementation a line, its points, and its marker and name beside the panel.
 
-    The names stand in the order of the lines' ends, see `_ends`. A click on a point selects its implementation.
+    The names stand in the order of the lines' ends, see `_ends`.
     """
-    base = {"x": x, "y": y, "tooltip": _fields("impl:N", "problem:N", *details)}
-    line = _layer("line", base | _channels(impls, "color", "strokeDash", "opacity"), strokeWidth=2)
-    marked = _channels(impls, "color", "shape", "opacity")
-    points = {"name": POINTS, "mark": {"type": "point", "filled": True, "size": 60}, "encoding": base | marked}
-    last, beside = _filter("datum.end == 1"), {"x": {"value": "width"}, "y": _field("label_y:Q", scale=None)}
-    named = beside | _channels(impls, "opacity") | {"text": _field("impl:N")}
+    base = alt.Chart().encode(x=x, y=y, tooltip=tooltip)
+    line = base.mark_line(strokeWidth=2, aria=False).encode(**_channels(impls, "color", "strokeDash", "opacity"))
+    points = base.mark_point(filled=True, size=60).encode(**_channels(impls, "color", "shape", "opacity"))
+    beside = (
+        alt.Chart().transform_filter("datum.end == 1").encode(x=alt.value("width"), y=alt.Y("label_y:Q", scale=None))
+    )
+    markers = beside.mark_point(filled=True, size=60, xOffset=12, aria=False)
+    names = beside.mark_text(align="left", dx=20, fontSize=12, aria=False).encode(text="impl:N")
     return [
         line,
-        points,
-        _layer("point", beside | marked, last, filled=True, size=60, xOffset=12),
-        _layer("text", named, last, align="left", dx=20, fontSize=12),
+        points.add_params(SELECTION),
+        markers.encode(**_channels(impls, "color", "shape", "opacity")),
+        names.encode(**_channels(impls, "opacity")),
     ]
 
 
@@ -309,38 +267,32 @@ def _ends(x: str, y: str, by: str) -> list[Spec]:
 
 
 def _facet(
-    layers: list[Spec],
+    layers: Any,
     table: str,
     texts: dict[str, str],
     by: str = "panel",
     condition: str = "true",
-    *,
     ends: tuple[str, str] | None = None,
-    width: Spec | int = 620,
-    height: Spec | int = HEIGHT,
-    independent: bool = False,
+    **scales: Any,
 ) -> Spec:
     """Return a panel for each value of `by`, in the order of the rows.
 
-    `texts` are computed columns; rows that fail `condition` are dropped. ends: x and y of `_lines`. independent: each
-    panel has axes of its own.
+    `texts` are computed columns; rows that fail `condition` are dropped. ends: x and y of `_lines`.
     """
-    transforms: list[Spec] = [_filter(condition), {"window": [{"op": "row_number", "as": "place"}]}]
+    if ends:
+        layers = layers.properties(width=620, height=HEIGHT)
+    facet = alt.Facet(f"{by}:N", title=None, sort=alt.EncodingSortField("place", op="min"))
+    chart = layers.facet(data=alt.NamedData(table), facet=facet, columns=1)
+    transforms: list[Spec] = [{"filter": condition}, {"window": [{"op": "row_number", "as": "place"}]}]
     transforms += [{"calculate": expression, "as": name} for name, expression in texts.items()]
-    spec: Spec = {
-        "$schema": SCHEMA,
-        "data": {"name": table},
-        "facet": _field(f"{by}:N", title=None, sort={"field": "place", "op": "min"}),
-        "columns": 1,
-        "spec": {"layer": layers, "width": width, "height": height},
-        "transform": transforms,
-    }
     if ends:
         transforms += [{"calculate": COLOUR, "as": "colour"}, *_ends(*ends, by)]
-        spec["params"] = [SELECTION]
-    if independent:
-        spec["resolve"] = {"scale": {"x": "independent", "y": "independent"}}
-    return spec
+    spec = _without_config(chart.resolve_scale(**scales) if scales else chart)
+    return spec | {"transform": transforms}  # Altair would copy the chart for each of them
+
+
+def _without_config(chart: Any) -> Spec:
+    return {key: value for key, value in chart.to_dict().items() if key != "config"}
 
 
 def _seconds(value: str, digits: int = 3) -> str:
