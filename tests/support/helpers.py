@@ -153,6 +153,9 @@ def forks() -> subprocess.Popen[str]:
 
 def _forked(words: list[str], env: dict[str, str], report: Path) -> Done:
     process = forks()
+    if process.poll() is not None:  # a test has killed more than its own
+        forks.cache_clear()
+        process = forks()
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         print(json.dumps([words, env, str(out), str(err)]), file=process.stdin, flush=True)
