@@ -22,11 +22,11 @@ Sources: Bai and Perron, Econometrica 66 (1998); Truong et al., Signal Processin
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from results.stats.signed_rank import ALPHA, holm
 from results.store.optional import package
@@ -126,8 +126,21 @@ def segment(x: Array) -> list[list[int]]:
 
     Raises RunError if ruptures is not installed.
     """
-    search = package("ruptures").KernelCPD(kernel="linear", min_size=SIDE).fit(x[:, None])
-    return [search.predict(n_bkps=m)[:-1] for m in range(1, min(MOST, len(x) // SIDE - 1) + 1)]
+    (plans,) = _segments([x])
+    return plans
+
+
+def _segments(series: Iterable[Array]) -> list[list[list[int]]]:
+    kernel = package("ruptures").KernelCPD  # looked up once: a simulation has thousands of series
+    searches = [(len(x), kernel(kernel="linear", min_size=SIDE).fit(x[:, None])) for x in series]
+    return [[one.predict(m)[:-1] for m in range(1, min(MOST, n // SIDE - 1) + 1)] for n, one in searches]
+
+
+def largest_t(x: Array) -> Array:
+    """Return T (draws,) of each of the series x (draws, n)."""
+    by_number = zip(*_segments(x), strict=True)
+    largest: Array = np.max([np.abs(t_values(x, plans)).min(axis=-1) for plans in by_number], axis=0)
+    return largest
 
 
 def smallest_t(x: Array, plans: list[list[int]]) -> list[float]:
@@ -135,31 +148,43 @@ def smallest_t(x: Array, plans: list[list[int]]) -> list[float]:
     return [float(np.abs(t_values(x, places)).min()) for places in plans]
 
 
-def t_values(x: Array, places: list[int]) -> Array:
-    """Return t (..., m) of changes at m places in x (..., n): difference of the levels over its standard error."""
+def t_values(x: Array, places: ArrayLike) -> Array:
+    """Return t (..., m) of changes at m places in x (..., n): difference of the levels over its standard error.
+
+    places: (m,) for all series, or (..., m).
+    """
     t: Array = np.diff(_levels(x, places)) / _errors(x, places)
     return t
 
 
-def _errors(x: Array, places: list[int]) -> Array:
+def _errors(x: Array, places: ArrayLike) -> Array:
     """Return the standard errors (..., m) of the differences of neighbouring levels."""
-    size = np.diff([0, *places, x.shape[-1]])
-    errors: Array = _spread(x, places)[..., None] * np.sqrt(1 / size[1:] + 1 / size[:-1])
+    size = _sizes(x, places)
+    errors: Array = _spread(x, places)[..., None] * np.sqrt(1 / size[..., 1:] + 1 / size[..., :-1])
     return errors
 
 
-def _levels(x: Array, places: list[int]) -> Array:
+def _sizes(x: Array, places: ArrayLike) -> NDArray[np.int64]:
+    """Return the numbers of points (..., m + 1) between the places."""
+    at = np.asarray(places, int)
+    ends = np.zeros((*at.shape[:-1], 1), int)
+    return np.diff(np.concatenate([ends, at, ends + x.shape[-1]], axis=-1))
+
+
+def _levels(x: Array, places: ArrayLike) -> Array:
     """Return the means (..., m + 1) between the places."""
-    edges = [0, *places]
-    means: Array = np.add.reduceat(x, edges, axis=-1) / np.diff([*edges, x.shape[-1]])
+    at, n = np.asarray(places, int), x.shape[-1]
+    first = n * np.arange(x.size // n).reshape(*x.shape[:-1], 1)  # of each series, where all are put together
+    edges = np.concatenate([first, first + at], axis=-1)
+    means: Array = np.add.reduceat(x.ravel(), edges.ravel()).reshape(edges.shape) / _sizes(x, places)
     return means
 
 
-def _spread(x: Array, places: list[int]) -> Array:
+def _spread(x: Array, places: ArrayLike) -> Array:
     """Return the standard deviation (...) around the levels."""
-    size = np.diff([0, *places, x.shape[-1]])
+    size = _sizes(x, places)
     squares = (x**2).sum(axis=-1) - (_levels(x, places) ** 2 * size).sum(axis=-1)
-    spread: Array = np.sqrt(np.maximum(squares, 0) / (x.shape[-1] - len(size)))
+    spread: Array = np.sqrt(np.maximum(squares, 0) / (x.shape[-1] - size.shape[-1]))
     return np.maximum(spread, FLOOR)
 
 
@@ -171,7 +196,7 @@ def tail_probability(t: float, n: int, draws: int) -> float:
 @functools.cache
 def null_distribution(n: int, draws: int) -> Array:
     """Return sorted values T (draws,) of simulated series of n points without a change."""
-    return np.sort([max(smallest_t(x, segment(x))) for x in simulate_noise(n, draws)])
+    return np.sort(largest_t(simulate_noise(n, draws)))
 
 
 @functools.lru_cache(maxsize=4)
