@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.campaign.outcome import Outcome
 from benchmarks.campaign.storage import sync
+from benchmarks.machine.files import without_links
 
 SUFFIX = ".journal"
 VERSION = 1
@@ -146,18 +147,14 @@ def read(path: Path) -> Journal:
 
 def _content(path: Path) -> bytes:
     """Read a file. Raises ValueError if it is not this user's regular file, or too large; raises OSError."""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        status = os.fstat(file)
+    with open(path, "rb", opener=without_links) as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size > LARGEST:
             raise ValueError(f"{path} is not a regular file of this user with at most {LARGEST:,} bytes")
-        with open(file, "rb", closefd=False) as stream:
-            content = stream.read(status.st_size)
-        if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
-            raise ValueError(f"{path} holds more than {VALUES:,} values")
-        return content
-    finally:
-        os.close(file)
+        content = file.read(status.st_size)
+    if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
+        raise ValueError(f"{path} holds more than {VALUES:,} values")
+    return content
 
 
 def _result(entry: dict[str, Any]) -> FinishedCase:

@@ -16,7 +16,7 @@ from pytest_benchmark.session import BenchmarkSession
 from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
 
-from benchmarks.machine.files import lock_descriptor
+from benchmarks.machine.files import lock_descriptor, without_links
 
 RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
 READER = 10.0  # seconds within which somebody must read a pipe
@@ -162,13 +162,9 @@ def _open_pipe(path: Path, end: float) -> int:
 
 def remove_unlocked(path: Path) -> None:
     """Remove an unfinished file of a killed process: a living one locks the file that it writes."""
-    with contextlib.suppress(OSError):  # it is locked, another user's, or gone
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            if stat.S_ISREG(os.fstat(file).st_mode) and lock_descriptor(file, blocking=False):
-                path.unlink()
-        finally:
-            os.close(file)
+    with contextlib.suppress(OSError), open(path, "rb", opener=without_links) as file:  # another user's, or gone
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and lock_descriptor(file.fileno(), blocking=False):
+            path.unlink()
 
 
 def sync(folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""Files of the system: their text, and locks on open ones."""
+"""Open and lock files, and read those of the system."""
 
 import fcntl
+import os
 from pathlib import Path
 
 
@@ -10,6 +11,11 @@ def text_of(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+def without_links(name: str, flags: int) -> int:
+    """Open a file, but not what a link leads to, and without waiting for the writer of a pipe: an opener of `open`."""
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def lock_descriptor(file: int, *, blocking: bool = True) -> bool:

@@ -100,17 +100,13 @@ def parse_document(path: Path, content: bytes) -> dict[str, Any]:
 def read_bytes(path: Path, most: int) -> bytes:
     """Return the content of a file. Raises RunError if it has more than `most` bytes, or is no regular file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would block
-        try:
-            status = os.fstat(descriptor)
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:  # for pipes
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise RunError(f"cannot read {path}: no regular file")
             if status.st_size > most:
                 raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {most:,} are read at most")
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(status.st_size)
-        finally:
-            os.close(descriptor)
+            return file.read(status.st_size)
     except (OSError, ValueError) as error:  # the latter for a zero byte in the name
         raise RunError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
 
