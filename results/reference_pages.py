@@ -1,6 +1,6 @@
 """Write docs/cli.md and docs/columns.md from the code: every command, option and column.
 
-usage: python -m results.reference_pages DOCS [--check]
+usage: python -m results.reference_pages DOCS
 """
 
 import argparse
@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from results.__main__ import parser
@@ -115,21 +114,11 @@ def _markdown_table(table: Table) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the pages. With --check, return 2 if a page is stale."""
-    command_line = argparse.ArgumentParser(description=__doc__)
-    command_line.add_argument("docs", type=Path)
-    command_line.add_argument("--check", action="store_true", help="change nothing; exit 2 if a page is stale")
-    options = command_line.parse_args(arguments)
-    for name, page in (("cli.md", cli_page()), ("columns.md", columns_page())):
-        file = options.docs / name
-        if options.check and (not file.exists() or file.read_text(encoding="utf-8") != page):
-            sys.stderr.write(f"{file} is stale; run: make docs\n")
-            return 2
-        if not options.check:
-            atomic_write(file, page)
-    return 0
+def main(docs: Path) -> None:
+    """Write both pages into a folder."""
+    atomic_write(docs / "cli.md", cli_page())
+    atomic_write(docs / "columns.md", columns_page())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(Path(sys.argv[1]))

@@ -21,7 +21,7 @@ from results.stats.pairing import ratios, without_duplicates
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
-from results.store.reading import Run, RunError, facts
+from results.store.reading import Run, facts
 from results.store.runs import find
 from results.upkeep import acceptance, acceptance_environments, five_minutes, growth, rates
 
@@ -216,16 +216,12 @@ def add_commands(commands: options.Commands) -> None:
         "fill the tables and answers of Markdown files from the runs that they name",
     )
     command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="a Markdown file with markers")
-    command.add_argument("--check", action="store_true", help="change nothing; exit 2 if a file is stale")
 
 
 def _readme(args: Namespace, parsers: Mapping[str, ArgumentParser]) -> Page:
     for file in args.file:
         text = file.read_text(encoding="utf-8")
         root = next((folder for folder in file.absolute().parents if (folder / "results").is_dir()), file.parent)
-        filled = fill_answers(fill_tables(text, root), parsers)
-        if args.check and filled != text:
-            raise RunError(f"{file} is stale; run: make docs")
-        atomic_write(file, filled)
+        atomic_write(file, fill_answers(fill_tables(text, root), parsers))
     names = [str(file) for file in args.file]
     return Page(pd.DataFrame({"file": names}), [Section(text=f"up to date: {', '.join(names)}")])
