@@ -132,14 +132,13 @@ def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:
 
 def unchanged(a: Run, b: Run) -> list[str]:
     """Return the implementations whose code and framework version are known and the same in both runs."""
-    names = list[str]()
+    names = set[str]()
     for name in sorted(set(a.rows["impl"].dropna()) & set(b.rows["impl"].dropna())):
         rows = [run.rows[run.rows["impl"] == name] for run in (a, b)]
         versions, codes = ([set(part[column].dropna()) for part in rows] for column in ("version", "code"))
         if versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
-            original = set(rows[0]["duplicate_of"].dropna()) or {name}
-            names += sorted(original - {*names})
-    return names
+            names |= set(rows[0]["duplicate_of"].dropna()) or {name}
+    return sorted(names)
 
 
 def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[str]:
