@@ -10,7 +10,7 @@ from results.commands import options
 from results.output import Page, Section, counted, rows_of
 from results.store.identity import CUT
 from results.store.reading import RunError, mapping, read_document, text
-from results.store.runs import ROOT, find_paths, label
+from results.store.runs import ROOT, find_paths, first_names, label
 from results.store.seal import broken_file_seal, broken_seals, has_seals
 
 MATCHES, EDITED, UNSEALED, UNREAD = "matches", "edited by hand", "no seal", "cannot be read"
@@ -49,8 +49,7 @@ def _verify_file(path: Path, root: Path) -> dict[str, str]:
 def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
     """Return the indices and names of the rows with a message of `broken_seals`, or ""."""
     edited = [f"{i} ({text(row.get('name'))})" for i, row in enumerate(rows) if messages[i]]
-    more = f" and {len(edited) - LISTED} more" if len(edited) > LISTED else ""
-    return f"row{'s' * (len(edited) > 1)} {', '.join(edited[:LISTED])}{more}" if edited else ""
+    return f"row{'s' * (len(edited) > 1)} {first_names(edited, LISTED)}" if edited else ""
 
 
 def _changed_code(campaign: dict[str, Any]) -> str:

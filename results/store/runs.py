@@ -141,10 +141,10 @@ def nearest(name: str, known: list[str], command: str = "") -> str:
     return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MOST_NAMES else "")
 
 
-def first_names(names: list[str]) -> str:
+def first_names(names: list[str], most: int = MOST_NAMES) -> str:
     """Return the first names, with the number of the others: `a, b and 3 more`."""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return (", ".join(names[:MOST_NAMES]) or "none") + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def _select_folders(paths: list[Path], folders: list[str], root: Path) -> list[Path]:
