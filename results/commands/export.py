@@ -27,7 +27,7 @@ def add_commands(commands: options.Commands) -> None:
         help="export the time per step of each case for bencher.dev, or for github-action-benchmark",
     )
     options.add_runs(command, "latest")
-    options.add_out(command, "stdout")
+    options.add_out(command)
 
 
 def export(args: Namespace) -> Page:

@@ -109,9 +109,9 @@ def positive(word: str) -> int:
     return number
 
 
-def add_out(command: ArgumentParser, default: str) -> None:
+def add_out(command: ArgumentParser) -> None:
     """Add --out, the file to write."""
-    command.add_argument("--out", metavar="FILE", help=f"write to FILE, - for stdout (default: {default})")
+    command.add_argument("--out", metavar="FILE", help="write to FILE, - for stdout (default: stdout)")
 
 
 def add_filters(command: ArgumentParser, names: Sequence[str] = CASE) -> None:

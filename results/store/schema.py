@@ -80,14 +80,12 @@ def check_limits(document: Document) -> str:
             return f"{len(values):,} values of {name}; {NAMES:,} are read at most"
     header = {name: value for name, value in document.items() if name != "benchmarks"}
     rows = [entry[part] for entry in document["benchmarks"] for part in ("extra_info", "stats")]  # nothing else is used
-    too_deep = _is_deeper(header, DEPTH) or _is_deeper(rows, DEPTH)
-    return f"lists and objects are nested more than {DEPTH} deep" if too_deep else ""
+    return f"lists and objects are nested more than {DEPTH} deep" if _is_too_deep([header, rows]) else ""
 
 
-def _is_deeper(value: object, levels: int) -> bool:
-    """Return whether lists and objects are nested more than `levels` deep. Does not recurse."""
-    containers: list[Any] = [value]
-    for _ in range(levels):
+def _is_too_deep(containers: list[Any]) -> bool:
+    """Return whether lists and objects are nested more than DEPTH deep. Does not recurse."""
+    for _ in range(DEPTH):
         contents = [list(one.values()) if isinstance(one, dict) else one for one in containers]
         containers = [inner for values in contents for inner in values if isinstance(inner, (list, dict))]
     return bool(containers)

@@ -184,4 +184,4 @@ def add_commands(commands: options.Commands) -> None:
         "check the verdicts with campaigns of known truth: the last step of `make acceptance`",
     )
     options.add_runs(command, "latest")
-    options.add_out(command, "stdout")
+    options.add_out(command)
