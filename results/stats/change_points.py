@@ -153,15 +153,13 @@ def t_values(x: Array, places: ArrayLike) -> Array:
 
     places: (m,) for all series, or (..., m).
     """
-    t: Array = np.diff(_levels(x, places)) / _errors(x, places)
-    return t
+    return np.diff(_levels(x, places)) / _errors(x, places)
 
 
 def _errors(x: Array, places: ArrayLike) -> Array:
     """Return the standard errors (..., m) of the differences of neighbouring levels."""
     size = _sizes(x, places)
-    errors: Array = _spread(x, places)[..., None] * np.sqrt(1 / size[..., 1:] + 1 / size[..., :-1])
-    return errors
+    return _spread(x, places)[..., None] * np.sqrt(1 / size[..., 1:] + 1 / size[..., :-1])
 
 
 def _sizes(x: Array, places: ArrayLike) -> NDArray[np.int64]:
@@ -176,8 +174,7 @@ def _levels(x: Array, places: ArrayLike) -> Array:
     at, n = np.asarray(places, int), x.shape[-1]
     first = n * np.arange(x.size // n).reshape(*x.shape[:-1], 1)  # of each series, where all are put together
     edges = np.concatenate([first, first + at], axis=-1)
-    means: Array = np.add.reduceat(x.ravel(), edges.ravel()).reshape(edges.shape) / _sizes(x, places)
-    return means
+    return np.add.reduceat(x.ravel(), edges.ravel()).reshape(edges.shape) / _sizes(x, places)
 
 
 def _spread(x: Array, places: ArrayLike) -> Array:

@@ -128,8 +128,7 @@ def batches_by_size(samples: Sequence[Sequence[Any] | Array]) -> Iterator[tuple[
 def walsh(d: Array) -> Array:
     """Return the sorted means of all pairs of d (..., K), each value paired with itself too: (..., K (K + 1) / 2)."""
     i, j = np.triu_indices(d.shape[-1])
-    averages: Array = np.sort((d[..., i] + d[..., j]) / 2, axis=-1)
-    return averages
+    return np.sort((d[..., i] + d[..., j]) / 2, axis=-1)
 
 
 def hodges_lehmann(d: Array) -> Any:
@@ -165,8 +164,7 @@ def cumulative(K: int) -> Array:
     counts = np.ones(1)
     for rank in range(1, K + 1):
         counts = np.concatenate([counts, np.zeros(rank)]) + np.concatenate([np.zeros(rank), counts])
-    probabilities: Array = np.cumsum(counts / 2.0**K)
-    return probabilities
+    return np.cumsum(counts / 2.0**K)
 
 
 def holm(p: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], list[float]]:
