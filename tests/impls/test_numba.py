@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import random_problem
+from helpers import needs, random_problem
 
 from benchmarks.reference.solution import truth
 
-_numba = pytest.importorskip("impls._numba", reason="numba is not installed")
+pytestmark = needs("numba")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ _numba = pytest.importorskip("impls._numba", reason="numba is not installed")
 def test_rows_that_are_sent_for_give_the_same_iterates(
     monkeypatch: pytest.MonkeyPatch, n: int, d: int, k: int | None, dtype: str
 ) -> None:
-    from impls import numba_fused
+    from impls import _numba, numba_fused
 
     monkeypatch.setattr(_numba, "NEAR", 0)
     monkeypatch.setattr(numba_fused, "ALONE", 200)  # two threads have parts of unequal length
@@ -37,7 +37,7 @@ def _sends(add: Any) -> bool:
 
 
 def test_small_problems_of_all_shapes_are_compiled_once() -> None:
-    from impls import numba_fused
+    from impls import _numba, numba_fused
 
     shapes = [(4, 1, None, None), (9, 3, None, None), (301, 31, None, None), (100, 2, None, 7), (64, 20, None, 5)]
     compiled = []
@@ -52,6 +52,8 @@ def test_small_problems_of_all_shapes_are_compiled_once() -> None:
 
 
 def test_small_ones_and_batches_are_summed_by_fours_and_not_sent_for() -> None:
+    from impls import _numba
+
     X, order = np.ones((8, 64)), np.zeros((1, 2), np.int32)
     for add in (_numba.kernel(X, 1, None), _numba.kernel(X, 1, order), _numba.kernel(np.ones((2**14, 64)), 1, order)):
         assert not _sends(add)

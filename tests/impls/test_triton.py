@@ -4,10 +4,9 @@ import re
 import subprocess
 import sys
 
-import pytest
-from helpers import ROOT, UNNEEDED, environment
+from helpers import ROOT, UNNEEDED, environment, needs
 
-pytest.importorskip("triton")
+pytestmark = needs("triton")
 INTERPRETED = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}  # the latter: programs are forked
 CONTRACT, OTHERS = 2 * (6 * 2 + 2), 3 * 4 + 5 * 2 + 1 + 2
 

@@ -1,9 +1,9 @@
 """The Triton kernels without a GPU: compiled for one, interpreted as processes, and refused where they cannot run."""
 
 import pytest
-from helpers import ROOT, python
+from helpers import ROOT, needs, python
 
-pytest.importorskip("triton")
+pytestmark = needs("triton")
 
 REFUSED = """
 import torch

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import HONEST, Done, bench, random_problem, write
+from helpers import HONEST, Done, bench, needs, random_problem, write
 
 from benchmarks.machine import gpu as gpus
 from benchmarks.reference.solution import truth
@@ -16,7 +16,7 @@ from benchmarks.timing import parity
 from benchmarks.worker import client
 from impls.interface import Unsupported
 
-torch = pytest.importorskip("torch")
+pytestmark = needs("torch")  # imported where it is used: each process of tests collects this file
 
 FULL = """
 import os
@@ -204,6 +204,8 @@ def tape(tapes: list[Any]) -> Any:
 @pytest.mark.parametrize("k", [None, 3])
 @pytest.mark.parametrize("batch", [None, 4])
 def test_graphs_of_steps_descend(monkeypatch: pytest.MonkeyPatch, k: int | None, batch: int | None) -> None:
+    import torch
+
     from impls import _torch, torch_graph
 
     tapes: list[Any] = []

@@ -15,7 +15,6 @@ from PIL import Image
 from benchmarks.__main__ import main
 from benchmarks.problems import catalogue
 from benchmarks.reference import solution
-from benchmarks.tutorial import fit_plots, gallery_plots
 
 COMMITTED = ROOT / "results" / "gallery"
 PAPERS = {"light": "#ffffff", "dark": "#0d1117"}
@@ -28,7 +27,7 @@ TWO = "numpy_manual,numpy_blocked"
 def _short_films():
     """A film's every frame takes a tenth of a second to draw: a few will do here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit_plots, "FRAMES", 3)
+        patch.setattr("benchmarks.tutorial.fit_plots.FRAMES", 3)
         yield
 
 
@@ -157,6 +156,8 @@ def test_without_matplotlib(tmp_path):
 
 
 def test_spread():
+    from benchmarks.tutorial import gallery_plots  # matplotlib comes along
+
     assert gallery_plots.spread(np.array([[4.0, 2.0], [5.0, 2.0], [4.5, 2.1]])) == pytest.approx(0.25)
 
 
