@@ -19,6 +19,7 @@ CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a ro
 SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
 NOISE = 0.01  # of a run: what the median difference of a few may be off
 MANY, ERROR = 500, 1.86  # tries; standard error of a median by the median deviation of one (normal noise)
+COIN = 100  # tries
 SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median difference of equal runs may be off
 FLOOR = 0.001  # of a run: what the median difference of many may be off
 SIGMAS = 4  # by which a median may be off before a row is refused
@@ -164,13 +165,13 @@ def growth(tried: list[Growth]) -> float:
 
     tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count.
     Return 0 if the second half takes no more than the `noise`, or if all steps are not the longer run often enough: in
-    three of five tries, and among many tries by three standard errors of a fair coin.
+    three of five tries, and from COIN tries on by three standard errors of a fair coin.
     """
     count = len(tried)
     second_half = median(times.all - times.half for times in tried)
     steps = median(times.all - times.none for times in tried)
     longer = sum(times.all > times.half for times in tried)
-    if second_half < noise(tried) or longer < count * min(0.6, 0.5 + 1.5 / count**0.5):
+    if second_half < noise(tried) or longer < count * (0.6 if count < COIN else 0.5 + 1.5 / count**0.5):
         return 0.0
     return second_half / max(steps, second_half)
 
