@@ -22,8 +22,10 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
-LONGEST = ("contract", "mutants", "iterates", "faults", "options", "endurance", "triton", "ranks", "hosts", "honest")
-LONGEST += ("offline", "parity", "triton_descent", "limits", "gpu_make", "changes", "statistics_rates")
+LONGEST = (
+    "contract page browser endurance session ranks hosts fit faults offline options parity keras journal triton_descent"
+    " frameworks mutants triton ci environments results_cli gpu_make limits honest gallery dask readme iterates"
+).split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -178,12 +178,12 @@ def test_the_map_shows_expert_tuned_winners_on_request(browser: Any, tmp_path: P
     run, path = tuned_grid(tmp_path), tmp_path / "report.html"
     path.write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"), encoding="utf-8")
     opened = Shown(browser, path)
-    assert "NumPy" in opened.texts("map") and "Numba" not in opened.texts("map")
+    assert "NumPy" in opened.texts("map") and "torch" not in opened.texts("map")
     opened.page.select_option("select[name=written]", "expert-tuned as well")
     opened.wait_until_drawn()
     assert "#written=" in opened.page.url
     opened.open(opened.page.url)
-    assert "Numba" in opened.texts("map") and "NumPy" not in opened.texts("map")
+    assert "torch" in opened.texts("map") and "NumPy" not in opened.texts("map")
     opened.context.close()
     assert opened.wrong == []
 

@@ -183,7 +183,7 @@ def tuned_grid(root: Path) -> Run:
         for impl, step, tuned in (
             ("numpy_manual", 2e-6, ""),
             ("jax_scan", 3e-6, ""),
-            ("numba_fused", 1e-6, "expert-tuned"),
+            ("torch_nn", 1e-6, "expert-tuned"),
         )
         for row in blocks(impl, [step] * 4, tuned=tuned, **_size(n, d), **KNOWN)
     ]
@@ -192,7 +192,7 @@ def tuned_grid(root: Path) -> Run:
 
 def test_a_map_also_names_winners_among_expert_tuned_implementations(tmp_path: Path) -> None:
     cells = make_payload([tuned_grid(tmp_path)], "numpy_manual").winners.groupby("written")["fastest"]
-    assert cells.unique().map(list).to_dict() == {"as users write it": ["NumPy"], "expert-tuned as well": ["Numba"]}
+    assert cells.unique().map(list).to_dict() == {"as users write it": ["NumPy"], "expert-tuned as well": ["torch"]}
 
 
 def _size(n: int, d: int, batch: int = 0) -> dict[str, Any]:
