@@ -22,10 +22,9 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
-LONGEST = (
-    "contract page browser endurance session ranks hosts fit faults offline options parity keras journal triton_descent"
-    " frameworks mutants triton ci environments results_cli gpu_make limits honest gallery dask readme iterates"
-).split()
+LONGEST = ("contract", "page", "browser", "endurance", "session", "ranks", "hosts", "fit", "faults", "offline")
+LONGEST += ("options", "parity", "keras", "journal", "triton_descent", "frameworks", "mutants", "triton", "ci")
+LONGEST += ("environments", "results_cli", "gpu_make", "limits", "honest", "gallery", "dask", "readme", "iterates")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
