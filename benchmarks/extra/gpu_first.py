@@ -66,9 +66,13 @@ def carry_out(step: Step, folder: Path) -> str:
     limited = ["timeout", "-s", "INT", "-k", str(GRACE), str(step.seconds), *step.command]
     start = time.monotonic()
     with (folder / f"{step.name}.txt").open("w") as output:
-        done = subprocess.run(limited, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(limited, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            status = process.wait()
+        finally:
+            process.terminate()  # after Ctrl-C: `timeout` passes it on to all that the step has started
     took = time.monotonic() - start
-    end = f"exit status {done.returncode}" if took < step.seconds else f"stopped after {step.seconds:g} s"
+    end = f"exit status {status}" if took < step.seconds else f"stopped after {step.seconds:g} s"
     return f"{step.name}: {end}, {took:.1f} s"
 
 
