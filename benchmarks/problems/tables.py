@@ -286,7 +286,10 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        _check_file(path)
+        if "://" in path:
+            raise ValueError("tables are read from this disk; download it first")
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ValueError("is no regular file; copy the table into one")
         if Path(path).suffix.lower() in BINARY:
             frame = _binary_table(path, reading)
         else:
@@ -306,14 +309,6 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]
     return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
-
-
-def _check_file(path: str) -> None:
-    """Raise ValueError for addresses, folders and pipes, and OSError if there is no file."""
-    if "://" in path:
-        raise ValueError("tables are read from this disk; download it first")
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        raise ValueError("is no regular file; copy the table into one")
 
 
 def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":

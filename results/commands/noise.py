@@ -41,10 +41,14 @@ def noise(run: Run) -> Page:
             for (impl, again), rows in compared.groupby(["impl", "again"])
         ]
         summary = " ".join([*sentences, f"By chance this happens in up to {ALPHA:.0%} of runs."])
+    inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
+    share = (
+        [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if math.isfinite(inside) and wall > 0 else []
+    )
     load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
     summary = f"{judge_machine(run).line} {summary}"
     sections = [
-        Section(f"Noise of {run.label}", summary, notes=_worker_share(run)),
+        Section(f"Noise of {run.label}", summary, notes=share),
         *with_rows(Section(table=[_cells(row) for row in records(compared)], notes=LEGEND)),
         *(refused_sections(table[table["refused"] != ""], CASE[1:]) if len(table) else []),
         *with_rows(_power_section(run)),
@@ -116,13 +120,6 @@ def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
         "throttled periods": words(entry.get("throttled")),
         "GPU throttled": words(entry.get("gpu_throttled")),
     }
-
-
-def _worker_share(run: Run) -> list[str]:
-    """Return a note on the share of the wall time inside the workers, if it was recorded."""
-    inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
-    known = math.isfinite(inside) and wall > 0
-    return [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if known else []
 
 
 def advice(run: Run, compared: pd.DataFrame) -> list[str]:

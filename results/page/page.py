@@ -260,16 +260,10 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tupl
     notes: list[str] = []
     for name, chart in all_charts(payload.measured_impls).items():
         rows, omitted = initial_rows(chart, payload, first_runs(runs), baseline)
-        if rows:
-            paths += _write_chart(folder / "charts" / name, chart.spec | {"datasets": {chart.table: rows}})
+        for ground in ("light", "dark") if rows else ():
+            paths.append(folder / "charts" / f"{name}-{ground}.svg")
+            spec = chart.spec | {"datasets": {chart.table: rows}}
+            atomic_write(paths[-1], vl_convert.vegalite_to_svg(spec, config=theme(ground)))
         if omitted:
             notes.append(f"the chart {name} leaves out {', '.join(omitted)}")
     return paths, notes
-
-
-def _write_chart(stem: Path, spec: dict[str, Any]) -> list[Path]:
-    paths = []
-    for name in ("light", "dark"):
-        paths.append(stem.with_name(f"{stem.name}-{name}.svg"))
-        atomic_write(paths[-1], vl_convert.vegalite_to_svg(spec, config=theme(name)))
-    return paths
