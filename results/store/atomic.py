@@ -16,11 +16,15 @@ RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary stream. Replace the file when the `with` block ends without an error. Raises OSError.
+    """Open a binary stream. Replace the file when the `with` block ends without an error.
 
-    Links of this user and of root are followed. Pipes and character devices are written to directly.
+    Links of this user and of root are followed. Pipes and character devices are written to directly. Raises OSError,
+    also for another user's link and for a block device.
     """
-    check_writable(path)
+    if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
+        raise OSError(errno.EPERM, "a link of another user; name the file itself", str(path))
+    if path.is_block_device():
+        raise OSError(errno.EPERM, "a disk, not a file", str(path))
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
         with path.open("wb") as stream:
             yield stream
@@ -64,14 +68,6 @@ def remove_abandoned(old: Path) -> None:
                 old.unlink()
         finally:
             os.close(lock)
-
-
-def check_writable(path: Path) -> None:
-    """Raise OSError if the path is another user's link or a block device."""
-    if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
-        raise OSError(errno.EPERM, "a link of another user; name the file itself", str(path))
-    if path.is_block_device():
-        raise OSError(errno.EPERM, "a disk, not a file", str(path))
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
