@@ -107,6 +107,8 @@ def read_bytes(path: Path, most: int) -> bytes:
             if status.st_size > most:
                 raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {most:,} are read at most")
             return file.read(status.st_size)
+    except IsADirectoryError as error:
+        raise RunError(f"cannot read {path}: it is a folder; its runs are read with --runs {path}") from error
     except (OSError, ValueError) as error:  # the latter for a zero byte in the name
         raise RunError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
 

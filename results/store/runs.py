@@ -103,7 +103,7 @@ def _find_path(name: str, root: Path) -> Path:
 
     Raises RunError if there is none or more than one.
     """
-    if name.endswith(".json") or os.path.isfile(name):
+    if name.endswith(".json") or os.path.isfile(name) or name.startswith(("/", "./", "../")):
         return Path(name)
     *folders, last = name.split("/")
     known = _select_folders(files(root), folders, root)

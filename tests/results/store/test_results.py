@@ -94,6 +94,9 @@ def test_a_run_is_found_by_each_of_its_names(name: str, label: str, root: Path) 
         ("zzz", "known: box-a/0001_base"),
         ("box-a/", "no run is called"),
         ("absent.json", "cannot read absent.json: No such file"),
+        ("../absent", "cannot read ../absent: No such file"),
+        ("/tmp", "cannot read /tmp: it is a folder; its runs are read with --runs /tmp"),
+        ("/dev/zero", "cannot read /dev/zero: no regular file"),
     ],
 )
 @pytest.mark.usefixtures("several")

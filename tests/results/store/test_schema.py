@@ -204,7 +204,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         "no regular file",
         "Too many levels of symbolic links",
         "No such file or directory",
-        "Is a directory",
+        f"it is a folder; its runs are read with --runs {tmp_path / 'folder.json'}",
     ]
     assert results.load("all", root=tmp_path)["run"].unique().tolist() == ["0001_a"]
 
