@@ -196,9 +196,9 @@ def test_more_threads_than_asked_for_are_noticed(on_one_thread: Done, name: str,
 @pytest.mark.measures
 @TWO_CORES
 def test_a_thread_of_its_own_is_noticed_by_the_cpu_time(tmp_path: Path) -> None:
-    """In one of three runs at least: there is a second CPU second a second only while nobody else has that core."""
+    """In one of ten runs at least: there is a second CPU second a second only while nobody else has that core."""
     done = [one(tmp_path, "threaded", WITH_A_THREAD, "--threads", "1")]
-    while done[-1].code == 0 and len(done) < 3:
+    while done[-1].code == 0 and len(done) < 10:
         done.append(one(tmp_path, "threaded", WITH_A_THREAD, "--threads", "1"))
     assert re.fullmatch(r"[12]\.\d\d CPU seconds a second, 1 thread asked for", invalid(done[-1], "threaded"))
 
