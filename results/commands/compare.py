@@ -30,7 +30,7 @@ from results.stats.pairing import (
     without_duplicates,
 )
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
-from results.stats.quiet import quiet_lines, withhold_if_busy
+from results.stats.quiet import judge_machine, quiet_lines, withhold_if_busy
 from results.stats.signed_rank import FASTER, SLOWER, fewest_blocks, hodges_lehmann, interval
 from results.stats.sizes import as_jobs, start_seconds
 from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
@@ -328,7 +328,10 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
         traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
         start = [seconds(start_seconds(rows)[name]) for name, rows in ((a, rows_a), (b, rows_b))]
         verdicts = page.data[page.data["run"] == run.label]
-        texts.append(f"{_payback_words(break_even_of(run, a, b), a, b)} Per step, {b} is {summarize(verdicts)}.")
+        medians = "By the medians of a busy machine, " if judge_machine(run).named else ""
+        texts.append(
+            f"{medians}{_payback_words(break_even_of(run, a, b), a, b)} Per step, {b} is {summarize(verdicts)}."
+        )
         texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))

@@ -85,9 +85,9 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
             others = [values for name, values in shifts.items() if name != case["impl"]]
             drifts = np.concatenate([np.empty(0), *others])
             case |= decide(case["logs"], case["slower"], len(compared), drifts)
+    withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
     if (factor := claims_from([base, new])) > 1:
-        withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
-        cases = [case | withheld if case["verdict"] == FAIL and case["lower"] <= factor else case for case in cases]
+        cases = [case if _is_clear(case, factor) else case | withheld for case in cases]
     data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)
     unused = [patterns for index, (patterns, _) in enumerate(thresholds[:-1]) if index not in matches]
@@ -103,6 +103,13 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
         noise_section([base, new], len(compared)),
     ]
     return Page(data, sections, code)
+
+
+def _is_clear(case: dict[str, Any], factor: float) -> bool:
+    """Return whether a verdict stands where a busy machine may have slowed one side by a factor."""
+    if case["verdict"] == PASS:
+        return bool(case["upper"] * factor <= 1 + case["slower"])
+    return bool(case["verdict"] != FAIL or case["lower"] > factor)
 
 
 def _first_match(thresholds: Thresholds, case: dict[str, Any]) -> int:

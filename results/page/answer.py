@@ -174,7 +174,7 @@ def _in_words(winners: list[Winner]) -> list[str]:
 
 def _legend(winners: list[Winner]) -> list[str]:
     blocks = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] not in DECIDED]
-    few = "; one or two blocks are not judged" if min(blocks, default=math.inf) <= FEW else ""
+    few = "; one or two blocks seldom suffice" if min(blocks, default=math.inf) <= FEW else ""
     lines = [f"?: not decided{few}."] if blocks else []
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
     lines += ["(a..b): interval of a ratio from one or two blocks."] if min(decided, default=math.inf) <= FEW else []
@@ -224,7 +224,8 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
     more = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
     decide = f"To decide: the same command with {more}"
-    few = [decide] if blocks < FIRST_LOOK and winners and not is_alone else []
+    silent = math.isinf(judge_machine(run).claims_from)
+    few = [decide] if blocks < FIRST_LOOK and winners and not is_alone and not silent else []
     if not run.path.exists() or run.path.stem == UNSAVED:
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
     name = run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path)

@@ -9,6 +9,7 @@ import pandas as pd
 from results.output import Section, counted, digits, times
 from results.stats import agreement
 from results.stats.pairing import duplicate_ratios, ratios_to, without_duplicates
+from results.stats.quiet import judge_machine
 from results.stats.signed_rank import (
     ALPHA,
     FASTER,
@@ -155,7 +156,9 @@ def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[st
 
 def noise_section(runs: list[Run], comparisons: int = 0) -> Section:
     """Return the last section of a page of so many comparisons: the noise of each run on it."""
-    return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}" for run in runs], level=3)
+    named = {run: judge_machine(run).named for run in dict.fromkeys(runs)}
+    busy = {run: f" {words}: the machine was busy." if words else "" for run, words in named.items()}
+    return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}{busy[run]}" for run in named], level=3)
 
 
 def percent(part: float) -> str:

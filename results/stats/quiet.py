@@ -100,16 +100,19 @@ class Quiet:
         return LARGE if self.above else 1.0
 
     @property
+    def named(self) -> str:
+        """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
+        silent = (
+            "No winners are named" if math.isinf(self.claims_from) else f"Only differences above {LARGE:.0f}x are named"
+        )
+        return silent if self.above else ""
+
+    @property
     def line(self) -> str:
-        """Return the word with its first reason, what is claimed, and what to do."""
+        """Return the word with its worst reason, what is claimed, and what to do. Noise comes after its causes."""
         if self.above:
-            first = max(self.above, key=lambda measure: getattr(self, measure.name) > measure.most)
-            claims = (
-                f"Only differences above {LARGE:.0f}x are named"
-                if self.claims_from == LARGE
-                else "No winners are named"
-            )
-            return f"{BUSY}: {first.text(getattr(self, first.name))}. {claims}: {first.remedy}."
+            worst = max(self.above, key=lambda one: (getattr(self, one.name) > one.most, one.name != "difference"))
+            return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {self.named}: {worst.remedy}."
         known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
         facts = [
             *(f"not recorded: {name}" for name in self.missing),
@@ -152,7 +155,8 @@ def claims_from(runs: Iterable[Run]) -> float:
 
 def quiet_lines(runs: Iterable[Run]) -> list[str]:
     """Return the line of each run, with its label, and what chose the kernels of one framework."""
-    return [f"{run.label}: {line}" for run in runs for line in (judge_machine(run).line, *kernel_notes(run))]
+    lines = [f"{run.label}: {line}" for run in runs for line in (judge_machine(run).line, *kernel_notes(run))]
+    return [*dict.fromkeys(lines)]
 
 
 def kernel_notes(run: Run) -> list[str]:

@@ -112,7 +112,7 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
         "interval": interval_text(row),
-        "verdict": words(row["verdict"]),
+        "verdict": words(row["verdict"]) + " (busy)" * bool(row.get("withheld")),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
     }
