@@ -109,7 +109,8 @@ def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck
     marked, smallest = problem.X[chosen].astype(np.float64), float(np.finfo(np.float32).tiny)
     lost = np.abs(marked - tf32(problem.X[chosen])) / np.maximum(np.abs(marked), smallest)
     y = np.zeros_like(problem.y)
-    y[chosen] = rng.choice([-FAINT, FAINT], y[chosen].shape) * rng.uniform(1, 2, y[chosen].shape)
+    halves = (rng.integers(2**10, 2**11, y[chosen].shape) + 0.5) / 2**10  # 1 to 2, each between two numbers of 16 bits
+    y[chosen] = rng.choice([-FAINT, FAINT], y[chosen].shape) * halves
     y[chosen[lost.max(axis=1).argmax()]] /= FAINT
     order = None if problem.order is None else problem.order[:1]
     lr = len(rows) * y[0].size / 2
