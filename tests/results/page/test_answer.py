@@ -15,10 +15,12 @@ from runs import CAMPAIGN, rows, saved_cases
 
 from benchmarks.machine import load
 from results.__main__ import main
+from results.commands.noise import noise_now
 from results.commands.show import answer_run
 from results.output import Page, write
 from results.page.data import make_payload
-from results.stats.quiet import BUSY, QUIET, UNKNOWN, judge_machine
+from results.stats.noise_now import NoiseNow
+from results.stats.quiet import BUSY, QUIET, UNKNOWN, Quiet, judge_machine
 from results.store.reading import Run, RunError
 from results.store.runs import PROJECT, find
 
@@ -112,6 +114,38 @@ def test_a_noisy_machine_shows_large_differences_only(tmp_path: Path, capsys: py
         assert ("jax_scan is FASTER there" in capsys.readouterr().out) is (name != "wild")
         assert main(["crossover", "numpy_manual", "torch_nn", *options]) == 0
         assert ("torch_nn is FASTER there" in capsys.readouterr().out) is (name == "quiet")
+
+
+def test_each_command_says_that_the_machine_was_busy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = noisy(tmp_path, 0.2, "0001_noisy")
+    given = ["--run", run.path.stem, "--runs", str(tmp_path / "runs")]
+    size = f"{run.rows['n'][0]:.0f}x{run.rows['d'][0]:.0f}"
+    says = {
+        ("compare", "numpy_manual", "torch_nn"): "UNDECIDED (busy)",
+        ("compare", "numpy_manual", "jax_scan"): "FASTER",
+        ("payback", "numpy_manual", "torch_nn"): "By the medians of a busy machine",
+        ("ask", size, "--dtype", run.rows["dtype"][0]): judge_machine(run).line,
+    }
+    for words, expected in says.items():
+        assert main([*words, *given, "--wide"]) == 0
+        assert expected in capsys.readouterr().out
+
+
+def test_the_cause_of_noise_is_named_before_the_noise() -> None:
+    assert Quiet(difference=0.5, others=0.6).line.startswith(f"{BUSY}: others used 60 %")
+    assert Quiet(difference=0.5, steal=0.05).line.startswith(f"{BUSY}: the same code twice differs by 50 %")
+
+
+@pytest.mark.parametrize(("difference", "shown"), [(0.01, "1% 30 5.00"), (0.2, "100% 30 5.00"), (0.5, "")])
+def test_noise_now_promises_what_a_run_would_show(
+    monkeypatch: pytest.MonkeyPatch, difference: float, shown: str
+) -> None:
+    blocks: dict[float, int | None] = {effect: 30 for effect in (0.01, 0.5, 1.0)}
+    found = NoiseNow(Quiet(difference=difference, others=0.01), 3, 10.0, blocks)
+    monkeypatch.setattr("results.commands.noise.measure_noise", lambda seconds: found)
+    (section,) = noise_now(1.0).sections
+    promised = [" ".join(row.values()) for row in section.table if row["blocks"] != "not while busy"]
+    assert promised[:1] == [shown] * bool(shown)
 
 
 @pytest.mark.parametrize(
