@@ -85,8 +85,8 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
             others = [values for name, values in shifts.items() if name != case["impl"]]
             drifts = np.concatenate([np.empty(0), *others])
             case |= decide(case["logs"], case["slower"], len(compared), drifts)
-    withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
     if (factor := claims_from([base, new])) > 1:
+        withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
         cases = [case if _is_clear(case, factor) else case | withheld for case in cases]
     data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)

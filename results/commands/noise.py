@@ -58,15 +58,23 @@ def noise(run: Run) -> Page:
     return Page(table, sections)
 
 
+def _needed_cells(blocks: int | None, pair_s: float) -> dict[str, str]:
+    if blocks is None:
+        return {"blocks": "more than 1,000", "minutes": "-"}
+    return {"blocks": str(blocks), "minutes": digits(blocks * pair_s / 60)}
+
+
 def noise_now(duration_s: float) -> Page:
     """Measure this machine for some seconds, and say which differences it shows in how many blocks and minutes."""
     found = measure_noise(duration_s)
     least_shown = found.quiet.claims_from - 1
     table = [
-        {"difference": f"{effect:.0%}", "blocks": "not while busy", "minutes": "-"}
-        if effect < least_shown
-        else {"difference": f"{effect:.0%}", "blocks": "more than 1,000" if blocks is None else str(blocks)}
-        | {"minutes": "-" if blocks is None else digits(blocks * found.pair_s / 60)}
+        {"difference": f"{effect:.0%}"}
+        | (
+            {"blocks": "not while busy", "minutes": "-"}
+            if effect < least_shown
+            else _needed_cells(blocks, found.pair_s)
+        )
         for effect, blocks in found.blocks.items()
     ]
     notes = [

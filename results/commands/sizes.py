@@ -389,7 +389,7 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
 
 
 def _may_answer(path: Path, size: Size) -> bool:
-    """Return whether a file has FEWEST sizes around this one, or this one. To check a file takes ten times as long."""
+    """Return whether a file has FEWEST sizes around this one, or this one. To check it takes longer."""
     try:
         facts = [entry["extra_info"] for entry in json.loads(read_bytes(path, BYTES))["benchmarks"]]
         sizes = {(float(one["n"]), float(one["d"])) for one in facts if "n" in one and "d" in one}

@@ -200,9 +200,8 @@ def _sections(
             table.loc[group.index[x.index], crossing] = [x.n, x.low, x.high]
         rows = records(table.loc[group.index])
         text = f"undecided: {WITHHELD}" if math.isinf(factor) else sentence(curve, a, b, _advice(rows, comparisons))
-        text += f"; on the busy machine, only sizes that differ by more than {factor:.0f}x count" * (
-            1 < factor < math.inf
-        )
+        if 1 < factor < math.inf:
+            text += f"; the machine was busy, so only sizes at which they differ by more than {factor:.0f}x count"
         sections.append(Section(_title(rows[0]), text, [_cells(row, per) for row in rows], level=3))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]

@@ -20,7 +20,7 @@ from results.store.reading import Run, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
 WITHHELD = "the machine was busy"
-LARGE = 2.0  # times as fast or slow: more than a busy machine may make of equal code
+LARGE = 2.0  # times: what a busy machine, below its second limits, is taken to add to one side at most
 PERIOD_S = 0.1  # of a cgroup's quota, by default
 
 
@@ -102,10 +102,11 @@ class Quiet:
     @property
     def named(self) -> str:
         """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
-        silent = (
+        if not self.above:
+            return ""
+        return (
             "No winners are named" if math.isinf(self.claims_from) else f"Only differences above {LARGE:.0f}x are named"
         )
-        return silent if self.above else ""
 
     @property
     def line(self) -> str:

@@ -283,7 +283,7 @@ function sizeAnswer(found) {
   const { rows, features, steps, model } = sizeForm.elements;
   if (!found) return "Give rows, features and steps of 1 or more.";
   if (!found.length) return `${rows.value} x ${features.value} is not between the measured sizes. To measure it: pytest benchmarks --problem ${rows.value}x${features.value} --until-decided --minutes 5`;
-  if (data.models[model.value].busy) return "The machine was busy when this was measured, so no winner is named.";
+  if (data.models[model.value].busy) return "The machine was busy when this was measured, so no winner is predicted.";
   const usual = found.filter((one) => !one.tuned), [best, ...others] = usual.length ? usual : found;
   const equal = others.filter((one) => one.least <= best.most).map((one) => one.impl);
   const span = `${Number(steps.value).toLocaleString("en")} steps take ${seconds(best.total)} (${seconds(best.least)} to ${seconds(best.most)})`;
