@@ -159,19 +159,20 @@ class TimedCase:
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
         if steady < SHORT:
             tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
-        if parity.grows(tried):
-            return parity.growth(tried), []
+        least = parity.least_seconds(steps)
+        if parity.grows(tried, least):
+            return parity.growth(tried, least), []
         tried, hidden = [], parity.hidden(self.task.facts, self.facts["device"], steady)
         for often in (5 * few, 30 * few):  # others may load the machine: beside the former, not in their place
             while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
                 tried.append(self.worker.grow(*self.new_run(), uncounted))
-            if parity.grows(tried):
-                return parity.growth(tried), []
-            ratio = parity.growth(tried)
-            if hidden and ratio < 0.5 and parity.certain(tried):
+            if parity.grows(tried, least):
+                return parity.growth(tried, least), []
+            ratio = parity.growth(tried, least)
+            if hidden and ratio < 0.5 and parity.certain(tried, least):
                 return ratio, [f"{steps} steps show no time beside that of a call; give more with --steps"]
         fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
-        if parity.certain(tried):
+        if parity.certain(tried, least):
             raise Refused(fault)
         busy = f"this machine is too busy to tell (equal runs differ by {parity.spread(tried):.0%})"
         return ratio, [f"{busy}, or {fault}; repeat the run when it is idle"]

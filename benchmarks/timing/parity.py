@@ -97,23 +97,24 @@ def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int)
     return []
 
 
-def grows(tried: list[Growth]) -> bool:
-    """Return whether the time of a run grows with its steps as that of a descent does.
+def grows(tried: list[Growth], least: float = 0.0) -> bool:
+    """Return whether the time of a run grows with its steps as that of a descent does. least: see `growth`.
 
     Where others use the cores, times vary too much for their medians. There the shortest run of each kind may show it,
     since load only lengthens them, if steps are a good part of a run.
     """
-    if _grows(tried) or not unsteady(tried):
-        return _grows(tried)
+    if _grows(tried, least) or not unsteady(tried):
+        return _grows(tried, least)
     shortest = Growth(*(min(getattr(times, field.name) for times in tried) for field in fields(Growth)))
-    return _grows([shortest]) and shortest.all - shortest.half >= SHARE * shortest.all
+    return _grows([shortest], least) and shortest.all - shortest.half >= SHARE * shortest.all
 
 
-def _grows(tried: list[Growth]) -> bool:
+def _grows(tried: list[Growth], least: float) -> bool:
     """The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps."""
-    least, most = GROWTH
+    fewest, most = GROWTH
     second_half, full = median(times.all - times.half for times in tried), median(times.all for times in tried)
-    return least <= growth(tried) and (growth(tried) <= most or second_half < SHARE * full)
+    ratio = growth(tried, least)
+    return fewest <= ratio and (ratio <= most or second_half < SHARE * full)
 
 
 def unsteady(tried: list[Growth]) -> bool:
@@ -122,15 +123,18 @@ def unsteady(tried: list[Growth]) -> bool:
     return len(tried) >= SEVERAL and error > UNSTEADY * median(times.all for times in tried)
 
 
-def certain(tried: list[Growth]) -> bool:
-    """Return whether tries that do not grow show it beyond their error. Otherwise the machine may be at fault."""
-    least, most = GROWTH
+def certain(tried: list[Growth], least: float = 0.0) -> bool:
+    """Return whether tries that do not grow show it beyond their error. Otherwise the machine may be at fault.
+
+    least: see `growth`.
+    """
+    fewest, most = GROWTH
     full = median(times.all for times in tried)
     second_half = [times.all - times.half for times in tried]
-    too_small = [times.all - times.half - least * (times.all - times.none) for times in tried]
+    too_small = [times.all - times.half - fewest * (times.all - times.none) for times in tried]
     too_large = [times.all - times.half - most * (times.all - times.none) for times in tried]
     return (
-        _bounds(second_half)[1] < NOTHING * full
+        _bounds(second_half)[1] < max(NOTHING * full, least)
         or _bounds(too_small)[1] < 0
         or (_bounds(too_large)[0] > 0 and median(second_half) >= SHARE * full)
     )
@@ -160,18 +164,25 @@ def _error(differences: Sequence[float]) -> float:
     return 3 * ERROR * median(abs(difference - middle) for difference in differences) / math.sqrt(len(differences))
 
 
-def growth(tried: list[Growth]) -> float:
+def least_seconds(steps: int) -> float:
+    """Return the seconds that half of so many steps take on any machine."""
+    return STEP * (steps - steps // 2)
+
+
+def growth(tried: list[Growth], least: float = 0.0) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
-    tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count.
-    Return 0 if the second half takes no more than the `noise`, or if all steps are not the longer run often enough: in
-    three of five tries, and from COIN tries on by three standard errors of a fair coin.
+    tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count. least: seconds
+    that half of the steps take on any machine; less may come from where the data lie, which is the same in all equal
+    runs of a process.
+    Return 0 if the second half takes less than that or than the `noise`, or if all steps are not the longer run often
+    enough: in three of five tries, and from COIN tries on by three standard errors of a fair coin.
     """
     count = len(tried)
     second_half = median(times.all - times.half for times in tried)
     steps = median(times.all - times.none for times in tried)
     longer = sum(times.all > times.half for times in tried)
-    if second_half < noise(tried) or longer < count * (0.6 if count < COIN else 0.5 + 1.5 / count**0.5):
+    if second_half < max(noise(tried), least) or longer < count * (0.6 if count < COIN else 0.5 + 1.5 / count**0.5):
         return 0.0
     return second_half / max(steps, second_half)
 
