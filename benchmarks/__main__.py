@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
+try:
+    import numpy as np
 
-from benchmarks.campaign import options
-from benchmarks.problems import catalogue
-from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery
-from impls.interface import Unsupported
+    from benchmarks.campaign import options
+    from benchmarks.problems import catalogue
+    from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery
+    from impls.interface import Unsupported
+except ModuleNotFoundError as error:  # a fresh clone, before anything was installed
+    print(f"error: needs {error.name}: pip install -c constraints.txt -e '.[data,report]'", file=sys.stderr)
+    raise SystemExit(2) from None
 
 COMMANDS = ("fit", "gallery")
 SHARED = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # options of `fit` and `pytest benchmarks`

@@ -85,7 +85,7 @@ def load(name_or_path: str) -> Prepare:
             raise LoadError(f"no implementation {name_or_path!r}{nearest(name_or_path, names())}")
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
-        how = f"; pip install 'descentbench[{extra}]'" if extra else ""
+        how = f"; pip install -e '.[{extra}]'" if extra else ""
         raise Unsupported(f"{error.name} is not installed{how}") from error
     if not callable(prepare):
         raise LoadError(f"{path.name} has no function prepare(problem, device)")

@@ -8,12 +8,16 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.commands import compare, export, gate, history, limits, noise, report, scaling, show, sizes, verify
-from results.commands.options import NAMES, Parser
-from results.output import Page, words, write
-from results.store.atomic import atomic_open
-from results.store.reading import RunError
-from results.upkeep import acceptance, docs, site
+try:
+    from results.commands import compare, export, gate, history, limits, noise, report, scaling, show, sizes, verify
+    from results.commands.options import NAMES, Parser
+    from results.output import Page, words, write
+    from results.store.atomic import atomic_open
+    from results.store.reading import RunError
+    from results.upkeep import acceptance, docs, site
+except ModuleNotFoundError as error:  # a fresh clone, before anything was installed
+    print(f"results: needs {error.name}: pip install numpy pandas psutil rich scipy", file=sys.stderr)
+    raise SystemExit(2) from None
 
 COMMANDS = (show, compare, noise, gate, sizes, limits, history, report, docs, acceptance, verify, scaling, export, site)
 

@@ -297,7 +297,7 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
     except ImportError as error:
         package = "pyarrow" if path.lower().endswith(".parquet") else "openpyxl"
         raise ValueError(
-            f"{package} is needed to read it: pip install 'descentbench[tables]', or export the table as CSV"
+            f"{package} is needed to read it: pip install -e '.[tables]', or export the table as CSV"
         ) from error
     except FileNotFoundError:
         raise

@@ -51,9 +51,7 @@ def _report(args: Namespace) -> Page:
     try:
         from results.page.page import publish
     except ModuleNotFoundError as error:
-        raise RunError(
-            f"the page needs {error.name}: pip install 'descentbench[report]', or use --format md"
-        ) from error
+        raise RunError(f"the page needs {error.name}: pip install -e '.[report]', or use --format md") from error
     folder = Path(args.out or args.runs.parent / "report")
     _show_step(f"drawing the page and its charts, in {folder}")
     files, notes = publish(runs, baseline, markdown(page.sections), folder)

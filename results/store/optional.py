@@ -11,4 +11,4 @@ def package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise RunError(f"{error.name} is not installed; pip install 'descentbench[report]'") from error
+        raise RunError(f"{error.name} is not installed; pip install -e '.[report]'") from error

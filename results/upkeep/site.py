@@ -29,7 +29,7 @@ def site(runs: list[Run], folder: Path) -> Page:
         from results.page.data import make_payload
         from results.page.page import answer_lines, content_security_policy, render_page, style, template
     except ModuleNotFoundError as error:
-        raise RunError(f"the site needs {error.name}: pip install 'descentbench[report]'") from error
+        raise RunError(f"the site needs {error.name}: pip install -e '.[report]'") from error
     machines: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.when, run.label)):
         machines.setdefault(run.machine, []).append(run)

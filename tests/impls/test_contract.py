@@ -299,13 +299,13 @@ def without(package: str, *names: str) -> list[str]:
 def test_framework_that_is_not_installed_is_unsupported(name: str) -> None:
     framework = of(name)
     extra = impls.EXTRAS.get(framework)
-    how = f"; pip install 'descentbench[{extra}]'" if extra else ""
+    how = f"; pip install -e '.[{extra}]'" if extra else ""
     lines = without(framework, *(other for other in impls.names() if of(other) == framework))
     assert f"{name} {framework} is not installed{how}" in lines
 
 
 def test_missing_package_names_the_extra_that_installs_it_and_the_project_has_that_extra() -> None:
-    assert without("optax", "jax_optax") == ["jax_optax optax is not installed; pip install 'descentbench[optax]'"]
+    assert without("optax", "jax_optax") == ["jax_optax optax is not installed; pip install -e '.[optax]'"]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(impls.EXTRAS.values()) <= set(extras)
 

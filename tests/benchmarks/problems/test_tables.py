@@ -676,7 +676,7 @@ def test_spreadsheets_and_parquet_need_their_reader(
     with zipfile.ZipFile(tmp_path / name, "w") as archive:
         archive.writestr("xl/workbook.xml", "")
     line = refusal(str(tmp_path / name), "weight")
-    assert f"{package} is needed to read it: pip install 'descentbench[tables]'" in line
+    assert f"{package} is needed to read it: pip install -e '.[tables]'" in line
 
 
 @pytest.mark.parametrize(("suffix", "limit"), [pytest.param(".xlsx", "LONGEST", marks=excel), BINARY_LIMIT])

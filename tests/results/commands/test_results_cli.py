@@ -208,6 +208,18 @@ def test_show_filters_by_comma_lists(call: Call) -> None:
     assert [(row["impl"], row["status"]) for row in rows] == [("jax_scan", "measured"), ("torch_nn", "invalid")]
 
 
+@pytest.mark.parametrize(
+    ("package", "words"), [("pandas", "results show"), ("numpy", "results show"), ("pytest", "benchmarks fit line")]
+)
+def test_a_clone_without_its_requirements_says_how_to_install_them(package: str, words: str) -> None:
+    module, *arguments = words.split()
+    code = f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}"
+    code += f"; runpy.run_module({module!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"needs {package}: pip install " in done.stderr
+
+
 def test_the_reader_may_leave(root: Path) -> None:
     command = f"{sys.executable} -m results export --format json --runs {root} | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)

@@ -330,7 +330,7 @@ def test_no_runs_an_unknown_baseline_and_a_missing_package_are_one_line(
     monkeypatch.setitem(sys.modules, "altair", None)
     assert main(["report", "--runs", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "pip install 'descentbench[report]'" in error
+    assert "pip install -e '.[report]'" in error
     assert error.count("\n") == 1
 
 
