@@ -92,9 +92,10 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
     if not found:
         count = len(sizes[["n", "d"]].drop_duplicates())
+        has = f"{count} sizes with {size.plan}, and this one is not among or between {FEWEST} of them"
         raise RunError(
-            f"{run.label} says nothing about {size.name} on the {device} in {dtype}: it has {count} sizes with"
-            f" {size.plan}, and this one is not among or between {FEWEST} of them; {measure}"
+            f"{run.label} says nothing about {size.name} on the {device} in {dtype}: it has"
+            f" {has if count else f'no valid case with {size.plan} (python -m results show {run.label})'}; {measure}"
         )
     experts, starts = expert_tuned(run), start_seconds(rows)
     fixed = sizes.groupby("impl")["fixed_s"].median()
