@@ -7,7 +7,9 @@ The interval comes from sizes that are left out in turn: the model without a siz
 sample. A size outside the measured ones is not predicted.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from results.stats.signed_rank import Array
 FEWEST = 6  # sizes of an implementation
 LEVEL = 0.9  # of the intervals
 SMOOTHING = 0.05
+EDGE = 1e-9  # of the way to the left, up to which a size lies on the edge of the measured ones
 
 
 @dataclass(frozen=True)
@@ -140,22 +143,17 @@ class Model:
     """
 
     def __init__(self, own: Sizes) -> None:
-        from scipy.optimize import nnls  # imported here: few commands need it, and it takes long
-        from scipy.spatial.distance import cdist
-
         count = len(own.n)
-        self.prices, _ = nnls(own.terms / own.seconds[:, None], np.ones(count))
+        self.prices = fit_prices(own.terms / own.seconds[:, None])
         self.places, missed = own.places, np.log(own.seconds) - np.log(own.terms @ self.prices)
-        ones, distances = np.ones((count, 1)), cdist(self.places, self.places)
+        ones, distances = np.ones((count, 1)), _distances(self.places, self.places)
         system = np.block([[SMOOTHING * np.eye(count) - distances, ones], [ones.T, np.zeros((1, 1))]])
         *self.weights, self.constant = np.linalg.solve(system, [*missed, 0.0]).tolist()
 
     def log_seconds(self, n: float, d: float) -> float:
         """Return the logarithm of the seconds per step."""
-        from scipy.spatial.distance import cdist
-
         at = Sizes(np.array([n], float), np.array([d], float), np.array([math.nan]))
-        surface = self.constant - cdist(at.places, self.places)[0] @ self.weights
+        surface = self.constant - _distances(at.places, self.places)[0] @ self.weights
         return float(np.log(at.terms @ self.prices)[0] + surface)
 
 
@@ -172,20 +170,48 @@ def model_facts(rows: pd.DataFrame) -> list[dict[str, Any]]:
             model = Model(known)
             found.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
-                | {"weights": model.weights, "constant": model.constant, "hull": hull.points[hull.vertices].tolist()}
+                | {"weights": model.weights, "constant": model.constant, "hull": [*map(list, hull)]}
                 | {"margin": margin, "start_s": float(start[impl]), "fixed_s": float(own["fixed_s"].median())}
             )
     return found
 
 
-def _hull(own: Sizes) -> Any:
-    """Return the convex hull of the sizes in logarithms; None if they lie on a line, or are fewer than 3."""
-    from scipy.spatial import ConvexHull, QhullError
+def fit_prices(terms: Array) -> Array:
+    """Return the prices (p,) of at least 0 for which terms (m, p) @ prices are nearest to 1, by least squares.
 
-    try:
-        return ConvexHull(own.places)
-    except QhullError:
-        return None
+    The best of all sets of prices above 0: scipy.optimize.nnls gives the same, but its import takes half a second.
+    """
+    best, least, count = np.zeros(terms.shape[1]), math.inf, terms.shape[1]
+    scale = np.linalg.norm(terms, axis=0)
+    for columns in [[*one] for size in range(1, count + 1) for one in itertools.combinations(range(count), size)]:
+        prices = np.zeros(count)
+        prices[columns] = np.linalg.lstsq((terms / scale)[:, columns], np.ones(len(terms)))[0] / scale[columns]
+        missed = float(np.sum((terms @ prices - 1) ** 2))
+        if missed < least and (prices >= 0).all():
+            best, least = prices, missed
+    return best
+
+
+def _distances(a: Array, b: Array) -> Array:
+    return np.asarray(np.linalg.norm(a[:, None] - b, axis=-1))
+
+
+def _hull(own: Sizes) -> list[tuple[float, float]]:
+    """Return the corners around the sizes in logarithms, counterclockwise; [] if the sizes lie on a line."""
+    places, corners = sorted(map(tuple, own.places.tolist())), list[tuple[float, float]]()
+    for ordered in (places, places[::-1]):  # below, then above (Andrew's monotone chain)
+        chain: list[tuple[float, float]] = []
+        for place in ordered:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], place) <= EDGE:
+                chain.pop()
+            chain.append(place)
+        corners += chain[:-1]
+    return corners if len(corners) > 2 else []
+
+
+def _turn(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> float:
+    """Return a number above 0 if the way from a over b to c turns left."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def held_out_errors(own: Sizes) -> Array:
@@ -226,5 +252,5 @@ def quantile(errors: Array) -> float:
 
 def _is_inside(own: Sizes, n: float, d: float) -> bool:
     """Return whether a size lies between the measured sizes, in logarithms."""
-    hull = _hull(own)
-    return hull is not None and bool((hull.equations @ [math.log(n), math.log(d), 1] <= 1e-9).all())
+    corners, place = _hull(own), (math.log(n), math.log(d))
+    return bool(corners) and all(_turn(a, b, place) >= -EDGE for a, b in itertools.pairwise([*corners, corners[0]]))

@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import ROOT
 from runs import KNOWN, blocks, saved_run
+from scipy.optimize import nnls
+from scipy.spatial import Delaunay
 
 from benchmarks.problems import catalogue
 from results.__main__ import main
 from results.commands import sizes
 from results.commands.sizes import LARGEST, MEASURED, Size
-from results.stats.sizes import held_out, measured_sizes, predict
+from results.stats.sizes import FEWEST, fit_prices, held_out, measured_sizes, predict
 from results.store.reading import Run
 from results.store.runs import read_all
 
@@ -62,6 +65,31 @@ def test_a_measured_size_is_not_predicted(tmp_path: Path) -> None:
 def test_intervals_hold_on_sizes_that_were_left_out(tmp_path: Path) -> None:
     found = held_out(measured_sizes(grid(tmp_path, 0.05).rows))
     assert len(found) >= 20 and found["error"].abs().median() < 0.15 and found["inside"].mean() >= 0.85
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_prices_are_the_best_that_are_not_negative(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, d = 10.0 ** rng.integers(2, 7, 12), 10.0 ** rng.integers(0, 4, 12)
+    terms = np.stack([np.ones(12), n, d, n * d], axis=1)
+    seconds = (terms @ (rng.integers(0, 2, 4) * [1e-6, 1e-10, 1e-9, 1e-10]) + 1e-7) * np.exp(rng.normal(0, 0.5, 12))
+    best, missed = nnls(terms / seconds[:, None], np.ones(12))
+    found = fit_prices(terms / seconds[:, None])
+    assert (found >= 0).all()
+    assert np.linalg.norm(terms / seconds[:, None] @ found - 1) <= missed * (1 + 1e-9)
+    np.testing.assert_allclose(found, best, rtol=1e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_size_is_predicted_exactly_if_it_lies_between_the_measured_ones(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = rng.permutation([(10**rows, 10**features) for rows in range(2, 6) for features in range(4)])[:FEWEST]
+    table = pd.DataFrame(grid, columns=["n", "d"]).assign(impl="a", per_step_s=1.0, low_s=1.0, high_s=1.0)
+    around = Delaunay(np.log(grid))
+    for n, d in 10 ** np.stack([rng.integers(1, 7, 50), rng.integers(0, 5, 50)], axis=1):
+        assert bool(predict(table, int(n), int(d))) == (around.find_simplex(np.log([n, d]), tol=1e-9) >= 0), (n, d)
+    on_a_line = table.assign(d=10)
+    assert predict(on_a_line, int(grid[0, 0]) + 1, 10) == []
 
 
 def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
