@@ -53,6 +53,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
         ("--steps", 1 if option.steps is None else option.steps, 1, 10**6),
+        ("--lr", 1 if option.lr is None else option.lr, 1e-100, 1e100),
         ("--ranks", ranks // max(1, len(hosts)), 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:

@@ -101,7 +101,13 @@ def parse(name: str) -> tuple[str, int | None]:
         raise ValueError(f"problem {name!r}: rows and features must be at least 1")
     if not size and base not in CATALOGUE and not tables.is_table(base):
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
+    if at and 0 < _synthetic_size(base)[0] < int(batch):
+        raise ValueError(_too_few(name, _synthetic_size(base)[0], int(batch)))
     return base, int(batch) if at else None
+
+
+def _too_few(name: str, rows: int, batch: int) -> str:
+    return f"problem {name!r}: it has {rows} rows, fewer than a mini-batch of {batch}"
 
 
 def build(
@@ -142,7 +148,7 @@ def made(
     else:
         data, rng = tables.read(base, target or [], reading, seed)
     if batch is not None and batch > len(data.X):
-        raise ValueError(f"problem {name!r}: it has {len(data.X)} rows, fewer than a mini-batch of {batch}")
+        raise ValueError(_too_few(name, len(data.X), batch))
     steps = steps or _steps(entry, len(data.X), data.X.shape[1], batch)
     return data, steps, None if batch is None else shuffled(rng, len(data.X), batch, steps)
 
@@ -150,11 +156,8 @@ def made(
 def numbers(name: str, steps: int | None) -> tuple[int, int]:
     """Return how many numbers X, y and w0 will hold, and how many `order`; (0, 0) for a table."""
     base, batch = parse(name)
-    entry = _entry(base)
-    if entry is None or not isinstance(entry.make, partial) or entry.make.func is not synthetic:
-        return 0, 0
-    n, d = entry.make.args
-    return n * d + n + d, (batch or 0) * (steps or _steps(entry, n, d, batch))
+    n, d = _synthetic_size(base)
+    return n * d + n + d, (batch or 0) * (steps or _steps(_entry(base), n, d, batch)) if n else 0
 
 
 def counted(problem: Problem) -> tuple[int, int]:
@@ -210,6 +213,12 @@ def _entry(base: str) -> Entry | None:
     if size := SIZE.fullmatch(base):
         return Entry(base, partial(synthetic, int(size["n"]), int(size["d"])))
     return CATALOGUE.get(base)
+
+
+def _synthetic_size(base: str) -> tuple[int, int]:
+    """Return rows and features of a synthetic problem; (0, 0) for other data."""
+    entry = _entry(base)
+    return entry.make.args if entry and isinstance(entry.make, partial) and entry.make.func is synthetic else (0, 0)
 
 
 def _steps(entry: Entry | None, n: int, d: int, batch: int | None) -> int:
