@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Context
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -100,6 +101,8 @@ def parse(name: str) -> tuple[str, int | None]:
     if EMPTY.fullmatch(base):
         raise ValueError(f"problem {name!r}: rows and features must be at least 1")
     if not size and base not in CATALOGUE and not tables.is_table(base):
+        if "/" in base or Path(base).is_file():
+            raise ValueError(f"{base}: {tables.ENDINGS}")
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
     if at and 0 < _synthetic_size(base)[0] < int(batch):
         raise ValueError(_too_few(name, _synthetic_size(base)[0], int(batch)))

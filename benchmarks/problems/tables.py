@@ -28,22 +28,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": None}
-TEXT = (".csv", ".tsv", ".txt", ".data")
+TEXT = (".csv", ".tsv", ".txt", ".data", ".dat")
 BINARY = (".xlsx", ".parquet")
+ENDINGS = (
+    f"tables are {' '.join((*TEXT, *BINARY))}, and text also packed as {' '.join(PACKED)}; rename the file if it is one"
+    " of them, or export the table as CSV"
+)
 SEPARATORS = ("\t", ";", "|", ",", " ")  # the first that gives every line the same number of cells, at least two
 SAMPLE = 100  # lines in which the separator is looked for
 NUMERIC = "biufcmM"  # kinds of columns without text
-CODES = (99, 999, 9999, 99999)  # with either sign, for missing values
+CODES = (99, 999, 9999, 99999, 99.9, 999.9, 9999.9, 99.99)  # with either sign, for missing values
 FAR = 5  # times the range of the other values
 SUMS = 5  # rows from which a last row that is the sum of the others is no chance
 LONGEST, SHEET = 2**28, 2**24  # bytes of a table as unpacked text, of a spreadsheet: reading takes 12 times the memory
 CELLS = 2**27  # of a Parquet file: its packed size says little
 LARGEST = 1e150  # a number whose square float64 can hold
+STEPS = 1e3  # between neighbours in float64 that a column must vary by
+LISTED = 600  # characters of a list of names in a message
 UNREADABLE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-MARKED = r"[+-]?[0-9.,]*[.,][0-9.,]*(?:[eE][+-]?[0-9]+)?"  # a number with decimal marks or separators of thousands
+MARKED = r"[+-]?(?=[0-9]*[.,])[0-9.,]+(?:[eE][+-]?[0-9]+)?"  # a number with decimal marks or separators of thousands
 GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,])[0-9]{3}(\1[0-9]{3})*")  # the mark may separate thousands
+QUOTED = re.compile(r'((?:^|[\t;|,]) *)"(?:[^"]|"")*"')  # a cell
 TOTALS = {"total", "totals", "grand total", "sum", "mean", "average", "avg", "std", "summe", "gesamt", "mittelwert"}
 
 
@@ -62,6 +69,17 @@ class Reading:
     decimal: str = ""
 
 
+CONTENTS = {  # how files begin that are no text, or text but no table
+    rb"\x1f\x8b|BZh\d|\xfd7zXZ|\x28\xb5\x2f\xfd": "a compressed file; unpack it, or rename it: .gz, .bz2 or .xz",
+    rb"PK\x03\x04": "an Excel workbook or a ZIP archive; rename it: .xlsx or .zip",
+    rb"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls); save it as .xlsx or .csv",
+    rb"PAR1[\0-\x08\x0e-\x1f]": "a Parquet file; rename it: .parquet",
+    rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|table|head|body))": "a page of HTML or XML; export the table as CSV",
+    rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[{])": "JSON; export the table as CSV",
+    rb"version https://git-lfs": "a Git LFS pointer; fetch the file: git lfs pull",
+    rb"(?i:(%[^\n]*\n|\s)*@relation)": "ARFF; delete all lines to @data, and write one line of names in their place",
+    rb"\S+( \d+:[\d.eE+-]+)+\s*\n": "LibSVM; load it by sklearn.datasets.load_svmlight_file and save it as CSV",
+}
 READ_AS = "--sep, --decimal, --no-names, --drop and --encoding"  # the options that make a Reading
 
 
@@ -111,9 +129,11 @@ def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Dat
     problem. Raises ValueError that names the file, the row (the header is row 1) and the column, and what to do.
     """
     try:
-        _check_totals(table := _frame(path, reading))
-        frame = _drop(table, reading.drop)
+        frame = _drop(table := _frame(path, reading), reading.drop)
         target = _targets(target, [str(name) for name in frame])
+        if len(frame) <= (features := frame.shape[1] - len(target)):
+            raise ValueError(f"{len(frame)} rows are too few for {features} features and an intercept; --drop columns")
+        _check_totals(table)
         _check_sums(numbers := _finite(frame, target))
         X, y = numbers.drop(columns=target), numbers[target]
         _check_columns(X, y)
@@ -135,7 +155,8 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
     with np.errstate(all="ignore"):
         centre, scale = X.mean(axis=0), X.std(axis=0)
         Z = (X - centre) / scale
-        lost = [name for name, column in zip(names, Z.T, strict=True) if not 0.5 < np.mean(column**2) < 2]
+        size, near = np.mean(Z**2, axis=0), scale < STEPS * np.spacing(np.abs(X).max(axis=0))
+    lost = [names[at] for at in np.flatnonzero(near | ~((size > 0.5) & (size < 2)))]
     if lost:
         raise ValueError(
             f"column {lost[0]!r} has values too large, too small or too near one another for float64;"
@@ -169,10 +190,11 @@ def _targets(given: list[str], names: list[str]) -> list[str]:
     """Return the columns to predict. Raises ValueError if there is none, or no column of that name."""
     target = _words(given, names)
     if not target:
-        raise ValueError(f"--target COL says which column to predict (it has: {', '.join(names)})")
+        raise ValueError(f"--target COL says which column to predict (it has: {_cut(', '.join(names))})")
     for column in target:
         if column not in names:
-            raise ValueError(f"no column {column!r}{nearest(column, names)}")
+            one = "; it is the only one: say what separates the cells (--sep)" if len(names) == 1 else ""
+            raise ValueError(_cut(f"no column {column!r}{nearest(column, names)}") + one)
     return target
 
 
@@ -180,13 +202,20 @@ def _words(given: Iterable[str], names: list[str]) -> list[str]:
     """Return the named columns. A word with commas is one column if there is one of that name, else several."""
     words = []
     for word in given:
-        words += [word.strip()] if word.strip() in names else [part.strip() for part in word.split(",")]
+        words += [_name(word)] if _name(word) in names else [_name(part) for part in word.split(",")]
     return list(dict.fromkeys(words))
 
 
+def _name(text: object) -> str:
+    """Return a column's name on one line; "" for one that pandas made for a nameless column."""
+    return re.sub(r"Unnamed: [\d.]+", "", re.sub(r"\s+", " ", str(text)).strip())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LISTED else text[:LISTED] + " ..."
+
+
 def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame") -> None:
-    if len(X) < X.shape[1] + 1:
-        raise ValueError(f"{len(X)} rows are too few for {X.shape[1]} features and an intercept; --drop columns")
     for name, values in X.items():
         if values.nunique() == 1:
             raise ValueError(f"column {name!r} is constant; the intercept is added without it: --drop {name!r}")
@@ -195,6 +224,11 @@ def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame") -> None:
             raise ValueError(
                 f"column {name!r} has values up to {values.abs().max():.3g}, whose squares no dtype can hold,"
                 " not even with --dtype float64; rescale it"
+            )
+        if 0 < values.std(ddof=0) < STEPS * np.spacing(values.abs().max()):
+            raise ValueError(
+                f"column {name!r} varies by {values.std():.3g} around {values.mean():.3g}, which float64 cannot hold;"
+                " subtract its mean"
             )
 
 
@@ -229,7 +263,7 @@ def _drop(frame: "pd.DataFrame", drop: tuple[str, ...]) -> "pd.DataFrame":
     names = [str(column) for column in frame]
     for name in (dropped := _words(drop, names)):
         if name not in names:
-            raise ValueError(f"--drop: no column {name!r}{nearest(name, names)}")
+            raise ValueError(_cut(f"--drop: no column {name!r}{nearest(name, names)}"))
     frame = frame.drop(columns=dropped)
     if "" in frame and frame[""].ndim == 1:
         counts = pd.to_numeric(frame[""], errors="coerce").to_numpy(float)
@@ -255,6 +289,8 @@ def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
         return numbers.astype(float)
     row, column = bad[0]
     name, cell = str(frame.columns[column]), str(texts.iat[row, column])
+    if frame.iloc[row].isna().all():
+        raise ValueError(f"row {row + 2}, column {name!r} is missing, like all others of the row; delete blank rows")
     if row == 0 and not _has_number([str(cell) for cell in texts.iloc[0]]) and finite[1:].any():
         raise ValueError("row 2 holds no numbers (units?); delete that row")
     if re.fullmatch(r"[+-]?[0-9][0-9.,'\u2019\s]*", cell):
@@ -270,7 +306,8 @@ def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
             f"row {row + 2}, column {wrong[0]!r} is {cell!r}: the column is text, but the target must be numbers;"
             " name another --target"
         )
-    drop = " ".join(f"--drop {shlex.quote(one)}" for one in dict.fromkeys([name, *texts_only]) if one not in target)
+    others = [one for one in dict.fromkeys([name, *texts_only]) if one not in target]
+    drop = _cut(" ".join(f"--drop {shlex.quote(one)}" for one in others))
     if frame.isna().iat[row, column]:
         what = "is missing; fill it in"
     elif name in texts_only:
@@ -303,9 +340,10 @@ def _frame(path: str, reading: Reading) -> "pd.DataFrame":
         raise
     except (OSError, EOFError, *UNREADABLE, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
-    if not all(str(name).isprintable() for name in frame):
+    names = [_name(name) for name in frame]
+    if not all(name.isprintable() for name in names):
         raise ValueError("no table: its first line is not text")
-    frame.columns = [re.sub(r"Unnamed: [\d.]+", "", str(name).strip()) for name in frame]  # pandas wrote an index so
+    frame.columns = names
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]
     return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
@@ -336,7 +374,7 @@ def _parquet(path: str) -> "pd.DataFrame":
     if (cells := _parquet_cells(path)) > CELLS:
         raise SheetError(f"it holds {cells:,} cells; {CELLS:,} are read at most: take fewer rows or columns")
     frame = pd.read_parquet(path)
-    named = [name for name in frame.index.names if name is not None]
+    named = [name for name in frame.index.names if name not in (None, "index")]  # as fastparquet calls a nameless one
     return frame.reset_index(named) if named else frame
 
 
@@ -378,7 +416,7 @@ def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
     first = ["" if pd.isna(cell) else str(cell) for cell in sheet.iloc[0]]
     if all(NUMBER.fullmatch(cell) for cell in first if cell):
         raise SheetError("its first row holds numbers only, no names; add a header, or use --no-names")
-    return sheet.iloc[1:].set_axis(first, axis=1)
+    return sheet.iloc[1:].set_axis(first, axis=1).infer_objects()
 
 
 def _bytes(path: str) -> bytes:
@@ -386,7 +424,7 @@ def _bytes(path: str) -> bytes:
     suffix = Path(path).suffix.lower()
     if suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+            names = [name for name in archive.namelist() if not re.search(r"^__MACOSX/|/$|(^|/)\.", name)]
             if len(names) != 1:
                 raise ValueError(f"the archive holds {len(names)} files; pack the table alone")
             with archive.open(names[0]) as member:
@@ -402,6 +440,9 @@ def _limited(content: bytes) -> bytes:
 
 
 def _decode(content: bytes, encoding: str) -> str:
+    for begin, what in CONTENTS.items():
+        if re.match(begin, content[:4096]):
+            raise ValueError(f"no table: it holds {what}")
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     found = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
     try:
@@ -413,7 +454,8 @@ def _decode(content: bytes, encoding: str) -> str:
             f"byte {error.start} is not {encoding or found}; say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
         ) from error
     if "\0" in text[:1000]:
-        raise ValueError("no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-le")
+        order = "be" if text.startswith("\0") else "le"
+        raise ValueError(f"no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-{order}")
     return text.removeprefix("\ufeff")
 
 
@@ -421,11 +463,11 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
     """Return a table of numbers, and of text where a cell is no number."""
     import pandas as pd
 
-    lines, sep = text.splitlines(), {"tab": "\t", "\\t": "\t", "blanks": " "}.get(reading.sep, reading.sep)
+    lines, sep = _lines(text), {"tab": "\t", "\\t": "\t", "blanks": " "}.get(reading.sep, reading.sep)
     if len(sep) > 1:
         raise ValueError(f"--sep is one character, tab or blanks, not {reading.sep!r}")
     comments = 0
-    if lines and (first := re.fullmatch(r"sep=(.)", lines[0].strip())):  # as spreadsheets write it
+    if lines and (first := re.fullmatch(r'"?sep=(.)"? *', lines[0])):  # as spreadsheets write it
         lines[0], sep = "#", sep or first[1]
     while comments < len(lines) and (lines[comments].startswith(("#", "%")) or not lines[comments].strip()):
         comments += 1
@@ -444,10 +486,14 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
         elif sep != ",":  # R writes row names so; behind commas it may be a decimal comma
             names = ["", *names]
     named = not _has_number(_cells(sample[-1], sep)[:1])
-    for at, row in enumerate(lines[skipped:], skipped + 1):
+    for at, row in enumerate(lines[skipped:], skipped):
         if row.startswith("#") and (row.count('"') % 2 or (named and len(_cells(row, sep)) == width)):
-            raise ValueError(f"line {at} begins with #, but may be a row; write its first cell in quotes, or delete it")
-    content = "\n".join(line for line in lines[skipped:] if not line.startswith("#")) + "\n"
+            raise ValueError(
+                f"line {_number(lines, at)} begins with #, but may be a row; write its first cell in quotes,"
+                " or delete it"
+            )
+    kept = [at for at in range(skipped, len(lines)) if not lines[at].startswith("#")]
+    content = "\n".join(lines[at] for at in kept) + "\n"
     edge, decimal = '"' + (r"\s" if sep == " " else re.escape(sep)), reading.decimal or "."
     if sep != "," and not reading.decimal:
         found = re.finditer(rf"(?:^|(?<=[{edge}])) *({MARKED}) *(?=$|[{edge}])", content, re.MULTILINE)
@@ -473,11 +519,13 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
             f"lines have more cells than the first has names ({len(names)}); correct them, or name --sep"
         ) from error
     except pd.errors.ParserError as error:
-        cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        if cells is None:
-            raise
-        line = int(cells[2]) + skipped
-        raise ValueError(f"line {line} has {cells[3]} cells, not {cells[1]}; correct it, or name --sep") from error
+        if cells := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
+            line = _number(lines, kept[int(cells[2]) - 1])
+            raise ValueError(f"line {line} has {cells[3]} cells, not {cells[1]}; correct it, or name --sep") from error
+        if opened := re.search(r"EOF inside string starting at row (\d+)", str(error)):
+            line = _number(lines, kept[int(opened[1])])
+            raise ValueError(f"line {line} opens a quote that is not closed; delete it, or close it") from error
+        raise
     frame = frame.set_axis(names, axis=1)
     if sep == "," and not reading.decimal:
         decimal = _decimal(cell for cell in _texts(frame) if "," in cell or not GROUPED.fullmatch(cell))
@@ -486,27 +534,59 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
     return _plain(frame, decimal)
 
 
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text. A line break inside of a quoted cell ends none."""
+    lines, open_cell = [], list[str]()
+    for line in re.split(r"\r*\n|\r", text.rstrip("\f\x1a")):
+        odd = line.count('"') % 2
+        if open_cell:
+            open_cell.append(line)
+            if odd:
+                lines.append("\n".join(open_cell))
+                open_cell = []
+        elif odd and re.search(r'(^|[\t;|,]) *"', QUOTED.sub(r"\1", line)):
+            open_cell = [line]
+        else:
+            lines.append(line)
+    lines += open_cell
+    return lines[:-1] if lines[-1:] == [""] else lines
+
+
+def _number(lines: list[str], at: int) -> int:
+    """Return the number of a line in its file."""
+    return 1 + at + sum(line.count("\n") for line in lines[:at])
+
+
 def _names(lines: list[str], comments: int, sep: str, width: int, reading: Reading) -> tuple[list[str], int]:
     """Return the names of the columns, and the number of lines before the data."""
     first = _cells(lines[comments], sep)
     numeric = all(NUMBER.fullmatch(cell.strip().replace(",", ".")) for cell in first)
     if not reading.header:
         return [str(number + 1) for number in range(max(width, len(first)))], comments
-    if not numeric:
+    rows = [_cells(line, sep) for line in lines[comments + 1 : comments + SAMPLE] if line.strip()]
+    if not numeric and not _is_row(first, rows):
         return first, comments + 1
     commented = _cells(lines[comments - 1].lstrip("#% "), sep) if comments else []
     if len(commented) == len(first) > 1:  # as numpy.savetxt writes it
         return commented, comments
     raise ValueError(
-        f"line {comments + 1} holds numbers only, no names; add a header, or use --no-names (columns: 1, 2, ...)"
+        f"line {comments + 1} holds numbers{' only' * numeric}, no names; add a header, or use --no-names"
+        " (columns: 1, 2, ...)"
     )
+
+
+def _is_row(first: list[str], rows: list[list[str]]) -> bool:
+    """Return whether the first line has numbers with decimals, and text only in columns of text: it names nothing."""
+    decimals = any("." in cell and NUMBER.fullmatch(cell) for cell in first)
+    named = [at for at, cell in enumerate(first) if cell not in MISSING and not NUMBER.fullmatch(cell)]
+    return decimals and bool(rows) and not any(_has_number(row[at : at + 1]) for row in rows for at in named)
 
 
 def _check_header(lines: list[str], skipped: int, sep: str) -> None:
     """Raise ValueError if lines without any number, such as units, stand between the names and the numbers."""
     filled = [
-        (at, _cells(line, sep))
-        for at, line in enumerate(lines[skipped : skipped + SAMPLE], skipped + 1)
+        (_number(lines, at), _cells(line, sep))
+        for at, line in enumerate(lines[skipped : skipped + SAMPLE], skipped)
         if line.strip() and not line.startswith("#")
     ]
     texts = list(takewhile(lambda line: not _has_number(line[1]), filled))
@@ -557,21 +637,27 @@ def _decimal(numbers: Iterable[str]) -> str:
 
 def _plain(frame: "pd.DataFrame", decimal: str) -> "pd.DataFrame":
     """Write numbers with decimal commas or separators of thousands, which are still text, as Python does."""
+    from pandas.api.types import infer_dtype
+
     other = "," if decimal == "." else "."
     number = re.compile(
         rf"\s*[+-]?([1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*)(\{decimal}[0-9]*)?([eE][+-]?[0-9]+)?\s*", re.ASCII
     )
 
     def plain(cell: object) -> object:
-        if not isinstance(cell, str):
-            return str(cell) if hasattr(cell, "isoformat") or hasattr(cell, "total_seconds") else cell
+        if not isinstance(cell, str):  # a date, a duration, or a truth value among numbers
+            other_kind = isinstance(cell, bool) or hasattr(cell, "isoformat") or hasattr(cell, "total_seconds")
+            return str(cell) if other_kind else cell
         if number.fullmatch(cell):
             return cell.replace(other, "").replace(decimal, ".")
         if decimal == "," and "." in cell and NUMBER.fullmatch(cell.strip()):
             raise ValueError(f"{cell} has a decimal point, others have a comma; correct it, or use --decimal .")
         return cell
 
-    read: pd.DataFrame = frame.apply(lambda column: column if column.dtype.kind in NUMERIC else column.map(plain))
+    def plainly(column: "pd.Series[Any]") -> bool:
+        return column.dtype.kind in NUMERIC or infer_dtype(column) == "boolean"
+
+    read: pd.DataFrame = frame.apply(lambda column: column if plainly(column) else column.map(plain))
     return read
 
 
@@ -583,6 +669,7 @@ def _texts(frame: "pd.DataFrame") -> Iterator[str]:
 
 
 def _cells(line: str, sep: str) -> list[str]:
+    line = line.replace("\n", " ")
     if sep == " ":
         return next(csv.reader([" ".join(line.split())], delimiter=" "), [])
     return [cell.strip() for cell in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])]

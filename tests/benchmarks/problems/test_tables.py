@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import importlib.util
+import io
 import lzma
 import os
 import re
@@ -34,6 +35,15 @@ def numbered(content: str, first: int, named: bool) -> str:
     """The table with a column in front that counts the rows, and an empty name for it or none."""
     header, *rows = content.splitlines()
     return "\n".join(["," * named + header, *(f"{number},{row}" for number, row in enumerate(rows, first))]) + "\n"
+
+
+def packed(*names: str) -> bytes:
+    """A ZIP archive of GOOD under the first name, and of a word under the others."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in names:
+            file.writestr(name, GOOD if name == names[0] else "")
+    return archive.getvalue()
 
 
 def table(folder: Path, content: str | bytes, name: str = "table.csv") -> str:
@@ -482,6 +492,13 @@ SPELLINGS: dict[str, tuple[str, bytes]] = {
     "padded names": ("t.csv", GOOD.replace("weight", " weight ").encode()),
     "quoted numbers": ("t.csv", GOOD.replace("60", '"60"').encode()),
     "capital ending": ("T.CSV", GOOD.encode()),
+    "blanks in a .dat": ("t.dat", GOOD.replace(",", "  ").encode()),
+    "a tab in its first line": ("t.csv", b"sep=\t\n" + GOOD.replace(",", "\t").encode()),
+    "a quoted separator in its first line": ("t.csv", b'"sep=;"\n' + GOOD.replace(",", ";").encode()),
+    "line ends written twice": ("t.csv", GOOD.replace("\n", "\r\r\n").encode()),
+    "the end of a file of DOS": ("t.csv", f"{GOOD}\x1a".encode()),
+    "a folder in an archive": ("t.zip", packed("data/t.csv", "data/", "data/.DS_Store", "__MACOSX/data/._t.csv")),
+    "blanks of other kinds in a name": ("t.csv", GOOD.replace("weight", '"\n weight\u00a0"').encode()),
 }
 
 
@@ -510,6 +527,11 @@ def test_tables_as_people_have_them_are_read_right(tmp_path: Path, spelling: str
         (GOOD.replace(",", "\t"), {"sep": "tab"}, ["height", "age", "intercept"]),
         (GOOD, {"drop": ("height,age",)}, ["intercept"]),
         (GOOD.replace("1.7", "tall"), {"drop": ("height",)}, ["age", "intercept"]),
+        (GOOD.replace("1.7", '"two\n#lines, ""quoted"""'), {"drop": ("height",)}, ["age", "intercept"]),
+        (GOOD.replace("1.7", "5'7\""), {"drop": ("height",)}, ["age", "intercept"]),
+        (GOOD.replace("1.7", "a\u2028b\x0bc\x1cd"), {"drop": ("height",)}, ["age", "intercept"]),
+        (GOOD.replace("age", '"age\n(in\u00a0years)"'), {}, ["height", "age (in years)", "intercept"]),
+        (GOOD.replace("height", "Unnamed: 0"), {"drop": ("Unnamed: 0",)}, ["age", "intercept"]),
     ],
 )
 def test_options_say_what_the_file_does_not(
@@ -540,6 +562,27 @@ def test_options_say_what_the_file_does_not(
         (b"PK\x03\x04\0\0\0", "no table"),
         (b"", "empty"),
         ("weight\n1,5\n2,5\n3,5\n", "more cells than"),
+        (GOOD.encode("utf-16-be"), "--encoding utf-16-be"),
+        (gzip.compress(GOOD.encode()), "it holds a compressed file; unpack it"),
+        (b"\xd0\xcf\x11\xe0" + bytes(99), "it holds an old Excel workbook (.xls); save it as"),
+        (b"PAR1\x15\x04\x15" + bytes(99), "it holds a Parquet file; rename it: .parquet"),
+        ("\n<!DOCTYPE html>\n<html>", "it holds a page of HTML or XML"),
+        ('[{"weight": 1}]', "it holds JSON"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
+        ("% notes\n% more\n@RELATION r\n@DATA\n1,2\n", "it holds ARFF"),
+        ("60 1:1.5 2:30\n70 1:1.7\n", "it holds LibSVM"),
+        (GOOD.replace(",", "^"), "it is the only one: say what separates the cells (--sep)"),
+        (GOOD.replace("60,", '"60,'), "line 2 opens a quote that is not closed"),
+        (GOOD.replace("height", '"height\n(m)"').replace("90,", "90,4,"), "line 6 has 4 cells, not 3"),
+        (GOOD.replace("\n1.7", "\n# a\n1.7").replace("90,", "90,4,"), "line 6 has 4 cells, not 3"),
+        (
+            GOOD.replace("\n", "\n\n"),
+            "is missing, like all others of the row; delete blank rows",
+        ),
+        ("5.1,60,Iris\n4.9,70,Iris\n4.7,55,Rose\n", "line 1 holds numbers, no names; add a header, or use --no-names"),
+        ("weight,age\n60,9007199254740993\n70,9007199254740995\n55,9007199254740999\n", "too near one another"),
+        ("weight,age\n9007199254740993,1\n9007199254740995,2\n9007199254740990,4\n", "which float64 cannot hold"),
+        (GOOD.replace("1.7", "-99.99").replace("77,33", "77,33\n1.4,8,9\n1.3,5,7"), "codes for missing values"),
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(tmp_path: Path, content: str | bytes, says: str) -> None:
@@ -626,7 +669,7 @@ SUMS = [",".join(f"{x:.9f}" for x in values) for values in (LONG.sum(axis=0), LO
             "d," + LONGER.replace("\n", "\nx,").removesuffix("x,") + "#4,1,2,3",
             "line 11 begins with #, but may be a row",
         ),
-        (LONGER.replace(",", ',"x\n#",', 1), "begins with #"),
+        (LONGER.replace(",", ',"x\n#",', 1), "column 'y' is missing"),
     ],
 )
 def test_numbers_that_can_be_read_in_two_ways_or_are_none_are_refused(tmp_path: Path, content: str, says: str) -> None:
@@ -747,6 +790,34 @@ def test_the_index_of_a_parquet_file_is_a_column_of_it(tmp_path: Path, engine: A
     assert data.columns == ["height", "age", "intercept"]
 
 
+@parquet
+@deprecated
+def test_an_index_without_a_name_is_left_out(tmp_path: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame(FRAME, index=[7, 3, 9, 4, 5]).to_parquet(tmp_path / "t.parquet")
+    assert build(str(tmp_path / "t.parquet"), target=["weight"])[1].columns == ["height", "age", "intercept"]
+
+
+@pytest.mark.parametrize("name", ["t.xls", "t.json", "t", "folder/t.csv.zst"])
+def test_other_endings_say_which_are_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    assert "tables are .csv .tsv .txt .data .dat .xlsx .parquet" in refusal(table(tmp_path, GOOD, name), "weight")
+
+
+@pytest.mark.parametrize("cell", ["1,111" * 5000 + "x", "1 " * 20000 + "x", "9" * 5000])
+def test_long_cells_take_no_time(tmp_path: Path, cell: str) -> None:
+    assert "row 2, column 'a'" in refusal(table(tmp_path, "a;y\n" + f"{cell};1\n" * 200), "y")
+
+
+@pytest.mark.parametrize("target", [[], ["z"], ["y"]])
+def test_more_columns_than_rows_are_refused_in_a_line_that_ends(tmp_path: Path, target: list[str]) -> None:
+    content = ",".join([*(f"gene{number}" for number in range(5000)), "y"]) + "\n" + ",".join(["1.5"] * 5001)
+    with pytest.raises(ValueError, match=r"gene1, gene2|1 rows are too few for 5000 features") as error:
+        build(table(tmp_path, content), target=target)
+    assert len(str(error.value)) < 1000
+
+
 NAMES = ("height", "weight", "age")
 
 
@@ -761,6 +832,7 @@ NAMES = ("height", "weight", "age")
         ([[("Heights of people",), (), NAMES, *ROWS]], True, "column 2 has no name; give it one"),
         ([[NAMES, ("m", "kg", "years"), *ROWS]], True, "row 2 holds no numbers (units?)"),
         ([[NAMES, *ROWS[:3], (), *ROWS[3:]]], True, "row 5, column 'height' is missing"),
+        ([[NAMES, *ROWS[:3], (True, 1.0, 2.0)]], True, "row 5, column 'height' is 'True', not a finite number"),
         ([[NAMES, *[tuple(str(cell).replace(".", ",") for cell in row) for row in ROWS]]], True, ""),
         ([[], [(), (None, *NAMES), *[(None, *row) for row in ROWS], ()]], True, ""),
         ([ROWS], False, ""),
