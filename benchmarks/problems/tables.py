@@ -492,8 +492,8 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
                 f"line {_number(lines, at)} begins with #, but may be a row; write its first cell in quotes,"
                 " or delete it"
             )
-    kept = [at for at in range(skipped, len(lines)) if not lines[at].startswith("#")]
-    content = "\n".join(lines[at] for at in kept) + "\n"
+    rows = [at for at in range(skipped, len(lines)) if not lines[at].startswith("#")]
+    content = "\n".join(lines[at] for at in rows) + "\n"
     edge, decimal = '"' + (r"\s" if sep == " " else re.escape(sep)), reading.decimal or "."
     if sep != "," and not reading.decimal:
         found = re.finditer(rf"(?:^|(?<=[{edge}])) *({MARKED}) *(?=$|[{edge}])", content, re.MULTILINE)
@@ -520,10 +520,10 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
         ) from error
     except pd.errors.ParserError as error:
         if cells := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
-            line = _number(lines, kept[int(cells[2]) - 1])
+            line = _number(lines, rows[int(cells[2]) - 1])
             raise ValueError(f"line {line} has {cells[3]} cells, not {cells[1]}; correct it, or name --sep") from error
-        if opened := re.search(r"EOF inside string starting at row (\d+)", str(error)):
-            line = _number(lines, kept[int(opened[1])])
+        if quote := re.search(r"EOF inside string starting at row (\d+)", str(error)):
+            line = _number(lines, rows[int(quote[1])])
             raise ValueError(f"line {line} opens a quote that is not closed; delete it, or close it") from error
         raise
     frame = frame.set_axis(names, axis=1)
@@ -654,10 +654,10 @@ def _plain(frame: "pd.DataFrame", decimal: str) -> "pd.DataFrame":
             raise ValueError(f"{cell} has a decimal point, others have a comma; correct it, or use --decimal .")
         return cell
 
-    def plainly(column: "pd.Series[Any]") -> bool:
+    def numeric(column: "pd.Series[Any]") -> bool:
         return column.dtype.kind in NUMERIC or infer_dtype(column) == "boolean"
 
-    read: pd.DataFrame = frame.apply(lambda column: column if plainly(column) else column.map(plain))
+    read: pd.DataFrame = frame.apply(lambda column: column if numeric(column) else column.map(plain))
     return read
 
 
