@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -360,7 +360,7 @@ def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":
         raise
     except Exception as error:
         raise ValueError(f"cannot be read as {suffix}: {' '.join(str(error).split())[:200]}") from error
-    return _plain(frame, reading.decimal or _decimal(_texts(frame)))
+    return _plain(frame, reading.decimal or _decimal(_texts(frame, reading.drop)), reading.drop)
 
 
 class SheetError(ValueError):
@@ -494,44 +494,46 @@ def _text_table(text: str, reading: Reading) -> "pd.DataFrame":
             )
     rows = [at for at in range(skipped, len(lines)) if not lines[at].startswith("#")]
     content = "\n".join(lines[at] for at in rows) + "\n"
-    edge, decimal = '"' + (r"\s" if sep == " " else re.escape(sep)), reading.decimal or "."
-    if sep != "," and not reading.decimal:
-        found = re.finditer(rf"(?:^|(?<=[{edge}])) *({MARKED}) *(?=$|[{edge}])", content, re.MULTILINE)
-        decimal = _decimal(one[1] for one in found)
+    options: dict[str, Any] = {
+        "header": None,
+        "names": range(len(names)),
+        "index_col": False,
+        "sep": r"\s+" if sep == " " else sep,
+        "skipinitialspace": True,
+        "skip_blank_lines": sep == " ",
+        "na_values": MISSING,
+        "keep_default_na": False,
+        "low_memory": False,
+    }
+
+    def marked() -> Iterator[str]:
+        for count in (SAMPLE, None):
+            cells = pd.read_csv(io.StringIO(content), nrows=count, dtype=str, **options)
+            yield from _texts(cells.set_axis(names, axis=1), reading.drop)
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # cells would be lost
-            frame: pd.DataFrame = pd.read_csv(
-                io.StringIO(content),
-                header=None,
-                names=range(len(names)),
-                index_col=False,
-                sep=r"\s+" if sep == " " else sep,
-                decimal=decimal,
-                skipinitialspace=True,
-                skip_blank_lines=sep == " ",
-                na_values=MISSING,
-                keep_default_na=False,
-                low_memory=False,
-            )
+            decimal = reading.decimal or ("." if sep == "," else _decimal(marked()))
+            frame: pd.DataFrame = pd.read_csv(io.StringIO(content), decimal=decimal, **options)
     except pd.errors.ParserWarning as error:
         raise ValueError(
             f"lines have more cells than the first has names ({len(names)}); correct them, or name --sep"
         ) from error
     except pd.errors.ParserError as error:
         if cells := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
-            line = _number(lines, rows[int(cells[2]) - 1])
+            line = _in_file(lines, rows)[int(cells[2]) - 1]
             raise ValueError(f"line {line} has {cells[3]} cells, not {cells[1]}; correct it, or name --sep") from error
         if quote := re.search(r"EOF inside string starting at row (\d+)", str(error)):
-            line = _number(lines, rows[int(quote[1])])
+            line = _in_file(lines, rows)[int(quote[1])]
             raise ValueError(f"line {line} opens a quote that is not closed; delete it, or close it") from error
         raise
     frame = frame.set_axis(names, axis=1)
     if sep == "," and not reading.decimal:
-        decimal = _decimal(cell for cell in _texts(frame) if "," in cell or not GROUPED.fullmatch(cell))
+        decimal = _decimal(cell for cell in _texts(frame, reading.drop) if "," in cell or not GROUPED.fullmatch(cell))
         if decimal == "," and float in [*frame.dtypes]:  # decimal commas in quotes, and points outside
             return frame
-    return _plain(frame, decimal)
+    return _plain(frame, decimal, reading.drop)
 
 
 def _lines(text: str) -> list[str]:
@@ -555,6 +557,12 @@ def _lines(text: str) -> list[str]:
 def _number(lines: list[str], at: int) -> int:
     """Return the number of a line in its file."""
     return 1 + at + sum(line.count("\n") for line in lines[:at])
+
+
+def _in_file(lines: list[str], rows: list[int]) -> list[int]:
+    """Return the number in the file of each line of a text of rows, each of which may have several."""
+    first = list(accumulate((1 + line.count("\n") for line in lines), initial=1))
+    return [first[at] + more for at in rows for more in range(1 + lines[at].count("\n"))]
 
 
 def _names(lines: list[str], comments: int, sep: str, width: int, reading: Reading) -> tuple[list[str], int]:
@@ -606,7 +614,8 @@ def _has_number(cells: list[str]) -> bool:
 def _separator(sample: list[str]) -> str:
     """Return what separates the cells: the first that gives all lines equally many, best as many as the first line."""
     regular = []
-    for sep in SEPARATORS:
+    blanks = not re.search(r"[,;|](\s|$)", sample[0])  # not what follows another separator
+    for sep in SEPARATORS if blanks else SEPARATORS[:-1]:
         rows = sample[1:] or sample
         (count, lines), *_ = Counter(len(_cells(line, sep)) for line in rows).most_common(1)
         if count > 1 and lines >= 0.9 * len(rows):
@@ -635,7 +644,7 @@ def _decimal(numbers: Iterable[str]) -> str:
     return "."
 
 
-def _plain(frame: "pd.DataFrame", decimal: str) -> "pd.DataFrame":
+def _plain(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) -> "pd.DataFrame":
     """Write numbers with decimal commas or separators of thousands, which are still text, as Python does."""
     from pandas.api.types import infer_dtype
 
@@ -655,17 +664,23 @@ def _plain(frame: "pd.DataFrame", decimal: str) -> "pd.DataFrame":
         return cell
 
     def numeric(column: "pd.Series[Any]") -> bool:
-        return column.dtype.kind in NUMERIC or infer_dtype(column) == "boolean"
+        return column.dtype.kind in NUMERIC or infer_dtype(column) == "boolean" or _left_out(column.name, drop)
 
     read: pd.DataFrame = frame.apply(lambda column: column if numeric(column) else column.map(plain))
     return read
 
 
-def _texts(frame: "pd.DataFrame") -> Iterator[str]:
-    """Yield the cells that are text and look like numbers with a mark."""
-    for _, column in frame.items():
-        if column.dtype.kind not in NUMERIC:
-            yield from (cell for cell in column if isinstance(cell, str) and re.fullmatch(MARKED, cell))
+def _left_out(name: object, drop: tuple[str, ...]) -> bool:
+    """Return whether a column is dropped, or has no name and may count the rows: its marks are not those of numbers."""
+    return _name(name) in ["", *_words(drop, [_name(name)])]
+
+
+def _texts(frame: "pd.DataFrame", drop: tuple[str, ...]) -> Iterator[str]:
+    """Yield the cells of the columns that stay that are text and look like numbers with a mark."""
+    for name, column in frame.items():
+        if column.dtype.kind not in NUMERIC and not _left_out(name, drop):
+            cells = (cell.strip() for cell in column if isinstance(cell, str))
+            yield from (cell for cell in cells if re.fullmatch(MARKED, cell))
 
 
 def _cells(line: str, sep: str) -> list[str]:

@@ -629,6 +629,7 @@ PLAIN = numbers(",", ".").splitlines()[1:]
             VALUES,
             {"drop": ("v",)},
         ),
+        ("\n".join(["v;a;b;y", *(f"1.5;{row}" for row in COMMAS)]), np.array(ROWS), {"drop": ("v",)}),
     ],
 )
 def test_numbers_are_read_right_in_every_notation(
@@ -648,6 +649,7 @@ SUMS = [",".join(f"{x:.9f}" for x in values) for values in (LONG.sum(axis=0), LO
     ("content", "says"),
     [
         *((numbers(sep, ".", mark, 0, SMALL), "--decimal . or --decimal ,") for sep in "\t;|" for mark in ".,"),
+        ("n" + numbers("\t", ".", ",", 0, SMALL).replace("\n", "\n0,5\t").replace("a", "\ta", 1), "--decimal . or"),
         ('a,b,y\n"1,000",3,4\n"2,500",1,7\n"3,100",6,2\n"4,700",8,5\n', "1,000 may be 1000 or 1.000"),
         *((numbers("\t", ".", mark), "without separators of thousands") for mark in "' \u2019\u00a0\u202f"),
         (numbers("\t", ".", ",").replace("3.250", "3,25"), "'3,25'"),
