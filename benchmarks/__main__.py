@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:  # a fresh clone, before anything was insta
     raise SystemExit(2) from None
 
 COMMANDS = ("fit", "gallery")
+STEPS = 10**6  # at most, as of `pytest benchmarks`
 SHARED = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # options of `fit` and `pytest benchmarks`
 
 
@@ -107,7 +108,7 @@ def _gallery(args: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar=" or ".join(COMMANDS))
     one = commands.add_parser("fit", help="one descent as a tutorial shows it", description=fit_output.__doc__)
     one.set_defaults(command=_fit)
     one.add_argument("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
@@ -123,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ..."
     )
-    one.add_argument("--steps", type=_from(1), metavar="N", help="updates (default: the problem's)")
+    one.add_argument("--steps", type=_from(1, STEPS), metavar="N", help="updates (default: the problem's)")
     one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
     one.add_argument("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
     one.add_argument("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")
@@ -147,10 +148,11 @@ def _joined(argv: Sequence[str]) -> list[str]:
     return [f"--start={next(words, '')}" if word == "--start" else word for word in words]
 
 
-def _from(low: int) -> Callable[[str], int]:
+def _from(low: int, high: int | None = None) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text!r}")
+        if not text.isdecimal() or int(text) < low or (high is not None and int(text) > high):
+            span = f"from {low}" if high is None else f"from {low} to {high:,}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {span}, not {text!r}")
         return int(text)
 
     return parse

@@ -111,9 +111,10 @@ def file(name_or_path: str) -> Path:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Return the end of an error about an unknown word: the nearest known word, then all of them."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    return (f"; did you mean {close[0]!r}?" if close else "") + f" (known: {', '.join(known)})"
+    """Return the end of an error about an unknown word: known words that begin with it or are similar, then all."""
+    begin = [one for one in known if word and one.startswith(word)][:3]
+    close = " or ".join(map(repr, begin or difflib.get_close_matches(word, known, n=1)))
+    return (f"; did you mean {close}?" if close else "") + f" (known: {', '.join(known)})"
 
 
 def _from_path(path: Path) -> object:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,9 @@ def sections(request: Request) -> Iterator[Section]:
     right, busy = True, os.getloadavg()[0] > BUSY * cores()
     with Workspace() as workspace:
         task = request.prepared(workspace)
-        for impl in request.impls:
+        for number, impl in enumerate(request.impls, 1):
             name = Path(impl).stem
+            _show(f"[{number}/{len(request.impls)}] {name}")
             try:
                 with open_descent(request, impl, task, workspace) as descent:
                     ranked.append(_measured(descent))
@@ -58,6 +60,7 @@ def sections(request: Request) -> Iterator[Section]:
             except Refused as error:
                 missing.append(f"no time: {name}: {error}")
                 right = False
+    _show("")
     ranked.sort(key=lambda one: one.median_s)
     if ranked:
         yield [_answer(ranked, busy)], True
@@ -66,6 +69,13 @@ def sections(request: Request) -> Iterator[Section]:
     yield [*missing, *(_next(request) if len(ranked) > 1 else [])], right
     if not ranked and right:
         raise Unsupported("no implementation can run here")
+
+
+def _show(text: str) -> None:
+    """Show which implementation runs, on a terminal only, in place of the last one."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write(f"\r{text:79}\r")
+        sys.stderr.flush()
 
 
 def _measured(descent: Descent) -> Ranked:

@@ -212,7 +212,7 @@ def test_other_formats(shown, tmp_path, suffix, first):
         (["line", "--device", "gpu"], "NumPy runs on the cpu only"),
         (["crops", "--lr", "1.2e-4"], "diverges: lr must be below 0.000111"),
         (["crops", "--lr", "0"], "lr must be a finite positive"),
-        (["line", "--steps", "0"], "--steps: must be a whole number from 1, not '0'"),
+        (["line", "--steps", "0"], "--steps: must be a whole number from 1 to 1,000,000, not '0'"),
         (["line", "--every", "0"], "--every: must be a whole number from 1, not '0'"),
         (["line", "--seed", "-1"], "--seed"),
         (["line", "--start", "1,2,3"], "--start needs 2 numbers (2, row by row), not 3"),
