@@ -26,6 +26,7 @@ from benchmarks.reference.solution import Coefficients, ReferenceSolution
 from impls.interface import Array, Problem
 
 MARGIN = 10.0
+MANY = 6  # weights whose error has hardly the direction of another by chance
 NEAR = 3.0  # between the sizes of two errors of float32, of weights that are no numbers of float32
 UNKNOWN = "they are not the reference's"
 SLOWER = "it stops early, or the learning rate falls on the way"
@@ -209,6 +210,7 @@ def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
             W = W - lr * np.where(t >= after, factor, 1.0)[:, None, None] * right(t, W)
         last = int(after[min(range(len(after)), key=lambda one: wrong.distance(W[one]))])
         words = f"the learning rate falls to {factor:g} times after {last} updates"
+        words += ", or the weights are a mean of the last two" * (factor == 0.5 and last == steps - 1)
         mistakes.append(Mistake(words, at(factor, last), SLOWER))
     return mistakes
 
@@ -246,7 +248,8 @@ def _coarser(wrong: Wrong) -> str:
         end = descend(wrong.t, wrong.c)
         errors = [float(np.linalg.norm(weights - right)) for weights in (wrong.W, end)]
         near = MARGIN if (wrong.W == wrong.W.astype(np.float32)).all() else NEAR
-        agree = 2 * np.linalg.norm(wrong.W - end) < min(errors) if single else max(errors) <= near * min(errors)
+        share = 2 if wrong.W.size >= MANY else MARGIN
+        agree = share * np.linalg.norm(wrong.W - end) < min(errors) if single else max(errors) <= near * min(errors)
         return bool(agree and all(wrong.right(descend(t, 0.0), t) for t in wrong.checked))
 
     if not any(map(explains, (True, False) if single else (True,))):

@@ -165,12 +165,14 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
     yield Mistake("runs remember: it goes on from the end of an earlier run", lambda W, t: descend(last, t))
     yield Mistake("gradients add up over the updates (no zero_grad)", update(right, lr, momentum=1.0))
     yield Mistake("each update uses the gradient of the one before", update(right, lr, ahead=-1.0))
-    yield Mistake("the gradient is clipped to length 1", update(lambda t, W: _clipped(right(t, W)), lr))
+    yield Mistake("the gradient is clipped or normalised to length 1", update(lambda t, W: _clipped(right(t, W)), lr))
+    by_value = update(lambda t, W: np.clip(right(t, W), -1, 1), lr)
+    yield Mistake("the gradient's values are clipped to 1", by_value, "values")
     same = ", or the learning rate halves" if t == 2 else ""
     yield Mistake(f"the weights are a mean over the updates{same}", _averaged(right, lr))
     for epsilon in (0.0, 1e-7, 1e-8, 1e-10):
         normalised = update(partial(_normalised, right, epsilon), lr)
-        yield Mistake("all weights move by lr, as in Adam or Adagrad", normalised)
+        yield Mistake("all weights move by lr, as in Adam or Adagrad", normalised, "values")
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: 1 - t / steps))
     yield Mistake(SCHEDULE, update(right, lr, rate=lambda t: (1 + np.cos(np.pi * t / steps)) / 2))
     G, d = moments.all, moments.d
@@ -179,7 +181,8 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
     for _ in range(3):  # the first is as inexact as G
         solution = solution + np.linalg.lstsq(G[:d, :d], X.T @ (y - X @ solution))[0]
     yield Mistake("they are the least-squares solution: nothing descends", lambda W, t: solution if t else W)
-    yield from _data(problem, moments, moments.right)
+    if solution.size > 1:  # of a single weight, most data give a gradient that others give too
+        yield from _data(problem, moments, moments.right)
     yield from _layouts(moments, descend)
     if problem.order is not None:
         yield from _batches(problem, moments, descend, weights, t)
@@ -197,7 +200,7 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
     most = 0.5 / lr  # of a weight that an update takes away
     yield Fit(decay, lambda size: update(right, lr, decay=size), 0.0, largest=most)
     yield Fit(sparse, lambda size: update(lambda t, W: right(t, W) + size * np.sign(W), lr), 0.0, largest=most)
-    if constant.any() and not constant.all():
+    if constant.any() and np.sum(~constant) * moments.k > 1:  # any size fits a single weight
         yield Fit(decay, lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0, largest=most)
     if t > 1:
         yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0, "momentum")

@@ -59,6 +59,18 @@ STEPS: list[tuple[str, str, Step]] = [
     ("tenth later", "the learning rate falls to 0.1", lambda d, w, g, t: w - d.lr * (0.1 if t >= 6 else 1) * g),
     ("inverse", "a mean over the updates, or the learning rate halves", lambda d, w, g, t: w - d.lr / (t + 1) * g),
     ("clipped", "the gradient is clipped", lambda d, w, g, t: w - d.lr * g / max(1, np.linalg.norm(g))),
+    (
+        "normalised",
+        "the gradient is .*normalised to length 1|" + TIMES,
+        lambda d, w, g, t: w - d.lr * g / np.linalg.norm(g),
+    ),
+    ("clipped values", "the gradient's values are clipped to 1", lambda d, w, g, t: w - d.lr * np.clip(g, -1, 1)),
+    ("without X", "", lambda d, w, g, t: w - d.lr * (0 * g + g[-1:])),
+    (
+        "mean of two",
+        "or the weights are a mean of the last two",
+        lambda d, w, g, t: w - d.lr * g * (0.5 if t == 2 else 1),
+    ),
     ("signs", "all weights move by lr", lambda d, w, g, t: w - d.lr * np.sign(g)),
     ("late", "the first update changes nothing", lambda d, w, g, t: w - d.lr * g * (t > 0)),
     ("stops", "it stops after 6 updates", lambda d, w, g, t: w - d.lr * g * (t < 6)),

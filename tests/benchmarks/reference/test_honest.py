@@ -8,7 +8,14 @@ from helpers import ROOT, Done, bench
 
 HONEST = ROOT / "tests" / "support" / "honest"
 BESIDE = {"descent_steps"}  # modules that an implementation imports
-NEEDS = {"late_import": "jax", "numpy_pandas": "pandas", "numpy_blas": "scipy"}
+NEEDS = {
+    "late_import": "jax",
+    "numpy_pandas": "pandas",
+    "numpy_blas": "scipy",
+    "torch_vmap": "torch",
+    "jax_vmap": "jax",
+    "numba_parallel": "numba",
+}
 NAMES = sorted({path.stem for path in HONEST.glob("*.py")} - BESIDE)
 CASES = {("crops", "float64"), ("small@32", "float32")}
 
