@@ -285,7 +285,7 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
         raise RunError(f"{args.csv}: tables are read from this disk; download it first")
     read_bytes(Path(args.csv), TABLE)
     try:
-        table = pd.read_csv(args.csv, sep=None, engine="python")
+        table = pd.read_csv(args.csv, sep=None, engine="python", skipinitialspace=True)
     except (OSError, ValueError, pd.errors.ParserError, csv.Error) as error:
         raise RunError(
             f"{args.csv} cannot be read as a table: {error}; pytest benchmarks --problem reads more"
@@ -294,6 +294,7 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
         if target not in table.columns:
             raise RunError(f"{args.csv} has no column {target!r}; {nearest(target, [*map(str, table.columns)])}")
     others = table.drop(columns=args.target)
+    others = others[[name for name in others if not str(name).startswith("Unnamed: ")]]  # an index, or empty cells
     features = others.select_dtypes("number")
     if not len(table) or features.empty:
         raise RunError(

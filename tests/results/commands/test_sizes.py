@@ -169,10 +169,18 @@ def test_mini_batches_are_answered_where_they_were_measured(tmp_path: Path, caps
         assert "mini-batches of 32 rows" in printed and "JAX is fastest: jax_scan, 1.00 µs a step" in printed
 
 
-def test_a_table_gives_the_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("a,name,b,price", "1.5,x,2,3"),
+        (",a,name,b,price,", "7,1.5,x,2,3,"),
+        ("   a name  b price ", " 1.5  x   2   3 "),
+    ],
+)
+def test_a_table_gives_the_size(tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str, row: str) -> None:
     grid(tmp_path / "runs")
     table = tmp_path / "mine.csv"
-    table.write_text("a,name,b,price\n" + "1.5,x,2,3\n" * 120)
+    table.write_text(f"{header}\n" + f"{row}\n" * 120)
     ask = ["ask", "--csv", str(table), "--runs", str(tmp_path / "runs")]
     assert main([*ask, "--target", "price"]) == 0
     printed = capsys.readouterr().out
