@@ -83,6 +83,7 @@ STEPS: list[tuple[str, str, Step]] = [
     ("half weights", "", lambda d, w, g, t: (w - d.lr * g).astype(np.float16)),
     ("intercept", "", lambda d, w, g, t: w - d.lr * np.concatenate([g[:-1], 2 * g[-1:]])),
 ]
+CLIPPED = next(step for name, _, step in STEPS if name == "clipped")
 Change = Callable[[Array, Array], tuple[Array, Array]]
 
 
@@ -148,3 +149,11 @@ def test_a_wrong_update_gets_its_own_diagnosis_or_none(name: str, expected: str,
 def test_wrong_data_get_their_own_diagnosis_or_none(name: str, expected: str, change: Change) -> None:
     found = [words(*case, lambda d, w, g, t: w - d.lr * g, change) for case in CASES]
     assert is_right(found, expected, 0 if name == "coarse" else 3 * bool(expected)), found
+
+
+def test_a_mistake_that_only_another_start_shows_is_named() -> None:
+    """Mini-batches: later checks of the own start use batches that are not simulated."""
+    problem, reference = known("300x6@30", "float64")
+    far = Descent(replace(problem, w0=reference.expected(0, 1.0).reshape(problem.w0.shape).astype(float)), CLIPPED)
+    assert words("300x6@30", "float64", CLIPPED) == ""
+    assert "clipped or normalised" in diagnose(problem, reference, far.run(1), 1, 1.0)
