@@ -105,7 +105,8 @@ def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
     rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]
-    chosen = rng.choice(rows, min(MARKED, len(rows)), replace=False)
+    ends = np.unique(rows[[0, -1]])  # what a loop that begins or ends a row or a block too early leaves out
+    chosen = np.append(ends, rng.choice(rows[1:-1], max(0, min(MARKED, len(rows)) - 2), replace=False))
     marked, smallest = problem.X[chosen].astype(np.float64), float(np.finfo(np.float32).tiny)
     lost = np.abs(marked - tf32(problem.X[chosen])) / np.maximum(np.abs(marked), smallest)
     y = np.zeros_like(problem.y)

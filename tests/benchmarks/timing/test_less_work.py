@@ -68,6 +68,8 @@ def prepare(problem, device):
 ROUNDED = "(problem.X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32), problem.y"
 CHEATS = {
     "first_rows": LOOP.replace("{DATA}", "problem.X[:65_536], problem.y[:65_536]"),
+    "all_but_the_last": LOOP.replace("{DATA}", "problem.X[:-1], problem.y[:-1]"),
+    "all_but_the_first": LOOP.replace("{DATA}", "problem.X[1:].copy(), problem.y[1:].copy()"),
     "every_other": LOOP.replace("{DATA}", "problem.X[::2].copy(), problem.y[::2].copy()"),
     "rounded": LOOP.replace("{DATA}", ROUNDED),
     "half_floats": LOOP.replace("{DATA}", "problem.X.astype(np.float16).astype(np.float32), problem.y"),
@@ -86,6 +88,8 @@ CHEATS = {
 LEFT_OUT = "a step leaves out rows of X, or rounds X"
 REASONS = {
     "first_rows": LEFT_OUT,
+    "all_but_the_last": LEFT_OUT,
+    "all_but_the_first": LEFT_OUT,
     "every_other": LEFT_OUT,
     "rounded": LEFT_OUT,
     "half_floats": LEFT_OUT,
