@@ -33,7 +33,9 @@ BENCHMARKS = ROOT / "benchmarks"
 OWN = (BENCHMARKS, ROOT / "tests")  # folders with tests of this project
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIDE_BY_SIDE = "benchmarks that run at the same time disturb one another"
-# Options of other plugins: attribute, values that change nothing, name, effect on a measurement
+OWN_CLOCKS = "the processes of this suite read their own clocks"
+OWN_ROUNDS = "a case has 3 to 50 rounds, by the time of one, or 1 if that is long; use --blocks and --minutes"
+# Options of other plugins: attribute, values that change nothing, name, effect on a measurement or why it has none
 CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
     ("numprocesses", (None, 0), "-n", SIDE_BY_SIDE),
     ("dist", (None, "no"), "--dist", SIDE_BY_SIDE),
@@ -43,6 +45,12 @@ CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
     ("count", (None, 1), "--count", "it repeats cases outside the plan; use --blocks"),
     ("reruns", (None, 0), "--reruns", "a failed case would be timed until it passes"),
     ("cov_source", (None, []), "--cov", "it traces what is timed"),
+    ("benchmark_timer", ("time.perf_counter",), "--benchmark-timer", OWN_CLOCKS),
+    ("benchmark_min_time", ("0.000005",), "--benchmark-min-time", OWN_ROUNDS),
+    ("benchmark_max_time", ("1.0",), "--benchmark-max-time", OWN_ROUNDS),
+    ("benchmark_min_rounds", (5,), "--benchmark-min-rounds", OWN_ROUNDS),
+    ("benchmark_warmup", (False,), "--benchmark-warmup", "a case has run before its first round"),
+    ("benchmark_disable_gc", (False,), "--benchmark-disable-gc", "garbage that is collected makes a row invalid here"),
 )
 
 

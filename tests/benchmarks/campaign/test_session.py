@@ -149,6 +149,12 @@ OTHERS = ("--forked", "--cov", "--reruns")  # of plugins that are not installed 
 
 REFUSED = [  # arguments, what a line of error says
     (["-n", "2", "."], "-n"),
+    (
+        ["benchmarks", "--benchmark-timer=time.process_time"],
+        "--benchmark-timer: the processes of this suite read their own clocks",
+    ),
+    (["benchmarks", "--benchmark-min-rounds=100"], "--benchmark-min-rounds: a case has 3 to 50 rounds"),
+    (["benchmarks", "--benchmark-warmup=on"], "--benchmark-warmup: a case has run before its first round"),
     (["benchmarks", "--tx", "2*popen", "--dist", "load"], "--dist: "),
     *((["benchmarks", "-p", "tests.support.other_options", word], f"{word}: ") for word in OTHERS),
     (["benchmarks", "--benchmark-compare=/none/x.json"], "--benchmark-compare=/none/x.json: no such file"),
