@@ -188,6 +188,8 @@ def measures_benchmarks(config: pytest.Config) -> bool:
 
 def another_configuration(config: pytest.Config) -> pytest.UsageError:
     """Return the error for a configuration that is not this project's."""
+    if config.inipath is not None and config.inipath.resolve() == ROOT / "pyproject.toml":
+        return pytest.UsageError("--override-ini: this project's addopts load its options; leave addopts as it is")
     return pytest.UsageError(
         f"pytest reads {config.inipath or 'no configuration'} instead of this project's pyproject.toml; "
         f"add: -c {ROOT / 'pyproject.toml'}"

@@ -76,6 +76,7 @@ MISTAKES = [  # arguments, the line
         ["benchmarks", "--confcutdir=benchmarks"],
         "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes",
     ),
+    (["benchmarks", "--impl", "F/mine.py", "-o", "addopts="], "ERROR: --override-ini: this project's addopts load"),
     (["benchmarks", "--noconftest"], "ERROR: --noconftest, --confcutdir: this suite's conftest.py makes the cases"),
     (["@F/options"], "ERROR: no option --imp; did you mean '--impl'?"),
 ]
