@@ -24,7 +24,8 @@ GRACE = 1.0  # seconds that are left to the others when one is lost: who waits f
 LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
 LONGEST, LONGER = 2**22, 8  # bytes of an answer, and more for each of its request: weights are longer than a start
 MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
-FRAME = re.compile(r'File "(?:.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
+FRAME = re.compile(r'File "(.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
+LIBRARY = re.compile(r"/lib\d*/python[\d.]+/|/site-packages/|^<frozen ")
 Message = dict[str, Any]
 
 
@@ -146,9 +147,17 @@ class Process(Member):
 
 
 def frame(output: str) -> str:
-    """Return the first function in `faulthandler`'s output: " in run (mine.py:12)", or ""."""
+    """Return the first function in `faulthandler`'s output, and who called it if it is a library's, or "".
+
+    " in run (mine.py:12)", " in string_at (__init__.py:519), called at mine.py:12".
+    """
     match = FRAME.search(output)
-    return f" in {printable(match[3])} ({printable(match[1])}:{match[2]})" if match else ""
+    if match is None:
+        return ""
+    calls = FRAME.findall(output[match.start() :].partition("\n\n")[0])
+    own = next((call for call in calls if not LIBRARY.search(call[0] or call[1])), calls[0])
+    caller = f", called at {printable(own[1])}:{own[2]}" if own != calls[0] else ""
+    return f" in {printable(match[4])} ({printable(match[2])}:{match[3]}){caller}"
 
 
 def exchange(members: Sequence[Member], request: Message, deadline: float) -> list[Message]:

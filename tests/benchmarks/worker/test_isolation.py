@@ -77,7 +77,10 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 """,
 }
 FAULTS = {  # name: what prepare does, what the reason says
-    "crashes": ("import ctypes; ctypes.string_at(0)", r"killed by SIGSEGV in string_at \(__init__.py:\d+\)"),
+    "crashes": (
+        "import ctypes; ctypes.string_at(0)",
+        r"killed by SIGSEGV in string_at \(__init__.py:\d+\), called at crashes.py:\d+",
+    ),
     "overflows": (
         "sys.setrecursionlimit(10**9); deep = lambda _: max([0], key=deep); deep(0)",
         r"killed by SIGSEGV in <lambda> \(overflows.py:\d+\)|raised RecursionError",  # from 3.12 on
