@@ -160,7 +160,7 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
     if lost:
         raise ValueError(
             f"column {lost[0]!r} has values too large, too small or too near one another for float64;"
-            f" rescale it, or leave it out: --drop {lost[0]!r}"
+            f" rescale it or subtract its mean, or leave it out: --drop {lost[0]!r}"
         )
     Z = np.ascontiguousarray(np.column_stack([Z, np.ones(len(X))]))
     w0 = rng.random((Z.shape[1], *y.shape[1:])) * 2 - 1
@@ -613,14 +613,16 @@ def _has_number(cells: list[str]) -> bool:
 
 def _separator(sample: list[str]) -> str:
     """Return what separates the cells: the first that gives all lines equally many, best as many as the first line."""
-    regular = []
+    regular, rows = [], sample[1:] or sample
     blanks = not re.search(r"[,;|](\s|$)", sample[0])  # not what follows another separator
     for sep in SEPARATORS if blanks else SEPARATORS[:-1]:
-        rows = sample[1:] or sample
         (count, lines), *_ = Counter(len(_cells(line, sep)) for line in rows).most_common(1)
         if count > 1 and lines >= 0.9 * len(rows):
             regular.append((len(_cells(sample[0], sep)) != count, sep))
-    return min(regular, key=lambda one: one[0])[1] if regular else ","
+    other, best = min(regular, key=lambda one: one[0], default=(False, ","))
+    if best == "," and (other, " ") in regular and all(re.search(r"\d,\d+ +[+-]?\d", line) for line in rows):
+        return " "  # behind decimal commas
+    return best
 
 
 def _decimal(numbers: Iterable[str]) -> str:

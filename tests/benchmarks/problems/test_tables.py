@@ -523,6 +523,11 @@ def test_tables_as_people_have_them_are_read_right(tmp_path: Path, spelling: str
         (GOOD.replace("height", "größe").encode("cp1252"), {"encoding": "cp1252"}, ["größe", "age", "intercept"]),
         (GOOD.replace("height", "키").encode("euc-kr"), {"encoding": "euc-kr"}, ["키", "age", "intercept"]),
         (GOOD.encode("utf-16-le"), {"encoding": "utf-16-le"}, ["height", "age", "intercept"]),
+        (
+            "\n".join(f"{row.replace(';', '  ')}  01.01.2010" for row in COMMAS),
+            {"header": False, "drop": ("4",)},
+            ["1", "3", "intercept"],
+        ),
         (GOOD.replace(",", ":"), {"sep": ":"}, ["height", "age", "intercept"]),
         (GOOD.replace(",", "\t"), {"sep": "tab"}, ["height", "age", "intercept"]),
         (GOOD, {"drop": ("height,age",)}, ["intercept"]),
