@@ -19,7 +19,8 @@ from benchmarks.distributed.hosts import SSH
 from benchmarks.machine import environments, identity
 from benchmarks.machine.environments import Environment
 from benchmarks.problems import catalogue
-from benchmarks.problems.tables import READ_AS, Reading, is_table, read_as
+from benchmarks.problems.table_files import is_table
+from benchmarks.problems.table_text import READ_AS, Reading, read_as
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import impls
 from benchmarks.machine.environments import Environment, serving
-from benchmarks.problems.tables import Reading
+from benchmarks.problems.table_text import Reading
 
 DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
 MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"

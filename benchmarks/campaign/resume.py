@@ -20,7 +20,7 @@ from benchmarks.campaign.plan import Case
 from benchmarks.campaign.session import STREAMS, check_base, measures_benchmarks
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue
-from benchmarks.problems.tables import is_table
+from benchmarks.problems.table_files import is_table
 from benchmarks.worker.client import Refused
 from benchmarks.worker.process import ROOT
 from benchmarks.worker.server import source_text

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.distributed.hosts import interface
 from benchmarks.distributed.ranks import shares
 from benchmarks.problems import catalogue
-from benchmarks.problems.tables import Reading
+from benchmarks.problems.table_text import Reading
 from benchmarks.worker.client import Settings, start_process
 from benchmarks.worker.environment import pinned
 from benchmarks.worker.process import GRACE, POLL, Message, Process

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.problems import tables, tutorials
-from benchmarks.problems.tables import Data, Reading
+from benchmarks.problems.table_files import ENDINGS, is_table
+from benchmarks.problems.table_text import Reading
+from benchmarks.problems.tables import Data
 from impls import nearest
 from impls.interface import Array, Problem, shard
 
@@ -100,9 +102,9 @@ def parse(name: str) -> tuple[str, int | None]:
         raise ValueError(f"problem {name!r}: more than {LARGEST:.0e} numbers in X")
     if EMPTY.fullmatch(base):
         raise ValueError(f"problem {name!r}: rows and features must be at least 1")
-    if not size and base not in CATALOGUE and not tables.is_table(base):
+    if not size and base not in CATALOGUE and not is_table(base):
         if "/" in base or Path(base).is_file():
-            raise ValueError(f"{base}: {tables.ENDINGS}")
+            raise ValueError(f"{base}: {ENDINGS}")
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
     if at and 0 < _synthetic_size(base)[0] < int(batch):
         raise ValueError(_too_few(name, _synthetic_size(base)[0], int(batch)))

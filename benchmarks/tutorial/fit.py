@@ -16,7 +16,9 @@ import numpy as np
 from benchmarks.campaign import options
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue, tutorials
-from benchmarks.problems.tables import READ_AS, Data, Reading, check_dtype, is_table, read_as
+from benchmarks.problems.table_files import is_table
+from benchmarks.problems.table_text import READ_AS, Reading, read_as
+from benchmarks.problems.tables import Data, check_dtype
 from benchmarks.reference.iterates import losses
 from benchmarks.timing import measure
 from benchmarks.timing.prepared import PreparedProblem, prepare_problem, write_problem

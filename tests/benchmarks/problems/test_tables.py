@@ -24,7 +24,8 @@ from benchmarks.campaign import options
 from benchmarks.campaign.options import tables
 from benchmarks.problems import catalogue
 from benchmarks.problems.catalogue import build
-from benchmarks.problems.tables import Reading, check_dtype
+from benchmarks.problems.table_text import Reading
+from benchmarks.problems.tables import check_dtype
 from benchmarks.tutorial.fit import least_squares, unscaled
 from impls.interface import Problem
 
@@ -734,7 +735,7 @@ def test_a_packed_table_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, limit: str
 ) -> None:
     path = binary(tmp_path, suffix)
-    monkeypatch.setattr(f"benchmarks.problems.tables.{limit}", 10)
+    monkeypatch.setattr(f"benchmarks.problems.table_files.{limit}", 10)
     assert "10 are read at most" in refusal(path, "weight")
 
 
@@ -742,8 +743,8 @@ def test_a_packed_table_that_unpacks_to_too_much_is_refused(
 def test_a_table_without_end_is_refused_with_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("benchmarks.problems.tables.LONGEST", 1000)
-    monkeypatch.setattr("benchmarks.problems.tables.SHEET", 1000)
+    monkeypatch.setattr("benchmarks.problems.table_files.LONGEST", 1000)
+    monkeypatch.setattr("benchmarks.problems.table_files.SHEET", 1000)
     content = b"a,y\n" + b"1,2\n" * 10**6
     if name == "t.zip":
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
