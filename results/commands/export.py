@@ -18,14 +18,16 @@ NANOSECONDS = 1e9  # in a second
 
 def add_commands(commands: options.Commands) -> None:
     command = options.add(
-        commands, "export", export, "export runs as one tidy table: a row per case and block", form="csv"
+        commands,
+        "export",
+        export,
+        "export runs as one tidy table: a row per case and block",
+        form="csv",
+        description="export runs as one tidy table, a row per case and block, or the time per step of each case as"
+        " bencher.dev (--format bencher) or github-action-benchmark (--format github-benchmark) reads it",
+        formats=[*DASHBOARDS],
     )
     command.add_argument("--rounds", action="store_true", help="export a row per raw round instead")
-    command.add_argument(
-        "--dashboard",
-        choices=sorted(DASHBOARDS),
-        help="export the time per step of each case for bencher.dev, or for github-action-benchmark",
-    )
     options.add_runs(command, "latest")
     options.add_out(command)
 
@@ -33,11 +35,11 @@ def add_commands(commands: options.Commands) -> None:
 def export(args: Namespace) -> Page:
     """Return the rows of the runs, their rounds, or one run for a dashboard. Raises RunError."""
     runs = find_all(args.run, args.runs)
-    if args.dashboard:
+    if args.format in DASHBOARDS:
         if len(runs) != 1 or args.rounds:
-            raise RunError("--dashboard takes one run: name one, and leave --rounds out")
+            raise RunError(f"--format {args.format} takes one run: name one, and leave --rounds out")
         require_own(*runs)
-        return Page(pd.DataFrame(), [], raw=json.dumps(DASHBOARDS[args.dashboard](_series(runs[0])), indent=1) + "\n")
+        return Page(pd.DataFrame(), [], raw=json.dumps(DASHBOARDS[args.format](_series(runs[0])), indent=1) + "\n")
     table = join([rounds(run) if args.rounds else run.rows for run in runs])
     return Page(table, [Section("Rounds" if args.rounds else "Rows", table=rows_of(table))])
 

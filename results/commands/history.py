@@ -44,6 +44,7 @@ NOTES = [
     " changed, not the code.",
 ]
 SUMMARIZED = 3  # changes in the summary
+SHOWN = 12  # series, of which all have a table
 
 
 def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[str, str]) -> Page:
@@ -220,15 +221,19 @@ def _change_table(page: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int, str]) -> list[Section]:
-    """Return a heading for each machine, then a table for each of its series."""
-    sections = []
-    for machine, by_machine in page.groupby("machine", sort=False):
+    """Return a heading for each machine, then a table for each of its series; of many, for those that are judged."""
+    sections, lengths = [], page["series"].value_counts()
+    short = lengths.index[(lengths < FEWEST) & (len(lengths) > SHOWN)]
+    for machine, by_machine in page[~page["series"].isin(short)].groupby("machine", sort=False):
         sections.append(Section(words(machine)))
         for number, group in by_machine.groupby("series", sort=False):
             rows, index = records(group), int(str(number))
             title = ", ".join(words(rows[0][name]) for name in CASE)
             sentences = " ".join(filter(None, [_series_summary(rows, searches[index]), work.get(index)]))
             sections.append(Section(title, sentences, [_point_cells(row) for row in rows], level=3))
+    if len(short):
+        how = "Name a few: python -m results history --impl A --problem B"
+        sections.append(Section(text=f"Not shown: {len(short)} series with fewer than {FEWEST} runs. {how}"))
     return sections
 
 

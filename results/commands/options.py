@@ -65,12 +65,18 @@ def add(
     form: str | None = "table",
     description: str | None = None,
     aliases: Sequence[str] = (),
+    formats: Sequence[str] = (),
 ) -> ArgumentParser:
-    """Add a command. `make` returns its page; `form` is its default format (None: the command writes files)."""
+    """Add a command. `make` returns its page; `form` is its default format (None: the command writes files).
+
+    formats: those of this command alone, which its page brings as `raw`.
+    """
     command = commands.add_parser(
         name, help=summary, description=description or summary, epilog=NAMES, aliases=list(aliases)
     )
-    command.add_argument("--format", choices=FORMATS, default=form, help=f"format (default: {form or 'all files'})")
+    command.add_argument(
+        "--format", choices=[*FORMATS, *formats], default=form, help=f"format (default: {form or 'all files'})"
+    )
     command.add_argument(
         "--runs", type=Path, default=ROOT, metavar="DIR", help="folder of the saved runs (default: results/runs)"
     )

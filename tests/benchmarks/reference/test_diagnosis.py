@@ -152,8 +152,8 @@ def test_wrong_data_get_their_own_diagnosis_or_none(name: str, expected: str, ch
 
 
 def test_a_mistake_that_only_another_start_shows_is_named() -> None:
-    """Mini-batches: later checks of the own start use batches that are not simulated."""
+    """Mini-batches: later checks of the own start use batches that are not simulated. So far away it is clipped."""
     problem, reference = known("300x6@30", "float64")
-    far = Descent(replace(problem, w0=reference.expected(0, 1.0).reshape(problem.w0.shape).astype(float)), CLIPPED)
+    far = Descent(replace(problem, w0=reference.expected(0, 10.0).reshape(problem.w0.shape).astype(float)), CLIPPED)
     assert words("300x6@30", "float64", CLIPPED) == ""
-    assert "clipped or normalised" in diagnose(problem, reference, far.run(1), 1, 1.0)
+    assert "clipped or normalised" in diagnose(problem, reference, far.run(1), 1, 10.0)

@@ -1,4 +1,4 @@
-"""`export --dashboard`: the JSON that dashboards of benchmarks read, one series a case."""
+"""`export --format bencher`: the JSON that dashboards of benchmarks read, one series a case."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def exported(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> object:
-    assert main(["export", "1", "--dashboard", name, "--runs", str(root)]) == 0
+    assert main(["export", "1", "--format", name, "--runs", str(root)]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -39,5 +39,5 @@ def test_github_action_benchmark(root: Path, capsys: pytest.CaptureFixture[str])
 
 def test_several_runs_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved_run(root, blocks("numpy_manual", [1e-6]), "0002_more")
-    assert main(["export", "all", "--dashboard", "bencher", "--runs", str(root)]) == 2
-    assert "--dashboard takes one run" in capsys.readouterr().err
+    assert main(["export", "all", "--format", "bencher", "--runs", str(root)]) == 2
+    assert "--format bencher takes one run" in capsys.readouterr().err

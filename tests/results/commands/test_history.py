@@ -15,6 +15,7 @@ from runs import blocks, saved_run
 from results.__main__ import main
 from results.commands.history import history
 from results.output import FORMATS, Page
+from results.stats.change_points import FEWEST
 from results.store.columns import CASE
 from results.store.reading import RunError
 from results.store.runs import files, read_all
@@ -147,6 +148,19 @@ def test_runs_of_one_moment_stand_by_name_and_interrupted_ones_count(tmp_path: P
     assert found.data["run"].tolist() == ["box/0001_a", "box/0002_b", "box/0003_c"]
     assert "Runs with the same date" in page_text(found)
     assert "Interrupted runs, of which the valid rows count: box/0001_a." in page_text(found)
+
+
+def test_of_many_series_those_with_enough_runs_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    def many(run: int, noise: float) -> Rows:
+        short = [row for number in range(20) for row in blocks(f"short{number}", [1e-5])] if run == 0 else []
+        return slowed(run, noise) + short
+
+    nights(tmp_path, many, FEWEST)
+    shown = page_text(page(tmp_path))
+    assert "short7" not in shown and f"Not shown: 20 series with fewer than {FEWEST} runs" in shown
+    assert "torch_nn, cpu" in shown and "numpy_manual, cpu" in shown
+    assert "short7, cpu" in page_text(page(tmp_path, impl=["short7"]))
+    assert len(page(tmp_path).data) == 2 * FEWEST + 20
 
 
 def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> None:

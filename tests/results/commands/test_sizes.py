@@ -114,6 +114,7 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["ask", "300x10", "--device", "gpu"], "no run has 6 sizes with full batch on the gpu"),
         (["ask", "300x10@32"], "no run has 6 sizes with mini-batches of 32 rows"),
         (["ask", "300x10", "--batch", "400"], "mini-batches of 400 rows are more than the 300 rows"),
+        (["crossover", "jax_scan", "jax_scan"], "jax_scan is named twice; name two implementations"),
         (["ask"], "give a size, such as 50000x30, or a table"),
         (["ask", "300x10", "--csv", "a.csv"], "give a size, such as 50000x30, or a table"),
         (["ask", "--csv", "a.csv"], "--csv needs --target"),
