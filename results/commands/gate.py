@@ -228,8 +228,9 @@ def _summarize(data: pd.DataFrame) -> tuple[str, int]:
     if data.empty:
         return "UNDECIDED: BASE has no case to compare.", 2
     if rest:
-        text = f"{len(data) - counts[PASS]} of {len(data)} cases may be slower than BASE by {limit}"
-        return f"UNDECIDED: {text} ({', '.join(rest)}).", 2
+        slower = f"; the undecided may be slower than BASE by {limit}" if counts[UNDECIDED] else ""
+        open_cases = f"{len(data) - counts[PASS]} of {counted(len(data), 'case')} ({', '.join(rest)})"
+        return f"UNDECIDED: {open_cases}{slower}.", 2
     return f"NOT SLOWER: none of {counted(len(data), 'case')} is slower than BASE by {limit}.", 0
 
 

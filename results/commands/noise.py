@@ -196,5 +196,7 @@ def add_commands(commands: options.Commands) -> None:
     )
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
     command.add_argument("--now", action="store_true", help="measure this machine now; needs no run")
-    command.add_argument("--seconds", type=float, default=60, metavar="S", help="duration of --now (default: 60)")
+    command.add_argument(
+        "--seconds", type=options.positive, default=60, metavar="S", help="duration of --now (default: 60)"
+    )
     options.add_filters(command, CASE[1:])

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,10 +109,10 @@ def add_job_steps(command: ArgumentParser) -> None:
 
 
 def positive(word: str) -> int:
-    """Return a number of at least 1. Raises ValueError."""
-    if (number := int(word)) < 1:
-        raise ValueError(word)
-    return number
+    """Return a whole number of at least 1. Raises ArgumentTypeError."""
+    if not word.isdecimal() or int(word) < 1:
+        raise ArgumentTypeError(f"must be a whole number of at least 1, not {word!r}")
+    return int(word)
 
 
 def add_out(command: ArgumentParser) -> None:
