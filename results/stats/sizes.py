@@ -183,6 +183,7 @@ def fit_prices(terms: Array) -> Array:
     """
     best, least, count = np.zeros(terms.shape[1]), math.inf, terms.shape[1]
     scale = np.linalg.norm(terms, axis=0)
+    scale[scale == 0] = 1.0
     for columns in [[*one] for size in range(1, count + 1) for one in itertools.combinations(range(count), size)]:
         prices = np.zeros(count)
         prices[columns] = np.linalg.lstsq((terms / scale)[:, columns], np.ones(len(terms)))[0] / scale[columns]

@@ -15,8 +15,8 @@ from helpers import ROOT, command, environment, one_kernel
 from runs import entry, saved_run
 
 from results.__main__ import main
-from results.commands.scaling import scaling
-from results.stats.scaling_model import LAWS, Array, Limits, design, model
+from results.commands.scaling import LAWS, Limits, design, model, scaling
+from results.stats.signed_rank import Array
 from results.store.reading import Run, RunError
 from results.store.runs import find
 
