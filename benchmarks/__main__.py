@@ -22,7 +22,6 @@ except ModuleNotFoundError as error:  # a fresh clone, before anything was insta
     raise SystemExit(2) from None
 
 COMMANDS = ("fit", "gallery")
-STEPS = 10**6  # at most, as of `pytest benchmarks`
 SHARED = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # options of `fit` and `pytest benchmarks`
 
 
@@ -124,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ..."
     )
-    one.add_argument("--steps", type=_from(1, STEPS), metavar="N", help="updates (default: the problem's)")
+    one.add_argument("--steps", type=_from(1, options.STEPS), metavar="N", help="updates (default: the problem's)")
     one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
     one.add_argument("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
     one.add_argument("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")

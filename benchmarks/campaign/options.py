@@ -24,6 +24,7 @@ from benchmarks.problems.table_text import READ_AS, Reading, read_as
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
+STEPS = 10**6  # of a run, at most
 MOST = 40  # blocks that --minutes may fill, and --until-decided
 NAMES, LONGEST_NAME = 1_000, 200  # implementations, problems or blocks of a saved run; characters of a name
 JUDGES = ("pandas", "scipy")  # packages that verdicts need
@@ -53,7 +54,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
-        ("--steps", 1 if option.steps is None else option.steps, 1, 10**6),
+        ("--steps", 1 if option.steps is None else option.steps, 1, STEPS),
         ("--lr", 1 if option.lr is None else option.lr, 1e-100, 1e100),
         ("--ranks", ranks // max(1, len(hosts)), 0, 10_000 if option.oversubscribe else threads),
     ):

@@ -50,7 +50,12 @@ CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
     ("benchmark_max_time", ("1.0",), "--benchmark-max-time", OWN_ROUNDS),
     ("benchmark_min_rounds", (5,), "--benchmark-min-rounds", OWN_ROUNDS),
     ("benchmark_warmup", (False,), "--benchmark-warmup", "a case has run before its first round"),
-    ("benchmark_disable_gc", (False,), "--benchmark-disable-gc", "garbage that is collected makes a row invalid here"),
+    (
+        "benchmark_disable_gc",
+        (False,),
+        "--benchmark-disable-gc",
+        "this suite checks that timed rounds collect no garbage",
+    ),
 )
 
 

@@ -415,7 +415,7 @@ def add_commands(commands: options.Commands) -> None:
 
 
 def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Page:
-    _check_two_names(args.a, args.b)
+    options.check_two_names(args.a, args.b)
     if args.run == ["latest"]:
         _check_latest(args.a, args.b, _latest_implementations(args.runs), args.runs)
     runs = [run for run in find_all(args.run, args.runs) if not run.is_foreign]
@@ -473,7 +473,7 @@ def _compare(args: Namespace) -> Page:
     if args.b is None:
         raise RunError(_second_missing(args.a, several, args.runs))
     if not along:
-        _check_two_names(args.a, args.b)
+        options.check_two_names(args.a, args.b)
     if along or Selection.parse(args.a).axis or Selection.parse(args.b).axis:
         runs = several()
         if len(runs) > 1:
@@ -496,11 +496,6 @@ def _compare(args: Namespace) -> Page:
         raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
     _check_latest(args.a, args.b, latest, args.runs)
     return compare_implementations(several(), args.a, args.b, args.force)
-
-
-def _check_two_names(a: str, b: str) -> None:
-    if a == b:
-        raise RunError(f"{a} is named twice; name two implementations, or two runs (python -m results list)")
 
 
 def _second_missing(a: str | None, several: Callable[[], list[Run]], root: Path) -> str:

@@ -97,6 +97,12 @@ def add_runs(command: ArgumentParser, default: str) -> None:
     command.add_argument("run", nargs="*", metavar="RUN", help=f"default: {default}")
 
 
+def check_two_names(a: str, b: str) -> None:
+    """Raise RunError if they are equal."""
+    if a == b:
+        raise RunError(f"{a} is named twice; name two implementations, or two runs (python -m results list)")
+
+
 def add_job_steps(command: ArgumentParser) -> None:
     """Add the option that asks for the time of jobs in fresh processes as well."""
     command.add_argument(

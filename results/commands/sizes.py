@@ -404,8 +404,8 @@ def _may_answer(path: Path, size: Size) -> bool:
 def _crossover(args: Namespace) -> Page:
     if not args.b and not args.over:
         raise RunError(f"name two implementations: crossover {args.a} B; or --over device, for {args.a} on two devices")
-    if args.a == args.b and not args.over:
-        raise RunError(f"{args.a} is named twice; name two implementations")
+    if not args.over:
+        options.check_two_names(args.a, args.b)
     runs, b = find_all(args.run, args.runs), args.b or args.a
     return crossover(runs, args.a, b, args.features, over=args.over, job_steps=args.job_steps)
 
