@@ -265,7 +265,7 @@ def test_others_are_all_but_the_run_and_its_workers() -> None:
 
 def test_noise_now_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--runs", str(tmp_path), "--format", "json"]
-    assert main(["noise", "--now", "--seconds", "0", *options]) == 0
+    assert main(["noise", "--now", "--seconds", "1", *options]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["pairs"] >= 3 and row["word"] in (QUIET, BUSY) and 0 <= row["others"] <= 1
     assert math.isfinite(row["difference"]) and row["calibration"] >= 1
