@@ -100,6 +100,14 @@ def test_what_cannot_use_the_gpu_says_so_once_and_the_next_case_runs(tmp_path: P
     assert opened == {("cpu", False), ("gpu", True)}
 
 
+def test_a_case_asks_for_few_numbers_of_steps_because_some_compile_for_each(tmp_path: Path) -> None:
+    """XLA compiles a step count in up to a second on a GPU. Eight of them stay within the time limit of a case."""
+    log = tmp_path / "steps"
+    noting = HONEST.replace("w = start.copy()", f"w = start.copy(); open({str(log)!r}, 'a').write(f'{{steps}}\\n')")
+    assert len(bench(tmp_path, "--impl", write(tmp_path, "noting", noting), "--problem", "small").rows) == 1
+    assert 1 < len({int(line) for line in log.read_text().split()} - {0}) <= 8
+
+
 def test_what_runs_on_the_cpu_only_says_so_before_a_problem_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaigns.catalogue, "build", lambda *how, **more: pytest.fail("a problem was made"))
     campaign = Campaign(plan())

@@ -124,6 +124,14 @@ def test_a_terminal_sees_the_steps_of_a_report(
     assert "folder to write to" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_report_without_the_usual_baseline_takes_another_and_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path, entry("torch_nn"), entry("jax_scan", 2e-6))
+    assert main(["report", "--runs", str(tmp_path), "--format", "md"]) == 0
+    assert "over jax_scan" in capsys.readouterr().out
+
+
 def test_a_report_has_its_runs_in_the_order_in_which_they_are_named(call: Call) -> None:
     for runs in (["1", "2"], ["2", "1"]):
         out = call("report", *runs, "--format", "md")[1]
