@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.campaign import options, progress, storage
 from benchmarks.campaign.campaign import Campaign
-from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
+from benchmarks.campaign.record import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.resume import ResumePlugin
 from benchmarks.campaign.schedule import Question
 from benchmarks.campaign.session import (
@@ -149,7 +149,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         later = item.session.items[item.session.items.index(item) + 1 :]
         after = case_of(later[0], campaign) if later else None
         if after is None or after.block != case.block:
-            campaign.leave()
+            campaign.leave(case.block)
             if after is not None:
                 drop(item.session, needless(item.config, [case_of(one, campaign) for one in later]))
 
@@ -171,7 +171,7 @@ def needless(config: pytest.Config, later: list[Case | None]) -> list[Case]:
         for one, other in [question.cases]
         if {one, other} <= places.keys()
     ]
-    left_out = campaign.leave_out(block, {"comparisons": now.comparisons, "decided": now.decided}, questions)
+    left_out = campaign.leave_out(block, now.comparisons, now.decided, questions)
     if reporter := config.pluginmanager.get_plugin("terminalreporter"):
         progress.show_look(reporter, campaign, now.fastest)
     return cases if len(left_out) == len(block) else left_out

@@ -7,7 +7,6 @@ each case. The first finished case creates the file. Saving the run removes it: 
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import re
 import secrets
@@ -18,9 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.campaign.outcome import Outcome
+from benchmarks.campaign.record import Outcome
 from benchmarks.campaign.storage import sync
 from benchmarks.machine.files import without_links
+from benchmarks.typed_json import Fact, Seconds, decode_fields
 
 SUFFIX = ".journal"
 VERSION = 1
@@ -34,8 +34,8 @@ class FinishedCase:
     """A finished case: how it ended ("timed", "refused: why"), the facts of its row, its rounds in seconds."""
 
     end: str
-    facts: dict[str, Any]
-    rounds: list[float]
+    facts: dict[str, Fact]
+    rounds: list[Seconds]
 
 
 @dataclass
@@ -158,12 +158,10 @@ def _content(path: Path) -> bytes:
 
 
 def _result(entry: dict[str, Any]) -> FinishedCase:
-    """Return the result in a line. Raises KeyError, TypeError or ValueError if it is none."""
-    end, facts, rounds = str(entry["end"]), dict(entry["facts"]), [float(seconds) for seconds in entry["rounds"]]
-    Outcome.parse(end)
-    if not all(0 <= seconds < math.inf for seconds in rounds):
-        raise ValueError("impossible rounds")
-    return FinishedCase(end, facts, rounds)
+    """Return the result in a line. Raises ValueError if it is none."""
+    result = FinishedCase(**decode_fields(FinishedCase, entry))
+    Outcome.parse(result.end)
+    return result
 
 
 def unfinished(folder: Path, name: str = "") -> list[Journal]:

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
-from benchmarks.worker.messages import printable
+from benchmarks.typed_json import printable
 
 WIDEST, NARROWEST = 40, 5  # columns of the bar
 LOOK_WIDTH = 79  # columns of a line after a block
@@ -64,12 +64,12 @@ def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> N
 
 def show_look(reporter: pytest.TerminalReporter, campaign: Campaign, fastest: list[str]) -> None:
     """Show the decided comparisons after a block, the fastest framework by problem, and the size of the next block."""
-    last = campaign.schedule[-1]
-    selected = [case for case in campaign.selected.values() if case.block == last["block"]]
-    count = len(selected) - len(last["left_out"])
+    last = campaign.record.schedule[-1]
+    selected = [case for case in campaign.selected.values() if case.block == last.block]
+    count = len(selected) - len(last.left_out)
     following = f"next: {count} of {len(selected)} cases" if count else "the end"
     reporter.write_line(
-        f"after {last['block']} block{'s' * (last['block'] > 1)}: {last['decided']} of {last['comparisons']}"
+        f"after {last.block} block{'s' * (last.block > 1)}: {last.decided} of {last.comparisons}"
         f" comparisons decided; {following}"
     )
     if fastest:

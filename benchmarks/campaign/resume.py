@@ -14,14 +14,15 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign import journal, options, storage
 from benchmarks.campaign.campaign import Campaign, mark_invalid
 from benchmarks.campaign.journal import FinishedCase, Journal
-from benchmarks.campaign.lock import Lock
-from benchmarks.campaign.outcome import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.plan import Case
+from benchmarks.campaign.record import INTERRUPTED, Outcome, Record, Resumed, Status
 from benchmarks.campaign.session import STREAMS, check_base, measures_benchmarks
 from benchmarks.machine import identity
+from benchmarks.machine.lock import Lock
 from benchmarks.problems import catalogue
 from benchmarks.problems.table_files import is_table
 from benchmarks.worker.client import Refused
+from benchmarks.worker.messages import Source
 from benchmarks.worker.process import ROOT
 from benchmarks.worker.server import source_text
 from impls.interface import Unsupported
@@ -152,16 +153,16 @@ class ResumePlugin:
             raise pytest.UsageError(f"--resume: name the same files; {min(missing)} was measured and is not among them")
         if self.journal.loaded:
             try:
-                campaign.restore(self.journal.state)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise pytest.UsageError(DAMAGED.format(self.journal.path, error)) from error
-            if edited := edited_helpers(plan.impls, campaign.sources):
+                campaign.restore(Record.of(self.journal.state))
+            except ValueError as error:
+                raise pytest.UsageError(DAMAGED.format(self.journal.path, f"its state {error}")) from error
+            if edited := edited_helpers(plan.impls, campaign.record.sources):
                 raise pytest.UsageError(
                     f"--resume: {edited}, which an implementation imports, changed since the campaign began;"
                     " restore it, or start again without --resume"
                 )
         self._make_environments()
-        campaign.resumed.append({"at": journal.date(), "kept": len(self.journal.loaded)})
+        campaign.record.resumed.append(Resumed(journal.date(), len(self.journal.loaded)))
 
     def _make_environments(self) -> None:
         """Make the environments of --with before anything is measured. Raises UsageError."""
@@ -198,7 +199,7 @@ class ResumePlugin:
                 benchmark.extra_info.update(storage.plain(benchmark.extra_info))
                 rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
                 result = FinishedCase(str(outcome), dict(benchmark.extra_info), rounds)
-                self.journal.add(item.nodeid, result, self.campaign.state())
+                self.journal.add(item.nodeid, result, asdict(self.campaign.snapshot()))
         return report
 
     def is_complete(self, session: pytest.Session) -> bool:
@@ -280,13 +281,13 @@ def code(impls: list[str], tables: list[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def edited_helpers(impls: list[str], sources: dict[str, dict[str, Any]]) -> str:
+def edited_helpers(impls: list[str], sources: dict[str, Source]) -> str:
     """Return the names of modules beside implementations given by path that are no longer as they were saved."""
     paths = [Path(impl) for impl in impls if impl.endswith(".py")]
     known = [
-        (path, entry["helpers"])
+        (path, source.helpers)
         for path in paths
-        for name, entry in sources.items()
+        for name, source in sources.items()
         if name == path.stem or name.startswith(f"{path.stem}@")  # then the label of an environment
     ]
     saved = [(path.resolve().parent / name, text) for path, helpers in known for name, text in helpers.items()]

@@ -5,17 +5,18 @@ frameworks', each in its own process, with the implementations' threads and core
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from statistics import median
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from benchmarks.machine.roofline import MEMORY, caches
+from benchmarks.machine.roofline import MEMORY, Level, Rates, caches
 from impls.interface import Array, Device, Kernels, Unsupported
 
 SECONDS = 0.1  # of trying, a kernel and level
@@ -37,53 +38,48 @@ def _total(x: Array, times: int) -> Array:
 NUMPY = SimpleNamespace(resident=lambda array, device: array, total=_total, fetch=lambda x: x)  # its `Kernels`
 
 
-def typical(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+def typical(blocks: Collection[Rates]) -> Rates:
     """Return the medians over the blocks: on shared machines some blocks read twice what others do."""
-    failed = {impl: why for block in blocks for impl, why in block.get("failed", {}).items()}
-    failures = {"failed": failed} if failed else {}
-    complete = [block for block in blocks if "levels" in block]
-    if not complete:
-        return failures
-    all_levels = [level for block in complete for level in block["levels"]]
-    levels = [
-        {**level, "bytes_per_s": median(one["bytes_per_s"] for one in all_levels if one["level"] == level["level"])}
-        for level in complete[-1]["levels"]
-    ]
-    rates = {
-        name: {dtype: median(block[name][dtype] for block in complete) for dtype in complete[-1][name]}
-        for name in ("flops_per_s", "matvec_flops_per_s")
-    }
-    return {"levels": levels, **rates, "call_s": median(block["call_s"] for block in complete), **failures}
+    last = [*blocks][-1]
+    return Rates(
+        levels=[replace(level, bytes_per_s=median(_speeds(blocks, level.level))) for level in last.levels],
+        flops_per_s={name: median(one.flops_per_s[name] for one in blocks) for name in last.flops_per_s},
+        matvec_flops_per_s={
+            name: median(one.matvec_flops_per_s[name] for one in blocks) for name in last.matvec_flops_per_s
+        },
+        call_s=median(one.call_s for one in blocks),
+    )
 
 
-def better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _speeds(blocks: Iterable[Rates], name: str) -> list[float]:
+    return [level.bytes_per_s for one in blocks for level in one.levels if level.level == name]
+
+
+def better(one: Rates, other: Rates) -> Rates:
     """Return the best of two measurements: the higher rates, the shorter call."""
-    if not one or not other:
-        return one or other
-    levels = {level["level"]: level for level in one["levels"]}
-    for level in other["levels"]:
-        known = levels.setdefault(level["level"], level)
-        levels[level["level"]] = max(known, level, key=lambda level: float(level["bytes_per_s"]))
-    rates = {
-        name: {dtype: max(one[name][dtype], other[name][dtype]) for dtype in one[name]}
-        for name in ("flops_per_s", "matvec_flops_per_s")
-    }
-    nearest = sorted(levels.values(), key=lambda level: level["holds"] or math.inf)
-    return {"levels": nearest, **rates, "call_s": min(one["call_s"], other["call_s"])}
+    levels = {level.level: level for level in one.levels}
+    for level in other.levels:
+        levels[level.level] = max(levels.get(level.level, level), level, key=lambda level: level.bytes_per_s)
+    return Rates(
+        levels=sorted(levels.values(), key=lambda level: level.holds or math.inf),
+        flops_per_s={name: max(rate, other.flops_per_s[name]) for name, rate in one.flops_per_s.items()},
+        matvec_flops_per_s={
+            name: max(rate, other.matvec_flops_per_s[name]) for name, rate in one.matvec_flops_per_s.items()
+        },
+        call_s=min(one.call_s, other.call_s),
+    )
 
 
-def measured(framework: str, module: object, device: Device, cores: list[int] | None) -> dict[str, Any]:
+def measured(framework: str, module: object, device: Device, cores: list[int] | None) -> Rates:
     """Measure what `framework` reads and multiplies here. module: with its kernels. Raises Unsupported without any."""
-    kernels = kernels_of(framework, module)
-    levels = [{"level": name, "holds": holds, "bytes_per_s": _reading(kernels, device, size), "kernel": framework}
-              for name, holds, size in _levels(kernels, device, cores or [])]  # fmt: skip
-    dtypes = ("float32", "float64")
-    return {
-        "levels": levels,
-        "flops_per_s": {dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
-        "matvec_flops_per_s": {dtype: _matvec(kernels, device, dtype) for dtype in dtypes},
-        "call_s": _calling(kernels, device),
-    }
+    kernels, dtypes = kernels_of(framework, module), ("float32", "float64")
+    levels = _levels(kernels, device, cores or [])
+    return Rates(
+        levels=[Level(name, holds, _reading(kernels, device, size), framework) for name, holds, size in levels],
+        flops_per_s={dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
+        matvec_flops_per_s={dtype: _matvec(kernels, device, dtype) for dtype in dtypes},
+        call_s=_calling(kernels, device),
+    )
 
 
 def kernels_of(framework: str, module: object) -> Kernels:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.machine import privacy
 from benchmarks.machine.files import lock_descriptor
+from benchmarks.typed_json import Text
 
 OLDEST = (3, 11)
 HERE = "here"  # in --with and --python: the environment of pytest itself
@@ -63,9 +64,9 @@ class Environment:
 class Facts:
     """The version and the packages of an interpreter. digest: a hash over the packages."""
 
-    python: str
-    packages: dict[str, str]
-    digest: str
+    python: Text
+    packages: dict[Text, Text]
+    digest: Text
 
 
 def existing(words: list[str], here: Path) -> list[Environment]:

@@ -3,42 +3,65 @@
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import cgroup, gpu
+from benchmarks.typed_json import Count, Rate, Seconds, Words
 
 if TYPE_CHECKING:
     import psutil
 
 
-def now() -> dict[str, Any]:
-    """Return load, CPU seconds, stolen seconds, throttled cgroup periods, and what slows the GPU."""
+@dataclass(frozen=True)
+class Moment:
+    """The machine at a moment: its clock, CPU seconds of the cores of this process, and what slows it."""
+
+    at: float
+    load: float
+    total: float | None
+    stolen: float
+    others: float
+    throttled: int | None  # periods of a cgroup in which it was stopped
+    gpu_throttled: str
+
+
+@dataclass(frozen=True)
+class BlockLoad:
+    """What the machine did during a block besides: loads, shares of the CPU time, throttled periods."""
+
+    block: Count
+    seconds: Seconds
+    load_before: Rate
+    load_after: Rate
+    steal: Rate | None
+    others: Rate | None
+    throttled: Count | None
+    gpu_throttled: Words
+
+
+def now() -> Moment:
+    """Return the machine now."""
     total, stolen, others = _cpu_seconds()
-    return {
-        "at": time.monotonic(),
-        "load": os.getloadavg()[0],
-        "total": total,
-        "stolen": stolen,
-        "others": others,
-        "throttled": cgroup.throttled(),
-        "gpu_throttled": gpu.throttle_reasons(),
-    }
+    throttled = cgroup.throttled()
+    return Moment(time.monotonic(), os.getloadavg()[0], total, stolen, others, throttled, gpu.throttle_reasons())
 
 
-def between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return what happened between two results of `now`: seconds, loads, shares of CPU time, throttled periods."""
-    spent = None if before["total"] is None else after["total"] - before["total"]
-    known = before["throttled"] is not None and after["throttled"] is not None
-    return {
-        "block": before["block"],
-        "seconds": after["at"] - before["at"],
-        "load_before": before["load"],
-        "load_after": after["load"],
-        "steal": (after["stolen"] - before["stolen"]) / spent if spent else None,
-        "others": max(after["others"] - before["others"], 0.0) / spent if spent else None,
-        "throttled": after["throttled"] - before["throttled"] if known else None,
-        "gpu_throttled": after["gpu_throttled"],
-    }
+def between(block: int, before: Moment, after: Moment) -> BlockLoad:
+    """Return what happened in a block between two moments."""
+    spent = None if before.total is None or after.total is None else after.total - before.total
+    return BlockLoad(
+        block=block,
+        seconds=after.at - before.at,
+        load_before=before.load,
+        load_after=after.load,
+        steal=max(after.stolen - before.stolen, 0.0) / spent if spent else None,
+        others=max(after.others - before.others, 0.0) / spent if spent else None,
+        throttled=None
+        if before.throttled is None or after.throttled is None
+        else max(after.throttled - before.throttled, 0),
+        gpu_throttled=after.gpu_throttled,
+    )
 
 
 def _cpu_seconds() -> tuple[float | None, float, float]:

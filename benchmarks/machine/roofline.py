@@ -8,13 +8,34 @@ the residual and for its part of the gradient. Two products, X w and X' r, read 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from benchmarks.machine.files import text_of
+from benchmarks.typed_json import NAMES, Count, Seconds, Speed, Speeds, Text
 
 CPU = Path("/sys/devices/system/cpu")
 GRAM = "Gram matrix"
 MEMORY, DISPATCH = "memory", "dispatch"
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of the memory and its bandwidth. holds: its size in bytes, None for main memory."""
+
+    level: Text
+    holds: Count | None
+    bytes_per_s: Speed
+    kernel: Text
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a device can do: bytes a second by level, nearest first, FLOP/s by dtype, and the seconds of a call."""
+
+    levels: Annotated[list[Level], lambda levels: len(levels) <= NAMES]
+    flops_per_s: Speeds
+    matvec_flops_per_s: Speeds
+    call_s: Seconds
 
 
 @dataclass(frozen=True)
@@ -54,36 +75,36 @@ def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work]
     return over(batch, d, k, size, min(n, steps * batch) * (d * size + k * max(size, 4)))
 
 
-def shortest(work: Work, limits: dict[str, Any], dtype: str, read: float | None = None) -> tuple[float, str]:
-    """Return the seconds that the work takes at the measured limits, and the resource that limits it.
+def shortest(work: Work, rates: Rates, dtype: str, read: float | None = None) -> tuple[float, str]:
+    """Return the seconds that the work takes at these rates, and the resource that limits it.
 
     read: bytes a second that were read beside the rounds; otherwise the bandwidth of the level that holds them counts.
 
     The resource is memory, cache (all shared bytes fit into one) or compute; or dispatch, if the time is below that of
     the cheapest call.
     """
-    level = next(level for level in limits["levels"] if level["holds"] is None or work.shared_bytes <= level["holds"])
-    sums = dtype if dtype in limits["flops_per_s"] else "float32"  # those of an X in 16 bits
-    rate = max(limits["flops_per_s"][sums], limits["matvec_flops_per_s"][sums])
-    reading, computing = work.bytes / (read or level["bytes_per_s"]), work.flops / rate
+    level = next(level for level in rates.levels if level.holds is None or work.shared_bytes <= level.holds)
+    sums = dtype if dtype in rates.flops_per_s else "float32"  # those of an X in 16 bits
+    rate = max(rates.flops_per_s[sums], rates.matvec_flops_per_s[sums])
+    reading, computing = work.bytes / (read or level.bytes_per_s), work.flops / rate
     seconds = max(reading, computing)
-    if seconds < limits["call_s"]:
+    if seconds < rates.call_s:
         return seconds, DISPATCH
     if computing > reading:
         return seconds, "compute"
-    return seconds, MEMORY if level["holds"] is None else "cache"
+    return seconds, MEMORY if level.holds is None else "cache"
 
 
-def row_facts(row: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """Return a row's facts beside the limits: `limit_s` and more; {} without a timed descent."""
-    known = {"per_step_s", "step_reads", "batch"} <= row.keys() and "levels" in limits
-    if not known or row["step_reads"] not in ("X", GRAM):
+def row_facts(row: dict[str, Any], rates: Rates | None) -> dict[str, Any]:
+    """Return a row's facts beside the machine's limits: `limit_s` and more; {} without rates or a timed descent."""
+    known = {"per_step_s", "step_reads", "batch"} <= row.keys()
+    if rates is None or not known or row["step_reads"] not in ("X", GRAM):
         return {}
     work, per_step, read = least(row), row["per_step_s"], row.get("read_bytes_per_s")
-    seconds, by = shortest(work, limits, row["dtype"], read)
+    seconds, by = shortest(work, rates, row["dtype"], read)
     facts: dict[str, Any] = {"limit_s": seconds, "limited_by": by}
     if row["step_reads"] == "X":
-        facts["two_pass_s"], _ = shortest(least(row, two_pass), limits, row["dtype"], read)
+        facts["two_pass_s"], _ = shortest(least(row, two_pass), rates, row["dtype"], read)
     if per_step > 0 and by != DISPATCH:
         facts["fraction_of_limit"] = seconds / per_step
     if per_step > 0 and row["step_reads"] == "X":

@@ -1,10 +1,17 @@
-"""Measure the machine's limits: run each framework's kernels in their own worker and keep the best result."""
+"""The machine's limits: what it can read and compute, measured in some blocks and beside the rounds of a case."""
 
 import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
+from functools import reduce
 from typing import Any, cast
 
-from benchmarks.machine.bandwidth import better, most_read
+from benchmarks.machine import roofline
+from benchmarks.machine.bandwidth import better, most_read, typical
+from benchmarks.machine.roofline import Rates
+from benchmarks.timing import parity
+from benchmarks.typed_json import REASON, printable
 from benchmarks.worker.client import Refused, Settings, Worker
 from benchmarks.worker.environment import pinned
 from benchmarks.worker.workspace import Workspace
@@ -47,16 +54,62 @@ class Reader:
             self.worker.close()
 
 
-def measure(settings: Settings, timeout: float, workspace: Workspace) -> dict[str, Any]:
-    """Return a device's `levels`, FLOP/s and `call_s`; {} without a kernel. `failed`: kernels, with reasons."""
-    best: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    for impl in KERNELS[settings.device]:
-        try:
-            with closing(Worker(impl, settings, timeout, workspace)) as worker:
-                best = better(best, vars(worker.bandwidth(settings.device)))
-        except Unsupported:  # not installed, or not for this device: another will do
-            continue
-        except Refused as error:
-            failed[impl] = str(error)
-    return best | ({"failed": failed} if failed else {})
+class MachineLimits:
+    """What each device can do, measured in some blocks, and the processes that read beside the rounds of a case."""
+
+    def __init__(self, timeout: float, workspace: Workspace) -> None:
+        self.timeout, self.workspace = timeout, workspace
+        self.rates: dict[str, dict[int, Rates]] = {}  # by name and block
+        self.failed: dict[str, dict[str, str]] = {}  # by name: kernels that could not measure, with the reasons
+        self.tried: set[tuple[str, int]] = set()
+        self.readers: dict[int, Reader] = {}  # by number of threads
+
+    def measure(self, name: str, settings: Settings, block: int) -> None:
+        """Run each framework's kernels in their own worker, and keep the best result as `name`, once a block."""
+        if (name, block) in self.tried:
+            return
+        self.tried.add((name, block))
+        for impl in KERNELS[settings.device]:
+            try:
+                with closing(Worker(impl, settings, self.timeout, self.workspace)) as worker:
+                    rates, blocks = worker.bandwidth(settings.device), self.rates.setdefault(name, {})
+                    blocks[block] = better(blocks[block], rates) if block in blocks else rates
+            except Unsupported:  # not installed, or not for this device: another will do
+                continue
+            except Refused as error:
+                self.failed.setdefault(name, {})[impl] = str(error)
+
+    def reading(self, settings: Settings, facts: dict[str, Any]) -> Callable[[], float | None] | None:
+        """Return what reads as many bytes as a row's steps share, for a case of these facts; None for few bytes."""
+        size = int(roofline.least(facts).shared_bytes)
+        if size < READ_FROM:
+            return None
+        if settings.threads not in self.readers:
+            self.readers[settings.threads] = Reader(settings, self.timeout, self.workspace)
+        reader = self.readers[settings.threads]
+        return lambda: reader.bytes_per_s(size)
+
+    def beside(self, facts: dict[str, Any], most_read: float | None) -> dict[str, Any]:
+        """Return a row's facts with the latest limit beside them. A step that is too fast for the highest is not valid.
+
+        most_read: the most bytes a second that were read beside its rounds. Load only makes a limit too low.
+        """
+        blocks = self.rates.get(facts["device"], {})
+        earlier = [block for block in blocks if block <= facts["block"]]
+        near = roofline.row_facts(facts, blocks[max(earlier)] if earlier else None)
+        highest = reduce(better, blocks.values()) if blocks else None
+        above = parity.above_limit(roofline.row_facts(facts | {"read_bytes_per_s": most_read}, highest))
+        faults = [*filter(None, [facts["reason"]]), *above]
+        return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is saved: by name, the typical rates, and what could not measure."""
+        names = dict.fromkeys([*self.rates, *self.failed])
+        typical_rates = {name: asdict(typical(blocks.values())) for name, blocks in self.rates.items()}
+        failures = {name: {"failed": failed} for name, failed in self.failed.items()}
+        return {name: typical_rates.get(name, {}) | failures.get(name, {}) for name in names}
+
+    def close(self) -> None:
+        """End the processes that read."""
+        for reader in self.readers.values():
+            reader.close()

@@ -23,6 +23,7 @@ from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import Coefficients
 from benchmarks.timing import parity
 from benchmarks.timing.prepared import PreparedProblem, RowsCheck
+from benchmarks.typed_json import REASON, printable
 from benchmarks.worker.arrays import read_mapped
 from benchmarks.worker.client import Clock, Refused, Worker
 from benchmarks.worker.messages import Growth, Round, Run
@@ -102,7 +103,7 @@ class TimedCase:
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
         words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates, self.task.truth.quadratic)
         known = {name: value for name, value in facts.items() if value is not None}
-        return known | words | {"valid": not faults, "reason": "; ".join(faults)}
+        return known | words | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
 
     def energy_facts(self, steady: float) -> dict[str, float]:
         """Return the GPU's energy a step (J) and its median clock (MHz); {} if unknown, as for a slice of a card."""

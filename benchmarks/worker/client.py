@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from benchmarks.machine.roofline import Rates
+from benchmarks.typed_json import printable
 from benchmarks.worker import memory, messages
 from benchmarks.worker.environment import environment, of_implementation, pinned
 from benchmarks.worker.process import Member, Message, Process, exchange
@@ -88,9 +90,9 @@ class Worker:
         """Return the file that the implementation was loaded from."""
         return self._ask(messages.Source, "source", impl=impl)
 
-    def bandwidth(self, device: str) -> messages.Bandwidth:
+    def bandwidth(self, device: str) -> Rates:
         """Measure what the framework's kernels read and multiply."""
-        return self._ask(messages.Bandwidth, "bandwidth", device=device)
+        return self._ask(Rates, "bandwidth", device=device)
 
     def read(self, size: int) -> float:
         """Return the bytes a second that the framework's kernel reads of an array of that many bytes."""
@@ -151,7 +153,7 @@ class Worker:
         for name in ("lost", "unsupported", "raised", "wrong"):
             if answer.get(name):
                 reason = answer[name] if isinstance(answer[name], str) else reprlib.repr(answer[name])
-                return {name: messages.printable(reason)}
+                return {name: printable(reason)}
         try:
             return messages.check(kind, answer, self.elapsed) if answer else {}
         except ValueError as error:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.typed_json import printable
 from benchmarks.worker import cleanup, memory
-from benchmarks.worker.messages import parse, printable
+from benchmarks.worker.messages import parse
 from benchmarks.worker.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import traceback
 from pathlib import Path
 
 import impls
-from benchmarks.worker.messages import printable
+from benchmarks.typed_json import printable
 from impls.interface import Prepare, Run
 
 MOST = 220  # characters of an error's text

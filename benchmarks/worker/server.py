@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ import numpy as np
 
 import impls
 from benchmarks.machine import bandwidth
+from benchmarks.typed_json import printable
 from benchmarks.worker import memory, probes
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped
-from benchmarks.worker.messages import printable
 from benchmarks.worker.reasons import no_run, raised
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard
 
@@ -98,7 +99,8 @@ class WorkerServer:
 
     def bandwidth(self, device: Device) -> Answer:
         """Measure what the framework's kernels read and multiply a second: see `benchmarks/machine/bandwidth.py`."""
-        return bandwidth.measured(self.framework, probes.shared_module(self.framework), device, probes.cores())
+        rates = bandwidth.measured(self.framework, probes.shared_module(self.framework), device, probes.cores())
+        return asdict(rates)
 
     def read(self, size: int) -> Answer:
         """Read an array of that many bytes, which is kept for the next time."""

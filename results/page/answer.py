@@ -1,6 +1,7 @@
 """Answer in one screen: do all agree, was the machine quiet, what is fastest at which size, what to do next."""
 
 import math
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -228,8 +229,8 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
     few = [decide] if blocks < FIRST_LOOK and winners and not is_alone and not silent else []
     if not run.path.exists() or run.path.stem == UNSAVED:
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
-    name = run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path)
+    name = shlex.quote(run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path))
     best = Counter(winner.best["impl"] for winner in winners if winner.best["impl"] != baseline).most_common(1)
-    commands = [f"show {name}", *(f"compare {baseline} {impl} --run {name}" for impl, _ in best)]
+    commands = [f"show {name}", *(f"compare {shlex.join([baseline, impl])} --run {name}" for impl, _ in best)]
     lines = [f"python -m results {command}" for command in commands]
     return [*few, *lines, f"python -m results report {name}"]

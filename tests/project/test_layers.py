@@ -36,6 +36,7 @@ IMPLEMENTATION_LINES = 30
 WIDEST = 12  # Python files of a folder, without __init__.py
 ORDER = {  # of each package's folders and files: each imports only what stands before it
     "benchmarks": (
+        "typed_json",
         "machine",
         "worker",
         "problems",

@@ -312,8 +312,13 @@ UNFIT = [  # options, what the one line says
     (["--resume", "--problem", "medium"], "leave --problem out"),
 ]
 DAMAGE: list[tuple[int, str, str, object]] = [  # line, part, name, value
-    *((1, "state", name, None) for name in ("runs_s", "limits")),
+    *((1, "state", name, None) for name in ("runs_s", "rates")),
     *((1, "state", name, "x") for name in ("left", "sources", "environments", "system_load", "resumed")),
+    (1, "state", "sources", {"slow": {"file": "slow.py", "text": "", "digest": "\x1b[31m", "helpers": {}}}),
+    (1, "state", "system_load", [{"block": 0, "seconds": -1.0}]),
+    (1, "state", "schedule", [{"block": 1, "after_s": 1.0, "comparisons": 3, "decided": 0, "left_out": "all"}]),
+    (1, "state", "rates", {"cpu": {"0": {"levels": [{"level": "L1"}]}}}),
+    (1, "state", "starts_s", {"slow-cpu": float("inf")}),
     *((1, "state", "wall_s", value) for value in ("x", float("nan"), -1.0, 10**400, True)),
     *((0, "options", name, value) for name, value in (("blocks", "x"), ("impl", [1]), ("in_order", 1))),
 ]
@@ -363,7 +368,8 @@ def test_another_code_is_refused(cut: Path) -> None:
 def test_a_damaged_journal_is_one_line(i: int, ends: list[Done]) -> None:
     done, (line, _, name, _) = ends[len(UNFIT) + i], DAMAGE[i]
     assert done.code == 4 and "Traceback" not in done.out + done.err
-    assert f"is damaged (its {'' if line else '--'}{name.replace('_', '_' if line else '-')} is " in done.err
+    fault = f"its state has an impossible {name}: " if line else f"its --{name.replace('_', '-')} is "
+    assert f"is damaged ({fault}" in done.err
 
 
 def test_a_journal_without_a_whole_case_is_resumed_from_the_start(cut: Path) -> None:

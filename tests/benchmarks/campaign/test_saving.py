@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, bench, command, environment
+from helpers import HONEST, ROOT, bench, command, environment, write
 from saving import storage
 
 from benchmarks.campaign import storage as module
@@ -196,3 +196,8 @@ def test_facts_are_what_json_can_hold() -> None:
         "by": "UNSERIALIZABLE[dict]",
     }
     json.dumps(found)
+
+
+def test_two_blanks_in_the_name_of_an_implementation_stay(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--impl", write(tmp_path, "my  own", HONEST))
+    assert (done.code, [row["impl"] for row in done.rows]) == (0, ["my  own"]), done.out

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from helpers import HONEST, bench, write
 
-from benchmarks.campaign import campaign as campaigns
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Plan
 from benchmarks.machine import bandwidth, identity
+from benchmarks.problems import catalogue
 from benchmarks.worker import arrays, memory, probes
 from benchmarks.worker.client import Refused
 
@@ -50,7 +50,7 @@ def test_a_problem_that_cannot_be_made_for_lack_of_memory_is_refused(monkeypatch
     def full(*how: object, **more: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(campaigns.catalogue, "build", full)
+    monkeypatch.setattr(catalogue, "build", full)
     with pytest.raises(Refused, match=r"^out of memory while the problem was made"):
         Campaign(plan()).task("scalar", "float32")
 
@@ -109,7 +109,7 @@ def test_a_case_asks_for_few_numbers_of_steps_because_some_compile_for_each(tmp_
 
 
 def test_what_runs_on_the_cpu_only_says_so_before_a_problem_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaigns.catalogue, "build", lambda *how, **more: pytest.fail("a problem was made"))
+    monkeypatch.setattr(catalogue, "build", lambda *how, **more: pytest.fail("a problem was made"))
     campaign = Campaign(plan())
     try:
         with pytest.raises(memory.Unsupported, match="cpu only"):

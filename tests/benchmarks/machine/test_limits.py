@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from runs import blocks, saved_run
 
 from benchmarks.extra import closed_form
 from benchmarks.machine import bandwidth, roofline
+from benchmarks.machine.roofline import Level, Rates
 from benchmarks.timing import limits, parity
+from benchmarks.typed_json import decode
 from benchmarks.worker.client import Settings
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
@@ -23,15 +26,9 @@ from results.page.report import report
 from results.store.outcomes import outcomes
 from results.store.reading import RunError
 
-FOUND: dict[str, Any] = {
-    "levels": [
-        {"level": "L2", "holds": 2**20, "bytes_per_s": 100e9, "kernel": "numba"},
-        {"level": "memory", "holds": None, "bytes_per_s": 20e9, "kernel": "torch"},
-    ],
-    "flops_per_s": {"float32": 200e9, "float64": 100e9},
-    "matvec_flops_per_s": {"float32": 40e9, "float64": 20e9},
-    "call_s": 1e-6,
-}
+LEVELS = [Level("L2", 2**20, 100e9, "numba"), Level("memory", None, 20e9, "torch")]
+FLOPS, MATVEC = {"float32": 200e9, "float64": 100e9}, {"float32": 40e9, "float64": 20e9}
+FOUND = Rates(LEVELS, FLOPS, MATVEC, call_s=1e-6)
 HUGE = {
     "n": 10**6,
     "d": 100,
@@ -118,7 +115,7 @@ def test_gram_is_told_its_own_limit_and_no_two_passes() -> None:
 @pytest.mark.parametrize("row", [{}, {"n": 3, "cold_s": 1.0}])
 def test_what_is_no_timed_descent_is_told_nothing(row: dict[str, Any]) -> None:
     assert roofline.row_facts(row, FOUND) == {}
-    assert roofline.row_facts(HUGE, {}) == {}
+    assert roofline.row_facts(HUGE, None) == {}
     assert "fraction_of_limit" not in roofline.row_facts(HUGE | {"per_step_s": 0.0}, FOUND)
 
 
@@ -139,12 +136,10 @@ def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_best_of_several_kernels_counts_level_by_level() -> None:
-    other = FOUND | {"levels": [{"level": "memory", "holds": None, "bytes_per_s": 30e9, "kernel": "numpy"}]}
-    other |= {"flops_per_s": {"float32": 1e9, "float64": 300e9}, "call_s": 5e-7}
+    other = Rates([Level("memory", None, 30e9, "numpy")], {"float32": 1e9, "float64": 300e9}, MATVEC, call_s=5e-7)
     best = bandwidth.better(FOUND, other)
-    assert [(level["level"], level["kernel"]) for level in best["levels"]] == [("L2", "numba"), ("memory", "numpy")]
-    assert best["flops_per_s"] == {"float32": 200e9, "float64": 300e9} and best["call_s"] == 5e-7
-    assert bandwidth.better({}, FOUND) == bandwidth.better(FOUND, {}) == FOUND
+    assert [(level.level, level.kernel) for level in best.levels] == [("L2", "numba"), ("memory", "numpy")]
+    assert best.flops_per_s == {"float32": 200e9, "float64": 300e9} and best.call_s == 5e-7
 
 
 def test_a_framework_without_kernels_is_said_to_have_none() -> None:
@@ -157,12 +152,16 @@ def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     dies = write(tmp_path, "dies", "import os\nos._exit(3)\n")
     absent = write(tmp_path, "absent", "import a_framework_that_nobody_has\n")
     monkeypatch.setitem(limits.KERNELS, "cpu", (dies, absent))
-    found = limits.measure(Settings(threads=1), 60, Workspace())
-    assert found == {"failed": {dies: "exited with code 3"}}
-    assert bandwidth.typical([found, FOUND]) == bandwidth.typical([FOUND]) | found
-    assert bandwidth.typical([found]) == found
-    assert roofline.row_facts(HUGE, found) == {}
-    run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND | {"failed": {"numba_fused": "exited"}}}})
+    measured = limits.MachineLimits(60, Workspace())
+    measured.measure("cpu", Settings(threads=1), 0)
+    failed = {"failed": {dies: "exited with code 3"}}
+    assert measured.summary() == {"cpu": failed}
+    assert roofline.row_facts(HUGE, None) == {}
+    measured.rates["cpu"] = {1: FOUND}
+    assert measured.summary() == {"cpu": asdict(FOUND) | failed}
+    run = run_of(
+        tmp_path, campaign={"seed": 0, "limits": {"cpu": asdict(FOUND) | {"failed": {"numba_fused": "exited"}}}}
+    )
     assert "numba_fused could not measure: exited." in page_of(run).sections[1].notes
 
 
@@ -174,7 +173,7 @@ def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path
     rates = {level["level"]: level["bytes_per_s"] for level in found["levels"]}
     assert 1e9 < rates["memory"] < 1e13 and found["call_s"] < 1e-3 and min(found["flops_per_s"].values()) > 1e8
     (row,) = (entry["extra_info"] for entry in content["benchmarks"])
-    again = roofline.row_facts(row, found)
+    again = roofline.row_facts(row, decode(Rates, found))
     assert again and {name: row[name] for name in again} == again
     above = "; ".join(parity.above_limit(row))  # on a machine in use, the limit may be measured too low
     assert (done.returncode, row["reason"]) == (int(bool(above)), above), done.stdout + done.stderr
@@ -201,7 +200,7 @@ def run_of(tmp_path: Path, **more: Any) -> Any:
 
 
 def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
-    run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": FOUND}})
+    run = run_of(tmp_path, campaign={"seed": 0, "limits": {"cpu": asdict(FOUND)}})
     tables = {section.title: section for section in page_of(run).sections}
     assert [row["bandwidth"] for row in tables["The machine: cpu"].table] == ["100 GB/s", "20.0 GB/s"]
     assert tables["Steps at the limit: cpu, float64"].table == [
@@ -219,7 +218,7 @@ def test_a_row_above_the_limit_in_every_block_says_that_the_limit_is_too_low(tmp
     near = {"limit_s": 1e-6, "two_pass_s": 2e-6, "limited_by": "memory"}
     rows = blocks("numba_fused", [9e-7] * 3, **near, fraction_of_limit=1.04)
     rows += blocks("numpy_manual", [2e-6] * 3, **near, fraction_of_limit=0.5)
-    notes = page_of(saved_run(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})).sections[2].notes
+    notes = page_of(saved_run(tmp_path, rows, campaign={"limits": {"cpu": asdict(FOUND)}})).sections[2].notes
     assert [note for note in notes if "too low" in note] == [
         "numba_fused on small is above the limit in every block: the limit is too low there."
     ]
@@ -253,7 +252,7 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
     rows = blocks("torch_manual", [5e-6, 9e-6, 7e-6], n=100, d=2, batch=100)
     rows += blocks("torch_autograd", [15e-6, 39e-6, 27e-6], n=100, d=2, batch=100)
     rows += blocks("numpy_manual", [2e-6, 2e-6, 2e-6], n=512, d=16)  # no small problem: it says nothing of layers
-    run = saved_run(tmp_path, rows, campaign={"limits": {"cpu": FOUND}})
+    run = saved_run(tmp_path, rows, campaign={"limits": {"cpu": asdict(FOUND)}})
     layers = page_of(run).sections[-1]
     assert layers.title.startswith("The cost of each layer")
     assert [row["per step"] for row in layers.table] == ["20.0 µs (10.0 µs to 30.0 µs)"]

@@ -252,15 +252,15 @@ def test_a_table_of_rounds_on_request(tmp_path: Path) -> None:
 
 def test_others_are_all_but_the_run_and_its_workers() -> None:
     spin = ["python3", "-c", "import time; end = time.time() + 1.5\nwhile time.time() < end: pass"]
-    before = load.now() | {"block": 0}
+    before = load.now()
     subprocess.run(spin, check=True)
-    own = load.between(before, load.now())
-    before = load.now() | {"block": 0}
+    own = load.between(0, before, load.now()).others
+    before = load.now()
     with subprocess.Popen(["setsid", "-f", *spin]) as process:
         process.wait()
         time.sleep(1.5)
-    others = load.between(before, load.now())
-    assert 0 <= own["others"] <= 1 and others["others"] > 0.02
+    others = load.between(0, before, load.now()).others
+    assert own is not None and 0 <= own <= 1 and others is not None and others > 0.02
 
 
 def test_noise_now_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from faulty import wait_until
 from helpers import ROOT, bench, command, ended, environment
 
-from benchmarks.campaign.lock import POLL_INTERVAL_S, Lock
+from benchmarks.machine.lock import POLL_INTERVAL_S, Lock
 
-HOLD = "import sys, time; from benchmarks.campaign.lock import Lock; from pathlib import Path\n"
+HOLD = "import sys, time; from benchmarks.machine.lock import Lock; from pathlib import Path\n"
 HOLD += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(300)"
 
 
@@ -52,7 +52,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
 def test_many_take_turns(tmp_path: Path) -> None:
     """Each adds to a number that it has read before: were two ever inside at once, one addition would be lost."""
     code = (
-        "import sys; from pathlib import Path; from benchmarks.campaign import lock\nlock.POLL_INTERVAL_S = 0.001\n"
+        "import sys; from pathlib import Path; from benchmarks.machine import lock\nlock.POLL_INTERVAL_S = 0.001\n"
         "for _ in range(20):\n"
         "    one = lock.Lock(Path(sys.argv[1], 'lock')); one.wait(lambda _: None)\n"
         "    at = Path(sys.argv[1], 'n'); n = int(at.read_text()); at.write_text(str(n + 1)); one.release()"

@@ -1,0 +1,95 @@
+"""Decode JSON into dataclasses. The annotation of a field is its check: its type, and the condition beside it.
+
+What a worker answers and what a journal holds may be a stranger's. Nothing passes but what the annotations allow.
+"""
+
+import contextlib
+import math
+import reprlib
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+LINE, LONG, FILE = 300, 10_000, 100_000  # characters: of a reason or a name, of other words, of a source file
+REASON = 1_000  # characters of all reasons of a case
+HELPERS, NAMES = 20, 100  # source files beside an implementation; other names, such as those of thread pools
+SHORTEST = 1e-7  # seconds of a run: a call and the copy of its start take longer
+
+
+def printable(text: object, most: int = LINE) -> str:
+    """Return one line of at most `most` printable characters. Others, such as terminal escapes, become U+FFFD.
+
+    A longer line ends with a whole word: half a path could not be recognised, and replaced, when it is saved.
+    """
+    line = " ".join(str(text).split())
+    if len(line) > most:
+        line = line[: most + 1].rpartition(" ")[0] or line[:most]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+Seconds = Annotated[float, lambda value: 0 <= value < 1e9]
+Duration = Annotated[float, lambda value: SHORTEST <= value < 1e9]  # of a run with steps
+CpuSeconds = Annotated[float, lambda value: 0 <= value < 1e9]  # of all threads
+Rate = Annotated[float, lambda value: 0 <= value < 1e17]
+Speed = Annotated[float, lambda value: 0 < value < 1e18]
+Count = Annotated[int, lambda value: 0 <= value < 2**53]  # sums stay below a column's limit
+Text = Annotated[str, lambda value: value == printable(value)]
+Words = Annotated[str, lambda value: len(value) <= LONG and value.isprintable()]  # with blanks as they are, in a path
+Fact = Annotated[Any, lambda value: value is None or isinstance(value, (bool, int, float, str))]  # of a row
+File = Annotated[str, lambda value: len(value) <= FILE]
+Helpers = Annotated[dict[Words, File], lambda value: len(value) <= HELPERS and all(map(_is_below, value))]
+Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= NAMES]
+
+
+def decode(hint: Any, value: Any) -> Any:
+    """Return a JSON value as an annotation says, its objects as dataclasses. Raises ValueError for another value."""
+    origin, options = get_origin(hint), get_args(hint)
+    is_object = isinstance(hint, type) and is_dataclass(hint) and isinstance(value, dict)
+    if is_object and value.keys() <= _hints(hint).keys():
+        return hint(**decode_fields(hint, value))
+    if origin is Annotated and options[1](result := decode(options[0], value)):
+        return result
+    if origin in (Union, UnionType):
+        for option in options:
+            with contextlib.suppress(ValueError):
+                return decode(option, value)
+    if origin is list and isinstance(value, list):
+        return value if options[0] is Any else [decode(options[0], entry) for entry in value]
+    if origin is dict and isinstance(value, dict):
+        return {_key(options[0], key): decode(options[1], entry) for key, entry in value.items()}
+    if hint is float and type(value) in (int, float) and abs(value) < math.inf:
+        return value
+    if hint is Any or type(value) is (type(None) if hint is None else hint):
+        return value
+    raise ValueError(f"impossible: {printable(reprlib.repr(value), 80)}")
+
+
+def decode_fields(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a dataclass's fields from an object, without its other names. Raises ValueError for one that is wrong."""
+    hints, result = _hints(kind), {}
+    for field in fields(kind):
+        if field.name in values:
+            try:
+                result[field.name] = decode(hints[field.name], values[field.name])
+            except ValueError:
+                value = printable(reprlib.repr(values[field.name]), 80)
+                raise ValueError(f"has an impossible {field.name}: {value}") from None
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"has no {field.name}")
+    return result
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _key(hint: Any, key: str) -> Any:
+    """Return a key of an object, which JSON has as text."""
+    return int(key) if hint is int and key.isdecimal() and len(key) < 10 else decode(hint, key)
+
+
+def _is_below(name: str) -> bool:
+    """Return whether a relative path stays in its folder."""
+    return not {"", ".", ".."} & set(name.split("/"))
