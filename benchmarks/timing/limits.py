@@ -98,7 +98,9 @@ class MachineLimits:
         earlier = [block for block in blocks if block <= facts["block"]]
         near = roofline.row_facts(facts, blocks[max(earlier)] if earlier else None)
         highest = reduce(better, blocks.values()) if blocks else None
-        above = parity.above_limit(roofline.row_facts(facts | {"read_bytes_per_s": most_read}, highest))
+        of_step = facts | {"read_bytes_per_s": most_read}
+        of_run = of_step | {"per_step_s": facts["steady_s"] / facts["steps"]}
+        above = parity.above_limit(*(roofline.row_facts(times, highest) for times in (of_step, of_run)))
         faults = [*filter(None, [facts["reason"]]), *above]
         return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
 

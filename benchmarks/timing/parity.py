@@ -78,12 +78,18 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
     return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"]
 
 
-def above_limit(near: dict[str, Any]) -> list[str]:
-    """Find a step that is faster than the machine can read or compute."""
-    fraction = near.get("fraction_of_limit", 0.0)
+def above_limit(near: dict[str, Any], of_run: dict[str, Any]) -> list[str]:
+    """Find a step that is faster than the machine can read or compute.
+
+    near: facts beside the limit. of_run: the same for the time of a run, without that of no steps taken from it: what
+    is possible for that, load may have made impossible by slowing the runs of no steps alone.
+    """
+    fraction, surely = (facts.get("fraction_of_limit", 0.0) for facts in (near, of_run))
     if fraction <= LIMIT:
         return []
-    return [f"{fraction:.1f} times as fast as this machine's limit ({near['limited_by']}): steps leave out work"]
+    if surely <= LIMIT:
+        return ["runs of no steps took nearly as long as runs of all: its time is unknown; repeat the run when idle"]
+    return [f"{surely:.1f} times as fast as this machine's limit ({near['limited_by']}): steps leave out work"]
 
 
 def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int) -> list[str]:

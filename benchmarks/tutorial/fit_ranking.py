@@ -72,9 +72,9 @@ def sections(request: Request) -> Iterator[Section]:
 
 
 def _show(text: str) -> None:
-    """Show which implementation runs, on a terminal only, in place of the last one."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"\r{text:79}\r")
+    """Show on stderr which implementation runs: on a terminal in place of the last one, elsewhere on its line."""
+    if sys.stderr is not None and (text or sys.stderr.isatty()):
+        sys.stderr.write(f"\r{text:79}\r" if sys.stderr.isatty() else f"{text}\n")
         sys.stderr.flush()
 
 

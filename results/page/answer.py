@@ -18,11 +18,12 @@ from results.page.standing import (
     judge_pairs,
     problems_by_framework,
 )
+from results.page.summary import agreement
 from results.stats.agreement import FIRST_LOOK
 from results.stats.pairing import without_duplicates
 from results.stats.quiet import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
-from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, of_complete_blocks, outcomes
+from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, number
 from results.store.runs import ROOT
 
@@ -45,7 +46,7 @@ def answer(run: Run, baseline: str) -> Page:
     is_alone = without_duplicates(run.rows)["impl"].nunique() == 1
     table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix) for winner in winners[:ROWS]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
-    state = [_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
+    state = [*_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
@@ -87,18 +88,13 @@ def _title(run: Run) -> str:
     return cut("; ".join(filter(None, [machine_words(run), took if wall > 0 else "", interrupted, run.path.stem])))
 
 
-def _agreement(rows: list[Row]) -> str:
-    tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
-    others = {words(impl): group for (impl,), group in tried if any(row["status"] != "measured" for row in group)}
-    if not tried:
-        return "No implementation was tried."
+def _agreement(rows: list[Row]) -> list[str]:
+    sentence, others = agreement(rows)
     if not others:
-        verb = "agrees" if len(tried) == 1 else "agree"
-        return f"{len(tried)} of {counted(len(tried), 'implementation')} {verb} with the reference."
-    name = next(iter(others))
-    reason = next(words(row["reason"]) for row in others[name] if row["status"] != "measured")
+        return [f"{sentence}."]
+    name, reason = next(iter(others.items()))
     names = f"{name} ({reason})" if len(others) == 1 else f"{', '.join(others)}; {name}: {reason}"
-    return f"{len(tried) - len(others)} of {counted(len(tried), 'implementation')} passed every check; not {names}"
+    return [f"{sentence}.", f"Without a valid time: {names}"]
 
 
 def _machine(quiet: Quiet) -> list[str]:

@@ -41,12 +41,9 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
 
     `baseline`: its comparisons get half of the error probability, as everywhere on the page; "" for none.
     """
-    tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
-    others = [impl for (impl,), group in tried if any(row["status"] != "measured" for row in group)]
-    passed = "passed every check" if others else f"agree{'s' * (len(tried) == 1)} with the reference on all cases"
-    agreement = f"{len(tried) - len(others)} of {counted(len(tried), 'implementation')} {passed}."
+    agree, others = agreement(rows)
     quiet = judge_machine(run)
-    lines = [quiet.line, *kernel_notes(run), agreement if tried else "No implementation was tried."]
+    lines = [quiet.line, *kernel_notes(run), f"{agree}."]
     lines += [f"Others: {', '.join(others)}."] if others else []
     measured = [row for row in rows if row["status"] == "measured"]
     if measured:
@@ -60,7 +57,24 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
         if missing := [row for row in rows if row["status"] == status]:
             lines += [f"{status.capitalize()}: {_reasons(missing)}."]
     lines += ["The campaign was interrupted."] if run.campaign.get("interrupted") else []
-    return Summary(f"{run.machine} ({run.label}, {run.date})", bool(tried) and not others, lines)
+    return Summary(f"{run.machine} ({run.label}, {run.date})", bool(measured) and not others, lines)
+
+
+def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
+    """Return how many implementations agree with the reference, and the others, each with what is wrong.
+
+    One whose weights were right, but whose time does not count, agrees and is among the others.
+    """
+    tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
+    others = {
+        words(impl): next(words(row["reason"]) for row in group if row["status"] != "measured")
+        for (impl,), group in tried
+        if any(row["status"] != "measured" for row in group)
+    }
+    agreeing = sum(all(row["error_ratio"] <= 1 for row in group) for _, group in tried)
+    verb = "agrees" if agreeing == 1 else "agree"
+    sentence = f"{agreeing} of {counted(len(tried), 'implementation')} {verb} with the reference"
+    return sentence if tried else "No implementation was tried", others
 
 
 @lru_cache(maxsize=8)
