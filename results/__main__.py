@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+NEEDS = "needs {}: pip install numpy pandas psutil rich scipy"
 try:
     from results.commands import compare, export, gate, history, limits, noise, report, scaling, show, sizes, verify
     from results.commands.options import NAMES, Parser
@@ -16,7 +17,7 @@ try:
     from results.store.reading import RunError
     from results.upkeep import acceptance, docs, site
 except ModuleNotFoundError as error:  # a fresh clone, before anything was installed
-    print(f"results: needs {error.name}: pip install numpy pandas psutil rich scipy", file=sys.stderr)
+    print("results:", NEEDS.format(error.name), file=sys.stderr)
     raise SystemExit(2) from None
 
 COMMANDS = (show, compare, noise, gate, sizes, limits, history, report, docs, acceptance, verify, scaling, export, site)
@@ -43,11 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, by convention
-    except (RunError, OSError) as error:
+    except (RunError, OSError, ModuleNotFoundError) as error:
         with contextlib.suppress(OSError):  # stderr is on a full disk too
-            print("results:", words(str(error)), file=sys.stderr)
+            print("results:", words(_message(error)), file=sys.stderr)
         return 2
     return code
+
+
+def _message(error: Exception) -> str:
+    """Return what is wrong, where, and what to do."""
+    if isinstance(error, ModuleNotFoundError):
+        return NEEDS.format(error.name)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'cannot write'}: {error.strerror}"
+    return str(error)
 
 
 def _write(page: Page, args: Namespace) -> None:

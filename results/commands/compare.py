@@ -418,7 +418,9 @@ def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Pag
     options.check_two_names(args.a, args.b)
     if args.run == ["latest"]:
         _check_latest(args.a, args.b, _latest_implementations(args.runs), args.runs)
-    runs = [run for run in find_all(args.run, args.runs) if not run.is_foreign]
+    every = find_all(args.run, args.runs)
+    if not (runs := [run for run in every if not run.is_foreign]):
+        require_own(*every)
     return make([options.selected(run, args) for run in runs], args.a, args.b)
 
 
@@ -491,7 +493,8 @@ def _compare(args: Namespace) -> Page:
         return compare_implementations(several(), args.a, args.b, args.force)
     latest = _latest_implementations(args.runs)
     if _are_runs(args.a, args.b, latest, args.runs):
-        return compare_runs(one(args.a), one(args.b), args.baseline, args.force, args.over)
+        a, b = (options.selected(run, args) for run in options.find_two(args.a, args.b, args.runs))
+        return compare_runs(a, b, args.baseline, args.force, args.over)
     if args.over:
         raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
     _check_latest(args.a, args.b, latest, args.runs)

@@ -350,8 +350,11 @@ def add_commands(commands: options.Commands) -> None:
 
 def _gate(args: Namespace) -> Page:
     thresholds = read_thresholds(args.slower, args.thresholds)
-    impls = (args.impl[0], args.impl[1]) if args.impl else None
-    page = gate(find(args.base, args.runs), find(args.new, args.runs), thresholds, impls)
+    if args.impl:
+        options.check_two_names(*args.impl)
+        page = gate(find(args.base, args.runs), find(args.new, args.runs), thresholds, (args.impl[0], args.impl[1]))
+    else:
+        page = gate(*options.find_two(args.base, args.new, args.runs), thresholds)
     if args.junit:
         atomic_write(args.junit, junit(page))
     if args.github:

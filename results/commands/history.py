@@ -10,6 +10,7 @@ import json
 import math
 from argparse import Namespace
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -262,14 +263,13 @@ def _point_cells(row: Row) -> dict[str, str]:
 
 SUFFIXES = [".svg", ".png", ".html"]
 COLUMNS, WIDTH, HEIGHT = 3, 260, 120  # panels side by side; pixels of each
+MOST_PANELS = 24  # Altair takes a third of a second for each
 MARGIN = 1.05  # factor above and below the blocks
 LABEL = "format(datum.value, '.3~s') + 's'"
 
 
 def draw(page: pd.DataFrame, path: Path) -> None:
-    """Draw the rows of `history` into a file. Raises RunError for an unknown suffix, no points or a missing package."""
-    if path.suffix not in SUFFIXES:
-        raise RunError(f"--plot {path}: the name must end in one of {', '.join(SUFFIXES)}")
+    """Draw the rows of `history` into a file. Raises RunError for no points or a missing package."""
     if page.empty:
         raise RunError("nothing to draw: no valid point")
     alt, convert = package("altair"), package("vl_convert")
@@ -280,6 +280,21 @@ def draw(page: pd.DataFrame, path: Path) -> None:
         atomic_write(path, convert.vegalite_to_svg(chart.to_json()))
     else:
         atomic_write(path, str(chart.to_html(inline=True, json_kwds={"cls": _ScriptEncoder})))
+
+
+def drawn(page: pd.DataFrame) -> tuple[pd.DataFrame, list[Section]]:
+    """Return the rows of the MOST_PANELS cases with the largest change, then with most runs; and which they are."""
+    case = ["machine", *CASE]
+    ranks = page.assign(change=np.log(page["ratio"]).abs()).groupby(case, sort=False, dropna=False)
+    cases = ranks.agg(change=("change", "max"), runs=("run", "nunique"))
+    if len(cases) <= MOST_PANELS:
+        return page, []
+    best = cases.sort_values(["change", "runs"], ascending=False, kind="stable").index[:MOST_PANELS]
+    text = (
+        f"Drawn: {MOST_PANELS} of {len(cases)} cases, those with the largest changes and most runs. Draw others: python"
+        " -m results history --impl A --problem B --plot FILE"
+    )
+    return page[pd.MultiIndex.from_frame(page[case]).isin(best)], [Section(text=text)]
 
 
 class _ScriptEncoder(json.JSONEncoder):
@@ -360,10 +375,14 @@ def add_commands(commands: options.Commands) -> None:
 
 
 def _history(args: Namespace) -> Page:
+    if args.plot and args.plot.suffix not in SUFFIXES:
+        raise RunError(f"--plot {args.plot}: the name must end in one of {', '.join(SUFFIXES)}")
     runs, errors = (find_all(args.run, args.runs), {}) if args.run else read_all(files(args.runs), args.runs)
     if not runs:
         raise RunError(f"no run can be read: {' | '.join(errors.values())}")
     page = history(runs, options.filters(args), errors)
-    if args.plot:
-        draw(page.data, args.plot)
-    return page
+    if not args.plot:
+        return page
+    rows, notes = drawn(page.data)
+    draw(rows, args.plot)
+    return replace(page, sections=[*page.sections, *notes])

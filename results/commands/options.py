@@ -17,6 +17,7 @@ from results.store.reading import Run, RunError
 from results.store.runs import ROOT, find, nearest
 
 BASELINE = "numpy_manual"
+MOST = 10**12  # of what an option counts
 NAMES = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest, your newest; machine/ in front"
     " restricts it to a machine. Where several runs are allowed, all selects every readable run,"
@@ -103,6 +104,14 @@ def check_two_names(a: str, b: str) -> None:
         raise RunError(f"{a} is named twice; name two implementations, or two runs (python -m results list)")
 
 
+def find_two(a: str, b: str, root: Path) -> tuple[Run, Run]:
+    """Return two runs. Raises RunError, also if both names are of one run."""
+    runs = find(a, root), find(b, root)
+    if runs[0].path.samefile(runs[1].path):
+        check_two_names(runs[0].label, runs[1].label)
+    return runs
+
+
 def add_job_steps(command: ArgumentParser) -> None:
     """Add the option that asks for the time of jobs in fresh processes as well."""
     command.add_argument(
@@ -115,9 +124,9 @@ def add_job_steps(command: ArgumentParser) -> None:
 
 
 def positive(word: str) -> int:
-    """Return a whole number of at least 1. Raises ArgumentTypeError."""
-    if not word.isdecimal() or int(word) < 1:
-        raise ArgumentTypeError(f"must be a whole number of at least 1, not {word!r}")
+    """Return a whole number from 1 to MOST. Raises ArgumentTypeError."""
+    if not (word.isdecimal() and len(word) <= len(str(MOST)) and 1 <= int(word) <= MOST):
+        raise ArgumentTypeError(f"must be a whole number from 1 to {MOST:,}, not {word!r}")
     return int(word)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from results.commands import options
 from results.commands.report import default_baseline
-from results.output import Page, Section, seconds
+from results.output import Page, Section, counted, seconds
 from results.page.crossover import crossover
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
@@ -60,8 +60,6 @@ class Size:
                 f"{text!r} does not fit: {n * d:,} numbers are {8 * n * d / 1e9:,.0f} GB in float64;"
                 f" a problem has at most {LARGEST:,}"
             )
-        if batch is not None and batch < 1:
-            raise RunError(f"--batch {batch}: at least 1; give the rows of a mini-batch")
         b = batch or b
         if b and b > n:
             raise RunError(f"mini-batches of {b:,} rows are more than the {n:,} rows; give a smaller --batch")
@@ -82,8 +80,6 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
 
     cold: rank by the time of a fresh process, instead of the time per step.
     """
-    if steps < 1:
-        raise RunError(f"--steps {steps}: at least 1; give the number of updates")
     rows = without_duplicates(run.rows)
     rows = rows[(rows["dtype"] == dtype) & (rows["device"] == device)]
     sizes = measured_sizes(rows, size.batch)
@@ -116,9 +112,9 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     notes = [
         *([f"The sentence above is about code as users write it, without the expert-tuned {tuned}."] if tuned else []),
         _source(found, run),
-        f"Warm: {steps:,} steps in a process that has compiled. Cold: in a fresh process, with the import and with the"
-        f" preparation and compilation of its first case. Pays from: steps from which it is done before {first.impl},"
-        " both in fresh processes.",
+        f"Warm: {counted(steps, 'step')} in a process that has compiled. Cold: in a fresh process, with the import and"
+        " with the preparation and compilation of its first case. Pays from: steps from which it is done before"
+        f" {first.impl}, both in fresh processes.",
         *_without_row(rows, found, usual[0].impl, size, dtype, device),
         f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {run.label}",
     ]
@@ -165,7 +161,8 @@ class Total:
 def _cold_words(best: Total, first: Total) -> str:
     """Return what is done first in a fresh process, and from how many steps on the shortest step, `best`, pays."""
     span = f"{seconds(first.cold_s)} ({' to '.join(seconds(end) for end in first.cold_span_s)})"
-    done = f"In a fresh process, {first.steps:,} steps are done first by {first.impl}, in {span}"
+    verb = "is" if first.steps == 1 else "are"
+    done = f"In a fresh process, {counted(first.steps, 'step')} {verb} done first by {first.impl}, in {span}"
     if best is first:
         return f"{done}."
     done += f"; {best.impl} takes {seconds(best.cold_s)}"
@@ -186,13 +183,18 @@ def _without_row(
     rows: pd.DataFrame, found: list[Prediction], best: str, size: Size, dtype: str, device: str
 ) -> list[str]:
     """Return a note on the implementations that have no time near this size, and the command that measures them."""
-    asked = {*rows["impl"].dropna(), *(MEASURED.split(",") if device == DEVICE else [])}
-    missing = sorted(name for name in asked - {one.impl for one in found} if "@" not in name)
+    asked = {*rows["impl"].dropna().map(_base), *(MEASURED.split(",") if device == DEVICE else [])}
+    missing = sorted(asked - {_base(one.impl) for one in found})
     if not missing:
         return []
-    words = ["--problem", size.name, "--dtype", dtype, "--device", device, "--impl", ",".join([best, *missing])]
+    words = ["--problem", size.name, "--dtype", dtype, "--device", device, "--impl", ",".join([_base(best), *missing])]
     command = shlex.join(["pytest", "benchmarks", *words, "--until-decided", "--benchmark-save=NAME"])
     return [f"Not measured near this size: {', '.join(missing)}. To measure: {command}"]
+
+
+def _base(label: str) -> str:
+    """Return the implementation of a label such as `jax_scan@threads=2`."""
+    return label.partition("@")[0]
 
 
 def _rounded(count: float) -> str:
@@ -290,10 +292,11 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
         raise RunError(
             f"{args.csv} cannot be read as a table: {error}; pytest benchmarks --problem reads more"
         ) from error
-    for target in args.target:
+    targets = [name for given in args.target for name in ([given] if given in table.columns else given.split(","))]
+    for target in targets:
         if target not in table.columns:
             raise RunError(f"{args.csv} has no column {target!r}; {nearest(target, [*map(str, table.columns)])}")
-    others = table.drop(columns=args.target)
+    others = table.drop(columns=targets)
     others = others[[name for name in others if not str(name).startswith("Unnamed: ")]]  # an index, or empty cells
     features = others.select_dtypes("number")
     if not len(table) or features.empty:
@@ -377,7 +380,7 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
         rows = run.rows[(run.rows["dtype"] == args.dtype) & (run.rows["device"] == args.device)]
         planned = rows[rows["batch"] == (size.batch or rows["n"])]
         at_size = planned[(planned["n"] == size.n) & (planned["d"] == size.d)]
-        several = at_size["impl"].str.partition("@")[0].nunique() if at_size["impl"].nunique() > 1 else 0
+        several = at_size["impl"].map(_base).nunique() if at_size["impl"].nunique() > 1 else 0
         exact = several > 0
         if exact or len(planned[["n", "d"]].drop_duplicates()) >= FEWEST:
             inside = exact or has_size(measured_sizes(rows, size.batch), size.n, size.d)
@@ -403,7 +406,7 @@ def _may_answer(path: Path, size: Size) -> bool:
 
 def _crossover(args: Namespace) -> Page:
     if not args.b and not args.over:
-        raise RunError(f"name two implementations: crossover {args.a} B; or --over device, for {args.a} on two devices")
+        raise RunError(f"name two implementations: {args.a} B; or --over device, for {args.a} on two devices")
     if not args.over:
         options.check_two_names(args.a, args.b)
     runs, b = find_all(args.run, args.runs), args.b or args.a
@@ -416,14 +419,15 @@ def add_commands(commands: options.Commands) -> None:
         "size", nargs="?", metavar="ROWSxFEATURES", help="such as 50000x30, or 50000x30@256 for mini-batches"
     )
     command.add_argument("--csv", metavar="FILE", help="take rows and features from a table instead")
-    command.add_argument("--target", action="append", metavar="COL", help="column of the table to predict")
-    command.add_argument("--batch", type=int, metavar="B", help="rows of a mini-batch (default: all rows)")
+    command.add_argument("--target", action="append", metavar="COL", help="column of the table to predict, or COL,COL")
+    command.add_argument("--batch", type=options.positive, metavar="B", help="rows of a mini-batch (default: all rows)")
     command.add_argument("--cold", action="store_true", help="rank by the time of a fresh process, not by the step")
     command.add_argument(
-        "--steps", type=int, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)"
+        "--steps", type=options.positive, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)"
     )
-    command.add_argument("--dtype", default=DTYPE, metavar="NAME", help="default: %(default)s")
-    command.add_argument("--device", default=DEVICE, metavar="NAME", help="default: %(default)s")
+    for axis, default in (("dtype", DTYPE), ("device", DEVICE)):
+        known = [value for value, of in VALUES.items() if of == axis]
+        command.add_argument(f"--{axis}", choices=known, default=default, help="default: %(default)s")
     command.add_argument(
         "--run",
         default="",
@@ -446,5 +450,5 @@ def add_commands(commands: options.Commands) -> None:
         help="compare A on cpu or in float32 with B on gpu or in float64",
     )
     options.add_job_steps(command)
-    command.add_argument("--features", type=int, metavar="D", help="show only this number of features")
+    command.add_argument("--features", type=options.positive, metavar="D", help="show only this number of features")
     command.add_argument("--run", nargs="+", default=[], help="runs to search, each separately (default: latest)")

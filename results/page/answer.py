@@ -1,5 +1,6 @@
 """Answer in one screen: do all agree, was the machine quiet, what is fastest at which size, what to do next."""
 
+import glob
 import math
 import shlex
 from collections import Counter
@@ -48,6 +49,7 @@ def answer(run: Run, baseline: str) -> Page:
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
     state = [*_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
+    about_winners += [_more(run, len(winners) - ROWS)] * (len(winners) > ROWS)
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
         Section(table=table, notes=[*about_winners, *_startup(run), *_missing(rows)]),
@@ -174,9 +176,13 @@ def _legend(winners: list[Winner]) -> list[str]:
     few = "; one or two blocks seldom suffice" if min(blocks, default=math.inf) <= FEW else ""
     lines = [f"?: not decided{few}."] if blocks else []
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
-    lines += ["(a..b): interval of a ratio from one or two blocks."] if min(decided, default=math.inf) <= FEW else []
-    more = f"{len(winners) - ROWS} more problems: python -m results answer --format csv"
-    return lines + [more] * (len(winners) > ROWS)
+    return lines + ["(a..b): interval of a ratio from one or two blocks."] * (min(decided, default=math.inf) <= FEW)
+
+
+def _more(run: Run, count: int) -> str:
+    """Return how many problems have no room in the table, and the command that shows them."""
+    command = f": python -m results answer {_name(run)} --format csv" if _is_saved(run) else ""
+    return f"{counted(count, 'more problem')}{command}"
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
@@ -223,10 +229,22 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
     decide = f"To decide: the same command with {more}"
     silent = math.isinf(judge_machine(run).claims_from)
     few = [decide] if blocks < FIRST_LOOK and winners and not is_alone and not silent else []
-    if not run.path.exists() or run.path.stem == UNSAVED:
+    if not _is_saved(run):
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
-    name = shlex.quote(run.path.stem if run.path.absolute().is_relative_to(ROOT) else str(run.path))
+    name = _name(run)
     best = Counter(winner.best["impl"] for winner in winners if winner.best["impl"] != baseline).most_common(1)
     commands = [f"show {name}", *(f"compare {shlex.join([baseline, impl])} --run {name}" for impl, _ in best)]
     lines = [f"python -m results {command}" for command in commands]
     return [*few, *lines, f"python -m results report {name}"]
+
+
+def _is_saved(run: Run) -> bool:
+    return run.path.exists() and run.path.stem != UNSAVED
+
+
+def _name(run: Run) -> str:
+    """Return what names a saved run on the command line."""
+    if not run.path.absolute().is_relative_to(ROOT):
+        return shlex.quote(str(run.path))
+    is_alone = len([*ROOT.rglob(f"{glob.escape(run.path.stem)}.json")]) == 1
+    return shlex.quote(run.path.stem if is_alone else run.label)

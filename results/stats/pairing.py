@@ -91,9 +91,10 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
         a, b = f"{a}@{values[0]}", f"{b}@{values[1]}"
     sides = Selection.parse(a), Selection.parse(b)
     if sides[0].axis != sides[1].axis:
+        kinds = [f"{side} names {f'a {side.axis}' if side.axis else 'none'}" for side in sides]
         raise RunError(
-            f"compare along one axis at a time: also differ in {sides[1].axis or sides[0].axis}; write both sides with"
-            f" @, such as {sides[0].impl}@cpu {sides[1].impl}@gpu"
+            f"compare along one axis: {' and '.join(kinds)}; write both sides with @, such as {sides[0].impl}@cpu"
+            f" {sides[1].impl}@gpu"
         )
     return sides
 

@@ -32,7 +32,10 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
     path = Path(os.path.realpath(path))
     for old in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM}.tmp"):
         remove_abandoned(old)
-    new, lock = create(path)
+    try:
+        new, lock = create(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not the name of the unfinished file
     try:
         with os.fdopen(os.dup(lock), "wb") as stream:
             yield stream

@@ -112,6 +112,8 @@ def _find_path(name: str, root: Path) -> Path:
         matches = [path for path in matches if not is_of_project(path, root)] or matches
     if len(matches) > 1:
         raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
+    if last in GROUPS:
+        raise RunError(f"{name!r} names several runs; name one ({LIST})")
     if not matches:
         labels = [label(path, root) for path in known]
         raise RunError(f"no run is called {name!r}; {nearest(name, labels, LIST)}")

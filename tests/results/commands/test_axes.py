@@ -69,8 +69,8 @@ def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["jax_scan@cpu", "jax_scan"], "compare along one axis at a time: also differ in device; write both"),
-        (["jax_scan@cpu", "jax_scan@float32"], "compare along one axis at a time: also differ in dtype"),
+        (["jax_scan@cpu", "jax_scan"], "jax_scan names none; write both sides with @"),
+        (["jax_scan@cpu", "jax_scan@float32"], "a device and jax_scan@float32 names a dtype"),
         (["jax_scan@cpu", "--over", "device"], "leave --over device out"),
         (["numpy_manual", "jax_scan", "--job-steps", "10"], "results payback numpy_manual jax_scan --run 1"),
         (["jax_scan@cpu", "nothing@gpu"], "no implementation 'nothing'"),

@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -106,8 +108,9 @@ def test_the_crossover_of_the_sweep_is_told() -> None:
     assert re.search(r"overtakes|in the whole measured range|never in the measured range|undecided", out)
 
 
-def test_a_run_is_not_slower_than_itself(campaign: str) -> None:
-    code, out, _ = run_command("gate", campaign, campaign, "--slower", "5%")
+def test_a_run_is_not_slower_than_its_copy(campaign: str, tmp_path: Path) -> None:
+    copy = shutil.copy(find(campaign, RUNS).path, tmp_path / "0001_copy.json")
+    code, out, _ = run_command("gate", campaign, str(copy), "--slower", "5%")
     assert code == 0 and out.startswith("NOT SLOWER")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -183,6 +184,16 @@ def test_two_versions_of_one_run_need_no_control(tmp_path: Path, capsys: pytest.
     saved_run(tmp_path, base(), "0002_new")
     assert main(["gate", "base", "0002_new", *command[3:], "old", "new"]) == 2
     assert "are two runs" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("0001_base", "0002_new"):
+        saved_run(tmp_path, base() + control(0), name, campaign=SOURCES)
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    assert main(["gate", "1", "2", "--runs", str(tmp_path), "--slower", "5%"]) == 2
+    assert "pip install numpy pandas" in capsys.readouterr().err
 
 
 # What cannot be compared

@@ -280,6 +280,23 @@ def test_names_from_strangers_stay_names(tmp_path: Path, call: Call) -> None:
     assert "\N{SNAIL}" in (tmp_path / "x.svg").read_text(encoding="utf-8")
 
 
+def test_of_many_cases_those_with_a_change_are_drawn_and_the_others_counted(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.commands.history.MOST_PANELS", 1)
+    nights(tmp_path, slowed)
+    assert "1 of 2 cases" in call("--plot", str(tmp_path / "x.svg"))[1]
+    drawing = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert "torch_nn, small" in drawing and "numpy_manual" not in drawing
+
+
+def test_a_run_without_rows_has_no_point(tmp_path: Path, call: Call) -> None:
+    saved_run(tmp_path, [])
+    status, out, err = call()
+    assert (status, err) == (0, "") and "No valid point in 1 run" in out
+    assert main(["compare", "--over", "revision", "--run", "1", "--runs", str(tmp_path)]) == 2
+
+
 def test_nothing_to_draw(tmp_path: Path, call: Call) -> None:
     saved_run(tmp_path, blocks("jax_scan", [math.nan], valid=False, reason="wrong"))
     assert "nothing to draw" in call("--plot", str(tmp_path / "x.svg"))[2]

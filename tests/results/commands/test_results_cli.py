@@ -150,7 +150,11 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
         (["show", "none.json"], "cannot read none.json"),
         (["show", "run1", "--impl", "numpy"], "has no impl 'numpy'; nearest: numpy_manual"),
         (["show", "run1", "--device", "gpu"], "has no device 'gpu'; nearest: cpu"),
+        (["show", "all"], "'all' names several runs"),
         (["compare", "1", "nope"], "no run is called"),
+        (["compare", "1", "box/run1"], "box/0001_run1 is named twice"),
+        (["gate", "1", "run1", "--slower", "5%"], "box/0001_run1 is named twice"),
+        (["gate", "1", "1", "--slower", "5%", "--impl", "jax_scan", "jax_scan"], "jax_scan is named twice"),
         (["compare", "numpy_manual", "jax_scn"], "no run here has an implementation 'jax_scn'; nearest: jax_scan"),
         (["compare", "numpy_manual", "numpy_manual"], "numpy_manual is named twice"),
         (["payback", "numpy_manual", "numpy_manual"], "numpy_manual is named twice"),
@@ -159,7 +163,7 @@ def test_out_writes_a_file(call: Call, tmp_path: Path) -> None:
         (["compare", "numpy_manual", "torch_nn", "--run", "1"], "nothing to compare: invalid in B: wrong (cases: 1)"),
         (["report", "--baseline", "nope"], "no implementation is called 'nope'; known: jax_scan, numpy_manual"),
         (["report", "--out", "-"], "the report is a folder of files: use --out DIR, or --format md for stdout"),
-        (["export", "--out", "/no/such/folder/file"], "No such file or directory"),
+        (["export", "--out", "/no/such/folder/file"], "results: /no/such/folder/file: No such file or directory\n"),
     ],
 )
 def test_an_error_is_one_line_and_status_2(command: list[str], message: str, call: Call) -> None:
@@ -188,6 +192,9 @@ def test_without_runs_every_command_says_how_to_make_one(
         ("show a b", "unknown argument 'b' (see: python -m results show --help)"),
         ("show", "arguments are required: RUN (see: python -m results show --help)"),
         ("list --format xml", "'xml'"),
+        ("ask 300x10 --batch 0", "a whole number from 1 to"),
+        (f"ask 300x10 --steps {'9' * 400}", "a whole number from 1 to"),
+        ("ask 300x10 --dtype half", "choose from 'float32'"),
     ],
 )
 def test_a_usage_error_is_one_line_with_a_way_on(

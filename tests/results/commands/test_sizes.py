@@ -108,8 +108,6 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["ask", "--csv", "http://x.org/t.csv", "--target", "y"], "download it first"),
         (["ask", "0x10"], "'0x10': rows and features must be at least 1"),
         (["ask", "999999999x30"], "240 GB"),
-        (["ask", "300x10", "--batch", "0"], "--batch 0: at least 1"),
-        (["ask", "300x10", "--steps", "0"], "--steps 0: at least 1"),
         (["ask", "9999999x10"], "says nothing about 9999999x10"),
         (["ask", "300x10", "--device", "gpu"], "no run has 6 sizes with full batch on the gpu"),
         (["ask", "300x10@32"], "no run has 6 sizes with mini-batches of 32 rows"),
@@ -120,7 +118,8 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["ask", "--csv", "a.csv"], "--csv needs --target"),
         (["ask", "--csv", "/none.csv", "--target", "y"], "cannot read /none.csv: No such file or directory"),
         (["ask", "300x10", "--dtype", "float16", "--cold"], "ask 300x10 --dtype float16 --cold --measure"),
-        (["ask", "300x10", "--device", "a gpu", "--steps", "5"], "ask 300x10 --steps 5 --device 'a gpu' --measure"),
+        (["ask", "300x10", "--device", "gpu", "--steps", "5"], "ask 300x10 --steps 5 --device gpu --measure"),
+        (["crossover", "jax_scan@cpu", "numpy_manual"], "jax_scan@cpu names a device and numpy_manual names none"),
         (["ask", "9999999x10", "--steps", "5"], "ask 9999999x10 --steps 5 --measure"),
         (["ask", "300x10", "--dtype", "float64"], "make map"),
     ],
@@ -250,6 +249,24 @@ def test_sentence_and_column_say_the_same(tmp_path: Path, capsys: pytest.Capture
     rows = {line.split()[0]: line for line in printed.splitlines() if " µs " in line or " ms " in line}
     assert "pays from about 300,000 steps on, or never" in printed and " 300,000 " in rows["jax_scan"]
     assert " never " in rows["torch_nn"]
+
+
+def test_what_was_measured_in_an_environment_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "dtype": "float32"} | KNOWN
+    saved_run(tmp_path, blocks("jax_scan@threads=2", [2e-6] * 4, **size))
+    assert main(["ask", "1000x10", "--run", "1", "--runs", str(tmp_path), "--steps", "1"]) == 0
+    printed = "".join(capsys.readouterr().out.split())
+    missing = sorted(set(MEASURED.split(",")) - {"jax_scan"})
+    assert f"nearthissize:{','.join(missing)}." in printed and f"--impljax_scan,{','.join(missing)}--" in printed
+    assert "1stepisdonefirst" in printed
+
+
+def test_the_targets_of_a_table_may_be_one_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid(tmp_path)
+    (tmp_path / "t.csv").write_text("a,b,y,z\n" + "1,2,3,4\n" * 300)
+    for targets in (["y,z"], ["y", "--target", "z"]):
+        assert main(["ask", "--csv", str(tmp_path / "t.csv"), "--target", *targets, "--runs", str(tmp_path)]) == 0
+        assert "300 rows x 3 features" in capsys.readouterr().out
 
 
 def test_the_answer_without_expert_tuned_code_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

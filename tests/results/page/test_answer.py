@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from helpers import ROOT, bench, command, environment
-from runs import CAMPAIGN, rows, saved_cases
+from runs import CAMPAIGN, rows, saved_cases, saved_run, text
 
 from benchmarks.machine import load
 from results.__main__ import main
 from results.commands.noise import noise_now
 from results.commands.show import answer_run
 from results.output import Page, write
+from results.page.answer import answer
 from results.page.data import make_payload
 from results.stats.noise_now import NoiseNow
 from results.stats.quiet import BUSY, QUIET, UNKNOWN, Quiet, judge_machine
@@ -282,3 +283,13 @@ def test_expert_tuned_implementations_do_not_decide_who_else_is_fastest(tmp_path
     data = answer_run(saved_cases(tmp_path, "box", *cases, campaign=campaign())).data
     assert set(data["fastest"]) <= {"numpy_manual", "jax_scan"} and not data["shown"].any()
     assert (data["not_shown_slower"] != "").all()
+
+
+def test_the_commands_of_the_answer_name_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("results.page.answer.ROOT", tmp_path)
+    many = [row for number in range(9) for impl in ("a", "b") for row in rows(impl, problem=f"p{number}", n=number + 2)]
+    run, other = (saved_run(tmp_path, many, "0001 mine", machine) for machine in ("box-a", "box-b"))
+    assert "python -m results show 'box-a/0001 mine'" in text(answer(run, "a"))
+    assert "1 more problem: python -m results answer 'box-a/0001 mine' --format csv" in text(answer(run, "a"))
+    other.path.unlink()
+    assert "python -m results show '0001 mine'" in text(answer(run, "a"))
