@@ -17,7 +17,7 @@ from results.page.standing import (
     find_winners,
     framework,
     judge_pairs,
-    problems_by_framework,
+    undecided_in_words,
 )
 from results.page.summary import agreement
 from results.stats.agreement import FIRST_LOOK
@@ -168,7 +168,7 @@ def _in_words(winners: list[Winner]) -> list[str]:
     widths = [len("Fastest: " + "; ".join(parts[: count + 1])) for count in range(len(parts))]
     first = max(sum(width <= WIDTH for width in widths), 1)  # parts on the first of at most two lines
     lines = [*_fit("Fastest: ", parts[:first], "; "), *_fit("Fastest: ", parts[first:], "; ")]
-    return [*lines, *_fit("No fastest shown on ", problems_by_framework(winners).get("", []))]
+    return [*lines, *_fit("No fastest shown: ", undecided_in_words(winners), "; ")]
 
 
 def _legend(winners: list[Winner]) -> list[str]:

@@ -33,7 +33,7 @@ from results.page.standing import (
     find_winners,
     framework,
     judge_pairs,
-    problems_by_framework,
+    undecided_in_words,
 )
 from results.page.summary import summarize_run
 from results.stats.pairing import without_duplicates
@@ -138,9 +138,9 @@ def answer_lines(run: Run, baseline: str) -> list[str]:
     state = [{BUSY: quiet.line, QUIET: f"{QUIET}."}.get(quiet.word, unknown)]
     if len(winners) > MANY_PROBLEMS:
         return state + fastest_by_size(winners)
-    fastest, undecided = fastest_in_words(winners), problems_by_framework(winners).get("", [])
+    fastest, undecided = fastest_in_words(winners), undecided_in_words(winners)
     lines = state + [f"Fastest: {'; '.join(fastest)}."] * bool(fastest)
-    return lines + [f"No fastest shown on {', '.join(undecided)}."] * bool(undecided)
+    return lines + [f"No fastest shown: {'; '.join(undecided)}."] * bool(undecided)
 
 
 def fastest_by_size(winners: list[Winner]) -> list[str]:

@@ -20,6 +20,7 @@ from results.store.reading import Run
 
 DECIDED = (FASTER, SLOWER, EQUIVALENT)
 NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba", "tensorflow": "TensorFlow", "dask": "Dask"}
+MANY = 4  # frameworks that are not named
 UNLIKELY = 0.05  # gain of a block for a question that more blocks may never decide
 
 
@@ -143,15 +144,23 @@ def framework(impl: str) -> str:
     return NAMES.get(name, name)
 
 
-def problems_by_framework(winners: Iterable[Winner]) -> dict[str, list[str]]:
-    """Return the problems by the framework that is shown to be fastest, "" for those without one."""
-    by_name: dict[str, dict[str, None]] = {}
-    for winner in winners:
-        key = framework(winner.best["impl"]) if winner.shown else ""
-        by_name.setdefault(key, {})[words(winner.best["problem"])] = None
-    return {name: list(problems) for name, problems in by_name.items()}
-
-
 def fastest_in_words(winners: Iterable[Winner]) -> list[str]:
     """Return which framework is shown to be fastest on which problems: `JAX on small, medium`."""
-    return [f"{name} on {', '.join(problems)}" for name, problems in problems_by_framework(winners).items() if name]
+    return _on_problems((framework(winner.best["impl"]), winner) for winner in winners if winner.shown)
+
+
+def undecided_in_words(winners: Iterable[Winner]) -> list[str]:
+    """Return which frameworks may be fastest on which problems: `JAX or torch on small`; without names, if many may."""
+    candidates = (
+        (sorted({framework(impl) for impl in (winner.best["impl"], *winner.rivals)}, key=str.lower), winner)
+        for winner in winners
+        if not winner.shown
+    )
+    return _on_problems((" or ".join(names) if 1 < len(names) < MANY else "", winner) for names, winner in candidates)
+
+
+def _on_problems(winners: Iterable[tuple[str, Winner]]) -> list[str]:
+    by_name: dict[str, dict[str, None]] = {}
+    for name, winner in winners:
+        by_name.setdefault(name, {})[words(winner.best["problem"])] = None
+    return [f"{name} on {', '.join(problems)}".strip() for name, problems in by_name.items()]

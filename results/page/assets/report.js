@@ -106,11 +106,12 @@ function resized(spec, width, impls) {
 
 // On a phone, the map has narrow cells with the names alone: a tooltip and the table of all cases have the numbers.
 function narrowMap(spec, width) {
-  const columns = Math.max(1, new Set(tables.winners.map((row) => row.n)).size), step = Math.max(50, Math.floor((width - 70) / columns));
+  const columns = Math.max(1, new Set(tables.winners.map((row) => row.n)).size), step = Math.max(44, Math.floor((width - 70) / columns));
   spec.width = { step };
   spec.height = { step: 44 };
   const [cells, , names] = spec.layer;
   spec.layer = [cells, names];
+  for (const { encoding } of spec.layer) encoding.x.axis = { ...encoding.x.axis, format: "~s" }; // 100k
   names.mark = { ...names.mark, dy: 0, fontSize: step < 56 ? 10 : 12, limit: step - 2 };
 }
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,8 @@ def test_narrow_windows_dark_mode_and_paper(browser: Any, saved_page: tuple[Payl
     opened = Shown(browser, saved_page[1], viewport={"width": 320, "height": 640}, color_scheme="dark")
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+    headings = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4, h5')].map(one => Number(one.tagName[1]))")
+    assert all(below - above <= 1 for above, below in pairwise(headings)), "a level is left out"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
     page.emulate_media(media="print")
     assert page.locator("#filters").is_hidden()
