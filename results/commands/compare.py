@@ -187,7 +187,7 @@ def compare_revisions(run: Run) -> Page:
     """
     rows = without_duplicates(run.rows)
     rows = rows[rows["environment"].isna()]
-    parts = rows["impl"].str.extract(REVISION)
+    parts = rows["impl"].astype(str).str.extract(REVISION)
     rows = rows.assign(base=parts["base"], environment=parts["commit"].fillna(WORKING_TREE))
     order = list(dict.fromkeys(rows.loc[rows["environment"] != WORKING_TREE, "environment"]))
     remedy = "pytest benchmarks --impl path.py@main,path.py"

@@ -79,7 +79,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
 def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """Return one row per series and run, by date: columns POINT, TIMES and SAME. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
-    ours = "impls/" + valid["impl"] + ".py"  # older files name none
+    ours = "impls/" + valid["impl"].astype(str) + ".py"  # older files name none; without rows, pandas sees numbers
     valid = valid.assign(system=valid["run"].map(machine_groups(runs)), file=valid["file"].fillna(ours))
     key = ["machine", *CASE, "system", "file", *SAME]
     by_point = valid.groupby(["run", *key], dropna=False, sort=False)

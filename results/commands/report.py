@@ -55,7 +55,7 @@ def _report(args: Namespace) -> Page:
     folder = Path(args.out or args.runs.parent / "report")
     _show_step(f"drawing the page and its charts, in {folder}")
     files, notes = publish(runs, baseline, markdown(page.sections), folder)
-    text = f"wrote {files[0]} and, beside it, {len(files) - 1} files"
+    text = f"wrote {files[0]} and, beside it, {counted(len(files) - 1, 'file')}"
     return Page(pd.DataFrame({"file": files}), [Section(text=text, notes=notes)])
 
 

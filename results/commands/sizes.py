@@ -22,7 +22,7 @@ from results.stats.quiet import BUSY, QUIET, judge_machine
 from results.stats.sizes import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, machine_words, read_bytes
-from results.store.runs import ROOT, files, find, find_all, is_of_project, nearest, read_all
+from results.store.runs import ROOT, files, find, find_all, is_of_project, name_of, nearest, read_all
 from results.store.schema import BYTES
 
 SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
@@ -90,7 +90,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         has = f"{count} sizes with {size.plan}, and this one is not among or between {FEWEST} of them"
         raise RunError(
             f"{run.label} says nothing about {size.name} on the {device} in {dtype}: it has"
-            f" {has if count else f'no valid case with {size.plan} (python -m results show {run.label})'}; {measure}"
+            f" {has if count else f'no valid case with {size.plan} (python -m results show {name_of(run)})'}; {measure}"
         )
     experts, starts = expert_tuned(run), start_seconds(rows)
     fixed = sizes.groupby("impl")["fixed_s"].median()
@@ -116,7 +116,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         " with the preparation and compilation of its first case. Pays from: steps from which it is done before"
         f" {first.impl}, both in fresh processes.",
         *_without_row(rows, found, usual[0].impl, size, dtype, device),
-        f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {run.label}",
+        f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {name_of(run)}",
     ]
     title = f"{size.n:,} rows x {size.d:,} features, {size.plan}, {dtype}, {device}: {machine_words(run)}"
     return Page(pd.DataFrame([vars(one) for one in ranked]), [Section(title, text, table, notes)])

@@ -11,9 +11,9 @@ from results.output import Page, Section, counted, rows_of
 from results.store.identity import CUT
 from results.store.reading import RunError, mapping, read_document, text
 from results.store.runs import ROOT, find_paths, first_names, label
-from results.store.seal import broken_file_seal, broken_seals, has_seals
+from results.store.seal import EDITED, broken_file_seal, broken_seals, has_seals
 
-MATCHES, EDITED, UNSEALED, UNREAD = "matches", "edited by hand", "no seal", "cannot be read"
+MATCHES, UNSEALED, UNREAD = "matches", "no seal", "cannot be read"
 LISTED = 5  # edited rows
 NOTES = [
     "A digest of each row covers its rounds and facts. A digest of the file covers all else and the list of rows,"

@@ -1,6 +1,5 @@
 """Answer in one screen: do all agree, was the machine quiet, what is fastest at which size, what to do next."""
 
-import glob
 import math
 import shlex
 from collections import Counter
@@ -26,7 +25,7 @@ from results.stats.quiet import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, number
-from results.store.runs import ROOT
+from results.store.runs import name_of
 
 WIDTH = 78  # columns of a line without its dash
 ROWS = 8  # problems in the table
@@ -181,7 +180,7 @@ def _legend(winners: list[Winner]) -> list[str]:
 
 def _more(run: Run, count: int) -> str:
     """Return how many problems have no room in the table, and the command that shows them."""
-    command = f": python -m results answer {_name(run)} --format csv" if _is_saved(run) else ""
+    command = f": python -m results answer {name_of(run)} --format csv" if _is_saved(run) else ""
     return f"{counted(count, 'more problem')}{command}"
 
 
@@ -231,7 +230,7 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
     few = [decide] if blocks < FIRST_LOOK and winners and not is_alone and not silent else []
     if not _is_saved(run):
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
-    name = _name(run)
+    name = name_of(run)
     best = Counter(winner.best["impl"] for winner in winners if winner.best["impl"] != baseline).most_common(1)
     commands = [f"show {name}", *(f"compare {shlex.join([baseline, impl])} --run {name}" for impl, _ in best)]
     lines = [f"python -m results {command}" for command in commands]
@@ -240,11 +239,3 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
 
 def _is_saved(run: Run) -> bool:
     return run.path.exists() and run.path.stem != UNSAVED
-
-
-def _name(run: Run) -> str:
-    """Return what names a saved run on the command line."""
-    if not run.path.absolute().is_relative_to(ROOT):
-        return shlex.quote(str(run.path))
-    is_alone = len([*ROOT.rglob(f"{glob.escape(run.path.stem)}.json")]) == 1
-    return shlex.quote(run.path.stem if is_alone else run.label)

@@ -18,6 +18,7 @@ from results.stats.sizes import as_jobs
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError
+from results.store.seal import EDITED
 
 JOB = 1000  # steps
 
@@ -44,7 +45,6 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
     agree, others = agreement(rows)
     quiet = judge_machine(run)
     lines = [quiet.line, *kernel_notes(run), f"{agree}."]
-    lines += [f"Others: {', '.join(others)}."] if others else []
     measured = [row for row in rows if row["status"] == "measured"]
     if measured:
         worst = min(measured, key=by_error)
@@ -63,7 +63,8 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
 def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
     """Return how many implementations agree with the reference, and the others, each with what is wrong.
 
-    One whose weights were right, but whose time does not count, agrees and is among the others.
+    One whose weights were right, but whose time does not count, agrees and is among the others. Rows that were edited
+    show nothing.
     """
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = {
@@ -71,7 +72,9 @@ def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
         for (impl,), group in tried
         if any(row["status"] != "measured" for row in group)
     }
-    agreeing = sum(all(row["error_ratio"] <= 1 for row in group) for _, group in tried)
+    agreeing = sum(
+        all(row["error_ratio"] <= 1 and EDITED not in words(row["reason"]) for row in group) for _, group in tried
+    )
     verb = "agrees" if agreeing == 1 else "agree"
     sentence = f"{agreeing} of {counted(len(tried), 'implementation')} {verb} with the reference"
     return sentence if tried else "No implementation was tried", others

@@ -86,6 +86,7 @@ def noise_line(run: Run, comparisons: int = 0) -> str:
     comparisons: of the page (default: those of the run with one baseline).
     """
     table = duplicate_ratios(run.rows)
+    table = duplicate_ratios(run.all_rows) if table.empty else table  # a choice of implementations has no pair
     compared = table[table["refused"] == ""]
     if compared.empty:
         return f"The A/A pair cannot be judged: {table['refused'].iloc[0]}." if len(table) else NO_PAIR

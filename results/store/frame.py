@@ -54,8 +54,6 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     partial = items(mapping(content.get("campaign")).get("partial_blocks"))
     columns["complete"] = ~np.isin(columns["block"], [*map(number, partial)])
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
-    if rows.empty:  # pandas takes an empty list for numbers
-        rows = rows.astype({name: object for name in COLUMNS if DEFINITIONS[name].kind == "text"})
     return Run(path, label, machine, when, content, sealed, rows)
 
 

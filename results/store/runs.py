@@ -1,7 +1,9 @@
 """Find saved runs by name, and combine their tables."""
 
 import difflib
+import glob
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -96,6 +98,17 @@ def is_of_project(path: Path, root: Path) -> bool:
     if not file.is_file() or not path.is_relative_to(base):
         return False
     return path.relative_to(base).as_posix() in file.read_text(encoding="utf-8").splitlines()
+
+
+def name_of(run: Run) -> str:
+    """Return what names a saved run in a shell: the name of its file, with its machine where another has one as well.
+
+    A path where the run is not among those that commands read by default.
+    """
+    if not run.path.absolute().is_relative_to(ROOT):
+        return shlex.quote(str(run.path))
+    is_alone = len([*ROOT.rglob(f"{glob.escape(run.path.stem)}.json")]) == 1
+    return shlex.quote(run.path.stem if is_alone else run.label)
 
 
 def _find_path(name: str, root: Path) -> Path:

@@ -12,9 +12,10 @@ from typing import Any
 from results.store.schema import FILE_DIGEST_SINCE, version
 
 KEY = "digest"
-FACTS_EDITED = "edited by hand: the facts of the machine or the campaign do not match their digest"
+EDITED = "edited by hand"
+FACTS_EDITED = f"{EDITED}: the facts of the machine or the campaign do not match their digest"
 FILE_EDITED = f"{FACTS_EDITED}, or the list of rows"
-ROW_EDITED = "edited by hand: its rounds or facts do not match their digest"
+ROW_EDITED = f"{EDITED}: its rounds or facts do not match their digest"
 
 
 def seal(document: dict[str, Any]) -> None:

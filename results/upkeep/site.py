@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.commands import options
 from results.commands.report import default_baseline
-from results.output import Page, Section
+from results.output import Page, Section, counted
 from results.stats.quiet import UNKNOWN, judge_machine
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
@@ -58,7 +58,7 @@ def site(runs: list[Run], folder: Path) -> Page:
         policy=content_security_policy([], style()),
     )
     atomic_write(folder / "index.html", text)
-    text = f"wrote {folder / 'index.html'} and {len(pages)} pages beside it"
+    text = f"wrote {folder / 'index.html'} and {counted(len(pages), 'page')} beside it"
     return Page(pd.DataFrame({"file": ["index.html", *pages]}), [Section(text=text)])
 
 
@@ -80,7 +80,7 @@ def _site(args: Namespace) -> Page:
     runs = [run for run in find_all(args.run or ["all"], args.runs) if not run.is_foreign]
     if not runs:
         raise RunError(f"no runs of this suite in {args.runs}; make one with: make bench")
-    return site(runs, Path(args.out or "build/site"))
+    return site(runs, Path(args.folder))
 
 
 def add_commands(commands: options.Commands) -> None:
@@ -88,4 +88,10 @@ def add_commands(commands: options.Commands) -> None:
         commands, "site", _site, "write a site: the machines, a page for each, and their comparison", form=None
     )
     options.add_runs(command, "all")
-    command.add_argument("--out", metavar="DIR", help="the folder to write to (default: build/site)")
+    command.add_argument(
+        "--out",
+        dest="folder",
+        default="build/site",
+        metavar="DIR",
+        help="the folder to write to (default: %(default)s)",
+    )

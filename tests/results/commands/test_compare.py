@@ -486,11 +486,13 @@ def test_payback_says_never_where_a_later_start_is_never_made_up_for(
 def test_machines_judges_the_ratio_of_the_ratios(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for machine, step in (("box", 1e-6), ("two", 2e-6)):
         info = MACHINE | {"slug": machine, "node": machine}
-        saved_cases(tmp_path, machine, rows("numpy_manual", 4e-6), rows("jax_scan", step), machine_info=info)
+        again = rows("numpy_manual-again", 4e-6, duplicate_of="numpy_manual")
+        saved_cases(tmp_path, machine, rows("numpy_manual", 4e-6), rows("jax_scan", step), again, machine_info=info)
     command = ["machines", "numpy_manual", "jax_scan", "--runs", str(tmp_path / "runs")]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "relative to numpy_manual: SLOWER in 1 of 1 comparison, 2.0" in printed
+    assert printed.count("Noise (numpy_manual twice") == 2
     few, more = (
         saved_cases(tmp_path, "box", rows("numpy_manual", 4e-6, blocks=n), rows("jax_scan", blocks=n), name=f"{n:04}_n")
         for n in (3, 20)

@@ -286,7 +286,7 @@ def test_expert_tuned_implementations_do_not_decide_who_else_is_fastest(tmp_path
 
 
 def test_the_commands_of_the_answer_name_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.page.answer.ROOT", tmp_path)
+    monkeypatch.setattr("results.store.runs.ROOT", tmp_path)
     many = [row for number in range(9) for impl in ("a", "b") for row in rows(impl, problem=f"p{number}", n=number + 2)]
     run, other = (saved_run(tmp_path, many, "0001 mine", machine) for machine in ("box-a", "box-b"))
     assert "python -m results show 'box-a/0001 mine'" in text(answer(run, "a"))

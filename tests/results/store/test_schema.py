@@ -292,6 +292,8 @@ def test_no_part_of_a_file_is_edited_unnoticed(edit: Any, tmp_path: Path, capsys
     assert not rows["valid"].any() and rows["reason"].str.startswith("edited by hand: ").all()
     assert main(["verify", str(path), "--format", "md"]) == 1
     assert "edited by hand" in capsys.readouterr().out
+    assert main(["answer", str(path)]) == 0
+    assert "- 0 of " in capsys.readouterr().out
 
 
 def test_verify_names_the_rows_and_goes_on_with_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,9 +35,10 @@ def test_two_machines_have_a_page_each_and_are_compared(tmp_path: Path) -> None:
     assert "script-src 'none'" in index and "<script" not in index
 
 
-def test_one_machine_is_compared_with_none(tmp_path: Path) -> None:
+def test_one_machine_is_compared_with_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copied(tmp_path / "runs", "alone")
-    assert main(["site", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "site")]) == 0
+    assert main(["site", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "site"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0] == {"file": "index.html"}
     pages = [path.relative_to(tmp_path / "site").parts for path in (tmp_path / "site").rglob("*.html")]
     assert sorted(map(len, pages)) == [1, 2] and ("index.html",) in pages
 
