@@ -18,7 +18,6 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 from benchmarks.campaign.record import INTERRUPTED, Outcome, Status
 from benchmarks.campaign.resume import ResumePlugin
-from benchmarks.campaign.schedule import Question
 from benchmarks.campaign.session import (
     another_configuration,
     case_name,
@@ -27,6 +26,7 @@ from benchmarks.campaign.session import (
     in_plan_order,
     install_signal_handlers,
 )
+from benchmarks.campaign.until_decided import Question
 from benchmarks.machine import identity, privacy
 from benchmarks.worker.client import Invalid, Refused
 from benchmarks.worker.workspace import Home

@@ -3,7 +3,6 @@
 Importing this package imports no framework. `load` imports only the requested one.
 """
 
-import dataclasses
 import difflib
 import importlib
 import importlib.metadata
@@ -11,45 +10,14 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from impls.interface import Prepare, Traits, Unsupported
+from impls.interface import Prepare, Unsupported
 
 ENTRY_POINTS = "descentbench.impls"
 HERE = Path(__file__).parent
+NO_IMPLEMENTATIONS = ("interface", "traits")
 EXTRAS = {"cupy": "cuda", "distributed": "dask", "triton": "cuda"} | {
     name: name for name in ("dask", "keras", "mlx", "numba", "optax", "tensorflow", "tinygrad")
 }  # by package: the extra of this project that installs it
-TRAITS = {
-    "cupy_manual": Traits("by hand", "eager"),
-    "dask_manual": Traits("by hand", "eager"),
-    "jax_blocked": Traits("by hand", "one launch", "expert-tuned"),
-    "jax_grad": Traits("autograd", "eager"),
-    "jax_jit": Traits("autograd", "compiled"),
-    "jax_optax": Traits("autograd", "compiled"),
-    "jax_scan": Traits("autograd", "one launch"),
-    "jax_sharded": Traits("by hand", "one launch"),
-    "keras_jax": Traits("autograd", "compiled"),
-    "keras_torch": Traits("autograd", "eager"),
-    "mlx_compile": Traits("autograd", "compiled"),
-    "numba_fused": Traits("by hand", "one launch", "expert-tuned"),
-    "numpy_blocked": Traits("by hand", "eager", "expert-tuned"),
-    "numpy_gram": Traits("by hand", "eager", "expert-tuned"),
-    "numpy_manual": Traits("by hand", "eager"),
-    "tensorflow_function": Traits("autograd", "compiled"),
-    "tensorflow_keras": Traits("autograd", "compiled"),
-    "tensorflow_xla": Traits("autograd", "one launch"),
-    "tinygrad_autograd": Traits("autograd", "compiled"),
-    "torch_autograd": Traits("autograd", "eager"),
-    "torch_compile": Traits("by hand", "compiled"),
-    "torch_compile_autograd": Traits("autograd", "compiled"),
-    "torch_compile_graphs": Traits("by hand", "compiled"),
-    "torch_dataloader": Traits("autograd", "eager"),
-    "torch_ddp": Traits("by hand", "eager"),
-    "torch_graph": Traits("by hand", "one launch", "expert-tuned"),
-    "torch_manual": Traits("by hand", "eager"),
-    "torch_nn": Traits("autograd", "eager"),
-    "triton_descent": Traits("by hand", "one launch", "expert-tuned"),
-    "triton_fused": Traits("by hand", "compiled", "expert-tuned"),
-}
 
 
 class LoadError(ValueError):
@@ -58,7 +26,7 @@ class LoadError(ValueError):
 
 def names() -> list[str]:
     """Return the names that `load` knows: the files of this folder, then the entry points of other packages."""
-    own = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem != "interface")
+    own = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem not in NO_IMPLEMENTATIONS)
     return own + sorted(set(_plugins()) - set(own))
 
 
@@ -90,11 +58,6 @@ def load(name_or_path: str) -> Prepare:
     if not callable(prepare):
         raise LoadError(f"{path.name} has no function prepare(problem, device)")
     return prepare
-
-
-def traits(name: str) -> dict[str, str]:
-    """Return the fields of an implementation's `Traits`, each "" for one that is not of this folder."""
-    return {field.name: str(getattr(TRAITS.get(name), field.name, "")) for field in dataclasses.fields(Traits)}
 
 
 def file(name_or_path: str) -> Path:

@@ -35,20 +35,6 @@ T = TypeVar("T")
 PRECISION = os.environ.get("DESCENTBENCH_PRECISION", "highest")
 
 
-@dataclass(frozen=True)
-class Traits:
-    """How an implementation is written. Two that differ in one trait measure the effect of that trait.
-
-    gradient: written "by hand", or by the framework's "autograd".
-    style: "eager" dispatches each operation, "compiled" each step as a whole, "one launch" many steps at once.
-    tuned: "as users write it", or "expert-tuned" for this problem or its hardware.
-    """
-
-    gradient: Literal["by hand", "autograd"]
-    style: Literal["eager", "compiled", "one launch"]
-    tuned: Literal["as users write it", "expert-tuned"] = "as users write it"
-
-
 class Unsupported(Exception):
     """This implementation cannot run here. The message is the reason, in one line."""
 

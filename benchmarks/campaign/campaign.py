@@ -12,11 +12,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.campaign.plan import Case, Plan
 from benchmarks.campaign.problem_store import ProblemStore
 from benchmarks.campaign.record import INTERRUPTED, Outcome, Record, ScheduledBlock, Status
-from benchmarks.campaign.schedule import Costs, Question, choose
+from benchmarks.campaign.until_decided import Costs, Question, choose
 from benchmarks.distributed.ranks import Ranks, network_bytes
 from benchmarks.machine import environments, gpu, load
 from benchmarks.machine.environments import Environment
-from benchmarks.timing.limits import MachineLimits
+from benchmarks.timing.machine_limits import MachineLimits
 from benchmarks.timing.measure import TimedCase, open_descent
 from benchmarks.timing.prepared import PreparedProblem
 from benchmarks.typed_json import LONG, printable

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import impls
 from benchmarks.machine.environments import Environment, serving
 from benchmarks.problems.table_text import Reading
+from impls.traits import TRAITS
 
 DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
 MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"
@@ -128,7 +128,7 @@ class Plan:
 
     def environments_of(self, impl: str) -> list[str]:
         """Return the labels of the environments that an implementation runs in; "" is that of pytest."""
-        known = {name.partition("_")[0] for name in impls.TRAITS}
+        known = {name.partition("_")[0] for name in TRAITS}
         return [one.label for one in serving(impl, self.environments, known)] or [""]
 
     def cases(self) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Ranks on other hosts: `remote.py` runs there, started by ssh or another command, and its pipes carry the messages.
+"""Ranks on other hosts: `relay.py` runs there, started by ssh or another command, and its pipes carry the messages.
 
 ssh authenticates and encrypts. The messages are the JSON lines of any worker: nothing that arrives is executed.
 """
@@ -46,7 +46,7 @@ def interface(address: str) -> dict[str, str]:
 def command(host: str, remote_shell: str) -> list[str]:
     """Return the command that runs a remote rank on a host. The repository has the same path there."""
     words = shlex.split(remote_shell)
-    program = f"cd {shlex.quote(str(ROOT))} && exec {shlex.quote(sys.executable)} -m benchmarks.distributed.remote"
+    program = f"cd {shlex.quote(str(ROOT))} && exec {shlex.quote(sys.executable)} -m benchmarks.distributed.relay"
     if Path(words[0]).name == "ssh":  # ssh gives its words to a shell, others run them as they are
         return [*words, host, program]
     return [*words, host, "sh", "-c", program]

@@ -1,4 +1,4 @@
-"""The truth: iterates in extended precision, and how far from them honest arithmetic may end.
+"""The truth: iterates in extended precision, each with the tolerance of `tolerance.py`.
 
 **Iterates.** Full batch: w[t+1] = w[t] - lr (H w[t] - c), H = 2/(n k) X'X and c = 2/(n k) X'y. H and c are summed by
 an error-free splitting (Ozaki, Ogita, Oishi, Rump 2012): each column of [X y] is cut into slices of 20 bits, so a
@@ -12,25 +12,6 @@ the descents of the columns of V over the same X with y = 0. Every timed round d
 target. A column of V moves some of the weights by SCALE, up or down at random; no two move the same. There are as many
 as weights, so that starts fill all dimensions, unless that takes longer than EFFORT allows: then the weights are
 distributed over fewer columns at random.
-
-**Allowed distance.** Let u be the unit round-off and g(m) = m u / (1 - m u), which bounds m rounding errors in any
-order of summation (Higham 2002, Accuracy and Stability of Numerical Algorithms, Lemma 3.1 and section 3.1).
-
-    prediction and residual    |err r|      <= g(d+2) s,  s = |X||w| + |y|                     (d products, minus y)
-    gradient                   |err grad_j| <= 2/(b k) (g(d+2) |X|'s + g(b+4) |X|'|r|)_j         (b products, scaling)
-    update                     |err w_j|    <= lr |err grad_j| + u (|w_j| + 4 lr |grad_j|)       =: delta_j
-    TF32                       each factor of a product is rounded first: 2 v more in both g, v = 2^-11 (1 + 2^-11)
-    all steps                  E[t+1] = rho_t E[t] + ||delta[t]||_2,   rho_t = ||I - lr H_t||_2   (per target, 2-norm)
-
-The probabilistic bound of Higham and Mary (2019), sqrt(m) for m, is sharper for long sums and was tried: it takes
-errors to have mean 0, and in tables of few distinct values they all point one way. Honest float32 descents on 300,000
-rows of zeros and ones ended 2.8 times as far away as it allows.
-
-It holds for every c at once: |w| and |r| are those from w0 plus the sum of their absolute changes by each column of V.
-
-On the full batch |X|'|r| <= ||X_j|| ||r[t]|| <= ||X_j|| ||r[0]|| (the loss does not grow below lr = 2/L), a start in
-the box of half width SCALE adds at most ||X||_2 SCALE sqrt(d) to ||r[0]||, and |w| is replaced by its largest value
-over the descent, so that the bound costs one pass over X.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,15 +21,13 @@ from itertools import accumulate
 import numpy as np
 
 from benchmarks.problems.catalogue import curvatures
+from benchmarks.reference.tolerance import LONG, SCALE, largest_size, step_tolerance
 from impls.interface import Array, Problem
 
 CHUNK = 4096  # rows whose 40-bit products float64 sums exactly: 2^12 * 2^40 < 2^53
 DIGITS = 1e-6  # of the mean square of y: above it, a loss that is a difference of such sums has its first ten digits
 SLICE = 20  # bits of a slice
-TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of what rounding both factors of a product to 10 bits may do to it
-LONG = np.longdouble
 Coefficients = Array | float  # (m, k) in [-1, 1], or one number for all; 0 is the problem's own start
-SCALE = 0.25  # what a start may differ from w0, in each weight
 EFFORT = 5e7  # multiplications in extended precision for starts in all dimensions: about 0.2 s
 FEWEST = 4  # directions of starts, where all would take longer
 
@@ -192,7 +171,7 @@ def _full(
     k = quadratic.c.shape[1]
     c = np.hstack([quadratic.c, np.zeros((len(W), W.shape[1] - k))])
     path = [*accumulate(range(steps), lambda W, _: W - LONG(problem.lr) * (H @ W - c), initial=W)]
-    largest = np.max([_largest(W, k) for W in path], axis=0)  # (d, k)
+    largest = np.max([largest_size(W, k) for W in path], axis=0)  # (d, k)
     squares, spread, start = np.zeros(k), np.zeros(largest.shape), W[:, :k].astype(np.float64)
     for first in range(0, len(Y), CHUNK):  # X may be most of the memory: no second copy of it
         A, B = problem.X[first : first + CHUNK].astype(np.float64), Y[first : first + CHUNK]
@@ -202,7 +181,7 @@ def _full(
     norms = np.sqrt(np.diagonal(H).astype(np.float64) * (problem.y.size / 2))  # (d,), of the columns
     spectrum = np.linalg.eigvalsh(H.astype(np.float64))
     farther = SCALE * np.sqrt(len(W) * max(spectrum[-1], 0.0) * problem.y.size / 2)
-    delta = _delta(problem, len(Y), spread, largest, np.outer(norms, np.sqrt(squares) + farther), coarse)
+    delta = step_tolerance(problem, len(Y), spread, largest, np.outer(norms, np.sqrt(squares) + farther), coarse)
     rho = max(abs(1 - problem.lr * max(spectrum[0], 0.0)), abs(1 - problem.lr * spectrum[-1]))
     return ((W, delta, rho) for W in path)
 
@@ -218,35 +197,12 @@ def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[
         X_t, Y_t = X[rows], Y[rows]
         residual = X_t @ W
         residual[:, :k] -= Y_t
-        A, r = np.abs(X_t).astype(np.float64), _largest(residual, k)
+        A, r = np.abs(X_t).astype(np.float64), largest_size(residual, k)
         low, high = spectra[t % problem.steps]
-        B, size = np.abs(Y_t).astype(np.float64), _largest(W, k)
-        delta = _delta(problem, len(rows), A.T @ (A @ size + B), size, A.T @ r, coarse)
+        B, size = np.abs(Y_t).astype(np.float64), largest_size(W, k)
+        delta = step_tolerance(problem, len(rows), A.T @ (A @ size + B), size, A.T @ r, coarse)
         yield W, delta, max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
         W = W - LONG(problem.lr) * (LONG(2) / (len(rows) * k)) * (X_t.T @ residual)
-
-
-def _largest(values: Array, k: int) -> Array:
-    """Return the largest absolute values (., k) for any c of what depends on the start by these columns (., k + m)."""
-    size = np.abs(values)
-    return np.asarray(size[:, :k] + size[:, k:].sum(axis=1, keepdims=True), np.float64)
-
-
-def _delta(problem: Problem, b: int, spread: Array, W: Array, correlation: Array, coarse: float) -> Array:
-    """Return ||delta||_2 per column for b rows: spread = |X_t|'(|X_t| W + |y_t|), W = |w|, correlation >= |X_t|'|r|."""
-    d = len(W)
-    u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG).eps) / 2
-    mean = 2 / (b * problem.y[0].size)
-    here, there = _gamma(d + 2, u) + 2 * coarse, _gamma(b + 4, u) + 2 * coarse
-    gradient = mean * (here * spread + there * correlation)
-    delta = problem.lr * gradient + u * (W + 4 * problem.lr * mean * correlation)
-    norms: Array = np.linalg.norm(delta, axis=0)
-    return norms
-
-
-def _gamma(m: int, u: float) -> float:
-    half = min(m * u, 0.5)  # from there on the bound says nothing of a strictly sequential sum
-    return half / (1 - half)
 
 
 def columns(array: Array) -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.problems import published
 from benchmarks.reference.coarse import tf32
-from benchmarks.reference.solution import TF32, ReferenceSolution, truth
+from benchmarks.reference.solution import ReferenceSolution, truth
+from benchmarks.reference.tolerance import TF32
 from impls.interface import Array, Problem
 
 EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; half of them and the last one are added

@@ -32,6 +32,7 @@ from benchmarks.worker import memory, probes
 from benchmarks.worker.arrays import other_ranks_bytes, read, read_mapped
 from benchmarks.worker.reasons import no_run, raised
 from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, shard
+from impls.traits import traits
 
 Answer = dict[str, Any]
 ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1949)
@@ -86,7 +87,7 @@ class WorkerServer:
             raise Unsupported("its constant WORK is called STEP_READS now; rename it")
         self.half = module.get("HALF", False) is True
         facts = {"step_reads": str(module.get("STEP_READS", "X")), "ranks": module.get("RANKS", False) is True}
-        return {"seconds": seconds, **self.named, **facts, **impls.traits(impl)}
+        return {"seconds": seconds, **self.named, **facts, **traits(impl)}
 
     def name_framework(self) -> None:
         """Find the framework that the implementation has imported so far, and its version."""

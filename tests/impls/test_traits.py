@@ -7,6 +7,7 @@ from helpers import ROOT, bench
 from runs import rows, saved_cases, text
 
 import impls
+from impls.traits import TRAITS
 from results.commands.compare import compare_implementations
 
 AUTOGRAD = {"framework": "torch", "gradient": "autograd", "tuned": "as users write it"}
@@ -14,7 +15,7 @@ AUTOGRAD = {"framework": "torch", "gradient": "autograd", "tuned": "as users wri
 
 def test_every_implementation_of_the_folder_declares_its_traits() -> None:
     own = [name for name in impls.names() if (ROOT / "impls" / f"{name}.py").exists()]
-    assert sorted(impls.TRAITS) == own
+    assert sorted(TRAITS) == own
 
 
 def test_a_row_saves_the_traits_and_a_file_of_a_user_has_none(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_impls_never_imports_benchmarks_or_results(path: Path) -> None:
 
 
 def test_impls_itself_imports_no_framework() -> None:
-    for name in ("__init__", "interface"):
+    for name in ("__init__", "interface", "traits"):
         assert roots(imported(ROOT / "impls" / f"{name}.py")) <= {*sys.stdlib_module_names, "numpy", "impls"}
 
 
@@ -163,7 +163,8 @@ def test_benchmarks_name_no_implementation(path: Path) -> None:
     """They come through `impls.load` and know no more of one another than the interface says."""
     ours = {name for name in imported(path) if name.startswith("impls.")}
     public = {"impls.interface", "impls.nearest", "impls.load", "impls.names"}
-    assert {name for name in ours if name not in public and not name.startswith("impls.interface.")} == set()
+    about_all = ("impls.interface.", "impls.traits")
+    assert {name for name in ours if name not in public and not name.startswith(about_all)} == set()
 
 
 def test_pytests_own_process_imports_what_it_needs_and_no_more() -> None:

@@ -225,7 +225,8 @@ def needs(framework: str) -> pytest.MarkDecorator:
 
 def one_kernel(folder: Path) -> str:
     """A plugin of pytest in that folder, `-p one_kernel`: limits are measured by NumPy's kernel alone."""
-    write(folder, "one_kernel", "from benchmarks.timing import limits\nlimits.KERNELS['cpu'] = ('numpy_manual',)\n")
+    lines = ["from benchmarks.timing.machine_limits import KERNELS", "KERNELS['cpu'] = ('numpy_manual',)", ""]
+    write(folder, "one_kernel", "\n".join(lines))
     return str(folder)
 
 

@@ -14,7 +14,7 @@ from helpers import Done, command, ended, environment, saved, write
 from test_ranks import WAITS, often
 
 from benchmarks.__main__ import main
-from benchmarks.distributed import hosts, remote
+from benchmarks.distributed import hosts, relay
 from benchmarks.problems import catalogue
 from benchmarks.timing.prepared import write_problem
 from benchmarks.worker.process import ROOT
@@ -55,7 +55,7 @@ def test_each_rank_makes_its_rows_bit_for_bit(name: str, tmp_path: Path, monkeyp
         monkeypatch.setenv("RANK", str(rank))
         plan = json.loads((tmp_path / "whole" / "plan.json").read_text())
         (folder := tmp_path / str(rank)).mkdir()
-        part, mine = read(remote.write_shard(plan, folder)), shard(len(whole.X))
+        part, mine = read(relay.write_shard(plan, folder)), shard(len(whole.X))
         assert isinstance(part.X.base, np.memmap)
         for field in ("X", "y"):
             assert getattr(part, field)[mine].tobytes() == getattr(whole, field)[mine].tobytes()

@@ -14,7 +14,8 @@ from runs import blocks, saved_run
 from benchmarks.extra import closed_form
 from benchmarks.machine import bandwidth, roofline
 from benchmarks.machine.roofline import Level, Rates
-from benchmarks.timing import limits, parity
+from benchmarks.timing import machine_limits as limits
+from benchmarks.timing import parity
 from benchmarks.typed_json import decode
 from benchmarks.worker.client import Settings
 from benchmarks.worker.workspace import Workspace

@@ -9,7 +9,7 @@ import pytest
 from helpers import Done, bench, random_problem, write
 
 from benchmarks.reference.coarse import tf32
-from benchmarks.reference.solution import TF32
+from benchmarks.reference.tolerance import TF32
 from benchmarks.timing import parity
 from benchmarks.timing.prepared import write_problem, write_rows_check
 from benchmarks.worker import probes

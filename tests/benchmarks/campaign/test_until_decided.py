@@ -10,7 +10,7 @@ from helpers import HONEST, ROOT, bench, command, environment, write
 from runs import KNOWN, blocks, rows, saved_cases
 
 from benchmarks.campaign.plan import Case
-from benchmarks.campaign.schedule import Costs, Question, choose
+from benchmarks.campaign.until_decided import Costs, Question, choose
 from results.page.standing import look
 
 PROBLEMS = ("line", "small")
