@@ -59,7 +59,10 @@ def plan(option: Namespace, here: Path) -> Plan:
         ("--ranks", ranks // max(1, len(hosts)), 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:
-            raise ValueError(f"{name} must be between {low} and {high}, not {value:g}")
+            given = f"{value:g}" if isinstance(value, float) else value
+            raise ValueError(f"{name} must be between {low} and {high}, not {given}")
+    if isinstance(option.benchmark_json, (str, Path)) and not (folder := Path(option.benchmark_json).parent).is_dir():
+        raise ValueError(f"--benchmark-json {option.benchmark_json}: there is no folder {folder}; make it first")
     if ranks and option.dtype and {*words(option.dtype)} & {*catalogue.HALF}:
         raise ValueError("--ranks: X in 16 bits is for single processes; use --dtype float32")
     if option.until_decided and (absent := [name for name in JUDGES if importlib.util.find_spec(name) is None]):

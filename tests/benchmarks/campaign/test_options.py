@@ -91,6 +91,8 @@ WRONG = [  # options, what the one line says
     (["--blocks", "0"], "--blocks must be between 1 and"),
     (["--blocks", "-1"], "--blocks must be between 1 and"),
     (["--blocks", "1001"], "--blocks must be between 1 and 1000"),
+    (["--steps", "1000001"], "--steps must be between 1 and 1000000, not 1000001"),
+    (["--benchmark-json", "/no/such/x.json"], "there is no folder /no/such; make it first"),
     (["--problem", ",".join(f"{n}x2" for n in range(1, 1002))], "--problem: 1,001 names; give 1,000 at most"),
     (["--minutes", "0"], "--minutes must be between 0.1 and"),
     (["--minutes", "nan"], "--minutes must be"),
@@ -179,6 +181,7 @@ def ends(folder: Path) -> dict[str, Done]:
 
 @pytest.fixture(scope="module")
 def refusals(folder: Path) -> list[Done]:
+    (folder / "refused").mkdir()
     return ended(*(command(folder / "refused", *options) for options in [*(words for words, _ in WRONG), *NO_NUMBERS]))
 
 

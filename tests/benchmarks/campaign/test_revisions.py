@@ -109,6 +109,8 @@ def test_without_a_change_there_is_nothing_to_compare(clone: Path) -> None:
     done = run_ab(clone)
     assert done.returncode == 0 and "no file of impls/ differs from HEAD" in done.stdout
     assert "no revision nothing" in run_ab(clone, BASE="nothing").stdout
+    assert run_ab(clone, SLOWER="5").returncode == 2  # 1 is a slower case
+    assert run_ab(clone, FILE="impls/numpy_manual.py", OUT="/dev/null/x").returncode == 2
 
 
 @HAS_GIT
