@@ -30,10 +30,11 @@ from results.stats.pairing import (
     without_duplicates,
 )
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
-from results.stats.quiet import judge_machine, quiet_lines, withhold_if_busy
-from results.stats.signed_rank import FASTER, SLOWER, fewest_blocks, hodges_lehmann, interval
-from results.stats.sizes import as_jobs, start_seconds
-from results.stats.verdicts import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
+from results.stats.prediction import as_jobs, start_seconds
+from results.stats.quiet_or_busy import judge_machine, quiet_lines, withhold_if_busy
+from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
+from results.stats.verdict_tables import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
+from results.stats.verdicts import FASTER, SLOWER
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
 from results.store.runs import (

@@ -29,19 +29,9 @@ from results.commands import options
 from results.output import Page, Section, counted, records, seconds, times, words
 from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates
-from results.stats.quiet import WITHHELD, claims_from, quiet_lines
-from results.stats.signed_rank import (
-    ALPHA,
-    UNDECIDED,
-    Array,
-    Verdict,
-    blocks_needed,
-    fewest_blocks,
-    hodges_lehmann,
-    interval,
-    judge,
-    robust_scale,
-)
+from results.stats.quiet_or_busy import WITHHELD, claims_from, quiet_lines
+from results.stats.signed_rank import ALPHA, Array, blocks_needed, fewest_blocks, hodges_lehmann, interval, robust_scale
+from results.stats.verdicts import UNDECIDED, Verdict, judge
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import missing_cases

@@ -24,7 +24,7 @@ from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Sear
 from results.stats.noise import percent
 from results.stats.pairing import SAME, without_duplicates
 from results.stats.signed_rank import ALPHA
-from results.stats.verdicts import ratio_digits
+from results.stats.verdict_tables import ratio_digits
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.optional import package

@@ -11,9 +11,10 @@ from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent, power_by_impl
 from results.stats.noise_now import measure_noise
-from results.stats.quiet import BUSY, judge_machine
-from results.stats.signed_rank import ALPHA, fewest_decisive
-from results.stats.verdicts import interval_text, ratio_digits, refused_sections
+from results.stats.quiet_or_busy import BUSY, judge_machine
+from results.stats.signed_rank import ALPHA
+from results.stats.verdict_tables import interval_text, ratio_digits, refused_sections
+from results.stats.verdicts import fewest_decisive
 from results.store.columns import CASE
 from results.store.reading import Run, mapping, number, sequence, text
 from results.store.runs import find

@@ -26,8 +26,8 @@ import pandas as pd
 
 from results.commands import options
 from results.output import Page, Section, records, seconds, speedup, times, words
+from results.stats.prediction import fit_prices
 from results.stats.signed_rank import Array
-from results.stats.sizes import fit_prices
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, mapping, number, sequence
 from results.store.runs import find

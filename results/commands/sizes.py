@@ -18,8 +18,8 @@ from results.output import Page, Section, counted, seconds
 from results.page.crossover import crossover
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
-from results.stats.quiet import BUSY, QUIET, judge_machine
-from results.stats.sizes import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
+from results.stats.prediction import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
+from results.stats.quiet_or_busy import BUSY, QUIET, judge_machine
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, machine_words, read_bytes
 from results.store.runs import ROOT, files, find, find_all, is_of_project, name_of, nearest, read_all

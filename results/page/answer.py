@@ -19,9 +19,9 @@ from results.page.standing import (
     undecided_in_words,
 )
 from results.page.summary import agreement
-from results.stats.agreement import FIRST_LOOK
+from results.stats.few_blocks import FIRST_LOOK
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import WITHHELD, Quiet, judge_machine, kernel_notes
+from results.stats.quiet_or_busy import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, number

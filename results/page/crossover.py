@@ -21,9 +21,10 @@ from results.output import Page, Section, digits, records, rows_of, seconds, tim
 from results.stats.noise import noise_section
 from results.stats.pairing import Labels, Selection, ratios, sides_along
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
-from results.stats.quiet import WITHHELD, claims_from, judge_machine, kernel_notes
-from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED, Array, fewest_decisive, judge
-from results.stats.sizes import as_jobs
+from results.stats.prediction import as_jobs
+from results.stats.quiet_or_busy import WITHHELD, claims_from, judge_machine, kernel_notes
+from results.stats.signed_rank import Array
+from results.stats.verdicts import FASTER, SLOWER, UNDECIDED, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import join, nearest

@@ -14,9 +14,10 @@ from results.page.errors import checks
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import ratios_to, without_duplicates
 from results.stats.pools import earlier_runs, step_spreads
-from results.stats.quiet import QUIET, judge_machine, withhold_if_busy
-from results.stats.signed_rank import INVALID, fewest_blocks, interval
-from results.stats.verdicts import add_verdicts_to_each
+from results.stats.quiet_or_busy import QUIET, judge_machine, withhold_if_busy
+from results.stats.signed_rank import fewest_blocks, interval
+from results.stats.verdict_tables import add_verdicts_to_each
+from results.stats.verdicts import INVALID
 from results.store.columns import CASE
 from results.store.outcomes import drop_duplicates, expert_tuned, outcomes
 from results.store.reading import Run, machine_words

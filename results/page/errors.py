@@ -8,7 +8,7 @@ import pandas as pd
 
 from results.output import Section, digits, records, with_rows, words
 from results.stats.pairing import without_duplicates
-from results.stats.sizes import job_seconds
+from results.stats.prediction import job_seconds
 from results.store.columns import CASE
 from results.store.json_values import parse_json
 from results.store.outcomes import Row, groups

@@ -16,8 +16,15 @@ from results.stats.pairing import (
     samples_by_case,
     without_duplicates,
 )
-from results.stats.quiet import quiet_lines, withhold_if_busy
-from results.stats.verdicts import add_verdicts, caveats, count_verdicts, interval_text, refused_sections, summarize
+from results.stats.quiet_or_busy import quiet_lines, withhold_if_busy
+from results.stats.verdict_tables import (
+    add_verdicts,
+    caveats,
+    count_verdicts,
+    interval_text,
+    refused_sections,
+    summarize,
+)
 from results.store.columns import CASE, COLUMNS
 from results.store.reading import Run, RunError, facts
 from results.store.runs import first_names, join, nearest

@@ -37,9 +37,9 @@ from results.page.standing import (
 )
 from results.page.summary import summarize_run
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import BUSY, QUIET, claims_from, judge_machine
-from results.stats.sizes import LEVEL, model_facts
-from results.stats.verdicts import caveats
+from results.stats.prediction import LEVEL, model_facts
+from results.stats.quiet_or_busy import BUSY, QUIET, claims_from, judge_machine
+from results.stats.verdict_tables import caveats
 from results.store.atomic import atomic_write
 from results.store.identity import code_hashes
 from results.store.outcomes import drop_duplicates, expert_tuned, outcomes

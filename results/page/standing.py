@@ -11,9 +11,9 @@ import pandas as pd
 from results.output import records, words
 from results.stats.pairing import ratios_to_each
 from results.stats.pools import earlier_runs, pools_from_runs
-from results.stats.quiet import claims_from, withhold_if_busy
-from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
-from results.stats.verdicts import add_verdicts_to_each
+from results.stats.quiet_or_busy import claims_from, withhold_if_busy
+from results.stats.verdict_tables import add_verdicts_to_each
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates, expert_tuned, groups, outcomes
 from results.store.reading import Run

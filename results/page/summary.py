@@ -13,8 +13,8 @@ from results.page.errors import by_error, case_text
 from results.page.standing import judge_pairs, shown_slower
 from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
-from results.stats.quiet import claims_from, judge_machine, kernel_notes
-from results.stats.sizes import as_jobs
+from results.stats.prediction import as_jobs
+from results.stats.quiet_or_busy import claims_from, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError

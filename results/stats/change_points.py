@@ -28,7 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from results.stats.signed_rank import ALPHA, holm
+from results.stats.signed_rank import ALPHA
+from results.stats.verdicts import holm
 from results.store.optional import package
 
 Array = NDArray[np.float64]

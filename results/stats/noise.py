@@ -7,23 +7,12 @@ import numpy as np
 import pandas as pd
 
 from results.output import Section, counted, digits, times
-from results.stats import agreement
+from results.stats import few_blocks
 from results.stats.pairing import duplicate_ratios, ratios_to, without_duplicates
-from results.stats.quiet import judge_machine
-from results.stats.signed_rank import (
-    ALPHA,
-    FASTER,
-    POWER,
-    QUARTILE,
-    SLOWER,
-    Array,
-    Verdict,
-    blocks_needed,
-    detectable,
-    fewest_decisive,
-    judge,
-)
-from results.stats.verdicts import add_verdicts
+from results.stats.quiet_or_busy import judge_machine
+from results.stats.signed_rank import ALPHA, POWER, QUARTILE, Array, blocks_needed, detectable
+from results.stats.verdict_tables import add_verdicts
+from results.stats.verdicts import FASTER, SLOWER, Verdict, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.outcomes import of_complete_blocks
 from results.store.reading import Run
@@ -127,8 +116,9 @@ def _size(effect: float) -> str:
 def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:
     """Return the effect that `blocks` blocks detect, as a fraction, given A/A log ratios: their true value is 0."""
     spread = float(np.median(np.abs(logs)) / QUARTILE)
-    by_looks = agreement.detectable((agreement.Tail(np.sort(np.abs(logs))),), blocks, level, POWER)[: blocks + 1].min()
-    signs = detectable(spread, blocks, level / 2) if blocks > 1 and len(logs) >= agreement.OWN_DISTANCES else math.inf
+    tails = (few_blocks.Tail(np.sort(np.abs(logs))),)
+    by_looks = few_blocks.detectable(tails, blocks, level, POWER)[: blocks + 1].min()
+    signs = detectable(spread, blocks, level / 2) if blocks > 1 and len(logs) >= few_blocks.OWN_DISTANCES else math.inf
     return math.exp(min(float(signs), float(by_looks))) - 1
 
 

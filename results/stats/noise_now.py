@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from results.stats.quiet import PERIOD_S, Quiet
+from results.stats.quiet_or_busy import PERIOD_S, Quiet
 from results.stats.signed_rank import ALPHA, Array, blocks_needed, robust_scale
 
 PROGRAM = Path(__file__).with_name("noise_pair.py")

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from results.output import words
-from results.stats.signed_rank import INVALID, Array, batches_by_size, hodges_lehmann
+from results.stats.signed_rank import Array, batches_by_size, hodges_lehmann
+from results.stats.verdicts import INVALID
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import nearest

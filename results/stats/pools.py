@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from results.output import records, words
-from results.stats.agreement import EARLIER_DISTANCES, Array, distances
+from results.stats.few_blocks import EARLIER_DISTANCES, Array, distances
 from results.stats.noise import edited_code
 from results.stats.pairing import Labels, ratios_to, without_duplicates
 from results.store.columns import CASE

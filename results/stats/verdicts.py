@@ -1,200 +1,134 @@
-"""Judge the comparisons of a page together, and show them as tables: verdicts, forced ratios, refused cases."""
+"""Judge the comparisons of a page: by the agreement of few blocks, by the signed-rank test, with Holm's correction.
+
+The two tests share the error probability: the agreement of signs after each block (`few_blocks`), which decides large
+effects from three blocks on, and the exact Wilcoxon signed-rank test (`signed_rank`) at the end.
+Source: Holm, Scand. J. Statist. 6 (1979).
+"""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from results.output import Section, counted, digits, records, rows_of, seconds, times, with_rows, words
-from results.stats.pairing import Labels
-from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, Array, judge
-from results.store.columns import CASE
-from results.store.reading import RunError
+from results.stats import few_blocks
+from results.stats.signed_rank import (
+    ALPHA,
+    POWER,
+    Array,
+    batches_by_size,
+    blocks_needed,
+    detectable,
+    fewest_blocks,
+    hodges_lehmann,
+    interval,
+    p_value,
+    robust_scale,
+)
 
-READING = "B/A above 1: B takes longer per step."
-ABSENT = "not compared"
-PLACE = ["run", "of"]  # columns that keep the distances of a pair of implementations apart
-ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
+MARGIN = 0.02  # ratios within 1 -+ this count as equal
+FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
+INVALID = "INVALID"  # not judged: a failed check, or unequal work
 
 
-def add_verdicts(
-    table: pd.DataFrame,
-    pools: Mapping[Labels, Array] | None = None,
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on one ratio from K paired blocks, corrected for the other comparisons of its page.
+
+    ratio: Hodges-Lehmann estimate.
+    low, high: interval of the ratio. All intervals of a page hold together with probability 1 - ALPHA, and all have the
+        same level. Those of FASTER and SLOWER end at 1. They contain the estimate, which later blocks may move out of
+        the bounds of an early look. Infinite if K is too small.
+    p: Holm-adjusted, over both tests.
+    smallest: ratio above 1 that K blocks detect with probability POWER.
+    needed: blocks that decide with probability POWER at the current noise; None if more blocks do not help or a verdict
+        was reached. Without a second block the noise is unknown: the fewest blocks that can decide.
+    spread: robust standard deviation of the log ratios; NaN for one block.
+    """
+
+    word: str
+    ratio: float
+    low: float
+    high: float
+    p: float
+    blocks: int
+    smallest: float
+    needed: int | None
+    spread: float
+
+
+def judge(
+    page: Sequence[Sequence[float]],
+    alpha: float = ALPHA,
+    margin: float = MARGIN,
+    pairs: Sequence[Hashable] | None = None,
+    earlier: Mapping[Any, Array] | None = None,
     finished: bool = True,
     comparisons: int = 0,
-    alpha: float = ALPHA,
-) -> pd.DataFrame:
-    """Return a table of `pairing.ratios` with verdicts in place of `logs` and `pair`, corrected over all rows (Holm).
+) -> list[Verdict]:
+    """Return a verdict for each comparison of a page, given its log ratios in the order of the blocks.
 
-    pools: `agreement.distances` of earlier runs by pair of implementations. finished: False while blocks will follow.
-    comparisons, alpha: as in `signed_rank.judge`.
-    The new columns are those of `signed_rank.Verdict`. Raises RunError if nothing is comparable or forced.
+    FASTER: the ratio is below 1. EQUIVALENT: the interval lies within 1 -+ margin; it takes precedence. pairs: the pair
+    of implementations of each comparison (default: one pair). earlier: by pair, `few_blocks.distances` of earlier runs.
+    finished: whether no further block will be judged; the signed-rank test has a single look, the last.
+    comparisons: the number that the intervals and `smallest` are corrected for, if it is larger than the page.
     """
-    compared = table[table["refused"] == ""]
-    if compared.empty and table["ratio"].isna().all():
-        counts = table["refused"].value_counts().sort_index()
-        reasons = " | ".join(f"{reason} (cases: {count})" for reason, count in counts.items())
-        raise RunError(f"nothing to compare: {reasons or 'no case'}")
-    names = ["pair", *(name for name in PLACE if name in table)]
-    pairs = list(compared[names].itertuples(index=False, name=None))
-    earlier = {place: pools[place[0]] for place in pairs if pools and place[0] in pools}
-    verdicts = judge(
-        list(compared["logs"]), alpha, pairs=pairs, earlier=earlier, finished=finished, comparisons=comparisons
-    )
-    rows = [[one.word, one.low, one.high, one.p, one.smallest, one.needed, one.spread] for one in verdicts]
-    columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed", "spread"]
-    judged = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
-    judged["verdict"] = table["verdict"].where(table["refused"] != "", judged["verdict"])
-    return table.drop(columns=["logs", "pair", "verdict"]).join(judged)
-
-
-def add_verdicts_to_each(
-    table: pd.DataFrame, baseline: str, pools: Mapping[Labels, Array] | None = None, finished: bool = True
-) -> pd.DataFrame:
-    """Return a table of `pairing.ratios_to_each` with `verdict`, `interval_low`, `interval_high` and `needed`.
-
-    Each pair is judged once, in one family: half of ALPHA is for the comparisons with `baseline`, half for all others.
-    pools, finished: as in `add_verdicts`.
-    """
-    first, second = table["baseline"], table["impl"]
-    parts = (first == baseline) & (second != baseline), (first < second) & (first != baseline) & (second != baseline)
-    columns = [*CASE[1:], "baseline", "impl", "verdict", "interval_low", "interval_high", "needed"]
-    judged = [
-        add_verdicts(table[part], pools, finished, alpha=ALPHA / 2)[columns]
-        for part in parts
-        if (table.loc[part, "refused"] == "").any()
-    ]
-    direct = pd.concat(judged) if judged else pd.DataFrame(columns=columns)
-    mirrored = direct.assign(
-        baseline=direct["impl"],
-        impl=direct["baseline"],
-        verdict=direct["verdict"].replace({FASTER: SLOWER, SLOWER: FASTER}),
-        interval_low=1 / direct["interval_high"],
-        interval_high=1 / direct["interval_low"],
-    )
-    known = table.drop(columns=["logs", "pair"]).rename(columns={"verdict": "invalid"})
-    result = known.merge(pd.concat([direct, mirrored]), how="left", on=columns[: len(CASE) + 1])
-    result["verdict"] = result["verdict"].where(result["refused"] == "", result["invalid"])
-    return result.drop(columns="invalid")
-
-
-def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "", per: str = "step") -> list[Section]:
-    """Return sections for the compared, forced and refused cases. Empty sections are left out. per: what was timed."""
-    compared, refused = table[table["refused"] == ""], table[table["refused"] != ""]
-    cells = [{name: words(row[name]) for name in key} | _cells(row, per) for row in records(compared)]
-    return [
-        *with_rows(Section(title, table=cells, level=3)),
-        *refused_sections(refused, key, f": {title}" if title else ""),
-    ]
-
-
-def refused_sections(refused: pd.DataFrame, key: list[str], suffix: str = "") -> list[Section]:
-    """Return sections for forced cases, with the ratio of their medians, and refused cases, each with its reason."""
-    forced, not_compared = refused[refused["ratio"].notna()], refused[refused["ratio"].isna()]
-    cells = [
-        {name: words(row[name]) for name in key}
-        | {"A per step": seconds(row["a_s"]), "B per step": seconds(row["b_s"]), "B/A": times(row["ratio"])}
-        | {"verdict": INVALID, "reason": words(row["refused"])}
-        for row in records(forced)
-    ]
-    note = "B/A is the ratio of the medians of all available times. It does not compare the software."
-    return with_rows(
-        Section(f"Forced: not comparable{suffix}", table=cells, notes=[note], level=3),
-        Section(f"Not compared{suffix}", table=rows_of(not_compared[[*key, "refused"]]), level=3),
-    )
-
-
-def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
-    return {
-        f"A per {per}": seconds(row["a_s"]),
-        f"B per {per}": seconds(row["b_s"]),
-        "B/A": times(row["ratio"]),
-        "interval": interval_text(row),
-        "verdict": words(row["verdict"]) + " (busy)" * bool(row.get("withheld")),
-        "paired blocks": words(row["blocks"]),
-        "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
-    }
-
-
-def interval_text(row: dict[str, Any]) -> str:
-    """Return the interval of a judged row, or `-` if there are too few blocks."""
-    finite = math.isfinite(row["interval_high"])
-    return f"{ratio_digits(row['interval_low'])} .. {ratio_digits(row['interval_high'])}" if finite else "-"
-
-
-def ratio_digits(ratio: float) -> str:
-    """Return the digits of a ratio, with a third decimal near 1."""
-    return f"{ratio:.3f}" if 0.9 < ratio < 1.1 else digits(ratio)
-
-
-def count_verdicts(verdicts: Iterable[object]) -> str:
-    """Return the count of each verdict: `FASTER on 2 of 3 machines; UNDECIDED on 1`.
-
-    `verdicts` has one value per machine. A value that is no string counts as not compared.
-    """
-    counts = Counter(verdict if isinstance(verdict, str) else ABSENT for verdict in verdicts)
-    first, *others = [word for word in ORDER if counts[word]]
-    head = f"{first} on {counts[first]} of {counted(counts.total(), 'machine')}"
-    return "; ".join([head, *[f"{word} on {counts[word]}" for word in others]])
-
-
-def summarize(table: pd.DataFrame) -> str:
-    """Return the count and range of each verdict: `SLOWER in 7 of 8 comparisons, 1.5x to 21.2x; UNDECIDED in 1`."""
-    compared, parts = table[table["refused"] == ""], list[str]()
-    for word in ORDER:
-        if len(ratios := compared.loc[compared["verdict"] == word, "ratio"]):
-            total = "" if parts else f" of {counted(len(compared), 'comparison')}"
-            parts += [f"{word} in {len(ratios)}{total}{_factor_range(ratios, word)}"]
-    absent = len(table) - len(compared)
-    return "; ".join([*parts, *([f"{ABSENT}: {absent}"] if absent else [])])
-
-
-def _factor_range(ratios: "pd.Series[float]", word: str) -> str:
-    """Return the smallest and largest factor, `, 1.5x to 21.2x`, or "" unless FASTER or SLOWER."""
-    if word not in (FASTER, SLOWER):
-        return ""
-    factors = ratios if word == SLOWER else 1 / ratios
-    ends = dict.fromkeys([times(factors.min()), times(factors.max())])
-    return f", {' to '.join(ends)}"
-
-
-def caveats(
-    table: pd.DataFrame, reading: str = READING, family: str = "this page", notes: Sequence[str] = ()
-) -> Section:
-    """Return notes on verdicts: their meaning, what UNDECIDED ones need, and facts that no file has.
-
-    `family` names the comparisons that Holm's correction covers. `notes` come last.
-    """
-    compared = table[table["refused"] == ""]
-    count, undecided = len(compared), compared[compared["verdict"] == UNDECIDED]
-    if not count:
-        return Section(notes=["Nothing here is comparable, so nothing is judged."])
-    lines = [
-        f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, on this machine with its interference,"
-        " which may slow one side more than the other.",
-        "Verdicts: signs of all blocks that agree by more than the blocks differ, and exact Wilcoxon; Holm over the"
-        f" {counted(count, 'comparison')} of {family}: a chance of {ALPHA:.0%} that any FASTER or SLOWER (of B) is"
-        f" false. EQUIVALENT: interval within {MARGIN:.0%} of 1. All intervals hold together in {1 - ALPHA:.0%} of"
-        " runs.",
-    ]
-    if ((compared["interval_low"] == 1) | (compared["interval_high"] == 1)).any():
-        lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]
-    if len(undecided):
-        needed = undecided["needed"].dropna()
-        if undecided["blocks"].max() == 1:
-            advice = f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
-        elif len(needed):
-            advice = f"{needed.max():.0f} blocks may decide, in 4 of 5 cases (--blocks {needed.max():.0f})"
+    samples, count = [np.asarray(d, float) for d in page], len(page)
+    level = alpha / max(count, comparisons, 1)
+    names: Sequence[Hashable] = [None] * count if pairs is None else pairs
+    looks = few_blocks.look(samples, names, level, earlier)
+    parts = (
+        np.where(looks.usable, 1 - few_blocks.LOOKS, 1.0) if finished else np.zeros(count)
+    )  # of the signed-rank test
+    estimates, spreads, low, high = (np.empty(count) for _ in range(4))
+    smallest, p = np.full(count, np.inf), looks.p.copy()
+    for indices, d in batches_by_size(samples):
+        estimates[indices], spreads[indices] = hodges_lehmann(d), robust_scale(d)
+        low[indices], high[indices] = interval(d, level * parts[indices])
+        if finished:
+            p[indices] = np.minimum(p[indices], p_value(d) / parts[indices])
+            smallest[indices] = detectable(spreads[indices], d.shape[-1], level * parts[indices])
+    low, high = np.maximum(low, looks.low), np.minimum(high, looks.high)
+    low, high = np.minimum(low, high), np.maximum(low, high)  # if looks contradict each other: from one to the other
+    adjusted, levels = holm(list(np.minimum(p, 1)), alpha)
+    fewest = {name: fewest_decisive(size, count, alpha) for name, size in Counter(names).items()}
+    limit, verdicts = math.log1p(margin), list[Verdict]()
+    for i, d in enumerate(samples):
+        word, needed, K = UNDECIDED, None, len(d)
+        if -limit <= low[i] and high[i] <= limit:
+            word = EQUIVALENT
+        elif adjusted[i] <= alpha:
+            word = FASTER if estimates[i] < 0 else SLOWER
+            low[i], high[i] = (low[i], min(high[i], 0.0)) if estimates[i] < 0 else (max(low[i], 0.0), high[i])
+        elif K == 1:
+            needed = fewest[names[i]]
         else:
-            advice = "more blocks would not help"
-        lines += [f'UNDECIDED is not "no difference": {advice}.']
-        if "withheld" in undecided and (count := int((undecided["withheld"] != "").sum())):
-            lines[-1] = (
-                f"{count} of the UNDECIDED differ by more than their blocks do, but on a busy machine others may slow"
-                " one side more. Repeat the run when it is idle."
-            )
-    unknown = dict.fromkeys(name for names in compared["unknown"] for name in names.split(", ") if name)
-    lines += [f"Not recorded in A or B, so not known to be equal: {', '.join(unknown)}."] if unknown else []
-    return Section(notes=[*lines, *notes])
+            signs = blocks_needed(estimates[i], spreads[i], levels[i] * (1 - few_blocks.LOOKS), limit)
+            agreed = few_blocks.blocks_needed(abs(estimates[i]), looks.tails[i], K, levels[i], POWER)
+            needed = min((max(blocks, K + 1) for blocks in (signs, agreed) if blocks), default=None)
+        by_looks = few_blocks.detectable(looks.tails[i], K, level, POWER)[: K + 1].min()
+        shown = math.exp(min(smallest[i], by_looks))
+        bounds = math.exp(min(low[i], estimates[i])), math.exp(max(high[i], estimates[i]))
+        spread = float(spreads[i]) if K > 1 else math.nan
+        verdicts.append(Verdict(word, math.exp(estimates[i]), *bounds, float(adjusted[i]), K, shown, needed, spread))
+    return verdicts
+
+
+def holm(p: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], list[float]]:
+    """Return p-values adjusted by Holm's step-down procedure, and for each the level of the step that decided.
+
+    An interval at that level excludes 0 exactly if the comparison is rejected.
+    """
+    adjusted, levels, largest, divisor = [0.0] * len(p), [0.0] * len(p), 0.0, len(p)
+    for rank, index in enumerate(np.argsort(p, kind="stable")):
+        divisor = len(p) - rank if largest <= alpha else divisor  # constant after the first that is not rejected
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index], levels[index] = largest, alpha / divisor
+    return adjusted, levels
+
+
+def fewest_decisive(cases: int, comparisons: int, alpha: float = ALPHA) -> int:
+    """Return the fewest blocks that can decide one of `cases` cases of a pair, by either test."""
+    return min(few_blocks.fewest_blocks(cases, alpha / comparisons), fewest_blocks(comparisons, alpha))

@@ -13,8 +13,9 @@ import pandas as pd
 from results.commands import options
 from results.output import Page, Section
 from results.stats.pairing import ratios
-from results.stats.signed_rank import ALPHA, FASTER, SLOWER
-from results.stats.verdicts import add_verdicts
+from results.stats.signed_rank import ALPHA
+from results.stats.verdict_tables import add_verdicts
+from results.stats.verdicts import FASTER, SLOWER
 from results.store.columns import CASE
 from results.store.outcomes import Row, rounds
 from results.store.reading import Run, RunError, facts

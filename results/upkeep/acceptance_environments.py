@@ -14,8 +14,8 @@ import pandas as pd
 
 from results.commands.compare import compare_environments
 from results.output import Section, json_text, records
-from results.stats.quiet import BUSY, judge_machine
-from results.stats.signed_rank import FASTER, SLOWER
+from results.stats.quiet_or_busy import BUSY, judge_machine
+from results.stats.verdicts import FASTER, SLOWER
 from results.store.atomic import atomic_write
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, number

@@ -16,7 +16,7 @@ from results.commands import limits, options, scaling
 from results.commands.show import answer_run
 from results.output import Page, Section, markdown, records, seconds, speedup, words
 from results.page.report import report
-from results.stats import sizes
+from results.stats import prediction
 from results.stats.pairing import ratios, without_duplicates
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
@@ -168,14 +168,14 @@ def _scaling(run: Run) -> list[Section]:
 
 def _sizes(run: Run) -> list[Section]:
     """Return how well a run's sizes predict those of its sizes that are left out."""
-    found = sizes.held_out(sizes.measured_sizes(without_duplicates(run.rows)))
+    found = prediction.held_out(prediction.measured_sizes(without_duplicates(run.rows)))
     parts = [*found.groupby("impl"), ("all", found)]
     table = [
         {"implementation": str(impl), "sizes": str(len(group)), "median error": f"{group['error'].abs().median():.0%}"}
         | {"largest error": f"{group['error'].abs().max():.0%}", "inside the interval": f"{group['inside'].mean():.0%}"}
         for impl, group in parts
     ]
-    note = f"A third of the sizes is left out in turn. Intervals: {sizes.LEVEL:.0%}."
+    note = f"A third of the sizes is left out in turn. Intervals: {prediction.LEVEL:.0%}."
     return [Section(table=table, notes=[note])]
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 from results.commands.options import BASELINE
 from results.output import Section, json_text
 from results.page.standing import DECIDED, compared_with, judge_pairs
-from results.stats.quiet import judge_machine
-from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER
+from results.stats.quiet_or_busy import judge_machine
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import Row

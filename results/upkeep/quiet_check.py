@@ -1,4 +1,4 @@
-"""Measure what a run records of its machine beside 0, 1, 2 and 3 busy loops: the evidence for the limits of `quiet`."""
+"""Measure what a run records of its machine beside 0 to 3 busy loops: the evidence for the limits of `quiet_or_busy`."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from results.output import Page, Section, json_text, rows_of, write
-from results.stats.quiet import judge_machine
+from results.stats.quiet_or_busy import judge_machine
 from results.store.atomic import atomic_write
 from results.store.runs import find
 

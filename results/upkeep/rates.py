@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from results.commands.gate import FAIL, decide
 from results.commands.options import BASELINE
 from results.output import Section, json_text
-from results.stats.agreement import FIRST_LOOK, Array, distances
+from results.stats.few_blocks import FIRST_LOOK, Array, distances
 from results.stats.pairing import ratios_to
-from results.stats.signed_rank import ALPHA, EQUIVALENT, FASTER, SLOWER, UNDECIDED, hodges_lehmann, holm, judge, p_value
+from results.stats.signed_rank import ALPHA, hodges_lehmann, p_value
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, holm, judge
 from results.store.atomic import atomic_write
 from results.store.reading import Run, facts
 from results.store.runs import ROOT, find

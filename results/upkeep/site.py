@@ -10,7 +10,7 @@ import pandas as pd
 from results.commands import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, counted
-from results.stats.quiet import UNKNOWN, judge_machine
+from results.stats.quiet_or_busy import UNKNOWN, judge_machine
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.reading import Run, RunError, machine_words

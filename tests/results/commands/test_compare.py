@@ -16,7 +16,7 @@ from results.commands.history import history
 from results.output import FORMATS, Page, markdown
 from results.page.machines import check_one_run_per_machine
 from results.stats.pairing import ratios
-from results.stats.verdicts import count_verdicts
+from results.stats.verdict_tables import count_verdicts
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 

@@ -25,7 +25,7 @@ from results.commands.gate import (
     read_thresholds,
 )
 from results.output import FORMATS, Page
-from results.stats.signed_rank import UNDECIDED
+from results.stats.verdicts import UNDECIDED
 from results.store.reading import Run, RunError
 
 FIVE: Thresholds = [({}, 0.05)]

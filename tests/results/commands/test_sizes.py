@@ -15,7 +15,7 @@ from benchmarks.problems import catalogue
 from results.__main__ import main
 from results.commands import sizes
 from results.commands.sizes import LARGEST, MEASURED, Size
-from results.stats.sizes import FEWEST, fit_prices, held_out, measured_sizes, predict
+from results.stats.prediction import FEWEST, fit_prices, held_out, measured_sizes, predict
 from results.store.reading import Run
 from results.store.runs import read_all
 

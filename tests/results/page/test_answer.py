@@ -21,7 +21,7 @@ from results.output import Page, write
 from results.page.answer import answer
 from results.page.data import make_payload
 from results.stats.noise_now import NoiseNow
-from results.stats.quiet import BUSY, QUIET, UNKNOWN, Quiet, judge_machine
+from results.stats.quiet_or_busy import BUSY, QUIET, UNKNOWN, Quiet, judge_machine
 from results.store.reading import Run, RunError
 from results.store.runs import PROJECT, find
 

@@ -18,7 +18,7 @@ from results.output import seconds, speedup
 from results.page.data import Payload, make_payload
 from results.page.page import render_page
 from results.stats.pairing import without_duplicates
-from results.stats.sizes import measured_sizes, predict
+from results.stats.prediction import measured_sizes, predict
 from results.store.runs import find, find_all
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -13,7 +13,7 @@ from runs import blocks, saved_run
 from results.__main__ import main
 from results.output import FORMATS, Page
 from results.page.crossover import Curve, crossover, sentence
-from results.stats.signed_rank import judge
+from results.stats.verdicts import judge
 from results.store.reading import Run, RunError
 
 SIZES = (100, 1_000, 10_000, 100_000)

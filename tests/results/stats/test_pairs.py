@@ -11,7 +11,7 @@ import pytest
 from runs import blocks, entry, saved_run
 
 from results.stats.pairing import ratios, ratios_to, ratios_to_each, sides_along, without_duplicates
-from results.stats.verdicts import add_verdicts
+from results.stats.verdict_tables import add_verdicts
 from results.store.columns import CASE
 
 NAMES = ["jax_scan", "numpy_manual", "torch_nn"]

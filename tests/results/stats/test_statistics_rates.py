@@ -8,8 +8,8 @@ import pytest
 from runs import blocks, saved_run
 
 from results.stats.pairing import ratios_to_each
-from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
-from results.stats.verdicts import add_verdicts_to_each
+from results.stats.verdict_tables import add_verdicts_to_each
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
 from results.store.runs import ROOT, find
 from results.upkeep import rates
 from results.upkeep.rates import Campaign

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from results.stats import signed_rank
+from results.stats import signed_rank, verdicts
 
 CAMPAIGNS = 2000
 PAGE = 6  # comparisons on a page
@@ -68,36 +68,36 @@ def test_hodges_lehmann_shrugs_at_an_outlier():
 
 
 def test_holm_is_the_textbooks():
-    adjusted, levels = signed_rank.holm([0.01, 0.04, 0.03, 0.005])
+    adjusted, levels = verdicts.holm([0.01, 0.04, 0.03, 0.005])
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert levels == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
-    assert signed_rank.holm([]) == ([], [])
+    assert verdicts.holm([]) == ([], [])
 
 
 def test_an_interval_without_1_has_a_verdict():
     rng = np.random.default_rng(2)
     for _ in range(200):
         page = [rng.normal(shift, 0.02, 12) for shift in rng.choice([0, 0.01, 0.02, 0.05], PAGE)]
-        for verdict in signed_rank.judge(page):
+        for verdict in verdicts.judge(page):
             if verdict.low > 1 or verdict.high < 1:
-                assert verdict.word in (signed_rank.FASTER, signed_rank.SLOWER, signed_rank.EQUIVALENT)
+                assert verdict.word in (verdicts.FASTER, verdicts.SLOWER, verdicts.EQUIVALENT)
 
 
 def test_all_intervals_of_a_page_have_one_level():
     """The same log ratios have the same interval, whatever their place on the page."""
     d = list(np.random.default_rng(3).normal(0.1, 0.05, 13))
-    found = signed_rank.judge([d] * 120)
+    found = verdicts.judge([d] * 120)
     assert len({(verdict.low, verdict.high) for verdict in found}) == 1
 
 
 @pytest.mark.parametrize(("comparisons", "K"), [(1, 5), (2, 4), (3, 3), (12, 3), (120, 3)])
 def test_no_verdict_below_the_blocks_that_can_reject(comparisons, K):
     """A large effect is decided as soon as enough distances between blocks are known."""
-    for blocks, word in ((K - 1, signed_rank.UNDECIDED), (K, signed_rank.SLOWER)):
+    for blocks, word in ((K - 1, verdicts.UNDECIDED), (K, verdicts.SLOWER)):
         far = np.linspace(0.5, 0.6, blocks)
-        found = signed_rank.judge([far] * comparisons)
+        found = verdicts.judge([far] * comparisons)
         assert {verdict.word for verdict in found} == {word}
-    (one,) = {verdict.needed for verdict in signed_rank.judge([[0.5]] * comparisons)}
+    (one,) = {verdict.needed for verdict in verdicts.judge([[0.5]] * comparisons)}
     assert one == K
 
 
@@ -105,31 +105,31 @@ def test_the_cliff_is_gone():
     """One block less than the signed-rank test alone needs, and most of a page is decided."""
     page = [rng_row for rng_row in np.random.default_rng(4).normal(1.0, 0.05, (120, 12))]
     assert signed_rank.fewest_blocks(120) == 13
-    assert {verdict.word for verdict in signed_rank.judge(page)} == {signed_rank.SLOWER}
+    assert {verdict.word for verdict in verdicts.judge(page)} == {verdicts.SLOWER}
 
 
 def test_below_that_the_interval_is_infinite():
-    (verdict,) = signed_rank.judge([[0.1, 0.2, 0.3]])
-    assert (verdict.low, verdict.high, verdict.word) == (0, math.inf, signed_rank.UNDECIDED)
+    (verdict,) = verdicts.judge([[0.1, 0.2, 0.3]])
+    assert (verdict.low, verdict.high, verdict.word) == (0, math.inf, verdicts.UNDECIDED)
     assert verdict.smallest == math.inf and verdict.needed is not None
 
 
 def test_identical_blocks_are_equivalent():
-    (verdict,) = signed_rank.judge([[0.0] * 8])
-    assert verdict.word == signed_rank.EQUIVALENT and verdict.ratio == 1 and verdict.p == 1
+    (verdict,) = verdicts.judge([[0.0] * 8])
+    assert verdict.word == verdicts.EQUIVALENT and verdict.ratio == 1 and verdict.p == 1
 
 
 def test_a_small_true_difference_is_equivalent_first():
     """0.5 % at a spread of 0.5 % is no reason to call it slower: the interval lies within 2 %."""
     rng = np.random.default_rng(5)
-    words = [signed_rank.judge([rng.normal(0.005, 0.005, 20)])[0].word for _ in range(100)]
-    assert words.count(signed_rank.EQUIVALENT) >= 95
+    words = [verdicts.judge([rng.normal(0.005, 0.005, 20)])[0].word for _ in range(100)]
+    assert words.count(verdicts.EQUIVALENT) >= 95
 
 
 def test_twenty_thousand_comparisons_are_judged_within_seconds():
     page = list(np.random.default_rng(10).normal(0, 0.05, (20_000, 12)))
     begin = time.process_time()
-    assert {verdict.word for verdict in signed_rank.judge(page)} == {signed_rank.UNDECIDED}
+    assert {verdict.word for verdict in verdicts.judge(page)} == {verdicts.UNDECIDED}
     assert time.process_time() - begin < 5
 
 

@@ -18,7 +18,7 @@ from results.output import counted, digits, seconds, short_percent, size, times
 from results.page.report import report
 from results.page.sections import compile_text
 from results.stats.pairing import ratios, ratios_to
-from results.stats.sizes import measured_sizes
+from results.stats.prediction import measured_sizes
 from results.store.columns import CASE, COLUMNS
 from results.store.outcomes import cases, outcomes, rounds
 from results.store.reading import Run, RunError

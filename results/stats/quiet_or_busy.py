@@ -15,7 +15,7 @@ import pandas as pd
 
 from results.output import digits, short_percent
 from results.stats.pairing import duplicate_ratios
-from results.stats.signed_rank import FASTER, SLOWER, UNDECIDED
+from results.stats.verdicts import FASTER, SLOWER, UNDECIDED
 from results.store.reading import Run, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"

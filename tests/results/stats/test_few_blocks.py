@@ -8,9 +8,9 @@ import pytest
 from runs import blocks, saved_run
 
 from results.__main__ import main
-from results.stats import agreement
+from results.stats import few_blocks
 from results.stats.pools import pools_from_runs
-from results.stats.signed_rank import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
 from results.store.reading import Run
 
 NOISE = [1.0, 1.03, 0.98, 1.01, 0.97, 1.02]
@@ -30,13 +30,13 @@ def test_one_look_is_its_definition() -> None:
     rng = np.random.default_rng(0)
     page = [rng.normal(effect, scale, 3) for effect in (0.0, 0.1, 2.0) for scale in (0.02, 0.3) for _ in range(4)]
     pairs = ["quiet", "quiet", "loud", "loud"] * 6
-    found = agreement.look(page, pairs, 0.01)
+    found = few_blocks.look(page, pairs, 0.01)
     for d, pair, p in zip(page, pairs, found.p, strict=True):
         own = between([other for other, name in zip(page, pairs, strict=True) if name == pair])
         x = min(abs(d))
         tail = max(share(between(page), x), share(own, x))
         expected = 2 * (tail / 2) ** 3 if len(set(np.sign(d))) == 1 else 1.0
-        assert p == pytest.approx(min(1, expected / agreement.part(3, 3)))
+        assert p == pytest.approx(min(1, expected / few_blocks.part(3, 3)))
     assert found.p.min() < 0.001 and found.p.max() == 1
 
 
@@ -45,7 +45,7 @@ def test_bounds_leave_out_0_just_when_the_looks_reject(K: int) -> None:
     rng = np.random.default_rng(K)
     for level in (0.05, 0.005):
         page = list(rng.normal(rng.choice([0, 0.1, 0.3], (60, 1)), 0.05, (60, K)))
-        found = agreement.look(page, [0] * 60, level)
+        found = few_blocks.look(page, [0] * 60, level)
         assert ((found.low > 0) | (found.high < 0)).tolist() == (found.p <= level).tolist()
         assert 0 < (found.p <= level).sum() < 60
 
@@ -68,7 +68,7 @@ def test_a_verdict_after_some_blocks_stands_at_the_end() -> None:
 def test_two_blocks_need_forty_distances_of_earlier_runs() -> None:
     rng = np.random.default_rng(2)
     page, pairs = list(rng.normal(2.0, 0.05, (8, 2))), ["a"] * 4 + ["b"] * 4
-    pool = agreement.distances(rng.normal(0, 0.05, (20, 5))).ravel()
+    pool = few_blocks.distances(rng.normal(0, 0.05, (20, 5))).ravel()
     words = [verdict.word for verdict in judge(page, pairs=pairs, earlier={"a": pool[:40]})]
     assert words == [SLOWER] * 4 + [UNDECIDED] * 4
     assert {verdict.word for verdict in judge(page, pairs=pairs, earlier={"a": pool[:39]})} == {UNDECIDED}
