@@ -150,7 +150,8 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     names = ["error of A", "error of B"]
     errors = pd.concat([part.groupby(key)["error"].max() for part in rows], axis=1, join="inner", keys=names)
     cells = rows_of(errors.reset_index(), dict.fromkeys(names, "{:.2g}".format))
-    title, per = f"{b} against {a}, over {axis}", {name: table[table["of"] == name] for name in judged}
+    title = f"{b} against {a}" + f", over {axis}" * (sides[0].value != sides[1].value)
+    per = {name: table[table["of"] == name] for name in judged}
     notes = [*quiet_lines([run]), *([] if sides[0].impl == sides[1].impl else trait_notes(*rows))]
     text = f"{title}: {summarize(per[STEP])}. A = {a}; B = {b}."
     if job_steps:
@@ -471,6 +472,10 @@ def _compare(args: Namespace) -> Page:
         compare_versions = compare_revisions if args.over == REVISIONS else compare_environments
         return compare_versions(one(named[0] if named else "latest"))
     along = args.over in VALUES.values()
+    if along and args.a and not args.run and _is_run(args.a, args.runs):
+        raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")
+    if args.over and not along and (args.run or not args.b):
+        raise RunError(f"--over {args.over} compares two runs; name them: compare RUN RUN --over {args.over} ({LIST})")
     if along and args.a and not args.b:
         args.b = args.a
     if args.b is None:
@@ -488,8 +493,6 @@ def _compare(args: Namespace) -> Page:
             f"--job-steps goes with an axis within a run: compare {args.a}@cpu {args.b}@gpu; for two implementations:"
             f" python -m results payback {args.a} {args.b} {runs_given}".rstrip()
         )
-    if args.over and args.run:
-        raise RunError(f"--over {args.over} compares two runs; leave --run out and name the runs as A and B")
     if args.run:
         return compare_implementations(several(), args.a, args.b, args.force)
     latest = _latest_implementations(args.runs)
@@ -507,7 +510,7 @@ def _second_missing(a: str | None, several: Callable[[], list[Run]], root: Path)
     if a and _is_run(a, root):
         return f"{a} is a run; give a second run, or two implementations: compare A B --run {a}"
     (run, *_) = several()
-    return f"name two implementations of {run.label} ({', '.join(_names(run))}), or two runs ({LIST})"
+    return f"name two implementations of {run.label} ({first_names(_names(run))}), or two runs ({LIST})"
 
 
 def _are_runs(a: str, b: str, latest: set[str], root: Path) -> bool:

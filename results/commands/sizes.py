@@ -87,7 +87,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
     if not found:
         count = len(sizes[["n", "d"]].drop_duplicates())
-        has = f"{count} sizes with {size.plan}, and this one is not among or between {FEWEST} of them"
+        has = f"{counted(count, 'size')} with {size.plan}, and this one is not among or between {FEWEST} of them"
         raise RunError(
             f"{run.label} says nothing about {size.name} on the {device} in {dtype}: it has"
             f" {has if count else f'no valid case with {size.plan} (python -m results show {name_of(run)})'}; {measure}"

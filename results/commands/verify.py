@@ -42,7 +42,7 @@ def _verify_file(path: Path, root: Path) -> dict[str, str]:
         return row | {"seal": EDITED, "why": reason.removeprefix(f"{EDITED}: ")}
     if has_seals(content):
         return row | {"seal": MATCHES, "why": ""}
-    own = any("impl" in entry["extra_info"] for entry in content["benchmarks"])
+    own = "campaign" in content or any("impl" in entry["extra_info"] for entry in content["benchmarks"])
     return row | {"seal": UNSEALED, "why": "made before seals" if own else "not made by this suite"}
 
 

@@ -76,6 +76,7 @@ def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: 
         (["jax_scan@cpu", "nothing@gpu"], "no implementation 'nothing'"),
         (["numpy_manual@cpu", "numpy_manual@gpu"], "has numpy_manual with device cpu, not gpu"),
         (["numpy_manual", "jax_scan", "--over", "threads"], "--over threads compares two runs"),
+        (["--over", "ranks"], "--over ranks compares two runs"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
@@ -85,6 +86,14 @@ def test_what_cannot_be_compared_is_one_line(
     assert main(["compare", *words, "--run", "1", "--runs", str(tmp_path / "runs")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_an_axis_within_a_run_takes_no_run_for_an_implementation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both(tmp_path)
+    assert main(["compare", "1", "--over", "dtype", "--runs", str(tmp_path / "runs")]) == 2
+    assert "compare A --over dtype --run 1" in capsys.readouterr().err
 
 
 def test_a_committed_run_answers_what_double_precision_costs(capsys: pytest.CaptureFixture[str]) -> None:
