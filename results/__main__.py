@@ -10,8 +10,21 @@ from pathlib import Path
 
 NEEDS = "needs {}: pip install numpy pandas psutil rich scipy"
 try:
-    from results.commands import compare, export, gate, history, limits, noise, report, scaling, show, sizes, verify
-    from results.commands.options import NAMES, Parser
+    from results.commands import (
+        ask,
+        compare,
+        crossover,
+        export,
+        gate,
+        history,
+        limits,
+        noise,
+        report,
+        scaling,
+        show,
+        verify,
+    )
+    from results.options import NAMES, Parser
     from results.output import Page, words, write
     from results.store.atomic import atomic_open
     from results.store.reading import RunError
@@ -20,7 +33,23 @@ except ModuleNotFoundError as error:  # a fresh clone, before anything was insta
     print("results:", NEEDS.format(error.name), file=sys.stderr)
     raise SystemExit(2) from None
 
-COMMANDS = (show, compare, noise, gate, sizes, limits, history, report, docs, acceptance, verify, scaling, export, site)
+COMMANDS = (
+    show,
+    compare,
+    noise,
+    gate,
+    ask,
+    crossover,
+    limits,
+    history,
+    report,
+    docs,
+    acceptance,
+    verify,
+    scaling,
+    export,
+    site,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

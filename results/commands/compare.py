@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from results.commands import options
-from results.commands.options import BASELINE
+from results import options
+from results.options import BASELINE
 from results.output import Page, Section, counted, records, rows_of, seconds, words
 from results.page.crossover import JOB_TITLE
 from results.page.machines import check_one_run_per_machine, compare_machines, other_kernels, verdicts_by_machine

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, records, rows_of, seconds, words
 from results.store.columns import CASE
 from results.store.outcomes import drop_duplicates, outcomes, rounds

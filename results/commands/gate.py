@@ -25,7 +25,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, counted, records, seconds, times, words
 from results.stats.noise import edited_code, noise_section, unchanged
 from results.stats.pairing import ratios, without_duplicates

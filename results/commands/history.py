@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, counted, records, rows_of, seconds, with_rows, words
 from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
 from results.stats.noise import percent

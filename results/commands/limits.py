@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.page.sections import limit_text, table_by_problem
 from results.stats.pairing import without_duplicates

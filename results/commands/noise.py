@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent, power_by_impl

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, counted, markdown
 from results.page.report import report
 from results.stats.pairing import without_duplicates

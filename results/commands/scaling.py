@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, records, seconds, speedup, times, words
 from results.stats.prediction import fit_prices
 from results.stats.signed_rank import Array

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
 from results.page.answer import FEW, answer

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section, counted, rows_of
 from results.store.identity import CUT
 from results.store.reading import RunError, mapping, read_document, text

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.output import Page, Section
 from results.stats.pairing import ratios
 from results.stats.signed_rank import ALPHA

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.commands import limits, options, scaling
+from results import options
+from results.commands import limits, scaling
 from results.commands.show import answer_run
 from results.output import Page, Section, markdown, records, seconds, speedup, words
 from results.page.report import report

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.commands.options import BASELINE
+from results.options import BASELINE
 from results.output import Section, json_text
 from results.page.standing import DECIDED, compared_with, judge_pairs
 from results.stats.quiet_or_busy import judge_machine

@@ -1,4 +1,4 @@
-"""Measure what a run records of its machine beside 0 to 3 busy loops: the evidence for the limits of `quiet_or_busy`."""
+"""Measure what a run records of its machine beside 0 to 3 busy loops: evidence for `results/stats/quiet_or_busy.py`."""
 
 import os
 import subprocess

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from results.commands.gate import FAIL, decide
-from results.commands.options import BASELINE
+from results.options import BASELINE
 from results.output import Section, json_text
 from results.stats.few_blocks import FIRST_LOOK, Array, distances
 from results.stats.pairing import ratios_to

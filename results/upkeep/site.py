@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, counted
 from results.stats.quiet_or_busy import UNKNOWN, judge_machine

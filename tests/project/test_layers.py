@@ -49,7 +49,7 @@ ORDER = {  # of each package's folders and files: each imports only what stands 
         "extra",
         "__main__",
     ),
-    "results": ("output", "store", "stats", "page", "commands", "upkeep", "__main__", "reference_pages"),
+    "results": ("output", "store", "stats", "page", "options", "commands", "upkeep", "__main__", "reference_pages"),
 }
 
 

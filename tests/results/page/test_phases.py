@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from runs import entry, saved_run
 
-from results.commands.options import selected
+from results.options import selected
 from results.output import Section
 from results.page.phases import break_even, break_even_section
 from results.page.report import report

@@ -13,8 +13,8 @@ from scipy.spatial import Delaunay
 
 from benchmarks.problems import catalogue
 from results.__main__ import main
-from results.commands import sizes
-from results.commands.sizes import LARGEST, MEASURED, Size
+from results.commands import ask
+from results.commands.ask import LARGEST, MEASURED, Size
 from results.stats.prediction import FEWEST, fit_prices, held_out, measured_sizes, predict
 from results.store.reading import Run
 from results.store.runs import read_all
@@ -230,7 +230,7 @@ def test_the_runs_of_the_project_are_not_read_if_an_own_run_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(sizes, "read_all", lambda paths, root: read.extend(paths) or read_all(paths, root))
+    monkeypatch.setattr(ask, "read_all", lambda paths, root: read.extend(paths) or read_all(paths, root))
     own, other = at_size(tmp_path, "0001_own", 1), at_size(tmp_path, "0002_project", 2)
     (tmp_path / "project.txt").write_text(f"{other.path.relative_to(tmp_path)}\n")
     assert main(["ask", "1000x10", "--runs", str(tmp_path)]) == 0

@@ -1,4 +1,4 @@
-"""Answer questions of size: which implementation is fastest at one (`ask`), and from which on B is (`crossover`)."""
+"""Say which implementation is fastest at a size, measured or predicted."""
 
 import csv
 import math
@@ -12,17 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.commands import options
+from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, counted, seconds
-from results.page.crossover import crossover
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
 from results.stats.prediction import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.stats.quiet_or_busy import BUSY, QUIET, judge_machine
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, machine_words, read_bytes
-from results.store.runs import ROOT, files, find, find_all, is_of_project, name_of, nearest, read_all
+from results.store.runs import ROOT, files, find, is_of_project, name_of, nearest, read_all
 from results.store.schema import BYTES
 
 SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
@@ -404,15 +403,6 @@ def _may_answer(path: Path, size: Size) -> bool:
     )
 
 
-def _crossover(args: Namespace) -> Page:
-    if not args.b and not args.over:
-        raise RunError(f"name two implementations: {args.a} B; or --over device, for {args.a} on two devices")
-    if not args.over:
-        options.check_two_names(args.a, args.b)
-    runs, b = find_all(args.run, args.runs), args.b or args.a
-    return crossover(runs, args.a, b, args.features, over=args.over, job_steps=args.job_steps)
-
-
 def add_commands(commands: options.Commands) -> None:
     command = options.add(commands, "ask", _ask, "say which implementation is fastest at a size, measured or predicted")
     command.add_argument(
@@ -438,17 +428,3 @@ def add_commands(commands: options.Commands) -> None:
     command.add_argument(
         "--measure", action="store_true", help="measure exactly this size now, in 5 minutes at most, and save the run"
     )
-    command = options.add(
-        commands, "crossover", _crossover, "find the number of rows from which B is faster than A", aliases=["versus"]
-    )
-    command.add_argument("a", metavar="A", help="an implementation, also of one device or dtype: jax_scan@cpu")
-    command.add_argument("b", nargs="?", metavar="B", help="another one: jax_scan@gpu (default, with --over: A)")
-    command.add_argument(
-        "--over",
-        choices=list(dict.fromkeys(VALUES.values())),
-        default="",
-        help="compare A on cpu or in float32 with B on gpu or in float64",
-    )
-    options.add_job_steps(command)
-    command.add_argument("--features", type=options.positive, metavar="D", help="show only this number of features")
-    command.add_argument("--run", nargs="+", default=[], help="runs to search, each separately (default: latest)")
