@@ -29,8 +29,8 @@ try:
     from results.store.atomic import atomic_open
     from results.store.reading import RunError
     from results.upkeep import acceptance, docs, site
-except ModuleNotFoundError as error:  # a fresh clone, before anything was installed
-    print("results:", NEEDS.format(error.name), file=sys.stderr)
+except ImportError as error:  # a fresh clone, before anything was installed; pandas does not name NumPy
+    print("results:", NEEDS.format(error.name or "numpy"), file=sys.stderr)
     raise SystemExit(2) from None
 
 COMMANDS = (

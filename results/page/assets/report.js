@@ -256,7 +256,7 @@ function showTable() {
   document.getElementById("status").textContent = `${rows.length} of ${tables.cases.length} cases shown, speed-ups over ${form.elements.baseline.value || "nothing"}.`;
 }
 
-// --- predictions between the measured sizes: the models of results/stats/sizes.py
+// --- predictions between the measured sizes: the models of results/stats/prediction.py
 const sizeForm = document.getElementById("size");
 
 function isInside(hull, x, y) {
