@@ -83,11 +83,12 @@ def plan(option: Namespace, here: Path) -> Plan:
         "several --threads": counts[1:],
         "several --precision": precisions[1:],
     }
-    axes = " and ".join(name for name, value in given.items() if value)
-    if " and " in axes:
-        raise ValueError(f"{axes}: compare along one axis at a time; a --python may have any packages")
-    if axes and (ranks or option.dask_scheduler):
-        raise ValueError(f"{axes}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
+    settings = [name for name, value in given.items() if value]
+    revised = ["--impl FILE@REVISION"] if any(map(revisions.FORM.fullmatch, words(option.impl or ""))) else []
+    if len(axes := settings + revised) > 1:
+        raise ValueError(f"{' and '.join(axes)}: compare along one axis at a time; a --python may have any packages")
+    if settings and (ranks or option.dask_scheduler):
+        raise ValueError(f"{settings[0]}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
     wanted = Plan(
         impls=chosen,
         devices=devices,

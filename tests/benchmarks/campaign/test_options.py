@@ -101,6 +101,7 @@ WRONG = [  # options, what the one line says
     (["--precision", "highest,tf32"], "the same on a CPU, which has no TF32; add --device gpu"),
     (["--precision", "highest,tf32", "--device", "gpu", "--dtype", "float64"], "add --dtype float32"),
     (["--precision", "highest,tf32", "--python", "here"], "compare along one axis at a time"),
+    (["--impl", "impls/numpy_manual.py@HEAD", "--threads", "1,2"], "compare along one axis at a time"),
     (["--aa", "jax_scan"], "--aa 'jax_scan': name some that run, or none (running: numpy_manual)"),
     (["--problem", "0x10"], "problem '0x10': rows and features must be at least 1"),
     (["--problem", "100000000x1000"], "more than 1e+09 numbers"),
