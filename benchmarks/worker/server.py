@@ -45,7 +45,7 @@ TRANSFERS, WAIT = ("place", "put"), "fetch"  # functions of a framework that mov
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST, MANY = 20_000, 20  # bytes of a file that are told; modules beside it whose text is told
 ROOT, STDLIB = Path(__file__).resolve().parents[2], Path(os.__file__).resolve().parent
-SUITE = {Path(impls.__file__), Path(impls.interface.__file__)}  # part of this suite, not of an implementation
+SUITE = {Path(str(module.__file__)) for module in (impls, impls.interface, impls.traits)}  # of no implementation
 
 
 class WorkerServer:
