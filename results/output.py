@@ -102,8 +102,8 @@ def short_percent(part: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return `1 run` or `2 runs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Return `1 run` or `2,000 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def size(count: float) -> str:

@@ -167,8 +167,9 @@ def _cold_words(best: Total, first: Total) -> str:
     done += f"; {best.impl} takes {seconds(best.cold_s)}"
     if math.isinf(count := best.pays_from(first)):
         return f"{done}, and never makes up for its start."
-    done += f", and pays from about {_rounded(count)} steps on"
-    return f"{done}{', or never: the intervals of a step overlap' if first.step.low_s <= best.step.high_s else ''}."
+    is_close = first.step.low_s <= best.step.high_s
+    pays = f"{done}, and {'may pay' if is_close else 'pays'} from about {_rounded(count)} steps on"
+    return f"{pays}, or never: their steps are too close to tell." if is_close else f"{pays}."
 
 
 def _measure_command(size: Size, steps: int, dtype: str, device: str, cold: bool) -> str:

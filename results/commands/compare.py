@@ -346,6 +346,8 @@ def _payback_words(table: pd.DataFrame, a: str, b: str) -> str:
     never, at_once = (int((table["runs"] == runs).sum()) for runs in (math.inf, 1))
     steps = table.loc[table["runs"].between(1, math.inf, inclusive="neither"), "steps"]
     ends = " to ".join(f"{count:,.0f}" for count in [steps.min(), steps.max()][: len(steps)])
+    if never and never == len(table):
+        return f"{b} instead of {a} never pays: {counted(never, 'problem')}."
     parts = {f"at once on {at_once}": at_once, f"after {ends} steps on {len(steps)}": ends, f"never on {never}": never}
     shown = ", ".join(part for part, exists in parts.items() if exists) or "nowhere that is known"
     return f"{b} instead of {a} pays {shown} of {counted(len(table), 'problem')}."
