@@ -155,7 +155,9 @@ class Campaign:
         environment = self._environment(facts.get("environment", ""))
         if (environment.threads or here[0], environment.precision or here[1]) != here:
             return facts
-        return self.limits.beside(facts, most_read)
+        before = self.before if self.limits.rates else None
+        others = None if before is None else load.between(facts["block"], before, load.now()).others
+        return self.limits.beside(facts, most_read, others or 0.0)
 
     @contextlib.contextmanager
     def with_ranks(self, ranks: int) -> Iterator[None]:

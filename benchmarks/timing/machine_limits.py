@@ -22,6 +22,7 @@ KERNELS = {
     "gpu": ("torch_manual", "cupy_manual", "jax_jit"),
 }  # an implementation of each framework whose kernels read
 READERS = ("numba_fused", "numpy_manual")  # whose kernel reads beside the rounds: the first that runs
+BUSY = 0.15  # share of the CPU time that others use on a BUSY machine, as in results/stats/quiet_or_busy.py
 READ_FROM = 2**20  # bytes; fewer take no longer than some calls
 
 
@@ -89,19 +90,25 @@ class MachineLimits:
         reader = self.readers[settings.threads]
         return lambda: reader.bytes_per_s(size)
 
-    def beside(self, facts: dict[str, Any], most_read: float | None) -> dict[str, Any]:
+    def beside(self, facts: dict[str, Any], most_read: float | None, others: float) -> dict[str, Any]:
         """Return a row's facts with the latest limit beside them. A step that is too fast for the highest is not valid.
 
-        most_read: the most bytes a second that were read beside its rounds. Load only makes a limit too low.
+        most_read: the most bytes a second that were read beside its rounds. others: the share of the CPU time that
+        other processes used. They make a limit too low: what is faster than a limit measured beside them has none.
         """
         blocks = self.rates.get(facts["device"], {})
         earlier = [block for block in blocks if block <= facts["block"]]
         near = roofline.row_facts(facts, blocks[max(earlier)] if earlier else None)
         highest = reduce(better, blocks.values()) if blocks else None
-        of_step = facts | {"read_bytes_per_s": most_read}
-        of_run = of_step | {"per_step_s": facts["steady_s"] / facts["steps"]}
-        above = parity.above_limit(*(roofline.row_facts(times, highest) for times in (of_step, of_run)))
-        faults = [*filter(None, [facts["reason"]]), *above]
+        step = facts | {"read_bytes_per_s": most_read}
+        of_step, of_run = (
+            roofline.row_facts(step | {"per_step_s": seconds}, highest)
+            for seconds in (facts["per_step_s"], facts["steady_s"] / facts["steps"])
+        )
+        unknown, above = parity.unknown_time(of_step, of_run), parity.above_limit(of_run)
+        if above and not unknown and others > BUSY:
+            return {name: value for name, value in facts.items() if name != "read_bytes_per_s"}
+        faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
         return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
 
     def summary(self) -> dict[str, Any]:

@@ -78,18 +78,23 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
     return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"]
 
 
-def above_limit(near: dict[str, Any], of_run: dict[str, Any]) -> list[str]:
-    """Find a step that is faster than the machine can read or compute.
+def unknown_time(of_step: dict[str, Any], of_run: dict[str, Any]) -> list[str]:
+    """Find a step above the machine's limit only because runs of no steps took long, as beside other programs.
 
-    near: facts beside the limit. of_run: the same for the time of a run, without that of no steps taken from it: what
-    is possible for that, load may have made impossible by slowing the runs of no steps alone.
+    of_step: facts beside the limit. of_run: the same for the time of a run, without that of no steps taken from it.
     """
-    fraction, surely = (facts.get("fraction_of_limit", 0.0) for facts in (near, of_run))
+    fraction, surely = (facts.get("fraction_of_limit", 0.0) for facts in (of_step, of_run))
+    if fraction <= LIMIT or (surely > LIMIT and fraction <= 2 * surely):
+        return []
+    return ["runs of no steps took nearly as long as runs of all: its time is unknown; repeat the run when idle"]
+
+
+def above_limit(of_run: dict[str, Any]) -> list[str]:
+    """Find a run that is faster than the machine can read or compute."""
+    fraction = of_run.get("fraction_of_limit", 0.0)
     if fraction <= LIMIT:
         return []
-    if surely <= LIMIT:
-        return ["runs of no steps took nearly as long as runs of all: its time is unknown; repeat the run when idle"]
-    return [f"{surely:.1f} times as fast as this machine's limit ({near['limited_by']}): steps leave out work"]
+    return [f"{fraction:.1f} times as fast as this machine's limit ({of_run['limited_by']}): steps leave out work"]
 
 
 def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int) -> list[str]:
