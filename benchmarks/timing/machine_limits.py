@@ -106,7 +106,7 @@ class MachineLimits:
             for seconds in (facts["per_step_s"], facts["steady_s"] / facts["steps"])
         )
         unknown, above = parity.unknown_time(of_step, of_run), parity.above_limit(of_run)
-        if above and not unknown and others > BUSY:
+        if others > BUSY and not unknown and (above or parity.above_limit(near)):
             return {name: value for name, value in facts.items() if name != "read_bytes_per_s"}
         faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
         return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}

@@ -191,11 +191,13 @@ def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path
 def test_a_limit_measured_beside_other_programs_accuses_nobody(others: float, valid: bool, has_limit: bool) -> None:
     measured = limits.MachineLimits(60, Workspace())
     measured.rates["cpu"] = {0: FOUND}
-    row = HUGE | {"per_step_s": 1e-3, "steady_s": 1e-2, "device": "cpu", "block": 0, "valid": True, "reason": ""}
+    row = HUGE | {"per_step_s": 4e-3, "steady_s": 4e-2, "device": "cpu", "block": 0, "valid": True, "reason": ""}
     found = measured.beside(row | {"read_bytes_per_s": 1e9}, 2e9, others)
     assert (found["valid"], "limit_s" in found, "read_bytes_per_s" in found) == (valid, has_limit, has_limit)
     assert ("leave out work" in found["reason"]) != valid
     assert measured.beside(row | {"steady_s": 1.0}, 2e9, others)["reason"].startswith("runs of no steps took")
+    slowed_now_and_then = measured.beside(row | {"read_bytes_per_s": 1e8}, 1e12, others)
+    assert slowed_now_and_then["valid"] and ("limit_s" in slowed_now_and_then) == has_limit
 
 
 def test_without_limits_a_run_is_told_none(tmp_path: Path) -> None:
