@@ -1,4 +1,4 @@
-"""What a campaign keeps: how each case ended, and its record, which outlives the process in the journal."""
+"""The outcome of a case, and the record of a campaign: what the journal stores besides the finished cases."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -70,7 +70,7 @@ class ScheduledBlock:
 
 @dataclass
 class Record:
-    """What must outlive the process besides the finished cases. Seconds leave out the gap between two processes."""
+    """The state of a campaign, as the journal stores it. Seconds do not include the time between two processes."""
 
     wall_s: Seconds = 0.0
     timed_s: Seconds = 0.0

@@ -28,7 +28,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class BlockLoad:
-    """What the machine did during a block besides: loads, shares of the CPU time, throttled periods."""
+    """The system load during a block: load averages, shares of the CPU time, throttled periods."""
 
     block: Count
     seconds: Seconds

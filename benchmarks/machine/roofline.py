@@ -30,7 +30,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device can do: bytes a second by level, nearest first, FLOP/s by dtype, and the seconds of a call."""
+    """Measured rates of a device: bytes/s by memory level, nearest first, FLOP/s by dtype, seconds of a call."""
 
     levels: Annotated[list[Level], lambda levels: len(levels) <= NAMES]
     flops_per_s: Speeds

@@ -56,7 +56,7 @@ class Reader:
 
 
 class MachineLimits:
-    """What each device can do, measured in some blocks, and the processes that read beside the rounds of a case."""
+    """The measured rates of each device by block, and the processes that read memory between the rounds of a case."""
 
     def __init__(self, timeout: float, workspace: Workspace) -> None:
         self.timeout, self.workspace = timeout, workspace
@@ -67,7 +67,7 @@ class MachineLimits:
 
     def measure(self, name: str, settings: Settings, block: int) -> None:
         """Run each framework's kernels in their own worker, and keep the best result as `name`, once a block."""
-        if (name, block) in self.tried:
+        if (name, block) in self.tried or block in self.rates.get(name, {}):  # or in the process before this one
             return
         self.tried.add((name, block))
         for impl in KERNELS[settings.device]:

@@ -86,7 +86,8 @@ def unknown_time(of_step: dict[str, Any], of_run: dict[str, Any]) -> list[str]:
     fraction, surely = (facts.get("fraction_of_limit", 0.0) for facts in (of_step, of_run))
     if fraction <= LIMIT or (surely > LIMIT and fraction <= 2 * surely):
         return []
-    return ["runs of no steps took nearly as long as runs of all: its time is unknown; repeat the run when idle"]
+    reason = "runs of no steps took nearly as long as runs of all steps, so its time is unknown"
+    return [f"{reason}; repeat the run when the machine is idle"]
 
 
 def above_limit(of_run: dict[str, Any]) -> list[str]:

@@ -167,9 +167,11 @@ def _cold_words(best: Total, first: Total) -> str:
     done += f"; {best.impl} takes {seconds(best.cold_s)}"
     if math.isinf(count := best.pays_from(first)):
         return f"{done}, and never makes up for its start."
-    is_close = first.step.low_s <= best.step.high_s
-    pays = f"{done}, and {'may pay' if is_close else 'pays'} from about {_rounded(count)} steps on"
-    return f"{pays}, or never: their steps are too close to tell." if is_close else f"{pays}."
+    if first.step.low_s <= best.step.high_s:
+        return (
+            f"{done}, and may pay from about {_rounded(count)} steps on, or never: their steps are too close to tell."
+        )
+    return f"{done}, and pays from about {_rounded(count)} steps on."
 
 
 def _measure_command(size: Size, steps: int, dtype: str, device: str, cold: bool) -> str:

@@ -160,6 +160,8 @@ def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert roofline.row_facts(HUGE, None) == {}
     measured.rates["cpu"] = {1: FOUND}
     assert measured.summary() == {"cpu": asdict(FOUND) | failed}
+    monkeypatch.setattr(limits, "Worker", lambda *words: pytest.fail("a resumed campaign measures a block again"))
+    measured.measure("cpu", Settings(threads=1), 1)
     run = run_of(
         tmp_path, campaign={"seed": 0, "limits": {"cpu": asdict(FOUND) | {"failed": {"numba_fused": "exited"}}}}
     )
