@@ -10,6 +10,8 @@ from pathlib import Path
 
 NEEDS = "needs {}: pip install numpy pandas psutil rich scipy"
 try:
+    import numpy  # noqa: F401 (before pandas, whose error does not name it)
+
     from results.commands import (
         ask,
         compare,
@@ -29,8 +31,8 @@ try:
     from results.store.atomic import atomic_open
     from results.store.reading import RunError
     from results.upkeep import acceptance, docs, site
-except ImportError as error:  # a fresh clone, before anything was installed; pandas does not name NumPy
-    print("results:", NEEDS.format(error.name or "numpy"), file=sys.stderr)
+except ModuleNotFoundError as error:  # a fresh clone, before anything was installed
+    print("results:", NEEDS.format(error.name), file=sys.stderr)
     raise SystemExit(2) from None
 
 COMMANDS = (
