@@ -24,6 +24,7 @@ ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile"
 IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 MULTICAST = 1 << 40  # set in the number that `uuid.getnode` draws, anew for each process, where there is no card
+PROCESSOR = ("vendor_id_raw", "family", "model", "stepping")
 FLUCTUATING = ("hz_actual", "hz_actual_friendly")  # else every comparison warns of another machine
 CPUFREQ = Path("/sys/devices/system/cpu")
 
@@ -66,11 +67,19 @@ def cores() -> int:
 
 
 def fingerprint() -> str:
-    """Return six hex digits of a hash over the machine id; without one, the network card's address or the boot's id."""
+    """Return six hex digits of a hash over the machine's id and its processor: copies of one image share the id.
+
+    Without an id, the network card's address or the boot's id stands for it.
+    """
     known = next((text for path in IDS if (text := text_of(path).strip())), "")
     card = uuid.getnode()
     address = "" if card & MULTICAST else str(card)
-    return _short_hash(known or address or text_of(BOOT).strip())
+    return _short_hash(" ".join([known or address or text_of(BOOT).strip(), *processor()]))
+
+
+def processor() -> list[str]:
+    """Return what distinguishes processors of one name: vendor, family, model and stepping, as far as known."""
+    return [f"{key} {cpu_info()[key]}" for key in PROCESSOR if key in cpu_info()]
 
 
 def _short_hash(text: str) -> str:
@@ -101,7 +110,7 @@ def facts(name: str) -> dict[str, Any]:
         "env": privacy.settings(os.environ),
     }
     boot, booted = text_of(BOOT).strip(), _psutil("boot_time")
-    digest = hashlib.sha256(json.dumps([cpu(), setup], sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([cpu(), processor(), setup], sort_keys=True).encode()).hexdigest()
     return {
         "node": name,
         "processor": platform.processor(),

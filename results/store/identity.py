@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 HARDWARE = ("isa", "cores", "physical_cores", "ram_bytes", "gpu")  # facts that stay with a machine
@@ -51,13 +52,22 @@ def kernel_settings(environment: dict[str, Any], framework: str | None) -> str:
 
 def hardware(machine_info: dict[str, Any]) -> dict[str, Any]:
     """Return what is recorded of the processor, its instructions, cores, memory (to 1/8 GiB) and GPU."""
-    cpu = machine_info.get("cpu")
     facts = {name: machine_info.get(name) for name in HARDWARE}
-    facts["processor"] = cpu.get("brand_raw") if isinstance(cpu, dict) else None
+    facts["processor"] = processor(machine_info.get("cpu")) or None
     memory = facts.pop("ram_bytes")
     if isinstance(memory, (int, float)) and 0 < memory < 1e18:
         facts["memory"] = f"{round(memory / 2**27) / 8:g} GiB"
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def processor(cpu: object) -> str:
+    """Return a processor's name, with family and model if it has no number: `AMD EPYC (family 25, model 1)`."""
+    known = cpu if isinstance(cpu, dict) else {}
+    name = known.get("brand_raw")
+    if not isinstance(name, str):
+        return "" if name is None else json.dumps(name)
+    about = [f"{key} {known[key]}" for key in ("family", "model") if isinstance(known.get(key), int)]
+    return f"{name} ({', '.join(about)})" if about and not re.search(r"\d", name) else name
 
 
 def hardware_hash(machine_info: dict[str, Any]) -> str:

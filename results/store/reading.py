@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from results.output import shortened
-from results.store.identity import hardware
+from results.store.identity import hardware, processor
 from results.store.json_values import parse_json
 from results.store.schema import BYTES, VALUES, check_limits, parse_utc, validation_error
 
@@ -182,7 +182,7 @@ def facts(run: Run) -> dict[str, str]:
     """Return the facts of the machine as text: cpu, cores, memory, gpu, Python, system and each package."""
     info = mapping(run.document["machine_info"])
     texts = {
-        "cpu": text(mapping(info.get("cpu")).get("brand_raw")),
+        "cpu": processor(info.get("cpu")),
         "cores": text(info.get("cores") or mapping(info.get("cpu")).get("count")),
         "memory": f"{number(info.get('ram_bytes')) / 2**30:.1f} GiB",
         "gpu": text(info.get("gpu")) or "none",
@@ -196,7 +196,7 @@ def facts(run: Run) -> dict[str, str]:
 def machine_words(run: Run) -> str:
     """Return a short name of the machine for readers: `AMD EPYC; 2 cores; no GPU`."""
     known = facts(run)
-    cpu = re.sub(r"\((?:R|TM)\)| Processor| CPU", "", known["cpu"])[:20].strip()
+    cpu = re.sub(r"\(.*?\)| Processor| CPU", "", known["cpu"])[:20].strip()
     gpu = "no GPU" if known["gpu"] == "none" else known["gpu"][:20]
     return f"{cpu}; {known['cores']} cores; {gpu}"
 

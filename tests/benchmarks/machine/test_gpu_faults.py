@@ -68,6 +68,16 @@ def test_a_machine_without_an_id_keeps_its_name(card: int, tmp_path: Path, monke
     assert (identity.fingerprint() == first) == bool(card & identity.MULTICAST)
 
 
+def test_copies_of_an_image_on_other_processors_are_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image brings the machine's id along, and the hypervisor calls every processor AMD EPYC."""
+    names = set()
+    for family, model in ((25, 1), (26, 2)):
+        known = {"brand_raw": "AMD EPYC", "vendor_id_raw": "AuthenticAMD", "family": family, "model": model}
+        monkeypatch.setattr(identity, "cpu_info", lambda known=known: known)
+        names.add(identity.fingerprint())
+    assert len(names) == 2
+
+
 @pytest.mark.parametrize("seconds", [[3.0, 1.0, 2.0]])
 def test_a_slow_run_is_timed_once_by_the_devices_clock(seconds: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock:

@@ -74,6 +74,11 @@ BOOTED = {"boot_hash": "aaaaaa", "boot_time": "2025-02-01T00:00Z"}
         ({"ram_bytes": 2**33}, {"ram_bytes": 2**34}, "memory 8 GiB and 16 GiB"),
         ({"release": "6.1"}, {"release": "6.2"}, "kernel 6.1 and 6.2"),
         ({"cpu": {"flags": ["avx", "fma"]}}, {"cpu": {"flags": ["fma"]}}, "CPU flags in one of them: avx"),
+        (
+            {"cpu": {"brand_raw": "AMD EPYC", "family": 25, "model": 1}},
+            {"cpu": {"brand_raw": "AMD EPYC", "family": 26, "model": 2}},
+            "processor AMD EPYC (family 25, model 1) and AMD EPYC (family 26, model 2)",
+        ),
         (BOOTED, BOOTED, ""),
         (BOOTED, BOOTED | {"boot_time": "2025-02-01T00:07Z"}, ""),  # the clock was set
         (BOOTED, {"boot_hash": "bbbbbb", "boot_time": "2025-03-01T12:00Z"}, ""),  # a reboot between the runs
