@@ -34,7 +34,8 @@ def load(name_or_path: str) -> Prepare:
     """Import one implementation, by name or by the path of its file, and return its `prepare`.
 
     A file may import modules beside it: its folder is the last one that is searched, so an installed package goes
-    before a module of the same name.
+    before a module of the same name. A file of a git revision, `NAME@COMMIT.py`, imports the `impls._<framework>` of
+    that revision, if the folder `impls` is beside its own. All use the present `impls.interface`.
     Raises `Unsupported` when a package that it imports is not installed, `LoadError` when there is no such
     implementation or it has no `prepare`, and whatever the module raises.
     """
@@ -43,9 +44,7 @@ def load(name_or_path: str) -> Prepare:
         if path.suffix == ".py":
             prepare = getattr(_from_path(path), "prepare", None)
         elif (HERE / f"{name_or_path}.py").exists() and name_or_path in names():
-            framework = f"_{name_or_path.partition('_')[0]}"
-            if (HERE / f"{framework}.py").exists():  # it changes settings before the import of the framework
-                importlib.import_module(f"impls.{framework}")
+            _import_framework(name_or_path, HERE)
             prepare = getattr(importlib.import_module(f"impls.{name_or_path}"), "prepare", None)
         elif name_or_path in _plugins():
             prepare = getattr(_plugins()[name_or_path].load(), "prepare", None)
@@ -86,12 +85,24 @@ def _from_path(path: Path) -> object:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)
+    past = path.parent.parent / "impls"
+    if "@" in path.stem and past.is_dir():
+        __path__.insert(0, str(past))
+    if str(path.parent) in __path__:
+        _import_framework(path.stem, path.parent)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     return module
+
+
+def _import_framework(name: str, folder: Path) -> None:
+    """Import `impls._<framework>` before an implementation: it has settings that precede the framework."""
+    framework = f"_{name.partition('_')[0]}"
+    if (folder / f"{framework}.py").exists():
+        importlib.import_module(f"impls.{framework}")
 
 
 def _plugins() -> dict[str, importlib.metadata.EntryPoint]:

@@ -221,7 +221,7 @@ class Campaign:
             self.record,
             wall_s=time.monotonic() - self.started,
             timed_s=self.clock.total,
-            left=[*self.record.left, *(printable(name, LONG) for name in self.workspace.removed)],
+            orphans=[*self.record.orphans, *(printable(name, LONG) for name in self.workspace.removed)],
             rates=self.limits.rates,
             failed_kernels=self.limits.failed,
         )
@@ -236,7 +236,7 @@ class Campaign:
         unfinished = self.cut | {case.block for case in self.not_run}
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         record = asdict(self.snapshot())
-        times = ("wall_s", "runs_s", "timed_s", "resumed", "reference_s", "system_load", "sources")
+        saved = ("orphans", "wall_s", "runs_s", "timed_s", "resumed", "reference_s", "system_load", "sources")
         optional = {"schedule": self.plan.until_decided, "environments": bool(self.record.environments)}
         return {
             "planned": len(self.selected),
@@ -248,8 +248,7 @@ class Campaign:
             "blocks": len({case.block for case in self.selected.values()} - unfinished),
             "partial_blocks": sorted(unfinished & {case.block for case in self.done.keys() - self.not_run}),
             "interrupted": self.interrupted,
-            "orphans": record["left"],
-            **{name: record[name] for name in times},
+            **{name: record[name] for name in saved},
             "skipped": [dict(zip(("impl", "device", "reason"), row, strict=True)) for row in skipped],
             **{name: record[name] for name, is_saved in optional.items() if is_saved},
             "limits": self.limits.summary(),

@@ -76,7 +76,7 @@ class Record:
     timed_s: Seconds = 0.0
     runs_s: Seconds = 0.0  # in workers' prepare, first and timed runs
     reference_s: Seconds = 0.0  # in which problems and their truth were made
-    left: list[Words] = field(default_factory=list)  # what had to be removed in the processes before this one
+    orphans: list[Words] = field(default_factory=list)  # processes and folders that had to be removed
     system_load: list[BlockLoad] = field(default_factory=list)
     sources: dict[Words, Source] = field(default_factory=dict)  # by implementation
     rates: dict[Words, dict[int, Rates]] = field(default_factory=dict)  # by device and block: what it could do

@@ -20,7 +20,7 @@ from results.stats.pairing import VALUES, without_duplicates
 from results.stats.prediction import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.stats.quiet_or_busy import BUSY, QUIET, judge_machine
 from results.store.outcomes import expert_tuned
-from results.store.reading import Run, RunError, machine_words, read_bytes
+from results.store.reading import Run, RunError, machine_words, read_bytes, require_own
 from results.store.runs import ROOT, files, find, is_of_project, name_of, nearest, read_all
 from results.store.schema import BYTES
 
@@ -222,8 +222,9 @@ def _measured_words(run: Run, usual: list[Prediction], case: dict[str, object], 
         if plan != str(batch or "") or {name: winner.best[name] for name in case} != case:
             continue
         (best,) = (one for one in usual if one.impl == winner.best["impl"])
-        if winner.shown:
-            return f"{framework(best.impl)} is fastest: {best.impl}, {_span(best)}."
+        if winner.shown:  # named by the shortest row of the table: a ratio to the baseline may choose another version
+            named = next(one for one in usual if framework(one.impl) == framework(best.impl))
+            return f"{framework(named.impl)} is fastest: {named.impl}, {_span(named)}."
         return (
             f"No fastest is shown. Shortest: {best.impl}, {_span(best)}; not shown slower: {', '.join(winner.rivals)}."
         )
@@ -270,6 +271,7 @@ def _ask(args: Namespace) -> Page:
     if args.measure:
         return ask(_measured_now(args, size), size, args.steps, args.dtype, args.device, args.cold)
     run, passed = (find(args.run, args.runs), []) if args.run else choose_run(args, size)
+    require_own(run)
     page = ask(run, size, args.steps, args.dtype, args.device, args.cold)
     (section,) = page.sections
     notes += passed

@@ -6,7 +6,7 @@ from results import options
 from results.output import Page
 from results.page.crossover import crossover
 from results.stats.pairing import VALUES
-from results.store.reading import RunError
+from results.store.reading import RunError, require_own
 from results.store.runs import find_all
 
 
@@ -16,6 +16,7 @@ def _crossover(args: Namespace) -> Page:
     if not args.over:
         options.check_two_names(args.a, args.b)
     runs, b = find_all(args.run, args.runs), args.b or args.a
+    require_own(*runs)
     return crossover(runs, args.a, b, args.features, over=args.over, job_steps=args.job_steps)
 
 

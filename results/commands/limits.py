@@ -13,7 +13,7 @@ from results.output import Page, Section, digits, records, seconds, with_rows, w
 from results.page.sections import limit_text, table_by_problem
 from results.stats.pairing import without_duplicates
 from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
-from results.store.reading import Run, RunError, mapping, number, sequence
+from results.store.reading import Run, RunError, mapping, number, require_own, sequence
 
 LAYERS = [
     ("NumPy: six calls", "numpy_manual", ""),
@@ -33,6 +33,7 @@ SMALL = 200  # largest n * d with almost no arithmetic in a step
 
 def limits(run: Run) -> Page:
     """Show the measured limits of a run, its cases and its layers. Raises RunError if the run has no limits."""
+    require_own(run)
     measured = mapping(run.campaign.get("limits"))
     if not any(measured.values()):
         raise RunError(f"{run.label} has no measured limits: it predates them, or was made with --no-limits")

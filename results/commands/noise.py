@@ -16,7 +16,7 @@ from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import interval_text, ratio_digits, refused_sections
 from results.stats.verdicts import fewest_decisive
 from results.store.columns import CASE
-from results.store.reading import Run, mapping, number, sequence, text
+from results.store.reading import Run, mapping, number, require_own, sequence, text
 from results.store.runs import find
 
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
@@ -31,7 +31,8 @@ LEGEND = [
 
 
 def noise(run: Run) -> Page:
-    """Show each case of the A/A pair, advice, and the system load of each block."""
+    """Show each case of the A/A pair, advice, and the system load of each block. Raises RunError for a foreign file."""
+    require_own(run)
     table = judge_duplicates(run)
     compared = table[table["refused"] == ""]
     summary = noise_line(run)

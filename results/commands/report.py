@@ -46,7 +46,7 @@ def _report(args: Namespace) -> Page:
     page = report(runs, baseline)
     if args.format is not None:
         return page
-    if args.out == "-":
+    if args.out in ("-", ""):
         raise RunError("the report is a folder of files: use --out DIR, or --format md for stdout")
     try:
         from results.page.page import publish

@@ -29,7 +29,7 @@ from results.output import Page, Section, records, seconds, speedup, times, word
 from results.stats.prediction import fit_prices
 from results.stats.signed_rank import Array
 from results.store.outcomes import Row
-from results.store.reading import Run, RunError, mapping, number, sequence
+from results.store.reading import Run, RunError, mapping, number, require_own, sequence
 from results.store.runs import find
 
 Limits = dict[int, list[tuple[float, float]]]  # by threads: bytes and bytes/s of each memory, the nearest first
@@ -82,6 +82,7 @@ class Model:
 
 def scaling(run: Run) -> Page:
     """Return measured speed-ups, the model's parameters and its predictions. Raises RunError if data is missing."""
+    require_own(run)
     rows, limits = _rank_rows(run), _read_limits(run)
     groups = [group for _, group in rows.groupby(GROUP)]
     models = [[model(group, limits, law) for law in LAWS] for group in groups]

@@ -313,7 +313,7 @@ UNFIT = [  # options, what the one line says
 ]
 DAMAGE: list[tuple[int, str, str, object]] = [  # line, part, name, value
     *((1, "state", name, None) for name in ("runs_s", "rates")),
-    *((1, "state", name, "x") for name in ("left", "sources", "environments", "system_load", "resumed")),
+    *((1, "state", name, "x") for name in ("orphans", "sources", "environments", "system_load", "resumed")),
     (1, "state", "sources", {"slow": {"file": "slow.py", "text": "", "digest": "\x1b[31m", "helpers": {}}}),
     (1, "state", "system_load", [{"block": 0, "seconds": -1.0}]),
     (1, "state", "schedule", [{"block": 1, "after_s": 1.0, "comparisons": 3, "decided": 0, "left_out": "all"}]),

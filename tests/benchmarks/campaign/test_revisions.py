@@ -1,6 +1,5 @@
 """--impl path.py@REV: a file as it was, beside the file as it is, and one line for what git does not have."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -50,28 +49,38 @@ def test_a_file_and_its_past_are_measured_side_by_side(checkout: Path) -> None:
     assert git(checkout, "status", "--short", "--", "mine.py") == "M mine.py", "nothing is checked out"
 
 
-def test_what_git_does_not_have_is_one_line(checkout: Path) -> None:
+def test_what_git_does_not_have_is_one_line(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     says = {
         "mine.py@nothing": "mine.py@nothing: git knows no such revision",
         "other.py@HEAD": "has no such file; see: git log -- ",
         "mine.py@--all": "git knows no such revision",
     }
-    ends = ended(*(command(checkout, "--impl", str(checkout / word)) for word in says))
+    (outside := tmp_path_factory.mktemp("outside") / "mine.py").write_text(HONEST)
+    says = {str(checkout / word): message for word, message in says.items()}
+    says[f"{outside}@HEAD"] = "is in no git repository"
+    ends = ended(*(command(checkout, "--impl", word) for word in says))
     for done, message in zip(ends, says.values(), strict=True):
         assert done.code == 4 and message in done.err and "Traceback" not in done.err
 
 
-def test_a_changed_module_of_the_suite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(revisions, "ROOT", tmp_path)
-    (tmp_path / "impls").mkdir()
-    write(tmp_path / "impls", "_mine", "put = 1\n")
-    write(tmp_path / "impls", "mine_fast", "from impls._mine import put\n")
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", "-A")
-    git(tmp_path, "commit", "-qm", "first")
-    write(tmp_path / "impls", "_mine", "put = 2\n")
-    with pytest.raises(ValueError, match=re.escape("impls/_mine.py, which it imports, has changed since")):
-        revisions.file_of(tmp_path / "impls" / "mine_fast.py", "HEAD")
+@HAS_GIT
+def test_a_file_of_the_suite_uses_the_shared_module_of_its_revision(clone: Path, tmp_path: Path) -> None:
+    """`make ab` measures every implementation of a framework whose _<framework>.py differs."""
+    shared = clone / "impls" / "_mine.py"
+    shared.write_text("import time\n\ndef wait(steps):\n    time.sleep(1e-4 * steps)\n")
+    waiting = "w = start.copy()\n        from impls._mine import wait; wait(steps)"
+    write(clone / "impls", "mine_fast", HONEST.replace("w = start.copy()", waiting))
+    git(clone, "add", "impls")
+    git(clone, "commit", "-qm", "slow")
+    shared.write_text("def wait(steps):\n    pass\n")
+    done = run_ab(clone, MINUTES="0.3", OUT=str(tmp_path))
+    git(clone, "reset", "-q", "--hard", "HEAD~1")
+    assert done.returncode in (0, 2), done.stdout + done.stderr  # 2: not known, in so short a time
+    content = saved(tmp_path / "mine_fast.json")
+    rows = [row["extra_info"] for row in content["benchmarks"]]
+    now, before = ({row["per_step_s"] for row in rows if ("@" in row["impl"]) == old} for old in (False, True))
+    assert min(before) > 3 * max(now)
+    assert [list(source["helpers"]) for source in content["campaign"]["sources"].values()] == [["_mine.py"]] * 2
 
 
 @HAS_GIT
@@ -111,6 +120,7 @@ def test_without_a_change_there_is_nothing_to_compare(clone: Path) -> None:
     assert "no revision nothing" in run_ab(clone, BASE="nothing").stdout
     assert run_ab(clone, SLOWER="5").returncode == 2  # 1 is a slower case
     assert run_ab(clone, FILE="impls/numpy_manual.py", OUT="/dev/null/x").returncode == 2
+    assert "README.md is no Python file" in run_ab(clone, FILE="README.md").stdout
 
 
 @HAS_GIT

@@ -251,6 +251,13 @@ def test_sentence_and_column_say_the_same(tmp_path: Path, capsys: pytest.Capture
     assert " never " in rows["torch_nn"]
 
 
+def test_the_fastest_version_is_the_first_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "1000x10", "--run", "intel/jax-versions"]) == 0
+    printed = capsys.readouterr().out
+    first = next(line.split()[0] for line in printed.splitlines() if line.startswith("jax_scan@"))
+    assert f"JAX is fastest: {first}," in printed
+
+
 def test_what_was_measured_in_an_environment_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     size = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "dtype": "float32"} | KNOWN
     saved_run(tmp_path, blocks("jax_scan@threads=2", [2e-6] * 4, **size))

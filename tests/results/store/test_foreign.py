@@ -40,6 +40,17 @@ def test_show_and_compare_give_names_and_times_that_nobody_has_checked(
     assert "nobody has checked" in out and "FASTER" not in out and "SLOWER" not in out
 
 
+ONE_RUN = [["noise"], ["limits"], ["scaling"], ["ask", "100x2", "--run"], ["versus", "a", "b", "--run"]]
+
+
+@pytest.mark.parametrize("command", ONE_RUN, ids=lambda command: command[0])
+def test_questions_about_a_run_refuse_them(
+    files: list[str], command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, files[0]]) == 2
+    assert "holds no descents of this suite" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [["gate", "--slower", "5%"], ["report", "--format", "md"]])
 def test_verdicts_and_reports_refuse_them(
     files: list[str], command: list[str], capsys: pytest.CaptureFixture[str]
