@@ -1,4 +1,4 @@
-"""The commands `fit` and `gallery`: one descent as a tutorial shows it, and plots of all of them."""
+"""The commands `fit`, `gallery` and `list`: one descent as a tutorial shows it, plots of all, and what there is."""
 
 import argparse
 import difflib
@@ -15,13 +15,13 @@ try:
 
     from benchmarks.campaign import options
     from benchmarks.problems import catalogue
-    from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery
+    from benchmarks.tutorial import fit, fit_output, fit_ranking, gallery, listing
     from impls.interface import Unsupported
 except ModuleNotFoundError as error:  # a fresh clone, before anything was installed
     print(f"error: needs {error.name}: pip install -c constraints.txt -e '.[data,report]'", file=sys.stderr)
     raise SystemExit(2) from None
 
-COMMANDS = ("fit", "gallery")
+COMMANDS = ("fit", "gallery", "list")
 SHARED = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # options of `fit` and `pytest benchmarks`
 
 
@@ -105,6 +105,11 @@ def _gallery(args: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
+def _list(args: argparse.Namespace) -> int:
+    print(*listing.lines(), sep="\n")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar=" or ".join(COMMANDS))
@@ -138,6 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     many.add_argument("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")
+    names = commands.add_parser("list", help="the implementations and the problems", description=listing.__doc__)
+    names.set_defaults(command=_list)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/columns.md from the code: every command, option and column.
+"""Write docs/cli.md, columns.md and implementations.md from the code: commands, options, columns, implementations.
 
 usage: python -m results.reference_pages DOCS
 """
@@ -21,6 +21,13 @@ A saved run has one row per case and block. `results.load()` and `python -m resu
 an empty text means that the file does not have the value. Use only rows whose `valid` is true. A number below its
 minimum makes its row invalid. *Since* is the first schema version with the column, *before 6* its name in files before
 version 6: older files are read with the names of today.
+"""
+IMPLEMENTATIONS_HEAD = """\
+# Implementations and problems
+
+`python -m benchmarks list` prints these tables. *gradient*: written by hand, or the framework's autograd. *style*:
+"eager" dispatches each operation, "compiled" each step as a whole, "one launch" many steps at once. *tuned*: as users
+write it, or by an expert for this problem or its hardware. *steps*: updates in a full-batch run.
 """
 Table = list[dict[str, str]]
 NOTE = "Generated from the code by `make docs`. Do not edit."
@@ -54,13 +61,18 @@ def _cells(column: Column) -> dict[str, str]:
     }
 
 
+def implementations_page() -> str:
+    """Return docs/implementations.md: what `python -m benchmarks list` prints."""
+    return "\n".join([IMPLEMENTATIONS_HEAD, NOTE, "", *_output("benchmarks", "list")]) + "\n"
+
+
 def cli_page() -> str:
     """Return docs/cli.md: the options of `pytest benchmarks`, and the commands of both packages."""
     lines = ["# Command line", "", NOTE, "", "## `pytest benchmarks`", ""]
     lines += ["pytest's and pytest-benchmark's own options also work. This project adds:", ""]
     lines += _markdown_table(_pytest_options())
-    for name in ("fit", "gallery"):
-        lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_help("benchmarks", name), "```"]
+    for name in ("fit", "gallery", "list"):
+        lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_output("benchmarks", name, "--help"), "```"]
     (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
     for name, command in action.choices.items():
         options = _options(command)
@@ -90,15 +102,15 @@ def _options(command: argparse.ArgumentParser) -> Table:
 
 def _pytest_options() -> Table:
     """Return the options that pytest lists in the group of this project."""
-    text = "\n".join(_help("pytest", "benchmarks"))
+    text = "\n".join(_output("pytest", "benchmarks", "--help"))
     group = text.partition("gradient descent, framework against framework:\n")[2].partition("\n\n")[0]
     options = re.findall(r"^  (--\S+)(.*(?:\n {6,}.*)*)", group, re.MULTILINE)
     return [{"option": f"`{name.replace('=', ' ', 1)}`", "meaning": " ".join(rest.split())} for name, rest in options]
 
 
-def _help(module: str, *arguments: str) -> list[str]:
+def _output(module: str, *arguments: str) -> list[str]:
     process = subprocess.run(
-        [sys.executable, "-m", module, *arguments, "--help"],
+        [sys.executable, "-m", module, *arguments],
         check=True,
         capture_output=True,
         text=True,
@@ -115,9 +127,10 @@ def _markdown_table(table: Table) -> list[str]:
 
 
 def main(docs: Path) -> None:
-    """Write both pages into a folder."""
+    """Write the three pages into a folder."""
     atomic_write(docs / "cli.md", cli_page())
     atomic_write(docs / "columns.md", columns_page())
+    atomic_write(docs / "implementations.md", implementations_page())
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int)
     if any(here < one.seconds + one.fixed_seconds for here, one in zip(elapsed, rounds, strict=True)):
         return ["its clock counts more seconds than passed here"]
     if all(here > factor * claim + spare for here, claim in zip(elapsed, claimed, strict=True)):  # load spares some
-        return [f"its rounds took {median(elapsed):.2g} s here, and {median(claimed):.2g} s by its own clock"]
+        return [f"its rounds took {median(elapsed):.2g} s by our clock, and {median(claimed):.2g} s by its own clock"]
     return []
 
 

@@ -211,7 +211,7 @@ def _predicted_words(usual: list[Prediction]) -> str:
     head = f"Predicted: {best.impl} is fastest, {_span(best)}"
     if {framework(impl) for impl in equal} <= {framework(best.impl)}:
         return f"{head}." if not equal else f"{head}; {', '.join(equal)} may be as fast."
-    return f"Predicted: {best.impl} is shortest, {_span(best)}, but not distinguishable from {', '.join(equal)}."
+    return f"Predicted: {best.impl} leads, {_span(best)}, but {', '.join(equal)} may be as fast."
 
 
 def _measured_words(run: Run, usual: list[Prediction], case: dict[str, object], batch: int | None) -> str:

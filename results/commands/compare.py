@@ -231,7 +231,7 @@ def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
             | ({"largest error": f"{error:.2g}"} if str(case[-1]).startswith("precision=") else {})
         )
     rows.sort(key=lambda row: [row[name] for name in CASE[1:]])
-    return Section(f"{impl} over {axis}", _changes(impl, table), rows, level=3)
+    return Section(impl, _changes(impl, table), rows, level=3)
 
 
 def _changes(impl: str, table: pd.DataFrame) -> str:
@@ -240,7 +240,11 @@ def _changes(impl: str, table: pd.DataFrame) -> str:
     for word, name in ((SLOWER, "slower"), (FASTER, "faster")):
         shown = records(table[(table["against"] == first) & (table["verdict"] == word)])
         changed = shown[0]["environment"] if shown else ""
-        cases = [f"{row['problem']} {ratio_digits(row['ratio'])}x" for row in shown if row["environment"] == changed]
+        cases = [
+            f"{row['problem']} {ratio_digits(1 / row['ratio'] if word == FASTER else row['ratio'])}x"
+            for row in shown
+            if row["environment"] == changed
+        ]
         parts.append(f"first {name} in {changed} ({', '.join(cases)})" if shown else f"in none shown {name}")
     return f"{impl} against {first}: {'; '.join(parts)}."
 
@@ -412,9 +416,8 @@ def add_commands(commands: options.Commands) -> None:
         command.add_argument("a", metavar="A", help="an implementation")
         command.add_argument("b", metavar="B", help="another implementation")
         default = "all" if make is on_machines else "latest"
-        command.add_argument(
-            "--run", nargs="+", default=[default], metavar="RUN", help="runs, one per machine (default: %(default)s)"
-        )
+        about = f"runs, one per machine (default: {default})"
+        command.add_argument("--run", nargs="+", default=[default], metavar="RUN", help=about)
         options.add_filters(command, CASE[1:])
 
 

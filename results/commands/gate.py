@@ -10,7 +10,7 @@ else 2 if any is undecided or not comparable, or there is none; else 0.
 A machine may be faster in one run than in the other. Half of each error probability is for this drift: the bounds are
 widened by what the implementations with the same code and version in both runs differ by, apart from the judged one.
 Without such an implementation no case is decided. One run with both versions needs no widening: gate RUN RUN --impl
-OLD NEW. There, fewer than 6 blocks are judged by the interval of the agreement of signs, as by compare.
+OLD NEW. There, fewer than 5 blocks are judged by the interval of the agreement of signs, as by compare.
 """
 
 import math
@@ -185,13 +185,13 @@ def decide(
         reason = f"too few blocks for a bound: {len(d)} of at least {fewest} (--blocks {fewest})"
     else:
         reason = f"between {times(bounds['lower'])} and" if bounds["lower"] else "at most"
-        reason += f" {times(bounds['upper'])}; to decide: "
+        reason += f" {times(bounds['upper'])}; "
         if hidden:
-            reason += f"the drift between the runs is up to {times(math.exp(margin))}, {ONE_RUN}"
+            reason += f"the drift between the runs, up to {times(math.exp(margin))}, hides the answer: {ONE_RUN}"
         elif needed and needed > len(d):
-            reason += f"{needed} blocks may, in 4 of 5 cases (--blocks {needed})"
+            reason += f"{needed} blocks decide with a probability of 80 % (--blocks {needed})"
         else:
-            reason += "more blocks"
+            reason += "more blocks may decide"
     return bounds | {"verdict": UNDECIDED, "needed": needed, "reason": f"{reason}; {allowed}"}
 
 

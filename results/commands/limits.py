@@ -26,7 +26,7 @@ LAYERS = [
     ("the whole descent compiled: JAX", "jax_scan", ""),
     ("the whole descent compiled: Numba", "numba_fused", ""),
 ]  # layer, implementation with it, implementation without it or ""
-TWICE = "Code that reads X twice, as two products do, reaches 50 % where reading is the limit."
+TWICE = "Code that reads X twice, as two products do, reaches at most about 50 % where reading is the limit."
 NOISE = 1.03  # of the limit, up to which a row is not above it
 SMALL = 200  # largest n * d with almost no arithmetic in a step
 

@@ -21,6 +21,7 @@ from results.store.runs import find
 
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
 FIVE_MINUTES = 300  # seconds
+OTHERS = "others: share of the CPU time that other programs used. Above 15 % a run is BUSY."
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
     " problems of two implementations, as `compare A B` judges them.",
@@ -42,7 +43,7 @@ def noise(run: Run) -> Page:
             f" {count_different(list(rows['verdict']))}."
             for (impl, again), rows in compared.groupby(["impl", "again"])
         ]
-        summary = " ".join([*sentences, f"By chance this happens in up to {ALPHA:.0%} of runs."])
+        summary = " ".join([*sentences, f"Up to {ALPHA:.0%} of runs call equal code different by chance."])
     inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
     share = (
         [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if math.isfinite(inside) and wall > 0 else []
@@ -55,7 +56,7 @@ def noise(run: Run) -> Page:
         *(refused_sections(table[table["refused"] != ""], CASE[1:]) if len(table) else []),
         *with_rows(_power_section(run)),
         Section("Advice", notes=advice(run, compared), level=3),
-        *with_rows(Section("System load of the blocks", table=load, level=3)),
+        *with_rows(Section("System load of the blocks", table=load, notes=[OTHERS], level=3)),
     ]
     return Page(table, sections)
 
@@ -128,6 +129,7 @@ def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
     return {
         "block": words(entry.get("block")),
         "took": seconds(number(entry.get("seconds"))),
+        "others": percent(number(entry.get("others"))),
         "load before": digits(number(entry.get("load_before"))),
         "load after": digits(number(entry.get("load_after"))),
         "steal": percent(number(entry.get("steal"))),
@@ -155,7 +157,7 @@ def _block_advice(run: Run, compared: pd.DataFrame) -> list[str]:
     if too_few["wanted"].isna().any():
         remedy = "not even 1000 blocks would be enough for all of them; use a quieter machine"
     else:
-        remedy = f"--blocks {too_few['wanted'].max():.0f} may be enough, in 4 of 5 cases"
+        remedy = f"--blocks {too_few['wanted'].max():.0f} finds it with a probability of 80 %"
     return [f"Too few blocks to detect an effect of {EFFECT:.0%} in {len(too_few)} of {len(compared)} cases: {remedy}."]
 
 
@@ -170,7 +172,7 @@ def _machine_advice(run: Run) -> list[str]:
     loops = run.rows.loc[run.rows["calibration_s"] > 0, "calibration_s"]
     slowdown = loops.quantile(0.9) / loops.quantile(0.1)
     lines = {
-        f"Interference: the slowest calibration loops took {slowdown:.1f} times as long as the fastest."
+        f"Interference: calibration loops took up to {slowdown:.1f} times as long as others (90th by 10th percentile)."
         " It may slow one side of a ratio more than the other; unshared cores need fewer blocks.": slowdown
         > INTERFERENCE,
         f"Load above a third of the {words(cores)} cores before {busy}: stop other programs.": busy,

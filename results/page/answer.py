@@ -217,7 +217,7 @@ def _missing(rows: list[Row]) -> list[str]:
         f"{', '.join(sorted(impls)) if len(impls) < 3 else f'{len(impls)} implementations'} ({reason})"
         for reason, impls in sorted(reasons.items(), key=lambda item: -len(item[1]))
     ]
-    return _fit("Not run: ", parts, "; ")
+    return _fit("Skipped or refused: ", parts, "; ")
 
 
 def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> list[str]:

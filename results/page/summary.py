@@ -133,7 +133,8 @@ def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
             text = words(best["problem"]) + (f" ({undecided})" if equal else "")
             problems.setdefault(words(best["impl"]), []).append(text)
         wins = "; ".join(f"{impl} on {', '.join(names)}" for impl, names in problems.items())
-        texts.append(f"Fastest step on the {device} in {dtype}{'' if work == 'X' else f', over the {work}'}: {wins}.")
+        reads = "" if work == "X" else f", reading the {work}"
+        texts.append(f"Fastest step on the {device} in {dtype}{reads}: {wins}.")
     return texts
 
 

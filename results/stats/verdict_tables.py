@@ -175,10 +175,10 @@ def caveats(
     lines = [
         f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, on this machine with its interference,"
         " which may slow one side more than the other.",
-        "Verdicts: signs of all blocks that agree by more than the blocks differ, and exact Wilcoxon; Holm over the"
-        f" {counted(count, 'comparison')} of {family}: a chance of {ALPHA:.0%} that any FASTER or SLOWER (of B) is"
-        f" false. EQUIVALENT: interval within {MARGIN:.0%} of 1. All intervals hold together in {1 - ALPHA:.0%} of"
-        " runs.",
+        "FASTER and SLOWER describe B. Two tests decide: the agreement of signs and the exact Wilcoxon test. Holm"
+        f" corrects {counted(count, 'comparison')} of {family}, so the chance that any verdict is false is at most"
+        f" {ALPHA:.0%}. EQUIVALENT: the interval lies within {MARGIN:.0%} of 1. All intervals hold together"
+        f" in {1 - ALPHA:.0%} of runs.",
     ]
     if ((compared["interval_low"] == 1) | (compared["interval_high"] == 1)).any():
         lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]
@@ -187,7 +187,7 @@ def caveats(
         if undecided["blocks"].max() == 1:
             advice = f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
         elif len(needed):
-            advice = f"{needed.max():.0f} blocks may decide, in 4 of 5 cases (--blocks {needed.max():.0f})"
+            advice = f"{needed.max():.0f} blocks decide with a probability of 80 % (--blocks {needed.max():.0f})"
         else:
             advice = "more blocks would not help"
         lines += [f'UNDECIDED is not "no difference": {advice}.']
@@ -197,5 +197,5 @@ def caveats(
                 " one side more. Repeat the run when it is idle."
             )
     unknown = dict.fromkeys(name for names in compared["unknown"] for name in names.split(", ") if name)
-    lines += [f"Not recorded in A or B, so not known to be equal: {', '.join(unknown)}."] if unknown else []
+    lines += [f"Recorded in neither A nor B, so perhaps unequal: {', '.join(unknown)}."] if unknown else []
     return Section(notes=[*lines, *notes])

@@ -55,8 +55,11 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
         args = parsers[name].parse_args(words)
         found = [section for section in args.make(args).sections if section.text][:MOST_SENTENCES]
         sentences = [str(SENTENCE.match(section.text)[0]) for section in found]  # type: ignore[index]
-        titles = ["", *(f"{section.title}: " for section in found[1:])]
-        lines = [title + sentence for title, sentence in zip(titles, sentences, strict=True)]
+        titles = ["", *(section.title for section in found[1:])]
+        lines = [
+            sentence if sentence.startswith(title) else f"{title}: {sentence}"
+            for title, sentence in zip(titles, sentences, strict=True)
+        ]
         answer = "\n".join([f"python -m results {match['words']}", *lines])
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 

@@ -1,4 +1,4 @@
-"""docs/cli.md and docs/columns.md: made from the code, and up to date."""
+"""docs/cli.md, columns.md and implementations.md: made from the code, and up to date."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ COMMANDS = ("list", "show", "compare", "gate", "report", "export", "verify")
 def test_the_committed_pages_are_up_to_date(tmp_path: Path) -> None:
     (tmp_path / "cli.md").write_text("old")
     main(tmp_path)
-    for name in ("cli.md", "columns.md"):
+    for name in ("cli.md", "columns.md", "implementations.md"):
         assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text(), f"{name} is stale; run: make docs"
 
 

@@ -253,7 +253,7 @@ def test_other_work_is_labelled_and_never_compared_as_equal(tmp_path: Path) -> N
     assert cells.loc[("numba_fused", "numpy_manual"), "verdict"] == "FASTER"
     fastest = [line for line in report([run], "numpy_manual").sections[1].notes if line.startswith("Fastest")]
     assert fastest == [
-        "Fastest step on the cpu in float64, over the Gram matrix: numpy_gram on small.",
+        "Fastest step on the cpu in float64, reading the Gram matrix: numpy_gram on small.",
         "Fastest step on the cpu in float64: numba_fused on small.",
     ]
 

@@ -54,7 +54,7 @@ def test_one_problem_is_drawn_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["line", "--lr", "0.1"], "fit line --lr 0.1"), (["galery"], "gallery"), (["xyz"], "fit or gallery")],
+    [(["line", "--lr", "0.1"], "fit line --lr 0.1"), (["galery"], "gallery"), (["xyz"], "fit or gallery or list")],
 )
 def test_an_unknown_command_is_answered_with_the_one_that_is_meant(words, says, capsys):
     with pytest.raises(SystemExit):

@@ -305,7 +305,7 @@ def test_what_neither_side_knows_of_newer_facts_is_a_note(tmp_path: Path) -> Non
         [saved_cases(tmp_path, "box", rows(**older), rows("jax_scan", 0.5e-6, **older))], "numpy_manual", "jax_scan"
     )
     assert only_verdict(page) == "FASTER"
-    assert "Not recorded in A or B, so not known to be equal: precision, matmul_bits, matvec_bits." in text(page)
+    assert "Recorded in neither A nor B, so perhaps unequal: precision, matmul_bits, matvec_bits." in text(page)
     page = compare_implementations([saved_cases(tmp_path, "box", rows(), rows("jax_scan"))], "numpy_manual", "jax_scan")
     assert "Not recorded" not in text(page)
 

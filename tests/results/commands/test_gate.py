@@ -25,7 +25,7 @@ from results.commands.gate import (
     read_thresholds,
 )
 from results.output import FORMATS, Page
-from results.stats.verdicts import UNDECIDED
+from results.stats.verdicts import UNDECIDED, judge
 from results.store.reading import Run, RunError
 
 FIVE: Thresholds = [({}, 0.05)]
@@ -106,6 +106,20 @@ def test_at_the_threshold_itself_five_in_a_hundred_pass_and_five_pages_fail(monk
     assert 0.03 <= np.mean([word == FAIL for word in alone]) <= 0.06
     of_six = np.array([decide(list(row), 0.05, 6)["verdict"] == FAIL for row in d]).reshape(-1, 6)
     assert 0.01 <= of_six.any(axis=1).mean() <= 0.07
+
+
+def test_a_run_that_ends_when_signs_agree_fails_no_more_often() -> None:
+    """Each of three cases is exactly at the threshold, and its blocks end at the first look that decides its sign."""
+    rng, failed, pages = np.random.default_rng(0), 0, 60
+    for page in rng.normal(math.log(1.05), 0.06, (pages, 3, 12)):
+        ends = [12] * 3
+        for count in range(3, 12):
+            looks = judge([row[: min(count, end)] for row, end in zip(page, ends, strict=True)], finished=False)
+            ends = [min(end, count) if one.word != UNDECIDED else end for end, one in zip(ends, looks, strict=True)]
+        logs = [row[:end].tolist() for row, end in zip(page, ends, strict=True)]
+        judged = zip(logs, judge(logs, finished=False), strict=True)
+        failed += any(decide(d, 0.05, 3, early=early)["verdict"] == FAIL for d, early in judged)
+    assert failed <= 0.05 * pages
 
 
 def test_a_case_passes_the_same_in_whatever_company_but_fails_harder() -> None:

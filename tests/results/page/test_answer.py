@@ -198,7 +198,7 @@ def test_regressions_are_not_claimed_on_a_busy_machine(tmp_path: Path, capsys: p
             {"refused": []},
             "1 of 1 implementation agrees with the reference.\n- Without a valid time: numpy_manual (wrong)",
         ),
-        ([], {"refused": [{"impl": "jax_scan", "reason": "too large"}]}, "Not run: jax_scan (too large)"),
+        ([], {"refused": [{"impl": "jax_scan", "reason": "too large"}]}, "Skipped or refused: jax_scan (too large)"),
         ([], {"refused": []}, "No implementation was tried"),
     ],
 )
