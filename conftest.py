@@ -166,9 +166,8 @@ def needless(config: pytest.Config, later: list[Case | None]) -> list[Case]:
     replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
     places = {privacy.clean(case.place, replace_private): case.place for case in block}
     questions = [
-        Question((places[one], places[other]), question.gain)
-        for question in now.questions
-        for one, other in [question.cases]
+        Question((places[one], places[other]), gain)
+        for (one, other), gain in now.questions
         if {one, other} <= places.keys()
     ]
     left_out = campaign.leave_out(block, now.comparisons, now.decided, questions)

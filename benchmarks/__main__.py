@@ -87,22 +87,18 @@ def _fit(args: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _print_sections(sections: Iterable[fit.Section]) -> bool:
+def _print_sections(sections: Iterable[fit.Section], end: str = "\n\n") -> bool:
     """Print each section once it is known. Return whether all agree with the reference."""
     right = True
     for lines, agrees in sections:
-        print(*lines, sep="\n", end="\n\n" if lines else "", flush=True)
+        print(*lines, sep="\n", end=end if lines else "", flush=True)
         right &= agrees
     return right
 
 
 def _gallery(args: argparse.Namespace) -> int:
-    right = True
     chosen = args.impl or options.implementations(None, Path.cwd())
-    for lines, agrees in gallery.sections(chosen, args.out, args.problem):
-        print(*lines, sep="\n", flush=True)
-        right &= agrees
-    return 0 if right else 1
+    return 0 if _print_sections(gallery.sections(chosen, args.out, args.problem), end="\n") else 1
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -32,10 +32,6 @@ def _opened() -> tuple[tuple[Any, Any] | None, str]:
         return None, f"NVML says: {error}"
 
 
-def _first() -> tuple[Any, Any] | None:
-    return _opened()[0]
-
-
 def notes() -> list[str]:
     """Return what makes the GPU's facts incomplete, a line each: no NVML, slices of a card, other processes on it."""
     why = _opened()[1]
@@ -120,7 +116,7 @@ def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 def _asked(ask: Callable[[Any, Any], Any]) -> Any:
     """Return the library's answer; None without a GPU or without an answer."""
-    first = _first()
+    first = _opened()[0]
     if first is None:
         return None
     try:
@@ -131,7 +127,7 @@ def _asked(ask: Callable[[Any, Any], Any]) -> Any:
 
 def _all_asked(**asked: Callable[[Any, Any], Any]) -> dict[str, Any]:
     """Return the library's answers by name; {} without a GPU."""
-    return {what: _asked(ask) for what, ask in asked.items()} if _first() else {}
+    return {what: _asked(ask) for what, ask in asked.items()} if _opened()[0] else {}
 
 
 def _text(value: bytes | str) -> str:
@@ -140,7 +136,7 @@ def _text(value: bytes | str) -> str:
 
 def main() -> None:
     """Print the GPU's name. Exit with status 1 and the reason if there is none."""
-    if _first() is None and not NODE.exists():
+    if _opened()[0] is None and not NODE.exists():
         sys.exit(f"no GPU here: {_opened()[1]}, and there is no {NODE}")
     sys.stdout.write("; ".join([name() or f"a GPU at {NODE}", *notes()]) + "\n")
 

@@ -1,6 +1,5 @@
 """The losses that a tutorial prints for a problem, each with the range in which a measured one must lie."""
 
-import json
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +39,6 @@ def printed(name: str, problem: Problem) -> list[Printed]:
 def checked(name: str, problem: Problem) -> list[Printed]:
     """Return those of `printed` that a benchmark checks as well."""
     return [one for one in printed(name, problem) if one.update in CHECKED[name]]
-
-
-def fact(checked: list[Printed]) -> dict[str, str]:
-    """Return a row's `published`, a JSON list of [update, loss, lowest, highest]; nothing without printed losses."""
-    return {"published": json.dumps(checked)} if checked else {}
 
 
 def line(start: tuple[float, float]) -> list[Printed]:

@@ -64,7 +64,8 @@ def prepare_problem(
     printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
     also = (problem.steps // 2, *(one.update for one in printed))
     at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
-    facts = sizes(problem) | {"dtype": dtype, "problem_hash": content_hash(problem), **published.fact(printed)}
+    facts = sizes(problem) | {"dtype": dtype, "problem_hash": content_hash(problem)}
+    facts |= {"published": json.dumps(printed)} if printed else {}  # [update, loss, lowest, highest] of each
     rows = write_rows_check(problem, folder, coarse) if single and made is None else None
     return PreparedProblem(str(folder), truth(problem, at, coarse, shown), facts, rows)
 

@@ -328,10 +328,8 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
     Raises RunError if nothing is comparable.
     """
     page, sections, texts = compare_implementations(runs, a, b), [], []
-    traits: dict[str, None] = {}
     for run in runs:
         rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
-        traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
         start = [seconds(start_seconds(rows)[name]) for name, rows in ((a, rows_a), (b, rows_b))]
         verdicts = page.data[page.data["run"] == run.label]
         medians = "By the medians of a busy machine, " if judge_machine(run).named else ""
@@ -341,8 +339,8 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
         texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
-    notes = [*quiet_lines(runs), *traits]
-    return Page(page.data, [Section(f"{b} instead of {a}", " ".join(texts), notes=notes), *sections])
+    head = Section(f"{b} instead of {a}", " ".join(texts), notes=page.sections[0].notes)
+    return Page(page.data, [head, *sections])
 
 
 def _payback_words(table: pd.DataFrame, a: str, b: str) -> str:

@@ -27,7 +27,6 @@ from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import ratio_digits
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
-from results.store.optional import package
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, machine_groups, other_machine, text
 from results.store.runs import files, find_all, join, read_all
@@ -269,10 +268,12 @@ LABEL = "format(datum.value, '.3~s') + 's'"
 
 
 def draw(page: pd.DataFrame, path: Path) -> None:
-    """Draw the rows of `history` into a file. Raises RunError for no points or a missing package."""
+    """Draw the rows of `history` into a file. Raises RunError for no points."""
     if page.empty:
         raise RunError("nothing to draw: no valid point")
-    alt, convert = package("altair"), package("vl_convert")
+    import altair as alt  # imported here: of the extra `report`
+    import vl_convert as convert
+
     chart = _chart(alt, page)
     if path.suffix == ".png":
         atomic_write(path, convert.vegalite_to_png(chart.to_json(), ppi=144))

@@ -37,7 +37,7 @@ def default_baseline(runs: list[Run]) -> str:
 
 
 def _report(args: Namespace) -> Page:
-    """Return the report if --format is given, else write its files. Raises RunError if a package is missing."""
+    """Return the report if --format is given, else write its files."""
     _show_step("reading the runs")
     runs = find_all(args.run, args.runs)
     require_own(*runs)
@@ -48,10 +48,8 @@ def _report(args: Namespace) -> Page:
         return page
     if args.out in ("-", ""):
         raise RunError("the report is a folder of files: use --out DIR, or --format md for stdout")
-    try:
-        from results.page.page import publish
-    except ModuleNotFoundError as error:
-        raise RunError(f"the page needs {error.name}: pip install -e '.[report]', or use --format md") from error
+    from results.page.page import publish  # imported here: --format md does without the extra `report`
+
     folder = Path(args.out or args.runs.parent / "report")
     _show_step(f"drawing the page and its charts, in {folder}")
     files, notes = publish(runs, baseline, markdown(page.sections), folder)

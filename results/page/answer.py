@@ -8,16 +8,7 @@ from typing import Any
 import pandas as pd
 
 from results.output import Page, Section, counted, records, seconds, shortened, speedup, words
-from results.page.standing import (
-    DECIDED,
-    Winner,
-    compared_with,
-    fastest_in_words,
-    find_winners,
-    framework,
-    judge_pairs,
-    undecided_in_words,
-)
+from results.page.standing import DECIDED, Winner, compared_with, find_winners, framework, in_words, judge_pairs
 from results.page.summary import agreement
 from results.stats.few_blocks import FIRST_LOOK
 from results.stats.pairing import without_duplicates
@@ -163,11 +154,11 @@ def _speedup_cell(row: dict[str, Any]) -> str:
 
 def _in_words(winners: list[Winner]) -> list[str]:
     """Return which framework is fastest on which problems."""
-    parts = fastest_in_words(winners)
+    parts, undecided = in_words(winners)
     widths = [len("Fastest: " + "; ".join(parts[: count + 1])) for count in range(len(parts))]
     first = max(sum(width <= WIDTH for width in widths), 1)  # parts on the first of at most two lines
     lines = [*_fit("Fastest: ", parts[:first], "; "), *_fit("Fastest: ", parts[first:], "; ")]
-    return [*lines, *_fit("No fastest shown: ", undecided_in_words(winners), "; ")]
+    return [*lines, *_fit("No fastest shown: ", undecided, "; ")]
 
 
 def _legend(winners: list[Winner]) -> list[str]:

@@ -26,15 +26,7 @@ from results.page.machines import machine_sections
 from results.page.phases import break_even_sections
 from results.page.report import CLOCK_NOTES
 from results.page.sections import run_card, untimed_sections
-from results.page.standing import (
-    Winner,
-    compared_with,
-    fastest_in_words,
-    find_winners,
-    framework,
-    judge_pairs,
-    undecided_in_words,
-)
+from results.page.standing import Winner, compared_with, find_winners, framework, in_words, judge_pairs
 from results.page.summary import summarize_run
 from results.stats.pairing import without_duplicates
 from results.stats.prediction import LEVEL, model_facts
@@ -138,7 +130,7 @@ def answer_lines(run: Run, baseline: str) -> list[str]:
     state = [{BUSY: quiet.line, QUIET: f"{QUIET}."}.get(quiet.word, unknown)]
     if len(winners) > MANY_PROBLEMS:
         return state + fastest_by_size(winners)
-    fastest, undecided = fastest_in_words(winners), undecided_in_words(winners)
+    fastest, undecided = in_words(winners)
     lines = state + [f"Fastest: {'; '.join(fastest)}."] * bool(fastest)
     return lines + [f"No fastest shown: {'; '.join(undecided)}."] * bool(undecided)
 

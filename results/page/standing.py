@@ -41,26 +41,17 @@ class Winner:
 
 
 @dataclass(frozen=True)
-class Question:
-    """An undecided comparison. cases: names of its two cases, see `case_name`. gain: 1 if one more block may decide it,
-    1/2 if two may, and so on.
-    """
-
-    cases: tuple[str, str]
-    gain: float
-
-
-@dataclass(frozen=True)
 class Look:
     """The state of an unfinished run. comparisons, decided: numbers, with the baseline. fastest: in words, by problem.
 
-    questions: undecided comparisons with the baseline, and between the fastest of a problem and its rivals.
+    questions: undecided comparisons with the baseline, and between the fastest of a problem and its rivals: the names
+        of both cases, see `case_name`, and the gain of a block, 1 if it may decide, 1/2 if two may, and so on.
     """
 
     comparisons: int
     decided: int
     fastest: list[str]
-    questions: list[Question]
+    questions: list[tuple[tuple[str, str], float]]
 
 
 def look(run: Run, baseline: str) -> Look:
@@ -74,9 +65,9 @@ def look(run: Run, baseline: str) -> Look:
     for row in records(undecided[undecided["impl"] != undecided["baseline"]]):
         other = case_name(row | {"impl": row["baseline"]})
         if row["baseline"] == baseline or (other, row["impl"]) in best:
-            questions.append(Question((other, case_name(row)), _gain(row)))
+            questions.append(((other, case_name(row)), _gain(row)))
     decided = int(with_baseline["verdict"].isin(DECIDED).sum())
-    return Look(len(with_baseline), decided, fastest_in_words(found), questions)
+    return Look(len(with_baseline), decided, in_words(found)[0], questions)
 
 
 def case_name(row: Row) -> str:
@@ -144,23 +135,16 @@ def framework(impl: str) -> str:
     return NAMES.get(name, name)
 
 
-def fastest_in_words(winners: Iterable[Winner]) -> list[str]:
-    """Return which framework is shown to be fastest on which problems: `JAX on small, medium`."""
-    return _on_problems((framework(winner.best["impl"]), winner) for winner in winners if winner.shown)
+def in_words(winners: Iterable[Winner]) -> tuple[list[str], list[str]]:
+    """Return which framework is fastest on which problems, `JAX on small`, and which may be, `JAX or torch on line`.
 
-
-def undecided_in_words(winners: Iterable[Winner]) -> list[str]:
-    """Return which frameworks may be fastest on which problems: `JAX or torch on small`; without names, if many may."""
-    candidates = (
-        (sorted({framework(impl) for impl in (winner.best["impl"], *winner.rivals)}, key=str.lower), winner)
-        for winner in winners
-        if not winner.shown
-    )
-    return _on_problems((" or ".join(names) if 1 < len(names) < MANY else "", winner) for names, winner in candidates)
-
-
-def _on_problems(winners: Iterable[tuple[str, Winner]]) -> list[str]:
-    by_name: dict[str, dict[str, None]] = {}
-    for name, winner in winners:
-        by_name.setdefault(name, {})[words(winner.best["problem"])] = None
-    return [f"{name} on {', '.join(problems)}".strip() for name, problems in by_name.items()]
+    If many may be, they have no names.
+    """
+    found: dict[bool, dict[str, dict[str, None]]] = {True: {}, False: {}}
+    for winner in winners:
+        names = sorted({framework(impl) for impl in (winner.best["impl"], *winner.rivals)}, key=str.lower)
+        rivals = " or ".join(names) if 1 < len(names) < MANY else ""
+        name = framework(winner.best["impl"]) if winner.shown else rivals
+        found[winner.shown].setdefault(name, {})[words(winner.best["problem"])] = None
+    shown, undecided = ([f"{name} on {', '.join(of)}".strip() for name, of in part.items()] for part in found.values())
+    return shown, undecided

@@ -30,7 +30,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from results.stats.signed_rank import ALPHA
 from results.stats.verdicts import holm
-from results.store.optional import package
 
 Array = NDArray[np.float64]
 
@@ -79,7 +78,7 @@ class Search:
 def search(page: Sequence[Sequence[float]], alpha: float = ALPHA) -> list[Search]:
     """Return the changes of each series of log times, corrected for the number of series on the page.
 
-    Raises RunError if ruptures is not installed.
+    Raises ModuleNotFoundError without ruptures.
     """
     series = [np.asarray(x, float) for x in page]
     searched = [limit_outliers(x - x.mean()) for x in series if len(x) >= FEWEST]
@@ -125,15 +124,16 @@ def limit_outliers(x: Array) -> Array:
 def segment(x: Array) -> list[list[int]]:
     """Return for 1, 2, ... changes the places with the least squares: the first point after each change.
 
-    Raises RunError if ruptures is not installed.
+    Raises ModuleNotFoundError without ruptures.
     """
     (plans,) = _segments([x])
     return plans
 
 
 def _segments(series: Iterable[Array]) -> list[list[list[int]]]:
-    kernel = package("ruptures").KernelCPD  # looked up once: a simulation has thousands of series
-    searches = [(len(x), kernel(kernel="linear", min_size=SIDE).fit(x[:, None])) for x in series]
+    from ruptures import KernelCPD  # imported here: of the extra `report`
+
+    searches = [(len(x), KernelCPD(kernel="linear", min_size=SIDE).fit(x[:, None])) for x in series]
     return [[one.predict(m)[:-1] for m in range(1, min(MOST, n // SIDE - 1) + 1)] for n, one in searches]
 
 

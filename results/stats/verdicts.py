@@ -62,7 +62,6 @@ class Verdict:
 def judge(
     page: Sequence[Sequence[float]],
     alpha: float = ALPHA,
-    margin: float = MARGIN,
     pairs: Sequence[Hashable] | None = None,
     earlier: Mapping[Any, Array] | None = None,
     finished: bool = True,
@@ -70,7 +69,7 @@ def judge(
 ) -> list[Verdict]:
     """Return a verdict for each comparison of a page, given its log ratios in the order of the blocks.
 
-    FASTER: the ratio is below 1. EQUIVALENT: the interval lies within 1 -+ margin; it takes precedence. pairs: the pair
+    FASTER: the ratio is below 1. EQUIVALENT: the interval lies within 1 -+ MARGIN; it takes precedence. pairs: the pair
     of implementations of each comparison (default: one pair). earlier: by pair, `few_blocks.distances` of earlier runs.
     finished: whether no further block will be judged; the signed-rank test has a single look, the last.
     comparisons: the number that the intervals and `smallest` are corrected for, if it is larger than the page.
@@ -94,7 +93,7 @@ def judge(
     low, high = np.minimum(low, high), np.maximum(low, high)  # if looks contradict each other: from one to the other
     adjusted, levels = holm(list(np.minimum(p, 1)), alpha)
     fewest = {name: fewest_decisive(size, count, alpha) for name, size in Counter(names).items()}
-    limit, verdicts = math.log1p(margin), list[Verdict]()
+    limit, verdicts = math.log1p(MARGIN), list[Verdict]()
     for i, d in enumerate(samples):
         word, needed, K = UNDECIDED, None, len(d)
         if -limit <= low[i] and high[i] <= limit:

@@ -23,13 +23,11 @@ def site(runs: list[Run], folder: Path) -> Page:
     """Write index.html, machines/SLUG.html for each machine, and with several machines compare.html.
 
     A machine's answer is that of its fullest run among those that know their noise. The comparison takes the run of
-    each machine that has most cases in common with the fullest of all. Raises RunError if a package is missing.
+    each machine that has most cases in common with the fullest of all.
     """
-    try:
-        from results.page.data import make_payload
-        from results.page.page import answer_lines, content_security_policy, render_page, style, template
-    except ModuleNotFoundError as error:
-        raise RunError(f"the site needs {error.name}: pip install -e '.[report]'") from error
+    from results.page.data import make_payload  # imported here: of the extra `report`
+    from results.page.page import answer_lines, content_security_policy, render_page, style, template
+
     machines: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.when, run.label)):
         machines.setdefault(run.machine, []).append(run)

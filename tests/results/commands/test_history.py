@@ -250,7 +250,7 @@ def test_a_missing_package_is_one_line(
     monkeypatch.setitem(sys.modules, name, None)
     status, out, err = call(*arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert f"{name} is not installed; pip install -e '.[report]'" in err
+    assert f"needs {name}: pip install -e '.[report]'" in err
 
 
 # The picture
