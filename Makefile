@@ -187,8 +187,8 @@ growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100
 quiet-check: .venv/ready ## what a run records of its machine beside 0 to 3 busy loops: results/quiet.json, 3 minutes when idle
 	$(BIN)/python -m results.upkeep.quiet_check results/quiet.json
 
-report: .venv/ready ## the page, its Markdown and its charts about the committed runs: results/report
-	$(BIN)/python -m results report $(addprefix intel-xeon-2c-e60e65/,campaign map)
+report: .venv/ready ## the page, its Markdown and its charts about the committed runs: docs/report
+	$(BIN)/python -m results report $(addprefix intel-xeon-2c-e60e65/,campaign map) --out docs/report
 
 site: .venv/ready ## a static site of all saved runs: the machines, a page for each, their comparison: build/site
 	$(BIN)/python -m results site

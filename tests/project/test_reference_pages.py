@@ -29,7 +29,7 @@ def test_every_column_and_option_is_there() -> None:
 
 
 def test_the_picture_of_the_readme_is_up_to_date() -> None:
-    picture = ROOT / "results" / "report" / "charts" / "map-light.svg"
+    picture = ROOT / "docs" / "report" / "charts" / "map-light.svg"
     assert picture.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
     runs = find_all(["intel-xeon-2c-e60e65/campaign", "intel-xeon-2c-e60e65/map"], ROOT / "results" / "runs")
     payload = make_payload(runs, "numpy_manual")
