@@ -20,8 +20,8 @@ BASELINE = "numpy_manual"
 MOST = 10**12  # of what an option counts
 NAMES = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest, your newest; machine/ in front"
-    " restricts it to a machine, by the beginning of its name: intel/campaign. Where several runs are allowed, all selects every readable run,"
-    " and project those that the project itself has committed."
+    " restricts it to a machine, by the beginning of its name: intel/campaign. Where several runs are allowed,"
+    " all selects every readable run, and project those that the project itself has committed."
 )
 
 
