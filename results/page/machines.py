@@ -90,7 +90,8 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     verdicts = zip(result["verdict_on_a"], result["verdict_on_b"], strict=True)
     counts = pd.Series([*map(count_verdicts, verdicts)], result.index, object)
     result["machines"] = counts.where(result["refused"] == "", None)
-    text = f"{header.title}, relative to {baseline}: {summarize(result)}. {header.text}"
+    where = f"on {runs[1].machine} (B) instead of {runs[0].machine} (A)"
+    text = f"Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
     header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
     sections = [header, *_tables(result, baseline), caveats(judged, READING), noise_section([*runs])]
     return Page(result, sections)

@@ -491,7 +491,7 @@ def test_machines_judges_the_ratio_of_the_ratios(tmp_path: Path, capsys: pytest.
     command = ["machines", "numpy_manual", "jax_scan", "--runs", str(tmp_path / "runs")]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "relative to numpy_manual: SLOWER in 1 of 1 comparison, 2.0" in printed
+    assert "(A): SLOWER in 1 of 1 comparison, 2.0" in printed
     assert printed.count("Noise (numpy_manual twice") == 2
     few, more = (
         saved_cases(tmp_path, "box", rows("numpy_manual", 4e-6, blocks=n), rows("jax_scan", blocks=n), name=f"{n:04}_n")
