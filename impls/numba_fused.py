@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from impls._numba import ALONE, Adder, host, kernel, njit_once, threads, update
+from impls._numba import ALONE, add, host, njit_once, threads, update
 from impls.interface import Array, Device, Problem, Run
 
 
@@ -14,10 +14,10 @@ def prepare(problem: Problem, device: Device) -> Run:
     X, Y, order, (n, d) = problem.X, problem.y.reshape(len(problem.y), -1), problem.order, problem.X.shape
     k, b = Y.shape[1], n if order is None else order.shape[1]
     parts, lr = 1 if b * d <= ALONE else threads(), X.dtype.type(2 * problem.lr / (b * k))
-    add, ends, G = kernel(X, k, order), np.arange(parts + 1) * b // parts, np.empty((parts, k, d + 32), X.dtype)
+    ends, G = np.arange(parts + 1) * b // parts, np.empty((parts, k, d + 32), X.dtype)
 
     @njit_once(parallel=parts > 1)
-    def descend(add: Adder, W: Array, G: Array, ends: Array, X: Array, Y: Array, order: Any, T: int, lr: Any) -> Array:
+    def descend(W: Array, G: Array, ends: Array, X: Array, Y: Array, order: Any, T: int, lr: Any) -> Array:
         for t in range(T):
             for p in prange(len(G)):
                 add(G[p], W, X, Y, None if order is None else order[t], ends[p], ends[p + 1])
@@ -25,6 +25,6 @@ def prepare(problem: Problem, device: Device) -> Run:
         return W
 
     def run(start: Array, steps: int, /) -> Array:
-        return descend(add, start.reshape(d, k).T.copy(), G, ends, X, Y, order, steps, lr).T.reshape(start.shape).copy()
+        return descend(start.reshape(d, k).T.copy(), G, ends, X, Y, order, steps, lr).T.reshape(start.shape).copy()
 
     return run
