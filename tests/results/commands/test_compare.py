@@ -45,7 +45,7 @@ def test_each_machine_has_its_table_and_the_page_one_correction(tmp_path: Path) 
         "box-b": "FASTER",
         "box-c": "UNDECIDED",
     }
-    assert "Holm over the 3 comparisons of this page" in text(page)
+    assert "Holm corrects 3 comparisons of this page" in text(page)
     (table,) = [part.table for part in page.sections if part.title == "On how many machines"]
     assert [row["machines"] for row in table] == ["FASTER on 2 of 3 machines; UNDECIDED on 1"]
     assert [part.title for part in page.sections if part.title.startswith("box-")] == [
@@ -59,7 +59,7 @@ def test_holm_counts_the_comparisons_of_all_machines(tmp_path: Path) -> None:
     pages = [compare_implementations(runs[:count], "numpy_manual", "jax_scan") for count in (2, 4)]
     two, four = (page.data["p"].max() for page in pages)
     assert four == pytest.approx(2 * two) and four < 0.05
-    assert "Holm over the 4 comparisons of this page" in text(pages[1])
+    assert "Holm corrects 4 comparisons of this page" in text(pages[1])
 
 
 def test_one_block_says_how_many_are_needed(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_machine_that_is_twice_as_quick_makes_nothing_faster(tmp_path: Path) -
     assert gained["ratio"] == pytest.approx(1 / 8, rel=0.01)
     assert set(page.data["impl"]) == {"jax_scan", "torch_nn"}
     assert page.data["a_s"].isna().all(), "no raw time of one machine stands beside the other's"
-    assert "Holm over the 6 comparisons of this page" in text(page)
+    assert "Holm corrects 6 comparisons of this page" in text(page)
 
 
 def test_blocks_are_paired_by_number(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_forced_cases_count_in_no_correction_and_need_times(tmp_path: Path) -> N
         rows(problem="lonely"),
     )
     page = compare_implementations([run], "numpy_manual", "jax_scan", force=True)
-    assert "Holm over the 1 comparison of" in text(page)
+    assert "Holm corrects 1 comparison of" in text(page)
     found = page.data.set_index("problem")
     assert found["verdict"].fillna("none").to_dict() == {
         "small": "FASTER",
