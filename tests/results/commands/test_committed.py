@@ -16,7 +16,7 @@ from results.store.runs import find
 RUNS = ROOT / "results" / "runs"
 HERE = "amd-epyc-2c-e60e65"  # a reader's own runs may stand beside these, under the same names
 BENCH, CAMPAIGN, SWEEP = f"{HERE}/0001_bench", f"{HERE}/0007_campaign", f"{HERE}/0003_sweep"
-LIMITS = "intel-xeon-2c-e60e65/0009_limits"
+LIMITS = ["intel-xeon-2c-e60e65/0009_limits", "amd-epyc-2c-556c98/0001_limits"]
 
 
 def run_command(*words: str) -> tuple[int, str, str]:
@@ -44,18 +44,20 @@ def test_the_campaign_is_whole_sealed_and_large_enough_for_verdicts(campaign: st
     assert "edited" not in "".join(run.rows["reason"])
 
 
-def test_what_was_aimed_at_and_missed_is_told() -> None:
-    """numba_fused: 90 % of memory, half of a cache, 3 times the best framework; numpy_blocked: twice numpy_manual."""
-    rows = find(LIMITS, RUNS).rows
-    fused = (
-        rows[rows["impl"] == "numba_fused"].groupby(["limited_by", "problem", "dtype"])["fraction_of_limit"].median()
-    )
-    assert len(fused["memory"]) == 4 and fused["cache"].min() >= 0.5
+@pytest.mark.parametrize("name", LIMITS)
+def test_what_was_aimed_at_and_missed_is_told(name: str) -> None:
+    """numba_fused: 90 % of memory, 60 % in a core's cache, 3 times the best framework; numpy_blocked: twice NumPy."""
+    rows = find(name, RUNS).rows
+    fused = rows[rows["impl"] == "numba_fused"].groupby(["limited_by", "problem", "dtype"])
+    shares = fused["fraction_of_limit"].median()
     there = rows[(rows["problem"] == "1000000x100") & (rows["dtype"] == "float32")]
     step = there.groupby("impl")["per_step_s"].median()
-    best = step[["numpy_manual", "torch_compile", "jax_scan"]].min()
-    times = {best / step["numba_fused"]: 3, step["numpy_manual"] / step["numpy_blocked"]: 2}
-    missed = {f"{100 * share:.0f} %" for share in fused["memory"] if share < 0.9}
+    best = step.drop(["numba_fused", "numpy_blocked"], errors="ignore").min()
+    times = {best / step["numba_fused"]: 3}
+    if "numpy_blocked" in step:
+        times |= {step["numpy_manual"] / step["numpy_blocked"]: 2}
+    goals = {"memory": 0.9, "cache": 0.6}
+    missed = {f"{100 * share:.0f} %" for (limit, *_), share in shares.items() if share < goals[limit]}
     missed |= {f"{reached:.1f} times" for reached, aim in times.items() if reached < aim}
     text = (ROOT / "docs" / "results.md").read_text().partition("### Missed targets")[2].partition("\n## ")[0]
     assert missed <= set(re.findall(r"\d+ %|[\d.]+ times", text))
