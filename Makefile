@@ -103,10 +103,12 @@ acceptance: .venv/ready ## do the verdicts hold here? 20 campaigns of the same c
 
 PLANTED = build/acceptance-environments
 
-acceptance-environments: .venv/ready ## are 5 % more work in a new version found, and the same version is not? 10 campaigns: 25 minutes on 2 cores
+BLOCKS ?= 30
+
+acceptance-environments: .venv/ready ## are 5 % more work in a new version found, and the same version is not? 10 campaigns: 25 minutes; BLOCKS=130 on a noisy machine: 90
 	@rm -rf $(PLANTED) && mkdir -p $(PLANTED)/runs && $(BIN)/python -m benchmarks.extra.planted_versions $(PLANTED)/versions > $(PLANTED)/python
 	@for i in $$(seq 10); do echo "campaign $$i of 10"; $(BIN)/python -m pytest benchmarks -q --benchmark-quiet --preset quick \
-	--impl $(LOOPS)/planted_numpy.py --python "$$(cat $(PLANTED)/python)" --aa none --problem small,small@100 --blocks 30 --minutes 10 \
+	--impl $(LOOPS)/planted_numpy.py --python "$$(cat $(PLANTED)/python)" --aa none --problem small,small@100 --blocks $(BLOCKS) --minutes 10 \
 	--no-limits --seed $$i --benchmark-json=$(PLANTED)/runs/$$i.json $(ARGS) > $(PLANTED)/runs/$$i.txt || [ $$? -eq 1 ] || { cat $(PLANTED)/runs/$$i.txt; exit 1; }; done
 	$(BIN)/python -m results.upkeep.acceptance_environments results/acceptance-environments.json $(PLANTED)/runs/*.json
 
