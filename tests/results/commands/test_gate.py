@@ -178,7 +178,7 @@ def test_a_drift_between_runs_fails_no_more_than_five_pages_of_a_hundred(monkeyp
 def test_a_large_drift_of_unchanged_code_decides_nothing(tmp_path: Path) -> None:
     page = judged(tmp_path, base(), new(1.06), drift=0.08)
     assert (page.code, page.data.loc[0, "verdict"]) == (2, UNDECIDED)
-    assert "the drift between the runs is up to 1." in page.data.loc[0, "reason"]
+    assert "the drift between the runs, up to 1." in page.data.loc[0, "reason"]
 
 
 def test_without_unchanged_code_the_drift_is_unknown_and_one_run_is_the_remedy(tmp_path: Path) -> None:

@@ -202,7 +202,14 @@ def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> No
     page = noise(run)
     assert page.sections[0].notes == ["Inside the workers: 80% of 12.5 s."]
     assert page.sections[-1].table == [
-        {"block": "0", "took": "95.1 s", "load before": "0.300", "load after": "1.90", "steal": "0.200 %"}
+        {
+            "block": "0",
+            "took": "95.1 s",
+            "others": "-",
+            "load before": "0.300",
+            "load after": "1.90",
+            "steal": "0.200 %",
+        }
         | {"throttled periods": "-", "GPU throttled": "-"}
     ]
     assert noise(saved_cases(tmp_path, "box-a", rows())).sections[0].notes == []
