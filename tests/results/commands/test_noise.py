@@ -210,7 +210,7 @@ def test_moments_and_the_time_inside_the_workers_are_shown(tmp_path: Path) -> No
             "load after": "1.90",
             "steal": "0.200 %",
         }
-        | {"throttled periods": "-", "GPU throttled": "-"}
+        | {"steal": "0.200 %", "throttled periods": "-", "GPU throttled": "-"}
     ]
     assert noise(saved_cases(tmp_path, "box-a", rows())).sections[0].notes == []
 
