@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _message(error: Exception) -> str:
     """Return what is wrong, where, and what to do."""
     if isinstance(error, ModuleNotFoundError):
-        known = str(error.name).partition(".")[0] in NEEDS
+        known = str(error.name).partition(".")[0] in NEEDS.split()
         return NEEDS.format(error.name) if known else f"needs {error.name}: pip install -e '.[report]'"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"

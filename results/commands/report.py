@@ -48,8 +48,10 @@ def _report(args: Namespace) -> Page:
         return page
     if args.out in ("-", ""):
         raise RunError("the report is a folder of files: use --out DIR, or --format md for stdout")
-    from results.page.page import publish  # imported here: --format md does without the extra `report`
-
+    try:
+        from results.page.page import publish
+    except ModuleNotFoundError as error:
+        raise RunError(f"the page needs {error.name}: pip install -e '.[report]', or use --format md") from error
     folder = Path(args.out or args.runs.parent / "report")
     _show_step(f"drawing the page and its charts, in {folder}")
     files, notes = publish(runs, baseline, markdown(page.sections), folder)

@@ -118,7 +118,7 @@ def test_the_first_slower_environment_is_named(tmp_path: Path) -> None:
     assert judged["v1", "v3"] == judged["v2", "v3"] == "SLOWER" and judged["v1", "v2"] != "SLOWER"
     assert "against v1: first slower in v3 (small 1.5" in page.sections[1].text
     faster = compare_environments(environments(tmp_path, 1.5e-6, 1e-6, 1e-6))
-    assert "in none shown slower; first faster in v2 (small 1." in faster.sections[1].text
+    assert "in none shown slower; first faster in v2 (small 1.5" in faster.sections[1].text
 
 
 def test_numbers_of_threads_in_one_run_are_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
