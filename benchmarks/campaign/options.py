@@ -282,7 +282,7 @@ OPTIONS = (
     ),
     Option(
         "--with PACKAGES",
-        "packages to install, for the implementations of their framework: jax==0.9.0, or `here`; repeat to compare",
+        "packages to install for their framework's implementations: jax==0.9.0, or `here` for none; repeat to compare",
         action="append",
         dest="with_packages",
     ),
@@ -305,7 +305,7 @@ OPTIONS = (
     Option("--timeout S", "seconds after which a case is killed (default: 300)", type=float),
     Option("--memory SIZE", "memory limit of a worker, all ranks together: 8GB, 512MiB (default: no limit)"),
     Option("--require", "treat a skip as an error (use --impl to name what must run)"),
-    Option("--no-limits", "skip measuring the machine's limits: saves 10 seconds in ten minutes"),
+    Option("--no-limits", "skip measuring the machine's limits: saves 10 seconds every ten minutes"),
     Option("--energy", "measure the energy of a step on a GPU: one second more a case"),
     Option(
         "--profile",

@@ -176,8 +176,8 @@ def caveats(
         f"{reading} It is the Hodges-Lehmann estimate over the paired blocks, on this machine with its interference,"
         " which may slow one side more than the other.",
         "FASTER and SLOWER describe B. Two tests decide: the agreement of signs and the exact Wilcoxon test. Holm"
-        f" corrects {counted(count, 'comparison')} of {family}, so the chance that any verdict is false is at most"
-        f" {ALPHA:.0%}. EQUIVALENT: the interval lies within {MARGIN:.0%} of 1. All intervals hold together"
+        f" corrects {counted(count, 'comparison')} of {family}, so the chance that any FASTER or SLOWER is false"
+        f" is at most {ALPHA:.0%}. EQUIVALENT: the interval lies within {MARGIN:.0%} of 1. All intervals hold together"
         f" in {1 - ALPHA:.0%} of runs.",
     ]
     if ((compared["interval_low"] == 1) | (compared["interval_high"] == 1)).any():

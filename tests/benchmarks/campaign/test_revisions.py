@@ -57,7 +57,7 @@ def test_what_git_does_not_have_is_one_line(checkout: Path, tmp_path_factory: py
     }
     (outside := tmp_path_factory.mktemp("outside") / "mine.py").write_text(HONEST)
     says = {str(checkout / word): message for word, message in says.items()}
-    says[f"{outside}@HEAD"] = "is in no git repository"
+    says[f"{outside}@HEAD"] = "finds no repository in "
     ends = ended(*(command(checkout, "--impl", word) for word in says))
     for done, message in zip(ends, says.values(), strict=True):
         assert done.code == 4 and message in done.err and "Traceback" not in done.err
