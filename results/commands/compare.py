@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -358,8 +358,8 @@ def _payback_words(table: pd.DataFrame, a: str, b: str) -> str:
 def on_machines(runs: list[Run], a: str, b: str) -> Page:
     """Compare B with A between machines: the ratio B/A on each, and the ratio of these ratios. Two runs at a time.
 
-    Of two machines, those runs count that have both on the most common problems, then in most of their blocks.
-    Raises RunError.
+    Of two machines, those runs count that have both on the most common problems, then in most of their blocks. Two that
+    cannot be compared are named in a note. Raises RunError if no two can.
     """
     by_machine: dict[str, list[Run]] = {}
     for run in runs:
@@ -368,24 +368,24 @@ def on_machines(runs: list[Run], a: str, b: str) -> Page:
     if len(by_machine) < 2:
         machines = ", ".join(by_machine) or "none"
         raise RunError(f"it takes two machines that have both {a} and {b}; here: {machines} (python -m results list)")
-    of_first, *of_others = by_machine.values()
-    sections, tables = [], []
-    for of_other in of_others:
+    pages, refused = list[Page](), list[str]()
+    for of_first, of_other in combinations(by_machine.values(), 2):
         pair = max(product(of_first, of_other), key=lambda pair: _amount_in_common(pair[0], pair[1], a, b))
         each = f"each alone: python -m results compare {a} {b} --run {pair[0].label} {pair[1].label}"
-        for impl in (a, b):
-            if reason := other_kernels(pair, impl):
-                raise RunError(f"{reason}; {each}")
+        if reason := other_kernels(pair, a) or other_kernels(pair, b):
+            refused.append(f"{reason}; {each}")
+            continue
         first, other = (
             replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair
         )
         try:
-            page = compare_runs(first, other, a)
+            pages.append(compare_runs(first, other, a))
         except RunError as error:
-            raise RunError(f"{error}; {each}") from error
-        sections += page.sections
-        tables.append(page.data)
-    return Page(join(tables), sections)
+            refused.append(f"{error}; {each}")
+    if not pages:
+        raise RunError(refused[0])
+    notes = [Section("Not compared", notes=refused, level=3)] if refused else []
+    return Page(join([page.data for page in pages]), [*(part for page in pages for part in page.sections), *notes])
 
 
 def _amount_in_common(first: Run, other: Run, a: str, b: str) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def test_two_runs_with_other_kernels_of_a_framework_are_not_comparable_in_it(tmp
 
 def test_machines_whose_baseline_has_other_kernels_are_not_compared(tmp_path: Path) -> None:
     cases = [rows(), rows("jax_scan", 5e-7, framework="jax"), rows("torch_manual", 3e-6, framework="torch")]
-    old, new = (
+    old, new, third = (
         saved_cases(
             tmp_path,
             name,
@@ -57,7 +57,7 @@ def test_machines_whose_baseline_has_other_kernels_are_not_compared(tmp_path: Pa
             machine_info=MACHINE | {"slug": name, "env": env},
             campaign=CAMPAIGN | {"machine": name},
         )
-        for name, env in (("a", OLD), ("b", {}))
+        for name, env in (("a", OLD), ("b", {}), ("c", {}))
     )
     with pytest.raises(
         RunError, match=r"not comparable for numpy_manual: on a OPENBLAS_CORETYPE=Haswell chose"
@@ -68,6 +68,8 @@ def test_machines_whose_baseline_has_other_kernels_are_not_compared(tmp_path: Pa
         with pytest.raises(RunError, match=r"for numpy_manual: .* both: jax_scan, torch_manual; each alone: .* a/0001"):
             on_machines([old, new], *names)
     assert len(on_machines([old, new], "torch_manual", "jax_scan").data)
+    others = on_machines([old, new, third], "numpy_manual", "jax_scan")
+    assert len(others.data) == 1 and notes(others).count("not comparable for numpy_manual: on a") == 2
     table = compare_runs(old, new, baseline="torch_manual").data.set_index("impl")
     assert table.loc["jax_scan", "refused"] == "" and "kernels" in table.loc["numpy_manual", "refused"]
 
