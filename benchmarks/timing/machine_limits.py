@@ -48,6 +48,8 @@ class Reader:
             return self.worker.read(min(size, self.most))
         except Refused:  # too large for the memory that is left
             return None
+        finally:
+            self.worker.settle()
 
     def close(self) -> None:
         """End the process."""
@@ -100,14 +102,14 @@ class MachineLimits:
         earlier = [block for block in blocks if block <= facts["block"]]
         near = roofline.row_facts(facts, blocks[max(earlier)] if earlier else None)
         highest = reduce(better, blocks.values()) if blocks else None
-        step = facts | {"read_bytes_per_s": most_read}
         of_step, of_run = (
-            roofline.row_facts(step | {"per_step_s": seconds}, highest)
+            _nearest(facts | {"per_step_s": seconds}, highest, most_read)
             for seconds in (facts["per_step_s"], facts["steady_s"] / facts["steps"])
         )
         unknown, above = parity.unknown_time(of_step, of_run), parity.above_limit(of_run)
-        if others > BUSY and not unknown and (above or parity.above_limit(near)):
-            return {name: value for name, value in facts.items() if name != "read_bytes_per_s"}
+        slowed = parity.above_limit(near) and not above  # the reading was: its limit is none
+        if not unknown and (slowed or (above and others > BUSY)):
+            return {name: value for name, value in facts.items() if not name.startswith("read_")}
         faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
         return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
 
@@ -122,3 +124,9 @@ class MachineLimits:
         """End the processes that read."""
         for reader in self.readers.values():
             reader.close()
+
+
+def _nearest(facts: dict[str, Any], highest: Rates | None, most_read: float | None) -> dict[str, Any]:
+    """Return a row's facts beside the highest limit: what was read beside its rounds, or in the blocks."""
+    both = [roofline.row_facts(facts | {"read_bytes_per_s": read}, highest) for read in (most_read, None)]
+    return min(both, key=lambda found: found.get("limit_s", 0.0))

@@ -69,6 +69,7 @@ class TimedCase:
         self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
         if self.read is not None and len(self.rounds_done) % max(1, self.rounds // READINGS) == 0:
+            self.worker.settle()
             self.readings.append(self.read())
         self.clock.turn(done.seconds)
         self.rounds_done.append(replace(done, weights=[]))
@@ -83,6 +84,7 @@ class TimedCase:
             facts |= gpus.over(self.gpu, gpus.now())
         if read := [rate for rate in self.readings if rate]:
             facts |= {"read_bytes_per_s": median(read), "most_read": max(read)}
+            facts |= {"read_again_ratio": median(read[1::2]) / median(read[::2])} if read[1:] else {}
         elapsed = sum(self.elapsed)
         if facts["steady_s"] < BUSY:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
@@ -200,7 +202,8 @@ def open_descent(
     seen = known is not None and np.array_equal(np.asarray(first.weights), known)
     iterates = [check_iterate(worker, task, t, 0.0) for t in (early_at[-1:] if seen else early_at)]
     elsewhere = [] if seen else [check_iterate(worker, task, 1, task.truth.draw(rng))]  # is the first start remembered?
-    worker.run(start, 0)  # what has to be compiled for no steps is
+    for uncounted in (0, 1):  # what has to be compiled for the uncounted runs of a round is
+        worker.run(start, uncounted)
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
     if fewer_s < SLOW or fewer_s * last / fewer > COMPILED * first.seconds:

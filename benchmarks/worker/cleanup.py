@@ -105,6 +105,22 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
     return (own + own_system) / tick, (children + children_system) / tick
 
 
+def settle(pid: int, until: float) -> None:
+    """Wait until none of a process's threads runs: those of OpenBLAS spin for some 30 ms after their work (Linux)."""
+    while time.monotonic() < until and any(
+        read(pid, f"task/{task}/stat").rpartition(b")")[2].split()[:1] == [b"R"] for task in tasks(pid)
+    ):
+        time.sleep(LOOK)
+
+
+def tasks(pid: int) -> list[str]:
+    """Return the numbers of a process's threads; [] without /proc."""
+    try:
+        return os.listdir(f"{PROC}/{pid}/task")
+    except OSError:
+        return []
+
+
 def process_info(pid: int) -> ProcessInfo | None:
     """Return one process; None if there is none."""
     name, _, rest = read(pid, "stat").decode(errors="replace").partition("(")[2].rpartition(")")

@@ -132,6 +132,12 @@ class Worker:
         """Return the CPU seconds so far of the processes that the worker has started on this host."""
         return sum(member.helper_seconds() for member in self.members if isinstance(member, Process))
 
+    def settle(self) -> None:
+        """Wait until the worker's threads on this host are asleep."""
+        for member in self.members:
+            if isinstance(member, Process):
+                member.settle()
+
     def finish(self, event_runs: int) -> messages.Finished:
         """Return memory, threads and precision; event_runs: by the device's clock. Raises Refused for changed data."""
         return self._ask(messages.Finished, "finish", event_runs=event_runs)

@@ -20,6 +20,7 @@ from benchmarks.worker.messages import parse
 from benchmarks.worker.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
+SETTLE = 0.2  # seconds in which threads that wait for more work have gone to sleep
 POLL = 0.2  # seconds between two looks whether a silent process is alive
 GRACE = 1.0  # seconds that are left to the others when one is lost: who waits for it waits in vain
 LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
@@ -126,6 +127,10 @@ class Process(Member):
         self.process.send_signal(signal.SIGUSR1)
         time.sleep(POLL)
         return frame(self.last_output(before))
+
+    def settle(self) -> None:
+        """Wait until none of its threads runs, SETTLE at most, so that they take no core from another process."""
+        cleanup.settle(self.process.pid, time.monotonic() + SETTLE)
 
     def helper_seconds(self) -> float:
         """Return the CPU seconds so far of the processes that it has started; 0 without /proc."""

@@ -93,6 +93,7 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
             "One pass, two passes: the time of a step at the machine's limit if it reads X once or twice.",
             "of the limit: median and extremes over the blocks. From 1 MiB on, the limit of memory and caches is what a"
             " kernel read beside the rounds of the row, as many bytes with as many threads.",
+            *_read_twice(rows_of_run, device, dtype),
             *_above(group, shares),
         ]
         sections.append(Section(f"Steps at the limit: {device}, {dtype}", table=table, notes=notes, level=3))
@@ -108,6 +109,15 @@ def _share(row: Row, blocks: "pd.Series[float]") -> str:
     if blocks.count() < 2:
         return share
     return f"{share} ({digits(100 * blocks.min())} to {digits(100 * blocks.max())})"
+
+
+def _read_twice(rows: pd.DataFrame, device: object, dtype: object) -> list[str]:
+    """Return a line that says how far the reading beside the rounds agrees with itself."""
+    ratios = rows.loc[(rows["device"] == device) & (rows["dtype"] == dtype), "read_again_ratio"].dropna()
+    if ratios.empty:
+        return []
+    middle, least, most = (digits(100 * value) for value in (ratios.median(), ratios.min(), ratios.max()))
+    return [f"The reading measured twice, every second one against the others: {middle}% ({least} to {most} by row)."]
 
 
 def _above(rows: list[Row], shares: Any) -> list[str]:

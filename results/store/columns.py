@@ -163,6 +163,7 @@ NUMBER_COLUMNS = (
         "bytes/s",
         since=6,
     ),
+    Column("read_again_ratio", "median of every second of these readings / median of the others", since=6),
     Column("gpu_processes", "other processes that computed on the GPU when the block began", since=6),
     Column(
         "energy_j",

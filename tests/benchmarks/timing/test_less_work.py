@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import Done, bench, random_problem, write
+from helpers import HONEST, Done, bench, random_problem, write
 
 from benchmarks.reference.coarse import tf32
 from benchmarks.reference.tolerance import TF32
 from benchmarks.timing import parity
 from benchmarks.timing.prepared import write_problem, write_rows_check
-from benchmarks.worker import probes
+from benchmarks.worker import probes, process
 from benchmarks.worker.arrays import read
 from benchmarks.worker.client import Settings, Worker
 from benchmarks.worker.messages import Growth, Round
@@ -138,6 +138,38 @@ def test_cpu_time_of_helper_processes_is_counted(tmp_path: Path) -> None:
         while worker.helper_seconds() < 0.3 and time.monotonic() < until:
             time.sleep(0.05)
         assert worker.helper_seconds() >= 0.3
+    finally:
+        worker.close()
+
+
+SPINS = (
+    HONEST
+    + """
+import threading, time
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+honest = prepare
+def prepare(problem, device):
+    threading.Thread(target=spin, args=(0.3,)).start()
+    return honest(problem, device)
+"""
+)
+
+
+def test_threads_that_wait_for_work_in_a_loop_have_ended_before_another_process_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker = Worker(write(tmp_path, "spins", SPINS), Settings(threads=1), 60, Workspace())
+    try:
+        write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
+        for most, waits in ((10.0, True), (0.05, False)):
+            monkeypatch.setattr(process, "SETTLE", most)
+            began = time.monotonic()
+            worker.prepare(str(tmp_path / "problem"), "cpu")
+            worker.settle()
+            assert (time.monotonic() - began > 0.25) == waits
     finally:
         worker.close()
 
