@@ -151,17 +151,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         if after is None or after.block != case.block:
             campaign.leave(case.block)
             if after is not None:
-                drop(item.session, needless(item.config, [case_of(one, campaign) for one in later]))
+                drop(item.session, needless(item.config, later))
 
 
-def needless(config: pytest.Config, later: list[Case | None]) -> list[Case]:
-    """Return those of the cases after a block for which no time is left, or which have no open question."""
-    campaign, cases = config.stash[CAMPAIGN], [case for case in later if case is not None]
+def needless(config: pytest.Config, later: list[pytest.Item]) -> list[Case]:
+    """Return those of the cases after a block for which no time is left, or which have no open question.
+
+    Without --until-decided, what a resumed campaign has finished stays.
+    """
+    campaign, resume_plugin = config.stash[CAMPAIGN], config.stash[RESUME]
+    cases = [case for item in later if (case := case_of(item, campaign)) is not None]
     if campaign.plan.until_decided and Outcome(Status.TIMED) not in campaign.done.values():
         return cases  # what failed is not tried again
     now = look_now(config) if campaign.plan.until_decided else None
+    if now is None and campaign.has_time():
+        return []
     if now is None:
-        return [] if campaign.has_time() else cases
+        unfinished = [item for item in later if not resume_plugin.has(item)]
+        return [case for item in unfinished if (case := case_of(item, campaign)) is not None]
     block = [case for case in cases if case.block == cases[0].block]
     replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
     places = {privacy.clean(case.place, replace_private): case.place for case in block}

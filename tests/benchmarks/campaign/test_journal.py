@@ -227,6 +227,23 @@ def test_after_sigkill_only_what_is_missing_is_measured(tmp_path: Path, capsys: 
     assert len(list((tmp_path / "storage").rglob("0001_mine.json"))) == 1
 
 
+THIRD = (  # stops in its third case
+    "problem.steps > 1 and HERE.joinpath('log').open('a').write('x'); "
+    "HERE.joinpath('log').read_text() == 'xxx' and (HERE.joinpath('pid').write_text('x'), time.sleep(300))"
+)
+
+
+def test_a_resumed_campaign_without_time_keeps_the_blocks_that_it_has(tmp_path: Path) -> None:
+    path = fault(tmp_path, "slow", THIRD)
+    begun(tmp_path, "--impl", path, "--problem", "line", "--blocks", "4", "--minutes", "9", "--benchmark-save=mine")
+    (file,) = journals(tmp_path)
+    *lines, last = (json.loads(line) for line in file.read_text().split("\n")[:3])
+    last["state"]["wall_s"] = 539.9
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*lines, last]))
+    done = bench(tmp_path, "--resume")
+    assert [block for _, _, block in cases(done)] == [0, 1] and done.json["campaign"]["blocks"] == 2
+
+
 def cut_short(tmp_path: Path, by: signal.Signals) -> None:
     """A campaign of three cases that a signal ends in its second one saves its first one."""
     path = fault(tmp_path, "slow", STOPS)
