@@ -61,6 +61,7 @@ class TimedCase:
     profile: bool = False  # whether a profiler looks at a run after everything else
     read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
     readings: list[float | None] = field(default_factory=list)  # beside some rounds
+    reading_s: float = 0.0  # seconds that they took
 
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
@@ -69,13 +70,20 @@ class TimedCase:
         self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
         if self.read is not None and len(self.rounds_done) % max(1, self.rounds // READINGS) == 0:
-            self.worker.settle()
-            self.readings.append(self.read())
+            self._read_beside(self.read)
         self.clock.turn(done.seconds)
         self.rounds_done.append(replace(done, weights=[]))
         self.facts["error"], self.facts["tolerance"] = max(
             (self.facts["error"], self.facts["tolerance"]), worst, key=lambda pair: pair[0] / pair[1]
         )
+
+    def _read_beside(self, read: Callable[[], float | None]) -> None:
+        """Read as many bytes as the case does, twice at least and then for no longer than its runs took so far."""
+        if len(self.readings) < 2 or self.reading_s < sum(self.elapsed):
+            begin = time.monotonic()
+            self.worker.settle()
+            self.readings.append(read())
+            self.reading_s += time.monotonic() - begin
 
     def finish(self) -> dict[str, Any]:
         """Return the row's facts after all rounds; if `valid` is false, with a `reason`. Raises Refused."""
