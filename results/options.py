@@ -161,4 +161,5 @@ def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: 
 
 def selected(run: Run, args: Namespace) -> Run:
     """Return a run with only the rows that the options of `add_filters` choose. Raises RunError for unknown values."""
-    return replace(run, rows=filter_rows(run.rows, filters(args), run.label), unfiltered=run.rows)
+    rows = filter_rows(run.rows, filters(args), run.label)
+    return replace(run, rows=rows, unfiltered=run.rows, filters=filters(args))

@@ -17,10 +17,10 @@ from results.commands.report import default_baseline
 from results.output import Page, Section, counted, seconds
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
-from results.stats.prediction import FEWEST, LEVEL, Prediction, has_size, measured_sizes, predict, start_seconds
+from results.stats.prediction import FEWEST, Prediction, has_size, measured_sizes, predict, start_seconds
 from results.stats.quiet_or_busy import BUSY, QUIET, judge_machine
 from results.store.outcomes import expert_tuned
-from results.store.reading import Run, RunError, machine_words, read_bytes, require_own
+from results.store.reading import Run, RunError, fewer_threads, machine_words, read_bytes, require_own
 from results.store.runs import ROOT, files, find, is_of_project, name_of, nearest, read_all
 from results.store.schema import BYTES
 
@@ -79,8 +79,9 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
 
     cold: rank by the time of a fresh process, instead of the time per step.
     """
-    rows = without_duplicates(run.rows)
-    rows = rows[(rows["dtype"] == dtype) & (rows["device"] == device)]
+    of_device = without_duplicates(run.rows)
+    of_device = of_device[of_device["device"] == device]
+    rows = of_device[of_device["dtype"] == dtype]
     sizes = measured_sizes(rows, size.batch)
     found = predict(sizes, size.n, size.d)
     measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
@@ -91,7 +92,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
             f"{run.label} says nothing about {size.name} on the {device} in {dtype}: it has"
             f" {has if count else f'no valid case with {size.plan} (python -m results show {name_of(run)})'}; {measure}"
         )
-    experts, starts = expert_tuned(run), start_seconds(rows)
+    experts, starts = expert_tuned(run), start_seconds(of_device)
     fixed = sizes.groupby("impl")["fixed_s"].median()
     totals = {one.impl: Total(one, steps, fixed[one.impl], starts[one.impl]) for one in found}
     usual = [one for one in found if one.impl not in experts] or found
@@ -219,9 +220,9 @@ def _measured_words(run: Run, usual: list[Prediction], case: dict[str, object], 
     baseline = default_baseline([run])
     for winner in find_winners(run, judge_pairs(run, baseline), baseline):
         plan = str(winner.best["problem"]).partition("@")[2]
-        if plan != str(batch or "") or {name: winner.best[name] for name in case} != case:
+        if winner.best["k"] > 1 or plan != str(batch or "") or {name: winner.best[name] for name in case} != case:
             continue
-        (best,) = (one for one in usual if one.impl == winner.best["impl"])
+        best = next((one for one in usual if one.impl == winner.best["impl"]), usual[0])
         if winner.shown:  # named by the shortest row of the table: a ratio to the baseline may choose another version
             named = next(one for one in usual if framework(one.impl) == framework(best.impl))
             return f"{framework(named.impl)} is fastest: {named.impl}, {_span(named)}."
@@ -241,8 +242,8 @@ def _source(found: list[Prediction], run: Run) -> str:
     if not count:
         return f"Measured in {run.label}; intervals: lowest to highest block."
     return (
-        f"Predicted from {count} sizes of {run.label}; {LEVEL:.0%} intervals, from sizes that were left out in turn."
-        " docs/results.md shows how often they hold."
+        f"Predicted from {count} sizes of {run.label}; {min(one.level for one in found):.0%} intervals, from sizes that"
+        " were left out in turn. docs/results.md shows how often they hold."
     )
 
 
@@ -310,6 +311,7 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
     size = Size.parse(f"{len(table)}x{features.shape[1] + 1}", args.batch)
     left_out = ", ".join(str(name) for name in others if name not in features)
     notes = [f"{args.csv}: {size.n:,} rows; the {size.d:,} features include an intercept."]
+    notes += [f"Times are of a descent with one target; with {len(targets)}, a step takes longer."] * (len(targets) > 1)
     return size, notes + [f"Left out, because they hold no numbers: {left_out}."] * bool(left_out)
 
 
@@ -345,15 +347,19 @@ class Candidate:
     @property
     def rank(self) -> tuple[object, ...]:
         """Return what the better candidate has more of. Of two equal ones, the newer is better."""
-        return self.has_size, not self.weak, self.own, self.quiet, self.measured, self.run.when
+        return (
+            *(self.has_size, not self.weak, self.own, not fewer_threads(self.run), self.quiet),
+            *(self.measured, self.run.when),
+        )
 
 
 def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
     """Return the run that answers for a size, and a note on a run of the reader's that does not.
 
-    Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then a QUIET one,
-    then one that measured more implementations at exactly this size, then the newest. The project's runs are read only
-    if no own run answers well. Raises RunError if no run has the size, or FEWEST sizes of its plan.
+    Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then one with all
+    threads, then a QUIET one, then one that measured more implementations at exactly this size, then the newest. The
+    project's runs are read only if no own run answers well. Raises RunError if no run has the size, or FEWEST sizes of
+    its plan.
     """
     paths = files(args.runs)
     of_project = [path for path in paths if is_of_project(path, args.runs)]

@@ -18,7 +18,7 @@ from results.output import Page, Section, counted, records, rows_of, seconds, wo
 from results.page.crossover import JOB_TITLE
 from results.page.machines import check_one_run_per_machine, compare_machines, other_kernels, verdicts_by_machine
 from results.page.phases import break_even_of, break_even_section
-from results.stats.noise import edited_code, noise_section, unchanged
+from results.stats.noise import edited_code, noise_section, shifts_of_unchanged, unchanged, withhold_within_drift
 from results.stats.pairing import (
     AXES,
     VALUES,
@@ -32,7 +32,7 @@ from results.stats.pairing import (
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs, start_seconds
 from results.stats.quiet_or_busy import judge_machine, quiet_lines, withhold_if_busy
-from results.stats.signed_rank import fewest_blocks, hodges_lehmann, interval
+from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
 from results.stats.verdict_tables import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.stats.verdicts import FASTER, SLOWER
 from results.store.columns import CASE
@@ -101,11 +101,15 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     return Page(table, [header, *sections])
 
 
-def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, over: str = "") -> Page:
+def compare_runs(
+    a: Run, b: Run, baseline: str = BASELINE, force: bool = False, over: str = "", alpha: float = ALPHA
+) -> Page:
     """Compare run B with run A over their common cases. On two machines, compare ratios to the baseline of each run.
 
     over: the one of `pairing.AXES` along which the runs may differ. `force` also shows the ratios of incomparable
-    cases, without a verdict. Raises RunError if nothing is comparable, or if a run on another machine has no baseline.
+    cases, without a verdict. alpha: probability of any false FASTER or SLOWER. On one machine, half of it is for the
+    drift between the runs, where unchanged code shows that, and verdicts within the drift are withheld.
+    Raises RunError if nothing is comparable, or if a run on another machine has no baseline.
     """
     if a.is_foreign and b.is_foreign:
         return compare_foreign(a, b)
@@ -118,7 +122,7 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, 
             raise RunError(f"--over {over} compares runs of one machine; {reason}")
         notes = [reason, *notes]
         text += f" Different machines: each implementation is compared with {baseline} on its own machine."
-        return compare_machines((a, b), baseline, force, Section(title, text, notes=notes))
+        return compare_machines((a, b), baseline, force, Section(title, text, notes=notes), alpha)
     if over == MACHINE:
         raise RunError(f"--over machine: both runs are of {a.machine}; compare them without --over")
     if over:
@@ -127,10 +131,14 @@ def compare_runs(a: Run, b: Run, baseline: str = BASELINE, force: bool = False, 
             raise RunError(f"--over {over}: {values[0] or 'unknown'} in both runs")
         text += f" Over {over}: {values[0]} in A, {values[1]} in B."
     unjudged = _ratios(without_duplicates(a.rows), without_duplicates(b.rows), CASE, force, over)
-    table = withhold_if_busy(add_verdicts(unjudged), [a, b])
+    shifts = shifts_of_unchanged(a, b)
+    judged = withhold_if_busy(add_verdicts(unjudged, alpha=alpha / 2 if shifts else alpha), [a, b])
+    table = withhold_within_drift(judged, shifts)
     notes = [*quiet_lines([a, b]), *notes]
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
-    sections = [*verdict_sections(table, CASE), caveats(table), noise_section([a, b], _compared(table))]
+    known = all(shifts.keys() - {impl} for impl in table["impl"])
+    unknown = [] if known else ["Nothing shows that the machine was as fast in both runs: a verdict may be its drift."]
+    sections = [*verdict_sections(table, CASE), caveats(table, notes=unknown), noise_section([a, b], _compared(table))]
     return Page(table, [header, *sections])
 
 
@@ -144,7 +152,7 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     axis, (a, b) = sides[0].axis, map(str, sides)
     rows = [side.rows(run) for side in sides]
     key = [name for name in CASE[1:] if name != axis]
-    judged = {STEP: rows} | ({JOB: [as_jobs(part, job_steps) for part in rows]} if job_steps else {})
+    judged = {STEP: rows} | ({JOB: [as_jobs(part, job_steps, run.all_rows) for part in rows]} if job_steps else {})
     tables = [ratios(parts[0], parts[1], key, over=axis).assign(of=of) for of, parts in judged.items()]
     table = withhold_if_busy(add_verdicts(join(tables)), [run])
     names = ["error of A", "error of B"]
@@ -332,10 +340,9 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
         rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
         start = [seconds(start_seconds(rows)[name]) for name, rows in ((a, rows_a), (b, rows_b))]
         verdicts = page.data[page.data["run"] == run.label]
+        even = break_even_of(run, a, b).merge(verdicts[[*CASE[1:], "verdict"]], how="left", on=CASE[1:])
         medians = "By the medians of a busy machine, " if judge_machine(run).named else ""
-        texts.append(
-            f"{medians}{_payback_words(break_even_of(run, a, b), a, b)} Per step, {b} is {summarize(verdicts)}."
-        )
+        texts.append(f"{medians}{_payback_words(even, a, b)} Per step, {b} is {summarize(verdicts)}.")
         texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
@@ -344,14 +351,29 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
 
 
 def _payback_words(table: pd.DataFrame, a: str, b: str) -> str:
-    """Return on how many problems B pays at once, after some steps, and never. `table`: as of `break_even`."""
-    never, at_once = (int((table["runs"] == runs).sum()) for runs in (math.inf, 1))
-    steps = table.loc[table["runs"].between(1, math.inf, inclusive="neither"), "steps"]
-    ends = " to ".join(f"{count:,.0f}" for count in [steps.min(), steps.max()][: len(steps)])
-    if never and never == len(table):
-        return f"{b} instead of {a} never pays: {counted(never, 'problem')}."
-    parts = {f"at once on {at_once}": at_once, f"after {ends} steps on {len(steps)}": ends, f"never on {never}": never}
-    shown = ", ".join(part for part, exists in parts.items() if exists) or "nowhere that is known"
+    """Return on how many problems B pays at once, only at first, after some steps, and never.
+
+    table: as of `break_even`, with the `verdict` on B. What no verdict decides is not decided here.
+    """
+    decided = table[table["verdict"].isin([FASTER, SLOWER]) & table["runs"].notna()]
+    steps = decided["steps"] / decided["runs"]  # of a run
+    ahead, forever = decided["runs"] == 1, np.isinf(decided["until"])
+    parts = {
+        "at once": decided["runs"][ahead & forever],
+        "for the first {} steps": (decided["until"] * steps)[ahead & ~forever],
+        "after {} steps": decided["steps"][~ahead & np.isfinite(decided["runs"])],
+        "never": decided["runs"][np.isinf(decided["runs"])],
+    }
+    if len(parts["never"]) == len(table) > 0:
+        return f"{b} instead of {a} never pays: {counted(len(table), 'problem')}."
+    words_of = [
+        f"{text.format(' to '.join(dict.fromkeys(f'{end:,.0f}' for end in (some.min(), some.max()))))} on {len(some)}"
+        for text, some in parts.items()
+        if len(some)
+    ]
+    open_ = len(table) - len(decided)
+    words_of += [f"and it is not decided on {open_}"] if open_ else []
+    shown = ", ".join(words_of) or "nowhere that is known"
     return f"{b} instead of {a} pays {shown} of {counted(len(table), 'problem')}."
 
 
@@ -369,6 +391,7 @@ def on_machines(runs: list[Run], a: str, b: str) -> Page:
         machines = ", ".join(by_machine) or "none"
         raise RunError(f"it takes two machines that have both {a} and {b}; here: {machines} (python -m results list)")
     pages, refused = list[Page](), list[str]()
+    alpha = ALPHA / math.comb(len(by_machine), 2)  # all pages together
     for of_first, of_other in combinations(by_machine.values(), 2):
         pair = max(product(of_first, of_other), key=lambda pair: _amount_in_common(pair[0], pair[1], a, b))
         each = f"each alone: python -m results compare {a} {b} --run {pair[0].label} {pair[1].label}"
@@ -379,7 +402,7 @@ def on_machines(runs: list[Run], a: str, b: str) -> Page:
             replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair
         )
         try:
-            pages.append(compare_runs(first, other, a))
+            pages.append(compare_runs(first, other, a, alpha=alpha))
         except RunError as error:
             refused.append(f"{error}; {each}")
     if not pages:

@@ -27,7 +27,7 @@ import pandas as pd
 
 from results import options
 from results.output import Page, Section, counted, records, seconds, times, words
-from results.stats.noise import edited_code, noise_section, unchanged
+from results.stats.noise import drift, edited_code, noise_section, shifts_of_unchanged
 from results.stats.pairing import ratios, without_duplicates
 from results.stats.quiet_or_busy import WITHHELD, claims_from, quiet_lines
 from results.stats.signed_rank import ALPHA, Array, blocks_needed, fewest_blocks, hodges_lehmann, interval, robust_scale
@@ -118,23 +118,12 @@ def _versions(base: Run, new: Run, rows: pd.DataFrame, impls: tuple[str, str]) -
     return [rows[rows["impl"] == name].assign(impl=impls[1]) for name in impls]
 
 
-def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
-    """Return by implementation with the same code and version in both runs the log ratio NEW/BASE of each case."""
-    rows = [run.rows.assign(original=run.rows["duplicate_of"].fillna(run.rows["impl"])) for run in (base, new)]
-    shifts: dict[str, Array] = {}
-    for name in unchanged(base, new):
-        a, b = (part[part["original"] == name] for part in rows)
-        table = ratios(a, b, CASE)
-        by_case = np.log(table.loc[table["refused"] == "", "ratio"]).groupby([table[key] for key in CASE[1:]]).mean()
-        if len(by_case):
-            shifts[name] = by_case.to_numpy()
-    return shifts
-
-
 def _refusal(case: dict[str, Any], base: Run, new: Run) -> str:
     """Return why a case cannot be compared, or "". A case that failed in one block counts as not measured."""
     if reason := other_machine(base, new):
         return f"{reason}: machines are never compared"
+    if case["refused"].startswith("invalid"):
+        return str(case["refused"])
     missing = [f"{reason} in {name}" for name, run in (("BASE", base), ("NEW", new)) if (reason := _missing(run, case))]
     return "; ".join(filter(None, [case["refused"] if case["in_new"] else "missing in NEW", *missing]))
 
@@ -193,17 +182,6 @@ def decide(
         else:
             reason += "more blocks may decide"
     return bounds | {"verdict": UNDECIDED, "needed": needed, "reason": f"{reason}; {allowed}"}
-
-
-def drift(shifts: Array, level: float) -> float:
-    """Return the log ratio that the shift of a case between two runs exceeds with probability `level` at most.
-
-    The shifts of other, unchanged cases are a sample of it: normal, around 0. Infinite without them.
-    """
-    count = len(shifts)
-    from scipy.special import stdtrit  # imported here: it takes long, and other commands need none of this
-
-    return float(stdtrit(count, 1 - level) * np.sqrt(np.mean(shifts**2))) if count else math.inf
 
 
 def _summarize(data: pd.DataFrame) -> tuple[str, int]:

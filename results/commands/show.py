@@ -62,7 +62,8 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     if run.is_foreign:
         return show_foreign(run)
     table = options.filter_rows(outcomes(run), filters, run.label)
-    text = summarize_cases(run, records(table if filters.get("impl") else drop_duplicates(run, table))).text
+    shown = records(table if filters.get("impl") else drop_duplicates(run, table))
+    text = summarize_cases(run, shown, default_baseline([run])).text
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
     spreads = step_spreads(run, earlier_runs(run)) if (table["blocks"] <= FEW).any() else {}

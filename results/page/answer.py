@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections import Counter
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from results.page.standing import DECIDED, Winner, compared_with, find_winners, 
 from results.page.summary import agreement
 from results.stats.few_blocks import FIRST_LOOK
 from results.stats.pairing import without_duplicates
+from results.stats.prediction import start_seconds
 from results.stats.quiet_or_busy import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
@@ -22,6 +24,7 @@ WIDTH = 78  # columns of a line without its dash
 ROWS = 8  # problems in the table
 FEW = 2  # blocks up to which a number carries its interval, or is marked as not judged
 UNSAVED = "not-saved"  # stem of the file of a run that nobody asked to save
+EXPERTS = 2  # expert-tuned implementations that are named
 DEAR = 3  # times the start-up of its framework's quickest, above which an implementation is named too
 
 
@@ -37,7 +40,8 @@ def answer(run: Run, baseline: str) -> Page:
     is_alone = without_duplicates(run.rows)["impl"].nunique() == 1
     table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix) for winner in winners[:ROWS]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
-    state = [*_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
+    part = ["Only the selected cases count here."] if any(run.filters.values()) else []
+    state = [*part, *_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
     about_winners += [_more(run, len(winners) - ROWS)] * (len(winners) > ROWS)
     sections = [
@@ -176,26 +180,24 @@ def _more(run: Run, count: int) -> str:
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
-    """Return the speed-ups of expert-tuned implementations, a line each."""
-    parts: dict[str, list[str]] = {}
+    """Return the speed-ups of the expert-tuned implementations that gain most, a line each."""
+    parts: dict[str, list[tuple[float, str]]] = {}
     for winner in winners:
         for impl, ratio in winner.tuned:
-            parts.setdefault(impl, []).append(f"{_speedup_cell(ratio)} {words(winner.best['problem'])}")
-    return [line for impl, each in parts.items() for line in _fit(f"Expert-tuned {impl}: ", each)]
+            cell = f"{_speedup_cell(ratio)} {words(winner.best['problem'])}"
+            parts.setdefault(impl, []).append((ratio["ratio"], cell))
+    best = sorted(parts, key=lambda impl: median(ratio for ratio, _ in parts[impl]))[:EXPERTS]
+    return [line for impl in best for line in _fit(f"Expert-tuned {impl}: ", [cell for _, cell in parts[impl]])]
 
 
 def _startup(run: Run) -> list[str]:
-    """Return the seconds of a fresh process to its first weights, by framework: import, prepare and first run."""
-    rows = without_duplicates(run.rows)
-    rows = rows[rows["valid"].astype(bool) & ~rows["impl"].isin(expert_tuned(run))]
-    rows = rows.assign(start_s=rows["import_s"] + rows["prepare_s"] + rows["first_s"])
-    rows = rows.dropna(subset=["start_s", "impl"])
-    of_processes = rows.groupby(["impl", "block"], dropna=False)["start_s"].max()  # the process's first case
-    starts = of_processes.groupby("impl").median()
+    """Return the seconds that a fresh process takes before its steps, by framework: see `start_seconds`."""
+    rows = without_duplicates(run.all_rows)
+    starts = start_seconds(rows[rows["impl"].isin(set(run.rows["impl"]) - expert_tuned(run))]).dropna()
     fastest = starts.groupby(starts.index.map(framework)).min()
     slow = starts[starts.to_numpy() > DEAR * fastest[starts.index.map(framework)].to_numpy()]
     parts = sorted((start_s, f"{name} {start_s:.2g}") for name, start_s in (*fastest.items(), *slow.items()))
-    return _fit("Seconds from start to first weights: ", [text for _, text in parts])
+    return _fit("Start-up seconds: ", [text for _, text in parts])
 
 
 def _missing(rows: list[Row]) -> list[str]:

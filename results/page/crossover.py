@@ -158,7 +158,7 @@ def _ratios_by_size(run: Run, sides: tuple[Selection, Selection], job_steps: int
     rows_a, rows_b = (side.rows(run) if axis else run.rows[run.rows["impl"] == side.impl] for side in sides)
     sizes = pd.concat([rows_a, rows_b]).groupby(key)[["n", "d", "k", "batch"]].first()
     if job_steps:
-        rows_a, rows_b = as_jobs(rows_a, job_steps), as_jobs(rows_b, job_steps)
+        rows_a, rows_b = (as_jobs(rows, job_steps, run.all_rows) for rows in (rows_a, rows_b))
     table = ratios(rows_a, rows_b, key, over=axis).merge(sizes, left_on=key, right_index=True, how="left")
     if axis:
         table[axis] = f"{sides[1].value} against {sides[0].value}"

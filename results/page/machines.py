@@ -17,6 +17,7 @@ from results.stats.pairing import (
     without_duplicates,
 )
 from results.stats.quiet_or_busy import quiet_lines, withhold_if_busy
+from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import (
     add_verdicts,
     caveats,
@@ -66,7 +67,7 @@ def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> l
     return [texts[case] for case in table[CASE[1:]].itertuples(index=False, name=None)]
 
 
-def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: Section) -> Page:
+def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: Section, alpha: float = ALPHA) -> Page:
     """Compare run B with run A of another machine, each relative to the baseline. Raises RunError if nothing can be."""
     rows = [without_duplicates(run.rows) for run in runs]
     known = sorted(set.intersection(*[set(part["impl"].dropna()) for part in rows]))
@@ -82,7 +83,7 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     table = add_forced_ratios(table, rows[0], rows[1], CASE) if force else table
     compared = table.loc[table["refused"] == "", CASE]
     parts = [part.merge(compared, on=CASE).assign(of=run) for part, run in zip(to_baseline, "ab", strict=True)]
-    judged = withhold_if_busy(add_verdicts(join([table.assign(of=""), *parts])), runs)
+    judged = withhold_if_busy(add_verdicts(join([table.assign(of=""), *parts]), alpha=alpha), runs)
     result = judged[judged["of"] == ""].drop(columns="of")
     for run in "ab":
         part = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]].set_index(CASE)

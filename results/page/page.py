@@ -29,7 +29,7 @@ from results.page.sections import run_card, untimed_sections
 from results.page.standing import Winner, compared_with, find_winners, framework, in_words, judge_pairs
 from results.page.summary import summarize_run
 from results.stats.pairing import without_duplicates
-from results.stats.prediction import LEVEL, model_facts
+from results.stats.prediction import LEVEL, model_facts, start_seconds
 from results.stats.quiet_or_busy import BUSY, QUIET, claims_from, judge_machine
 from results.stats.verdict_tables import caveats
 from results.store.atomic import atomic_write
@@ -51,6 +51,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
     shown = first_runs(runs)
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
     program = (ASSETS / "report.js").read_text(encoding="utf-8")
+    models = _models(shown)
     data = {
         "tables": {name: pack_columns(getattr(payload, name)) for name in ("cases", "speedups", "checks", "winners")},
         "charts": {
@@ -60,7 +61,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         },
         "themes": {name: theme(name) for name in ("light", "dark")},
         "most_drawn": MOST_DRAWN,
-        "models": _models(shown),
+        "models": models,
         "fit": fit,
         "descent": descent_chart(fit) if fit else None,
     }
@@ -78,9 +79,9 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         baseline=baseline,
         details=_details(payload, shown),
         detail=initial_detail(payload, shown),
-        models=data["models"],
+        models=models,
         written=list(payload.winners["written"].unique()),
-        level=f"{LEVEL:.0%}",
+        level=f"{min((model['level'] for part in models for model in part['impls']), default=LEVEL):.0%}",
         fit=fit,
         **_sections(shown, payload, baseline),
     )
@@ -91,8 +92,9 @@ def _models(runs: list[Run]) -> list[dict[str, Any]]:
     found = []
     for run in runs:
         experts = expert_tuned(run)
+        every = without_duplicates(run.all_rows)
         for (device, dtype), rows in without_duplicates(run.rows).groupby(["device", "dtype"]):
-            if models := model_facts(rows):
+            if models := model_facts(rows, start_seconds(every[every["device"] == device])):
                 places = np.exp(np.array(models[0]["places"]))
                 found.append(
                     {"title": f"{machine_words(run)}, {dtype}, {device} ({run.label})", "busy": claims_from([run]) > 1}

@@ -15,7 +15,7 @@ from results.stats.quiet_or_busy import claims_from, withhold_if_busy
 from results.stats.verdict_tables import add_verdicts_to_each
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER
 from results.store.columns import CASE
-from results.store.outcomes import Row, by_size, drop_duplicates, expert_tuned, groups, outcomes
+from results.store.outcomes import Row, by_size, drop_duplicates, expert_tuned, groups, is_wrong, outcomes
 from results.store.reading import Run
 
 DECIDED = (FASTER, SLOWER, EQUIVALENT)
@@ -30,7 +30,8 @@ class Winner:
 
     best: row of the shortest step. ratio: its judged ratio to the baseline, or None. shown: whether its framework is
     shown to be the fastest.
-    rivals: implementations that are not shown to be slower. tuned: expert-tuned ones with their judged ratios.
+    rivals: implementations that are not shown to be slower; also those with times that do not count, though their
+    weights were right. tuned: expert-tuned ones with their judged ratios.
     """
 
     best: Row
@@ -107,25 +108,29 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
     """
     rows = records(drop_duplicates(run, outcomes(run)))
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
-    measured = [row for row in rows if row["status"] == "measured" and row["step_reads"] == "X"]
+    timed = [row for row in rows if row["step_reads"] == "X" and not is_wrong(row)]  # refused ones have no row
     experts = expert_tuned(run) if apart is None else apart
     winners, slower, silent = [], shown_slower(pairs), math.isinf(claims_from([run]))
-    for _, group in groups(measured, *CASE[1:]):
-        usual = [row for row in group if row["impl"] not in experts] or group
-        named = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in group}
-        best = min(usual, key=lambda row: _rank(row, named[row["impl"]], baseline))
+    for _, group in groups(timed, *CASE[1:]):
+        measured = [row for row in group if row["status"] == "measured"]
+        usual = [row for row in measured if row["impl"] not in experts] or measured
+        if not usual:
+            continue
+        named = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in measured}
+        compared = any(named[row["impl"]] for row in usual)
+        best = min(usual, key=lambda row: _rank(row, named[row["impl"]], baseline if compared else ""))
         tuned = [(impl, ratio) for impl, ratio in named.items() if impl in experts and ratio]
-        others = [row for row in usual if row is not best]
+        others = [row for row in group if row is not best and (row in usual or row["impl"] not in experts)]
         rivals = [row["impl"] for row in others if (best["impl"], *[row[name] for name in CASE]) not in slower]
         same = {framework(impl) for impl in rivals} <= {framework(best["impl"])}
-        shown = not silent and same and len(usual) > 1
+        shown = not silent and same and len(usual) > 1 and best["impl"] not in experts
         winners.append(Winner(best, named[best["impl"]], shown, rivals, tuned))
     return sorted(winners, key=lambda winner: (*by_size(winner.best), *(winner.best[name] for name in CASE[1:3])))
 
 
 def _rank(row: Row, ratio: dict[str, Any] | None, baseline: str) -> tuple[Any, ...]:
-    """Return a sort key: the ratio to the baseline; without one the time per step."""
-    known = 1.0 if row["impl"] == baseline else ratio["ratio"] if ratio else math.inf
+    """Return a sort key: the ratio to the baseline; without one, or without a baseline, the time per step."""
+    known = 1.0 if row["impl"] == baseline else ratio["ratio"] if ratio else math.inf if baseline else 1.0
     return known, row["per_step_s"], words(row["impl"])
 
 

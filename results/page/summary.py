@@ -10,13 +10,13 @@ import pandas as pd
 from results.output import counted, digits, records, words
 from results.page.crossover import crossover
 from results.page.errors import by_error, case_text
-from results.page.standing import judge_pairs, shown_slower
+from results.page.standing import find_winners, judge_pairs
 from results.stats.noise import noise_line
 from results.stats.pairing import without_duplicates
 from results.stats.prediction import as_jobs
 from results.stats.quiet_or_busy import claims_from, judge_machine, kernel_notes
 from results.store.columns import CASE
-from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
+from results.store.outcomes import Row, by_size, drop_duplicates, groups, is_wrong, outcomes
 from results.store.reading import Run, RunError
 from results.store.seal import EDITED
 
@@ -63,8 +63,8 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
 def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
     """Return how many implementations agree with the reference, and the others, each with what is wrong.
 
-    One whose weights were right, but whose time does not count, agrees and is among the others. Rows that were edited
-    show nothing.
+    One whose weights were right wherever they were checked, but that has no time somewhere, agrees and is among the
+    others. Rows that were edited show nothing.
     """
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
     others = {
@@ -73,7 +73,9 @@ def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
         if any(row["status"] != "measured" for row in group)
     }
     agreeing = sum(
-        all(row["error_ratio"] <= 1 and EDITED not in words(row["reason"]) for row in group) for _, group in tried
+        any(row["error_ratio"] <= 1 for row in group)
+        and not any(is_wrong(row) or row["error_ratio"] > 1 or EDITED in words(row["reason"]) for row in group)
+        for _, group in tried
     )
     verb = "agrees" if agreeing == 1 else "agree"
     sentence = f"{agreeing} of {counted(len(tried), 'implementation')} {verb} with the reference"
@@ -101,7 +103,7 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
     family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
-    by_step, by_job = replace(run, rows=rows), replace(run, rows=as_jobs(rows, JOB))
+    by_step, by_job = replace(run, rows=rows), replace(run, rows=as_jobs(rows, JOB, run.all_rows))
     lines = list[str]()
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
         for compared in (by_step, by_job) if name.endswith(" on the gpu") else (by_step,):
@@ -117,24 +119,21 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
 
 
 def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
-    """Return per device, dtype and work the implementations with the smallest median step, with their problems.
+    """Return per device and dtype the implementations, as users write them, with the shortest step, by problem.
 
-    Beside each problem stand the implementations that are not shown slower than any other.
+    Beside each problem stand the implementations that are not shown slower.
     """
-    slower, texts = {pair[1:] for pair in shown_slower(judge_pairs(run, baseline))}, list[str]()
-    for (device, dtype, work), group in groups(measured, "device", "dtype", "step_reads"):
-        candidates: dict[str, list[Row]] = {}
-        for row in sorted(group, key=lambda row: (row["per_step_s"], words(row["impl"]))):
-            candidates.setdefault(words(row["problem"]), []).append(row)
+    cases = {tuple(row[name] for name in CASE) for row in measured}
+    chosen = [case in cases for case in run.rows[CASE].itertuples(index=False, name=None)]
+    winners = find_winners(replace(run, rows=run.rows[chosen]), judge_pairs(run, baseline), baseline)
+    texts = list[str]()
+    for (device, dtype), rows in groups([winner.best | {"winner": winner} for winner in winners], "device", "dtype"):
         problems: dict[str, list[str]] = {}
-        for best, *others in sorted(candidates.values(), key=lambda rows: by_size(rows[0])):
-            equal = [words(row["impl"]) for row in others if tuple(row[name] for name in CASE) not in slower]
-            undecided = f"not shown slower: {', '.join(equal)}" if slower else "no difference is shown"
-            text = words(best["problem"]) + (f" ({undecided})" if equal else "")
-            problems.setdefault(words(best["impl"]), []).append(text)
+        for winner in (row["winner"] for row in sorted(rows, key=by_size)):
+            rivals = f" (not shown slower: {', '.join(map(words, winner.rivals))})" if winner.rivals else ""
+            problems.setdefault(words(winner.best["impl"]), []).append(words(winner.best["problem"]) + rivals)
         wins = "; ".join(f"{impl} on {', '.join(names)}" for impl, names in problems.items())
-        reads = "" if work == "X" else f", reading the {work}"
-        texts.append(f"Fastest step on the {device} in {dtype}{reads}: {wins}.")
+        texts.append(f"Fastest step on the {device} in {dtype}, as users write it: {wins}.")
     return texts
 
 

@@ -3,7 +3,8 @@
 A test of signs alone rejects nothing below 2^(1-K), so few blocks need an assumption on the size of their noise. The
 distances |d_b - d_b'| between the blocks of a case do not depend on its effect. S(x) is the share of distances of at
 least x, with one more added. Each case takes the larger S of two pools: all cases of the page, and the cases of its own
-pair of implementations, both with the distances of earlier runs. If the signs of K log ratios agree,
+pair of implementations, both with the distances of earlier runs. Those grow by what the page's median distance exceeds
+theirs: earlier runs may have been quieter. If the signs of K log ratios agree,
 p = 2 (S(min |d|)/2)^K, else p = 1.
 
 Assumptions: without a difference both signs are equally likely, blocks are independent, and the noise of one block
@@ -142,10 +143,11 @@ def look(
     known = {pair: (earlier or {}).get(pair, np.empty(0)) for pair in by_pair}
     for blocks in range(FIRST_LOOK_EARLIER, most + 1):
         between = distances(logs[:, :blocks])
-        whole = _tail(between, *known.values())
+        scale = _scale(between, [*known.values()])
+        whole = _tail(between, *(scale * before for before in known.values()))
         for pair, indices in by_pair.items():
             before = known[pair]
-            own = _tail(between[indices], before) if len(by_pair) > 1 else whole
+            own = _tail(between[indices], scale * before) if len(by_pair) > 1 else whole
             at = np.array([index for index in indices if len(page[index]) >= blocks], int)
             first = FIRST_LOOK_EARLIER if len(before) >= EARLIER_DISTANCES else FIRST_LOOK
             tails = (whole, own)
@@ -154,6 +156,13 @@ def look(
             if len(at) and blocks >= first and len(own.ordered) >= OWN_DISTANCES:
                 _add_look(result, at, logs[at, :blocks], tails, part(blocks, first), level)
     return result
+
+
+def _scale(between: Array, earlier: list[Array]) -> float:
+    """Return the factor, at least 1, by which the median distance of the page exceeds that of earlier runs."""
+    before, now = np.concatenate([np.empty(0), *earlier]), between[~np.isnan(between)]
+    typical = float(np.median(before)) if len(before) else 0.0
+    return max(1.0, float(np.median(now)) / typical) if len(now) and typical > 0 else 1.0
 
 
 def _tail(between: Array, *earlier: Array) -> Tail:

@@ -1,18 +1,18 @@
-"""Estimate this machine's noise: judge the same code under two labels (A/A pair), as `compare` judges two codes."""
+"""Estimate a machine's noise by the same code: under two labels in one run (A/A pair), and in two runs (drift)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from results.output import Section, counted, digits, times
 from results.stats import few_blocks
-from results.stats.pairing import duplicate_ratios, ratios_to, without_duplicates
+from results.stats.pairing import duplicate_ratios, ratios, ratios_to, without_duplicates
 from results.stats.quiet_or_busy import judge_machine
 from results.stats.signed_rank import ALPHA, POWER, QUARTILE, Array, blocks_needed, detectable
-from results.stats.verdict_tables import add_verdicts
-from results.stats.verdicts import FASTER, SLOWER, Verdict, fewest_decisive, judge
+from results.stats.verdict_tables import DRIFT, add_verdicts
+from results.stats.verdicts import EQUIVALENT, FASTER, MARGIN, SLOWER, UNDECIDED, Verdict, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.outcomes import of_complete_blocks
 from results.store.reading import Run
@@ -131,6 +131,54 @@ def unchanged(a: Run, b: Run) -> list[str]:
         if versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
             names |= set(rows[0]["duplicate_of"].dropna()) or {name}
     return sorted(names)
+
+
+def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
+    """Return by implementation with the same code and version in both runs the log ratio NEW/BASE of each case."""
+    rows = [run.rows.assign(original=run.rows["duplicate_of"].fillna(run.rows["impl"])) for run in (base, new)]
+    shifts: dict[str, Array] = {}
+    for name in unchanged(base, new):
+        a, b = (part[part["original"] == name] for part in rows)
+        table = ratios(a, b, CASE)
+        by_case = np.log(table.loc[table["refused"] == "", "ratio"]).groupby([table[key] for key in CASE[1:]]).mean()
+        if len(by_case):
+            shifts[name] = by_case.to_numpy()
+    return shifts
+
+
+def drift(shifts: Array, level: float) -> float:
+    """Return the log ratio that the shift of a case between two runs exceeds with probability `level` at most.
+
+    The shifts of other, unchanged cases are a sample of it: normal, around 0. Infinite without them.
+    """
+    count = len(shifts)
+    from scipy.special import stdtrit  # imported here: it takes long, and other commands need none of this
+
+    return float(stdtrit(count, 1 - level) * np.sqrt(np.mean(shifts**2))) if count else math.inf
+
+
+def withhold_within_drift(table: pd.DataFrame, shifts: Mapping[str, Array]) -> pd.DataFrame:
+    """Return a judged table of two runs in which only verdicts beyond the drift between them stand.
+
+    table: with `withheld`, as of `withhold_if_busy`. shifts: `shifts_of_unchanged`. The drift of a case comes from the
+    other implementations; a case without any keeps its verdict.
+    """
+    compared = table[table["refused"] == ""]
+    margins = {
+        impl: drift(np.concatenate([np.empty(0), *(values for name, values in shifts.items() if name != impl)]), level)
+        for level in [ALPHA / 2 / max(len(compared), 1)]
+        for impl in compared["impl"].unique()
+    }
+    factor = np.exp(compared["impl"].map(margins).replace(math.inf, 0.0))
+    low: pd.Series[float] = compared["interval_low"] / factor
+    high: pd.Series[float] = compared["interval_high"] * factor
+    claims = compared["verdict"].isin([FASTER, SLOWER]) & (low < 1) & (high > 1)
+    claims |= (compared["verdict"] == EQUIVALENT) & ((low < 1 / (1 + MARGIN)) | (high > 1 + MARGIN))
+    claims &= factor > 1
+    at = claims.index[claims]
+    result = table.copy()
+    result.loc[at, ["verdict", "withheld"]] = [UNDECIDED, DRIFT]
+    return result
 
 
 def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from results.stats.signed_rank import Array
+from results.store.columns import CASE
 
 FEWEST = 6  # sizes of an implementation
 LEVEL = 0.9  # of the intervals
@@ -28,7 +29,8 @@ EDGE = 1e-9  # of the way to the left, up to which a size lies on the edge of th
 class Prediction:
     """Seconds per step of an implementation at a size, with an interval.
 
-    sizes: measured ones behind it; 0 if the size itself was measured, and the interval is that of its blocks.
+    sizes: measured ones behind it; 0 if the size itself was measured, and the interval is that of its blocks. level: of
+    the interval, below LEVEL where few sizes could be left out.
     """
 
     impl: str
@@ -36,15 +38,18 @@ class Prediction:
     low_s: float
     high_s: float
     sizes: int
+    level: float = LEVEL
 
 
 def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame:
-    """Return one row per implementation and size of valid rows: medians of the clocks over the blocks.
+    """Return one row per implementation and size of valid cases with one target: medians over the blocks.
 
     batch: rows of a mini-batch; None for the full batch.
     """
     planned = rows["batch"] == (rows["n"] if batch is None else batch)
-    chosen = rows[rows["valid"].astype(bool) & rows["complete"] & planned & (rows["step_reads"] == "X")]
+    valid = rows.groupby(CASE, dropna=False)["valid"].transform("all").astype(bool)
+    one_target = rows["k"].isna() | (rows["k"] == 1)
+    chosen = rows[valid & rows["complete"] & planned & one_target & (rows["step_reads"] == "X")]
     by_size = chosen.groupby(["impl", "n", "d"])
     table = by_size[["per_step_s", "fixed_s"]].median()
     table["low_s"], table["high_s"] = by_size["per_step_s"].min(), by_size["per_step_s"].max()
@@ -63,7 +68,8 @@ def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
     """Return by implementation what a fresh process takes beside its steps: median over the blocks.
 
     It is the import, and the preparation and compilation of the first case of the process, which builds what a
-    framework builds once. rows: in the order in which they were measured.
+    framework builds once. rows: all of a device, in the order in which they were measured: without filters, which may
+    take away the first cases.
     """
     timed = rows[rows["valid"].astype(bool)]
     first = timed.groupby(["impl", "block"], sort=False)[["import_s", "prepare_s", "first_s", "steady_s"]].first()
@@ -75,18 +81,23 @@ def job_seconds(rows: pd.DataFrame, steps: int) -> "pd.Series[float]":
     """Return for each row what a job of that many steps takes in a fresh process, from its start to the weights.
 
     It is the import, the first use of the device, the preparation with the transfer of the data, the compilation, and
-    the steps. Where an earlier case of the process compiled for longer, because a framework builds something once, that
-    counts. rows: in the order in which they were measured.
+    the steps. Where the first case of the process prepared or compiled for longer, because a framework builds something
+    once, that counts. rows: of all cases, in the order in which they were measured.
     """
     compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
-    first = compile_s.groupby([rows["impl"], rows["device"], rows["block"]], dropna=False).transform("first")
-    start = rows["import_s"] + rows["context_s"].fillna(0) + rows["prepare_s"] + compile_s.clip(lower=first)
+    process = [rows[name] for name in ("run", "impl", "device", "block")]
+    once = [part.groupby(process, dropna=False).transform("first") for part in (rows["prepare_s"], compile_s)]
+    start = rows["import_s"] + rows["context_s"].fillna(0)
+    start += rows["prepare_s"].clip(lower=once[0]) + compile_s.clip(lower=once[1])
     return start + rows["fixed_s"] + steps * rows["per_step_s"]
 
 
-def as_jobs(rows: pd.DataFrame, steps: int) -> pd.DataFrame:
-    """Return the rows with the time of a job of that many steps in place of the time per step."""
-    return rows.assign(per_step_s=job_seconds(rows, steps))
+def as_jobs(rows: pd.DataFrame, steps: int, all_rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the time of a job of that many steps in place of the time per step.
+
+    all_rows: of their run, without filters.
+    """
+    return rows.assign(per_step_s=job_seconds(all_rows, steps).loc[rows.index])
 
 
 def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
@@ -101,9 +112,9 @@ def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
             row = exact.iloc[0]
             found.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
         elif len(own) >= FEWEST and _is_inside(known := Sizes.of(own), n, d):
-            log, margin = Model(known).log_seconds(n, d), quantile(held_out_errors(known))
-            bounds = math.exp(log - margin), math.exp(log + margin)
-            found.append(Prediction(str(impl), math.exp(log), *bounds, len(own)))
+            log, errors = Model(known).log_seconds(n, d), held_out_errors(known)
+            bounds = math.exp(log - quantile(errors)), math.exp(log + quantile(errors))
+            found.append(Prediction(str(impl), math.exp(log), *bounds, len(own), _level(errors)))
     return sorted(found, key=lambda one: one.per_step_s)
 
 
@@ -157,21 +168,27 @@ class Model:
         return float(np.log(at.terms @ self.prices)[0] + surface)
 
 
-def model_facts(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return for each implementation with FEWEST sizes its model, for a page that predicts without Python.
+def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str, Any]]:
+    """Return for each implementation with enough sizes its model, for a page that predicts without Python.
 
-    hull: the corners around its sizes, in logarithms. margin: of the interval, in logarithms. start_s, fixed_s: of a
-    fresh process, and of a run without steps.
+    start: `start_seconds` of its device. hull: the corners around its sizes, in logarithms. margin, level: of the
+    interval, in logarithms. start_s, fixed_s: of a fresh process, and of a run without steps.
     """
-    start, found = start_seconds(rows), []
+    found = []
     for impl, own in measured_sizes(rows).groupby("impl"):
         known = Sizes.of(own)
-        if len(own) >= FEWEST and (hull := _hull(known)) and math.isfinite(margin := quantile(held_out_errors(known))):
+        errors = held_out_errors(known)
+        if len(own) >= FEWEST and (hull := _hull(known)) and len(errors):
             model = Model(known)
             found.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
                 | {"weights": model.weights, "constant": model.constant, "hull": [*map(list, hull)]}
-                | {"margin": margin, "start_s": float(start[impl]), "fixed_s": float(own["fixed_s"].median())}
+                | {
+                    "margin": quantile(errors),
+                    "level": _level(errors),
+                    "start_s": float(start[impl]),
+                    "fixed_s": float(own["fixed_s"].median()),
+                }
             )
     return found
 
@@ -249,6 +266,11 @@ def quantile(errors: Array) -> float:
     """Return the error that a further one exceeds with probability 1 - LEVEL at most; the largest of few errors."""
     rank = min(math.ceil(LEVEL * (len(errors) + 1)), len(errors))
     return float(np.sort(errors)[rank - 1]) if len(errors) else math.inf
+
+
+def _level(errors: Array) -> float:
+    """Return the level of an interval from so many errors."""
+    return min(LEVEL, len(errors) / (len(errors) + 1))
 
 
 def _is_inside(own: Sizes, n: float, d: float) -> bool:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from results.output import digits, short_percent
 from results.stats.pairing import duplicate_ratios
-from results.stats.verdicts import FASTER, SLOWER, UNDECIDED
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED
 from results.store.reading import Run, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
@@ -167,14 +167,14 @@ def kernel_notes(run: Run) -> list[str]:
 
 
 def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a judged table, without FASTER and SLOWER if the machine was BUSY in one of the runs behind it.
+    """Return a judged table, without verdicts if the machine was BUSY in one of the runs behind it.
 
-    Such a verdict stands if its interval lies beyond `claims_from`. Others become UNDECIDED. A new column `withheld`
-    holds the reason, or "".
+    FASTER and SLOWER stand if their interval lies beyond `claims_from`. Others, and EQUIVALENT, become UNDECIDED. A new
+    column `withheld` holds the reason, or "".
     """
     factor = claims_from(runs)
     beyond = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
-    claims = table["verdict"].isin([FASTER, SLOWER]) & ~beyond & (factor > 1)
+    claims = table["verdict"].isin([FASTER, SLOWER, EQUIVALENT]) & ~beyond & (factor > 1)
     return table.assign(
         verdict=table["verdict"].mask(claims, UNDECIDED), withheld=claims.map({True: WITHHELD, False: ""})
     )

@@ -16,6 +16,7 @@ from results.store.reading import RunError
 
 READING = "B/A above 1: B takes longer per step."
 ABSENT = "not compared"
+DRIFT = "the machine drifted between the runs"  # why a verdict is withheld
 PLACE = ["run", "of"]  # columns that keep the distances of a pair of implementations apart
 ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
 
@@ -113,10 +114,15 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
         "interval": interval_text(row),
-        "verdict": words(row["verdict"]) + " (busy)" * bool(row.get("withheld")),
+        "verdict": words(row["verdict"]) + _mark(row.get("withheld")),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
     }
+
+
+def _mark(withheld: str | None) -> str:
+    """Return what stands behind UNDECIDED where a verdict is withheld."""
+    return "" if not withheld else " (drift)" if withheld == DRIFT else " (busy)"
 
 
 def interval_text(row: dict[str, Any]) -> str:
@@ -191,7 +197,13 @@ def caveats(
         else:
             advice = "more blocks would not help"
         lines += [f'UNDECIDED is not "no difference": {advice}.']
-        if "withheld" in undecided and (count := int((undecided["withheld"] != "").sum())):
+        withheld = undecided["withheld"] if "withheld" in undecided else pd.Series()
+        if drifted := int((withheld == DRIFT).sum()):
+            lines[-1] = (
+                f"{drifted} of the UNDECIDED differ by more than their blocks do, but not by more than the same code"
+                " does between the two runs. Measure both in one run."
+            )
+        if count := int((withheld != "").sum()) - drifted:
             lines[-1] = (
                 f"{count} of the UNDECIDED differ by more than their blocks do, but on a busy machine others may slow"
                 " one side more. Repeat the run when it is idle."

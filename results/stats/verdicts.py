@@ -72,7 +72,7 @@ def judge(
     FASTER: the ratio is below 1. EQUIVALENT: the interval lies within 1 -+ MARGIN; it takes precedence. pairs: the pair
     of implementations of each comparison (default: one pair). earlier: by pair, `few_blocks.distances` of earlier runs.
     finished: whether no further block will be judged; the signed-rank test has a single look, the last.
-    comparisons: the number that the intervals and `smallest` are corrected for, if it is larger than the page.
+    comparisons: the number of comparisons of the family, if it is larger than the page.
     """
     samples, count = [np.asarray(d, float) for d in page], len(page)
     level = alpha / max(count, comparisons, 1)
@@ -91,8 +91,8 @@ def judge(
             smallest[indices] = detectable(spreads[indices], d.shape[-1], level * parts[indices])
     low, high = np.maximum(low, looks.low), np.minimum(high, looks.high)
     low, high = np.minimum(low, high), np.maximum(low, high)  # if looks contradict each other: from one to the other
-    adjusted, levels = holm(list(np.minimum(p, 1)), alpha)
-    fewest = {name: fewest_decisive(size, count, alpha) for name, size in Counter(names).items()}
+    adjusted, levels = holm(list(np.minimum(p, 1)), alpha, comparisons)
+    fewest = {name: fewest_decisive(size, max(count, comparisons), alpha) for name, size in Counter(names).items()}
     limit, verdicts = math.log1p(MARGIN), list[Verdict]()
     for i, d in enumerate(samples):
         word, needed, K = UNDECIDED, None, len(d)
@@ -115,15 +115,17 @@ def judge(
     return verdicts
 
 
-def holm(p: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], list[float]]:
+def holm(p: Sequence[float], alpha: float = ALPHA, comparisons: int = 0) -> tuple[list[float], list[float]]:
     """Return p-values adjusted by Holm's step-down procedure, and for each the level of the step that decided.
 
-    An interval at that level excludes 0 exactly if the comparison is rejected.
+    An interval at that level excludes 0 exactly if the comparison is rejected. comparisons: of the family, if these
+    are a part of it; the others then count as the last to be rejected, which is the strictest.
     """
-    adjusted, levels, largest, divisor = [0.0] * len(p), [0.0] * len(p), 0.0, len(p)
+    total = max(len(p), comparisons)
+    adjusted, levels, largest, divisor = [0.0] * len(p), [0.0] * len(p), 0.0, total
     for rank, index in enumerate(np.argsort(p, kind="stable")):
-        divisor = len(p) - rank if largest <= alpha else divisor  # constant after the first that is not rejected
-        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        divisor = total - rank if largest <= alpha else divisor  # constant after the first that is not rejected
+        largest = max(largest, min(1.0, (total - rank) * p[index]))
         adjusted[index], levels[index] = largest, alpha / divisor
     return adjusted, levels
 

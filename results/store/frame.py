@@ -15,13 +15,14 @@ from results.output import shortened
 from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
 from results.store.identity import code_hashes, hardware_hash, kernel_settings
 from results.store.json_values import clean
-from results.store.reading import Run, RunError, items, mapping, number, parse_document, read_bytes, text
+from results.store.reading import Run, RunError, items, mapping, number, parse_document, read_bytes, sequence, text
 from results.store.schema import BYTES, FACTS, migrate, parse_utc
 from results.store.seal import broken_seals, has_seals
 
 LONGEST_NAME = 200  # characters
 LARGEST = 1e18  # upper limit of every number in a row
 SHORTEST_STEP = 1e-15  # seconds
+INTERRUPTED = "interrupted"  # reason of a case that Ctrl-C ended
 
 Array = NDArray[Any]
 
@@ -51,6 +52,7 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     environment = mapping(machine_info.get("env"))
     settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
     columns["kernels"] = [settings[name] for name in columns["framework"]]
+    _mark_refused(columns, sequence(mapping(content.get("campaign")).get("refused")))
     partial = items(mapping(content.get("campaign")).get("partial_blocks"))
     columns["complete"] = ~np.isin(columns["block"], [*map(number, partial)])
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
@@ -78,6 +80,29 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     if len(unknown) > FACTS:
         raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
     return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}
+
+
+def _mark_refused(columns: dict[str, Any], refused: list[dict[str, Any]]) -> None:
+    """Mark the rows of a case that was refused in another block, under either label of an A/A pair.
+
+    Who fails once may fail in the other blocks too. A case that Ctrl-C ended has not failed. Which of several numbers
+    of ranks was refused, the file does not say.
+    """
+    labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
+    originals = {impl: duplicate_of or impl for impl, duplicate_of in labels}
+    cases = [(originals[impl], *rest) for impl, *rest in zip(*(columns[name] for name in CASE), strict=True)]
+    ranks: dict[tuple[str, ...], set[float]] = {}
+    for case, count in zip(cases, columns["ranks"], strict=True):
+        ranks.setdefault(case, set()).add(count if count == count else 1)
+    reasons: dict[tuple[str, ...], str] = {}
+    for entry in refused:
+        impl, *rest = (text(entry.get(name)) for name in CASE)
+        if text(entry.get("reason")) != INTERRUPTED:
+            reason = f"refused in block {text(entry.get('block'))}: {text(entry.get('reason'))}"
+            reasons.setdefault((originals.get(impl, impl), *rest), shortened(reason))
+    for row, case in enumerate(cases):
+        if case in reasons and len(ranks[case]) == 1 and columns["valid"][row]:
+            columns["reason"][row], columns["valid"][row] = reasons[case], False
 
 
 def _check_case(columns: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Summarise each case of a run: its medians over the blocks, or the reason why it has none."""
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,10 @@ PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked",
 NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
 LABELS = ["step_reads", "limited_by"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work
-TUNED_BEFORE = {"numba_fused", "triton_fused"}  # implementations, in files whose rows do not say `tuned`
+TUNED_BEFORE = {  # implementations, in files whose rows do not say `tuned`
+    *("jax_blocked", "numba_fused", "numpy_blocked", "numpy_gram", "torch_graph", "triton_descent", "triton_fused")
+}
+WRONG = re.compile(r"(refused in block \S+: )?(wrong weights|a step leaves out rows|run\b|the result|rank \d+ has)")
 
 
 def expert_tuned(run: Run) -> set[str]:
@@ -59,13 +63,20 @@ def cases(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
+def is_wrong(row: Row) -> bool:
+    """Return whether an outcome has no time because a check of its weights or of the contract failed."""
+    return row["status"] != "measured" and WRONG.match(words(row["reason"])) is not None
+
+
 def missing_cases(run: Run) -> list[Row]:
     """Return one row per case that the campaign refused or skipped, with the reason; None for unknown values."""
-    return [
+    entries = [
         {"status": status, **{name: text(entry.get(name)) or None for name in [*CASE, "block", "reason"]}}
         for status in ("refused", "skipped")
         for entry in sequence(run.campaign.get(status))
     ]
+    chosen = [(name, values) for name, values in run.filters.items() if values]
+    return [entry for entry in entries if all(entry[name] in (None, *values) for name, values in chosen)]
 
 
 def outcomes(run: Run) -> pd.DataFrame:

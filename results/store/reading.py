@@ -5,7 +5,8 @@ import math
 import os
 import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Run:
     machine: slug. when: UTC. sealed: whether the file carries digests.
     document: the file without its rows.
     rows: one row per case and block, with COLUMNS and the other facts of the file.
-    unfiltered: the rows before filters; None without filters.
+    unfiltered: the rows before filters; None without filters. filters: the values of `rows` by column.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Run:
     sealed: bool
     rows: pd.DataFrame
     unfiltered: pd.DataFrame | None = None
+    filters: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
 
     @property
     def all_rows(self) -> pd.DataFrame:
@@ -194,11 +196,18 @@ def facts(run: Run) -> dict[str, str]:
 
 
 def machine_words(run: Run) -> str:
-    """Return a short name of the machine for readers: `AMD EPYC; 2 cores; no GPU`."""
+    """Return a short name of the machine for readers: `AMD EPYC; 2 cores; no GPU`, also with `1 of 2 threads`."""
     known = facts(run)
     cpu = re.sub(r"\(.*?\)| Processor| CPU", "", known["cpu"])[:20].strip()
     gpu = "no GPU" if known["gpu"] == "none" else known["gpu"][:20]
-    return f"{cpu}; {known['cores']} cores; {gpu}"
+    threads = fewer_threads(run).removeprefix("used ")
+    return "; ".join(filter(None, [cpu, f"{known['cores']} cores", threads, gpu]))
+
+
+def fewer_threads(run: Run) -> str:
+    """Return `used 1 of 2 threads` if a run left cores idle, else ""."""
+    threads, cores = run.campaign.get("threads"), mapping(run.document["machine_info"]).get("cores")
+    return f"used {threads} of {cores} threads" if number(threads) < number(cores) else ""
 
 
 def require_own(*runs: Run) -> None:

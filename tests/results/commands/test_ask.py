@@ -62,6 +62,21 @@ def test_a_measured_size_is_not_predicted(tmp_path: Path) -> None:
     assert first.sizes == 0 and first.low_s < first.per_step_s < first.high_s
 
 
+def test_cases_with_several_targets_or_an_invalid_block_are_no_sizes(tmp_path: Path) -> None:
+    run = grid(tmp_path)
+    rows = run.rows.assign(k=run.rows["k"].mask(run.rows["n"] == 100, 2))
+    failed = (rows["n"] == 10_000) & (rows["block"] == 1) & (rows["impl"] == "jax_scan")
+    sizes = measured_sizes(rows.assign(valid=rows["valid"] & ~failed)).groupby("impl")["n"].unique()
+    assert sorted(sizes["jax_scan"]) == [1_000, 100_000] and sorted(sizes["torch_nn"]) == [1_000, 10_000, 100_000]
+
+
+def test_the_level_of_few_sizes_is_what_they_can_show(tmp_path: Path) -> None:
+    sizes = measured_sizes(grid(tmp_path, 0.1).rows)
+    few = sizes[sizes["d"].isin([2, 10, 100]) & (sizes["n"] < 100_000)]
+    assert {one.level for one in predict(sizes, 300, 30)} == {0.9}
+    assert {one.level for one in predict(few, 300, 30)} == {5 / 6}  # 5 sizes lie inside the others
+
+
 def test_intervals_hold_on_sizes_that_were_left_out(tmp_path: Path) -> None:
     found = held_out(measured_sizes(grid(tmp_path, 0.05).rows))
     assert len(found) >= 20 and found["error"].abs().median() < 0.15 and found["inside"].mean() >= 0.85
@@ -249,6 +264,34 @@ def test_sentence_and_column_say_the_same(tmp_path: Path, capsys: pytest.Capture
     rows = {line.split()[0]: line for line in printed.splitlines() if " µs " in line or " ms " in line}
     assert "may pay from about 300,000 steps on, or never" in printed and " 300,000 " in rows["jax_scan"]
     assert " never " in rows["torch_nn"]
+
+
+def test_a_run_with_fewer_threads_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "dtype": "float32"} | KNOWN
+    cases = [*blocks("numpy_manual", [2e-6] * 4, **size), *blocks("jax_scan", [1e-6] * 4, **size)]
+    for name, threads in (("0001_all", 4), ("0002_one", 1)):
+        when = f"2026-03-0{name[3]}T10:20:30+00:00"
+        saved_run(tmp_path, cases, name, datetime=when, campaign={"seed": 0, "threads": threads})
+    assert main(["ask", "1000x10", "--runs", str(tmp_path)]) == 0
+    assert "Measured in box/0001_all" in (out := capsys.readouterr().out) and "of 4 threads" not in out
+    assert main(["ask", "1000x10", "--run", "2", "--runs", str(tmp_path)]) == 0
+    assert "4 cores; 1 of 4 threads" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_a_framework_builds_once_counts_in_either_dtype(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """float32 runs first in each process, and pays what is compiled once: 9 s."""
+    size, cases = {"problem": "1000x10", "n": 1_000, "d": 10, "batch": 1_000, "steady_s": 0.1} | KNOWN, []
+    for block in range(4):
+        for dtype, first_s in (("float32", 9.1), ("float64", 0.2)):
+            cases += blocks("jax_scan", [1e-6], block=block, dtype=dtype, first_s=first_s, **size)
+    saved_run(tmp_path, cases)
+    words = ["compare", "jax_scan", "--over", "dtype", "--job-steps", "10", "--run", "1", "--runs", str(tmp_path)]
+    assert main(words) == 0
+    assert "FASTER" not in capsys.readouterr().out.partition("A job of")[2].partition("\n")[0]
+    assert main(["ask", "1000x10", "--dtype", "float64", "--run", "1", "--steps", "1", "--runs", str(tmp_path)]) == 0
+    assert " 9.10 s" in capsys.readouterr().out
 
 
 def test_the_fastest_version_is_the_first_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,7 +238,7 @@ def test_a_block_that_was_refused_spoils_its_case(tmp_path: Path) -> None:
     gone = {"impl": "numpy_manual", "device": "cpu", "dtype": "float64", "problem": "small", "block": 9}
     top = {"campaign": {"refused": [gone | {"reason": "wrong at t = 3"}, gone | {"problem": "big"}, {}, 3]}}
     page = judged(tmp_path, base(), new(1.0, 9), **top)
-    assert page.data["reason"].tolist() == ["refused (wrong at t = 3) in NEW"]
+    assert page.data["reason"].tolist() == ["invalid in NEW: refused in block 9: wrong at t = 3"]
     assert judged(tmp_path, base(problem="other"), new(1.0, problem="other"), **top).code == 0
 
 

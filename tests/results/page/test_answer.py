@@ -285,6 +285,50 @@ def test_expert_tuned_implementations_do_not_decide_who_else_is_fastest(tmp_path
     assert (data["not_shown_slower"] != "").all()
 
 
+def test_an_implementation_without_a_valid_time_may_be_the_fastest(tmp_path: Path) -> None:
+    """jax_scan is shown faster than numpy_manual; torch_nn, faster still, has a block that could not be timed."""
+    cases = [*rows(), *rows("jax_scan", 5e-7), *rows("torch_nn", 1e-7), *rows("torch_manual", 1e-8)]
+    for row in cases:
+        facts = row["extra_info"]
+        if facts["impl"].startswith("torch") and facts["block"] == 3:
+            reason = "wrong weights after 2 updates" if facts["impl"] == "torch_manual" else "too busy to tell"
+            facts |= {"valid": False, "reason": reason}
+    (row,) = answer_run(saved_cases(tmp_path, "box", cases, campaign=campaign())).data.to_dict("records")
+    assert (row["fastest"], row["shown"], row["not_shown_slower"]) == ("jax_scan", False, "torch_nn")
+
+
+def test_without_a_complete_block_the_shortest_step_is_named(tmp_path: Path) -> None:
+    facts = campaign() | {"partial_blocks": [0]}
+    (row,) = answer_run(
+        saved_cases(tmp_path, "box", rows(blocks=1), rows("jax_scan", 1e-8, blocks=1), campaign=facts)
+    ).data.to_dict("records")
+    assert (row["fastest"], row["shown"]) == ("jax_scan", False)
+
+
+def test_where_only_expert_tuned_code_has_a_time_no_framework_is_fastest(tmp_path: Path) -> None:
+    cases = saved_cases(tmp_path, "box", rows("numba_fused", 1e-7), rows("jax_blocked", 1e-6), campaign=campaign())
+    assert not answer_run(cases).data["shown"].any()
+
+
+def test_an_answer_about_selected_cases_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = {"device": "cpu", "dtype": "float64", "problem": "small", "block": 0, "reason": "timed out"}
+    facts = campaign() | {"refused": [refused | {"impl": "torch_nn"}]}
+    saved_cases(tmp_path, "box", rows(), rows("jax_scan", 5e-7), campaign=facts)
+    words = ["answer", "1", "--runs", str(tmp_path / "runs")]
+    assert main(words) == 0
+    assert "2 of 3 implementations agree" in (out := capsys.readouterr().out) and "Only the selected" not in out
+    assert main([*words, "--impl", "numpy_manual,jax_scan"]) == 0
+    assert "2 of 2 implementations agree" in (out := capsys.readouterr().out) and "Only the selected cases" in out
+
+
+def test_a_busy_machine_shows_no_two_to_be_equal(tmp_path: Path) -> None:
+    for difference, word in ((0.01, "EQUIVALENT"), (0.2, "UNDECIDED")):
+        again = rows("numpy_manual-again", (1 + difference) * 1e-6, duplicate_of="numpy_manual")
+        run = saved_cases(tmp_path, "box", rows(), again, rows("jax_scan", 1e-6), campaign=campaign(others=0.01))
+        verdicts = make_payload([run], "numpy_manual").speedups.set_index(["baseline", "impl"])["verdict"]
+        assert verdicts["numpy_manual", "jax_scan"] == word
+
+
 def test_the_commands_of_the_answer_name_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("results.store.runs.ROOT", tmp_path)
     many = [row for number in range(9) for impl in ("a", "b") for row in rows(impl, problem=f"p{number}", n=number + 2)]

@@ -86,6 +86,17 @@ def test_a_noisy_pair_is_not_judged_by_the_noise_of_quiet_ones() -> None:
     assert false["own"] <= 6 and false["page"] > 2 * false["own"] + 5
 
 
+def test_a_noisy_run_is_not_judged_by_the_noise_of_quiet_earlier_ones() -> None:
+    rng, pairs = np.random.default_rng(5), np.repeat(range(7), 8).tolist()
+    earlier = {pair: few_blocks.distances(rng.normal(0, 0.01, (80, 12))).ravel() for pair in range(7)}
+    false = {2: 0, 3: 0}
+    for K in false:
+        for _ in range(100):
+            words = {one.word for one in judge(list(rng.normal(0, 0.08, (56, K))), pairs=pairs, earlier=earlier)}
+            false[K] += bool(words & {FASTER, SLOWER})
+    assert max(false.values()) <= 10, false
+
+
 # Pools of earlier runs
 
 

@@ -72,6 +72,8 @@ def test_holm_is_the_textbooks():
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert levels == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
     assert verdicts.holm([]) == ([], [])
+    adjusted, levels = verdicts.holm([0.01, 0.04], comparisons=5)
+    assert adjusted == pytest.approx([0.05, 0.16]) and levels == pytest.approx([0.05 / 5, 0.05 / 4])
 
 
 def test_an_interval_without_1_has_a_verdict():

@@ -14,9 +14,10 @@ from runs import CAMPAIGN, MACHINE, document, entry, rows, saved_run
 import results
 from results.commands.compare import compare_implementations, compare_runs
 from results.commands.show import list_runs
-from results.output import counted, digits, seconds, short_percent, size, times
+from results.output import counted, digits, records, seconds, short_percent, size, times
 from results.page.report import report
 from results.page.sections import compile_text
+from results.page.summary import agreement
 from results.stats.pairing import ratios, ratios_to
 from results.stats.prediction import measured_sizes
 from results.store.columns import CASE, COLUMNS
@@ -271,6 +272,42 @@ def test_outcomes_hold_what_was_refused_and_skipped(save: Save, root: Path) -> N
     found = outcomes(opened(save, root, entry())).set_index("status")
     assert found.loc["refused", "reason"] == "wrong at t = 3"
     assert found.loc["skipped", "impl"] == "torch_nn"
+
+
+@pytest.mark.parametrize(
+    ("label", "reason", "ranks", "valid"),
+    [
+        ("jax_scan", "wrong weights", [1], False),
+        ("jax_scan-again", "timed out", [1], False),  # the same code
+        ("jax_scan", "interrupted", [1], True),
+        ("jax_scan", "timed out", [1, 2], True),  # with which number of ranks is not known
+    ],
+)
+def test_a_case_that_was_refused_in_one_block_has_no_time(
+    label: str, reason: str, ranks: list[int], valid: bool, save: Save, root: Path
+) -> None:
+    rows = [entry(name, block=block) for name in ("jax_scan", "numpy_manual") for block in (0, 1)]
+    rows += [entry("jax_scan-again", duplicate_of="jax_scan")]
+    rows = [entry(**(row["extra_info"] | {"ranks": count})) for row in rows for count in ranks]
+    of_case = {name: rows[0]["extra_info"][name] for name in CASE} | {"impl": label}
+    run = opened(save, root, *rows, campaign={"refused": [{**of_case, "block": 2, "reason": reason}]})
+    found = run.rows.groupby("impl")["valid"].all().to_dict()
+    assert found == {"jax_scan": valid, "jax_scan-again": valid, "numpy_manual": True}
+    assert set(run.rows["reason"]) == {"", *([] if valid else [f"refused in block 2: {reason}"])}
+
+
+def test_who_was_checked_and_never_wrong_agrees(save: Save, root: Path) -> None:
+    rows = [entry(name, block=block) for name in ("wrong", "slow", "right", "noisy") for block in (0, 1)]
+    rows += [entry("noisy", block=2, valid=False, reason="this machine is too busy to tell")]
+    of_case = {name: rows[0]["extra_info"][name] for name in CASE}
+    refused = [of_case | {"impl": impl, "block": 2, "reason": reason} for impl, reason in (
+        ("wrong", "wrong weights after 5 updates: they are not the reference's"),
+        ("slow", "more steps take no more time"),
+        ("never", "timed out"),
+    )]  # fmt: skip
+    sentence, others = agreement(records(outcomes(opened(save, root, *rows, campaign={"refused": refused}))))
+    assert sentence == "3 of 5 implementations agree with the reference"
+    assert list(others) == ["never", "noisy", "slow", "wrong"]
 
 
 def test_rounds_are_one_row_each(save: Save, root: Path) -> None:
