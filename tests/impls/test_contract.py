@@ -227,7 +227,7 @@ def fresh_imports(*names: str) -> dict[str, tuple[list[str] | None, str]]:
 
     None: they are not installed.
     """
-    no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": backend(names[0])}
+    no_gpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": max(map(backend, names))}
     done = python(IMPORTS, ",".join(FRAMEWORKS), *names, env=no_gpu)
     assert done.code == 0, done.err
     lines = [line for line in done.out.splitlines() if line.startswith("[")]
@@ -235,11 +235,16 @@ def fresh_imports(*names: str) -> dict[str, tuple[list[str] | None, str]]:
 
 
 def of_process(name: str) -> list[str]:
-    """The implementations that share its process: all of its framework, as nothing else may be imported there.
+    """The implementations that share its process: those of the framework that it computes with, then those on top.
 
-    Keras has one backend.
+    Nothing else may be imported there. Keras, with one backend, and Triton come after the torch or JAX that they load.
     """
-    return [name] if of(name) == "keras" else [other for other in IMPLS if of(other) == of(name)]
+    on_top = ("keras", "triton")
+
+    def base(impl: str) -> str:
+        return backend(impl) or {"triton": "torch"}.get(of(impl), of(impl))
+
+    return sorted((other for other in IMPLS if base(other) == base(name)), key=lambda other: of(other) in on_top)
 
 
 def backend(name: str) -> str:

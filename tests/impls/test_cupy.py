@@ -28,7 +28,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Full batches and mini-batches, one target and two, in both dtypes, on the gpu; the cpu as well."""
     options = ["--problem", "line,crops,crops@5", "--dtype", "float32,float64", "--device", "gpu,cpu"]
     chosen = "(-line-float64- or -crops-float32- or 5-float64-)"
-    return bench(tmp_path_factory.mktemp("cupy"), "--impl", "cupy_manual", *options, "-k", chosen, env=HERE)
+    words = [*options, "-k", chosen, "--steps", "50"]
+    return bench(tmp_path_factory.mktemp("cupy"), "--impl", "cupy_manual", *words, env=HERE)
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def test_a_cluster_of_another_version_is_unsupported(cluster: str) -> None:
 @pytest.mark.parametrize("cluster", [(3, "")], indirect=True)
 def test_the_option_leads_to_the_cluster_and_the_row_says_so(cluster: str, tmp_path: Path) -> None:
     done = bench(
-        tmp_path, "--impl", "dask_manual", "--problem", "2000x100", "--steps", "20", "--dask-scheduler", cluster
+        tmp_path, "--impl", "dask_manual", "--problem", "2000x100", "--steps", "5", "--dask-scheduler", cluster
     )
     assert done.code == 0, done.out
     (row,) = done.rows

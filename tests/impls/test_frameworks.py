@@ -78,7 +78,7 @@ def test_a_file_that_moves_data_by_our_functions_has_the_seconds_of_waits_and_tr
 @needs("tensorflow")
 def test_tracing_in_every_run_is_noticed_in_tensorflow(tmp_path: Path) -> None:
     """In a file that knows nothing of ours; its framework is TensorFlow, though that has loaded JAX."""
-    done = one(tmp_path, "again", RETRACES, "--problem", "line", "--dtype", "float64")
+    done = one(tmp_path, "again", RETRACES, "--problem", "line", "--dtype", "float64", "--steps", "20")
     assert invalid(done, "again").startswith("something was compiled in timed runs (compilations: ")
     assert done.rows[0]["framework"] == "tensorflow"
     assert f"tensorflow {done.rows[0]['threads']}" in done.rows[0]["pools"]

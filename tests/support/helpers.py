@@ -107,12 +107,13 @@ def bench(tmp_path: Path, *options: str, cwd: Path = ROOT, env: dict[str, str] |
 
 
 def at_start(env: dict[str, str]) -> dict[str, str]:
-    """The variables that Python, the loader and NumPy read only once."""
-    return {name: value for name, value in env.items() if name.startswith(("PYTHON", "LD_", "OPENBLAS", "OMP", "MKL"))}
+    """The variables that Python, the loader and NumPy read only once; a fork follows a change of PYTHONPATH."""
+    read = {name: env[name] for name in env if name.startswith(("PYTHON", "LD_", "OPENBLAS", "OMP", "MKL"))}
+    return {name: value for name, value in read.items() if name != "PYTHONPATH"}
 
 
 FORKS = """
-import atexit, contextlib, gc, io, json, os, signal, sys, tempfile
+import atexit, contextlib, gc, importlib, io, json, os, signal, sys, tempfile
 import pytest
 
 with contextlib.redirect_stdout(io.StringIO()):
@@ -129,6 +130,8 @@ for line in sys.stdin:
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
     os.environ.clear()
     os.environ.update(env)
+    sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    importlib.invalidate_caches()
     tempfile.tempdir = None
     signal.alarm(600)
     code = pytest.main(words)

@@ -73,7 +73,7 @@ def test_a_file_of_the_suite_uses_the_shared_module_of_its_revision(clone: Path,
     git(clone, "add", "impls")
     git(clone, "commit", "-qm", "slow")
     shared.write_text("def wait(steps):\n    pass\n")
-    done = run_ab(clone, MINUTES="0.3", OUT=str(tmp_path))
+    done = run_ab(clone, OUT=str(tmp_path), ARGS="--problem line --blocks 1 --preset quick --no-limits --aa none")
     git(clone, "reset", "-q", "--hard", "HEAD~1")
     assert done.returncode in (0, 2), done.stdout + done.stderr  # 2: not known, in so short a time
     content = saved(tmp_path / "mine_fast.json")

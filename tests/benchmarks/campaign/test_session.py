@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from helpers import HONEST, ROOT, command, ended, environment, write
 
+from benchmarks.campaign.campaign import Campaign
+from benchmarks.campaign.plan import Plan
+from benchmarks.campaign.record import Outcome, Status
+
 LINE = ["--no-limits", "--aa", "none", "--preset", "quick", "--problem", "line", "--impl", "numpy_manual"]
 
 
@@ -247,7 +251,7 @@ def test_a_disk_that_fills_with_output_leaves_the_journal(tmp_path: Path) -> Non
     (line,) = filter(None, done.stderr.splitlines())
     assert done.returncode == 3 and line.startswith("stdout cannot be written: File too large; kept: 'unsaved', begun ")
     assert line.endswith("1 cases finished; --resume goes on with it")
-    again = measure(tmp_path, "--resume", *QUICK, to="")
+    again = measure(tmp_path, "--resume", to="")
     assert again.returncode == 0 and "1 timed" in again.stdout and not list(tmp_path.rglob("*.journal"))
 
 
@@ -257,24 +261,28 @@ def test_a_reader_that_leaves_does_not_leave_the_lock(tmp_path: Path, monkeypatc
     assert "Traceback" not in done.stderr and not list(tmp_path.glob("*.lock"))
 
 
-CASES = "bench_descent.py::bench_descent"
-
-
-PARTS = [  # arguments for two blocks of two cases, how many are complete, which are not
-    (["-k", "not (numpy_blocked and float32-1)"], 1, [1]),
-    (["--deselect", f"benchmarks/{CASES}[numpy_blocked-cpu-scalar-float32-0]"], 1, [0]),
-    (["-k", "numpy_manual"], 2, []),  # the same cases in each block: a smaller plan
-    (["-k", "float32-1"], 1, []),
+PARTS = [  # cases of two blocks of two that are not selected, how many blocks are complete, which are not
+    (["numpy_blocked-cpu-scalar-float32-1"], 1, [1]),
+    (["numpy_blocked-cpu-scalar-float32-0"], 1, [0]),
+    ([f"numpy_blocked-cpu-scalar-float32-{block}" for block in (0, 1)], 2, []),  # a smaller plan
+    ([f"{impl}-cpu-scalar-float32-0" for impl in ("numpy_manual", "numpy_blocked")], 1, []),
 ]
 
 
-def test_a_block_without_a_case_of_the_others_is_none(tmp_path: Path) -> None:
-    plan = ["--impl", "numpy_manual,numpy_blocked", "--blocks", "2"]
-    folders = [tmp_path / str(i) for i in range(len(PARTS))]
-    for folder in folders:
-        folder.mkdir()
-    ends = ended(*(command(folder, *plan, *words) for folder, (words, *_) in zip(folders, PARTS, strict=True)))
-    for done, (words, blocks, partial) in zip(ends, PARTS, strict=True):
-        assert done.code == 0, done.out + done.err
-        campaign = done.json["campaign"]
-        assert (campaign["blocks"], campaign["partial_blocks"]) == (blocks, partial), words
+@pytest.mark.parametrize(("absent", "blocks", "partial"), PARTS)
+def test_a_block_without_a_case_of_the_others_is_none(absent: list[str], blocks: int, partial: list[int]) -> None:
+    campaign = Campaign(Plan(["numpy_manual", "numpy_blocked"], ["cpu"], ["scalar"], ["float32"], 2, 0.1, 1, 0, 300.0))
+    names = {str(case) for case in campaign.plan.cases()}
+    assert names >= {*absent}
+    campaign.select(names - {*absent})
+    campaign.done = dict.fromkeys(campaign.selected.values(), Outcome(Status.TIMED))
+    summary = campaign.summary()
+    campaign.close()
+    assert (summary["blocks"], summary["partial_blocks"]) == (blocks, partial)
+
+
+def test_a_block_that_is_not_selected_in_full_is_none(tmp_path: Path) -> None:
+    words = ["--impl", "numpy_manual,numpy_blocked", "--blocks", "2", "-k", "not (numpy_blocked and float32-1)"]
+    (done,) = ended(command(tmp_path, *words))
+    assert done.code == 0, done.out + done.err
+    assert (done.json["campaign"]["blocks"], done.json["campaign"]["partial_blocks"]) == (1, [1])

@@ -26,7 +26,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     paths = ",".join(str(HONEST / f"{name}.py") for name in NAMES)
     problems = ",".join(sorted({problem for problem, _ in CASES}))
     options = ["--problem", problems, "--dtype", "float32,float64", "-k", "(-crops-float64- or 32-float32-)"]
-    return bench(tmp_path_factory.mktemp("honest"), "--impl", paths, *options)
+    return bench(tmp_path_factory.mktemp("honest"), "--impl", paths, "--steps", "150", *options)
 
 
 def test_there_are_ten() -> None:

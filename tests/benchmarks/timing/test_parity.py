@@ -205,7 +205,7 @@ def test_a_thread_of_its_own_is_noticed_by_the_cpu_time(tmp_path: Path) -> None:
 
 @needs("jax")
 def test_compiling_in_every_run_is_noticed_in_jax(tmp_path: Path) -> None:
-    done = one(tmp_path, "jax_again", REJITS, "--problem", "crops")
+    done = one(tmp_path, "jax_again", REJITS, "--problem", "crops", "--steps", "50")
     assert re.match(r"something was compiled in timed runs \(compilations: \d+\)", invalid(done, "jax_again"))
 
 
@@ -213,7 +213,7 @@ def test_compiling_in_every_run_is_noticed_in_jax(tmp_path: Path) -> None:
 def test_compiling_in_every_run_and_coarse_products_are_noticed_in_torch(tmp_path: Path) -> None:
     texts = {"torch_again": RECOMPILES, "torch_coarse": COARSE}
     paths = ",".join(write(tmp_path, name, text) for name, text in texts.items())
-    done = bench(tmp_path, "--impl", f"{paths},torch_manual")
+    done = bench(tmp_path, "--impl", f"{paths},torch_manual", "--steps", "100")
     assert done.code == 1, done.out + done.err
     bits = {row["impl"]: (row["matmul_bits"], row["matvec_bits"], row["valid"]) for row in done.rows}
     assert bits == {
