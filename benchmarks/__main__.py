@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "--impl",
         default="numpy_manual",
         metavar="A,B,PATH.py",
-        help="implementation; several or `all` are ranked (default: %(default)s)",
+        help="implementation; several or `all`, which takes minutes, are ranked (default: %(default)s)",
     )
     for option in options.OPTIONS:
         if option.name in SHARED:

@@ -16,8 +16,10 @@ from benchmarks.tutorial.fit_output import problem_lines, state
 from benchmarks.worker.client import Refused
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
+from impls.traits import traits
 
 SECONDS = 1.0  # of the timed runs of an implementation
+MANY = 8  # implementations, above which it says how long they take
 BUSY = 1 / 3  # load per core before it begins, as in the advice of `results noise`
 ALIKE = 1.6  # two processes of the same code differed by less in 95 % of pairs, in each committed campaign
 
@@ -37,6 +39,11 @@ class Ranked:
     def median_s(self) -> float:
         return statistics.median(self.run_s)
 
+    @property
+    def tuned(self) -> bool:
+        """Whether it is expert-tuned."""
+        return traits(self.name)["tuned"] == "expert-tuned"
+
 
 def sections(request: Request) -> Iterator[Section]:
     """Yield the parts of the output, each with whether it agrees with the reference.
@@ -47,6 +54,8 @@ def sections(request: Request) -> Iterator[Section]:
     ranked: list[Ranked] = []
     missing: list[str] = []
     right, busy = True, os.getloadavg()[0] > BUSY * cores()
+    if len(request.impls) > MANY:
+        _show(f"{len(request.impls)} implementations, each in a process of its own, take minutes; --impl A,B takes few")
     with Workspace() as workspace:
         task = request.prepared(workspace)
         for number, impl in enumerate(request.impls, 1):
@@ -91,19 +100,23 @@ def _measured(descent: Descent) -> Ranked:
 
 
 def _answer(ranked: list[Ranked], busy: bool) -> str:
-    """Return which implementation is fastest here, and which may be as fast."""
-    best, *others = ranked
+    """Return which implementation, as users write it, is fastest here, and which may be as fast."""
+    best, *others = [one for one in ranked if not one.tuned] or ranked
+    tuned = [one for one in ranked if one.tuned and one is not best]
+    faster = ", ".join(f"{one.name} {_seconds(one.median_s)}" for one in tuned if one.median_s < best.median_s)
+    more = f" Expert-tuned: {faster}." if faster else ""
     similar = [one.name for one in others if one.median_s < ALIKE * best.median_s]
+    if busy and (others or tuned):
+        return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}.{more}"
     if not others:
-        return f"{best.name} takes {_seconds(best.median_s)}; no other implementation has a time."
-    if busy:
-        return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}."
+        which = "other as users write it" if tuned else "other implementation"
+        return f"{best.name} takes {_seconds(best.median_s)}; no {which} has a time.{more}"
     if not similar:
         head = f"{best.name} is fastest here, {_seconds(best.median_s)}"
-        return f"{head}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long."
+        return f"{head}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long.{more}"
     return (
         f"{best.name} is shortest here, {_seconds(best.median_s)}, but {', '.join(similar)} may be as fast:"
-        f" two processes of the same code can differ by {ALIKE:g}x."
+        f" two processes of the same code can differ by {ALIKE:g}x.{more}"
     )
 
 
@@ -112,7 +125,8 @@ def _ranking(ranked: list[Ranked], steps: int) -> list[str]:
     for one in ranked:
         extremes = f"{_seconds(min(one.run_s))} to {_seconds(max(one.run_s))}"
         error = f"{one.share:.2%} of what is allowed"
-        rows.append([one.name, _seconds(one.median_s), extremes, _seconds(one.start_s), error])
+        name = f"{one.name} (expert)" if one.tuned else one.name
+        rows.append([name, _seconds(one.median_s), extremes, _seconds(one.start_s), error])
     return table(["implementation", f"{steps:,} updates", "shortest to longest", "first time", "worst error"], rows)
 
 
@@ -129,6 +143,7 @@ def _weights(ranked: list[Ranked]) -> list[str]:
 
 def _next(request: Request) -> list[str]:
     words = ["pytest", "benchmarks", "--problem", request.name, *request.options, "--until-decided", "--minutes", "5"]
+    words += ["--benchmark-save=NAME"]
     return [
         "first time: import, preparation and the first run of a fresh process, with what it compiles",
         "one process each; to decide, in 5 minutes at most:",

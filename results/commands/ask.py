@@ -114,7 +114,8 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         _source(found, run),
         f"Warm: {counted(steps, 'step')} in a process that has compiled. Cold: in a fresh process, with the import and"
         " with the preparation and compilation of its first case. Pays from: steps from which it is done before"
-        f" {first.impl}, both in fresh processes.",
+        f" {first.impl}, both in fresh processes; ?: or never, the steps are too close to tell.",
+        *([f"Not among the first {SHOWN}: {', '.join(one.impl for one in ranked[SHOWN:])}."] if ranked[SHOWN:] else []),
         *_without_row(rows, found, usual[0].impl, size, dtype, device),
         f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {name_of(run)}",
     ]
@@ -248,13 +249,13 @@ def _source(found: list[Prediction], run: Run) -> str:
 
 
 def _cells(total: Total, first: Total, tuned: bool) -> dict[str, str]:
-    pays = total.pays_from(first)
+    pays, close = total.pays_from(first), first.step.low_s <= total.step.high_s
     return {
         "implementation": f"{total.impl} (expert)" if tuned else total.impl,
         "per step": seconds(total.step.per_step_s),
         "interval": _interval(total.step.low_s, total.step.high_s),
         "cold": seconds(total.cold_s),
-        "pays from": "-" if total.impl == first.impl else _rounded(pays),
+        "pays from": "-" if total.impl == first.impl else _rounded(pays) + " ?" * (math.isfinite(pays) and close),
         "warm": seconds(total.warm_s),
     }
 

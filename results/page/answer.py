@@ -111,7 +111,7 @@ def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     return f"{decided} of {total} with {baseline} {'is' if len(judged) == 1 else 'are'} decided, from {blocks}."
 
 
-def _problem(row: Row) -> str:
+def problem_label(row: Row) -> str:
     """Return `small (1,000 x 10)`; of a problem that is called by its size `50,000 x 30`."""
     name, size = shortened(words(row["problem"]).split("/")[-1], 16), ""
     if row["n"] == row["n"] and row["d"] == row["d"]:
@@ -132,7 +132,7 @@ def _cells(winner: Winner, baseline: str, prefix: str) -> dict[str, str]:
     best, baseline, *rivals = (name.removeprefix(prefix) for name in (winner.best["impl"], baseline, *winner.rivals))
     over = "over NumPy" if baseline == "numpy_manual" else f"over {baseline}" if len(baseline) <= 16 else "speed-up"
     return {
-        "problem": _problem(winner.best),
+        "problem": problem_label(winner.best),
         "fastest step": words(best),
         over: _speedup_cell(winner.ratio) if winner.ratio else "-",
         "not shown slower": " ".join([*rivals[:1], *([f"+{len(rivals) - 1}"] if len(rivals) > 1 else [])]) or "-",
@@ -142,7 +142,7 @@ def _cells(winner: Winner, baseline: str, prefix: str) -> dict[str, str]:
 def _alone(winner: Winner) -> dict[str, str]:
     """Return the time of the only implementation: there is nothing to compare it with."""
     step, name = winner.best["per_step_s"], words(winner.best["impl"])
-    return {"problem": _problem(winner.best), "implementation": name, "one step": seconds(step)}
+    return {"problem": problem_label(winner.best), "implementation": name, "one step": seconds(step)}
 
 
 def _speedup_cell(row: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The charts of the report as Vega-Lite specifications. Data come by name: from a page's script or as `datasets`.
 
 A colour is a framework, a dash and a marker are one of its implementations. The colours are Okabe and Ito's without
-yellow, the light ones darkened to a contrast of 3:1. Only `theme` depends on light or dark.
+yellow, the light ones darkened to a contrast of 3:1; purple and orange differ in lightness from green and vermillion,
+which some readers see in one hue. Only `theme` depends on light or dark.
 """
 
 from collections import Counter
@@ -18,8 +19,8 @@ from results.page.standing import NAMES
 from results.store.reading import Run
 
 COLOURS = {
-    "light": ["#0072B2", "#D55E00", "#009E73", "#B65C90", "#A97400", "#3D8DBF", "#000000"],
-    "dark": ["#56B4E9", "#E8743B", "#1DC99A", "#E39AC4", "#E69F00", "#5C7CFA", "#FFFFFF"],
+    "light": ["#0072B2", "#D55E00", "#009E73", "#7A2E63", "#6E4E00", "#3D8DBF", "#000000"],
+    "dark": ["#56B4E9", "#E8743B", "#1DC99A", "#F5CFE4", "#FFD98A", "#5C7CFA", "#FFFFFF"],
 }
 DIVERGING = {"light": ["#E58B45", "#f6f6f6", "#5AA5D6"], "dark": ["#A34800", "#20262d", "#1F6FA8"]}
 INK = {"light": ("#1b1f24", "#ffffff", "#d0d7de"), "dark": ("#e6edf3", "#0d1117", "#3d444d")}  # text, ground, lines

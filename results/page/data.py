@@ -125,7 +125,7 @@ def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
                 {name: best[name] for name in ("problem", "device", "dtype", "n", "d")}
                 | {"run": run.label, "machine": run.machine}
                 | {"written": written, "plan": "full batch" if batch == best["n"] else "mini-batches"}
-                | {"panel": f"{machine}: fastest {plan}, {best['dtype']}, {best['device']}"}
+                | {"panel": f"Fastest {plan}, {best['dtype']}, {best['device']}: {machine}"}
                 | {"fastest": names[0] if winner.shown else ""}
                 | {"frameworks": " or ".join(names) if len(names) < MANY_NAMES else f"{len(names)} frameworks"}
                 | {"by": f"{best['impl']}{faster}" if winner.shown else "no difference shown"}

@@ -25,6 +25,7 @@ from results.stats.verdict_tables import (
     interval_text,
     refused_sections,
     summarize,
+    verdict_text,
 )
 from results.store.columns import CASE, COLUMNS
 from results.store.reading import Run, RunError, facts
@@ -32,8 +33,10 @@ from results.store.runs import first_names, join, nearest
 
 READING = (
     "B / A: an implementation's ratio to the baseline on machine B, divided by that on machine A, paired by block"
-    " number. Above 1: relative to the baseline it is slower on B than on A, whichever machine is faster."
+    " number. Above 1: relative to the baseline it is slower on B than on A, whichever machine is faster. It covers the"
+    " blocks that both have, so it may differ from the quotient of the two columns."
 )
+MORE = "Verdicts on one machine are corrected for all comparisons of this page; compare on its run alone decides more."
 VERDICT_COLUMNS = ["ratio", "interval_low", "interval_high", "verdict"]
 
 
@@ -94,7 +97,7 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     where = f"on {runs[1].machine} (B) instead of {runs[0].machine} (A)"
     text = f"Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
     header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
-    sections = [header, *_tables(result, baseline), caveats(judged, READING), noise_section([*runs])]
+    sections = [header, *_tables(result, baseline), caveats(judged, READING, notes=[MORE]), noise_section([*runs])]
     return Page(result, sections)
 
 
@@ -134,7 +137,7 @@ def _tables(result: pd.DataFrame, baseline: str) -> list[Section]:
         {name: words(row[name]) for name in CASE}
         | {f"to {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}
         | {f"to {baseline} on B": f"{times(row['ratio_on_b'])} {row['verdict_on_b']}"}
-        | {"B / A": times(row["ratio"]), "interval": interval_text(row), "verdict": words(row["verdict"])}
+        | {"B / A": times(row["ratio"]), "interval": interval_text(row), "verdict": verdict_text(row)}
         | {"paired blocks": words(row["blocks"]), f"than {baseline}": row["machines"]}
         for row in records(compared)
     ]

@@ -19,6 +19,7 @@ import pandas as pd
 import vl_convert
 
 from results.output import Section, records, rows_of, seconds, shortened
+from results.page.answer import problem_label
 from results.page.charts import MOST_DRAWN, all_charts, descent_chart, first_lines, initial_detail, initial_rows, theme
 from results.page.data import Payload, first_runs, make_payload, pack_columns, script_json
 from results.page.errors import published_losses, worst_errors
@@ -132,8 +133,8 @@ def answer_lines(run: Run, baseline: str) -> list[str]:
     state = [{BUSY: quiet.line, QUIET: f"{QUIET}."}.get(quiet.word, unknown)]
     if len(winners) > MANY_PROBLEMS:
         return state + fastest_by_size(winners)
-    fastest, undecided = in_words(winners)
-    lines = state + [f"Fastest: {'; '.join(fastest)}."] * bool(fastest)
+    fastest, undecided = in_words(winners, problem_label)
+    lines = state + [f"Fastest, as users write it: {'; '.join(fastest)}."] * bool(fastest)
     return lines + [f"No fastest shown: {'; '.join(undecided)}."] * bool(undecided)
 
 
@@ -144,7 +145,8 @@ def fastest_by_size(winners: list[Winner]) -> list[str]:
     halves = [[winner for winner in winners if (winner.best["n"] in small) == few] for few in (True, False)]
     heads = [f"Up to {small[-1]:,.0f} rows", *[f"from {row:,.0f} rows" for row in rows[len(small) :][:1]]]
     parts = [f"{head} {_counted(half)}" for head, half in zip(heads, halves, strict=False)]
-    return [f"Fastest step at {len(winners)} sizes: {_counted(winners)}.", f"{'; '.join(parts)}."]
+    head = f"Fastest step as users write it, at {len(winners)} sizes: {_counted(winners)}."
+    return [head, f"{'; '.join(parts)}."]
 
 
 def _counted(winners: list[Winner]) -> str:

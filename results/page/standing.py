@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,16 +140,18 @@ def framework(impl: str) -> str:
     return NAMES.get(name, name)
 
 
-def in_words(winners: Iterable[Winner]) -> tuple[list[str], list[str]]:
+def in_words(
+    winners: Iterable[Winner], label: Callable[[Row], str] = lambda row: words(row["problem"])
+) -> tuple[list[str], list[str]]:
     """Return which framework is fastest on which problems, `JAX on small`, and which may be, `JAX or torch on line`.
 
-    If many may be, they have no names.
+    If many may be, they have no names. label: names a problem.
     """
     found: dict[bool, dict[str, dict[str, None]]] = {True: {}, False: {}}
     for winner in winners:
         names = sorted({framework(impl) for impl in (winner.best["impl"], *winner.rivals)}, key=str.lower)
         rivals = " or ".join(names) if 1 < len(names) < MANY else ""
         name = framework(winner.best["impl"]) if winner.shown else rivals
-        found[winner.shown].setdefault(name, {})[words(winner.best["problem"])] = None
+        found[winner.shown].setdefault(name, {})[label(winner.best)] = None
     shown, undecided = ([f"{name} on {', '.join(of)}".strip() for name, of in part.items()] for part in found.values())
     return shown, undecided

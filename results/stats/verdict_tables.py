@@ -114,15 +114,16 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
         "interval": interval_text(row),
-        "verdict": words(row["verdict"]) + _mark(row.get("withheld")),
+        "verdict": verdict_text(row),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
     }
 
 
-def _mark(withheld: str | None) -> str:
-    """Return what stands behind UNDECIDED where a verdict is withheld."""
-    return "" if not withheld else " (drift)" if withheld == DRIFT else " (busy)"
+def verdict_text(row: dict[str, Any]) -> str:
+    """Return the verdict of a judged row, with why it is withheld."""
+    withheld = row.get("withheld")
+    return words(row["verdict"]) + ("" if not withheld else " (drift)" if withheld == DRIFT else " (busy)")
 
 
 def interval_text(row: dict[str, Any]) -> str:

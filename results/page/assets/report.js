@@ -142,7 +142,7 @@ async function drawChart(name) {
   const config = structuredClone(data.themes[themeName()]);
   config.legend.columns = Math.max(1, Math.min(4, Math.floor(plot.clientWidth / 170)));
   if (name === "map") config.header = { ...config.header, labelLimit: plot.clientWidth - 70 };
-  const spec = { ...resized(chart.spec, plot.clientWidth, rows.map((row) => row.impl || "")), datasets: { [chart.table]: rows } };
+  const spec = { ...resized(chart.spec, plot.clientWidth, rows.map((row) => row.impl || "")), datasets: { [chart.table]: rows }, description: plot.getAttribute("aria-label") };
   views[name] = { key, view: (await vegaEmbed(plot, spec, { ...EMBED, config })).view };
 }
 

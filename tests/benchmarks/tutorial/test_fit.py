@@ -285,13 +285,16 @@ def table(tmp_path):
 
 def test_several_are_ranked_and_share_one_answer(shown, table, monkeypatch):
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
-    code, out, err = shown(table, "--target", "price", "--impl", "numpy_manual,numpy_blocked,cupy_manual")
-    assert (code, err.splitlines()[-1]) == (0, "[3/3] cupy_manual")
-    assert "all 2 agree with the reference" in out and "not run: cupy_manual" in out
+    mine = table.with_name("mine.py")
+    mine.write_text("from impls.numpy_manual import prepare\n")
+    names = f"numpy_manual,{mine},numpy_blocked,cupy_manual"
+    code, out, err = shown(table, "--target", "price", "--impl", names)
+    assert (code, err.splitlines()[-1]) == (0, "[4/4] cupy_manual")
+    assert "all 3 agree with the reference" in out and "not run: cupy_manual" in out
     assert "as in the file   age 3.0000, weight -0.50000, intercept 7.0" in out
     first = out.split("\n\n")[1]
-    assert first.startswith(("numpy_manual is ", "numpy_blocked is ")) and "here" in first
-    given = "--impl numpy_manual,numpy_blocked,cupy_manual"
+    assert first.startswith(("numpy_manual is ", "mine is ")) and "here" in first and "numpy_blocked (expert)" in out
+    given = f"--impl {names}"
     assert f"pytest benchmarks --problem {table} --target price {given} --until-decided" in out
 
 
