@@ -255,7 +255,7 @@ def _cells(total: Total, first: Total, tuned: bool) -> dict[str, str]:
         "per step": seconds(total.step.per_step_s),
         "interval": _interval(total.step.low_s, total.step.high_s),
         "cold": seconds(total.cold_s),
-        "pays from": "-" if total.impl == first.impl else _rounded(pays) + " ?" * (math.isfinite(pays) and close),
+        "pays from": "-" if total.impl == first.impl else _rounded(pays) + " ?" * bool(math.isfinite(pays) and close),
         "warm": seconds(total.warm_s),
     }
 

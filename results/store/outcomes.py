@@ -18,7 +18,7 @@ NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limi
 LABELS = ["step_reads", "limited_by"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work
 TUNED_BEFORE = {  # implementations, in files whose rows do not say `tuned`
-    *("jax_blocked", "numba_fused", "numpy_blocked", "numpy_gram", "torch_graph", "triton_descent", "triton_fused")
+    *("jax_blocked", "numba_fused", "numpy_blocked", "torch_graph", "triton_descent", "triton_fused")
 }
 WRONG = re.compile(r"(refused in block \S+: )?(wrong weights|a step leaves out rows|run\b|the result|rank \d+ has)")
 

@@ -175,7 +175,7 @@ async function drawPlayer() {
   if (!fit || views.player?.key === key) return;
   views.player?.view.finalize();
   const points = fit.x.map((x, i) => ({ x, y: fit.y[i] }));
-  const spec = { ...data.descent, width: Math.max(180, Math.min(data.descent.width, plot.clientWidth - 60)), datasets: { points, fitted: fittedLine() } };
+  const spec = { ...data.descent, width: Math.max(180, Math.min(data.descent.width, plot.clientWidth - 60)), datasets: { points, fitted: fittedLine() }, description: plot.getAttribute("aria-label") };
   views.player = { key, view: (await vegaEmbed(plot, spec, { ...EMBED, config: data.themes[themeName()] })).view };
   slider.oninput = () => { stop(); showUpdate(); };
   play.onclick = () => (timer ? stop() : start());

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faulty import wait_until, written
-from helpers import HONEST, ROOT, bench, command, environment, write
+from helpers import HONEST, QUICKER, ROOT, bench, command, environment, write
 from runs import KNOWN, blocks, rows, saved_cases
 
 from benchmarks.campaign.plan import Case
@@ -136,7 +136,9 @@ def test_a_resumed_campaign_keeps_its_schedule(tmp_path: Path) -> None:
     """It is killed in its third block, and goes on with it."""
     options = ["--impl", f"numpy_manual,{write(tmp_path, 'hangs', HANGS + HONEST)}", "--until-decided", "--blocks", "3"]
     with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command(tmp_path, *options), cwd=ROOT, stdout=said, stderr=said, env=environment())
+        process = subprocess.Popen(
+            [*command(tmp_path, *options), *QUICKER[:2]], cwd=ROOT, stdout=said, stderr=said, env=environment()
+        )
     try:
         assert wait_until(lambda: written(tmp_path / "hangs") or process.poll() is not None)
         assert process.poll() is None, (tmp_path / "said").read_text()
