@@ -17,10 +17,11 @@ from results.stats.prediction import start_seconds
 from results.stats.quiet_or_busy import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
-from results.store.reading import Run, machine_words, number
+from results.store.reading import Run, machine_words, mapping, number
 from results.store.runs import name_of
 
 WIDTH = 78  # columns of a line without its dash
+NAME = 20  # characters of an implementation that is not shown slower
 ROWS = 8  # problems in the table
 FEW = 2  # blocks up to which a number carries its interval, or is marked as not judged
 UNSAVED = "not-saved"  # stem of the file of a run that nobody asked to save
@@ -38,12 +39,15 @@ def answer(run: Run, baseline: str) -> Page:
     winners = find_winners(run, pairs, baseline)
     prefix = _common_prefix(run)
     is_alone = without_duplicates(run.rows)["impl"].nunique() == 1
-    table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix) for winner in winners[:ROWS]]
+    is_long = any(len(winner.best["impl"].removeprefix(prefix)) > NAME for winner in winners)
+    title = "rivals" if is_long else "not shown slower"
+    room = ROWS - bool(quiet.named)  # a busy machine has a line of advice
+    table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix, title) for winner in winners[:room]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
     part = ["Only the selected cases count here."] if any(run.filters.values()) else []
     state = [*part, *_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
-    about_winners += [_more(run, len(winners) - ROWS)] * (len(winners) > ROWS)
+    about_winners += [_more(run, len(winners) - room)] * (len(winners) > room)
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
         Section(table=table, notes=[*about_winners, *_startup(run), *_missing(rows)]),
@@ -128,15 +132,22 @@ def _common_prefix(run: Run) -> str:
     return "".join(next(iter(names))) if len(names) == 1 and next(iter(names))[1] else ""
 
 
-def _cells(winner: Winner, baseline: str, prefix: str) -> dict[str, str]:
+def _cells(winner: Winner, baseline: str, prefix: str, title: str) -> dict[str, str]:
     best, baseline, *rivals = (name.removeprefix(prefix) for name in (winner.best["impl"], baseline, *winner.rivals))
     over = "over NumPy" if baseline == "numpy_manual" else f"over {baseline}" if len(baseline) <= 16 else "speed-up"
     return {
         "problem": problem_label(winner.best),
         "fastest step": words(best),
         over: _speedup_cell(winner.ratio) if winner.ratio else "-",
-        "not shown slower": " ".join([*rivals[:1], *([f"+{len(rivals) - 1}"] if len(rivals) > 1 else [])]) or "-",
+        title: _rivals(rivals),
     }
+
+
+def _rivals(names: list[str]) -> str:
+    """Return the first name and the number of the others; only the number if the line has no room for the name."""
+    if names and len(names[0]) > NAME:
+        return f"{len(names)} more"
+    return " ".join([*names[:1], *([f"+{len(names) - 1}"] if len(names) > 1 else [])]) or "-"
 
 
 def _alone(winner: Winner) -> dict[str, str]:
@@ -225,9 +236,17 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]
     name = name_of(run)
     best = Counter(winner.best["impl"] for winner in winners if winner.best["impl"] != baseline).most_common(1)
-    commands = [f"show {name}", *(f"compare {shlex.join([baseline, impl])} --run {name}" for impl, _ in best)]
+    pairs = [f"compare {shlex.join([baseline, impl])} --run {name}" for impl, _ in best]
+    commands = [f"show {name}", *(pairs if (axis := _axis(run)) is None else [f"compare --over {axis} {name}"])]
     lines = [f"python -m results {command}" for command in commands]
     return [*few, *lines, f"python -m results report {name}"]
+
+
+def _axis(run: Run) -> str | None:
+    """Return the axis of the environments of a run, as `compare --over` takes it; None without environments."""
+    labels = [*mapping(run.campaign.get("environments"))]
+    named = [axis for axis in ("threads", "precision") if any(label.startswith(f"{axis}=") for label in labels)]
+    return None if not labels else named[0] if named else "environment"
 
 
 def _is_saved(run: Run) -> bool:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1] / "runs"
 PROJECT = "project.txt"  # in a folder of runs: the files that the project itself has committed, one path a line
 GROUPS = ("all", "project")  # names of several runs
 LIST = "python -m results list"
+SHORT = 5  # characters of a machine's name at least, where a command abbreviates it
 MOST_NAMES, MOST_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
 SIMILAR = 0.65  # ratio of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
@@ -101,14 +102,22 @@ def is_of_project(path: Path, root: Path) -> bool:
 
 
 def name_of(run: Run) -> str:
-    """Return what names a saved run in a shell: the name of its file, with its machine where another has one as well.
+    """Return what names a saved run in a shell: the name of its file, after the beginning of its machine's name that
+    no other machine has, where another has such a file as well.
 
     A path where the run is not among those that commands read by default.
     """
     if not run.path.absolute().is_relative_to(ROOT):
         return shlex.quote(str(run.path))
-    is_alone = len([*ROOT.rglob(f"{glob.escape(run.path.stem)}.json")]) == 1
-    return shlex.quote(run.path.stem if is_alone else run.label)
+    if len([*ROOT.rglob(f"{glob.escape(run.path.stem)}.json")]) == 1:
+        return shlex.quote(run.path.stem)
+    folder, *rest = run.path.absolute().relative_to(ROOT).parts
+    if not rest:
+        return shlex.quote(run.label)
+    others = [path.name for path in ROOT.iterdir() if path.name != folder]
+    ends = range(SHORT, len(folder) + 1)
+    end = next((end for end in ends if not any(name.startswith(folder[:end]) for name in others)), len(folder))
+    return shlex.quote(f"{folder[:end]}/{run.path.stem}")
 
 
 def _find_path(name: str, root: Path) -> Path:
