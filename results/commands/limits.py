@@ -12,7 +12,7 @@ from results import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.page.sections import limit_text, table_by_problem
 from results.stats.pairing import without_duplicates
-from results.store.outcomes import Row, by_size, drop_duplicates, groups, outcomes
+from results.store.outcomes import DISPATCH, Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError, mapping, number, require_own, sequence
 
 LAYERS = [
@@ -28,6 +28,7 @@ LAYERS = [
 ]  # layer, implementation with it, implementation without it or ""
 TWICE = "Code that reads X twice, as two products do, reaches at most about 50 % where reading is the limit."
 NOISE = 1.03  # of the limit, up to which a row is not above it
+PASSES = ("cache", "memory")  # limits by reading
 SMALL = 200  # largest n * d with almost no arithmetic in a step
 
 
@@ -40,7 +41,7 @@ def limits(run: Run) -> Page:
     table = outcomes(run)
     machine = [_machine_section(str(device), mapping(limit)) for device, limit in measured.items() if limit]
     cases = _case_sections(run, records(drop_duplicates(run, table)))
-    return Page(table, [Section(f"Limits of {run.label}"), *machine, *cases, *layers(run)])
+    return Page(table, [Section(f"Limits of {run.label}"), *machine, *cases, *costs(run), *layers(run)])
 
 
 def _machine_section(device: str, limit: Row) -> Section:
@@ -126,6 +127,36 @@ def _above(rows: list[Row], shares: Any) -> list[str]:
     above = [name for name in names if name in shares.groups and shares.get_group(name).min() > NOISE]
     return [f"{words(impl)} on {words(problem)} is above the limit in every block: the limit is too low there."
             for _, _, problem, impl in above]  # fmt: skip
+
+
+def costs(run: Run) -> list[Section]:
+    """Show what a step costs, in passes over its rows of X or in calls, on a problem of each kind of limit.
+
+    Of the problems of a kind, that with the most implementations and then the largest is shown.
+    """
+    call_s = number(mapping(mapping(run.campaign.get("limits")).get("cpu")).get("call_s"))
+    rows = [row for row in records(drop_duplicates(run, outcomes(run))) if row["device"] == "cpu"]
+    rows = [row for row in rows if row["step_reads"] == "X" and row["per_step_s"] > 0 and row["limit_s"] > 0]
+    chosen: dict[str, tuple[tuple[object, ...], list[Row]]] = {}
+    for (_, problem), group in groups(rows, "dtype", "problem"):
+        kind = str(pd.Series([row["limited_by"] for row in group]).mode()[0])
+        worth = (len(group), group[0]["n"] * group[0]["d"], words(problem))
+        if kind in PASSES or (kind == DISPATCH and call_s > 0):
+            chosen[kind] = max(chosen.get(kind, (worth, group)), (worth, group), key=lambda entry: entry[0])
+    cells: dict[str, dict[str, str]] = {}
+    for kind in (DISPATCH, *PASSES):
+        for row in chosen.get(kind, ((), []))[1]:
+            unit, least = ("calls", call_s) if kind == DISPATCH else ("passes", row["limit_s"])
+            batch = words(row["problem"]).partition("@")[2]
+            size = f"{row['n']:,.0f} x {row['d']:,.0f}{f' @{batch}' if batch else ''}, {words(row['dtype'])} ({kind})"
+            cells.setdefault(words(row["impl"]), {})[size] = f"{digits(row['per_step_s'] / least)} {unit}"
+    sizes = [*dict.fromkeys(size for row in cells.values() for size in row)]
+    table = [{"implementation": impl} | {size: cells[impl].get(size, "-") for size in sizes} for impl in sorted(cells)]
+    notes = [
+        "passes: the time of a step over that of reading its rows of X once, as fast as was read beside it. calls: over"
+        f" the cheapest call, {seconds(call_s)}."
+    ]
+    return with_rows(Section("What a step costs", table=table, notes=notes, level=3))
 
 
 def layers(run: Run) -> list[Section]:

@@ -192,6 +192,7 @@ def _answer(run: Run) -> list[Section]:
 RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
     "answer": _answer,
     "closed": _closed,
+    "costs": limits.costs,
     "cold": _cold,
     "layers": _layers,
     "limits": lambda run: limits.limits(run).sections[1:],

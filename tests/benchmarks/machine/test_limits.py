@@ -235,6 +235,18 @@ def test_tables_tell_the_limit_and_who_is_how_near(tmp_path: Path) -> None:
     assert cells["numpy_gram"] == "10.0 ns (Gram matrix)" and cells["numba_fused (expert-tuned)"] == "1.25 µs (3.20x)"
 
 
+def test_a_step_is_counted_in_passes_or_in_calls(tmp_path: Path) -> None:
+    rows = blocks("numpy_manual", [4e-6] * 3, limit_s=1e-6, limited_by="memory", problem="9x2", n=9, d=2)
+    rows += blocks("numpy_manual", [6e-6] * 3, limit_s=1e-8, limited_by="dispatch", problem="9x1@3", n=9, d=1, batch=3)
+    rows += blocks("numpy_manual", [8e-6] * 3, limit_s=1e-6, limited_by="memory", problem="5x2", n=5, d=2)
+    run = saved_run(tmp_path, rows, campaign={"limits": {"cpu": asdict(FOUND) | {"call_s": 2e-6}}})
+    (table,) = (section.table for section in page_of(run).sections if section.title == "What a step costs")
+    assert table == [
+        {"implementation": "numpy_manual", "9 x 1 @3, float64 (dispatch)": "3.00 calls",
+         "9 x 2, float64 (memory)": "4.00 passes"}
+    ]  # fmt: skip
+
+
 def test_a_row_above_the_limit_in_every_block_says_that_the_limit_is_too_low(tmp_path: Path) -> None:
     near = {"limit_s": 1e-6, "two_pass_s": 2e-6, "limited_by": "memory"}
     rows = blocks("numba_fused", [9e-7] * 3, **near, fraction_of_limit=1.04)
