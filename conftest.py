@@ -160,15 +160,14 @@ def needless(config: pytest.Config, later: list[pytest.Item]) -> list[Case]:
     Without --until-decided, what a resumed campaign has finished stays.
     """
     campaign, resume_plugin = config.stash[CAMPAIGN], config.stash[RESUME]
-    cases = [case for item in later if (case := case_of(item, campaign)) is not None]
+    cases = cases_of(later, campaign)
     if campaign.plan.until_decided and Outcome(Status.TIMED) not in campaign.done.values():
         return cases  # what failed is not tried again
     now = look_now(config) if campaign.plan.until_decided else None
     if now is None and campaign.has_time():
         return []
     if now is None:
-        unfinished = [item for item in later if not resume_plugin.has(item)]
-        return [case for item in unfinished if (case := case_of(item, campaign)) is not None]
+        return cases_of([item for item in later if not resume_plugin.has(item)], campaign)
     block = [case for case in cases if case.block == cases[0].block]
     replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
     places = {privacy.clean(case.place, replace_private): case.place for case in block}
@@ -220,6 +219,11 @@ def drop(session: pytest.Session, cases: list[Case]) -> None:
     items = [item for item in session.items if (case := case_of(item, campaign)) is None or str(case) not in names]
     session.items[:] = items
     campaign.selected = {name: case for name, case in campaign.selected.items() if name not in names}
+
+
+def cases_of(items: list[pytest.Item], campaign: Campaign) -> list[Case]:
+    """Return the cases of the test items that have one."""
+    return [case for item in items if (case := case_of(item, campaign)) is not None]
 
 
 def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:

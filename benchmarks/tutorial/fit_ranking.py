@@ -41,7 +41,7 @@ class Ranked:
 
     @property
     def tuned(self) -> bool:
-        """Whether it is expert-tuned."""
+        """Return whether it is expert-tuned."""
         return traits(self.name)["tuned"] == "expert-tuned"
 
 
@@ -55,7 +55,7 @@ def sections(request: Request) -> Iterator[Section]:
     missing: list[str] = []
     right, busy = True, os.getloadavg()[0] > BUSY * cores()
     if len(request.impls) > MANY:
-        _show(f"{len(request.impls)} implementations, each in a process of its own, take minutes; --impl A,B takes few")
+        _show(f"{len(request.impls)} implementations take minutes; name fewer with --impl A,B")
     with Workspace() as workspace:
         task = request.prepared(workspace)
         for number, impl in enumerate(request.impls, 1):

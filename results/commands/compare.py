@@ -137,7 +137,8 @@ def compare_runs(
     notes = [*quiet_lines([a, b]), *notes]
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
     known = all(shifts.keys() - {impl} for impl in table["impl"])
-    unknown = [] if known else ["Nothing shows that the machine was as fast in both runs: a verdict may be its drift."]
+    advice = "Nothing shows that the machine was as fast in both runs: a verdict may be drift. Measure both in one run."
+    unknown = [] if known else [advice]
     sections = [*verdict_sections(table, CASE), caveats(table, notes=unknown), noise_section([a, b], _compared(table))]
     return Page(table, [header, *sections])
 

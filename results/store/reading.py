@@ -200,14 +200,13 @@ def machine_words(run: Run) -> str:
     known = facts(run)
     cpu = re.sub(r"\(.*?\)| Processor| CPU", "", known["cpu"])[:20].strip()
     gpu = "no GPU" if known["gpu"] == "none" else known["gpu"][:20]
-    threads = fewer_threads(run).removeprefix("used ")
-    return "; ".join(filter(None, [cpu, f"{known['cores']} cores", threads, gpu]))
+    return "; ".join(filter(None, [cpu, f"{known['cores']} cores", fewer_threads(run), gpu]))
 
 
 def fewer_threads(run: Run) -> str:
-    """Return `used 1 of 2 threads` if a run left cores idle, else ""."""
+    """Return `1 of 2 threads` if a run left cores idle, else ""."""
     threads, cores = run.campaign.get("threads"), mapping(run.document["machine_info"]).get("cores")
-    return f"used {threads} of {cores} threads" if number(threads) < number(cores) else ""
+    return f"{threads} of {cores} threads" if number(threads) < number(cores) else ""
 
 
 def require_own(*runs: Run) -> None:

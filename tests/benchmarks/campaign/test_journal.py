@@ -18,6 +18,7 @@ from benchmarks.campaign import journal
 from benchmarks.campaign.journal import FinishedCase
 from results.__main__ import main
 from results.page.sections import run_card
+from results.store.outcomes import is_wrong
 from results.store.runs import find
 
 PROBLEMS = ("--problem", "line,scalar")
@@ -290,6 +291,7 @@ def test_cases_without_a_time_end_again_as_they_did(tmp_path: Path) -> None:
     done = bench(tmp_path, "--resume")
     assert done.code == 1
     assert set(done.reasons("wrong")) == {(problem, "float32") for problem in ("line", "scalar")}
+    assert all(is_wrong({"status": "refused", "reason": reason}) for reason in done.reasons("wrong").values())
     assert {one["reason"] for one in done.json["campaign"]["skipped"]} == {"not: here"}
     invalid = [row for row in done.json["benchmarks"] if row["extra_info"]["impl"] == "collects"]
     assert [row["name"][:8] for row in invalid] == ["INVALID "] * 2
