@@ -224,7 +224,13 @@ def test_show_filters_by_comma_lists(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "words"), [("pandas", "results show"), ("numpy", "results show"), ("pytest", "benchmarks fit line")]
+    ("package", "words"),
+    [
+        ("pandas", "results show"),
+        ("numpy", "results show"),
+        ("altair", "results report intel/0008_layers"),
+        ("pytest", "benchmarks fit line"),
+    ],
 )
 def test_a_clone_without_its_requirements_says_how_to_install_them(package: str, words: str) -> None:
     module, *arguments = words.split()
