@@ -17,6 +17,7 @@ from impls.interface import Array, Device, Unsupported
 FAST = {"reassoc", "contract", "nsz"}  # a sum in any order, by vectors; NaN and infinity stay what they are
 
 ALONE = 200_000  # numbers that one thread reads in the time that waking others takes
+CHUNK = 64  # rows of each quarter that one target after the other reads
 
 compiled: list[str] = []  # an entry for each compilation of this process
 
@@ -59,21 +60,24 @@ def at(rows: Array | None, i: int) -> Any:
 def add(G: Array, W: Array, X: Array, Y: Array, rows: Array | None, first: int, last: int) -> None:
     """Set G (k, d or more) to the sum of X_i (X_i w - y_i) over the i-th rows from `first` to `last`.
 
-    Four rows at a time, one of each quarter: memory gives four long streams faster than one.
+    Four rows at a time, one of each quarter: memory gives four long streams faster than one. Targets outside the loop
+    over rows: the compiler then makes a faster one. They take turns while the rows are still in a cache.
     """
     G[:] = 0
     quarter = (last - first) // 4
-    for i in range(first, first + quarter):
-        a, b, c, e = at(rows, i), at(rows, i + quarter), at(rows, i + 2 * quarter), at(rows, i + 3 * quarter)
+    middle = first + quarter
+    for chunk in range(first, middle, CHUNK):
         for m in range(W.shape[0]):
-            p, q, r, s = -Y[a, m], -Y[b, m], -Y[c, m], -Y[e, m]
-            for j in range(X.shape[1]):
-                p += X[a, j] * W[m, j]
-                q += X[b, j] * W[m, j]
-                r += X[c, j] * W[m, j]
-                s += X[e, j] * W[m, j]
-            for j in range(X.shape[1]):
-                G[m, j] += p * X[a, j] + q * X[b, j] + r * X[c, j] + s * X[e, j]
+            for i in range(chunk, min(chunk + CHUNK, middle)):
+                a, b, c, e = at(rows, i), at(rows, i + quarter), at(rows, i + 2 * quarter), at(rows, i + 3 * quarter)
+                p, q, r, s = -Y[a, m], -Y[b, m], -Y[c, m], -Y[e, m]
+                for j in range(X.shape[1]):
+                    p += X[a, j] * W[m, j]
+                    q += X[b, j] * W[m, j]
+                    r += X[c, j] * W[m, j]
+                    s += X[e, j] * W[m, j]
+                for j in range(X.shape[1]):
+                    G[m, j] += p * X[a, j] + q * X[b, j] + r * X[c, j] + s * X[e, j]
     for i in range(first + 4 * quarter, last):
         _add_row(G, W, X, Y, at(rows, i))
 
