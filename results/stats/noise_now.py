@@ -1,4 +1,4 @@
-"""Measure this machine's noise now, without a run: a small NumPy descent twice, in pairs of fresh processes."""
+"""Measure this machine's noise now, without a run: a small NumPy descent in one fresh process after another."""
 
 import math
 import os
@@ -17,6 +17,7 @@ from results.stats.signed_rank import ALPHA, Array, blocks_needed, robust_scale
 PROGRAM = Path(__file__).with_name("noise_pair.py")
 EFFECTS = (0.01, 0.02, 0.05, 0.10, 0.20, 0.50, 1.0)  # relative differences
 FEWEST = 3  # pairs
+APART_S = 10.0  # between two processes of one block, in a campaign of several implementations
 CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 
@@ -24,37 +25,43 @@ CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 class NoiseNow:
     """The noise of this machine now, from so many pairs, each of pair_s seconds.
 
-    blocks: how many show each of EFFECTS between two implementations; None above 1,000.
+    near, apart: medians of how much a pair differs, and processes that began APART_S or half of the time apart. The
+    larger one is the machine's, and `blocks` is by its spread: how many show each of EFFECTS between two
+    implementations; None above 1,000.
     """
 
     quiet: Quiet
     pairs: int
     pair_s: float
+    near: float
+    apart: float
     blocks: dict[float, int | None]
 
 
 def measure_noise(seconds: float) -> NoiseNow:
     """Measure for about that many seconds, and at least FEWEST pairs."""
-    before, start, pairs = _clocks(), time.monotonic(), list[tuple[float, float, float, float]]()
+    before, start, done = _clocks(), time.monotonic(), list[tuple[float, float]]()
     load = os.getloadavg()[0]
-    while len(pairs) < FEWEST or time.monotonic() - start < seconds:
-        first, second = _time_process(), _time_process()
-        pairs.append((*first, *second) if len(pairs) % 2 else (*second, *first))
+    while len(done) < 2 * FEWEST or time.monotonic() - start < seconds:
+        done += [_time_process(), _time_process()]
     passed, (total_s, stolen_s, others_s, throttled) = time.monotonic() - start, (_clocks() - before).tolist()
-    a_s, loop_a, b_s, loop_b = np.array(pairs).T
-    logs = np.log(b_s / a_s)
-    loops = np.concatenate([loop_a, loop_b])
+    steps_s, loops = np.array(done).T
+    logs = np.log(steps_s)
+    lag = min(round(APART_S * len(done) / passed), len(done) // 2)
+    differences = logs[1::2] - logs[::2], logs[lag:] - logs[:-lag]
+    near, apart = (math.expm1(float(np.median(np.abs(one)))) for one in differences)
     quiet = Quiet(
-        difference=math.expm1(float(np.median(np.abs(logs)))),
+        difference=max(near, apart),
         others=max(others_s, 0.0) / total_s if total_s > 0 else math.nan,
         load=load / (os.cpu_count() or 1),
         steal=stolen_s / total_s if total_s > 0 else math.nan,
         throttled=throttled * PERIOD_S / passed,
         calibration=float(np.quantile(loops, 0.9) / np.quantile(loops, 0.1)),
     )
-    spread = float(robust_scale(logs))
+    spread = max(float(robust_scale(one)) for one in differences)
     blocks = {effect: blocks_needed(0, spread, ALPHA, math.log1p(effect)) for effect in EFFECTS}
-    return NoiseNow(quiet, len(pairs), passed / len(pairs), blocks)
+    pairs = len(done) // 2
+    return NoiseNow(quiet, pairs, passed / pairs, near, apart, blocks)
 
 
 def _time_process() -> tuple[float, float]:

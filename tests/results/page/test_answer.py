@@ -20,7 +20,7 @@ from results.commands.show import answer_run
 from results.output import Page, write
 from results.page.answer import answer
 from results.page.data import make_payload
-from results.stats.noise_now import NoiseNow
+from results.stats.noise_now import NoiseNow, measure_noise
 from results.stats.quiet_or_busy import BUSY, QUIET, UNKNOWN, Quiet, judge_machine
 from results.store.reading import Run, RunError
 from results.store.runs import PROJECT, find
@@ -148,7 +148,7 @@ def test_noise_now_promises_what_a_run_would_show(
     monkeypatch: pytest.MonkeyPatch, difference: float, shown: str
 ) -> None:
     blocks: dict[float, int | None] = {effect: 30 for effect in (0.01, 0.5, 1.0)}
-    found = NoiseNow(Quiet(difference=difference, others=0.01), 3, 10.0, blocks)
+    found = NoiseNow(Quiet(difference=difference, others=0.01), 3, 10.0, difference, difference, blocks)
     monkeypatch.setattr("results.commands.noise.measure_noise", lambda seconds: found)
     (section,) = noise_now(1.0).sections
     promised = [" ".join(row.values()) for row in section.table if row["blocks"] != "not while busy"]
@@ -276,6 +276,14 @@ def test_noise_now_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (row,) = json.loads(capsys.readouterr().out)
     assert row["pairs"] >= 3 and row["word"] in (QUIET, BUSY) and 0 <= row["others"] <= 1
     assert math.isfinite(row["difference"]) and row["calibration"] >= 1
+
+
+def test_noise_now_sees_a_machine_that_changes_its_pace_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another guest uses the other hardware thread of the core for a while: neighbours in time differ by nothing."""
+    paces = iter([1e-6] * 4 + [1.5e-6] * 2)
+    monkeypatch.setattr("results.stats.noise_now._time_process", lambda: (next(paces), 1e-3))
+    found = measure_noise(0.0)
+    assert (found.near, round(found.apart, 9), found.quiet.word) == (0, 0.5, BUSY)
 
 
 def test_expert_tuned_implementations_do_not_decide_who_else_is_fastest(tmp_path: Path) -> None:
