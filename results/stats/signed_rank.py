@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 ALPHA = 0.05  # family-wise error, over the comparisons of a page
 POWER = 0.8
 QUARTILE = NormalDist().inv_cdf(0.75)  # the median absolute deviation of normal noise
+MOST_BLOCKS = 1000  # that are considered when asking how many decide
 BATCH_ELEMENTS = 2**21  # Walsh averages in memory at once, times 2: some tens of MiB
 
 
@@ -96,7 +97,7 @@ def detectable(spread: Any, K: Any, level: Any = ALPHA) -> Any:
     return np.where(2.0 ** (1 - np.asarray(K)) > level, np.inf, t * spread / np.sqrt(K * efficiency))[()]
 
 
-def blocks_needed(estimate: float, spread: float, level: float, limit: float, most: int = 1000) -> int | None:
+def blocks_needed(estimate: float, spread: float, level: float, limit: float, most: int = MOST_BLOCKS) -> int | None:
     """Return the blocks that detect the effect, or show that it is within the limit; None if above `most`."""
     effect = max(abs(estimate), limit - abs(estimate))
     enough = np.flatnonzero(spread * _detectable_by_blocks(level, most) <= effect)

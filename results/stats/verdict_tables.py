@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.output import Section, counted, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.pairing import Labels
-from results.stats.signed_rank import ALPHA, Array
+from results.stats.signed_rank import ALPHA, MOST_BLOCKS, Array
 from results.stats.verdicts import EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, judge
 from results.store.columns import CASE
 from results.store.reading import RunError
@@ -190,14 +190,7 @@ def caveats(
     if ((compared["interval_low"] == 1) | (compared["interval_high"] == 1)).any():
         lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]
     if len(undecided):
-        needed = undecided["needed"].dropna()
-        if undecided["blocks"].max() == 1:
-            advice = f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
-        elif len(needed):
-            advice = f"{needed.max():.0f} blocks decide with a probability of 80 % (--blocks {needed.max():.0f})"
-        else:
-            advice = "more blocks would not help"
-        lines += [f'UNDECIDED is not "no difference": {advice}.']
+        lines += [f'UNDECIDED is not "no difference": {_advice(undecided)}.']
         withheld = undecided["withheld"] if "withheld" in undecided else pd.Series()
         if drifted := int((withheld == DRIFT).sum()):
             lines[-1] = (
@@ -212,3 +205,18 @@ def caveats(
     unknown = dict.fromkeys(name for names in compared["unknown"] for name in names.split(", ") if name)
     lines += [f"Recorded in neither A nor B, so perhaps unequal: {', '.join(unknown)}."] if unknown else []
     return Section(notes=[*lines, *notes])
+
+
+def _advice(undecided: pd.DataFrame) -> str:
+    """Return how many blocks decide the UNDECIDED cases, or what to do where MOST_BLOCKS are too few."""
+    needed, beyond = undecided["needed"].dropna(), int(undecided["needed"].isna().sum())
+    if undecided["blocks"].max() == 1:
+        return f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
+    advice = f"{needed.max():.0f} blocks decide with a probability of 80 % (--blocks {needed.max():.0f})"
+    if not beyond:
+        return advice
+    cases = f"{advice}. For {beyond} of {len(undecided)}" if len(needed) else "for these cases"
+    return (
+        f"{cases}, even {MOST_BLOCKS:,} blocks would decide with a lower probability than 80 %, at the ratio and the"
+        " noise that these blocks show. Measure again with less noise (python -m results noise RUN says how)"
+    )

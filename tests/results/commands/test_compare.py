@@ -69,6 +69,39 @@ def test_one_block_says_how_many_are_needed(tmp_path: Path) -> None:
     assert "verdicts need at least 3 blocks (--blocks 3)" in text(page)
 
 
+def noisy(factor: float, spread: float, blocks: int = 12, **extra: Any) -> list[dict[str, Any]]:
+    """Return the rows of an implementation that takes `factor` of 1 us, up and down by `spread` in turn."""
+    logs = [math.log(factor) + spread * (-1) ** block for block in range(blocks)]
+    return [
+        entry("jax_scan", 1e-6 * math.exp(log), **(KNOWN | {"block": block} | extra)) for block, log in enumerate(logs)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "advice"),
+    [
+        (0, "for these cases, even 1,000 blocks would decide with a lower probability than 80 %"),
+        (1, " (--blocks {}). For 1 of 2, even 1,000 blocks would decide with a lower probability than 80 %"),
+    ],
+)
+def test_what_1000_blocks_leave_open_asks_for_less_noise(
+    others: int, advice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A real difference of 5 % is hidden by noise. That more blocks never help is not known."""
+    cases = [*rows(blocks=12), *noisy(1.05, 0.9)]
+    if others:
+        cases += [*rows(blocks=12, problem="clear"), *noisy(1.05, 0.1, problem="clear")]
+    saved_cases(tmp_path, "box-a", cases)
+    args = ["compare", "numpy_manual", "jax_scan", "--run", "latest", "--runs", str(tmp_path / "runs")]
+    assert main([*args, "--format", "json"]) == 0
+    needed = [row["needed"] for row in json.loads(capsys.readouterr().out) if row["needed"]]
+    assert main([*args, "--format", "md"]) == 0
+    shown = capsys.readouterr().out
+    assert len(needed) == others and advice.format(*(f"{blocks:.0f}" for blocks in needed)) in shown
+    assert "Measure again with less noise (python -m results noise RUN says how)" in shown
+    assert "would not help" not in shown
+
+
 def test_two_runs_of_one_machine_are_named(tmp_path: Path) -> None:
     runs = [saved_cases(tmp_path, "box-a", rows(), rows("jax_scan"), name=name) for name in ("0001_a", "0002_b")]
     with pytest.raises(
