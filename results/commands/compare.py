@@ -3,7 +3,7 @@
 import math
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations, product
@@ -446,7 +446,7 @@ def add_commands(commands: options.Commands) -> None:
 def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Page:
     options.check_two_names(args.a, args.b)
     if args.run == ["latest"]:
-        _check_latest(args.a, args.b, _latest_implementations(args.runs), args.runs)
+        check_latest([Selection(name, "", "") for name in (args.a, args.b)], args.runs)
     every = find_all(args.run, args.runs)
     if not (runs := [run for run in every if not run.is_foreign]):
         require_own(*every)
@@ -528,7 +528,7 @@ def _compare(args: Namespace) -> Page:
         return compare_runs(a, b, args.baseline, args.force, args.over)
     if args.over:
         raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
-    _check_latest(args.a, args.b, latest, args.runs)
+    check_latest([Selection(name, "", "") for name in (args.a, args.b)], args.runs)
     return compare_implementations(several(), args.a, args.b, args.force)
 
 
@@ -563,25 +563,34 @@ def _is_run(name: str, root: Path) -> bool:
         return False
 
 
-def _check_latest(a: str, b: str, latest: set[str], root: Path) -> None:
-    """Raise RunError if your newest run, with the implementations `latest`, lacks A or B. Suggest a run with both."""
-    if {a, b} <= latest:
+def check_latest(
+    sides: Sequence[Selection], root: Path, amount: Callable[[Run], int] | None = None, make: str = "make bench"
+) -> None:
+    """Raise RunError if your newest run lacks one of two sides. Suggest a run with both.
+
+    amount: of what a run has of both; the run with most is suggested (default: the number of implementations). make:
+    the command that measures both.
+    """
+    try:
+        newest = find("latest", root)
+    except RunError:  # no runs here
+        newest = None
+    if newest and all(side.is_in(newest) for side in sides):
         return
     runs, errors = read_all(files(root), root)
     known = _implementations(*runs)
-    for name in (a, b):
-        if name not in known:
-            raise RunError(f"no run here has an implementation {name!r}; {nearest(name, sorted(known))}")
+    for side in sides:
+        if side.impl not in known:
+            raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, sorted(known))}")
     reason = f"you have no run of your own {'that can be read' if errors else 'yet'}"
-    if own := [run for run in runs if not is_of_project(run.path, root)]:
-        newest = max(own, key=lambda run: (run.when, run.label))
-        missing = " and no ".join(name for name in (a, b) if name not in latest)
+    if newest:
+        missing = " and no ".join(str(side) for side in sides if not side.is_in(newest))
         reason = f"your newest run {newest.label} has no {missing} (it has: {first_names(_names(newest))})"
-    if both := [run for run in runs if {a, b} <= _implementations(run)]:
-        best = max(both, key=lambda run: (len(_implementations(run)), run.when))
+    if both := [run for run in runs if all(side.is_in(run) for side in sides)]:
+        best = max(both, key=lambda run: (amount(run) if amount else len(_implementations(run)), run.when))
         whose = ", a run of the project," if is_of_project(best.path, root) else ""
-        reason += f"; {best.label}{whose} has both: try the same with --run {best.label}"
-    raise RunError(f"{reason}, or make one: make bench")
+        reason += f"; {best.label}{whose} has both: try the same with --run {best.label}, or"
+    raise RunError(f"{reason}{'' if both else ';'} make one: {make}")
 
 
 def _implementations(*runs: Run) -> set[str]:

@@ -64,6 +64,11 @@ class Selection(NamedTuple):
         axis = VALUES.get(value, "")
         return cls(impl, axis, value) if impl and axis else cls(word, "", "")
 
+    def is_in(self, run: Run) -> bool:
+        """Return whether the run has rows of the side."""
+        rows = run.rows[run.rows["impl"] == self.impl]
+        return len(rows) > 0 and (not self.axis or self.value in set(rows[self.axis]))
+
     def rows(self, run: Run) -> pd.DataFrame:
         """Return the side's rows. Raises RunError if there are none."""
         known = without_duplicates(run.rows)

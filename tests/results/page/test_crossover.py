@@ -291,3 +291,41 @@ def test_two_axes_are_refused(tmp_path: Path) -> None:
 def test_one_name_needs_an_axis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["crossover", "torch_nn", "--run", str(devices(tmp_path).path)]) == 2
     assert "name two implementations: torch_nn B" in capsys.readouterr().err
+
+
+def refused(words: str, root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([*words.split(), "--runs", str(root)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("command", ["crossover", "versus"])
+def test_the_run_with_the_most_sizes_is_named_where_the_newest_lacks_a_side(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = saved_run(tmp_path, sweep(power(3_000)), "0001_map")
+    later = {"datetime": "2025-04-01T10:20:30+00:00"}
+    narrow = saved_run(
+        tmp_path, [*sweep(power(3_000), (100, 1_000)), *blocks("torch_nn", [1e-6])], "0002_narrow", **later
+    )
+    (tmp_path / "project.txt").write_text("\n".join(str(run.path.relative_to(tmp_path)) for run in (wide, narrow)))
+    words = f"{command} numpy_manual jax_scan"
+    error = refused(words, tmp_path, capsys)
+    named = "box/0001_map, a run of the project, has both: try the same with --run box/0001_map, or make one: pytest"
+    assert "you have no run of your own yet; " + named in error
+    assert main([*words.split(), "--run", "box/0001_map", "--runs", str(tmp_path)]) == 0
+    saved_run(tmp_path, blocks("numpy_manual", [1e-6]), "0003_mine")
+    error = refused(words, tmp_path, capsys)
+    assert "your newest run box/0003_mine has no jax_scan (it has: numpy_manual); " + named in error
+
+
+def test_a_side_that_no_run_has_comes_with_the_command_that_measures_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_run(tmp_path, sweep(power(3_000)))
+    error = refused("crossover jax_scan --over device", tmp_path, capsys)
+    assert (
+        "your newest run box/0001_base has no jax_scan@gpu (it has: jax_scan, numpy_manual); make one: pytest" in error
+    )
+    assert "--impl jax_scan --problem 100x10,10000x10,1000000x10 --device cpu,gpu" in error
