@@ -8,6 +8,7 @@ import pandas as pd
 
 from results import options
 from results.output import Page, Section, counted, rows_of
+from results.store.columns import CASE
 from results.store.identity import CUT
 from results.store.reading import RunError, mapping, read_document, text
 from results.store.runs import ROOT, find_paths, first_names, label
@@ -18,6 +19,7 @@ LISTED = 5  # edited rows
 NOTES = [
     "A digest of each row covers its rounds and facts. A digest of the file covers all else and the list of rows,"
     " before schema 5, only machine and campaign. A seal is not a signature: the algorithm is public.",
+    "No digest covers the group and the parameters of a row. They must be those of its facts.",
     "Code that has changed since the run is no error: the file contains the code that was measured.",
 ]
 
@@ -47,9 +49,32 @@ def _verify_file(path: Path, root: Path) -> dict[str, str]:
 
 
 def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
-    """Return the indices and names of the rows with a message of `broken_seals`, or ""."""
-    edited = [f"{i} ({text(row.get('name'))})" for i, row in enumerate(rows) if messages[i]]
+    """Return the indices and names of the rows with a message of `broken_seals`, or with edited labels, or ""."""
+    edited = []
+    for i, row in enumerate(rows):
+        labels = [] if messages[i] else _edited_labels(row)
+        if messages[i] or labels:
+            edited.append(f"{i} ({text(row.get('name'))}{': ' * bool(labels)}{', '.join(labels)})")
     return f"row{'s' * (len(edited) > 1)} {first_names(edited, LISTED)}" if edited else ""
+
+
+def _edited_labels(row: dict[str, Any]) -> list[str]:
+    """Return the fields in which pytest-benchmark repeats the facts of a row, where they differ from them.
+
+    No digest covers these fields. Rows of other projects have other fields.
+    """
+    facts = row["extra_info"]
+    if "impl" not in facts:
+        return []
+    impl, device, dtype, problem, block = (facts.get(name) for name in [*CASE, "block"])
+    case = f"{impl}-{device}-{problem}-{dtype}-{block}"
+    ids = [case, case.encode("unicode_escape").decode("ascii")]  # by an option, pytest does not escape
+    fields: dict[str, list[object]] = {
+        "group": [f"{problem} {dtype} {device}"],
+        "params": [{"case": case}],
+        "param": [*ids],
+    }
+    return [name for name, values in fields.items() if row.get(name) not in values]
 
 
 def _changed_code(campaign: dict[str, Any]) -> str:

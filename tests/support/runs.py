@@ -80,7 +80,11 @@ def entry(impl: str = "numpy_manual", step: float = 2e-6, **extra: Any) -> dict[
     }
     data = [step * 100, step * 101, step * 102]
     stats = {"min": data[0], "max": data[2], "mean": data[1], "median": data[1], "iqr": step, "rounds": 3, "data": data}
-    return {"name": f"bench[{impl}]", "group": "small", "params": {}, "extra_info": facts | extra, "stats": stats}
+    facts |= extra
+    device, dtype, problem = (facts.get(name) for name in ("device", "dtype", "problem"))
+    case = f"{facts.get('impl')}-{device}-{problem}-{dtype}-{facts.get('block')}"
+    labels = {"group": f"{problem} {dtype} {device}", "params": {"case": case}, "param": case}
+    return {"name": f"bench[{impl}]", **labels, "extra_info": facts, "stats": stats}
 
 
 def document(*entries: dict[str, Any], machine: str = "box-a", **top: Any) -> dict[str, Any]:

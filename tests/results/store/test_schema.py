@@ -315,6 +315,41 @@ def test_verify_names_the_rows_and_goes_on_with_the_rest(tmp_path: Path, capsys:
     assert main(["verify", "nothing", "--runs", str(tmp_path)]) == 2
 
 
+LABELS: dict[str, Any] = {
+    "group": "large float32 gpu",
+    "param": "jax_scan-cpu-small-float32-0",
+    "params": {"case": "jax_scan-cpu-small-float32-0"},
+}
+
+
+@pytest.mark.parametrize("field", LABELS)
+@pytest.mark.parametrize("edit", ["changed", "removed"])
+def test_verify_compares_the_labels_of_a_row_with_its_facts(
+    field: str, edit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = whole(entry(), entry(problem="größe", block=3))
+    path = write(tmp_path, file)
+    assert main(["verify", str(path)]) == 0
+    escaped = file["benchmarks"][1]["param"].encode("unicode_escape").decode()
+    file["benchmarks"][1]["param"] = escaped  # as pytest does
+    write(tmp_path, file)
+    assert main(["verify", str(path)]) == 0
+    if edit == "changed":
+        file["benchmarks"][1][field] = LABELS[field]
+    else:
+        del file["benchmarks"][1][field]
+    write(tmp_path, file)
+    capsys.readouterr()
+    assert main(["verify", str(path), "--format", "json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["seal"], row["why"]) == ("edited by hand", f"row 1 (bench[numpy_manual]: {field})")
+
+
+def test_rows_of_other_projects_have_other_labels(tmp_path: Path) -> None:
+    other = {"name": "test_parse", "group": None, "params": None, "extra_info": {}, "stats": entry()["stats"]}
+    assert main(["verify", str(write(tmp_path, whole(entry(), other)))]) == 0
+
+
 def test_verify_says_whose_code_has_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     now = (ROOT / "impls" / "numpy_manual.py").read_text()
     sources = {
