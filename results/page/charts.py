@@ -232,11 +232,13 @@ def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
 def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list[alt.Chart]:
     """Return for each implementation a line, its points, and its marker and name beside the panel.
 
-    The names stand in the order of the lines' ends, see `_ends`.
+    A screen reader reads the tooltip of a point; report.js makes the points reachable by keyboard. The names stand in
+    the order of the lines' ends, see `_ends`.
     """
     base = alt.Chart().encode(x=x, y=y, tooltip=tooltip)
     line = base.mark_line(strokeWidth=2, aria=False).encode(**_channels(impls, "color", "strokeDash", "opacity"))
     points = base.mark_point(filled=True, size=60).encode(**_channels(impls, "color", "shape", "opacity"))
+    points = points.transform_calculate(label=_label(tooltip)).encode(description="label:N")
     beside = (
         alt.Chart().transform_filter("datum.end == 1").encode(x=alt.value("width"), y=alt.Y("label_y:Q", scale=None))
     )
@@ -248,6 +250,15 @@ def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list
         markers.encode(**_channels(impls, "color", "shape", "opacity")),
         names.encode(**_channels(impls, "opacity")),
     ]
+
+
+def _label(tooltip: Sequence[str]) -> str:
+    """Return Vega's expression for a tooltip as one line: `impl: jax_scan; n: 1000`."""
+    parts = []
+    for name, _, kind in (one.rpartition(":") for one in tooltip):
+        value = f"datum[{name!r}]"
+        parts.append(f"'{name}: ' + " + (f"format({value}, '')" if kind == "Q" else value))
+    return " + '; ' + ".join(parts)
 
 
 def _ends(x: str, y: str, by: str) -> list[Spec]:

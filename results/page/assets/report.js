@@ -137,13 +137,57 @@ async function drawChart(name) {
   plot.hidden = rows.length === 0;
   if (!rows.length) return;
   const key = `${themeName()} ${plot.clientWidth}`;
-  if (views[name]?.key === key) { await views[name].view.data(chart.table, rows).runAsync(); return; }
+  if (views[name]?.key === key) {
+    await views[name].view.data(chart.table, rows).runAsync();
+    makeReachable(plot);
+    return;
+  }
   views[name]?.view.finalize();
   const config = structuredClone(data.themes[themeName()]);
   config.legend.columns = Math.max(1, Math.min(4, Math.floor(plot.clientWidth / 170)));
   if (name === "map") config.header = { ...config.header, labelLimit: plot.clientWidth - 70 };
   const spec = { ...resized(chart.spec, plot.clientWidth, rows.map((row) => row.impl || "")), datasets: { [chart.table]: rows }, description: plot.getAttribute("aria-label") };
   views[name] = { key, view: (await vegaEmbed(plot, spec, { ...EMBED, config })).view };
+  makeReachable(plot);
+}
+
+// --- points by keyboard: Tab reaches one point of a chart, and arrow keys the others
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+function pointsOf(plot) { return [...plot.querySelectorAll("svg [aria-roledescription='point']")]; }
+
+function makeReachable(plot, one = pointsOf(plot).find((point) => point.getAttribute("tabindex") === "0")) {
+  const points = pointsOf(plot), reachable = one || points[0];
+  for (const point of points) point.setAttribute("tabindex", point === reachable ? 0 : -1);
+}
+
+// Do at a point what the mouse would do there.
+function dispatch(type, point) {
+  const { left, top, width, height } = point.getBoundingClientRect();
+  point.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width / 2, clientY: top + height / 2 }));
+}
+
+function onPointKey(event, plot) {
+  const points = pointsOf(plot), at = points.indexOf(event.target);
+  if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key in STEPS) {
+    const next = points[Math.max(0, Math.min(points.length - 1, at + STEPS[event.key]))];
+    makeReachable(plot, next);
+    next.focus();
+  } else if (event.key === "Enter" || event.key === " ") dispatch("click", event.target);
+  else if (event.key === "Escape") dispatch("mouseout", event.target);
+  else return;
+  event.preventDefault();
+}
+
+for (const plot of document.querySelectorAll(".chart .plot")) {
+  plot.addEventListener("keydown", (event) => onPointKey(event, plot));
+  plot.addEventListener("focusin", ({ target }) => {
+    if (!pointsOf(plot).includes(target)) return;
+    target.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" }); // a tooltip stays where it was opened
+    dispatch("pointermove", target);
+  });
+  plot.addEventListener("focusout", ({ target }) => { if (pointsOf(plot).includes(target)) dispatch("mouseout", target); });
 }
 
 // --- the animation

@@ -232,6 +232,47 @@ def test_every_control_works_by_keyboard(shown: Shown) -> None:
     page.wait_for_selector("#play:text('Play')")
 
 
+@pytest.mark.parametrize("chart", ["sweep", "time", "error", "loss", "loss-time"])
+def test_every_point_is_reached_and_read_by_keyboard(chart: str, shown: Shown) -> None:
+    """Tab reaches one point of a chart. Its label is its tooltip, which is shown."""
+    page, figure = shown.page, f"#chart-{chart}"
+    count = page.locator(f"{figure} svg [aria-roledescription='point']").count()
+
+    def focused() -> str:
+        """Return the label of the focused point, which has the focus in sight, and its tooltip."""
+        label, visible, outline = page.evaluate(
+            "(e => [e.getAttribute('aria-label'), e.matches(':focus-visible'), getComputedStyle(e).outlineStyle])"
+            "(document.activeElement)"
+        )
+        assert (visible, outline) == (True, "solid")
+        cells = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent).join(': ')).join('; ')"
+        assert page.eval_on_selector_all("#vg-tooltip-element.visible tr", cells) == label
+        return str(label)
+
+    page.focus(f"{figure} .plot")
+    page.keyboard.press("Tab")
+    labels = [focused()]
+    for _ in range(count - 1):
+        page.keyboard.press("ArrowRight")
+        labels.append(focused())
+    assert len(set(labels)) == count > 2
+    assert page.evaluate("document.activeElement.getBoundingClientRect().bottom <= innerHeight")
+    for key, label in (("ArrowRight", labels[-1]), ("ArrowUp", labels[-2]), ("Home", labels[0]), ("End", labels[-1])):
+        page.keyboard.press(key)
+        assert focused() == label
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"{figure} svg path[opacity='0.12']", state="attached")
+    page.keyboard.press("Escape")
+    assert page.locator("#vg-tooltip-element.visible").count() == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.save") == "svg", "one stop for all points of a chart"
+    page.keyboard.press("Shift+Tab")
+    assert focused() == labels[-1]
+    shown.tick("impl", "torch_nn")
+    shown.wait_until_drawn()
+    assert page.locator(f"{figure} svg [tabindex='0']").count() == 1
+
+
 def test_the_page_predicts_at_the_reader_s_size_as_python_does(browser: Any, tmp_path: Path) -> None:
     run = find("amd-epyc-2c-e60e65/sweep", ROOT / "results" / "runs")
     (tmp_path / "report.html").write_text(render_page([run], make_payload([run], "numpy_manual"), "numpy_manual"))
