@@ -36,21 +36,8 @@ except ModuleNotFoundError as error:  # a fresh clone, before anything was insta
     raise SystemExit(2) from None
 
 COMMANDS = (
-    show,
-    compare,
-    noise,
-    gate,
-    ask,
-    crossover,
-    limits,
-    history,
-    report,
-    docs,
-    acceptance,
-    verify,
-    scaling,
-    export,
-    site,
+    *(show, compare, noise, gate, ask, crossover, limits, history),
+    *(report, docs, acceptance, verify, scaling, export, site),
 )
 
 

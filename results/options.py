@@ -72,16 +72,11 @@ def add(
 
     formats: those of this command alone, which its page brings as `raw`.
     """
-    command = commands.add_parser(
-        name, help=summary, description=description or summary, epilog=NAMES, aliases=list(aliases)
-    )
-    command.add_argument(
-        "--format", choices=[*FORMATS, *formats], default=form, help=f"format (default: {form or 'all files'})"
-    )
-    command.add_argument(
-        "--runs", type=Path, default=ROOT, metavar="DIR", help="folder of the saved runs (default: results/runs)"
-    )
-    command.add_argument("--wide", action="store_true", help="show all columns, however wide the table is")
+    command = commands.add_parser(name, help=summary, description=description or summary, epilog=NAMES, aliases=aliases)
+    add = command.add_argument
+    add("--format", choices=[*FORMATS, *formats], default=form, help=f"format (default: {form or 'all files'})")
+    add("--runs", type=Path, default=ROOT, metavar="DIR", help="folder of the saved runs (default: results/runs)")
+    add("--wide", action="store_true", help="show all columns, however wide the table is")
     command.set_defaults(make=make, out=None)
     return command
 
@@ -114,13 +109,8 @@ def find_two(a: str, b: str, root: Path) -> tuple[Run, Run]:
 
 def add_job_steps(command: ArgumentParser) -> None:
     """Add the option that asks for the time of jobs in fresh processes as well."""
-    command.add_argument(
-        "--job-steps",
-        type=positive,
-        default=0,
-        metavar="T",
-        help="also compare jobs of T steps in fresh processes: import, device, transfer, compilation and steps",
-    )
+    about = "also compare jobs of T steps in fresh processes: import, device, transfer, compilation and steps"
+    command.add_argument("--job-steps", type=positive, default=0, metavar="T", help=about)
 
 
 def positive(word: str) -> int:
@@ -138,9 +128,8 @@ def add_out(command: ArgumentParser) -> None:
 def add_filters(command: ArgumentParser, names: Sequence[str] = CASE) -> None:
     """Add an option for each of some columns of CASE: the values to show."""
     for name in names:
-        command.add_argument(
-            f"--{name}", type=lambda values: values.split(","), metavar="A,B", help=f"show only these: {name}"
-        )
+        about = f"show only these: {name}"
+        command.add_argument(f"--{name}", type=lambda values: values.split(","), metavar="A,B", help=about)
 
 
 def filters(args: Namespace) -> dict[str, list[str] | None]:

@@ -30,9 +30,7 @@ TABLE = 2**24  # bytes of a table whose size is asked for
 SHOWN = 12  # implementations
 STEPS, DTYPE, DEVICE = 1000, "float32", "cpu"  # by default
 BLOCKS = 3  # of a run that answers well
-MEASURED = (
-    "numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused"  # by --measure, as by `make bench`
-)
+MEASURED = "numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused"  # as by `make bench`
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,9 @@ class Size:
         """Return the size that `50000x30` or `50000x30@256` names. Raises RunError."""
         match = SIZE.fullmatch(text.replace(",", "").replace("_", ""))
         if not match:
-            raise RunError(
-                f"{text!r} is no size; write ROWSxFEATURES, such as 50000x30, or 50000x30@256 for mini-batches"
-            )
-        n, d, b = int(match[1]), int(match[2]), int(match[3]) if match[3] else batch
+            how = "write ROWSxFEATURES, such as 50000x30, or 50000x30@256 for mini-batches"
+            raise RunError(f"{text!r} is no size; {how}")
+        n, d, b = int(match[1]), int(match[2]), batch or (int(match[3]) if match[3] else None)
         if n < 1 or d < 1:
             raise RunError(f"{text!r}: rows and features must be at least 1")
         if n * d > LARGEST:
@@ -59,7 +56,6 @@ class Size:
                 f"{text!r} does not fit: {n * d:,} numbers are {8 * n * d / 1e9:,.0f} GB in float64;"
                 f" a problem has at most {LARGEST:,}"
             )
-        b = batch or b
         if b and b > n:
             raise RunError(f"mini-batches of {b:,} rows are more than the {n:,} rows; give a smaller --batch")
         return cls(n, d, b)
@@ -169,11 +165,10 @@ def _cold_words(best: Total, first: Total) -> str:
     done += f"; {best.impl} takes {seconds(best.cold_s)}"
     if math.isinf(count := best.pays_from(first)):
         return f"{done}, and never makes up for its start."
+    since = f"from about {_rounded(count)} steps on"
     if first.step.low_s <= best.step.high_s:
-        return (
-            f"{done}, and may pay from about {_rounded(count)} steps on, or never: their steps are too close to tell."
-        )
-    return f"{done}, and pays from about {_rounded(count)} steps on."
+        return f"{done}, and may pay {since}, or never: their steps are too close to tell."
+    return f"{done}, and pays {since}."
 
 
 def _measure_command(size: Size, steps: int, dtype: str, device: str, cold: bool) -> str:
@@ -227,9 +222,8 @@ def _measured_words(run: Run, usual: list[Prediction], case: dict[str, object], 
         if winner.shown:  # named by the shortest row of the table: a ratio to the baseline may choose another version
             named = next(one for one in usual if framework(one.impl) == framework(best.impl))
             return f"{framework(named.impl)} is fastest: {named.impl}, {_span(named)}."
-        return (
-            f"No fastest is shown. Shortest: {best.impl}, {_span(best)}; not shown slower: {', '.join(winner.rivals)}."
-        )
+        shortest = f"{best.impl}, {_span(best)}"
+        return f"No fastest is shown. Shortest: {shortest}; not shown slower: {', '.join(winner.rivals)}."
     return f"No verdict. Shortest: {usual[0].impl}, {_span(usual[0])}."
 
 
@@ -295,9 +289,8 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
     try:
         table = pd.read_csv(args.csv, sep=None, engine="python", skipinitialspace=True)
     except (OSError, ValueError, pd.errors.ParserError, csv.Error) as error:
-        raise RunError(
-            f"{args.csv} cannot be read as a table: {error}; pytest benchmarks --problem reads more"
-        ) from error
+        message = f"{args.csv} cannot be read as a table: {error}"
+        raise RunError(f"{message}; pytest benchmarks --problem reads more") from error
     targets = [name for given in args.target for name in ([given] if given in table.columns else given.split(","))]
     for target in targets:
         if target not in table.columns:
@@ -306,9 +299,8 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
     others = others[[name for name in others if not str(name).startswith("Unnamed: ")]]  # an index, or empty cells
     features = others.select_dtypes("number")
     if not len(table) or features.empty:
-        raise RunError(
-            f"{args.csv} has {len(table)} rows and {features.shape[1]} features of numbers; it needs some of both"
-        )
+        has = f"{len(table)} rows and {features.shape[1]} features of numbers"
+        raise RunError(f"{args.csv} has {has}; it needs some of both")
     size = Size.parse(f"{len(table)}x{features.shape[1] + 1}", args.batch)
     left_out = ", ".join(str(name) for name in others if name not in features)
     notes = [f"{args.csv}: {size.n:,} rows; the {size.d:,} features include an intercept."]
@@ -322,8 +314,7 @@ def _measured_now(args: Namespace, size: Size) -> Run:
         raise RunError("--measure saves the run in results/runs; leave --runs out")
     words = ["--problem", size.name, "--dtype", args.dtype, "--device", args.device, "--impl", MEASURED]
     words += ["--until-decided", "--minutes", "5", f"--benchmark-save=at-{size.name.replace('@', '-batch-')}"]
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-m", "pytest", "benchmarks", *words], cwd=root)
+    done = subprocess.run([sys.executable, "-m", "pytest", "benchmarks", *words], cwd=Path(__file__).parents[2])
     if done.returncode not in (0, 1):  # 1: an implementation was refused, the others have times
         raise RunError(f"the measurement ended with status {done.returncode}; the lines above say why")
     return find("latest", args.runs)
@@ -348,10 +339,8 @@ class Candidate:
     @property
     def rank(self) -> tuple[object, ...]:
         """Return what the better candidate has more of. Of two equal ones, the newer is better."""
-        return (
-            *(self.has_size, not self.weak, self.own, not fewer_threads(self.run), self.quiet),
-            *(self.measured, self.run.when),
-        )
+        answers = self.has_size, not self.weak, self.own, not fewer_threads(self.run), self.quiet
+        return *answers, self.measured, self.run.when
 
 
 def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
@@ -410,33 +399,27 @@ def _may_answer(path: Path, size: Size) -> bool:
     except (RunError, OSError):
         return False
     named = [set(map(float, re.findall(rb'"%s":\s*(\d+)' % name, content))) for name in (b"n", b"d")]
-    return all(
-        values and min(values) <= value <= max(values) for values, value in zip(named, (size.n, size.d), strict=True)
-    )
+    both = zip(named, (size.n, size.d), strict=True)
+    return all(values and min(values) <= value <= max(values) for values, value in both)
 
 
 def add_commands(commands: options.Commands) -> None:
     command = options.add(commands, "ask", _ask, "say which implementation is fastest at a size, measured or predicted")
-    command.add_argument(
-        "size", nargs="?", metavar="ROWSxFEATURES", help="such as 50000x30, or 50000x30@256 for mini-batches"
-    )
-    command.add_argument("--csv", metavar="FILE", help="take rows and features from a table instead")
-    command.add_argument("--target", action="append", metavar="COL", help="column of the table to predict, or COL,COL")
-    command.add_argument("--batch", type=options.positive, metavar="B", help="rows of a mini-batch (default: all rows)")
-    command.add_argument("--cold", action="store_true", help="rank by the time of a fresh process, not by the step")
-    command.add_argument(
-        "--steps", type=options.positive, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)"
-    )
+    add = command.add_argument
+    add("size", nargs="?", metavar="ROWSxFEATURES", help="such as 50000x30, or 50000x30@256 for mini-batches")
+    add("--csv", metavar="FILE", help="take rows and features from a table instead")
+    add("--target", action="append", metavar="COL", help="column of the table to predict, or COL,COL")
+    add("--batch", type=options.positive, metavar="B", help="rows of a mini-batch (default: all rows)")
+    add("--cold", action="store_true", help="rank by the time of a fresh process, not by the step")
+    add("--steps", type=options.positive, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)")
     for axis, default in (("dtype", DTYPE), ("device", DEVICE)):
         known = [value for value, of in VALUES.items() if of == axis]
-        command.add_argument(f"--{axis}", choices=known, default=default, help="default: %(default)s")
-    command.add_argument(
+        add(f"--{axis}", choices=known, default=default, help="default: %(default)s")
+    add(
         "--run",
         default="",
         metavar="RUN",
         help="the run to use (default: your newest that measured this size, or sizes around it, was not BUSY and has"
         f" {BLOCKS} blocks; else such a run of the project's; else a BUSY or shorter one)",
     )
-    command.add_argument(
-        "--measure", action="store_true", help="measure exactly this size now, in 5 minutes at most, and save the run"
-    )
+    add("--measure", action="store_true", help="measure exactly this size now, in 5 minutes at most, and save the run")

@@ -90,9 +90,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         place = f" on {run.machine}" if len(runs) > 1 else ""
         summaries += [f"{title}{place}: {summarize(own)}."] if len(own) else []
     if len(runs) > 1:
-        table["machines"] = verdicts_by_machine(
-            table, {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs}
-        )
+        rows = {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs}
+        table["machines"] = verdicts_by_machine(table, rows)
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     notes = [*quiet_lines(runs), *traits, *_interruptions(runs)]
@@ -184,10 +183,8 @@ def compare_environments(run: Run) -> Page:
     rows = without_duplicates(run.rows).dropna(subset="environment")
     ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
     rows = rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
-    remedy = (
-        "pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2, or --threads 1,2, or --precision"
-        " highest,tf32"
-    )
+    remedy = "pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2"
+    remedy += ", or --threads 1,2, or --precision highest,tf32"
     return _compare_versions(run, rows, list(mapping(run.campaign.get("environments"))), "environments", remedy)
 
 
@@ -399,11 +396,9 @@ def on_machines(runs: list[Run], a: str, b: str) -> Page:
         if reason := other_kernels(pair, a) or other_kernels(pair, b):
             refused.append(f"{reason}; {each}")
             continue
-        first, other = (
-            replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair
-        )
+        parts = [replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair]
         try:
-            pages.append(compare_runs(first, other, a, alpha=alpha))
+            pages.append(compare_runs(parts[0], parts[1], a, alpha=alpha))
         except RunError as error:
             refused.append(f"{error}; {each}")
     if not pages:
@@ -429,7 +424,24 @@ def _problems(run: Run, a: str, b: str) -> set[str]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    _add_compare(commands)
+    summary = "compare two runs, or two implementations of one run, case by case"
+    command = options.add(commands, "compare", _compare, summary)
+    add = command.add_argument
+    add("a", nargs="?", metavar="A", help="a run, or an implementation, also of one device or dtype: jax_scan@gpu")
+    add("b", nargs="?", metavar="B", help="the other run or implementation")
+    add("--run", nargs="+", default=[], metavar="RUN", help="runs with A and B, one per machine (default: latest)")
+    add("--baseline", default=BASELINE, metavar="IMPL", help="between machines, compare ratios to it (%(default)s)")
+    add(
+        "--over",
+        choices=[*AXES, ENVIRONMENT, REVISIONS, MACHINE],
+        default="",
+        help="what may differ between two runs; in one run: environment (--with, --python), revision (--impl"
+        " path.py@REV,path.py), threads (--threads 1,2) or precision (--precision highest,tf32), or device or dtype: A"
+        " on cpu or float32, B (default: A) on the other",
+    )
+    options.add_job_steps(command)
+    add("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
+    options.add_filters(command, CASE[1:])
     for name, make, summary in (
         ("payback", payback, "from how many steps is B done before A? Import and compilation count"),
         ("machines", on_machines, "on which machine is B faster relative to A? The ratio of the ratios, judged"),
@@ -453,41 +465,11 @@ def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Pag
     return make([options.selected(run, args) for run in runs], args.a, args.b)
 
 
-def _add_compare(commands: options.Commands) -> None:
-    command = options.add(
-        commands, "compare", _compare, "compare two runs, or two implementations of one run, case by case"
-    )
-    command.add_argument(
-        "a", nargs="?", metavar="A", help="a run, or an implementation, also of one device or dtype: jax_scan@gpu"
-    )
-    command.add_argument("b", nargs="?", metavar="B", help="the other run or implementation")
-    command.add_argument(
-        "--run", nargs="+", default=[], metavar="RUN", help="runs with A and B, one per machine (default: latest)"
-    )
-    command.add_argument(
-        "--baseline", default=BASELINE, metavar="IMPL", help="between machines, compare ratios to it (%(default)s)"
-    )
-    command.add_argument(
-        "--over",
-        choices=[*AXES, ENVIRONMENT, REVISIONS, MACHINE],
-        default="",
-        help="what may differ between two runs; in one run: environment (--with, --python), revision (--impl"
-        " path.py@REV,path.py), threads (--threads 1,2) or precision (--precision highest,tf32), or device or dtype: A"
-        " on cpu or float32, B (default: A) on the other",
-    )
-    options.add_job_steps(command)
-    command.add_argument("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
-    options.add_filters(command, CASE[1:])
-
-
 def _compare(args: Namespace) -> Page:
     """Compare implementations if --run is given or A and B are no runs, else runs.
 
     Raises RunError without two names, and says which there are.
     """
-
-    def one(name: str) -> Run:
-        return options.selected(find(name, args.runs), args)
 
     def several() -> list[Run]:
         return [options.selected(run, args) for run in find_all(args.run, args.runs)]
@@ -497,7 +479,7 @@ def _compare(args: Namespace) -> Page:
         if args.b or len(named) > 1:
             raise RunError(f"--over {args.over} compares within one run; name one: compare --over {args.over} RUN")
         compare_versions = compare_revisions if args.over == REVISIONS else compare_environments
-        return compare_versions(one(named[0] if named else "latest"))
+        return compare_versions(options.selected(find(named[0] if named else "latest", args.runs), args))
     along = args.over in VALUES.values()
     if along and args.a and not args.run and _is_run(args.a, args.runs):
         raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")
@@ -506,7 +488,10 @@ def _compare(args: Namespace) -> Page:
     if along and args.a and not args.b:
         args.b = args.a
     if args.b is None:
-        raise RunError(_second_missing(args.a, several, args.runs))
+        if args.a and _is_run(args.a, args.runs):
+            raise RunError(f"{args.a} is a run; give a second run, or two implementations: compare A B --run {args.a}")
+        (run, *_) = several()
+        raise RunError(f"name two implementations of {run.label} ({first_names(_names(run))}), or two runs ({LIST})")
     if not along:
         options.check_two_names(args.a, args.b)
     if along or Selection.parse(args.a).axis or Selection.parse(args.b).axis:
@@ -530,14 +515,6 @@ def _compare(args: Namespace) -> Page:
         raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
     check_latest([Selection(name, "", "") for name in (args.a, args.b)], args.runs)
     return compare_implementations(several(), args.a, args.b, args.force)
-
-
-def _second_missing(a: str | None, several: Callable[[], list[Run]], root: Path) -> str:
-    """Return what to name beside A."""
-    if a and _is_run(a, root):
-        return f"{a} is a run; give a second run, or two implementations: compare A B --run {a}"
-    (run, *_) = several()
-    return f"name two implementations of {run.label} ({first_names(_names(run))}), or two runs ({LIST})"
 
 
 def _are_runs(a: str, b: str, latest: set[str], root: Path) -> bool:

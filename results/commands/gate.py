@@ -57,14 +57,12 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     if impls:
         rows = _versions(base, new, rows[0], impls)
     every = ratios(rows[0], rows[1], CASE, ("BASE", "NEW"))
-    index = pd.MultiIndex.from_frame(every[CASE])
-    every["in_base"], every["in_new"] = (index.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
+    names = pd.MultiIndex.from_frame(every[CASE])
+    every["in_base"], every["in_new"] = (names.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
     cases, only_new = records(every[every["in_base"]].assign(verdict=REFUSED)), records(every[~every["in_base"]])
     matches = [_first_match(thresholds, case) for case in cases]
-    cases = [
-        case | {"slower": thresholds[index][1], "reason": _refusal(case, base, new)}
-        for case, index in zip(cases, matches, strict=True)
-    ]
+    for case, index in zip(cases, matches, strict=True):
+        case |= {"slower": thresholds[index][1], "reason": _refusal(case, base, new)}
     compared = [case for case in cases if not case["reason"]]
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
     early = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
@@ -294,26 +292,21 @@ def _escape(text: str) -> str:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands, "gate", _gate, "for CI: is run NEW slower than run BASE by more than allowed?", description=__doc__
-    )
-    command.add_argument("base", metavar="BASE", help="the run that NEW is compared with")
-    command.add_argument("new", metavar="NEW", help="the run to judge")
-    command.add_argument(
-        "--slower", metavar="5%", help="allowed slowdown, 5%% or 0.05 (default: from the file of --thresholds)"
-    )
-    command.add_argument(
+    summary = "for CI: is run NEW slower than run BASE by more than allowed?"
+    add = options.add(commands, "gate", _gate, summary, description=__doc__).add_argument
+    add("base", metavar="BASE", help="the run that NEW is compared with")
+    add("new", metavar="NEW", help="the run to judge")
+    add("--slower", metavar="5%", help="allowed slowdown, 5%% or 0.05 (default: from the file of --thresholds)")
+    add(
         "--thresholds",
         type=Path,
         metavar="FILE",
         help='TOML: slower = "5%%" for all cases, and [[case]] tables with slower and patterns for impl, device, dtype'
         " and problem; the first that matches a case overrides --slower",
     )
-    command.add_argument(
-        "--impl", nargs=2, metavar=("OLD", "NEW"), help="compare two implementations of one run, given as BASE and NEW"
-    )
-    command.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit XML to FILE")
-    command.add_argument("--github", action="store_true", help="also print GitHub's workflow commands on stderr")
+    add("--impl", nargs=2, metavar=("OLD", "NEW"), help="compare two implementations of one run, given as BASE and NEW")
+    add("--junit", type=Path, metavar="FILE", help="also write JUnit XML to FILE")
+    add("--github", action="store_true", help="also print GitHub's workflow commands on stderr")
 
 
 def _gate(args: Namespace) -> Page:

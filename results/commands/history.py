@@ -331,7 +331,9 @@ def _panel(alt: Any, rows: list[Row], dates: Any, scales: dict[str, Any]) -> Any
     domain = [min(row["low_s"] for row in rows) / MARGIN, max(row["high_s"] for row in rows) * MARGIN]
     scale = alt.Scale(type="log", domain=domain, nice=False)
     y = alt.Y("per_step_s:Q", title="per step", scale=scale, axis=alt.Axis(labelExpr=LABEL, tickCount=4))
-    runs = alt.Chart(alt.Data(values=[_chart_point(row) for row in rows])).encode(x=x)
+    exact = ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")  # and all others in words
+    values = [{"framework": words(row["framework"])} | _point_cells(row) | {n: row[n] for n in exact} for row in rows]
+    runs = alt.Chart(alt.Data(values=values)).encode(x=x)
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("run", "commit", "version", "per step", "blocks")]
     changes = alt.Chart(alt.Data(values=_chart_changes(rows))).encode(x=alt.X("from:T", title=None, scale=dates))
     impl, device, dtype, problem = (words(rows[0][name]) for name in CASE)
@@ -348,11 +350,6 @@ def _panel(alt: Any, rows: list[Row], dates: Any, scales: dict[str, Any]) -> Any
     )
 
 
-def _chart_point(row: Row) -> Row:
-    cells = {name: words(row[name]) for name in ("run", "commit", "framework")} | _point_cells(row)
-    return cells | {name: row[name] for name in ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")}
-
-
 def _chart_changes(rows: list[Row]) -> list[dict[str, str]]:
     """Return for each change of a case the middle between its two runs, and the ends of its interval."""
     changes = []
@@ -367,9 +364,8 @@ def _chart_changes(rows: list[Row]) -> list[dict[str, str]]:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands, "history", _history, "show each case's time over dates and versions, and where it changed"
-    )
+    summary = "show each case's time over dates and versions, and where it changed"
+    command = options.add(commands, "history", _history, summary)
     options.add_filters(command)
     options.add_runs(command, "all that can be read")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it: FILE.svg, FILE.png or FILE.html")

@@ -106,10 +106,8 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
 
 def _share(row: Row, blocks: "pd.Series[float]") -> str:
     """Return the share of the limit with its extremes over the blocks: `84.0% (79.1 to 88.3)`."""
-    share = limit_text(row).partition(" ")[0]
-    if blocks.count() < 2:
-        return share
-    return f"{share} ({digits(100 * blocks.min())} to {digits(100 * blocks.max())})"
+    extremes = f" ({digits(100 * blocks.min())} to {digits(100 * blocks.max())})" if blocks.count() > 1 else ""
+    return f"{limit_text(row).partition(' ')[0]}{extremes}"
 
 
 def _read_twice(rows: pd.DataFrame, device: object, dtype: object) -> list[str]:

@@ -1,6 +1,7 @@
 """Show the noise of a run: its A/A pair case by case, the system load of its blocks, and how to reduce noise."""
 
 import math
+from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
@@ -45,9 +46,8 @@ def noise(run: Run) -> Page:
         ]
         summary = " ".join([*sentences, f"Up to {ALPHA:.0%} of runs call equal code different by chance."])
     inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
-    share = (
-        [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if math.isfinite(inside) and wall > 0 else []
-    )
+    known = math.isfinite(inside) and wall > 0
+    share = [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if known else []
     load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
     summary = f"{judge_machine(run).line} {summary}"
     sections = [
@@ -61,25 +61,16 @@ def noise(run: Run) -> Page:
     return Page(table, sections)
 
 
-def _needed_cells(blocks: int | None, pair_s: float) -> dict[str, str]:
-    if blocks is None:
-        return {"blocks": "more than 1,000", "minutes": "-"}
-    return {"blocks": str(blocks), "minutes": digits(blocks * pair_s / 60)}
-
-
 def noise_now(duration_s: float) -> Page:
     """Measure this machine for some seconds, and say which differences it shows in how many blocks and minutes."""
     found = measure_noise(duration_s)
     least_shown = found.quiet.claims_from - 1
-    table = [
-        {"difference": f"{effect:.0%}"}
-        | (
-            {"blocks": "not while busy", "minutes": "-"}
-            if effect < least_shown
-            else _needed_cells(blocks, found.pair_s)
-        )
-        for effect, blocks in found.blocks.items()
-    ]
+    table = []
+    for effect, blocks in found.blocks.items():
+        needed, minutes = "more than 1,000" if effect >= least_shown else "not while busy", "-"
+        if blocks is not None and effect >= least_shown:
+            needed, minutes = str(blocks), digits(blocks * found.pair_s / 60)
+        table.append({"difference": f"{effect:.0%}", "blocks": needed, "minutes": minutes})
     notes = [
         f"One after the other, two processes differ by {percent(found.near)}; {APART_S:.0f} seconds apart, by"
         f" {percent(found.apart)}. The larger one counts: a block of several implementations takes that long.",
@@ -94,10 +85,8 @@ def noise_now(duration_s: float) -> Page:
     if found.quiet.word == BUSY:
         notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
     title = f"Noise now: {found.pairs} pairs of the same code"
-    return Page(
-        pd.DataFrame([asdict(found.quiet) | {"word": found.quiet.word, "pairs": found.pairs}]),
-        [Section(title, found.quiet.line, table, notes)],
-    )
+    data = pd.DataFrame([asdict(found.quiet) | {"word": found.quiet.word, "pairs": found.pairs}])
+    return Page(data, [Section(title, found.quiet.line, table, notes)])
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
@@ -122,9 +111,8 @@ def _power_section(run: Run) -> Section:
         | {"detectable, compare": percent(row["smallest"] - 1)}
         for row in records(power_by_impl(run, baseline))
     ]
-    return Section(
-        "Noise by implementation", table=table, notes=[f"Ratios to {baseline}; medians over the cases."], level=3
-    )
+    notes = [f"Ratios to {baseline}; medians over the cases."]
+    return Section("Noise by implementation", table=table, notes=notes, level=3)
 
 
 def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
@@ -193,16 +181,14 @@ def _blocks_above(load: list[dict[str, Any]], name: str, limit: float) -> str:
     return f"block {', '.join(above)} (up to {max(above.values()):.3g})" if above else ""
 
 
+def _noise(args: Namespace) -> Page:
+    return noise_now(args.seconds) if args.now else noise(options.selected(find(args.run, args.runs), args))
+
+
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands,
-        "noise",
-        lambda args: noise_now(args.seconds) if args.now else noise(options.selected(find(args.run, args.runs), args)),
-        "show this run's noise and false-alarm rate, and what to do",
-    )
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
-    command.add_argument("--now", action="store_true", help="measure this machine now; needs no run")
-    command.add_argument(
-        "--seconds", type=options.positive, default=60, metavar="S", help="duration of --now (default: 60)"
-    )
+    command = options.add(commands, "noise", _noise, "show this run's noise and false-alarm rate, and what to do")
+    add = command.add_argument
+    add("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
+    add("--now", action="store_true", help="measure this machine now; needs no run")
+    add("--seconds", type=options.positive, default=60, metavar="S", help="duration of --now (default: 60)")
     options.add_filters(command, CASE[1:])

@@ -15,18 +15,13 @@ from results.store.runs import find_all
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands, "report", _report, "write a report of runs: a page with charts, Markdown, the charts", form=None
-    )
-    command.add_argument(
-        "--baseline", metavar="IMPL", help=f"show speed-ups over it (default: {options.BASELINE}, or the first)"
-    )
+    summary = "write a report of runs: a page with charts, Markdown, the charts"
+    command = options.add(commands, "report", _report, summary, form=None)
+    about = f"show speed-ups over it (default: {options.BASELINE}, or the first)"
+    command.add_argument("--baseline", metavar="IMPL", help=about)
     options.add_runs(command, "latest")
-    command.add_argument(
-        "--out",
-        metavar="PATH",
-        help="the folder to write to (default: results/report); with --format the file (default: stdout)",
-    )
+    about = "the folder to write to (default: results/report); with --format the file (default: stdout)"
+    command.add_argument("--out", metavar="PATH", help=about)
 
 
 def default_baseline(runs: list[Run]) -> str:

@@ -224,12 +224,8 @@ def _shape(row: Row) -> str:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands,
-        "scaling",
-        lambda args: scaling(find(args.run, args.runs)),
-        "show measured scaling over ranks, and predict more ranks",
-    )
+    summary = "show measured scaling over ranks, and predict more ranks"
+    command = options.add(commands, "scaling", lambda args: scaling(find(args.run, args.runs)), summary)
     command.add_argument("run", metavar="RUN", help="the run to show")
 
 
@@ -244,9 +240,8 @@ def design(cases: pd.DataFrame, limits: Limits, law: str) -> Array:
     """Return the design matrix (cases, 4). Cases have n, d, k, size (bytes of a number) and ranks."""
     n, d, k, size, r = (cases[name].to_numpy(float) for name in ("n", "d", "k", "size", "ranks"))
     reading = [reading_seconds(limits, *case) for case in zip(n, d, k, size, r, strict=True)]
-    return np.column_stack(
-        [np.ones(len(r)), reading, [LAWS[law](ranks) for ranks in r], 2 * (r - 1) / r * d * k * size]
-    )
+    exchanges, sent = [LAWS[law](ranks) for ranks in r], 2 * (r - 1) / r * d * k * size
+    return np.column_stack([np.ones(len(r)), reading, exchanges, sent])
 
 
 def model(rows: pd.DataFrame, limits: Limits, law: str) -> Model:

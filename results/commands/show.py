@@ -37,6 +37,7 @@ def list_runs(root: Path) -> Page:
 
 def _summary(run: Run, root: Path) -> dict[str, Any]:
     versions = run.rows[["framework", "version"]].dropna().drop_duplicates().sort_values("framework")
+    note = ["of the project"] * is_of_project(run.path, root) + ["interrupted"] * bool(run.campaign.get("interrupted"))
     return {
         "run": run.label,
         "machine": run.machine,
@@ -47,9 +48,7 @@ def _summary(run: Run, root: Path) -> dict[str, Any]:
         "problems": run.rows["problem"].nunique(),
         "refused": len(sequence(run.campaign.get("refused"))),
         "skipped": len(sequence(run.campaign.get("skipped"))),
-        "note": ", ".join(
-            ["of the project"] * is_of_project(run.path, root) + ["interrupted"] * bool(run.campaign.get("interrupted"))
-        ),
+        "note": ", ".join(note),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.itertuples(index=False)),
     }
 
@@ -63,7 +62,8 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
         return show_foreign(run)
     table = options.filter_rows(outcomes(run), filters, run.label)
     shown = records(table if filters.get("impl") else drop_duplicates(run, table))
-    text = summarize_cases(run, shown, default_baseline([run])).text
+    summary = summarize_cases(run, shown, default_baseline([run]))
+    text = f"{summary.title}: {' '.join(summary.lines)}"
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
     spreads = step_spreads(run, earlier_runs(run)) if (table["blocks"] <= FEW).any() else {}
@@ -84,9 +84,8 @@ def _case_tables(cases: pd.DataFrame, spreads: Mapping[str, float]) -> list[Sect
 
     spreads: `step_spreads`. One or two blocks have an interval from them.
     """
-    cases = cases[cases["status"].isin(["measured", "invalid"])].sort_values(
-        ["n", "d", "problem", "per_step_s", "impl"]
-    )
+    cases = cases[cases["status"].isin(["measured", "invalid"])]
+    cases = cases.sort_values(["n", "d", "problem", "per_step_s", "impl"])
     sections = []
     for names, group in cases.groupby(["problem", "dtype", "device"], sort=False, dropna=False):
         spread, limited = bool(group["blocks"].max() > 1), bool(group["limit_s"].notna().any())
@@ -129,14 +128,9 @@ def answer_run(run: Run) -> Page:
 def add_commands(commands: options.Commands) -> None:
     summary = "answer in one screen: who agrees, was the machine quiet, what is fastest at which size"
     options.add_for_run(commands, "answer", answer_run, summary)
-    options.add(
-        commands, "list", lambda args: list_runs(args.runs), "list the saved runs, also files that cannot be read"
-    )
-    command = options.add(
-        commands,
-        "show",
-        lambda args: show(find(args.run, args.runs), options.filters(args)),
-        "show one run: machine, times, errors, and cases without a time",
-    )
+    about = "list the saved runs, also files that cannot be read"
+    options.add(commands, "list", lambda args: list_runs(args.runs), about)
+    about = "show one run: machine, times, errors, and cases without a time"
+    command = options.add(commands, "show", lambda args: show(find(args.run, args.runs), options.filters(args)), about)
     command.add_argument("run", metavar="RUN", help="the run to show")
     options.add_filters(command)

@@ -178,11 +178,7 @@ def _usual_rules(run: Run, original: str, other: str, name: str) -> dict[str, in
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands,
-        "acceptance",
-        lambda args: acceptance(find_all(args.run, args.runs)),
-        "check the verdicts with campaigns of known truth: the last step of `make acceptance`",
-    )
+    summary = "check the verdicts with campaigns of known truth: the last step of `make acceptance`"
+    command = options.add(commands, "acceptance", lambda args: acceptance(find_all(args.run, args.runs)), summary)
     options.add_runs(command, "latest")
     options.add_out(command)

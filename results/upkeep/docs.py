@@ -56,10 +56,8 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
         found = [section for section in args.make(args).sections if section.text][:MOST_SENTENCES]
         sentences = [str(SENTENCE.match(section.text)[0]) for section in found]  # type: ignore[index]
         titles = ["", *(section.title for section in found[1:])]
-        lines = [
-            sentence if sentence.startswith(title) else f"{title}: {sentence}"
-            for title, sentence in zip(titles, sentences, strict=True)
-        ]
+        both = zip(titles, sentences, strict=True)
+        lines = [line if line.startswith(title) else f"{title}: {line}" for title, line in both]
         answer = "\n".join([f"python -m results {match['words']}", *lines])
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 
@@ -214,12 +212,8 @@ PENDING = {"acceptance_environments"}  # tables that say so while their file doe
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands,
-        "readme",
-        lambda args: _readme(args, commands.choices),
-        "fill the tables and answers of Markdown files from the runs that they name",
-    )
+    summary = "fill the tables and answers of Markdown files from the runs that they name"
+    command = options.add(commands, "readme", lambda args: _readme(args, commands.choices), summary)
     command.add_argument("file", type=Path, nargs="+", metavar="FILE", help="a Markdown file with markers")
 
 

@@ -155,12 +155,10 @@ def until_decided(page: Array, pairs: Sequence[Hashable]) -> list[Array]:
 def until_decided_rate(source: Campaign, pages: int) -> Rate:
     """Return the rates on pages made of a campaign whose cases are left out once they are decided."""
     rng, blocks = np.random.default_rng(4), source.logs.shape[1]
-    nulls = [
-        judge_page(until_decided(null_page(source, rng, blocks), source.pairs), source.pairs) for _ in range(pages)
-    ]
-    orders = [rng.permutation(blocks) for _ in range(max(pages // 10, 1))]
-    truths = [judge_page(until_decided(source.logs[:, order], source.pairs), source.pairs) for order in orders]
-    return _rate("campaign", "the same, until decided", blocks, nulls, truths)
+    nulls = [null_page(source, rng, blocks) for _ in range(pages)]
+    truths = [source.logs[:, rng.permutation(blocks)] for _ in range(max(pages // 10, 1))]
+    parts = [[judge_page(until_decided(page, source.pairs), source.pairs) for page in part] for part in (nulls, truths)]
+    return _rate("campaign", "the same, until decided", blocks, *parts)
 
 
 def _pool(source: Campaign, at: NDArray[np.int_]) -> dict[Hashable, Array]:
@@ -300,8 +298,7 @@ def _percent(value: float) -> str:
 def main(arguments: list[str]) -> int:
     """Write the rates of RUN to FILE."""
     pages = int(arguments[2]) if len(arguments) > 2 else PAGES
-    table = rates(find(arguments[0], ROOT), pages)
-    atomic_write(Path(arguments[1]), json_text(table))
+    atomic_write(Path(arguments[1]), json_text(rates(find(arguments[0], ROOT), pages)))
     return 0
 
 

@@ -48,14 +48,9 @@ def site(runs: list[Run], folder: Path) -> Page:
         | {"runs": len(machines[run.machine]), "label": run.label, "lines": answer_lines(run, default_baseline([run]))}
         for run in answers
     ]
-    text = template("index.html").render(
-        title="machines",
-        machines=entries,
-        compared=len(machines) > 1,
-        style=style(),
-        policy=content_security_policy([], style()),
-    )
-    atomic_write(folder / "index.html", text)
+    head = {"title": "machines", "style": style(), "policy": content_security_policy([], style())}
+    index = template("index.html").render(machines=entries, compared=len(machines) > 1, **head)
+    atomic_write(folder / "index.html", index)
     text = f"wrote {folder / 'index.html'} and {counted(len(pages), 'page')} beside it"
     return Page(pd.DataFrame({"file": ["index.html", *pages]}), [Section(text=text)])
 
@@ -82,14 +77,8 @@ def _site(args: Namespace) -> Page:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands, "site", _site, "write a site: the machines, a page for each, and their comparison", form=None
-    )
+    summary = "write a site: the machines, a page for each, and their comparison"
+    command = options.add(commands, "site", _site, summary, form=None)
     options.add_runs(command, "all")
-    command.add_argument(
-        "--out",
-        dest="folder",
-        default="build/site",
-        metavar="DIR",
-        help="the folder to write to (default: %(default)s)",
-    )
+    about = "the folder to write to (default: %(default)s)"
+    command.add_argument("--out", dest="folder", default="build/site", metavar="DIR", help=about)
