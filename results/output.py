@@ -251,9 +251,8 @@ def fitting(table: list[dict[str, str]], width: int) -> tuple[list[dict[str, str
     shown = varying[:1]
     for name in varying[1:]:
         shown += [name] if _total(widths[one] for one in [*shown, name]) <= width else []
-    same = ", ".join(
-        f"{name} {table[0][name]}" for name in widths if name not in varying and table[0][name] not in ("", "-")
-    )
+    constant = [name for name in widths if name not in varying and table[0][name] not in ("", "-")]
+    same = ", ".join(f"{name} {table[0][name]}" for name in constant)
     omitted = ", ".join(name for name in varying if name not in shown)
     lines = [f"In every row: {same}."] * bool(same) + [f"Not shown: {omitted} (--wide)."] * bool(omitted)
     return [{name: row[name] for name in shown} for row in table], lines

@@ -91,9 +91,8 @@ def _options(command: argparse.ArgumentParser) -> Table:
     for action in command._actions:
         if "--help" in action.option_strings:
             continue
-        metavar = (
-            action.metavar if isinstance(action.metavar, str) else ",".join(action.choices or [action.dest.upper()])
-        )
+        choices = ",".join(action.choices or [action.dest.upper()])
+        metavar = action.metavar if isinstance(action.metavar, str) else choices
         value = formatter._format_args(action, metavar) if action.nargs != 0 else ""
         name = action.option_strings[-1] if action.option_strings else ""
         rows.append({"option": f"`{f'{name} {value}'.strip()}`", "meaning": formatter._expand_help(action)})

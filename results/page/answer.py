@@ -45,9 +45,13 @@ def answer(run: Run, baseline: str) -> Page:
     table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix, title) for winner in winners[:room]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
     part = ["Only the selected cases count here."] if any(run.filters.values()) else []
-    state = [*part, *_agreement(rows), *_machine(quiet), *kernel_notes(run), *([] if is_alone else [decided])]
+    reason, mark, advice = quiet.line.partition(". ")
+    machine = [reason + mark.strip(), *filter(None, [advice])]
+    state = [*part, *_agreement(rows), *machine, *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
-    about_winners += [_more(run, len(winners) - room)] * (len(winners) > room)
+    if len(winners) > room:
+        command = f": python -m results answer {name_of(run)} --format csv" if _is_saved(run) else ""
+        about_winners.append(f"{counted(len(winners) - room, 'more problem')}{command}")
     sections = [
         Section(_title(run), notes=[*map(cut, state)]),
         Section(table=table, notes=[*about_winners, *_startup(run), *_missing(rows)]),
@@ -95,12 +99,6 @@ def _agreement(rows: list[Row]) -> list[str]:
     name, reason = next(iter(others.items()))
     names = f"{name} ({reason})" if len(others) == 1 else f"{', '.join(others)}; {name}: {reason}"
     return [f"{sentence}.", f"Without a valid time: {names}"]
-
-
-def _machine(quiet: Quiet) -> list[str]:
-    """Return QUIET or BUSY with the reason, and for BUSY a second line with what to do."""
-    reason, mark, advice = quiet.line.partition(". ")
-    return [reason + mark.strip(), *filter(None, [advice])]
 
 
 def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
@@ -160,9 +158,8 @@ def _speedup_cell(row: dict[str, Any]) -> str:
     """Return a speed-up with its verdict: `6.80x`, `1.20x ?` if undecided; with its interval from few blocks."""
     if row["verdict"] not in DECIDED:
         return f"{speedup(1 / row['ratio'])} ?"
-    low, high = (
-        f"{end:.0f}" if end >= 9.5 else f"{end:.2g}" for end in (1 / row["interval_high"], 1 / row["interval_low"])
-    )
+    ends = 1 / row["interval_high"], 1 / row["interval_low"]
+    low, high = (f"{end:.0f}" if end >= 9.5 else f"{end:.2g}" for end in ends)
     span = f" ({low}..{high})"  # two digits: the line has 80 columns
     return speedup(1 / row["ratio"]) + (span if row["blocks"] <= FEW else "")
 
@@ -182,12 +179,6 @@ def _legend(winners: list[Winner]) -> list[str]:
     lines = [f"?: not decided{few}."] if blocks else []
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
     return lines + ["(a..b): interval of a ratio from one or two blocks."] * (min(decided, default=math.inf) <= FEW)
-
-
-def _more(run: Run, count: int) -> str:
-    """Return how many problems have no room in the table, and the command that shows them."""
-    command = f": python -m results answer {name_of(run)} --format csv" if _is_saved(run) else ""
-    return f"{counted(count, 'more problem')}{command}"
 
 
 def _tuned(winners: list[Winner]) -> list[str]:

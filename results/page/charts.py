@@ -73,9 +73,8 @@ def time_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     thin = alt.Chart().mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low_s:Q", y2="high_s:Q", **colour)
     thick = alt.Chart().mark_rule(strokeWidth=5, aria=False).encode(x=x, y="ci_low_s:Q", y2="ci_high_s:Q", **colour)
     thick = thick.transform_filter("isValid(datum.ci_low_s)")
-    limits = alt.Chart().transform_filter(
-        "isValid(datum.limit_s) && datum.step_reads == 'X' && datum.limited_by != 'dispatch'"
-    )
+    is_limited = "isValid(datum.limit_s) && datum.step_reads == 'X' && datum.limited_by != 'dispatch'"
+    limits = alt.Chart().transform_filter(is_limited)
     least = limits.transform_aggregate(limit_s="min(limit_s)", groupby=["panel", field]).encode(x=x, y="limit_s:Q")
     limit = least.mark_line(strokeDash=[3, 3], strokeWidth=3, aria=False)
     ticks = least.mark_point(shape="stroke", size=150, strokeWidth=3, aria=False)
@@ -143,11 +142,8 @@ def phases_chart() -> Spec:
     base = alt.Chart().encode(y=alt.Y("impl:N", title=None, sort=order))
     legend = alt.Legend(values=[*PHASES.values()])
     phase = alt.Color("phase:N", title=None, scale=alt.Scale(domain=[*reversed(PHASES.values())]), legend=legend)
-    place = alt.X(
-        "seconds:Q",
-        title="seconds from the start of a process",
-        axis=alt.Axis(labelExpr=_seconds("datum.value"), tickCount=10),
-    )
+    axis = alt.Axis(labelExpr=_seconds("datum.value"), tickCount=10)
+    place = alt.X("seconds:Q", title="seconds from the start of a process", axis=axis)
     folded = base.transform_fold([*PHASES], as_=["clock", "seconds"]).transform_filter("isValid(datum.seconds)")
     folded = folded.transform_calculate(number=f"indexof({[*PHASES]}, datum.clock)", time=_seconds("datum.seconds"))
     folded = folded.transform_calculate(phase=f"{[*PHASES.values()]}[datum.number]")
@@ -239,9 +235,8 @@ def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list
     line = base.mark_line(strokeWidth=2, aria=False).encode(**_channels(impls, "color", "strokeDash", "opacity"))
     points = base.mark_point(filled=True, size=60).encode(**_channels(impls, "color", "shape", "opacity"))
     points = points.transform_calculate(label=_label(tooltip)).encode(description="label:N")
-    beside = (
-        alt.Chart().transform_filter("datum.end == 1").encode(x=alt.value("width"), y=alt.Y("label_y:Q", scale=None))
-    )
+    beside = alt.Chart().transform_filter("datum.end == 1")
+    beside = beside.encode(x=alt.value("width"), y=alt.Y("label_y:Q", scale=None))
     markers = beside.mark_point(filled=True, size=60, xOffset=12, aria=False)
     names = beside.mark_text(align="left", dx=20, fontSize=12, aria=False).encode(text="impl:N")
     return [
@@ -341,6 +336,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
     """Return the charts of the page by name, in their order."""
     measured = ("status", "measured")
     by_size = time_chart(impls, "size", "elements of X per step: rows x features")
+    by_time = loss_chart(impls, "job_s", "time from the start of the process")
     return {
         "map": Chart(winner_chart(), "winners", conditions=(("written", AS_USERS),)),
         "sweep": Chart(time_chart(impls, "n", "rows of X: n"), "cases", False, (measured, ("sweep", 1)), True),
@@ -349,9 +345,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
         "phases": Chart(phases_chart(), "cases", detail=True, conditions=(measured,)),
         "error": Chart(error_chart(impls), "checks", detail=True, has_lines=True),
         "loss": Chart(loss_chart(impls, "t", "update"), "checks", detail=True, has_lines=True),
-        "loss-time": Chart(
-            loss_chart(impls, "job_s", "time from the start of the process"), "checks", detail=True, has_lines=True
-        ),
+        "loss-time": Chart(by_time, "checks", detail=True, has_lines=True),
     }
 
 

@@ -77,9 +77,7 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
     """
     tables = [without_duplicates(run.rows) for run in runs]
     few = runs if len(runs) <= MANY_RUNS else []
-    spreads = {
-        (run.label, impl): spread for run in few for impl, spread in step_spreads(run, earlier_runs(run)).items()
-    }
+    spreads = {(run.label, impl): part for run in few for impl, part in step_spreads(run, earlier_runs(run)).items()}
     cases = _cases(join([drop_duplicates(run, outcomes(run)) for run in runs]), join(tables), spreads)
     checked = tables if few else [without_duplicates(run.rows) for run in first_runs(runs)]
     judged = [judge_pairs(run, baseline) for run in few] or [_judge_alone(run, baseline) for run in runs]

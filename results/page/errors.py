@@ -52,8 +52,9 @@ def published_losses(runs: list[Run]) -> list[Section]:
     rows = rows[rows["valid"] & rows["published"].map(bool) & rows["published"].notna()]
     table = []
     for (problem, dtype), group in rows.groupby(["problem", "dtype"]):
+        curves = [dict(zip(_numbers(row["iterates"]), _numbers(row["losses"]), strict=False)) for row in records(group)]
         for t, published, low, high in _parse_published(group["published"].iloc[0]):
-            losses = [loss for row in records(group) if (loss := _loss_after(row, t)) == loss]
+            losses = [loss for curve in curves if (loss := curve.get(t, math.nan)) == loss]
             ends = " to ".join(dict.fromkeys(f"{loss:.6g}" for loss in (min(losses), max(losses)))) if losses else "-"
             agrees = all(low <= loss <= high for loss in losses)
             table.append(
@@ -81,11 +82,6 @@ def _parse_published(text: str) -> list[tuple[float, float, float, float]]:
         return [(float(t), float(loss), float(low), float(high)) for t, loss, low, high in parse_json(text)]
     except (ValueError, TypeError, RecursionError):
         return []
-
-
-def _loss_after(row: dict[str, Any], t: float) -> float:
-    """Return the loss of a row after t updates; NaN if update t was not checked."""
-    return dict(zip(_numbers(row["iterates"]), _numbers(row["losses"]), strict=False)).get(t, math.nan)
 
 
 def worst_errors(rows: list[Row]) -> Section:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import chain
 
 import pandas as pd
 
@@ -59,12 +60,8 @@ def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> l
     for case, group in table.groupby(CASE[1:]):
         verdicts = dict(zip(group["machine"], group["verdict"], strict=True))
         first, *others = [*group.loc[group["refused"] == "", "machine"]] or [""]
-        unequal = [
-            difference
-            for other in others
-            for difference in differences(samples[first][case], samples[other][case], (first, other), WORK)
-        ]
-        unequal += edited
+        pairs = [differences(samples[first][case], samples[other][case], (first, other), WORK) for other in others]
+        unequal = [*chain.from_iterable(pairs), *edited]
         counts = count_verdicts(verdicts.get(machine) for machine in rows)
         texts[case] = f"not the same work: {'; '.join(unequal)}" if unequal else counts
     return [texts[case] for case in table[CASE[1:]].itertuples(index=False, name=None)]
@@ -97,8 +94,16 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     where = f"on {runs[1].machine} (B) instead of {runs[0].machine} (A)"
     text = f"Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
     header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
-    sections = [header, *_tables(result, baseline), caveats(judged, READING, notes=[MORE]), noise_section([*runs])]
-    return Page(result, sections)
+    cells = [
+        {name: words(row[name]) for name in CASE}
+        | {f"to {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}
+        | {f"to {baseline} on B": f"{times(row['ratio_on_b'])} {row['verdict_on_b']}"}
+        | {"B / A": times(row["ratio"]), "interval": interval_text(row), "verdict": verdict_text(row)}
+        | {"paired blocks": words(row["blocks"]), f"than {baseline}": row["machines"]}
+        for row in records(result[result["refused"] == ""])
+    ]
+    tables = [*with_rows(Section(table=cells)), *refused_sections(result[result["refused"] != ""], CASE)]
+    return Page(result, [header, *tables, caveats(judged, READING, notes=[MORE]), noise_section([*runs])])
 
 
 def other_kernels(runs: tuple[Run, Run], impl: str) -> str:
@@ -129,19 +134,6 @@ def _relative_rows(rows: pd.DataFrame, to_baseline: pd.DataFrame, baseline: str)
     table = table.assign(per_step_s=[math.exp(log.get(block, math.nan)) for log, block in logs])
     table = table.assign(valid=table["refused"] == "", reason=reason)
     return table[table["per_step_s"].notna() | ~table["valid"]]
-
-
-def _tables(result: pd.DataFrame, baseline: str) -> list[Section]:
-    compared, refused = result[result["refused"] == ""], result[result["refused"] != ""]
-    cells = [
-        {name: words(row[name]) for name in CASE}
-        | {f"to {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}
-        | {f"to {baseline} on B": f"{times(row['ratio_on_b'])} {row['verdict_on_b']}"}
-        | {"B / A": times(row["ratio"]), "interval": interval_text(row), "verdict": verdict_text(row)}
-        | {"paired blocks": words(row["blocks"]), f"than {baseline}": row["machines"]}
-        for row in records(compared)
-    ]
-    return [*with_rows(Section(table=cells)), *refused_sections(refused, CASE)]
 
 
 def machine_sections(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> list[Section]:

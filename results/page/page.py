@@ -239,8 +239,7 @@ def style() -> str:
 def template(name: str) -> jinja2.Template:
     """Return a page of ASSETS, which escapes what it shows."""
     loader = jinja2.FileSystemLoader(ASSETS)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template(name)
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(name)
 
 
 def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tuple[list[Path], list[str]]:

@@ -9,11 +9,7 @@ from results.store.outcomes import DISPATCH, Row, by_size
 from results.store.reading import Run, facts, items, number, sequence, text
 
 PLAN = ("preset", "seed", "threads", "precision", "blocks")
-UNTIMED = {
-    "invalid": [*CASE, "reason"],
-    "refused": [*CASE, "block", "reason"],
-    "skipped": ["impl", "device", "reason"],
-}
+UNTIMED = {"invalid": CASE, "refused": [*CASE, "block"], "skipped": ["impl", "device"]}  # columns beside the reason
 
 
 def run_card(run: Run) -> Section:
@@ -46,12 +42,9 @@ def _run_caveats(run: Run) -> list[str]:
         "The file has no campaign record: refused and skipped cases are unknown.": not run.campaign,
         "The file has no digests: manual edits cannot be detected.": not run.sealed,
     }
-    labels = dict.fromkeys(zip(run.rows["impl"].tolist(), run.rows["duplicate_of"].tolist(), strict=True))
-    duplicates = [
-        f"{label} is a second run of {impl} and shows the noise: python -m results noise"
-        for label, impl in labels
-        if isinstance(impl, str)
-    ]
+    labels = run.rows[["impl", "duplicate_of"]].dropna(subset="duplicate_of").drop_duplicates().to_numpy()
+    how = "shows the noise: python -m results noise"
+    duplicates = [f"{label} is a second run of {impl} and {how}" for label, impl in labels]
     return [caveat for caveat, applies in caveats.items() if applies] + duplicates
 
 
@@ -84,6 +77,6 @@ def untimed_sections(rows: list[Row]) -> list[Section]:
     """Return a table each of the invalid, refused and skipped cases, with their reasons."""
     sections = []
     for status, names in UNTIMED.items():
-        table = [{name: words(row.get(name)) for name in names} for row in rows if row["status"] == status]
+        table = [{name: words(row.get(name)) for name in (*names, "reason")} for row in rows if row["status"] == status]
         sections.append(Section(status.capitalize(), table=table, level=3))
     return with_rows(*sections)

@@ -66,7 +66,10 @@ def look(run: Run, baseline: str) -> Look:
     for row in records(undecided[undecided["impl"] != undecided["baseline"]]):
         other = case_name(row | {"impl": row["baseline"]})
         if row["baseline"] == baseline or (other, row["impl"]) in best:
-            questions.append(((other, case_name(row)), _gain(row)))
+            needed = row["needed"]
+            known = needed is not None and math.isfinite(needed)
+            gain = 1 / max(needed - row["blocks"], 1) if known else UNLIKELY
+            questions.append(((other, case_name(row)), gain))
     decided = int(with_baseline["verdict"].isin(DECIDED).sum())
     return Look(len(with_baseline), decided, in_words(found)[0], questions)
 
@@ -74,11 +77,6 @@ def look(run: Run, baseline: str) -> Look:
 def case_name(row: Row) -> str:
     """Return the name of a case without its block: `numpy_manual-cpu-small-float32`."""
     return "-".join(words(row[name]) for name in ("impl", "device", "problem", "dtype"))
-
-
-def _gain(row: Row) -> float:
-    needed, blocks = row["needed"], row["blocks"]
-    return 1 / max(needed - blocks, 1) if needed is not None and math.isfinite(needed) else UNLIKELY
 
 
 @functools.lru_cache(maxsize=8)
@@ -96,11 +94,6 @@ def compared_with(pairs: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return pairs[(pairs["baseline"] == baseline) & (pairs["impl"] != baseline) & (pairs["refused"] == "")]
 
 
-def shown_slower(pairs: pd.DataFrame) -> set[tuple[object, ...]]:
-    """Return (faster implementation, *values of CASE) for each case that is shown slower than another one."""
-    return set(pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]].itertuples(index=False, name=None))
-
-
 def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] | None = None) -> list[Winner]:
     """Return the winner of each problem, dtype and device, the smallest problem first.
 
@@ -110,7 +103,9 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
     timed = [row for row in rows if row["step_reads"] == "X" and not is_wrong(row)]  # refused ones have no row
     experts = expert_tuned(run) if apart is None else apart
-    winners, slower, silent = [], shown_slower(pairs), math.isinf(claims_from([run]))
+    winners, silent = [], math.isinf(claims_from([run]))
+    shown_slower = pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]]  # than another one, the "baseline"
+    slower = set(shown_slower.itertuples(index=False, name=None))
     for _, group in groups(timed, *CASE[1:]):
         measured = [row for row in group if row["status"] == "measured"]
         usual = [row for row in measured if row["impl"] not in experts] or measured

@@ -31,11 +31,6 @@ class Summary:
     all_valid: bool
     lines: list[str]
 
-    @property
-    def text(self) -> str:
-        """Return title and sentences as one paragraph."""
-        return f"{self.title}: {' '.join(self.lines)}"
-
 
 def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
     """Return agreement, largest error, fastest steps and missing cases of `rows`, which are outcomes of the run.

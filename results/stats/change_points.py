@@ -85,18 +85,15 @@ def search(page: Sequence[Sequence[float]], alpha: float = ALPHA) -> list[Search
     draws = max(DRAWS, math.ceil(TAIL * len(searched) / alpha))
     plans = [segment(x) for x in searched]
     p = [tail_probability(max(smallest_t(x, plan)), len(x), draws) for x, plan in zip(searched, plans, strict=True)]
-    results = iter(
-        _search(x, plan, adjusted, level, draws)
-        for x, plan, adjusted, level in zip(searched, plans, *holm(p, alpha), strict=True)
-    )
+    judged = zip(searched, plans, *holm(p, alpha), strict=True)
+    results = (_search(x, plan, adjusted, level, draws) for x, plan, adjusted, level in judged)
     return [next(results) if len(x) >= FEWEST else Search([], math.nan, math.inf) for x in series]
 
 
 def _search(x: Array, plans: list[list[int]], p: float, level: float, draws: int) -> Search:
     """Return the largest plan whose changes are all significant at `level` of Holm's procedure."""
-    significant = [
-        plan for plan, t in zip(plans, smallest_t(x, plans), strict=True) if tail_probability(t, len(x), draws) <= level
-    ]
+    p_values = [tail_probability(t, len(x), draws) for t in smallest_t(x, plans)]
+    significant = [plan for plan, value in zip(plans, p_values, strict=True) if value <= level]
     places = significant[-1] if significant else []
     critical = np.quantile(null_distribution(len(x), draws), 1 - level)
     smallest = critical * _spread(x, places or plans[0]) * 2 / math.sqrt(len(x))

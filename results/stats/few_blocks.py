@@ -99,13 +99,10 @@ def detectable(tails: tuple[Tail, ...], now: int, level: float, power: float) ->
         counts = sizes * blocks * (blocks - 1) / (now * (now - 1)) if now > 1 else sizes
         shares = least_share(blocks, level * part(blocks, FIRST_LOOK)), 2 * (1 - power) / blocks
         if len(tails) and min(counts) >= OWN_DISTANCES and min(shares) * (1 + min(counts)) >= 1:
-            found[blocks] = sum(_margin(tails, share) for share in shares)
+            # a pool that is too small for a share counts with its largest distance
+            quantiles = [[tail.quantile(max(share, 1 / (1 + len(tail.ordered)))) for tail in tails] for share in shares]
+            found[blocks] = sum(map(max, quantiles))
     return found
-
-
-def _margin(tails: tuple[Tail, ...], share: float) -> float:
-    """Return the least x with S(x) <= share in every pool, or the largest distance of a pool that is too small."""
-    return max(tail.quantile(max(share, 1 / (1 + len(tail.ordered)))) for tail in tails)
 
 
 def blocks_needed(effect: float, tails: tuple[Tail, ...], now: int, level: float, power: float) -> int | None:

@@ -184,12 +184,9 @@ def withhold_within_drift(table: pd.DataFrame, shifts: Mapping[str, Array]) -> p
 def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[str]:
     """Return a line with the implementations of both runs whose code differs."""
     codes = [run.rows.dropna(subset=["impl", "code"]).groupby("impl")["code"].first() for run in (a, b)]
-    both = pd.concat(codes, axis=1, join="inner").reset_index()
-    edited = [
-        f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})"
-        for impl, x, y in both.itertuples(index=False)
-        if x != y and x[0] == y[0]
-    ]
+    both = pd.concat(codes, axis=1, join="inner").reset_index().itertuples(index=False)
+    unequal = [(impl, x, y) for impl, x, y in both if x != y and x[0] == y[0]]
+    edited = [f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})" for impl, x, y in unequal]
     return [f"code that differs: {', '.join(edited)}"] if edited else []
 
 

@@ -31,7 +31,7 @@ OPTIONAL = ["seed", KERNELS, *NEWER]  # may be missing in both samples; problem_
 
 Labels = tuple[str, str]
 Case = tuple[Any, ...]
-SamplesByImpl = dict[str, dict[Case, "Sample"]]
+Samples = dict[Case, "Sample"]
 Facts = dict[str, list[str]]
 
 
@@ -145,7 +145,7 @@ def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
     return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl", "baseline"])
 
 
-def _baseline_pairs(samples: SamplesByImpl, baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
+def _baseline_pairs(samples: dict[str, Samples], baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
     for impl, cases in sorted(samples.items()):
         both, same = {"impl": impl, "pair": (baseline, impl)}, _same(baseline, impl)
         yield from _pairs(samples.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names, same)
@@ -168,12 +168,7 @@ def duplicate_ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(
-    a: dict[Case, Sample],
-    b: dict[Case, Sample],
-    key: list[str],
-    labels: Labels,
-    names: dict[str, Any],
-    same: Sequence[str],
+    a: Samples, b: Samples, key: list[str], labels: Labels, names: dict[str, Any], same: Sequence[str]
 ) -> Iterable[Pair]:
     """Yield a pair for each case of either table. names: further columns. same: facts that must be equal."""
     disjoint = _disjoint_values(a, b, key, labels)
@@ -247,9 +242,8 @@ def add_forced_ratios(table: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key
     if both.empty:
         return table
     table, refused = table.copy(), table["refused"] != ""
-    table.loc[refused, TIMES] = (
-        table.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)[TIMES].to_numpy()
-    )
+    forced = table.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)
+    table.loc[refused, TIMES] = forced[TIMES].to_numpy()
     table.loc[refused & table["ratio"].notna(), "verdict"] = INVALID
     return table
 
@@ -259,7 +253,7 @@ def without_duplicates(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["duplicate_of"].isna()]
 
 
-def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
+def samples_by_case(rows: pd.DataFrame, key: list[str]) -> Samples:
     """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
     measured = [rows[name].tolist() for name in ("valid", "reason", "complete", "block", "per_step_s")]
     by_case: dict[Case, list[Any]] = {}
@@ -268,9 +262,9 @@ def samples_by_case(rows: pd.DataFrame, key: list[str]) -> dict[Case, Sample]:
     return {case: _sample(values) for case, values in by_case.items() if None not in case}
 
 
-def samples_by_impl(rows: pd.DataFrame) -> SamplesByImpl:
+def samples_by_impl(rows: pd.DataFrame) -> dict[str, Samples]:
     """Return the samples of rows of one run by implementation, then by case."""
-    samples: SamplesByImpl = {}
+    samples: dict[str, Samples] = {}
     for (impl, *case), sample in samples_by_case(rows, CASE).items():
         samples.setdefault(impl, {})[tuple(case)] = sample
     return samples

@@ -82,8 +82,7 @@ def earlier_runs(run: Run) -> tuple[Run, ...]:
     """Return the latest MOST_RUNS readable runs before `run` in its folder, by the number in their names."""
     own = run.path.absolute()
     paths = sorted(path for path in own.parent.glob("*.json") if path.name < own.name)[-MOST_RUNS:]
-    root = own.parents[min(2, len(own.parents) - 1)]
-    runs, _ = read_all(paths, root)
+    runs, _ = read_all(paths, own.parents[min(2, len(own.parents) - 1)])
     return tuple(runs)
 
 

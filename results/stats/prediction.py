@@ -183,12 +183,8 @@ def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str,
             found.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
                 | {"weights": model.weights, "constant": model.constant, "hull": [*map(list, hull)]}
-                | {
-                    "margin": quantile(errors),
-                    "level": _level(errors),
-                    "start_s": float(start[impl]),
-                    "fixed_s": float(own["fixed_s"].median()),
-                }
+                | {"margin": quantile(errors), "level": _level(errors)}
+                | {"start_s": float(start[impl]), "fixed_s": float(own["fixed_s"].median())}
             )
     return found
 

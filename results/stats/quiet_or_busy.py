@@ -81,11 +81,8 @@ class Quiet:
     @property
     def missing(self) -> list[str]:
         """Return what a run must record to be QUIET, and did not."""
-        lacks = {
-            "A/A control (--aa)": math.isnan(self.difference),
-            "system load": math.isnan(self.others) and math.isnan(self.load),
-        }
-        return [name for name, lacking in lacks.items() if lacking]
+        control = ["A/A control (--aa)"] * math.isnan(self.difference)
+        return control + ["system load"] * (math.isnan(self.others) and math.isnan(self.load))
 
     @property
     def word(self) -> str:
@@ -102,11 +99,9 @@ class Quiet:
     @property
     def named(self) -> str:
         """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
-        if not self.above:
-            return ""
-        return (
-            "No winners are named" if math.isinf(self.claims_from) else f"Only differences above {LARGE:.0f}x are named"
-        )
+        if math.isinf(self.claims_from):
+            return "No winners are named"
+        return f"Only differences above {LARGE:.0f}x are named" if self.above else ""
 
     @property
     def line(self) -> str:
@@ -115,10 +110,8 @@ class Quiet:
             worst = max(self.above, key=lambda one: (getattr(self, one.name) > one.most, one.name != "difference"))
             return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {self.named}: {worst.remedy}."
         known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
-        facts = [
-            *(f"not recorded: {name}" for name in self.missing),
-            *(measure.text(getattr(self, measure.name)) for measure in known[:2]),
-        ]
+        facts = [f"not recorded: {name}" for name in self.missing]
+        facts += [measure.text(getattr(self, measure.name)) for measure in known[:2]]
         return f"{self.word}: {'; '.join(facts)}."
 
 
@@ -175,6 +168,5 @@ def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
     factor = claims_from(runs)
     beyond = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
     claims = table["verdict"].isin([FASTER, SLOWER, EQUIVALENT]) & ~beyond & (factor > 1)
-    return table.assign(
-        verdict=table["verdict"].mask(claims, UNDECIDED), withheld=claims.map({True: WITHHELD, False: ""})
-    )
+    withheld = claims.map({True: WITHHELD, False: ""})
+    return table.assign(verdict=table["verdict"].mask(claims, UNDECIDED), withheld=withheld)

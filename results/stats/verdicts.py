@@ -13,20 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from results.stats import few_blocks
-from results.stats.signed_rank import (
-    ALPHA,
-    POWER,
-    Array,
-    batches_by_size,
-    blocks_needed,
-    detectable,
-    fewest_blocks,
-    hodges_lehmann,
-    interval,
-    p_value,
-    robust_scale,
-)
+from results.stats import few_blocks, signed_rank
+from results.stats.signed_rank import ALPHA, POWER, Array
 
 MARGIN = 0.02  # ratios within 1 -+ this count as equal
 FASTER, SLOWER, EQUIVALENT, UNDECIDED = "FASTER", "SLOWER", "EQUIVALENT", "UNDECIDED"
@@ -79,17 +67,15 @@ def judge(
     level = alpha / max(count, comparisons, 1)
     names: Sequence[Hashable] = [None] * count if pairs is None else pairs
     looks = few_blocks.look(samples, names, level, earlier)
-    parts = (
-        np.where(looks.usable, 1 - few_blocks.LOOKS, 1.0) if finished else np.zeros(count)
-    )  # of the signed-rank test
+    parts = np.where(looks.usable, 1 - few_blocks.LOOKS, 1.0) if finished else np.zeros(count)  # of Wilcoxon's test
     estimates, spreads, low, high = (np.empty(count) for _ in range(4))
     smallest, p = np.full(count, np.inf), looks.p.copy()
-    for indices, d in batches_by_size(samples):
-        estimates[indices], spreads[indices] = hodges_lehmann(d), robust_scale(d)
-        low[indices], high[indices] = interval(d, level * parts[indices])
+    for indices, d in signed_rank.batches_by_size(samples):
+        estimates[indices], spreads[indices] = signed_rank.hodges_lehmann(d), signed_rank.robust_scale(d)
+        low[indices], high[indices] = signed_rank.interval(d, level * parts[indices])
         if finished:
-            p[indices] = np.minimum(p[indices], p_value(d) / parts[indices])
-            smallest[indices] = detectable(spreads[indices], d.shape[-1], level * parts[indices])
+            p[indices] = np.minimum(p[indices], signed_rank.p_value(d) / parts[indices])
+            smallest[indices] = signed_rank.detectable(spreads[indices], d.shape[-1], level * parts[indices])
     low, high = np.maximum(low, looks.low), np.minimum(high, looks.high)
     low, high = np.minimum(low, high), np.maximum(low, high)  # if looks contradict each other: from one to the other
     adjusted, levels = holm(list(np.minimum(p, 1)), alpha, comparisons)
@@ -105,7 +91,7 @@ def judge(
         elif K == 1:
             needed = fewest[names[i]]
         else:
-            signs = blocks_needed(estimates[i], spreads[i], levels[i] * (1 - few_blocks.LOOKS), limit)
+            signs = signed_rank.blocks_needed(estimates[i], spreads[i], levels[i] * (1 - few_blocks.LOOKS), limit)
             agreed = few_blocks.blocks_needed(abs(estimates[i]), looks.tails[i], K, levels[i], POWER)
             needed = min((max(blocks, K + 1) for blocks in (signs, agreed) if blocks), default=None)
         by_looks = few_blocks.detectable(looks.tails[i], K, level, POWER)[: K + 1].min()
@@ -133,4 +119,4 @@ def holm(p: Sequence[float], alpha: float = ALPHA, comparisons: int = 0) -> tupl
 
 def fewest_decisive(cases: int, comparisons: int, alpha: float = ALPHA) -> int:
     """Return the fewest blocks that can decide one of `cases` cases of a pair, by either test."""
-    return min(few_blocks.fewest_blocks(cases, alpha / comparisons), fewest_blocks(comparisons, alpha))
+    return min(few_blocks.fewest_blocks(cases, alpha / comparisons), signed_rank.fewest_blocks(comparisons, alpha))

@@ -182,15 +182,10 @@ STATISTICS_COLUMNS = (
     Column("median_s", "median round", "seconds"),
     Column("iqr_s", "interquartile range of the rounds", "seconds"),
 )
-DEFINITIONS = {
-    column.name: column
-    for column in (*ORIGIN_COLUMNS, *TEXT_COLUMNS, VALID_COLUMN, *NUMBER_COLUMNS, *STATISTICS_COLUMNS)
-}
-FORMER_NAMES = {column.formerly: column.name for column in DEFINITIONS.values() if column.formerly}
-COLUMNS = {
-    column.name: f"{column.meaning} ({column.unit})" if column.unit else column.meaning
-    for column in DEFINITIONS.values()
-}
+ALL_COLUMNS = (*ORIGIN_COLUMNS, *TEXT_COLUMNS, VALID_COLUMN, *NUMBER_COLUMNS, *STATISTICS_COLUMNS)
+DEFINITIONS = {column.name: column for column in ALL_COLUMNS}
+FORMER_NAMES = {column.formerly: column.name for column in ALL_COLUMNS if column.formerly}
+COLUMNS = {one.name: f"{one.meaning} ({one.unit})" if one.unit else one.meaning for one in ALL_COLUMNS}
 WORDS = [column.name for column in TEXT_COLUMNS]
 NUMBERS = [column.name for column in NUMBER_COLUMNS]
 STATS = [column.name for column in STATISTICS_COLUMNS]

@@ -71,15 +71,16 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     columns |= {name: _check_numbers(name, values, value_errors) for name, values in numbers.items()}
     measured = [columns[name] for name in ("reason", "error", "tolerance", "per_step_s")]
     row_errors = map(_row_error, [row.get("valid") is True for row in facts], *measured)
-    columns["reason"] = [
-        seal_error or row_error or value_error
-        for seal_error, row_error, value_error in zip(seal_errors, row_errors, value_errors, strict=True)
-    ]
+    errors = zip(seal_errors, row_errors, value_errors, strict=True)
+    columns["reason"] = [next(filter(None, of_row), "") for of_row in errors]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
     unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*COLUMNS, *columns)]
     if len(unknown) > FACTS:
         raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
-    return columns | {name: [_plain(row.get(name, math.nan)) for row in facts] for name in unknown}
+    for name in unknown:
+        values = [row.get(name, math.nan) for row in facts]
+        columns[name] = [text(value) if isinstance(value, (list, dict)) else value for value in values]
+    return columns
 
 
 def _mark_refused(columns: dict[str, Any], refused: list[dict[str, Any]]) -> None:
@@ -132,10 +133,6 @@ def _check_numbers(name: str, values: Sequence[Any], errors: list[str]) -> Array
     for row in np.flatnonzero(impossible):
         errors[row] = errors[row] or f"impossible value: its {name} is {numbers[row]:g}"
     return np.where(impossible, math.nan, numbers) if impossible.any() else numbers
-
-
-def _plain(value: object) -> object:
-    return text(value) if isinstance(value, (list, dict)) else value
 
 
 def _row_error(valid: bool, reason: str | None, error: float, allowed: float, per_step: float) -> str:

@@ -73,6 +73,4 @@ def processor(cpu: object) -> str:
 def hardware_hash(machine_info: dict[str, Any]) -> str:
     """Return a hash over the facts that files of every version have; "" if none is recorded."""
     facts = {name: value for name, value in hardware(machine_info).items() if name in (*SINCE_1, "processor")}
-    if not any(facts.values()):
-        return ""
-    return _short_hash(json.dumps(facts, sort_keys=True, default=str))
+    return _short_hash(json.dumps(facts, sort_keys=True, default=str)) if any(facts.values()) else ""

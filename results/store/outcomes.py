@@ -83,8 +83,7 @@ def outcomes(run: Run) -> pd.DataFrame:
     """Return one row per case. `status` is measured, invalid, refused or skipped; the last three have a `reason`."""
     measured = cases(run.rows)
     measured.insert(0, "status", measured["valid"].map({True: "measured", False: "invalid"}).astype(object))
-    missing = pd.DataFrame(missing_cases(run), columns=["status", *CASE, "block", "reason"])
-    table = join([measured, missing])
+    table = join([measured, pd.DataFrame(missing_cases(run), columns=["status", *CASE, "block", "reason"])])
     table = table.assign(run=[run.label] * len(table), machine=[run.machine] * len(table))  # of no type if it is empty
     return table.reindex(columns=[*dict.fromkeys(["run", "machine", "status", *CASE, *measured])])
 

@@ -83,9 +83,9 @@ def find(name: str, root: Path) -> Run:
     """Return one run by path, or by [machine/]latest, number, save name or NNNN_name. Raises RunError."""
     *folders, last = name.split("/")
     if last != "latest" or os.path.isfile(name):
-        return _load_path(_find_path(name, root), root)
-    paths = _select_folders(files(root), folders, root)
-    own = [path for path in paths if not is_of_project(path, root)]
+        path = _find_path(name, root)
+        return load_file(path, label(path, root))
+    own = [path for path in _select_folders(files(root), folders, root) if not is_of_project(path, root)]
     if not own:
         advice = "make one with: pytest benchmarks --benchmark-save=NAME"
         raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: python -m results list")
@@ -137,8 +137,7 @@ def _find_path(name: str, root: Path) -> Path:
     if last in GROUPS:
         raise RunError(f"{name!r} names several runs; name one ({LIST})")
     if not matches:
-        labels = [label(path, root) for path in known]
-        raise RunError(f"no run is called {name!r}; {nearest(name, labels, LIST)}")
+        raise RunError(f"no run is called {name!r}; {nearest(name, [label(path, root) for path in known], LIST)}")
     return matches[0]
 
 
@@ -196,7 +195,7 @@ def read_all(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, str]]:
     loaded, errors = [], {}
     for path in paths:
         try:
-            loaded.append(_load_path(path, root))
+            loaded.append(load_file(path, label(path, root)))
         except RunError as error:
             errors[label(path, root)] = str(error)
     return loaded, errors
@@ -218,7 +217,3 @@ def label(path: Path, root: Path) -> str:
     parts = path.relative_to(root).with_suffix("").parts
     one_platform = len(parts) == 3 and sum(entry.is_dir() for entry in path.parent.parent.iterdir()) == 1
     return str(clean("/".join([parts[0], parts[2]] if one_platform else parts)))
-
-
-def _load_path(path: Path, root: Path) -> Run:
-    return load_file(path, label(path, root))

@@ -34,10 +34,8 @@ def has_seals(document: dict[str, Any]) -> bool:
 def broken_seals(document: dict[str, Any]) -> list[str]:
     """Return one message per row: why it counts as edited, or "". All are "" if the file has no seals."""
     rows = document["benchmarks"]
-    if message := broken_file_seal(document):
+    if (message := broken_file_seal(document)) or not has_seals(document):
         return [message] * len(rows)
-    if not has_seals(document):
-        return [""] * len(rows)
     return ["" if entry["extra_info"].get(KEY) == row_digest(entry) else ROW_EDITED for entry in rows]
 
 
