@@ -100,8 +100,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Restore the plan's order after all that changes it: plugins, and pytest's own --failed-first and --new-first."""
     campaign = session.config.stash[CAMPAIGN]
     session.items[:] = in_plan_order(session.items, campaign.plan)
-    names = {case_name(item) for item in session.items}
-    campaign.select(names)
+    campaign.select({case_name(item) for item in session.items})
     if campaign.selected:
         install_signal_handlers()
 
@@ -171,11 +170,8 @@ def needless(config: pytest.Config, later: list[pytest.Item]) -> list[Case]:
     block = [case for case in cases if case.block == cases[0].block]
     replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
     places = {privacy.clean(case.place, replace_private): case.place for case in block}
-    questions = [
-        Question((places[one], places[other]), gain)
-        for (one, other), gain in now.questions
-        if {one, other} <= places.keys()
-    ]
+    known = [(cases, gain) for cases, gain in now.questions if places.keys() >= {*cases}]
+    questions = [Question((places[one], places[other]), gain) for (one, other), gain in known]
     left_out = campaign.leave_out(block, now.comparisons, now.decided, questions)
     if reporter := config.pluginmanager.get_plugin("terminalreporter"):
         progress.show_look(reporter, campaign, now.fastest)
@@ -263,12 +259,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     from results.store.schema import VERSION
     from results.store.seal import seal  # not before: pandas comes along
 
-    campaign_facts = {
-        "schema": VERSION,
-        "machine": config.option.machine or identity.slug(),
-        "preset": config.option.preset,
-        **campaign.summary(),
-    }
+    machine = config.option.machine or identity.slug()
+    campaign_facts = {"schema": VERSION, "machine": machine, "preset": config.option.preset, **campaign.summary()}
     replace = privacy.replacer(campaign.plan.hosts)
     code = privacy.clean(campaign_facts.pop("sources"), privacy.path_replacer())  # a user's name may be a word of it
     output_json["campaign"] = privacy.clean(campaign_facts, replace) | {"sources": code}

@@ -111,34 +111,28 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar=" or ".join(COMMANDS))
     one = commands.add_parser("fit", help="one descent as a tutorial shows it", description=fit_output.__doc__)
     one.set_defaults(command=_fit)
-    one.add_argument("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
-    one.add_argument(
-        "--impl",
-        default="numpy_manual",
-        metavar="A,B,PATH.py",
-        help="implementation; several or `all`, which takes minutes, are ranked (default: %(default)s)",
-    )
+    add = one.add_argument
+    add("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
+    about = "implementation; several or `all`, which takes minutes, are ranked (default: %(default)s)"
+    add("--impl", default="numpy_manual", metavar="A,B,PATH.py", help=about)
     for option in options.OPTIONS:
         if option.name in SHARED:
-            one.add_argument(option.name, help=option.help, **option.settings)
-    one.add_argument(
-        "--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ..."
-    )
-    one.add_argument("--steps", type=_from(1, options.STEPS), metavar="N", help="updates (default: the problem's)")
-    one.add_argument("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
-    one.add_argument("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
-    one.add_argument("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")
-    one.add_argument("--every", type=_from(1), metavar="N", help="show the loss every N updates (default: ten times)")
-    one.add_argument("--start", type=_numbers, metavar="A,B,...", help="weights to start from, row by row")
-    one.add_argument("--plot", type=Path, metavar="FILE", help="picture of the fit: .png, .svg or .pdf")
-    one.add_argument("--animate", type=Path, metavar="FILE", help="the descent, moving: .gif")
+            add(option.name, help=option.help, **option.settings)
+    add("--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ...")
+    add("--steps", type=_from(1, options.STEPS), metavar="N", help="updates (default: the problem's)")
+    add("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
+    add("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
+    add("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")
+    add("--every", type=_from(1), metavar="N", help="show the loss every N updates (default: ten times)")
+    add("--start", type=_numbers, metavar="A,B,...", help="weights to start from, row by row")
+    add("--plot", type=Path, metavar="FILE", help="picture of the fit: .png, .svg or .pdf")
+    add("--animate", type=Path, metavar="FILE", help="the descent, moving: .gif")
     many = commands.add_parser("gallery", help="the tutorials' pictures", description=gallery.__doc__)
     many.set_defaults(command=_gallery)
-    many.add_argument(
-        "problem", nargs="?", choices=fit.GALLERY, metavar="PROBLEM", help="line or crops, to draw only this one"
-    )
-    many.add_argument("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
-    many.add_argument("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")
+    add = many.add_argument
+    add("problem", nargs="?", choices=fit.GALLERY, metavar="PROBLEM", help="line or crops, to draw only this one")
+    add("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
+    add("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")
     names = commands.add_parser("list", help="the implementations and the problems", description=listing.__doc__)
     names.set_defaults(command=_list)
     return parser

@@ -97,9 +97,8 @@ class Campaign:
         self.record.sources[case.original] = worker.source(case.impl)  # again: a run may have imported more modules
         asked: dict[str, Any] = {"seed": self.plan.seed, "precision": precision}
         if self.plan.ranks:
-            descent.facts["network_bytes"] = network_bytes(
-                worker.ranks, *(task.facts[name] for name in ("d", "k", "dtype"))
-            )
+            size = (task.facts[name] for name in ("d", "k", "dtype"))
+            descent.facts["network_bytes"] = network_bytes(worker.ranks, *size)
         if case.device == "gpu" and self.gpu_processes is not None:
             asked["gpu_processes"] = self.gpu_processes
         descent.energy = self.plan.energy and case.device == "gpu"
@@ -172,9 +171,8 @@ class Campaign:
         """Return what is to be known of the GPU beside the rows, a line each."""
         if not any(case.device == "gpu" for case in self.done):
             return []
-        shared = (
-            f"other processes used the GPU ({self.gpu_processes}), so times may be longer: stop them and measure again"
-        )
+        others = f"other processes used the GPU ({self.gpu_processes})"
+        shared = f"{others}, so times may be longer: stop them and measure again"
         return gpu.notes() + ([shared] if self.gpu_processes else [])
 
     def leave(self, block: int) -> None:
@@ -185,8 +183,7 @@ class Campaign:
 
     def has_time(self) -> bool:
         """Return whether one more block, as long as the longest so far, ends within the plan's minutes."""
-        longest = max((passed.seconds for passed in self.record.system_load), default=0.0)
-        return longest <= self.seconds_left
+        return max((passed.seconds for passed in self.record.system_load), default=0.0) <= self.seconds_left
 
     @property
     def seconds_left(self) -> float:

@@ -137,7 +137,9 @@ def read(path: Path) -> Journal:
     for line in lines[:-1]:  # the text after the last line break is an unfinished line
         with contextlib.suppress(KeyError, TypeError, ValueError, RecursionError):
             entry = json.loads(line)
-            case, result, state = str(entry["case"]), _result(entry), dict(entry["state"])
+            case, state = str(entry["case"]), dict(entry["state"])
+            result = FinishedCase(**decode_fields(FinishedCase, entry))
+            Outcome.parse(result.end)  # raises ValueError for another text
             journal.state |= state
             journal.loaded[case] = result
     journal.finished |= journal.loaded.keys()
@@ -155,13 +157,6 @@ def _content(path: Path) -> bytes:
     if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
         raise ValueError(f"{path} holds more than {VALUES:,} values")
     return content
-
-
-def _result(entry: dict[str, Any]) -> FinishedCase:
-    """Return the result in a line. Raises ValueError if it is none."""
-    result = FinishedCase(**decode_fields(FinishedCase, entry))
-    Outcome.parse(result.end)
-    return result
 
 
 def unfinished(folder: Path, name: str = "") -> list[Journal]:

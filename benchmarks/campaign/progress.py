@@ -43,10 +43,8 @@ def standing(campaign: Campaign, case: Case) -> CampaignProgress:
     estimated = done >= KNOWN and not open_end
     remaining_s = min(passed / done * (total - done), max(limit_s - passed, 0)) if estimated else math.nan
     share = min(max(done / total, passed / limit_s), 1.0)
-    known = limit_s == math.inf and not open_end
-    return CampaignProgress(
-        case, done + 1, total if known else None, campaign.plan.blocks if known else None, share, remaining_s
-    )
+    of, blocks = (total, campaign.plan.blocks) if limit_s == math.inf and not open_end else (None, None)
+    return CampaignProgress(case, done + 1, of, blocks, share, remaining_s)
 
 
 def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
@@ -68,10 +66,8 @@ def show_look(reporter: pytest.TerminalReporter, campaign: Campaign, fastest: li
     selected = [case for case in campaign.selected.values() if case.block == last.block]
     count = len(selected) - len(last.left_out)
     following = f"next: {count} of {len(selected)} cases" if count else "the end"
-    reporter.write_line(
-        f"after {last.block} block{'s' * (last.block > 1)}: {last.decided} of {last.comparisons}"
-        f" comparisons decided; {following}"
-    )
+    decided = f"{last.decided} of {last.comparisons} comparisons decided"
+    reporter.write_line(f"after {last.block} block{'s' * (last.block > 1)}: {decided}; {following}")
     if fastest:
         reporter.write_line(textwrap.shorten(f"fastest so far: {'; '.join(fastest)}", LOOK_WIDTH, placeholder=" ..."))
 

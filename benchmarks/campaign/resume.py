@@ -74,17 +74,16 @@ class ResumePlugin:
             if self.config.option.wait:
                 self.lock.wait(sys.stderr.write)
             elif holder := self.lock.take():
-                raise pytest.UsageError(
-                    f"another measurement runs ({holder}): both would be slower. Use --wait to start after it"
-                )
+                other = f"another measurement runs ({holder}): both would be slower"
+                raise pytest.UsageError(f"{other}. Use --wait to start after it")
         except OSError as error:
-            raise pytest.UsageError(
-                f"no way to be the only measurement here: {error}. Remove that file or make it writable"
-            ) from error
+            message = f"no way to be the only measurement here: {error}"
+            raise pytest.UsageError(f"{message}. Remove that file or make it writable") from error
 
     def load_checkpoint(self) -> None:
         """With --resume, load the last unfinished campaign and its options. Raises UsageError."""
-        option, given = self.config.option, self.given()
+        option, words = self.config.option, self.config.invocation_params.args
+        given = {word.partition("=")[0] for word in words}  # the options on the command line, without their values
         if not option.resume:
             return
         self.acquire_machine_lock()  # before the journal is read: its writer may live
@@ -101,10 +100,6 @@ class ResumePlugin:
             if word in given and _plain(getattr(option, name)) != began:
                 raise pytest.UsageError(f"--resume: the campaign keeps the options it began with; leave {word} out")
             setattr(option, name, Path(began) if name == "benchmark_json" and began else began)
-
-    def given(self) -> set[str]:
-        """Return the options on the command line, without their values."""
-        return {word.partition("=")[0] for word in self.config.invocation_params.args}
 
     @property
     def here(self) -> Path:
@@ -146,9 +141,8 @@ class ResumePlugin:
             self.journal = journal.named(self.folder, option.benchmark_save or "unsaved", **head)
             return
         if changes := differences(self.journal.head, json.loads(json.dumps(head))):
-            raise pytest.UsageError(
-                f"--resume: since it began, {changes} changed: go back to that, or begin anew, without --resume"
-            )
+            how = "go back to that, or begin anew, without --resume"
+            raise pytest.UsageError(f"--resume: since it began, {changes} changed: {how}")
         if missing := set(self.journal.loaded) - {item.nodeid for item in session.items}:
             raise pytest.UsageError(f"--resume: name the same files; {min(missing)} was measured and is not among them")
         if self.journal.loaded:
@@ -196,7 +190,7 @@ class ResumePlugin:
         if self.journal and call.when == "call" and isinstance(case, Case) and not self.has(item):
             outcome = self.campaign.done.get(case, INTERRUPTED)
             if outcome != INTERRUPTED:
-                benchmark.extra_info.update(storage.plain(benchmark.extra_info))
+                benchmark.extra_info |= {name: storage.plain(value) for name, value in benchmark.extra_info.items()}
                 rounds = list(benchmark.stats.stats.data) if benchmark.stats and not benchmark.has_error else []
                 result = FinishedCase(str(outcome), dict(benchmark.extra_info), rounds)
                 self.journal.add(item.nodeid, result, asdict(self.campaign.snapshot()))

@@ -16,9 +16,8 @@ def file_of(path: Path, revision: str) -> Path:
     A file of this suite comes with the whole folder `impls` of that revision: it uses the `_<framework>.py` of then.
     """
     if _git(path.parent, "rev-parse", "--git-dir") is None:
-        raise ValueError(
-            f"{path.name}@{revision}: git is missing or finds no repository in {path.parent}; leave out @{revision}"
-        )
+        what = f"git is missing or finds no repository in {path.parent}"
+        raise ValueError(f"{path.name}@{revision}: {what}; leave out @{revision}")
     is_option = revision.startswith("-")
     commit = None if is_option else _git(path.parent, "rev-parse", "--verify", "--short", f"{revision}^{{commit}}")
     if commit is None:

@@ -34,6 +34,7 @@ OWN = (BENCHMARKS, ROOT / "tests")  # folders with tests of this project
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIDE_BY_SIDE = "benchmarks that run at the same time disturb one another"
 OWN_CLOCKS = "the processes of this suite read their own clocks"
+OWN_GC = "this suite checks that timed rounds collect no garbage"
 OWN_ROUNDS = "a case has 3 to 50 rounds, by the time of one, or 1 if that is long; use --blocks and --minutes"
 # Options of other plugins: attribute, values that change nothing, name, effect on a measurement or why it has none
 CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
@@ -50,12 +51,7 @@ CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
     ("benchmark_max_time", ("1.0",), "--benchmark-max-time", OWN_ROUNDS),
     ("benchmark_min_rounds", (5,), "--benchmark-min-rounds", OWN_ROUNDS),
     ("benchmark_warmup", (False,), "--benchmark-warmup", "a case has run before its first round"),
-    (
-        "benchmark_disable_gc",
-        (False,),
-        "--benchmark-disable-gc",
-        "this suite checks that timed rounds collect no garbage",
-    ),
+    ("benchmark_disable_gc", (False,), "--benchmark-disable-gc", OWN_GC),
 )
 
 

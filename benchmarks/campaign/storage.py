@@ -84,12 +84,8 @@ def encoded(document: object, indent: int | None = 4) -> str:
     return str(safe_dumps(document, ensure_ascii=True, indent=indent))  # type: ignore[no-untyped-call]
 
 
-def plain(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts as JSON gives them back. A placeholder replaces each value that JSON cannot hold."""
-    return {name: _plain(value) for name, value in facts.items()}
-
-
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a value as JSON gives it back; a placeholder for one that JSON cannot hold."""
     try:
         return json.loads(encoded(value))
     except (TypeError, ValueError, RecursionError):

@@ -119,10 +119,8 @@ def _require_equal(name: str, values: list[Any]) -> None:
 def shares(cores: list[int], ranks: int) -> list[list[int]]:
     """Return each rank's cores: equally many for all, or one shared core if there are more ranks than cores."""
     each = max(1, len(cores) // ranks)
-    return [
-        [cores[at % len(cores)] for at in range(rank * each, (rank + 1) * each)] if cores else []
-        for rank in range(ranks)
-    ]
+    parts = [range(rank * each, (rank + 1) * each) for rank in range(ranks)]
+    return [[cores[at % len(cores)] for at in part] if cores else [] for part in parts]
 
 
 def free_port() -> int:

@@ -30,8 +30,7 @@ def bench_overhead(impl: str, problem: str, campaign: Campaign, benchmark: Bench
         descent = campaign.open(case)
         for _ in range(descent.rounds):
             descent.round()
-        reported = descent.finish()["per_step_s"]
-        ratios.append(reported / (bare_first or bare(campaign, case)))
+        ratios.append(descent.finish()["per_step_s"] / (bare_first or bare(campaign, case)))
 
     benchmark.pedantic(pair, rounds=PAIRS)  # type: ignore[no-untyped-call]
     ratio = median(ratios)

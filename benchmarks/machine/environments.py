@@ -131,8 +131,7 @@ def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[E
 
 def cache() -> Path:
     """Return the folder of the environments that --with has made."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "descentbench" / "environments"
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "descentbench" / "environments"
 
 
 def make(environment: Environment, report: Callable[[str], object]) -> None:
@@ -173,16 +172,10 @@ def _install(folder: Path, requirements: list[str]) -> None:
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, errors="replace", env=_environment())
         if done.returncode:
-            raise ValueError(
-                f"--with {requirements[0]}: {_reason(done.stderr)}; check the name and the version, and the network"
-            )
-
-
-def _reason(output: str) -> str:
-    """Return the last error in what an installer has written, else its last line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")]
-    return " ".join((errors or lines or ["the installer failed"])[-1].split())[:200]
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            errors = [line for line in lines if line.lower().startswith("error")]
+            reason = " ".join((errors or lines or ["the installer failed"])[-1].split())[:200]
+            raise ValueError(f"--with {requirements[0]}: {reason}; check the name and the version, and the network")
 
 
 def describe(path: str) -> Facts:

@@ -27,6 +27,10 @@ MULTICAST = 1 << 40  # set in the number that `uuid.getnode` draws, anew for eac
 PROCESSOR = ("vendor_id_raw", "family", "model", "stepping")
 FLUCTUATING = ("hz_actual", "hz_actual_friendly")  # else every comparison warns of another machine
 CPUFREQ = Path("/sys/devices/system/cpu")
+PLATFORM = (  # functions of `platform`
+    *("processor", "machine", "release", "system"),
+    *("python_version", "python_build", "python_compiler", "python_implementation"),
+)
 
 
 @functools.cache
@@ -113,15 +117,8 @@ def facts(name: str) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps([cpu(), processor(), setup], sort_keys=True).encode()).hexdigest()
     return {
         "node": name,
-        "processor": platform.processor(),
-        "machine": platform.machine(),
-        "python_compiler": platform.python_compiler(),
-        "python_implementation": platform.python_implementation(),
+        **{fact: getattr(platform, fact)() for fact in PLATFORM},
         "python_implementation_version": platform.python_version(),
-        "python_version": platform.python_version(),
-        "python_build": platform.python_build(),
-        "release": platform.release(),
-        "system": platform.system(),
         "cpu": {key: value for key, value in cpu_info().items() if key not in FLUCTUATING},
         **setup,
         "boot_hash": _short_hash(boot) if boot else "",

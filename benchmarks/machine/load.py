@@ -4,13 +4,9 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from benchmarks.machine import cgroup, gpu
 from benchmarks.typed_json import Count, Rate, Seconds, Words
-
-if TYPE_CHECKING:
-    import psutil
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,7 @@ def now() -> Moment:
 def between(block: int, before: Moment, after: Moment) -> BlockLoad:
     """Return what happened in a block between two moments."""
     spent = None if before.total is None or after.total is None else after.total - before.total
+    stopped = None if before.throttled is None or after.throttled is None else after.throttled - before.throttled
     return BlockLoad(
         block=block,
         seconds=after.at - before.at,
@@ -57,9 +54,7 @@ def between(block: int, before: Moment, after: Moment) -> BlockLoad:
         load_after=after.load,
         steal=max(after.stolen - before.stolen, 0.0) / spent if spent else None,
         others=max(after.others - before.others, 0.0) / spent if spent else None,
-        throttled=None
-        if before.throttled is None or after.throttled is None
-        else max(after.throttled - before.throttled, 0),
+        throttled=None if stopped is None else max(stopped, 0),
         gpu_throttled=after.gpu_throttled,
     )
 
@@ -72,22 +67,14 @@ def _cpu_seconds() -> tuple[float | None, float, float]:
         cores = psutil.cpu_times(percpu=True)
         allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(len(cores)))
         times = [core for number, core in enumerate(cores) if number in allowed]
-        own = _seconds_of_own(psutil.Process())
+        process, own = psutil.Process(), 0.0
+        for one in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile, and its parent has its seconds
+                spent = one.cpu_times()
+                own += spent.user + spent.system + spent.children_user + spent.children_system
     except (ImportError, OSError, RuntimeError, ValueError):  # not installed, or the system does not say
         return None, 0.0, 0.0
     total = sum(sum(core) - getattr(core, "guest", 0.0) - getattr(core, "guest_nice", 0.0) for core in times)
     stolen = sum(getattr(core, "steal", 0.0) for core in times)
     waiting = sum(core.idle + getattr(core, "iowait", 0.0) for core in times)
     return total if times else None, stolen, total - stolen - waiting - own
-
-
-def _seconds_of_own(process: "psutil.Process") -> float:
-    """Return the CPU seconds of a process and of its descendants, ended or alive."""
-    import psutil
-
-    spent = 0.0
-    for one in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile, and its parent has its seconds
-            times = one.cpu_times()
-            spent += times.user + times.system + times.children_user + times.children_system
-    return spent

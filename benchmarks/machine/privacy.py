@@ -66,10 +66,8 @@ def path_replacer() -> Callable[[str], str]:
     for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", os.path.expanduser("~"))):
         folders |= {folder: name, os.path.realpath(folder): name}
     known = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
-    places = re.compile(
-        "|".join(rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else END}" for folder in known)
-    )
-
+    patterns = [rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else END}" for folder in known]
+    places = re.compile("|".join(patterns))
     return lambda text: HOMES.sub("~", places.sub(lambda match: folders[match[0]], text))
 
 

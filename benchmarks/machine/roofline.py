@@ -59,11 +59,8 @@ def two_pass(rows: int, d: int, k: int, size: int, shared_bytes: float) -> Work:
 
 def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
     """Compute X'X (its upper half) and X'y once a run, shared by its steps; then d x d numbers a step."""
-    return Work(
-        (d * (d + 2 * k) + n * (d + k) / steps) * size,
-        2 * d * d * k + n * d * (d + 1 + 2 * k) / steps,
-        n * (d + k) * size,
-    )
+    read = (d * (d + 2 * k) + n * (d + k) / steps) * size
+    return Work(read, 2 * d * d * k + n * d * (d + 1 + 2 * k) / steps, n * (d + k) * size)
 
 
 def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work] = one_pass) -> Work:

@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.problems.table_text import (
-    MISSING,
-    NUMBER,
-    Reading,
-    column_name,
-    decimal_mark,
-    marked_cells,
-    parse_text,
-    plain_numbers,
-)
+from benchmarks.problems import table_text
+from benchmarks.problems.table_text import MISSING, NUMBER, Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,17 +60,16 @@ def read_frame(path: str, reading: Reading) -> "pd.DataFrame":
         if Path(path).suffix.lower() in BINARY:
             frame = _binary_table(path, reading)
         else:
-            frame = parse_text(_decode(_bytes(path), reading.encoding), reading)
+            frame = table_text.parse_text(_decode(_bytes(path), reading.encoding), reading)
     except ImportError as error:
         package = "pyarrow" if path.lower().endswith(".parquet") else "openpyxl"
-        raise ValueError(
-            f"{package} is needed to read it: pip install -e '.[tables]', or export the table as CSV"
-        ) from error
+        how = "pip install -e '.[tables]', or export the table as CSV"
+        raise ValueError(f"{package} is needed to read it: {how}") from error
     except FileNotFoundError:
         raise
     except (OSError, EOFError, *UNREADABLE, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
-    names = [column_name(name) for name in frame]
+    names = [table_text.column_name(name) for name in frame]
     if not all(name.isprintable() for name in names):
         raise ValueError("no table: its first line is not text")
     frame.columns = names
@@ -98,7 +89,8 @@ def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":
         raise
     except Exception as error:
         raise ValueError(f"cannot be read as {suffix}: {' '.join(str(error).split())[:200]}") from error
-    return plain_numbers(frame, reading.decimal or decimal_mark(marked_cells(frame, reading.drop)), reading.drop)
+    decimal = reading.decimal or table_text.decimal_mark(table_text.marked_cells(frame, reading.drop))
+    return table_text.plain_numbers(frame, decimal, reading.drop)
 
 
 class SheetError(ValueError):
@@ -137,9 +129,8 @@ def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
     with zipfile.ZipFile(path) as archive:  # its reader unpacks no more than the archive says here
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > LONGEST:
-        raise SheetError(
-            f"the workbook unpacks to {unpacked:,} bytes; {LONGEST:,} are read at most: export the table as CSV"
-        )
+        read = f"{LONGEST:,} are read at most"
+        raise SheetError(f"the workbook unpacks to {unpacked:,} bytes; {read}: export the table as CSV")
     with pd.ExcelFile(path, engine="openpyxl") as book:
         options: dict[str, Any] = {"header": None, "dtype": object, "keep_default_na": False, "na_values": MISSING}
         sheets = {str(name): book.parse(name, **options) for name in book.sheet_names}
@@ -188,9 +179,8 @@ def _decode(content: bytes, encoding: str) -> str:
     except LookupError as error:
         raise ValueError(f"--encoding {encoding!r} is unknown; try utf-16, cp1252, euc-kr or shift_jis") from error
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"byte {error.start} is not {encoding or found}; say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
-        ) from error
+        how = "say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
+        raise ValueError(f"byte {error.start} is not {encoding or found}; {how}") from error
     if "\0" in text[:1000]:
         order = "be" if text.startswith("\0") else "le"
         raise ValueError(f"no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-{order}")

@@ -69,8 +69,7 @@ def parse_text(text: str, reading: Reading) -> "pd.DataFrame":
     if reading.header:
         _check_header(lines, skipped, sep)
     if len(names) == width - 1:
-        filled = any(_cells(line, sep)[-1] for line in sample[1:])
-        if not filled:
+        if not any(_cells(line, sep)[-1] for line in sample[1:]):
             names = [*names, ""]
         elif sep != ",":  # R writes row names so; behind commas it may be a decimal comma
             names = ["", *names]
@@ -98,9 +97,8 @@ def parse_text(text: str, reading: Reading) -> "pd.DataFrame":
         frame: pd.DataFrame = pd.read_csv(io.StringIO(content), decimal=decimal, **options)
     frame = frame.set_axis(names, axis=1)
     if sep == "," and not reading.decimal:
-        decimal = decimal_mark(
-            cell for cell in marked_cells(frame, reading.drop) if "," in cell or not GROUPED.fullmatch(cell)
-        )
+        cells = marked_cells(frame, reading.drop)
+        decimal = decimal_mark(cell for cell in cells if "," in cell or not GROUPED.fullmatch(cell))
         if decimal == "," and float in [*frame.dtypes]:  # decimal commas in quotes, and points outside
             return frame
     return plain_numbers(frame, decimal, reading.drop)
@@ -116,10 +114,8 @@ def _data_rows(lines: list[str], skipped: int, sep: str, width: int, named: bool
         if not line.startswith("#"):
             rows.append(at)
         elif line.count('"') % 2 or (named and len(_cells(line, sep)) == width):
-            raise ValueError(
-                f"line {_number(lines, at)} begins with #, but may be a row; write its first cell in quotes,"
-                " or delete it"
-            )
+            what = f"line {_number(lines, at)} begins with #, but may be a row"
+            raise ValueError(f"{what}; write its first cell in quotes, or delete it")
     return rows
 
 
@@ -133,9 +129,8 @@ def _explained(lines: list[str], rows: list[int], columns: int) -> Iterator[None
             warnings.simplefilter("error", pd.errors.ParserWarning)  # cells would be lost
             yield
     except pd.errors.ParserWarning as error:
-        raise ValueError(
-            f"lines have more cells than the first has names ({columns}); correct them, or name --sep"
-        ) from error
+        more = f"lines have more cells than the first has names ({columns})"
+        raise ValueError(f"{more}; correct them, or name --sep") from error
     except pd.errors.ParserError as error:
         if cells := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
             line = _in_file(lines, rows)[int(cells[2]) - 1]
@@ -187,10 +182,8 @@ def _names(lines: list[str], comments: int, sep: str, width: int, reading: Readi
     commented = _cells(lines[comments - 1].lstrip("#% "), sep) if comments else []
     if len(commented) == len(first) > 1:  # as numpy.savetxt writes it
         return commented, comments
-    raise ValueError(
-        f"line {comments + 1} holds numbers{' only' * numeric}, no names; add a header, or use --no-names"
-        " (columns: 1, 2, ...)"
-    )
+    how = "add a header, or use --no-names (columns: 1, 2, ...)"
+    raise ValueError(f"line {comments + 1} holds numbers{' only' * numeric}, no names; {how}")
 
 
 def _is_row(first: list[str], rows: list[list[str]]) -> bool:
@@ -257,9 +250,8 @@ def plain_numbers(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) ->
     from pandas.api.types import infer_dtype
 
     other = "," if decimal == "." else "."
-    number = re.compile(
-        rf"\s*[+-]?([1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*)(\{decimal}[0-9]*)?([eE][+-]?[0-9]+)?\s*", re.ASCII
-    )
+    whole, fraction = rf"[1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*", rf"\{decimal}[0-9]*"
+    number = re.compile(rf"\s*[+-]?({whole})({fraction})?([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
     def plain(cell: object) -> object:
         if not isinstance(cell, str):  # a date, a duration, or a truth value among numbers

@@ -111,10 +111,8 @@ class Moments:
     def __init__(self, problem: Problem, updates: int) -> None:
         """updates: for how many the batches' G are wanted."""
         self.problem, (self.d, self.k) = problem, (problem.X.shape[1], problem.y[0].size)
-        self.all = sum(
-            (self.of(slice(first, first + CHUNK)) for first in range(0, len(problem.X), CHUNK)),
-            np.zeros((self.d + self.k + 1,) * 2),
-        )
+        parts = (self.of(slice(first, first + CHUNK)) for first in range(0, len(problem.X), CHUNK))
+        self.all = sum(parts, np.zeros((self.d + self.k + 1,) * 2))
         order = problem.order  # `right`: G of the batches, in order; of the full batch the only one
         self.right = [self.all] if order is None else [self.of(order[t % len(order)]) for t in range(updates)]
 
@@ -204,9 +202,8 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
         yield Fit(decay, lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0, largest=most)
     if t > 1:
         yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0, "momentum")
-        yield Fit(
-            "Nesterov momentum of {:.2g}", lambda size: update(right, lr, momentum=size, ahead=size), 0.0, "momentum"
-        )
+        nesterov = "Nesterov momentum of {:.2g}"
+        yield Fit(nesterov, lambda size: update(right, lr, momentum=size, ahead=size), 0.0, "momentum")
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.exp(-size * t)))
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: 1 / (1 + size * t)))
         yield Fit(SCHEDULE, lambda size: update(right, lr, rate=lambda t: np.power(1.0 + t, -size)))
@@ -280,8 +277,7 @@ def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator
         yield Mistake(ORDER, changed(_columns(columns[:, np.r_[:d, d + order, d + k]])))
     if problem.order is None and len(problem.X) > 1:
         for row, name in ((slice(-1, None), "last"), (slice(0, 1), "first")):
-            fewer = moments.all - moments.of(row)
-            yield Mistake(f"the {name} row is missing", update(moments.gradient([fewer]), lr))
+            yield Mistake(f"the {name} row is missing", update(moments.gradient([moments.all - moments.of(row)]), lr))
 
 
 def _columns(T: Array) -> Change:

@@ -49,11 +49,8 @@ def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
 def _precision(facts: dict[str, Any]) -> list[str]:
     wanted = DOUBLE if facts["dtype"] == "float64" else BITS[facts["precision"]]
     kept = {kind: facts.get(f"{kind}_bits") for kind in ("matmul", "matvec")}  # None: of a framework without a probe
-    return [
-        f"a {kind} keeps {bits} bits of the mantissa, {wanted} asked for"
-        for kind, bits in kept.items()
-        if bits is not None and bits < wanted
-    ]
+    fewer = {kind: bits for kind, bits in kept.items() if bits is not None and bits < wanted}
+    return [f"a {kind} keeps {bits} bits of the mantissa, {wanted} asked for" for kind, bits in fewer.items()]
 
 
 def _window(facts: dict[str, Any]) -> list[str]:
@@ -73,9 +70,7 @@ def _clocks(facts: dict[str, Any]) -> list[str]:
     top = facts.get("max_sm_mhz")
     why = [word for word in facts.get("throttle_reasons", "").split(", ") if word in SLOWED]
     slow = [mhz for mhz in (facts.get("sm_mhz_before"), facts.get("sm_mhz_after")) if mhz and top and mhz < CLOCK * top]
-    if not why or not slow:
-        return []
-    return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"]
+    return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"] if why and slow else []
 
 
 def unknown_time(of_step: dict[str, Any], of_run: dict[str, Any]) -> list[str]:

@@ -64,17 +64,13 @@ def prepare_problem(
     printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
     also = (problem.steps // 2, *(one.update for one in printed))
     at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
-    facts = sizes(problem) | {"dtype": dtype, "problem_hash": content_hash(problem)}
+    (n, d), k = problem.X.shape, problem.y[0].size
+    batch = n if problem.order is None else problem.order.shape[1]
+    facts = {"n": n, "d": d, "k": k, "batch": batch, "steps": problem.steps, "lr": problem.lr}
+    facts |= {"dtype": dtype, "problem_hash": content_hash(problem)}
     facts |= {"published": json.dumps(printed)} if printed else {}  # [update, loss, lowest, highest] of each
     rows = write_rows_check(problem, folder, coarse) if single and made is None else None
     return PreparedProblem(str(folder), truth(problem, at, coarse, shown), facts, rows)
-
-
-def sizes(problem: Problem) -> dict[str, Any]:
-    """Return a row's facts about the size and the plan of a problem."""
-    n, d = problem.X.shape
-    batch = n if problem.order is None else problem.order.shape[1]
-    return {"n": n, "d": d, "k": problem.y[0].size, "batch": batch, "steps": problem.steps, "lr": problem.lr}
 
 
 def content_hash(problem: Problem) -> str:

@@ -33,12 +33,15 @@ def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterat
     Unsupported later if no implementation can run here.
     """
     importlib.import_module("matplotlib")
-    _open(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise Unsupported(f"{out}: cannot be written ({error.strerror})") from error
     right: dict[str, Descents] = {}
     agrees = True
     with Workspace() as workspace:
-        cases = gallery_cases(workspace)
-        stage = {name: case for name, case in cases.items() if problem in (None, case[0].name)}
+        stage = {name: case for name, case in gallery_cases(workspace).items() if problem in (None, case[0].name)}
         for impl in chosen:
             name = Path(impl).stem
             try:
@@ -87,15 +90,6 @@ def _write(out: Path, right: dict[str, Descents]) -> list[Path]:
 def _digits(numbers: Iterable[float]) -> list[float]:
     """Return plain numbers of six significant digits."""
     return [float(f"{number:.6g}") for number in numbers]
-
-
-def _open(folder: Path) -> None:
-    """Make the folder if needed. Raises Unsupported if nothing can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise Unsupported(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def gallery_cases(workspace: Workspace) -> dict[str, GalleryCase]:

@@ -84,9 +84,8 @@ def paths(ways: Sequence[Descent]) -> Figure:
     end = first.weights(last)
     axes.plot(*end, marker="*", markersize=14, color=rcParams["text.color"], zorder=4)
     _words(axes, f"({end[0]:.2f}, {end[1]:.2f}) after {last} updates", end, (0, 16))
-    axes.set(
-        xlim=ROOM[0], ylim=ROOM[1], xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1], aspect="equal"
-    )
+    axes.set_aspect("equal")
+    axes.set(xlim=ROOM[0], ylim=ROOM[1], xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1])
     _contours(axes, first)
     figure.suptitle(first.title)
     title = "first across the valley, then along it; numbers at the paths: updates, at the contours: loss"

@@ -13,9 +13,7 @@ def lines() -> Iterator[str]:
     yield from _table([_implementation(name) for name in impls.names()])
     yield ""
     steps = {name: f"{entry.steps[0]:,}" if entry.steps else "by size" for name, entry in CATALOGUE.items()}
-    yield from _table(
-        [{"problem": f"`{name}`", "data": entry.about, "steps": steps[name]} for name, entry in CATALOGUE.items()]
-    )
+    yield from _table([{"problem": f"`{name}`", "data": CATALOGUE[name].about, "steps": steps[name]} for name in steps])
 
 
 def _implementation(name: str) -> dict[str, str]:

@@ -83,10 +83,8 @@ def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
     pids = {int(name) for name in os.listdir(PROC) if name.isdecimal()} if PROC.is_dir() else set[int]()
     others = {process.pid: process for process in map(process_info, pids - {os.getpid()}) if process}
     words = b"\0" + os.fsencode(f"{TAG}={tag}")
-    pids = {
-        pid for pid, process in others.items() if process.session == leader or words in b"\0" + environment_of(process)
-    }
-    while children := {pid for pid, process in others.items() if process.parent in pids} - pids:
+    pids = {pid for pid, one in others.items() if one.session == leader or words in b"\0" + environment_of(one)}
+    while children := {pid for pid, one in others.items() if one.parent in pids} - pids:
         pids |= children
     return [others[pid] for pid in pids]
 

@@ -59,8 +59,7 @@ def shared_module(framework: str) -> ModuleType | None:
 
 def jit_cache() -> str:
     """Return the settings that name a cache with older compiled code, or "fresh"."""
-    existing = [name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()]
-    return ", ".join(existing) or "fresh"
+    return ", ".join(name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()) or "fresh"
 
 
 def compilations() -> int:

@@ -100,8 +100,8 @@ class WorkerServer:
 
     def bandwidth(self, device: Device) -> Answer:
         """Measure what the framework's kernels read and multiply a second: see `benchmarks/machine/bandwidth.py`."""
-        rates = bandwidth.measured(self.framework, probes.shared_module(self.framework), device, probes.cores())
-        return asdict(rates)
+        module = probes.shared_module(self.framework)
+        return asdict(bandwidth.measured(self.framework, module, device, probes.cores()))
 
     def read(self, size: int) -> Answer:
         """Read an array of that many bytes, which is kept for the next time."""
@@ -298,10 +298,8 @@ def modules_beside(path: Path) -> dict[str, Path]:
         if "site-packages" in loaded or "dist-packages" in loaded or not os.path.isfile(loaded):
             continue
         for file in (Path(os.path.abspath(loaded)), Path(loaded).resolve()):  # also what a link leads to
-            elsewhere = file.is_relative_to(STDLIB) or (
-                file.parent != folder and file.is_relative_to(ROOT / "benchmarks")
-            )
-            if file.is_relative_to(folder) and file != path and not elsewhere:
+            of_suite = file.parent != folder and file.is_relative_to(ROOT / "benchmarks")
+            if file.is_relative_to(folder) and file != path and not (of_suite or file.is_relative_to(STDLIB)):
                 near[file.relative_to(folder).as_posix()] = file
                 break
     return near

@@ -16,9 +16,7 @@ from benchmarks.machine.files import lock_descriptor
 from benchmarks.worker.cleanup import end_processes
 
 PREFIX, MAKING, LOCK, MARK = "descentbench-", "making", "lock", "a working folder of descentbench"
-UNFINISHED = re.compile(
-    rf"{PREFIX}\d+-[a-z0-9_]{{8}}"
-)  # names of folders whose process may have died while it made them
+UNFINISHED = re.compile(rf"{PREFIX}\d+-[a-z0-9_]{{8}}")  # folders whose process may have died while it made them
 
 
 class Home(tempfile.TemporaryDirectory[str]):
