@@ -16,7 +16,7 @@ from results.store.runs import find
 RUNS = ROOT / "results" / "runs"
 HERE = "amd-epyc-2c-e60e65"  # a reader's own runs may stand beside these, under the same names
 BENCH, CAMPAIGN, SWEEP = f"{HERE}/0001_bench", f"{HERE}/0007_campaign", f"{HERE}/0003_sweep"
-LIMITS = ["intel-xeon-2c-e60e65/0009_limits", "amd-epyc-2c-556c98/0004_limits-of-streams"]
+LIMITS = ["intel-xeon-2c-e60e65/0009_limits", "amd-epyc-2c-556c98/0006_limits-of-chunks"]
 
 
 def run_command(*words: str) -> tuple[int, str, str]:
