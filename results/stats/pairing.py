@@ -3,6 +3,7 @@
 import functools
 import math
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
@@ -309,12 +310,27 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
     return messages
 
 
-def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to."""
-    values = {name: [", ".join(sorted(set(rows[name].dropna()))) for rows in (a, b)] for name in TRAITS}
-    differing = [f"{name}: {x} in A, {y} in B" for name, (x, y) in values.items() if x and y and x != y]
-    if not differing:
+def trait_notes(rows: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to.
+
+    `rows` of the same run: an implementation in them that differs from A in one of these traits only is named.
+    """
+    found = differing_traits(a, b)
+    if not found:
         return []
-    together = " The ratio is their joint effect; compare implementations that differ in one." if differing[1:] else ""
-    count = f"{len(differing)} way{'s' * (len(differing) > 1)}"
-    return [f"A and B differ in {count}: {'; '.join(differing)}.{together}"]
+    texts = [f"{name}: {of_a} in A, {of_b} in B" for name, (of_a, of_b) in found.items()]
+    line = f"A and B differ in {len(found)} way{'s' * (len(found) > 1)}: {'; '.join(texts)}."
+    if len(found) == 1:
+        return [line]
+    others = rows[rows["duplicate_of"].isna()].groupby("impl")
+    near = {impl: differing_traits(a, part) for impl, part in others}
+    partners = [impl for impl, traits in near.items() if len(traits) == 1 and traits.items() <= found.items()]
+    names = [*a["impl"].head(1), *partners[:1], "--run", *a["run"].head(1)]
+    command = f": python -m results compare {shlex.join(names)}" if partners else ""
+    return [f"{line} The ratio is their joint effect; compare implementations that differ in one{command}"]
+
+
+def differing_traits(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the traits that differ between two implementations, by name, with the values of A and B."""
+    values = {name: [", ".join(sorted(set(rows[name].dropna()))) for rows in (a, b)] for name in TRAITS}
+    return {name: (of_a, of_b) for name, (of_a, of_b) in values.items() if of_a and of_b and of_a != of_b}

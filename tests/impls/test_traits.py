@@ -46,3 +46,13 @@ def test_compare_says_in_how_many_ways_two_implementations_differ(
     out = text(compare_implementations([run], "torch_a", "torch_b"))
     assert note in out and ("A and B differ" in out) == bool(note)
     assert ("joint effect" in out) == ("2 ways" in note)
+
+
+def test_compare_names_an_implementation_that_differs_in_one_way(tmp_path: Path) -> None:
+    other = AUTOGRAD | {"gradient": "by hand"}
+    cases = [rows("torch_a", **AUTOGRAD, style="eager"), rows("torch_b", **other, style="compiled")]
+    cases += [rows("torch_c", **other, style="eager")]
+    run = saved_cases(tmp_path, "box-a", *cases)
+    command = f"compare torch_a torch_c --run {run.label}"
+    assert command in text(compare_implementations([run], "torch_a", "torch_b"))
+    assert command not in text(compare_implementations([run], "torch_a", "torch_c"))
