@@ -63,6 +63,23 @@ def test_what_was_aimed_at_and_missed_is_told(name: str) -> None:
     assert missed <= set(re.findall(r"\d+ %|[\d.]+ times", text))
 
 
+def test_the_goals_of_the_kernel_are_those_of_its_run() -> None:
+    rows = find(LIMITS[-1], RUNS).rows
+    fused = rows[rows["impl"] == "numba_fused"]
+    shares = fused.groupby(["problem", "dtype"])["fraction_of_limit"].median()
+    agreement = rows.groupby("dtype")["read_again_ratio"].median()
+    step = (
+        rows[(rows["problem"] == "1000000x100") & (rows["dtype"] == "float32")].groupby("impl")["per_step_s"].median()
+    )
+    told = (ROOT / "docs" / "roofline.md").read_text().partition("## Goals")[2].partition("\\*")[0]
+    assert LIMITS[-1] in told
+    for part in shares.groupby("problem"):
+        assert " and ".join(f"{100 * share:.0f}" for share in part[1]) + " %" in told
+    assert f"no median above 103 % | {100 * shares.max():.0f} %" in told
+    assert f"{step.drop('numba_fused').min() / step['numba_fused']:.1f} times" in told
+    assert " and ".join(f"{100 * ratio:.0f}" for ratio in agreement) + " %" in told
+
+
 def test_every_committed_run_matches_its_seal() -> None:
     code, out, _ = run_command("verify", "--format", "json")
     seals = {row["run"]: row["seal"] for row in json.loads(out)}
