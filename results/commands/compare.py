@@ -24,6 +24,7 @@ from results.stats.pairing import (
     VALUES,
     Selection,
     add_forced_ratios,
+    partner_notes,
     ratios,
     sides_along,
     trait_notes,
@@ -78,7 +79,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     for run in runs:
         rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
         tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
-        traits |= dict.fromkeys(trait_notes(run.rows, rows_a, rows_b))
+        traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
     pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [])
     table = withhold_if_busy(add_verdicts(join(tables), pools.by_pair), runs)
     title = f"{b} against {a}"
@@ -94,7 +95,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         table["machines"] = verdicts_by_machine(table, rows)
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    notes = [*quiet_lines(runs), *traits, *_interruptions(runs)]
+    partners = partner_notes(runs[0], *(runs[0].rows[runs[0].rows["impl"] == name] for name in (a, b)))
+    notes = [*quiet_lines(runs), *traits, *partners, *_interruptions(runs)]
     header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=notes)
     sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
     return Page(table, [header, *sections])
@@ -160,7 +162,10 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     cells = rows_of(errors.reset_index(), dict.fromkeys(names, "{:.2g}".format))
     title = f"{b} against {a}" + f", over {axis}" * (sides[0].value != sides[1].value)
     per = {name: table[table["of"] == name] for name in judged}
-    notes = [*quiet_lines([run]), *([] if sides[0].impl == sides[1].impl else trait_notes(run.rows, *rows))]
+    notes = [
+        *quiet_lines([run]),
+        *([] if sides[0].impl == sides[1].impl else [*trait_notes(*rows), *partner_notes(run, *rows)]),
+    ]
     text = f"{title}: {summarize(per[STEP])}. A = {a}; B = {b}."
     if job_steps:
         text += f" A job of {job_steps:,} steps in a fresh process: {summarize(per[JOB])}."

@@ -9,7 +9,7 @@ from results.output import Page
 from results.page.crossover import crossover
 from results.stats.pairing import VALUES, Selection, sides_along
 from results.store.reading import Run, RunError, require_own
-from results.store.runs import find_all
+from results.store.runs import find, find_all
 
 SIZES = "100x10,10000x10,1000000x10"  # of a run that is suggested
 
@@ -30,6 +30,11 @@ def _crossover(args: Namespace) -> Page:
 def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
     """Raise RunError if your newest run lacks a side. Suggest the run with the most sizes of both."""
     command = f"pytest benchmarks --impl {','.join(dict.fromkeys(side.impl for side in sides))} --problem {SIZES}"
+    try:
+        newest = [find("latest", root)]
+    except RunError:  # no runs here
+        newest = []
+    require_own(*newest)
     if axis := sides[0].axis:
         command += f" --{axis} {','.join(side.value for side in sides)}"
     check_latest(sides, root, lambda run: _count_sizes(run, sides), command)

@@ -11,7 +11,7 @@ from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent, power_by_impl
-from results.stats.noise_now import APART_S, measure_noise
+from results.stats.noise_now import measure_noise
 from results.stats.quiet_or_busy import BUSY, judge_machine
 from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import interval_text, ratio_digits, refused_sections
@@ -72,8 +72,8 @@ def noise_now(duration_s: float) -> Page:
             needed, minutes = str(blocks), digits(blocks * found.pair_s / 60)
         table.append({"difference": f"{effect:.0%}", "blocks": needed, "minutes": minutes})
     notes = [
-        f"One after the other, two processes differ by {percent(found.near)}; {APART_S:.0f} seconds apart, by"
-        f" {percent(found.apart)}. The larger one counts: a block of several implementations takes that long.",
+        f"One after the other, two processes differ by {percent(found.near)}; {seconds(found.apart_s)} apart, by"
+        f" {percent(found.apart)}. The larger one counts: in a block, some processes are so far apart.",
         f"A block here is a pair of short NumPy processes: {seconds(found.pair_s)}. A campaign of many implementations"
         " needs as many blocks, and longer ones.",
         "Found in 4 of 5 runs, for a single comparison.",

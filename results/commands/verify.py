@@ -61,10 +61,10 @@ def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
 def _edited_labels(row: dict[str, Any]) -> list[str]:
     """Return the fields in which pytest-benchmark repeats the facts of a row, where they differ from them.
 
-    No digest covers these fields. Rows of other projects have other fields.
+    No digest covers these fields. Rows of other benchmarks have other fields.
     """
     facts = row["extra_info"]
-    if "impl" not in facts:
+    if "impl" not in facts or "bench_descent[" not in text(row.get("name")):
         return []
     impl, device, dtype, problem, block = (facts.get(name) for name in [*CASE, "block"])
     case = f"{impl}-{device}-{problem}-{dtype}-{block}"

@@ -25,8 +25,8 @@ CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 class NoiseNow:
     """The noise of this machine now, from so many pairs, each of pair_s seconds.
 
-    near, apart: medians of how much a pair differs, and processes that began APART_S or half of the time apart. The
-    larger one is the machine's, and `blocks` is by its spread: how many show each of EFFECTS between two
+    near, apart: medians of how much a pair differs, and processes that began apart_s seconds apart. The larger one is
+    the machine's, and `blocks` is by its spread: how many show each of EFFECTS between two
     implementations; None above 1,000.
     """
 
@@ -35,6 +35,7 @@ class NoiseNow:
     pair_s: float
     near: float
     apart: float
+    apart_s: float
     blocks: dict[float, int | None]
 
 
@@ -47,7 +48,7 @@ def measure_noise(seconds: float) -> NoiseNow:
     passed, (total_s, stolen_s, others_s, throttled) = time.monotonic() - start, (_clocks() - before).tolist()
     steps_s, loops = np.array(done).T
     logs = np.log(steps_s)
-    lag = min(round(APART_S * len(done) / passed), len(done) // 2)
+    lag = max(min(round(APART_S * len(done) / passed), len(done) // 2), 1)
     differences = logs[1::2] - logs[::2], logs[lag:] - logs[:-lag]
     near, apart = (math.expm1(float(np.median(np.abs(one)))) for one in differences)
     quiet = Quiet(
@@ -61,7 +62,7 @@ def measure_noise(seconds: float) -> NoiseNow:
     spread = max(float(robust_scale(one)) for one in differences)
     blocks = {effect: blocks_needed(0, spread, ALPHA, math.log1p(effect)) for effect in EFFECTS}
     pairs = len(done) // 2
-    return NoiseNow(quiet, pairs, passed / pairs, near, apart, blocks)
+    return NoiseNow(quiet, pairs, passed / pairs, near, apart, lag * passed / len(done), blocks)
 
 
 def _time_process() -> tuple[float, float]:

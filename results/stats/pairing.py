@@ -16,7 +16,7 @@ from results.stats.signed_rank import Array, batches_by_size, hodges_lehmann
 from results.stats.verdicts import INVALID
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
-from results.store.runs import nearest
+from results.store.runs import name_of, nearest
 
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
@@ -310,24 +310,28 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
     return messages
 
 
-def trait_notes(rows: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to.
-
-    `rows` of the same run: an implementation in them that differs from A in one of these traits only is named.
-    """
+def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to."""
     found = differing_traits(a, b)
     if not found:
         return []
     texts = [f"{name}: {of_a} in A, {of_b} in B" for name, (of_a, of_b) in found.items()]
-    line = f"A and B differ in {len(found)} way{'s' * (len(found) > 1)}: {'; '.join(texts)}."
-    if len(found) == 1:
-        return [line]
-    others = rows[rows["duplicate_of"].isna()].groupby("impl")
-    near = {impl: differing_traits(a, part) for impl, part in others}
-    partners = [impl for impl, traits in near.items() if len(traits) == 1 and traits.items() <= found.items()]
-    names = [*a["impl"].head(1), *partners[:1], "--run", *a["run"].head(1)]
-    command = f": python -m results compare {shlex.join(names)}" if partners else ""
-    return [f"{line} The ratio is their joint effect; compare implementations that differ in one{command}"]
+    together = " The ratio is their joint effect; compare implementations that differ in one." if texts[1:] else ""
+    return [f"A and B differ in {len(found)} way{'s' * (len(found) > 1)}: {'; '.join(texts)}.{together}"]
+
+
+def partner_notes(run: Run, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """Return the command that compares A with an implementation of its run that has one of the traits of B, else A's.
+
+    [] if none of them has a case of A's, or if B itself is one.
+    """
+    found, valid = differing_traits(a, b), run.rows[run.rows["valid"] & run.rows["duplicate_of"].isna()]
+    for impl, part in valid.groupby("impl") if len(found) > 1 else []:
+        one = differing_traits(a, part)
+        if len(one) == 1 and one.items() <= found.items() and len(a[CASE[1:]].merge(part[CASE[1:]])):
+            names = shlex.join([str(a["impl"].iloc[0]), str(impl)])
+            return [f"The effect of the {''.join(one)} alone: python -m results compare {names} --run {name_of(run)}"]
+    return []
 
 
 def differing_traits(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, tuple[str, str]]:

@@ -53,6 +53,6 @@ def test_compare_names_an_implementation_that_differs_in_one_way(tmp_path: Path)
     cases = [rows("torch_a", **AUTOGRAD, style="eager"), rows("torch_b", **other, style="compiled")]
     cases += [rows("torch_c", **other, style="eager")]
     run = saved_cases(tmp_path, "box-a", *cases)
-    command = f"compare torch_a torch_c --run {run.label}"
+    command = f"compare torch_a torch_c --run {run.path}"
     assert command in text(compare_implementations([run], "torch_a", "torch_b"))
     assert command not in text(compare_implementations([run], "torch_a", "torch_c"))

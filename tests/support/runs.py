@@ -84,7 +84,7 @@ def entry(impl: str = "numpy_manual", step: float = 2e-6, **extra: Any) -> dict[
     device, dtype, problem = (facts.get(name) for name in ("device", "dtype", "problem"))
     case = f"{facts.get('impl')}-{device}-{problem}-{dtype}-{facts.get('block')}"
     labels = {"group": f"{problem} {dtype} {device}", "params": {"case": case}, "param": case}
-    return {"name": f"bench[{impl}]", **labels, "extra_info": facts, "stats": stats}
+    return {"name": f"bench_descent[{impl}]", **labels, "extra_info": facts, "stats": stats}
 
 
 def document(*entries: dict[str, Any], machine: str = "box-a", **top: Any) -> dict[str, Any]:

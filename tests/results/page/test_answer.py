@@ -148,7 +148,7 @@ def test_noise_now_promises_what_a_run_would_show(
     monkeypatch: pytest.MonkeyPatch, difference: float, shown: str
 ) -> None:
     blocks: dict[float, int | None] = {effect: 30 for effect in (0.01, 0.5, 1.0)}
-    found = NoiseNow(Quiet(difference=difference, others=0.01), 3, 10.0, difference, difference, blocks)
+    found = NoiseNow(Quiet(difference=difference, others=0.01), 3, 10.0, difference, difference, 10.0, blocks)
     monkeypatch.setattr("results.commands.noise.measure_noise", lambda seconds: found)
     (section,) = noise_now(1.0).sections
     promised = [" ".join(row.values()) for row in section.table if row["blocks"] != "not while busy"]

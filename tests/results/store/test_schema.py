@@ -308,7 +308,7 @@ def test_verify_names_the_rows_and_goes_on_with_the_rest(tmp_path: Path, capsys:
     told = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
     seals = ["matches", "edited by hand", "no seal", "cannot be read"]
     assert [row["seal"] for row in told.values()] == seals
-    assert told["0002_edited"]["why"] == "rows 1 (bench[jax_scan]), 2 (bench[torch_nn])"
+    assert told["0002_edited"]["why"] == "rows 1 (bench_descent[jax_scan]), 2 (bench_descent[torch_nn])"
     assert told["0003_old"]["why"] == "made before seals" and "cut off" in told["0004_cut"]["why"]
     assert {row["code"] for row in told.values()} == {"not in this repository: a", ""}
     assert main(["verify", "good", "old", "--runs", str(tmp_path)]) == 0
@@ -342,12 +342,17 @@ def test_verify_compares_the_labels_of_a_row_with_its_facts(
     capsys.readouterr()
     assert main(["verify", str(path), "--format", "json"]) == 1
     (row,) = json.loads(capsys.readouterr().out)
-    assert (row["seal"], row["why"]) == ("edited by hand", f"row 1 (bench[numpy_manual]: {field})")
+    assert (row["seal"], row["why"]) == ("edited by hand", f"row 1 (bench_descent[numpy_manual]: {field})")
 
 
 def test_rows_of_other_projects_have_other_labels(tmp_path: Path) -> None:
     other = {"name": "test_parse", "group": None, "params": None, "extra_info": {}, "stats": entry()["stats"]}
     assert main(["verify", str(write(tmp_path, whole(entry(), other)))]) == 0
+
+
+def test_the_other_committed_files_are_not_edited() -> None:
+    files = [ROOT / "results" / f"{name}.json" for name in ("closed", "cold", "loops", "overhead", "scaling")]
+    assert main(["verify", *map(str, files)]) == 0
 
 
 def test_verify_says_whose_code_has_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
