@@ -92,8 +92,9 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
             )
         notes = [
             "One pass, two passes: the time of a step at the machine's limit if it reads X once or twice.",
-            "of the limit: median and extremes over the blocks. From 1 MiB on, the limit of memory and caches is what a"
-            " kernel read beside the rounds of the row, as many bytes with as many threads.",
+            "of the limit: the share of the measured read bandwidth, or of the arithmetic rate; median and extremes."
+            " From 1 MiB on, the limit of memory and caches is what a kernel read beside the rounds of the row,"
+            " as many bytes with as many threads.",
             *_read_twice(rows_of_run, device, dtype),
             *_above(group, shares),
         ]
