@@ -57,6 +57,7 @@ class TimedCase:
     helper_s: float = 0.0  # CPU seconds of the worker's own children when the rounds began
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
+    grew: bool = False  # whether another process of this campaign has shown that its time grows with the steps
     energy: bool = False  # whether the energy of a step is measured after the rounds
     profile: bool = False  # whether a profiler looks at a run after everything else
     read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
@@ -159,7 +160,8 @@ class TimedCase:
     def growth(self, steady: float, fixed: float) -> tuple[float | None, list[str]]:
         """Return the time of the second half of the steps over that of all, and why it cannot be known, if so.
 
-        The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
+        The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again. Where the
+        machine is too busy to tell, it is unknown, and an earlier process may have shown that it is enough.
         Raises Refused if the tries show, beyond their error, that it is almost nothing.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
@@ -185,6 +187,8 @@ class TimedCase:
         fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
         if parity.certain(tried, least):
             raise Refused(fault)
+        if self.grew:
+            return None, []
         busy = f"this machine is too busy to tell (equal runs differ by {parity.spread(tried):.0%})"
         return ratio, [f"{busy}, or {fault}; repeat the run when it is idle"]
 

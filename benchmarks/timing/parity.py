@@ -17,11 +17,12 @@ LIMIT = 1.5  # times as fast as the machine's limit: more than the limit may be 
 CLOCKS = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
 CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
 SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
-NOISE = 0.01  # of a run: what the median difference of a few may be off
-MANY, ERROR = 500, 1.86  # tries; standard error of a median by the median deviation of one (normal noise)
-COIN = 100  # tries
+NOISE = 0.01  # of a run: what the median difference of a few may be off at least
+BATCH, QUARTER = 12, 2  # tries, each kind of run three times in each place; the third shortest is a lower quartile
+MANY, ERROR = 40, 1.86  # tries or batches; standard error of a median by the median deviation of one (normal noise)
+COIN = 96  # tries: eight batches
 SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median difference of equal runs may be off
-FLOOR = 0.001  # of a run: what the median difference of many may be off
+FLOOR = 0.001  # of a run: what the median difference of many may be off at least
 SIGMAS = 4  # by which a median may be off before a row is refused
 NOTHING = 0.005  # of a run, below which the second half of the steps is no work
 FLOPS, STEP = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more a second, and fewer seconds a step, than any machine manages
@@ -107,21 +108,29 @@ def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int)
 def grows(tried: list[Growth], least: float = 0.0) -> bool:
     """Return whether the time of a run grows with its steps as that of a descent does. least: see `growth`.
 
-    Where others use the cores, times vary too much for their medians. There the shortest run of each kind may show it,
-    since load only lengthens them, if steps are a good part of a run.
+    Where others use the cores, times vary too much for their medians. There the shortest tenth of each kind of run may
+    show it, since load only lengthens them, if steps are a good part of a run.
     """
     if _grows(tried, least) or not unsteady(tried):
         return _grows(tried, least)
-    shortest = Growth(*(min(getattr(times, field.name) for times in tried) for field in fields(Growth)))
-    return _grows([shortest], least) and shortest.all - shortest.half >= SHARE * shortest.all
+    short = _ordered(tried, len(tried) // 10)
+    return _grows([short], least) and short.all - short.half >= SHARE * short.all
+
+
+def _ordered(tried: list[Growth], place: int) -> Growth:
+    """Return the time at that place among the sorted ones of each kind of run."""
+    return Growth(*(sorted(getattr(times, field.name) for times in tried)[place] for field in fields(Growth)))
 
 
 def _grows(tried: list[Growth], least: float) -> bool:
-    """The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps."""
+    """The upper limit holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
+
+    It is held against all tries: an implementation may do its work in most of its runs of no steps.
+    """
     fewest, most = GROWTH
     second_half, full = median(times.all - times.half for times in tried), median(times.all for times in tried)
-    ratio = growth(tried, least)
-    return fewest <= ratio and (ratio <= most or second_half < SHARE * full)
+    steps = median(times.all - times.none for times in tried)
+    return fewest <= growth(tried, least) and (second_half <= most * steps or second_half < SHARE * full)
 
 
 def unsteady(tried: list[Growth]) -> bool:
@@ -179,12 +188,13 @@ def least_seconds(steps: int) -> float:
 def growth(tried: list[Growth], least: float = 0.0) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
-    tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count. least: seconds
-    that half of the steps take on any machine; less may come from where the data lie, which is the same in all equal
-    runs of a process.
+    tried: seconds of runs of no steps, half of the steps and all. Medians of their differences count, from COIN tries
+    on of batches. least: seconds that half of the steps take on any machine; less may come from where the data lie,
+    which is the same in all equal runs of a process.
     Return 0 if the second half takes less than that or than the `noise`, or if all steps are not the longer run often
-    enough: in three of five tries, and from COIN tries on by three standard errors of a fair coin.
+    enough: in three of five, and from COIN on by three standard errors of a fair coin.
     """
+    tried = lower_quartiles(tried) if len(tried) >= COIN else tried
     count = len(tried)
     second_half = median(times.all - times.half for times in tried)
     steps = median(times.all - times.none for times in tried)
@@ -194,10 +204,18 @@ def growth(tried: list[Growth], least: float = 0.0) -> float:
     return second_half / max(steps, second_half)
 
 
+def lower_quartiles(tried: list[Growth]) -> list[Growth]:
+    """Return the lower quartile of each kind of run in each BATCH of tries.
+
+    Other programs and calls lengthen runs, each by itself. In a quartile of twelve they show much less than in a
+    difference of two runs; a pace of the machine that lasts for seconds changes all kinds of a batch alike.
+    """
+    starts = range(0, len(tried) - BATCH + 1, BATCH)
+    return [_ordered(tried[first : first + BATCH], QUARTER) for first in starts]
+
+
 def noise(tried: list[Growth]) -> float:
-    """Return the seconds by which the median of equal runs may be off: NOISE of a run, or of MANY what they show."""
-    full = median(times.all for times in tried)
-    if len(tried) < MANY:
-        return NOISE * full
+    """Return the seconds by which the median of equal runs may be off: what they show, and at least a part of a run."""
     differences = [times.again - times.all for times in tried]
-    return min(NOISE * full, max(FLOOR * full, abs(median(differences)) + _error(differences)))
+    least = (NOISE if len(tried) < MANY else FLOOR) * median(times.all for times in tried)
+    return max(least, abs(median(differences)) + _error(differences))

@@ -3,6 +3,7 @@
 import time
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from helpers import HONEST, Done, bench, random_problem, write
 from benchmarks.reference.coarse import tf32
 from benchmarks.reference.tolerance import TF32
 from benchmarks.timing import parity
+from benchmarks.timing.measure import TimedCase
 from benchmarks.timing.prepared import write_problem, write_rows_check
 from benchmarks.worker import probes, process
 from benchmarks.worker.arrays import read
-from benchmarks.worker.client import Settings, Worker
+from benchmarks.worker.client import Clock, Settings, Worker
 from benchmarks.worker.messages import Growth, Round
 from benchmarks.worker.server import WorkerServer
 from benchmarks.worker.workspace import Workspace
@@ -268,7 +270,7 @@ def busy(rng: np.random.Generator, none: float, half: float, full: float) -> Gro
         ((0.01, 1.0, 1.0), False),  # as long for half of the steps
     ],
 )
-def test_on_a_machine_in_use_the_shortest_runs_show_whether_time_grows(
+def test_on_a_machine_in_use_the_shorter_runs_show_whether_time_grows(
     times: tuple[float, float, float], accepted: bool
 ) -> None:
     rng = np.random.default_rng(0)
@@ -295,6 +297,29 @@ def test_a_cheat_is_certain_on_an_idle_machine(none: float, half: float) -> None
     for _ in range(20):
         tried = [Growth(*row) for row in (rng.lognormal(0, 0.02, (2000, 4)) * [none, half, 1, 1]).tolist()]
         assert not parity.grows(tried) and parity.certain(tried)
+
+
+@pytest.mark.parametrize(("half", "accepted"), [(0.98, True), (1.0, False)])
+def test_beside_other_programs_short_steps_show_in_many_tries(half: float, accepted: bool) -> None:
+    """Steps of 4 % of a run, or of nothing, where equal runs differ by more: half of them wait, each by itself."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        waits = rng.exponential(0.5, (480, 4)) * (rng.random((480, 4)) < 0.5)
+        times = [2 * half - 1, half, 1, 1] * rng.lognormal(0, 0.02, (480, 4)) + waits
+        tried = [Growth(*row) for row in times.tolist()]
+        assert parity.spread(tried) > 0.1 and parity.grows(tried) == accepted
+
+
+def test_a_block_on_a_busy_machine_relies_on_one_that_saw_the_time_grow() -> None:
+    rng, steps = np.random.default_rng(0), {"steps": 100, "batch": 1000, "d": 4, "k": 1}
+    worker = SimpleNamespace(grow=lambda *_: Growth(*rng.lognormal(0, 1, 4).tolist()))
+    truth = SimpleNamespace(start=lambda c: c, draw=lambda rng: 0.0)
+    task = SimpleNamespace(facts=steps, truth=truth)
+    case = TimedCase(worker, task, Clock(), rng, 3, (50, 1.0), [], {"device": "cpu"})  # type: ignore[arg-type]
+    (reason,) = case.growth(1e-4, 1e-5)[1]
+    assert "too busy to tell" in reason
+    case.grew = True
+    assert case.growth(1e-4, 1e-5) == (None, [])
 
 
 def test_the_place_of_data_in_memory_is_not_taken_for_steps() -> None:
