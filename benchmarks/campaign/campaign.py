@@ -45,7 +45,6 @@ class Campaign:
     done: dict[Case, Outcome] = field(default_factory=dict)
     checked: dict[str, Array] = field(default_factory=dict)  # by `Case.place`: final weights, once checked in full
     exact: set[tuple[str, ...]] = field(default_factory=set)  # implementations, with their dtype, that do not round X
-    grew: set[str] = field(default_factory=set)  # each `Case.place` whose time was seen to grow with its steps
     record: Record = field(default_factory=Record)
     started: float = field(default_factory=time.monotonic)
     limits_at: float = -math.inf  # when the machine's limits were measured last
@@ -114,7 +113,6 @@ class Campaign:
         seen = case.place in self.checked or (task.facts["batch"] < MANY and (*place, case.dtype) in self.exact)
         descent.rows_check = None if seen else task.rows_check
         self.checked[case.place] = descent.iterates[-1].weights
-        descent.grew = case.place in self.grew
         self.record.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
 
@@ -128,8 +126,6 @@ class Campaign:
         """Count the seconds of a case that has been timed. facts: of its row."""
         self.record.runs_s += facts["runs_s"]
         self.exact.add((case.impl, case.environment, case.device, case.dtype))
-        if facts["valid"] and facts.get("half_steps_ratio"):
-            self.grew.add(case.place)
         self.record.cases_s[case.place] = time.monotonic() - self.case_began
         if self._is_profiled(case) and self.worker is not None:
             self.worker.close()  # a profiler that has been at work may slow down the next case

@@ -21,7 +21,7 @@ from benchmarks.machine.calibration import calibration_loop
 from benchmarks.reference.diagnosis import diagnose
 from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import Coefficients
-from benchmarks.timing import parity
+from benchmarks.timing import growth, parity
 from benchmarks.timing.prepared import PreparedProblem, RowsCheck
 from benchmarks.typed_json import REASON, printable
 from benchmarks.worker.arrays import read_mapped
@@ -57,7 +57,6 @@ class TimedCase:
     helper_s: float = 0.0  # CPU seconds of the worker's own children when the rounds began
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
-    grew: bool = False  # whether another process of this campaign has shown that its time grows with the steps
     energy: bool = False  # whether the energy of a step is measured after the rounds
     profile: bool = False  # whether a profiler looks at a run after everything else
     read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
@@ -160,8 +159,7 @@ class TimedCase:
     def growth(self, steady: float, fixed: float) -> tuple[float | None, list[str]]:
         """Return the time of the second half of the steps over that of all, and why it cannot be known, if so.
 
-        The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again. Where the
-        machine is too busy to tell, it is unknown, and an earlier process may have shown that it is enough.
+        The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
         Raises Refused if the tries show, beyond their error, that it is almost nothing.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
@@ -172,25 +170,24 @@ class TimedCase:
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
         if steady < SHORT:
             tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
-        least = parity.least_seconds(steps)
-        if parity.grows(tried, least):
-            return parity.growth(tried, least), []
-        tried, hidden = [], parity.hidden(self.task.facts, self.facts["device"], steady)
+        least = growth.least_seconds(steps)
+        if (ratio := growth.shown(tried, least)) is not None:
+            return ratio, []
+        tried, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
         for often in (5 * few, 30 * few):  # others may load the machine: beside the former, not in their place
             while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
                 tried.append(self.worker.grow(*self.new_run(), uncounted))
-            if parity.grows(tried, least):
-                return parity.growth(tried, least), []
-            ratio = parity.growth(tried, least)
-            if hidden and ratio < 0.5 and parity.certain(tried, least):
-                return ratio, [f"{steps} steps show no time beside that of a call; give more with --steps"]
-        fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[ratio >= 0.5]
-        if parity.certain(tried, least):
+            if (ratio := growth.shown(tried, least)) is not None:
+                return ratio, []
+            early, certain = growth.too_early(tried), growth.certain(tried, least)
+            if hidden and not early and certain:
+                unseen = f"{steps} steps show no time beside that of a call; give more with --steps"
+                return growth.ratio(tried, least), [unseen]
+        fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[early]
+        if certain:
             raise Refused(fault)
-        if self.grew:
-            return None, []
-        busy = f"this machine is too busy to tell (equal runs differ by {parity.spread(tried):.0%})"
-        return ratio, [f"{busy}, or {fault}; repeat the run when it is idle"]
+        busy = f"this machine is too busy to tell (equal runs differ by {growth.spread(tried):.0%})"
+        return growth.ratio(tried, least), [f"{busy}, or {fault}; repeat the run when it is idle"]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""

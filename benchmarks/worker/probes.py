@@ -67,9 +67,12 @@ def compilations() -> int:
     return sum(module.compilations() for module in shared())
 
 
-def preemptions() -> int:
-    """Return how often the kernel has taken a core from a thread of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+def switches() -> tuple[int, int]:
+    """Return how often the kernel has taken the core from this thread so far, and how often the thread has waited."""
+    used = resource.getrusage(
+        getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+    )  # macOS has no count of a thread
+    return used.ru_nivcsw, used.ru_nvcsw
 
 
 def take_seconds(*names: str) -> float | None:

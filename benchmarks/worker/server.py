@@ -13,7 +13,6 @@ import faulthandler
 import gc
 import hashlib
 import json
-import math
 import os
 import signal
 import sys
@@ -185,7 +184,8 @@ class WorkerServer:
         Their place in a try costs some microseconds, which is as much as half of the steps of a small problem: four
         tries have each in every place, and once after each of the others (`ORDERS`).
         A run that had to give up its core counts with its CPU seconds, if they are fewer: on a machine in use the
-        scheduler takes the core at the same place of each try, and so from one of the four only.
+        scheduler takes the core at the same place of each try, and so from one of the four only. Not where it waited:
+        the CPU clock of other threads advances in ticks, and a device has none.
         """
         counts = {"none": 0, "half": steps // 2, "all": steps, "again": steps}
         seconds = {}
@@ -193,13 +193,16 @@ class WorkerServer:
             count = counts[name]
             for warm_up in (steps, count) * uncounted:
                 self.run(self.problem.w0.copy(), warm_up)
-            before = probes.preemptions()
-            done = self.descend(start, count)
+            (lost, waits), done = probes.switches(), self.descend(start, count)
             if done["wrong"]:
                 return done
-            preempted = probes.preemptions() > before
-            cpu_seconds = preempted and done["cpu_seconds"]  # 0 below a tick
-            seconds[name] = min(done["seconds"], cpu_seconds or math.inf)
+            lost_now, waits_now = probes.switches()
+            if (
+                lost_now > lost and waits_now == waits and self.device == "cpu" and done["cpu_seconds"]
+            ):  # 0 below a tick
+                seconds[name] = min(done["seconds"], done["cpu_seconds"])
+            else:
+                seconds[name] = done["seconds"]
         return seconds
 
     def busy(self, start: list[Any], steps: int, runs: int) -> Answer:

@@ -1,9 +1,7 @@
 """Implementations that do less work than they are timed for, in ways that rounding or a clock could hide."""
 
 import time
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +10,11 @@ from helpers import HONEST, Done, bench, random_problem, write
 from benchmarks.reference.coarse import tf32
 from benchmarks.reference.tolerance import TF32
 from benchmarks.timing import parity
-from benchmarks.timing.measure import TimedCase
 from benchmarks.timing.prepared import write_problem, write_rows_check
-from benchmarks.worker import probes, process
+from benchmarks.worker import process
 from benchmarks.worker.arrays import read
-from benchmarks.worker.client import Clock, Settings, Worker
-from benchmarks.worker.messages import Growth, Round
-from benchmarks.worker.server import WorkerServer
+from benchmarks.worker.client import Settings, Worker
+from benchmarks.worker.messages import Round
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Problem
 
@@ -176,36 +172,6 @@ def test_threads_that_wait_for_work_in_a_loop_have_ended_before_another_process_
         worker.close()
 
 
-def test_losing_the_core_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine in use, the scheduler takes the core at the same place of each try: here from the runs of all."""
-    host, taken = WorkerServer(), [0]
-    host.problem, host.run = random_problem(9, 3, None, None), lambda start, steps: start
-
-    def descend(start: list[float], steps: int) -> dict[str, object]:
-        taken[0] += steps == 1000
-        return {"wrong": "", "seconds": steps * 1e-6 + 0.005 * (steps == 1000), "cpu_seconds": steps * 1e-6}
-
-    monkeypatch.setattr(host, "descend", descend)
-    monkeypatch.setattr(probes, "preemptions", lambda: taken[0])
-    assert Growth(**host.grow([0.0, 0.0, 0.0], 1000, 1)) == Growth(none=0, half=0.0005, all=0.001, again=0.001)
-
-
-def test_the_place_of_a_run_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each run of a try costs 4 µs more than the one before, and half of the steps take 1 µs."""
-    host, place = WorkerServer(), count()
-    host.problem, host.run = random_problem(9, 3, None, None), lambda start, steps: start
-
-    def descend(start: list[float], steps: int) -> dict[str, object]:
-        return {"wrong": "", "seconds": 1e-3 + steps * 2e-9 + next(place) % 4 * 4e-6, "cpu_seconds": 1e-3}
-
-    monkeypatch.setattr(host, "descend", descend)
-    monkeypatch.setattr(probes, "preemptions", lambda: 0)
-    tried = [Growth(**host.grow([0.0, 0.0, 0.0], 1000, 0)) for _ in range(400)]
-    assert np.mean([times.all - times.half for times in tried]) == pytest.approx(1e-6)
-    assert np.mean([times.half - times.none for times in tried]) == pytest.approx(1e-6)
-    assert np.mean([times.again - times.all for times in tried]) == pytest.approx(0, abs=1e-12)
-
-
 def rounds(seconds: float, fixed: float = 0.001) -> list[Round]:
     return [Round(seconds, seconds, None, 0, 0, [], fixed)] * 3
 
@@ -240,121 +206,6 @@ def test_a_step_above_the_limit_is_not_valid(of_step: float, of_run: float, faul
     near, run = ({"fraction_of_limit": fraction, "limited_by": "memory"} for fraction in (of_step, of_run))
     faults = parity.unknown_time(near, run) or parity.above_limit(run)
     assert (fault in faults[0]) if fault else not faults
-
-
-@pytest.mark.parametrize(
-    ("growth", "grows"),
-    [
-        (Growth(0.0, 0.5, 1.0, 1.0), True),
-        (Growth(0.5, 0.75, 1.0, 1.0), True),
-        (Growth(0.0, 1.0, 1.0, 1.0), False),
-        (Growth(0.9, 0.5, 1.0, 1.0), False),
-        (Growth(0.98, 0.97, 1.0, 1.0), True),  # the calls' noise, not hidden work
-    ],
-)
-def test_time_grows_with_the_steps(growth: Growth, grows: bool) -> None:
-    assert parity.grows([growth]) == grows
-
-
-def busy(rng: np.random.Generator, none: float, half: float, full: float) -> Growth:
-    """Times on a machine in use: each run waits for a core about as long as all steps take."""
-    waits = rng.exponential(1.0, 4) * (rng.random(4) < 0.8)
-    return Growth(*(np.array([none, half, full, full]) + waits).tolist())
-
-
-@pytest.mark.parametrize(
-    ("times", "accepted"),
-    [
-        ((0.01, 0.5, 1.0), True),
-        ((0.9, 0.5, 1.0), False),  # work in no steps
-        ((0.01, 1.0, 1.0), False),  # as long for half of the steps
-    ],
-)
-def test_on_a_machine_in_use_the_shorter_runs_show_whether_time_grows(
-    times: tuple[float, float, float], accepted: bool
-) -> None:
-    rng = np.random.default_rng(0)
-    tries = [[busy(rng, *times) for _ in range(60)] for _ in range(200)]
-    assert all(parity.unsteady(tried) for tried in tries)
-    grown = sum(parity.grows(tried) for tried in tries)
-    assert grown == 200 if accepted else grown <= 10
-
-
-@pytest.mark.parametrize("spread", [0.02, 0.1, 0.3])
-@pytest.mark.parametrize(("calls", "tries"), [(0.0, 5), (0.5, 60), (0.95, 60), (0.95, 2000), (0.98, 2000)])
-def test_an_honest_row_is_never_called_a_cheat(spread: float, calls: float, tries: int) -> None:
-    """Whatever part of a run the calls take, and however much equal runs differ. Short runs are tried most often."""
-    rng = np.random.default_rng(0)
-    for _ in range(30 if tries < 2000 else 10):
-        noise = rng.lognormal(0, spread, (tries, 4))
-        tried = [Growth(*row) for row in (noise * [calls, (1 + calls) / 2, 1, 1]).tolist()]
-        assert parity.grows(tried) or not parity.certain(tried)
-
-
-@pytest.mark.parametrize(("none", "half"), [(1.0, 1.0), (0.01, 1.0), (0.9, 0.5)])  # knows, half the work, beforehand
-def test_a_cheat_is_certain_on_an_idle_machine(none: float, half: float) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        tried = [Growth(*row) for row in (rng.lognormal(0, 0.02, (2000, 4)) * [none, half, 1, 1]).tolist()]
-        assert not parity.grows(tried) and parity.certain(tried)
-
-
-@pytest.mark.parametrize(("half", "accepted"), [(0.98, True), (1.0, False)])
-def test_beside_other_programs_short_steps_show_in_many_tries(half: float, accepted: bool) -> None:
-    """Steps of 4 % of a run, or of nothing, where equal runs differ by more: half of them wait, each by itself."""
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        waits = rng.exponential(0.5, (480, 4)) * (rng.random((480, 4)) < 0.5)
-        times = [2 * half - 1, half, 1, 1] * rng.lognormal(0, 0.02, (480, 4)) + waits
-        tried = [Growth(*row) for row in times.tolist()]
-        assert parity.spread(tried) > 0.1 and parity.grows(tried) == accepted
-
-
-def test_a_block_on_a_busy_machine_relies_on_one_that_saw_the_time_grow() -> None:
-    rng, steps = np.random.default_rng(0), {"steps": 100, "batch": 1000, "d": 4, "k": 1}
-    worker = SimpleNamespace(grow=lambda *_: Growth(*rng.lognormal(0, 1, 4).tolist()))
-    truth = SimpleNamespace(start=lambda c: c, draw=lambda rng: 0.0)
-    task = SimpleNamespace(facts=steps, truth=truth)
-    case = TimedCase(worker, task, Clock(), rng, 3, (50, 1.0), [], {"device": "cpu"})  # type: ignore[arg-type]
-    (reason,) = case.growth(1e-4, 1e-5)[1]
-    assert "too busy to tell" in reason
-    case.grew = True
-    assert case.growth(1e-4, 1e-5) == (None, [])
-
-
-def test_the_place_of_data_in_memory_is_not_taken_for_steps() -> None:
-    """A result that is known beforehand takes 20 ns more where it lies for all steps: some 4 us a run, 600 steps."""
-    rng, least = np.random.default_rng(0), parity.least_seconds(600)
-    for _ in range(20):
-        times = rng.normal([4.0e-6, 4.0e-6, 4.02e-6, 4.02e-6], 1e-8, (3000, 4))
-        tried = [Growth(*row) for row in times.tolist()]
-        assert not parity.grows(tried, least) and parity.certain(tried, least)
-    times = rng.normal([4.0e-6, 7.0e-6, 1.0e-5, 1.0e-5], 1e-8, (3000, 4))
-    assert parity.grows([Growth(*row) for row in times.tolist()], least)
-
-
-def test_on_an_idle_machine_medians_decide() -> None:
-    """An implementation that works in most of its runs of no steps has some short ones."""
-    rng = np.random.default_rng(1)
-    for _ in range(50):
-        tried = [Growth(0.9 * (rng.random() < 0.7), 0.5, 1.0, 1.0 + rng.normal(0, 0.02)) for _ in range(60)]
-        assert not parity.unsteady(tried) and not parity.grows(tried)
-
-
-@pytest.mark.parametrize(
-    ("steps", "batch", "seconds", "hidden"),
-    [(20, 5, 1e-4, True), (1000, 5, 1e-4, False), (20, 1_000_000, 1e-3, False), (2, 1_000, 1e-3, True)],
-)
-def test_steps_that_nobody_could_measure_are_not_called_missing(
-    steps: int, batch: int, seconds: float, hidden: bool
-) -> None:
-    assert parity.hidden({"batch": batch, "d": 4, "k": 2, "steps": steps}, "cpu", seconds) == hidden
-
-
-def test_few_steps_ask_for_more_of_them(tmp_path: Path) -> None:
-    pytest.importorskip("jax")
-    done = bench(tmp_path, "--impl", "jax_scan", "--problem", "crops", "--steps", "3")
-    assert done.refused == [] and all(row["valid"] or "give more with --steps" in row["reason"] for row in done.rows)
 
 
 @pytest.mark.parametrize("n", [3, 700, 30_000])

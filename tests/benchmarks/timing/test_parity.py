@@ -18,7 +18,6 @@ from helpers import HONEST, MUTANTS, ROOT, Done, bench, command, environment, in
 from benchmarks.machine import gpu as gpus
 from benchmarks.timing import parity
 from benchmarks.worker import probes
-from benchmarks.worker.messages import Growth
 from results.__main__ import main as results
 
 CASE = ("scalar", "float32")
@@ -483,35 +482,6 @@ def test_a_product_that_rounds_is_found_out_to_the_bit(monkeypatch: pytest.Monke
     found = probes.precision("rounding", "float32", "cpu")
     assert (found["matmul_bits"], found["matvec_bits"]) == (bits, bits)
     assert probes.precision("unknown", "float32", "cpu") == {}
-
-
-def test_growth_is_the_median_of_tries() -> None:
-    tried = [Growth(1.0, 6.0, 11.0, 11.0), Growth(2.0, 7.0, 12.0, 12.0), Growth(1.0, 6.0, 40.0, 40.0)]
-    assert parity.growth(tried) == pytest.approx(0.5)
-    assert parity.growth([Growth(1.0, 1.0, 1.0, 1.0)]) == 0
-    assert parity.growth([Growth(1.0, 1.0, 1.005, 1.005)]) == 0, "within the noise"
-    assert parity.growth([Growth(0.0, 4.9, 5.0, 5.0), *[Growth(0.0, 9.0, 8.0, 8.0)] * 2]) == 0
-
-
-def test_many_tries_show_steps_that_are_a_small_part_of_a_call() -> None:
-    """Half of the steps take 0.4 % of a run whose noise is 2 %: with a drift as large, nothing is shown."""
-    rng = np.random.default_rng(0)
-    runs = [Growth(*(seconds * rng.lognormal(0, 0.02) for seconds in (0.992, 0.996, 1.0, 1.0))) for _ in range(2400)]
-    assert parity.growth(runs[:400]) == 0 and parity.growth(runs) > 0.3
-    drifting = [Growth(none=0.992, half=0.996, all=1.0, again=1.004 + 1e-6 * at) for at in range(2400)]
-    assert parity.growth(drifting) == 0
-    equal = [Growth(*rng.lognormal(0, 0.02, 4)) for _ in range(2400)]
-    assert parity.growth(equal) == 0
-
-
-@pytest.mark.parametrize(("step", "grows"), [(8.5, True), (0.0, False), (0.5, False)])
-def test_steps_are_found_behind_calls_that_vary_more(step: float, grows: bool) -> None:
-    """A call of 250 us with steps of 17 us, and one of which no step takes time, or one too small to be a descent's."""
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        calls = 250 + rng.gamma(1.0, 20.0, (2500, 4))
-        tried = [Growth(none, half + step, full + 2 * step, again + 2 * step) for none, half, full, again in calls]
-        assert parity.grows(tried) == grows
 
 
 COMPILES_LONG = HONEST.replace(
