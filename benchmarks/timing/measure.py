@@ -166,20 +166,18 @@ class TimedCase:
         if steps == 1:
             return None, []
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
-        uncounted, end = int(steady < SLOW), time.monotonic() + GROW
+        uncounted, end, least = int(steady < SLOW), time.monotonic() + GROW, growth.least_seconds(steps)
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
-        if steady < SHORT:
-            tried = [self.worker.grow(*self.new_run()) for _ in range(few)]
-        least = growth.least_seconds(steps)
-        if (ratio := growth.shown(tried, least)) is not None:
+        if steady >= SHORT and (ratio := growth.shown(tried, least)) is not None:
             return ratio, []
         tried, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
-        for often in (5 * few, 30 * few):  # others may load the machine: beside the former, not in their place
+        looks = (5 * few, 30 * few)  # others may load the machine: beside the former, not in their place
+        for often in (growth.BATCH, few, *looks) if steady < SHORT else looks:
             while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
                 tried.append(self.worker.grow(*self.new_run(), uncounted))
             if (ratio := growth.shown(tried, least)) is not None:
                 return ratio, []
-            early, certain = growth.too_early(tried), growth.certain(tried, least)
+            early, certain = growth.too_early(tried), often >= 5 * few and growth.certain(tried, least)
             if hidden and not early and certain:
                 unseen = f"{steps} steps show no time beside that of a call; give more with --steps"
                 return growth.ratio(tried, least), [unseen]

@@ -298,7 +298,8 @@ def modules_beside(path: Path) -> dict[str, Path]:
     """
     folder, near = path.parent, {}
     for loaded in {str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]}:
-        if "site-packages" in loaded or "dist-packages" in loaded or not os.path.isfile(loaded):
+        installed = "site-packages" in loaded or "dist-packages" in loaded or loaded.startswith(f"{STDLIB}{os.sep}")
+        if installed or not os.path.isfile(loaded):
             continue
         for file in (Path(os.path.abspath(loaded)), Path(loaded).resolve()):  # also what a link leads to
             of_suite = file.parent != folder and file.is_relative_to(ROOT / "benchmarks")
