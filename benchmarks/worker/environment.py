@@ -6,6 +6,7 @@ from benchmarks.worker import cleanup, memory
 
 CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB")  # tinygrad's
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
+BACKENDS = ("jax", "tensorflow", "torch")  # of Keras
 RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_", "TORCHELASTIC_")  # begin so
 
 
@@ -15,10 +16,11 @@ def pinned(threads: int) -> list[int]:
 
 
 def of_implementation(impl: str) -> dict[str, str]:
-    """Return the variables that an implementation's name decides: Keras reads its backend when it is imported."""
-    framework, _, way = impl.partition("_")
-    backend = {"keras": way, "tensorflow": "tensorflow"}.get(framework, "")
-    return {"KERAS_BACKEND": backend} if backend and not impl.endswith(".py") else {}
+    """Return the variables that an implementation's name decides, or its file's: Keras reads its backend on import."""
+    stem = os.path.basename(impl).removesuffix(".py").partition("@")[0]  # of an older file: NAME@COMMIT.py
+    framework, _, way = stem.partition("_")
+    backend = {"keras": way, "tensorflow": "tensorflow"}.get(framework)
+    return {"KERAS_BACKEND": backend} if backend in BACKENDS else {}
 
 
 def environment(threads: int, device: str, precision: str, folder: str) -> dict[str, str]:

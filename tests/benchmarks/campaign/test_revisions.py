@@ -124,6 +124,28 @@ def test_without_a_change_there_is_nothing_to_compare(clone: Path) -> None:
 
 
 @HAS_GIT
+def test_what_was_not_measured_is_not_passed(clone: Path) -> None:
+    options = {"FILE": "impls/cupy_manual.py", "MINUTES": "0.1", "ARGS": "--problem line --no-limits --aa none"}
+    done = run_ab(clone, **options)
+    assert done.returncode == 2 and "cupy_manual: nothing was measured" in done.stdout, done.stdout + done.stderr
+    assert "cupy_manual: nothing was measured" in (clone / "build" / "ab" / "summary.md").read_text()
+    assert run_ab(clone, UNDECIDED="pass", **options).returncode == 0
+
+
+@HAS_GIT
+def test_a_shared_module_takes_all_that_import_it(clone: Path) -> None:
+    shared = clone / "impls" / "_triton.py"
+    text = shared.read_text()
+    for name in ("_triton", "_keras"):
+        (clone / "impls" / f"{name}.py").write_text((clone / "impls" / f"{name}.py").read_text() + "# changed\n")
+    done = run_ab(clone, ARGS="--collect-only -q")
+    git(clone, "checkout", "-q", "--", "impls")
+    assert shared.read_text() == text
+    compared = [line.partition(":")[0] for line in done.stdout.splitlines() if "nothing was measured" in line]
+    assert compared == ["keras_jax", "keras_torch", "triton_descent", "triton_fused"]
+
+
+@HAS_GIT
 @pytest.mark.measures
 def test_a_slower_file_fails_and_the_summary_says_which(clone: Path, tmp_path: Path) -> None:
     """On a busy machine it may not be claimed: tests of `gate` judge there."""
