@@ -6,7 +6,7 @@ ARGS ?=
 
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
-help: ## say what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 .venv/ready: constraints.txt pyproject.toml
@@ -121,12 +121,12 @@ IMPL ?= $(subst $() ,$(comma),$(patsubst impls/%.py,%,$(wildcard impls/$(FRAMEWO
 
 versions: .venv/ready ## which release made this loop slower? FRAMEWORK=numpy VERSIONS='1.26.4 2.4.6' IMPL=numpy_manual, in the same blocks
 	$(BIN)/python -m pytest benchmarks --benchmark-save=$(FRAMEWORK)-versions --preset quick --blocks 8 --minutes 20 --impl $(IMPL) \
-	$(foreach version,$(VERSIONS),--with $(FRAMEWORK)==$(version)) $(ARGS)
+	$(foreach version,$(VERSIONS),--with $(FRAMEWORK)==$(version)) $(ARGS) || [ $$? -eq 1 ]
 	$(BIN)/python -m results compare --over environment
 
 map: .venv/ready ## the fastest framework by rows and features, and python -m results crossover; GRID=256 for mini-batches: half an hour
-	$(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) --until-decided --minutes 25 --preset quick --grid $(GRID) --impl \
-	numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused $(ARGS)
+	$(BIN)/python -m pytest benchmarks --benchmark-save=$(NAME) --until-decided --minutes 25 --preset quick --grid $(GRID) \
+	--impl $(CHOSEN) $(ARGS)
 map: NAME = map
 map: GRID = all
 
@@ -136,7 +136,7 @@ limits: .venv/ready ## how near the implementations come to what this machine ca
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=tall --blocks 6 --preset quick --steps 1000 --aa none \
 	--impl numpy_gram,numba_fused --problem 100000x16,1000000x16 $(ARGS)
 
-closed: .venv/ready ## the closed form, for who only wants the answer
+closed: .venv/ready ## the closed form, for users who need only the solution
 	$(BIN)/python -m pytest benchmarks/extra/bench_closed_form.py --benchmark-quiet --benchmark-json=results/closed.json --blocks 3 --no-limits \
 	--dtype float32,float64 --impl numpy_manual --aa none --problem small,10000x100,1000000x16,1000000x100
 
@@ -183,8 +183,8 @@ five-minutes: CAMPAIGN = intel-xeon-2c-e60e65/campaign
 rates: .venv/ready ## simulate how often the verdicts err, and what they decide: results/rates.json, some minutes
 	$(BIN)/python -m results.upkeep.rates intel-xeon-2c-e60e65/campaign results/rates.json
 
-growth: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
-	$(BIN)/python -m results.upkeep.growth results/growth.json
+many-files: .venv/ready ## what loading and reporting 10, 100 and 1,000 files of 100 rows take
+	$(BIN)/python -m results.upkeep.many_files results/many-files.json
 
 quiet-check: .venv/ready ## what a run records of its machine beside 0 to 3 busy loops: results/quiet.json, 3 minutes when idle
 	$(BIN)/python -m results.upkeep.quiet_check results/quiet.json
@@ -205,7 +205,7 @@ sshd: ## what the tests of ranks on other hosts need: openssh-server and iproute
 clang: ## what tinygrad compiles with: clang (Debian's)
 	command -v clang >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang >/dev/null; }
 
-gallery: .venv/ready ## the tutorials' pictures, by every implementation: results/gallery/, 2 to 4 minutes
+gallery: .venv/ready ## plots of the tutorials' descents by every implementation: results/gallery/, 2 to 4 minutes
 	$(BIN)/python -m benchmarks gallery --out results/gallery
 
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew

@@ -1,1 +1,1 @@
-"""For maintainers: acceptance of the verdicts, growth with the number of files, tables and pictures of the docs."""
+"""For maintainers: acceptance of the verdicts, many files, tables and pictures of the docs."""

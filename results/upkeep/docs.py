@@ -24,7 +24,7 @@ from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
 from results.store.reading import Run, facts
 from results.store.runs import find
-from results.upkeep import acceptance, acceptance_environments, five_minutes, growth, rates
+from results.upkeep import acceptance, acceptance_environments, five_minutes, many_files, rates
 
 BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
@@ -206,7 +206,7 @@ JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "acceptance_environments": acceptance_environments.section,
     "five_minutes": five_minutes.section,
     "rates": rates.section,
-    "growth": lambda rows: replace(growth.section(rows), title=""),
+    "many_files": lambda rows: replace(many_files.section(rows), title=""),
 }
 PENDING = {"acceptance_environments"}  # tables that say so while their file does not exist
 

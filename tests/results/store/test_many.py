@@ -16,7 +16,7 @@ from results.store.columns import COLUMNS
 from results.store.reading import RunError
 from results.store.runs import find, find_all
 from results.store.seal import KEY, broken_seals, row_digest, seal
-from results.upkeep.growth import growth, make_files
+from results.upkeep.many_files import make_files, measure_files
 
 
 def sealed(*entries: dict[str, Any], indent: int | None = 4, **top: Any) -> str:
@@ -163,8 +163,8 @@ def test_a_digest_moved_to_another_row_does_not_pass() -> None:
 # Growth
 
 
-def test_growth_is_measured_on_files_that_count(tmp_path: Path) -> None:
-    page = growth((6,), ("md",))
+def test_time_and_memory_are_measured_on_files_that_count(tmp_path: Path) -> None:
+    page = measure_files((6,), ("md",))
     (row,) = page.data.to_dict("records")
     assert (row["files"], row["rows"]) == (6, 600)
     assert 0 < row["load_s"] < row["md_s"] and 2**25 < row["load_peak"]

@@ -34,13 +34,13 @@ IMPLS = ("numpy_manual", "jax_grad", "jax_jit", "jax_scan", "torch_")  # prefixe
 PAGE_LOADS = 5  # the median counts
 CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MAKE = "from results.upkeep.growth import make_files; make_files(sys.argv[1], int(sys.argv[2]))"
+MAKE = "from results.upkeep.many_files import make_files; make_files(sys.argv[1], int(sys.argv[2]))"
 PRINT_SECONDS = "lambda: print(time.perf_counter() - start)"
 LOAD = "import results; start = time.perf_counter(); results.load('all', root=sys.argv[1])"
 REPORT = "from results.__main__ import main; sys.exit(main(['report', 'all', '--runs', *sys.argv[1:]]))"
 
 
-def growth(counts: tuple[int, ...] = COUNTS, reports: tuple[str, ...] = tuple(REPORTS)) -> Page:
+def measure_files(counts: tuple[int, ...] = COUNTS, reports: tuple[str, ...] = tuple(REPORTS)) -> Page:
     """Return one row per number of files: seconds and peak memory of loading them all, and of each of `reports`."""
     with tempfile.TemporaryDirectory() as folder:
         table = pd.DataFrame([_measure(Path(folder, str(count)), count, reports) | _setting() for count in counts])
@@ -48,7 +48,7 @@ def growth(counts: tuple[int, ...] = COUNTS, reports: tuple[str, ...] = tuple(RE
 
 
 def section(table: pd.DataFrame) -> Section:
-    """Return the table of `growth` with units, and the machine."""
+    """Return the table of `measure_files` with units, and the machine."""
     rows = []
     for row in table.to_dict("records"):
         cells = {"files": f"{row['files']:,}", "rows": f"{row['rows']:,}", "on disk": size(row["bytes"])}
@@ -79,7 +79,9 @@ def make_files(root: str, count: int) -> None:
     campaign["benchmarks"] = [entry for entry in entries if entry["extra_info"]["problem"] in problems][:ROWS]
     for number in range(count):
         document = _vary(campaign, f"box-{number % MACHINES}", number)
-        path = Path(root, f"box-{number % MACHINES}", source.parent.name, f"{number // MACHINES + 1:04}_growth.json")
+        path = Path(
+            root, f"box-{number % MACHINES}", source.parent.name, f"{number // MACHINES + 1:04}_many-files.json"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=4), encoding="utf-8")
 
@@ -166,6 +168,6 @@ def _setting() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    page = growth()
+    page = measure_files()
     write(page, "table", sys.stdout)
     atomic_write(Path(sys.argv[1]), json_text(page.data))
