@@ -22,7 +22,7 @@ KERNELS = {
     "gpu": ("torch_manual", "cupy_manual", "jax_jit"),
 }  # an implementation of each framework whose kernels read
 READERS = ("numba_fused", "numpy_manual")  # whose kernel reads beside the rounds: the first that runs
-BUSY = 0.15  # share of the CPU time that others use on a BUSY machine, as in results/stats/quiet_or_busy.py
+BUSY = 0.15  # share of the CPU time that others use on a BUSY machine: `results.stats.quiet_or_busy.OTHERS`
 READ_FROM = 2**20  # bytes; fewer take no longer than some calls
 
 

@@ -12,7 +12,7 @@ from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent, power_by_impl
 from results.stats.noise_now import measure_noise
-from results.stats.quiet_or_busy import BUSY, judge_machine
+from results.stats.quiet_or_busy import BUSY, OTHERS, judge_machine
 from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import interval_text, ratio_digits, refused_sections
 from results.stats.verdicts import fewest_decisive
@@ -22,7 +22,7 @@ from results.store.runs import find
 
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
 FIVE_MINUTES = 300  # seconds
-OTHERS = "others: share of the CPU time that other programs used. Above 15 % a run is BUSY."
+OTHERS_NOTE = f"others: share of the CPU time that other programs used. Above {100 * OTHERS:.0f} % a run is BUSY."
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
     " problems of two implementations, as `compare A B` judges them.",
@@ -56,7 +56,7 @@ def noise(run: Run) -> Page:
         *(refused_sections(table[table["refused"] != ""], CASE[1:]) if len(table) else []),
         *with_rows(_power_section(run)),
         Section("Advice", notes=advice(run, compared), level=3),
-        *with_rows(Section("System load of the blocks", table=load, notes=[OTHERS], level=3)),
+        *with_rows(Section("System load of the blocks", table=load, notes=[OTHERS_NOTE], level=3)),
     ]
     return Page(table, sections)
 
@@ -190,5 +190,5 @@ def add_commands(commands: options.Commands) -> None:
     add = command.add_argument
     add("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
     add("--now", action="store_true", help="measure this machine now; needs no run")
-    add("--seconds", type=options.positive, default=60, metavar="S", help="duration of --now (default: 60)")
+    add("--seconds", type=options.positive, default=60, metavar="S", help="duration of --now in seconds (default: 60)")
     options.add_filters(command, CASE[1:])

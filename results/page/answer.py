@@ -13,6 +13,7 @@ from results.page.standing import DECIDED, Winner, compared_with, find_winners, 
 from results.page.summary import agreement
 from results.stats.few_blocks import FIRST_LOOK
 from results.stats.pairing import without_duplicates
+from results.stats.pools import FEW, earlier_runs, pools_from_runs
 from results.stats.prediction import start_seconds
 from results.stats.quiet_or_busy import WITHHELD, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
@@ -23,7 +24,6 @@ from results.store.runs import name_of
 WIDTH = 78  # columns of a line without its dash
 NAME = 20  # characters of an implementation that is not shown slower
 ROWS = 8  # problems in the table
-FEW = 2  # blocks up to which a number carries its interval, or is marked as not judged
 UNSAVED = "not-saved"  # stem of the file of a run that nobody asked to save
 EXPERTS = 2  # expert-tuned implementations that are named
 DEAR = 3  # times the start-up of its framework's quickest, above which an implementation is named too
@@ -48,7 +48,7 @@ def answer(run: Run, baseline: str) -> Page:
     reason, mark, advice = quiet.line.partition(". ")
     machine = [reason + mark.strip(), *filter(None, [advice])]
     state = [*part, *_agreement(rows), *machine, *kernel_notes(run), *([] if is_alone else [decided])]
-    about_winners = [] if is_alone else [*_in_words(winners), *_legend(winners), *_tuned(winners)]
+    about_winners = [] if is_alone else [*_in_words(winners), *_legend(run, winners, baseline), *_tuned(winners)]
     if len(winners) > room:
         command = f": python -m results answer {name_of(run)} --format csv" if _is_saved(run) else ""
         about_winners.append(f"{counted(len(winners) - room, 'more problem')}{command}")
@@ -104,7 +104,7 @@ def _agreement(rows: list[Row]) -> list[str]:
 def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if judged.empty:
         return f"Nothing can be compared with {baseline}."
-    if math.isinf(quiet.claims_from):
+    if quiet.is_silent:
         return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {WITHHELD}."
     decided = int(judged["verdict"].isin(DECIDED).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()
@@ -173,12 +173,17 @@ def _in_words(winners: list[Winner]) -> list[str]:
     return [*lines, *_fit("No fastest shown: ", undecided, "; ")]
 
 
-def _legend(winners: list[Winner]) -> list[str]:
+def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
+    """Return what the marks of the table mean, and whose noise the intervals of few blocks hold."""
     blocks = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] not in DECIDED]
     few = "; one or two blocks seldom suffice" if min(blocks, default=math.inf) <= FEW else ""
     lines = [f"?: not decided{few}."] if blocks else []
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
-    return lines + ["(a..b): interval of a ratio from one or two blocks."] * (min(decided, default=math.inf) <= FEW)
+    if min(decided, default=math.inf) > FEW:
+        return lines
+    head = "(a..b): interval of one or two blocks"
+    used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
+    return lines + (_fit(f"{head}, by the noise of ", used) or [f"{head}."])
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
@@ -221,7 +226,7 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
     more = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
     decide = f"To decide: the same command with {more}"
-    silent = math.isinf(judge_machine(run).claims_from)
+    silent = judge_machine(run).is_silent
     few = [decide] if blocks < FIRST_LOOK and winners and not is_alone and not silent else []
     if not _is_saved(run):
         return [*few, "To keep a run: pytest benchmarks --benchmark-save=NAME"]

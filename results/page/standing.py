@@ -11,7 +11,7 @@ import pandas as pd
 from results.output import records, words
 from results.stats.pairing import ratios_to_each
 from results.stats.pools import earlier_runs, pools_from_runs
-from results.stats.quiet_or_busy import claims_from, withhold_if_busy
+from results.stats.quiet_or_busy import judge_machine, judge_while_quiet
 from results.stats.verdict_tables import add_verdicts_to_each
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER
 from results.store.columns import CASE
@@ -83,10 +83,14 @@ def case_name(row: Row) -> str:
 def judge_pairs(run: Run, baseline: str, finished: bool = True) -> pd.DataFrame:
     """Return the judged ratios of every two implementations of a run, in one family, see `add_verdicts_to_each`.
 
-    finished: False while blocks will follow. A BUSY machine shows large differences at most.
+    finished: False while blocks will follow. A BUSY machine shows large differences at most, and what it showed before.
     """
     pools = pools_from_runs(run, earlier_runs(run), baseline).by_pair
-    return withhold_if_busy(add_verdicts_to_each(ratios_to_each(run.rows), baseline, pools, finished), [run])
+
+    def judge(part: Run) -> pd.DataFrame:
+        return add_verdicts_to_each(ratios_to_each(part.rows), baseline, pools, finished and part is run)
+
+    return judge_while_quiet(run, judge, [*CASE, "baseline"])
 
 
 def compared_with(pairs: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -103,7 +107,7 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
     timed = [row for row in rows if row["step_reads"] == "X" and not is_wrong(row)]  # refused ones have no row
     experts = expert_tuned(run) if apart is None else apart
-    winners, silent = [], math.isinf(claims_from([run]))
+    winners, silent = [], judge_machine(run).is_silent
     shown_slower = pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]]  # than another one, the "baseline"
     slower = set(shown_slower.itertuples(index=False, name=None))
     for _, group in groups(timed, *CASE[1:]):

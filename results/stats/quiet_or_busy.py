@@ -1,13 +1,14 @@
 """Judge whether a machine was QUIET or BUSY during a run, from what the run recorded.
 
-A BUSY run claims only differences above LARGE, and a very busy one claims none.
+A BUSY run claims only differences above LARGE, and a very busy one claims none. What its first blocks decided while the
+machine was QUIET stays.
 
 `make quiet-check` shows the measures beside busy loops: results/quiet.json, docs/statistics.md.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from results.output import digits, short_percent
 from results.stats.pairing import duplicate_ratios
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED
-from results.store.reading import Run, mapping, number, sequence
+from results.store.reading import Run, RunError, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
 WITHHELD = "the machine was busy"
@@ -43,9 +44,10 @@ class Measure:
         return self.words.format(percent=short_percent(value), number=digits(value))
 
 
+OTHERS = 0.15  # share of the CPU time of a run's cores
 MEASURES = (
     Measure("difference", 0.10, 0.30, "the same code twice differs by {percent}", "repeat when the machine is idle"),
-    Measure("others", 0.15, 0.15, "others used {percent} of the CPU", "stop other programs"),
+    Measure("others", OTHERS, OTHERS, "others used {percent} of the CPU", "stop other programs"),
     Measure("load", 1.0, 1.0, "load {number} per core", "stop other programs"),
     Measure("steal", 0.02, 0.10, "{percent} of the CPU stolen", "use a machine that is not shared"),
     Measure("throttled", 0.02, 0.02, "stopped by a quota {percent} of the time", "raise the quota, or lower --threads"),
@@ -59,6 +61,7 @@ class Quiet:
 
     difference: median of |ratio - 1| of the A/A control, over its cases and blocks. others, steal, throttled: shares of
     the time. load: load average per core before the first block. calibration: 90th by 10th percentile of the loops.
+    first_blocks: of a BUSY run, those at its beginning that were QUIET together.
     """
 
     difference: float = math.nan
@@ -67,6 +70,7 @@ class Quiet:
     steal: float = math.nan
     throttled: float = math.nan
     calibration: float = math.nan
+    first_blocks: int = 0
 
     @property
     def above(self) -> list[Measure]:
@@ -99,9 +103,16 @@ class Quiet:
     @property
     def named(self) -> str:
         """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
+        early = f"what the first {self.first_blocks} blocks decided" * bool(self.first_blocks)
         if math.isinf(self.claims_from):
-            return "No winners are named"
-        return f"Only differences above {LARGE:.0f}x are named" if self.above else ""
+            return f"Only {early} is named" if early else "No winners are named"
+        large = f"Only differences above {LARGE:.0f}x" + f", and {early}," * bool(early)
+        return f"{large} are named" if self.above else ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether the run claims nothing."""
+        return math.isinf(self.claims_from) and not self.first_blocks
 
     @property
     def line(self) -> str:
@@ -118,6 +129,27 @@ class Quiet:
 @lru_cache(maxsize=64)
 def judge_machine(run: Run) -> Quiet:
     """Return what a run says of its machine, whatever rows a filter leaves."""
+    first = quiet_start(run)
+    return replace(_measured(run), first_blocks=0 if first is None else int(first.rows["block"].nunique()))
+
+
+@lru_cache(maxsize=64)
+def quiet_start(run: Run) -> Run | None:
+    """Return the first blocks of a BUSY run, as many as were QUIET together; None without two, and for other runs."""
+    load = sequence(run.campaign.get("system_load"))
+    ends = [number(block.get("block")) for block in load]
+    if _measured(run).word != BUSY or any(math.isnan(end) for end in ends):
+        return None
+    for count in range(len(load) - 1, 1, -1):
+        rows = [rows[rows["block"] <= ends[count - 1]] for rows in (run.rows, run.all_rows)]
+        document = run.document | {"campaign": run.campaign | {"system_load": load[:count]}}
+        first = replace(run, rows=rows[0], unfiltered=rows[1], document=document)
+        if _measured(first).word == QUIET:
+            return first
+    return None
+
+
+def _measured(run: Run) -> Quiet:
     rows = run.all_rows
     originals = rows["impl"].isin(rows["duplicate_of"].dropna())
     pairs = duplicate_ratios(rows[originals | rows["duplicate_of"].notna()])
@@ -157,6 +189,27 @@ def kernel_notes(run: Run) -> list[str]:
     """Return a line for each framework of a run whose kernels an environment variable chose."""
     known = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
     return [f"Unequal: {settings} chose the kernels of {name}." for name, settings in known.itertuples(index=False)]
+
+
+def judge_while_quiet(run: Run, judge: Callable[[Run], pd.DataFrame], key: list[str]) -> pd.DataFrame:
+    """Return the judged table of a run, withheld if it was BUSY, but for what its first blocks decided while QUIET.
+
+    key: the columns that identify a row.
+    """
+    table, first = withhold_if_busy(judge(run), [run]), quiet_start(run)
+    if first is None:
+        return table
+    try:
+        early = judge(first).assign(withheld="")
+    except RunError:  # nothing to compare there
+        return table
+    early = early[early["verdict"].isin([FASTER, SLOWER])]
+    rows, known = (pd.MultiIndex.from_frame(part[key].astype(str)) for part in (table, early))
+    stays = (table["verdict"] == UNDECIDED).to_numpy() & rows.isin(known)
+    order = dict(zip(rows, range(len(rows)), strict=True))
+    joined = pd.concat([table[~stays], early[known.isin(rows[stays])]])
+    places = [order[name] for name in pd.MultiIndex.from_frame(joined[key].astype(str))]
+    return joined.iloc[np.argsort(places)].reset_index(drop=True)
 
 
 def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:

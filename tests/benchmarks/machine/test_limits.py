@@ -24,6 +24,7 @@ from results.commands.compare import compare_implementations
 from results.commands.limits import limits as page_of
 from results.page.data import make_payload
 from results.page.report import report
+from results.stats.quiet_or_busy import BUSY, OTHERS, QUIET, Quiet
 from results.store.outcomes import outcomes
 from results.store.reading import RunError
 
@@ -310,3 +311,14 @@ def test_steps_are_what_is_asked_for(tmp_path: Path) -> None:
     done = bench(tmp_path, "--steps", "37", "--problem", "scalar,crops@5")
     assert [row["steps"] for row in done.rows] == [37, 37], done.out
     assert bench(tmp_path, "--steps", "0").code == 4
+
+
+def test_both_packages_call_the_same_load_busy() -> None:
+    assert limits.BUSY == OTHERS
+
+
+def test_busy_loops_are_called_busy_by_the_committed_check() -> None:
+    kept = json.loads((ROOT / "results" / "quiet.json").read_text())
+    fields = Quiet.__dataclass_fields__
+    words = {row["loops"]: Quiet(**{name: row[name] for name in fields if name in row}).word for row in kept}
+    assert words == {0: QUIET} | dict.fromkeys((1, 2, 3), BUSY)

@@ -92,6 +92,31 @@ def test_a_quiet_run_names_its_winner_and_a_busy_one_nobody(tmp_path: Path, caps
         assert ("Fastest step on" in capsys.readouterr().out) is named
 
 
+def test_what_was_decided_before_the_machine_became_busy_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight quiet blocks decide; then others take the cores from jax_scan, which is 4 times as slow there."""
+    load = [BLOCK | {"block": at, "others": 0.01 if at < 8 else 0.9} for at in range(14)]
+    scan, again = rows("jax_scan", 5e-7), rows("numpy_manual-again", 1.001e-6, duplicate_of="numpy_manual")
+    for row in scan[8:]:
+        row["extra_info"]["per_step_s"] *= 4
+    cases = [rows(), again, scan, rows("torch_nn", 1.0005e-6)]
+    run = saved_cases(tmp_path, "box", *cases, campaign=CAMPAIGN | {"system_load": load})
+    assert (judge_machine(run).word, judge_machine(run).first_blocks) == (BUSY, 8)
+    lines = printed(answer_run(run))
+    assert "- Fastest: JAX on small" in lines and any(
+        "Only what the first 8 blocks decided is named" in x for x in lines
+    )
+    given = ["--run", "1", "--runs", str(tmp_path / "runs")]
+    assert main(["compare", "numpy_manual", "jax_scan", *given]) == 0
+    assert "FASTER in 1 of 1" in capsys.readouterr().out
+    assert main(["compare", "numpy_manual", "torch_nn", *given]) == 0
+    assert "UNDECIDED in 1 of 1" in capsys.readouterr().out
+    busy = [BLOCK | {"block": at, "others": 0.9 if at < 8 else 0.01} for at in range(14)]
+    later = saved_cases(tmp_path, "box", *cases, name="0002_later", campaign=CAMPAIGN | {"system_load": busy})
+    assert judge_machine(later).first_blocks == 0 and "Fastest" not in "".join(printed(answer_run(later)))
+
+
 def noisy(tmp_path: Path, difference: float, name: str, **block: Any) -> Run:
     """A run whose A/A control differs, with jax_scan 4 times and torch_nn 1.5 times as fast as numpy_manual."""
     again = rows("numpy_manual-again", (1 + difference) * 1e-6, duplicate_of="numpy_manual")
