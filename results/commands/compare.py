@@ -32,7 +32,7 @@ from results.stats.pairing import (
 )
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs, start_seconds
-from results.stats.quiet_or_busy import judge_machine, quiet_lines, withhold_if_busy
+from results.stats.quiet_or_busy import judge_machine, judge_while_quiet, quiet_lines, withhold_if_busy
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
 from results.stats.verdict_tables import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.stats.verdicts import FASTER, SLOWER
@@ -74,14 +74,17 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         if name not in known:
             labels = ", ".join(run.label for run in runs)
             raise RunError(f"{labels} has no implementation {name!r}; {nearest(name, known)}")
-    tables = []
-    traits: dict[str, None] = {}
-    for run in runs:
-        rows_a, rows_b = (run.rows[run.rows["impl"] == name] for name in (a, b))
-        tables.append(_ratios(rows_a, rows_b, CASE[1:], force).assign(run=run.label, machine=run.machine))
-        traits |= dict.fromkeys(trait_notes(rows_a, rows_b))
-    pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [])
-    table = withhold_if_busy(add_verdicts(join(tables), pools.by_pair), runs)
+    traits = dict.fromkeys(note for run in runs for note in trait_notes(*_rows_of(run, a, b)))
+    pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [], [])
+
+    def judge(*parts: Run) -> pd.DataFrame:
+        every = [
+            _ratios(*_rows_of(run, a, b), CASE[1:], force).assign(run=run.label, machine=run.machine) for run in parts
+        ]
+        return add_verdicts(join(every), pools.by_pair, finished=parts[-1] is runs[-1])
+
+    one = len(runs) == 1
+    table = judge_while_quiet(runs[0], judge, CASE[1:]) if one else withhold_if_busy(judge(*runs), runs)
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
@@ -95,11 +98,15 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         table["machines"] = verdicts_by_machine(table, rows)
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
-    partners = partner_notes(runs[0], *(runs[0].rows[runs[0].rows["impl"] == name] for name in (a, b)))
+    partners = partner_notes(runs[0], *_rows_of(runs[0], a, b))
     notes = [*quiet_lines(runs), *traits, *partners, *_interruptions(runs)]
     header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=notes)
     sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
     return Page(table, [header, *sections])
+
+
+def _rows_of(run: Run, a: str, b: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return run.rows[run.rows["impl"] == a], run.rows[run.rows["impl"] == b]
 
 
 def compare_runs(
@@ -180,20 +187,20 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     return Page(table, sections)
 
 
-def compare_environments(run: Run) -> Page:
+def compare_environments(run: Run, impl: str = "") -> Page:
     """Compare the environments of a run (--with, --python), each with the first and with the one before, as given.
 
-    Raises RunError if no implementation ran in two of them.
+    impl: the only implementation to show; "" for all. Raises RunError if none ran in two environments.
     """
     rows = without_duplicates(run.rows).dropna(subset="environment")
     ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
     rows = rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
     remedy = "pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2"
     remedy += ", or --threads 1,2, or --precision highest,tf32"
-    return _compare_versions(run, rows, list(mapping(run.campaign.get("environments"))), "environments", remedy)
+    return _compare_versions(run, rows, list(mapping(run.campaign.get("environments"))), "environments", remedy, impl)
 
 
-def compare_revisions(run: Run) -> Page:
+def compare_revisions(run: Run, impl: str = "") -> Page:
     """Compare the git revisions of the files of a run (`--impl path.py@REV,path.py`), as `compare_environments` does.
 
     The file as it was in the working tree comes last. Raises RunError if no implementation ran in two revisions.
@@ -204,12 +211,15 @@ def compare_revisions(run: Run) -> Page:
     rows = rows.assign(base=parts["base"], environment=parts["commit"].fillna(WORKING_TREE))
     order = list(dict.fromkeys(rows.loc[rows["environment"] != WORKING_TREE, "environment"]))
     remedy = "pytest benchmarks --impl path.py@main,path.py"
-    return _compare_versions(run, rows.dropna(subset="base"), [*order, WORKING_TREE], "revisions", remedy)
+    return _compare_versions(run, rows.dropna(subset="base"), [*order, WORKING_TREE], "revisions", remedy, impl)
 
 
-def _compare_versions(run: Run, rows: pd.DataFrame, order: list[str], axis: str, remedy: str) -> Page:
-    """Return the comparison of each `base` of `rows` over its `environment` values, in that order."""
-    tables = []
+def _compare_versions(run: Run, rows: pd.DataFrame, order: list[str], axis: str, remedy: str, impl: str) -> Page:
+    """Return the comparison of each `base` of `rows`, or of `impl` alone, over its `environment` values in order."""
+    if impl and impl not in set(rows["base"]):
+        known = sorted(set(rows["base"]))
+        raise RunError(f"{run.label} has no implementation {impl!r} in two {axis}; {nearest(impl, known)}")
+    rows, tables = (rows[rows["base"] == impl] if impl else rows), []
     for base, of in rows.groupby("base"):
         samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
         errors = {name: rows.groupby(CASE[1:])["error"].max().reset_index() for name, rows in samples.items()}
@@ -441,8 +451,8 @@ def add_commands(commands: options.Commands) -> None:
         choices=[*AXES, ENVIRONMENT, REVISIONS, MACHINE],
         default="",
         help="what may differ between two runs; in one run: environment (--with, --python), revision (--impl"
-        " path.py@REV,path.py), threads (--threads 1,2) or precision (--precision highest,tf32), or device or dtype: A"
-        " on cpu or float32, B (default: A) on the other",
+        " path.py@REV,path.py), threads (--threads 1,2) or precision (--precision highest,tf32) of A or of all, or"
+        " device or dtype: A on cpu or float32, B (default: A) on the other",
     )
     options.add_job_steps(command)
     add("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
@@ -479,12 +489,13 @@ def _compare(args: Namespace) -> Page:
     def several() -> list[Run]:
         return [options.selected(run, args) for run in find_all(args.run, args.runs)]
 
-    named = [*args.run, *([args.a] if args.a else [])]
     if args.over in (ENVIRONMENT, REVISIONS) or (args.over in ("threads", "precision") and not args.b):
+        impl = args.a if args.a and not _is_run(args.a, args.runs) else ""
+        named = [*args.run, *([args.a] if args.a and not impl else [])]
         if args.b or len(named) > 1:
             raise RunError(f"--over {args.over} compares within one run; name one: compare --over {args.over} RUN")
         compare_versions = compare_revisions if args.over == REVISIONS else compare_environments
-        return compare_versions(options.selected(find(named[0] if named else "latest", args.runs), args))
+        return compare_versions(options.selected(find(named[0] if named else "latest", args.runs), args), impl)
     along = args.over in VALUES.values()
     if along and args.a and not args.run and _is_run(args.a, args.runs):
         raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")

@@ -49,9 +49,8 @@ def _count_sizes(run: Run, sides: tuple[Selection, Selection]) -> int:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(
-        commands, "crossover", _crossover, "find the number of rows from which B is faster than A", aliases=["versus"]
-    )
+    summary = "find the number of rows from which B is faster than A; also called versus"
+    command = options.add(commands, "crossover", _crossover, summary, aliases=["versus"])
     command.add_argument("a", metavar="A", help="an implementation, also of one device or dtype: jax_scan@cpu")
     command.add_argument("b", nargs="?", metavar="B", help="another one: jax_scan@gpu (default, with --over: A)")
     command.add_argument(

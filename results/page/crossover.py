@@ -136,7 +136,7 @@ def crossover(
     comparisons = max(reasons.count(""), family)
     sections = []
     for run in runs:
-        pools = Pools({}, []) if axis else pools_from_runs(run, earlier(run), a)
+        pools = Pools({}, [], []) if axis else pools_from_runs(run, earlier(run), a)
         text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
         notes = [*kernel_notes(run), *pools.notes]
         sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes)]

@@ -89,7 +89,7 @@ class Selection(NamedTuple):
 def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
     """Return the sides that `jax_scan@cpu` and `jax_scan@gpu` name; over "device", A is on the cpu and B on the gpu.
 
-    The axis of both is "" for plain names. Raises RunError if they differ along two axes.
+    The axis of both is "" for plain names. Raises RunError if they differ along two axes, as device and threads.
     """
     if over:
         if "@" in a + b:
@@ -103,6 +103,10 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
             f"compare along one axis: {' and '.join(kinds)}; write both sides with @, such as {sides[0].impl}@cpu"
             f" {sides[1].impl}@gpu"
         )
+    settings = [side.impl.partition("@")[2] for side in sides]  # of an environment: threads=2
+    if sides[0].axis and settings[0] != settings[1]:
+        differ = " and ".join(word or "none" for word in settings)
+        raise RunError(f"compare along one axis at a time: {a} and {b} also differ in their settings, {differ}")
     return sides
 
 

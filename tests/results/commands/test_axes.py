@@ -72,11 +72,17 @@ def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: 
         (["jax_scan@cpu", "jax_scan"], "jax_scan names none; write both sides with @"),
         (["jax_scan@cpu", "jax_scan@float32"], "a device and jax_scan@float32 names a dtype"),
         (["jax_scan@cpu", "--over", "device"], "leave --over device out"),
+        (
+            ["jax_scan@threads=1@float32", "jax_scan@threads=2@float64"],
+            "also differ in their settings, threads=1 and threads=2",
+        ),
+        (["jax_scan@jax==0.9.2@cpu", "jax_scan@gpu"], "also differ in their settings, jax==0.9.2 and none"),
         (["numpy_manual", "jax_scan", "--job-steps", "10"], "results payback numpy_manual jax_scan --run 1"),
         (["jax_scan@cpu", "nothing@gpu"], "no implementation 'nothing'"),
         (["numpy_manual@cpu", "numpy_manual@gpu"], "has numpy_manual with device cpu, not gpu"),
         (["numpy_manual", "jax_scan", "--over", "threads"], "--over threads compares two runs"),
         (["--over", "ranks"], "--over ranks compares two runs"),
+        (["jax_scam", "--over", "threads"], "no implementation 'jax_scam' in two environments"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
@@ -130,7 +136,10 @@ def test_numbers_of_threads_in_one_run_are_environments(tmp_path: Path, capsys: 
     run = saved_cases(tmp_path, "box", *cases, campaign=facts)
     (row,) = compare_environments(run).data.to_dict("records")
     assert row["verdict"] == "FASTER" and row["ratio"] == pytest.approx(0.5, rel=0.02)
-    assert main(["compare", "--over", "threads", str(run.path)]) == 0
+    other = [rows(f"torch_nn@threads={count}", environment=f"threads={count}", threads=count) for count in (1, 2)]
+    both = saved_cases(tmp_path, "box", *cases, *other, name="0002_both", campaign=facts)
+    assert len(compare_environments(both).data) == 2 and len(compare_environments(both, "jax_scan").data) == 1
+    assert main(["compare", "jax_scan", "--over", "threads", "--run", str(run.path)]) == 0
     assert "against threads=1: in none shown slower; first faster in threads=2" in capsys.readouterr().out
 
 
