@@ -17,7 +17,16 @@ from results.commands.report import default_baseline
 from results.output import Page, Section, counted, seconds
 from results.page.standing import find_winners, framework, judge_pairs
 from results.stats.pairing import VALUES, without_duplicates
-from results.stats.prediction import FEWEST, Prediction, has_size, measured_sizes, predict, start_seconds
+from results.stats.pools import FEW, earlier_runs, step_spreads
+from results.stats.prediction import (
+    FEWEST,
+    Prediction,
+    has_size,
+    measured_sizes,
+    predict,
+    start_seconds,
+    widen_few_blocks,
+)
 from results.stats.quiet_or_busy import BUSY, QUIET, judge_machine
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, fewer_threads, machine_words, read_bytes, require_own
@@ -79,6 +88,8 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     of_device = of_device[of_device["device"] == device]
     rows = of_device[of_device["dtype"] == dtype]
     sizes = measured_sizes(rows, size.batch)
+    spreads = step_spreads(run, earlier_runs(run)) if (sizes["blocks"] <= FEW).any() else {}
+    sizes = widen_few_blocks(sizes, spreads)
     found = predict(sizes, size.n, size.d)
     measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
     if not found:
@@ -157,7 +168,8 @@ class Total:
 
 def _cold_words(best: Total, first: Total) -> str:
     """Return what is done first in a fresh process, and from how many steps on the shortest step, `best`, pays."""
-    span = f"{seconds(first.cold_s)} ({' to '.join(seconds(end) for end in first.cold_span_s)})"
+    low, high = first.cold_span_s
+    span = seconds(first.cold_s) + (f" ({seconds(low)} to {seconds(high)})" if high == high else "")
     verb = "is" if first.steps == 1 else "are"
     done = f"In a fresh process, {counted(first.steps, 'step')} {verb} done first by {first.impl}, in {span}"
     if best is first:
@@ -166,7 +178,7 @@ def _cold_words(best: Total, first: Total) -> str:
     if math.isinf(count := best.pays_from(first)):
         return f"{done}, and never makes up for its start."
     since = f"from about {_rounded(count)} steps on"
-    if first.step.low_s <= best.step.high_s:
+    if not first.step.low_s > best.step.high_s:
         return f"{done}, and may pay {since}, or never: their steps are too close to tell."
     return f"{done}, and pays {since}."
 
@@ -204,7 +216,7 @@ def _rounded(count: float) -> str:
 def _predicted_words(usual: list[Prediction]) -> str:
     """Return which implementation is predicted to be fastest, and which cannot be told from it."""
     best, *others = usual
-    equal = [one.impl for one in others if one.low_s <= best.high_s]
+    equal = [one.impl for one in others if not one.low_s > best.high_s]  # nor if one has no interval
     head = f"Predicted: {best.impl} is fastest, {_span(best)}"
     if {framework(impl) for impl in equal} <= {framework(best.impl)}:
         return f"{head}." if not equal else f"{head}; {', '.join(equal)} may be as fast."
@@ -228,14 +240,17 @@ def _measured_words(run: Run, usual: list[Prediction], case: dict[str, object], 
 
 
 def _span(one: Prediction) -> str:
-    return f"{seconds(one.per_step_s)} a step ({seconds(one.low_s)} to {seconds(one.high_s)})"
+    known = one.high_s == one.high_s
+    span = f"{seconds(one.low_s)} to {seconds(one.high_s)}" if known else "too few blocks for an interval"
+    return f"{seconds(one.per_step_s)} a step ({span})"
 
 
 def _source(found: list[Prediction], run: Run) -> str:
     """Return where the numbers come from."""
     count = max(one.sizes for one in found)
     if not count:
-        return f"Measured in {run.label}; intervals: lowest to highest block."
+        few = "of one or two blocks, what two processes differed by in earlier runs"
+        return f"Measured in {run.label}; intervals: lowest to highest block; {few}."
     return (
         f"Predicted from {count} sizes of {run.label}; {min(one.level for one in found):.0%} intervals, from sizes that"
         " were left out in turn. docs/results.md shows how often they hold."
@@ -243,7 +258,7 @@ def _source(found: list[Prediction], run: Run) -> str:
 
 
 def _cells(total: Total, first: Total, tuned: bool) -> dict[str, str]:
-    pays, close = total.pays_from(first), first.step.low_s <= total.step.high_s
+    pays, close = total.pays_from(first), not first.step.low_s > total.step.high_s
     return {
         "implementation": f"{total.impl} (expert)" if tuned else total.impl,
         "per step": seconds(total.step.per_step_s),
@@ -255,7 +270,9 @@ def _cells(total: Total, first: Total, tuned: bool) -> dict[str, str]:
 
 
 def _interval(low: float, high: float) -> str:
-    """Return `398..502 us`; with both units if they differ."""
+    """Return `398..502 us`; with both units if they differ, and - if they are unknown."""
+    if high != high:
+        return "-"
     (first, unit), second = seconds(low).split(" "), seconds(high)
     return f"{first}..{second}" if second.endswith(f" {unit}") else f"{first} {unit}..{second}"
 

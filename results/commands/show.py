@@ -11,11 +11,11 @@ import pandas as pd
 from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, rows_of, seconds, size, words
-from results.page.answer import FEW, answer
+from results.page.answer import answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
-from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
+from results.stats.pools import FEW, STEP_LEVEL, earlier_runs, step_spreads
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import NOT_CHECKED, Run, require_own, sequence
 from results.store.runs import ROOT, files, find, is_of_project, read_all
@@ -126,7 +126,7 @@ def answer_run(run: Run) -> Page:
 
 
 def add_commands(commands: options.Commands) -> None:
-    summary = "answer in one screen: who agrees, was the machine quiet, what is fastest at which size"
+    summary = "answer in one screen: agreement with the reference, noise, and the fastest implementation by size"
     options.add_for_run(commands, "answer", answer_run, summary)
     about = "list the saved runs, also files that cannot be read"
     options.add(commands, "list", lambda args: list_runs(args.runs), about)

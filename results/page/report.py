@@ -6,13 +6,12 @@ from typing import Any
 import pandas as pd
 
 from results.output import Page, Section, records, seconds, speedup, words
-from results.page.answer import FEW
 from results.page.errors import worst_errors
 from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, table_by_problem, untimed_sections
 from results.page.standing import DECIDED, compared_with, judge_pairs
 from results.page.summary import summarize_run
-from results.stats.pools import STEP_LEVEL, earlier_runs, step_spreads
+from results.stats.pools import FEW, STEP_LEVEL, earlier_runs, step_spreads
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, outcomes
 from results.store.reading import Run, RunError

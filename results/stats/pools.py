@@ -14,16 +14,18 @@ from results.store.columns import CASE
 from results.store.reading import Run, other_machine
 from results.store.runs import read_all
 
-CONFIGURATION = ["device", "threads", "ranks", "framework", "version", "code"]
+CONFIGURATION = ["device", "threads", "ranks", "precision", "framework", "version", "kernels", "code"]
+FEW = 2  # blocks up to which the interval of a time comes from earlier runs
 STEP_LEVEL = 0.95
 MOST_RUNS = 8  # the latest earlier runs in the folder of a run
 
 
 @dataclass(frozen=True)
 class Pools:
-    """Distances of earlier runs by pair (baseline, implementation), and notes on the runs that were used or not."""
+    """Distances of earlier runs by pair (baseline, implementation). used: their labels. notes: on runs used or not."""
 
     by_pair: dict[Labels, Array]
+    used: list[str]
     notes: list[str]
 
 
@@ -51,11 +53,11 @@ def pools_from_runs(run: Run, others: Iterable[Run], baseline: str) -> Pools:
         earlier += [other] if sum(map(len, collected.values())) > before else []
         for name in changed:
             unused.setdefault(f" for {_differing(here, there, name)}", []).append(other.label)
-    used = ", ".join(other.label for other in earlier)
-    notes = [f"Noise of earlier runs used: {used}."] if earlier else []
+    used = [other.label for other in earlier]
+    notes = [f"Noise of earlier runs used: {', '.join(used)}."] if earlier else []
     notes += [line for other in earlier for line in edited_code(other, run, (other.label, run.label))]
     notes += [f"Noise of {', '.join(labels)} not used{reason}." for reason, labels in unused.items()]
-    return Pools({pair: np.concatenate(parts) for pair, parts in collected.items()}, notes)
+    return Pools({pair: np.concatenate(parts) for pair, parts in collected.items()}, used, notes)
 
 
 def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.stats.pools import FEW
 from results.stats.signed_rank import Array
 from results.store.columns import CASE
 
@@ -44,6 +45,7 @@ class Prediction:
 def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame:
     """Return one row per implementation and size of valid cases with one target: medians over the blocks.
 
+    low_s and high_s are the extremes of the blocks, of which there are `blocks`.
     batch: rows of a mini-batch; None for the full batch.
     """
     planned = rows["batch"] == (rows["n"] if batch is None else batch)
@@ -53,7 +55,19 @@ def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame
     by_size = chosen.groupby(["impl", "n", "d"])
     table = by_size[["per_step_s", "fixed_s"]].median()
     table["low_s"], table["high_s"] = by_size["per_step_s"].min(), by_size["per_step_s"].max()
+    table["blocks"] = by_size["block"].nunique(dropna=False)
     return table.reset_index()
+
+
+def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataFrame:
+    """Return sizes in which one or two blocks have the interval of earlier runs, NaN where nothing is known.
+
+    spreads: by implementation, what two processes differed by (a log ratio).
+    """
+    few, factor = sizes["blocks"] <= FEW, np.exp(sizes["impl"].map(spreads))
+    low = np.minimum(sizes["low_s"], sizes["per_step_s"] / factor).mask(factor.isna())
+    high = np.maximum(sizes["high_s"], sizes["per_step_s"] * factor).mask(factor.isna())
+    return sizes.assign(low_s=sizes["low_s"].mask(few, low), high_s=sizes["high_s"].mask(few, high))
 
 
 def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:

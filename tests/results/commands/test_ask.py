@@ -116,6 +116,13 @@ def test_the_answer_is_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "JAX is fastest: jax_scan" in capsys.readouterr().out
 
 
+def test_one_block_alone_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid(tmp_path, 0.02, 1)
+    assert main(["ask", "1000x2", "--runs", str(tmp_path)]) == 0
+    alone = capsys.readouterr().out
+    assert "too few blocks for an interval" in alone and "nan" not in alone
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -39,12 +39,20 @@ def test_the_spread_of_earlier_runs_is_the_interval_of_one_block(
     assert cases["ci_low_s"].tolist() == pytest.approx([5e-7] * 6)
     assert main(["show", "2", "--runs", str(tmp_path)]) == 0
     assert "1.00 µs (500 ns to 2.00 µs)" in capsys.readouterr().out
+    assert main(["ask", "512x16", "--dtype", "float64", "--run", "2", "--runs", str(tmp_path)]) == 0
+    assert "1.00 µs a step (500 ns to 2.00 µs)" in capsys.readouterr().out
     assert main(["report", "2", "--runs", str(tmp_path), "--format", "md", "--out", "-"]) == 0
     assert "±100%" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("times", "facts"), [([1e-6, 2e-6], {}), ([1e-6, 2e-6] * 5, {"version": "0.9"}), ([1e-6, 2e-6] * 5, {"threads": 2})]
+    ("times", "facts"),
+    [
+        ([1e-6, 2e-6], {}),
+        ([1e-6, 2e-6] * 5, {"version": "0.9"}),
+        ([1e-6, 2e-6] * 5, {"threads": 2}),
+        ([1e-6, 2e-6] * 5, {"kernels": "OPENBLAS_CORETYPE=Haswell"}),
+    ],
 )
 def test_few_distances_and_another_configuration_are_no_pool(
     tmp_path: Path, times: list[float], facts: dict[str, Any]
