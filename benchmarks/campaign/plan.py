@@ -132,18 +132,23 @@ class Plan:
         return [one.label for one in serving(impl, self.environments, known)] or [""]
 
     def cases(self) -> list[Case]:
-        """Return the cases block by block: implementations and devices, each in its process, shuffled or in order."""
+        """Return the cases block by block: implementations and devices, each in its process, shuffled or in order.
+
+        The dtypes of a process are shuffled too, so that none of them is always the first.
+        """
         cases = []
         labels = [(impl, False, environment) for impl in self.impls for environment in self.environments_of(impl)]
         labels += [(impl, True, self.environments_of(impl)[0]) for impl in self.impls if impl in self.aa]
         for block in range(self.blocks):
             hosts = [(*label, device) for label in labels for device in self.devices]
+            generator, dtypes = random.Random(f"{self.seed} {block}"), self.dtypes
             if self.shuffle:
-                random.Random(f"{self.seed} {block}").shuffle(hosts)
-            cases += [
-                Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""), environment)
-                for impl, again, environment, device in hosts
-                for problem in self.problems
-                for dtype in self.dtypes
-            ]
+                generator.shuffle(hosts)
+            for impl, again, environment, device in hosts:
+                dtypes = generator.sample(dtypes, len(dtypes)) if self.shuffle else dtypes
+                cases += [
+                    Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""), environment)
+                    for problem in self.problems
+                    for dtype in dtypes
+                ]
         return cases

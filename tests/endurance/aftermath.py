@@ -114,10 +114,10 @@ def torn(*folders: Path) -> list[str]:
 
 def cases(document: dict[str, Any]) -> dict[str, list[float]]:
     """Finished cases of a saved run, with their rounds (none: refused). Raises ValueError where one is there twice."""
-    rows = {row["fullname"]: row["stats"]["data"] for row in document["benchmarks"]}
-    facts = [row["extra_info"] for row in document["benchmarks"]]
-    refused = [row for row in document["campaign"]["refused"] if row["reason"] != INTERRUPTED]
     where = "benchmarks/bench_descent.py::bench_descent"
+    facts = [row["extra_info"] for row in document["benchmarks"]]
+    rows = {f"{where}[{case(row['extra_info'])}]": row["stats"]["data"] for row in document["benchmarks"]}
+    refused = [row for row in document["campaign"]["refused"] if row["reason"] != INTERRUPTED]
     names = [f"{where}[{case(row)}]" for row in (*facts, *refused)]
     if twice := [one for one, count in Counter(names).items() if count > 1]:
         raise ValueError(f"twice: {', '.join(twice)}")
