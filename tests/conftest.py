@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of a thousand processes compiles what it imports
 sys.dont_write_bytecode = False
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")  # else it compiles programs to try the vector instructions
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # as in a worker; else it starts processes that import torch
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # side by side, idle threads spin for cores; workers have their own
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it; without it, what is no terminal is as wide as it needs
