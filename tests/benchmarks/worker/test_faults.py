@@ -196,7 +196,7 @@ def test_a_signal_during_a_hang_ends_the_run_with_the_rows_it_has(
 
 
 def test_ctrl_c_between_timed_rounds_keeps_no_half_row(tmp_path: Path) -> None:
-    """Its runs on scalar last 0.3 s each once they are timed, 50 of them, so the signal comes amid them."""
+    """Its runs on scalar last 0.3 s each once they are timed, many of them, so the signal comes amid them."""
     late = "if len(problem.X) == 4 and len(calls) > 16: time.sleep(0.3); len(calls) == 18 and "
     path = fault(tmp_path, "slow", "pass", late + "HERE.joinpath('pid').write_text(str(os.getpid()))")
     code, json, said = interrupted(
