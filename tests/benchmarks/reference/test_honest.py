@@ -17,16 +17,21 @@ NEEDS = {
     "numba_parallel": "numba",
 }
 NAMES = sorted({path.stem for path in HONEST.glob("*.py")} - BESIDE)
+SLOW = {"late_import", "numpy_pandas", "numpy_threads", "torch_vmap"}  # 0.1 to 1 ms a step: these make fewer of them
 CASES = {("crops", "float64"), ("small@32", "float32")}
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """All of them in one run, from another folder than theirs."""
-    paths = ",".join(str(HONEST / f"{name}.py") for name in NAMES)
+def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """For each of them its run, from another folder than theirs: all in one, but those with fewer steps in another."""
     problems = ",".join(sorted({problem for problem, _ in CASES}))
     options = ["--problem", problems, "--dtype", "float32,float64", "-k", "(-crops-float64- or 32-float32-)"]
-    return bench(tmp_path_factory.mktemp("honest"), "--impl", paths, "--steps", "150", *options)
+    runs = {}
+    for steps, names in (("150", sorted({*NAMES} - SLOW)), ("50", sorted(SLOW))):
+        paths = ",".join(str(HONEST / f"{name}.py") for name in names)
+        run = bench(tmp_path_factory.mktemp("honest"), "--impl", paths, "--steps", steps, *options)
+        runs |= dict.fromkeys(names, run)
+    return runs
 
 
 def test_there_are_ten() -> None:
@@ -34,21 +39,22 @@ def test_there_are_ten() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_timed(name: str, done: Done) -> None:
+def test_it_is_timed(name: str, done: dict[str, Done]) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")
-    assert done.reasons(name) == {}
-    assert done.timed(name) == CASES, done.out
-    assert [row["reason"] for row in done.rows if row["impl"] == name and not row["valid"]] == []
+    run = done[name]
+    assert run.reasons(name) == {}
+    assert run.timed(name) == CASES, run.out
+    assert [row["reason"] for row in run.rows if row["impl"] == name and not row["valid"]] == []
 
 
-def test_a_framework_that_is_imported_late_is_named(done: Done) -> None:
-    rows = [row for row in done.rows if row["impl"] == "late_import"]
+def test_a_framework_that_is_imported_late_is_named(done: dict[str, Done]) -> None:
+    rows = [row for row in done["late_import"].rows if row["impl"] == "late_import"]
     assert importlib.util.find_spec("jax") is None or {row["framework"] for row in rows} == {"jax"}
 
 
-def test_a_module_beside_an_implementation_is_not_imported_here(done: Done, tmp_path: Path) -> None:
-    assert done.timed("numpy_several_files")
+def test_a_module_beside_an_implementation_is_not_imported_here(done: dict[str, Done], tmp_path: Path) -> None:
+    assert done["numpy_several_files"].timed("numpy_several_files")
     (tmp_path / "beside.py").write_text("import sys\nassert 'pytest' not in sys.modules\nfrom descent import prepare\n")
     (tmp_path / "descent.py").write_text((HONEST / "numpy_in_place.py").read_text())
     alone = bench(tmp_path, "--impl", str(tmp_path / "beside.py"))
