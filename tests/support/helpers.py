@@ -116,6 +116,14 @@ FORKS = """
 import atexit, contextlib, gc, importlib, io, json, os, signal, sys, tempfile
 import pytest
 
+def each(commands):
+    for words in commands:
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()) as out:
+            code = pytest.main(words)
+        print(json.dumps([int(code), out.getvalue(), err.getvalue()]))
+    return 0
+
 with contextlib.redirect_stdout(io.StringIO()):
     pytest.main(json.loads(sys.stdin.readline()))  # imports what a run imports
 replies = os.dup(1)
@@ -134,7 +142,7 @@ for line in sys.stdin:
     importlib.invalidate_caches()
     tempfile.tempdir = None
     signal.alarm(600)
-    code = pytest.main(words)
+    code = each(words) if isinstance(words[0], list) else pytest.main(words)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -154,7 +162,8 @@ def forks() -> subprocess.Popen[str]:
     return process
 
 
-def _forked(words: list[str], env: dict[str, str], report: Path) -> Done:
+def _forked(words: list[str] | list[list[str]], env: dict[str, str], report: Path) -> Done:
+    """How one command ends, or several in one process, which prints the end of each."""
     process = forks()
     if process.poll() is not None:  # a test has killed more than its own
         forks.cache_clear()
@@ -167,27 +176,14 @@ def _forked(words: list[str], env: dict[str, str], report: Path) -> Done:
         return Done(int(code), out.read_text(), err.read_text(), saved(report))
 
 
-EACH = """
-import contextlib, io, json, sys
-import pytest
-
-for words in json.load(sys.stdin):
-    err = io.StringIO()
-    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()) as out:
-        code = pytest.main(words)
-    print(json.dumps([int(code), out.getvalue(), err.getvalue()]))
-"""
-
-
 def ended(*commands: list[str], **variables: str) -> list[Done]:
     """How each of several `python -m pytest ...` ends, all in one process: starting it is most of their time."""
-    words = json.dumps([[*one[3:], *QUICKER, "-p", "xdist.plugin"] for one in commands])
+    words = [[*one[3:], *QUICKER, "-p", "xdist.plugin"] for one in commands]
     env = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", **variables)
-    run = [sys.executable, "-c", EACH]
-    done = subprocess.run(run, input=words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr
+    done = _forked(words, env, Path(os.devnull))
+    assert done.code == 0, done.err
     files = [Path(dict(pairwise(one)).get("--benchmark-json", os.devnull)) for one in commands]
-    return [Done(*end, saved(file)) for end, file in zip(map(json.loads, done.stdout.splitlines()), files, strict=True)]
+    return [Done(*end, saved(file)) for end, file in zip(map(json.loads, done.out.splitlines()), files, strict=True)]
 
 
 def saved(path: Path) -> dict[str, Any]:
