@@ -17,7 +17,7 @@ from runs import KNOWN, MACHINE, blocks, entry, saved_run
 
 from results.__main__ import main
 from results.page.charts import all_charts, initial_detail, initial_rows
-from results.page.data import first_runs, make_payload, pack_columns, script_json
+from results.page.data import Payload, first_runs, make_payload, pack_columns, script_json
 from results.page.page import render_page, timed_sources
 from results.page.report import report
 from results.store.reading import Run
@@ -60,6 +60,23 @@ def hostile_run(root: Path, name: str = NAMED, **top: Any) -> Run:
     )
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return hostile_run(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def payload(hostile: Run) -> Payload:
+    """The data of the hostile run."""
+    return make_payload([hostile], "numpy_manual")
+
+
+@pytest.fixture(scope="module")
+def page(hostile: Run, payload: Payload) -> str:
+    """The page of the hostile run."""
+    return render_page([hostile], payload, "numpy_manual")
+
+
 def page_of(*runs: Run, baseline: str = "numpy_manual") -> str:
     return render_page([*runs], make_payload([*runs], baseline), baseline)
 
@@ -71,8 +88,7 @@ def page_data(page: str) -> dict[str, Any]:
     return dict(json.loads(match[1]))
 
 
-def test_nothing_that_a_run_says_leaves_its_place(tmp_path: Path) -> None:
-    page = page_of(hostile_run(tmp_path))
+def test_nothing_that_a_run_says_leaves_its_place(page: str) -> None:
     assert page.count("<script") == page.count("</script>") == 3
     own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert "<img" not in own
@@ -82,8 +98,7 @@ def test_nothing_that_a_run_says_leaves_its_place(tmp_path: Path) -> None:
     assert HOSTILE in reasons
 
 
-def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(tmp_path: Path) -> None:
-    page = page_of(hostile_run(tmp_path))
+def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(page: str) -> None:
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     content = policy[1].replace("&#39;", "'")
@@ -100,8 +115,7 @@ def test_the_policy_lets_in_the_page_s_own_scripts_and_style_alone(tmp_path: Pat
     assert not re.search(r'(?:src|href)="(?!#)', own)  # nothing is fetched
 
 
-def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(tmp_path: Path) -> None:
-    payload = make_payload([hostile_run(tmp_path)], "numpy_manual")
+def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(payload: Payload) -> None:
     columns = pack_columns(payload.cases)
     assert columns["per_step_s"][columns["impl"]["codes"].index(0)] == pytest.approx(
         payload.cases["per_step_s"][0], rel=1e-6
@@ -111,12 +125,8 @@ def test_tables_keep_six_digits_and_say_nothing_for_what_is_missing(tmp_path: Pa
     assert script_json({"a": "</script>&"}) == '{"a":"\\u003c/script\\u003e\\u0026"}'
 
 
-def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_path: Path) -> None:
-    table = (
-        make_payload([hostile_run(tmp_path)], "numpy_manual")
-        .speedups.set_index(["baseline", "impl", "problem"])
-        .sort_index()
-    )
+def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(payload: Payload) -> None:
+    table = payload.speedups.set_index(["baseline", "impl", "problem"]).sort_index()
     assert table.loc[("numpy_manual", "jax_scan", "small"), "speedup"] == pytest.approx(2)
     assert table.loc[("numpy_manual", "jax_scan", "small"), "verdict"] == "FASTER"
     assert table.loc[("jax_scan", "numpy_manual", "small"), "speedup"] == pytest.approx(0.5)
@@ -127,15 +137,14 @@ def test_speedups_are_there_over_every_baseline_and_invalid_ones_say_why(tmp_pat
     assert table.loc[("numpy_manual", "torch_bad", "small"), "verdict"] == "INVALID"
 
 
-def test_what_failed_its_check_is_in_no_chart_of_times(tmp_path: Path) -> None:
-    run = hostile_run(tmp_path)
-    payload = make_payload([run], "numpy_manual")
+def test_what_failed_its_check_is_in_no_chart_of_times(hostile: Run, payload: Payload) -> None:
     charts = all_charts(payload.measured_impls)
-    rows = [row for name in ("time", "sweep") for row in initial_rows(charts[name], payload, [run], "numpy_manual")[0]]
+    drawn = [initial_rows(charts[name], payload, [hostile], "numpy_manual")[0] for name in ("time", "sweep")]
+    rows = [row for of_chart in drawn for row in of_chart]
     assert {(row["impl"], row["problem"]) for row in rows} == {
         ("numpy_manual", "small"), ("numpy_manual", "large"), ("jax_scan", "small"),
     }  # fmt: skip
-    shown = initial_rows(charts["speedup"], payload, [run], "numpy_manual")[0]
+    shown = initial_rows(charts["speedup"], payload, [hostile], "numpy_manual")[0]
     assert {row["impl"] for row in shown} == {"numpy_manual", "jax_scan", "torch_bad"}
 
 
@@ -278,8 +287,7 @@ def test_the_tutorials_numbers_stand_beside_those_found(tmp_path: Path) -> None:
     assert re.search(r"<td>4.7</td>\s*<td>4.8</td>\s*<td>4.69 to 4.71</td>\s*<td>OUTSIDE</td>", table)
 
 
-def test_the_code_as_it_was_run_is_beside_its_numbers(tmp_path: Path) -> None:
-    page = page_of(hostile_run(tmp_path))
+def test_the_code_as_it_was_run_is_beside_its_numbers(page: str, tmp_path: Path) -> None:
     assert "jax_scan: 2 lines" in page
     assert "&lt;/pre&gt;&lt;script&gt;hacked()&lt;/script&gt;" in page
     assert "no source code" in page_of(saved_run(tmp_path, blocks("numpy_manual", [1e-6]), "0002_bare"))
