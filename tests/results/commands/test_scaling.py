@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, command, environment, one_kernel
+from helpers import HONEST, ROOT, command, environment, one_kernel, write
 from runs import entry, saved_run
 
 from results.__main__ import main
@@ -165,7 +165,9 @@ def test_what_is_no_run_of_ranks_is_an_error(tmp_path: Path) -> None:
 
 
 def test_rows_of_one_rank_and_of_two(tmp_path: Path) -> None:
-    words = command(tmp_path, "--impl", "torch_ddp", "--problem", "20000x100")
+    """Of an implementation whose ranks each do all of the work: they are started and counted as others are."""
+    impl = write(tmp_path, "mine", HONEST + "RANKS = True\n")
+    words = command(tmp_path, "--impl", impl, "--problem", "20000x100", "-p", "tests.support.quicker")
     words[words.index("benchmarks")] = "benchmarks/extra/bench_scaling.py"
     env = environment(PYTHONPATH=one_kernel(tmp_path))
     done = subprocess.run([*words, "-p", "one_kernel"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
