@@ -170,7 +170,8 @@ def test_a_kernel_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_run_measures_its_limits_and_its_rows_tell_how_near_they_come(tmp_path: Path) -> None:
-    words = [word for word in command(tmp_path, "--problem=5000x100", "--threads=1") if word != "--no-limits"]
+    options = ["--problem=5000x100", "--threads=1", "-p", "tests.support.quicker"]
+    words = [word for word in command(tmp_path, *options) if word != "--no-limits"]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
     content = saved(tmp_path / "out.json")
     found = content["campaign"]["limits"]["cpu"]
@@ -298,7 +299,7 @@ def test_a_wrong_closed_form_is_off(tmp_path: Path) -> None:
 
 
 def test_closed_forms_are_timed_beside(tmp_path: Path) -> None:
-    words = command(tmp_path, "--problem=small")
+    words = command(tmp_path, "--problem=small", "-p", "tests.support.quicker")
     words[words.index("benchmarks")] = "benchmarks/extra/bench_closed_form.py"
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
