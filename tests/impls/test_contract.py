@@ -18,7 +18,7 @@ from helpers import COMPILED, DEVICE, HONEST, IMPLS, ROOT, environment, python, 
 import impls
 from benchmarks.distributed.hosts import environment as rank_environment
 from benchmarks.distributed.ranks import free_port
-from benchmarks.reference.solution import truth
+from benchmarks.reference.solution import ReferenceSolution, truth
 from impls.interface import Array, Problem, Run, Unsupported
 
 # torch.compile imports a part of torch that warns of another; the worker, which is no pytest, does not mind either
@@ -160,10 +160,9 @@ def test_problems_of_the_catalogue(name: str, plan: str, dtype: str) -> None:
     test_iterates.agrees(name, plan, dtype)
 
 
-@pytest.mark.parametrize("values", ["binary", "offset"])
-@pytest.mark.parametrize("framework", ["numpy_manual", "torch_autograd", "jax_scan"])
-def test_honest_descents_are_allowed_on_many_rows_of_few_values(framework: str, values: str) -> None:
-    """Real tables have yes-or-no columns and targets far from 0: rounding errors then point the same way."""
+@cache
+def many_rows(values: str) -> tuple[Problem, ReferenceSolution]:
+    """A problem of many rows with few values, and its truth."""
     rng = np.random.default_rng(0)
     n = 300_000
     x, y = (
@@ -171,8 +170,15 @@ def test_honest_descents_are_allowed_on_many_rows_of_few_values(framework: str, 
     )
     X = np.column_stack([(x - x.mean()) / x.std(), np.ones(n)])
     problem = Problem(*(array.astype("float32") for array in (X, y, rng.random(2))), 0.25, 3, None)
+    return problem, truth(problem, [1, 2, 3])
+
+
+@pytest.mark.parametrize("values", ["binary", "offset"])
+@pytest.mark.parametrize("framework", ["numpy_manual", "torch_autograd", "jax_scan"])
+def test_honest_descents_are_allowed_on_many_rows_of_few_values(framework: str, values: str) -> None:
+    """Real tables have yes-or-no columns and targets far from 0: rounding errors then point the same way."""
+    problem, known = many_rows(values)
     run = prepared(framework, problem)
-    known = truth(problem, [1, 2, 3])
     shares = {}
     for t in known.at:
         error, allowed = known.distance(run(problem.w0, t), t, 0.0, problem.w0)
