@@ -46,6 +46,14 @@ def grid(tmp_path: Path, noise: float = 0.0, count: int = 4) -> Run:
     return saved_run(tmp_path, cases)
 
 
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of a grid, without noise, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("grid")
+    grid(folder)
+    return folder
+
+
 def test_a_size_between_the_measured_ones_is_predicted_from_its_prices(tmp_path: Path) -> None:
     sizes = measured_sizes(grid(tmp_path).rows)
     for n, d in ((300, 30), (5_000, 50), (50_000, 3)):
@@ -147,10 +155,9 @@ def test_one_block_alone_has_no_interval(tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_what_cannot_be_said_is_one_line(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, exact: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid(tmp_path)
-    assert main([*words, "--runs", str(tmp_path)]) == 2
+    assert main([*words, "--runs", str(exact)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
@@ -199,11 +206,12 @@ def test_mini_batches_are_answered_where_they_were_measured(tmp_path: Path, caps
         ("   a name  b price ", " 1.5  x   2   3 "),
     ],
 )
-def test_a_table_gives_the_size(tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str, row: str) -> None:
-    grid(tmp_path / "runs")
+def test_a_table_gives_the_size(
+    tmp_path: Path, exact: Path, capsys: pytest.CaptureFixture[str], header: str, row: str
+) -> None:
     table = tmp_path / "mine.csv"
     table.write_text(f"{header}\n" + f"{row}\n" * 120)
-    ask = ["ask", "--csv", str(table), "--runs", str(tmp_path / "runs")]
+    ask = ["ask", "--csv", str(table), "--runs", str(exact)]
     assert main([*ask, "--target", "price"]) == 0
     printed = capsys.readouterr().out
     assert "120 rows x 3 features" in printed and "include an intercept" in printed
@@ -318,11 +326,12 @@ def test_what_was_measured_in_an_environment_was_measured(tmp_path: Path, capsys
     assert "1stepisdonefirst" in printed
 
 
-def test_the_targets_of_a_table_may_be_one_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    grid(tmp_path)
+def test_the_targets_of_a_table_may_be_one_list(
+    tmp_path: Path, exact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "t.csv").write_text("a,b,y,z\n" + "1,2,3,4\n" * 300)
     for targets in (["y,z"], ["y", "--target", "z"]):
-        assert main(["ask", "--csv", str(tmp_path / "t.csv"), "--target", *targets, "--runs", str(tmp_path)]) == 0
+        assert main(["ask", "--csv", str(tmp_path / "t.csv"), "--target", *targets, "--runs", str(exact)]) == 0
         assert "300 rows x 3 features" in capsys.readouterr().out
 
 
