@@ -55,13 +55,24 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture
-def shown(browser: Any, saved_page: tuple[Payload, Path]) -> Iterator[Shown]:
-    opened = Shown(browser, saved_page[1])
+def opened_offline(browser: Any, path: Path) -> Iterator[Shown]:
+    """The page, which has no error and asks nobody."""
+    opened = Shown(browser, path)
     yield opened
     opened.context.close()
     assert opened.wrong == []
     assert {url.partition(":")[0] for url in opened.asked} <= {"file", "about", "blob", "data"}
+
+
+@pytest.fixture
+def shown(browser: Any, saved_page: tuple[Payload, Path]) -> Iterator[Shown]:
+    yield from opened_offline(browser, saved_page[1])
+
+
+@pytest.fixture(scope="module")
+def untouched(browser: Any, saved_page: tuple[Payload, Path]) -> Iterator[Shown]:
+    """The page for tests that change nothing of it."""
+    yield from opened_offline(browser, saved_page[1])
 
 
 def time_text(value: float) -> str:
@@ -118,27 +129,27 @@ def test_what_failed_its_check_comes_last_however_it_is_sorted(shown: Shown) -> 
         assert statuses[-1] != "measured"
 
 
-def test_downloads_hold_the_frame(shown: Shown, saved_page: tuple[Payload, Path]) -> None:
+def test_downloads_hold_the_frame(untouched: Shown, saved_page: tuple[Payload, Path]) -> None:
     cases = saved_page[0].cases
-    rows = list(csv.DictReader(io.StringIO(shown.download('[data-download="csv"]'))))
+    rows = list(csv.DictReader(io.StringIO(untouched.download('[data-download="csv"]'))))
     assert [row["impl"] for row in rows] == cases["impl"].tolist()
     assert [row["reason"] for row in rows] == cases["reason"].tolist()
     times = [float(row["per_step_s"]) if row["per_step_s"] else None for row in rows]
     assert times == [pytest.approx(x, rel=1e-5) if x == x else None for x in cases["per_step_s"]]
-    rows = json.loads(shown.download('[data-download="json"]'))
+    rows = json.loads(untouched.download('[data-download="json"]'))
     assert [row["n"] for row in rows] == [None if n != n else n for n in cases["n"]]
-    lines = shown.download('[data-download="md"]').splitlines()
+    lines = untouched.download('[data-download="md"]').splitlines()
     assert len(lines) == len(cases) + 2
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert "<svg" in shown.download('#chart-time [data-save="svg"]')
-    assert "per_step_s" in shown.download('#chart-time [data-save="csv"]')
+    assert "<svg" in untouched.download('#chart-time [data-save="svg"]')
+    assert "per_step_s" in untouched.download('#chart-time [data-save="csv"]')
 
 
-def test_text_of_a_stranger_is_shown_as_text(shown: Shown) -> None:
-    assert shown.page.evaluate("typeof window.hacked") == "undefined"
-    assert shown.page.locator("img").count() == 0
-    assert any(HOSTILE == row["reason"] for row in shown.rows())
-    assert HOSTILE in [label.strip() for label in shown.page.locator("#filters label").all_text_contents()]
+def test_text_of_a_stranger_is_shown_as_text(untouched: Shown) -> None:
+    assert untouched.page.evaluate("typeof window.hacked") == "undefined"
+    assert untouched.page.locator("img").count() == 0
+    assert any(HOSTILE == row["reason"] for row in untouched.rows())
+    assert HOSTILE in [label.strip() for label in untouched.page.locator("#filters label").all_text_contents()]
 
 
 def test_lines_are_few_named_in_the_order_of_their_ends_and_all_on_request(browser: Any, tmp_path: Path) -> None:
