@@ -25,9 +25,10 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 LONGEST = ("contract", "page", "browser", "endurance", "session", "ranks", "hosts", "fit", "faults", "offline")
-LONGEST += ("options", "parity", "keras", "journal", "triton_descent", "frameworks", "mutants", "triton", "ci")
-LONGEST += ("environments", "results_cli", "gpu_make", "limits", "honest", "gallery", "dask", "readme", "iterates")
+LONGEST += ("options", "parity", "keras", "journal", "triton_descent", "frameworks", "mutants", "honest", "triton")
+LONGEST += ("ci", "environments", "results_cli", "gpu_make", "limits", "gallery", "dask", "readme", "iterates")
 LONGEST += ("scaling", "tables", "less_work", "answer", "cupy", "revisions", "reference", "changes", "gpu_profile")
+LONGEST += ("isolation", "numba", "forged", "facts", "ask", "committed", "until_decided", "history")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
