@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, bench, command, environment, random_problem, saved, write
+from helpers import ROOT, Done, bench, command, environment, random_problem, saved, write
 from runs import blocks, saved_run
 
 from benchmarks.extra import closed_form
@@ -206,9 +206,14 @@ def test_a_limit_measured_beside_other_programs_accuses_nobody(others: float, va
         assert slowed["valid"] and "limit_s" not in slowed and "read_bytes_per_s" not in slowed
 
 
-def test_without_limits_a_run_is_told_none(tmp_path: Path) -> None:
-    done = bench(tmp_path)
-    assert done.json["campaign"]["limits"] == {} and "limit_s" not in done.rows[0]
+@pytest.fixture(scope="module")
+def few_steps(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """A run of 37 steps without limits."""
+    return bench(tmp_path_factory.mktemp("steps"), "--steps", "37", "--problem", "scalar,crops@5")
+
+
+def test_without_limits_a_run_is_told_none(few_steps: Done) -> None:
+    assert few_steps.json["campaign"]["limits"] == {} and "limit_s" not in few_steps.rows[0]
 
 
 def run_of(tmp_path: Path, **more: Any) -> Any:
@@ -308,9 +313,8 @@ def test_closed_forms_are_timed_beside(tmp_path: Path) -> None:
     assert all(0 < row["stats"]["median"] == row["extra_info"]["seconds"] < 1 for row in rows.values())
 
 
-def test_steps_are_what_is_asked_for(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--steps", "37", "--problem", "scalar,crops@5")
-    assert [row["steps"] for row in done.rows] == [37, 37], done.out
+def test_steps_are_what_is_asked_for(few_steps: Done, tmp_path: Path) -> None:
+    assert [row["steps"] for row in few_steps.rows] == [37, 37], few_steps.out
     assert bench(tmp_path, "--steps", "0").code == 4
 
 
