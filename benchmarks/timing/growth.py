@@ -31,7 +31,7 @@ def shown(tried: list[Growth], least: float = 0.0) -> float | None:
     each kind may show it, since load only lengthens runs, if steps are a good part of a run. least: see `ratio`.
     """
     found = ratio(tried, least)
-    if found >= FEWEST and not too_early(tried) and not too_early(_counted(tried)):
+    if found >= FEWEST and not too_early(tried):
         return found
     short = _ordered(tried, len(tried) // 10)
     found = ratio([short], least)
@@ -58,13 +58,16 @@ def ratio(tried: list[Growth], least: float = 0.0) -> float:
 
 
 def too_early(tried: list[Growth]) -> bool:
-    """Return whether runs of no steps take so long that the second half exceeds MOST of the rest.
+    """Return whether runs of no steps take so long that the second half exceeds MOST of the rest, in tries or batches.
 
-    That holds where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
+    That counts where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
     """
-    second_half = median(times.all - times.half for times in tried)
-    steps, full = median(times.all - times.none for times in tried), median(times.all for times in tried)
-    return second_half > MOST * steps and second_half >= SHARE * full
+    for times in (tried, _counted(tried)):
+        second_half = median(one.all - one.half for one in times)
+        steps, full = median(one.all - one.none for one in times), median(one.all for one in times)
+        if second_half > MOST * steps and second_half >= SHARE * full:
+            return True
+    return False
 
 
 def _counted(tried: list[Growth]) -> list[Growth]:
