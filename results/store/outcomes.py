@@ -20,7 +20,10 @@ DISPATCH = "dispatch"  # a step whose calls take longer than its work
 TUNED_BEFORE = {  # implementations, in files whose rows do not say `tuned`
     *("jax_blocked", "numba_fused", "numpy_blocked", "torch_graph", "triton_descent", "triton_fused")
 }
-WRONG = re.compile(r"(refused in block \S+: )?(wrong weights|a step leaves out rows|run\b|the result|rank \d+ has)")
+WRONG = re.compile(  # reasons of the worker, of a rank, and of the check
+    r"(refused in block \S+: )?(rank \d+: )?"
+    r"(wrong weights|a step leaves out rows|run\b|the result|its answer has weights|rank \d+ has)"
+)
 
 
 def expert_tuned(run: Run) -> set[str]:
