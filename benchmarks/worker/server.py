@@ -16,7 +16,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
@@ -258,8 +258,20 @@ class WorkerServer:
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
 
-TIMINGS = ("descend", "round", "grow", "busy")
-OPERATIONS = frozenset(["load", "source", "bandwidth", "read", "open_device", "prepare", *TIMINGS, "finish", "profile"])
+OPERATIONS: dict[str, Callable[..., Answer]] = {
+    "load": WorkerServer.load,
+    "source": WorkerServer.source,
+    "bandwidth": WorkerServer.bandwidth,
+    "read": WorkerServer.read,
+    "open_device": WorkerServer.open_device,
+    "prepare": WorkerServer.prepare,
+    "descend": WorkerServer.descend,
+    "round": WorkerServer.round,
+    "grow": WorkerServer.grow,
+    "busy": WorkerServer.busy,
+    "finish": WorkerServer.finish,
+    "profile": WorkerServer.profile,
+}
 
 
 def source(path: Path) -> Answer:
@@ -341,7 +353,7 @@ def answer(host: WorkerServer, request: Answer) -> Answer:
         operation = request.pop("op")
         if operation not in OPERATIONS:
             return {"raised": f"unknown request {operation!r}"}
-        done: Answer = getattr(host, operation)(**request)
+        done = OPERATIONS[operation](host, **request)
     except Unsupported as error:
         return {"unsupported": str(error)}
     except impls.LoadError as error:
@@ -360,8 +372,8 @@ def main() -> None:
     pin(sys.argv[1])
     die_with_parent()
     memory.limit_this_process()
-    faulthandler.enable(all_threads=False)  # who crashes says where
-    faulthandler.register(signal.SIGUSR1, all_threads=False)  # who is to be killed for its silence is asked where it is
+    faulthandler.enable(all_threads=False)  # a crash reports where
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # the parent asks where it is before it kills it
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
         host = WorkerServer()
