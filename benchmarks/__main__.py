@@ -121,18 +121,37 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ...")
     add("--steps", type=_from(1, options.STEPS), metavar="N", help="updates (default: the problem's)")
     add("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
-    add("--dtype", choices=["float32", "float64"], default=fit.USUAL["dtype"], help="(default: float32)")
-    add("--device", choices=["cpu", "gpu"], default=fit.USUAL["device"], help="(default: cpu)")
+    add(
+        "--dtype",
+        choices=["float32", "float64"],
+        default=fit.USUAL["dtype"],
+        help="dtype of data and weights (default: %(default)s)",
+    )
+    add(
+        "--device",
+        choices=["cpu", "gpu"],
+        default=fit.USUAL["device"],
+        help="device that runs the descent (default: %(default)s)",
+    )
     add("--every", type=_from(1), metavar="N", help="show the loss every N updates (default: ten times)")
-    add("--start", type=_numbers, metavar="A,B,...", help="weights to start from, row by row")
-    add("--plot", type=Path, metavar="FILE", help="picture of the fit: .png, .svg or .pdf")
-    add("--animate", type=Path, metavar="FILE", help="the descent, moving: .gif")
-    many = commands.add_parser("gallery", help="the tutorials' pictures", description=gallery.__doc__)
+    add(
+        "--start",
+        type=_numbers,
+        metavar="A,B,...",
+        help="weights to start from, row by row (default: the problem's own)",
+    )
+    add("--plot", type=Path, metavar="FILE", help="file for a plot of the fit: .png, .svg or .pdf")
+    add("--animate", type=Path, metavar="FILE", help="file for an animation of the descent: .gif")
+    many = commands.add_parser(
+        "gallery", help="plot the tutorials' descents by every implementation", description=gallery.__doc__
+    )
     many.set_defaults(command=_gallery)
     add = many.add_argument
     add("problem", nargs="?", choices=fit.GALLERY, metavar="PROBLEM", help="line or crops, to draw only this one")
     add("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
-    add("--out", type=Path, default=Path("gallery"), metavar="DIR", help="(default: ./%(default)s)")
+    add(
+        "--out", type=Path, default=Path("gallery"), metavar="DIR", help="folder for the plots (default: ./%(default)s)"
+    )
     names = commands.add_parser("list", help="the implementations and the problems", description=listing.__doc__)
     names.set_defaults(command=_list)
     return parser

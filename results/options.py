@@ -125,10 +125,13 @@ def add_out(command: ArgumentParser) -> None:
     command.add_argument("--out", metavar="FILE", help="write to FILE, - for stdout (default: stdout)")
 
 
+PLURALS = {"impl": "implementations", "device": "devices", "dtype": "dtypes", "problem": "problems"}
+
+
 def add_filters(command: ArgumentParser, names: Sequence[str] = CASE) -> None:
     """Add an option for each of some columns of CASE: the values to show."""
     for name in names:
-        about = f"show only these: {name}"
+        about = f"{PLURALS[name]} to show, separated by commas (default: all)"
         command.add_argument(f"--{name}", type=lambda values: values.split(","), metavar="A,B", help=about)
 
 

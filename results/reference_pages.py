@@ -74,7 +74,12 @@ def cli_page() -> str:
     for name in ("fit", "gallery", "list"):
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_output("benchmarks", name, "--help"), "```"]
     (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    names = {
+        id(command): name for name, command in reversed(action.choices.items())
+    }  # without aliases, which come later
     for name, command in action.choices.items():
+        if name != names[id(command)]:
+            continue
         options = _options(command)
         positional = [row["option"].strip("`") for row in options if not row["option"].startswith("`-")]
         usage = " ".join(["python -m results", name, "[options]", *positional])  # the same in every Python version

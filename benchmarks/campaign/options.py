@@ -253,7 +253,10 @@ OPTIONS = (
         "--impl A,PATH.py,PATH.py@REV",
         "implementations: names, or paths of your own files, also as in a git revision (default: all)",
     ),
-    Option("--problem P,Q,PATH.csv", "problems, `small@32` for mini-batches of 32 rows, or your own table"),
+    Option(
+        "--problem P,Q,PATH.csv",
+        "problems, `small@32` for mini-batches of 32 rows, or your own table (default: the preset's)",
+    ),
     Option(
         "--grid all,B",
         "problems of 100 to 1,000,000 rows and 2 to 1,000 features: all rows at once, mini-batches of B, or both",
@@ -269,7 +272,7 @@ OPTIONS = (
     Option("--device cpu,gpu", "cpu, gpu or both (default: cpu)", default="cpu"),
     Option("--dtype float32,bfloat16", "float32, float64; float16, bfloat16 for X alone (default: the preset's)"),
     Option("--blocks K", "number of blocks: each runs everything in fresh processes (default: the preset's)", type=int),
-    Option("--minutes M", "run as many blocks as fit into M minutes, at least one", type=float),
+    Option("--minutes M", "time limit in minutes: run as many blocks as fit, at least one (default: none)", type=float),
     Option("--until-decided", "after each block, omit the decided cases; end when all are decided, or after --minutes"),
     Option(
         "--aa A,B",

@@ -86,8 +86,8 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
 def _mark_refused(columns: dict[str, Any], refused: list[dict[str, Any]]) -> None:
     """Mark the rows of a case that was refused in another block, under either label of an A/A pair.
 
-    Who fails once may fail in the other blocks too. A case that Ctrl-C ended has not failed. Which of several numbers
-    of ranks was refused, the file does not say.
+    A case that fails in one block may be wrong in the others too. One that Ctrl-C ended has not failed. Which of
+    several numbers of ranks was refused, the file does not say.
     """
     labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
     originals = {impl: duplicate_of or impl for impl, duplicate_of in labels}

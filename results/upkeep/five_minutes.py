@@ -68,7 +68,7 @@ def section(table: pd.DataFrame) -> Section:
     ]
     last, alone = table.iloc[-1], table.loc[table["loops"] == 0, "minutes"]
     notes = [
-        f"Comparisons with {BASELINE}, held against {last['campaign']}. The runs alone took {alone.min():.1f} to"
+        f"Comparisons with {BASELINE}, compared with {last['campaign']}. The runs alone took {alone.min():.1f} to"
         f" {alone.max():.1f} minutes. A BUSY machine decides large differences at most."
         f" {last['cpu']}, {last['cores']} cores; {last['date']}."
     ]

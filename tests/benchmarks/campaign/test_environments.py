@@ -117,7 +117,11 @@ def test_a_package_that_changes_under_a_run_is_noticed(tmp_path: Path) -> None:
 
 
 def test_what_cannot_run_workers_is_one_line(pythons: SimpleNamespace, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_text("""#!/bin/sh\necho '{"version": [3, 9, 0], "packages": {"numpy": "1.26.4"}, "free": false}'\n""")
+    old.chmod(0o755)
     says = {
+        f"{old}": "is Python 3.9.0; workers need",
         f"{pythons.empty}": "has no NumPy, which workers need",
         f"{tmp_path}/nothing": "No such file",
         "/bin/true": "is no Python",
