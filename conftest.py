@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import re
 import shutil
 import sys
 from collections import Counter
@@ -265,11 +264,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     replace = privacy.replacer(campaign.plan.hosts)
     code = privacy.clean(campaign_facts.pop("sources"), privacy.path_replacer())  # a user's name may be a word of it
     output_json["campaign"] = privacy.clean(campaign_facts, replace) | {"sources": code}
-    one_block = {row["extra_info"].get("block") for row in output_json["benchmarks"]} == {0}
     for row in output_json["benchmarks"]:
         row["extra_info"] = privacy.clean(row["extra_info"], replace)
-        if one_block:  # other tools know a case by its name, which ends in the block's number
-            row |= {kind: re.sub(r"-0\]$", "]", row[kind]) for kind in ("name", "fullname")}
     output_json |= parse_json(storage.encoded(output_json, indent=None))  # what a reader will see: names may be no text
     seal(output_json)
 

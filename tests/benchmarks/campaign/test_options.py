@@ -286,12 +286,6 @@ def test_blocks_are_rows_of_their_own(ends: dict[str, Done]) -> None:
     assert len({row["import_s"] for row in done.rows}) == 2, "a process each"
 
 
-def test_names_end_in_the_block_only_where_there_are_several(done: Done, ends: dict[str, Done]) -> None:
-    one, two = ([row["fullname"] for row in run.json["benchmarks"]] for run in (done, ends["blocks"]))
-    assert all(name.endswith("-float32]") for name in one) and len(set(one)) == len(one)
-    assert {name[-3:] for name in two} == {"-0]", "-1]"} and len(set(two)) == len(two)
-
-
 def test_seed_changes_the_problems_that_are_random(done: Done, ends: dict[str, Done]) -> None:
     one, zero = ({row["problem"]: row["problem_hash"] for row in run.rows} for run in (done, ends["blocks"]))
     assert ({row["seed"] for row in done.rows}, {row["seed"] for row in ends["blocks"].rows}) == ({1}, {0})
