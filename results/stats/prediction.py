@@ -64,9 +64,9 @@ def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataF
 
     spreads: by implementation, what two processes differed by (a log ratio).
     """
-    few, factor = sizes["blocks"] <= FEW, np.exp(sizes["impl"].map(spreads))
-    low = np.minimum(sizes["low_s"], sizes["per_step_s"] / factor).mask(factor.isna())
-    high = np.maximum(sizes["high_s"], sizes["per_step_s"] * factor).mask(factor.isna())
+    few, factor = sizes["blocks"] <= FEW, np.exp(sizes["impl"].map(spreads).to_numpy(float))
+    low = np.minimum(sizes["low_s"], sizes["per_step_s"] / factor)  # both NaN where the factor is
+    high = np.maximum(sizes["high_s"], sizes["per_step_s"] * factor)
     return sizes.assign(low_s=sizes["low_s"].mask(few, low), high_s=sizes["high_s"].mask(few, high))
 
 

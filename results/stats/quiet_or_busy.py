@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,16 +139,14 @@ def judge_machine(run: Run) -> Quiet:
 def quiet_start(run: Run) -> Run | None:
     """Return the first blocks of a BUSY run, as many as were QUIET together; None without two, and for other runs."""
     load = sequence(run.campaign.get("system_load"))
-    ends = [number(block.get("block")) for block in load]
-    if _measured(run).word != BUSY or any(math.isnan(end) for end in ends):
+    early = [*takewhile(lambda block: not _of_load([block]).above, load)]
+    if _measured(run).word != BUSY or not 2 <= len(early) < len(load):
         return None
-    for count in range(len(load) - 1, 1, -1):
-        rows = [rows[rows["block"] <= ends[count - 1]] for rows in (run.rows, run.all_rows)]
-        document = run.document | {"campaign": run.campaign | {"system_load": load[:count]}}
-        first = replace(run, rows=rows[0], unfiltered=rows[1], document=document)
-        if _measured(first).word == QUIET:
-            return first
-    return None
+    end = number(early[-1].get("block"))
+    rows = [rows[rows["block"] <= end] for rows in (run.rows, run.all_rows)]
+    document = run.document | {"campaign": run.campaign | {"system_load": early}}
+    first = replace(run, rows=rows[0], unfiltered=rows[1], document=document)
+    return first if _measured(first).word == QUIET else None
 
 
 def _measured(run: Run) -> Quiet:
@@ -157,16 +157,23 @@ def _measured(run: Run) -> Quiet:
     loops = rows.loc[rows["calibration_s"] > 0, "calibration_s"]
     load = sequence(run.campaign.get("system_load"))
     cores = number(mapping(run.document["machine_info"]).get("cores"))
+    return replace(
+        _of_load(load),
+        difference=math.expm1(float(np.median(logs))) if len(logs) else math.nan,
+        load=number(load[0].get("load_before")) / cores if load and cores > 0 else math.nan,
+        calibration=float(loops.quantile(0.9) / loops.quantile(0.1)) if len(loops) > 1 else math.nan,
+    )
+
+
+def _of_load(load: list[dict[str, Any]]) -> Quiet:
+    """Return what others took of blocks, by the records of their system load."""
     names = ["seconds", "others", "steal", "throttled"]
     blocks = pd.DataFrame([[number(block.get(name)) for name in names] for block in load], columns=names, dtype=float)
     total_s = blocks["seconds"].sum()
-    shares = {name: _share(blocks[name] * blocks["seconds"], total_s) for name in ("others", "steal")}
     return Quiet(
-        difference=math.expm1(float(np.median(logs))) if len(logs) else math.nan,
-        load=number(load[0].get("load_before")) / cores if load and cores > 0 else math.nan,
+        others=_share(blocks["others"] * blocks["seconds"], total_s),
+        steal=_share(blocks["steal"] * blocks["seconds"], total_s),
         throttled=_share(blocks["throttled"] * PERIOD_S, total_s),
-        calibration=float(loops.quantile(0.9) / loops.quantile(0.1)) if len(loops) > 1 else math.nan,
-        **shares,
     )
 
 

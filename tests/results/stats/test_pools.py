@@ -1,5 +1,6 @@
 """One or two blocks have an interval from what processes differed by in earlier runs of the machine."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_the_spread_of_earlier_runs_is_the_interval_of_one_block(
         ([1e-6, 2e-6], {}),
         ([1e-6, 2e-6] * 5, {"version": "0.9"}),
         ([1e-6, 2e-6] * 5, {"threads": 2}),
-        ([1e-6, 2e-6] * 5, {"kernels": "OPENBLAS_CORETYPE=Haswell"}),
+        ([1e-6, 2e-6] * 5, {"precision": "tf32"}),
     ],
 )
 def test_few_distances_and_another_configuration_are_no_pool(
@@ -61,6 +62,15 @@ def test_few_distances_and_another_configuration_are_no_pool(
     now = run(tmp_path, "0002_now", [1e-6], "02")
     assert step_spreads(now, earlier_runs(now)) == {}
     assert make_payload([now], "numpy_manual").cases["ci_low_s"].isna().all()
+
+
+def test_the_noise_of_other_kernels_is_no_pool(tmp_path: Path) -> None:
+    earlier = run(tmp_path, "0001_earlier", [1e-6, 2e-6] * 5, "01")
+    document = json.loads(earlier.path.read_text())
+    document["machine_info"]["env"] = {"OPENBLAS_CORETYPE": "Haswell"}
+    earlier.path.write_text(json.dumps(document))
+    now = run(tmp_path, "0002_now", [1e-6], "02")
+    assert set(step_spreads(now, earlier_runs(now))) == {"jax_scan"}
 
 
 STRANGER = {"file": "numpy_manual.py", "text": "x", "helpers": {"pkg/a.py": "y"}}
