@@ -19,7 +19,7 @@ from impls.interface import DeviceWork
 
 def device_work(run):
     run()
-    steps = int(Path(__file__).with_suffix(".steps").read_text())
+    steps = LATEST["steps"]
     if DARK: raise RuntimeError("CUPTI_ERROR_NOT_SUPPORTED")
     work = [DeviceWork(0, 100, 1)]  # the copy of the start
     for step in range(steps):  # a graph of ten steps, each of two kernels that overlap
@@ -27,13 +27,14 @@ def device_work(run):
         work += [DeviceWork(begin, begin + 300, 2 + step // 10), DeviceWork(begin + 200, begin + 500, 2 + step // 10)]
     return work
 
+LATEST = {}
 _cupy.device_work = device_work
 
 def prepare(problem, device):
     Path(__file__).with_suffix(f".{device}{len(problem.X)}").write_text(str(os.getpid()))
     inner = honest(problem, device)
     def run(start, steps, /):
-        Path(__file__).with_suffix(".steps").write_text(str(steps))
+        LATEST["steps"] = steps
         return inner(start, steps)
     return run
 """ + HONEST.replace("def prepare", "def honest")
