@@ -128,8 +128,9 @@ def test_what_was_not_measured_is_not_passed(clone: Path) -> None:
     options = {"FILE": "impls/cupy_manual.py", "MINUTES": "0.1", "ARGS": "--problem line --no-limits --aa none"}
     done = run_ab(clone, **options)
     assert done.returncode == 2 and "cupy_manual: nothing was measured" in done.stdout, done.stdout + done.stderr
-    assert "cupy_manual: nothing was measured" in (clone / "build" / "ab" / "summary.md").read_text()
-    assert run_ab(clone, UNDECIDED="pass", **options).returncode == 0
+    assert "Nothing was measured" in (clone / "build" / "ab" / "summary.md").read_text()
+    assert run_ab(clone, UNDECIDED="pass", **options).returncode == 2, "it is not undecided"
+    assert "neither fail nor pass" in run_ab(clone, UNDECIDED="Pass", **options).stdout
 
 
 @HAS_GIT
