@@ -32,7 +32,13 @@ from results.stats.pairing import (
 )
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs, start_seconds
-from results.stats.quiet_or_busy import judge_machine, judge_while_quiet, quiet_lines, withhold_if_busy
+from results.stats.quiet_or_busy import (
+    judge_machine,
+    judge_while_quiet,
+    kernel_notes,
+    quiet_lines,
+    withhold_if_busy,
+)
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
 from results.stats.verdict_tables import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.stats.verdicts import FASTER, SLOWER
@@ -99,7 +105,13 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     partners = partner_notes(runs[0], *_rows_of(runs[0], a, b))
-    notes = [*quiet_lines(runs), *traits, *partners, *_interruptions(runs)]
+    words = [judge_machine(runs[0]).line_early, *kernel_notes(runs[0])]
+    notes = [
+        *([f"{runs[0].label}: {line}" for line in words] if one else quiet_lines(runs)),
+        *traits,
+        *partners,
+        *_interruptions(runs),
+    ]
     header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=notes)
     sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
     return Page(table, [header, *sections])
@@ -216,9 +228,10 @@ def compare_revisions(run: Run, impl: str = "") -> Page:
 
 def _compare_versions(run: Run, rows: pd.DataFrame, order: list[str], axis: str, remedy: str, impl: str) -> Page:
     """Return the comparison of each `base` of `rows`, or of `impl` alone, over its `environment` values in order."""
-    if impl and impl not in set(rows["base"]):
-        known = sorted(set(rows["base"]))
-        raise RunError(f"{run.label} has no implementation {impl!r} in two {axis}; {nearest(impl, known)}")
+    known = sorted(str(base) for base, of in rows.groupby("base")["environment"] if of.nunique() > 1)
+    if impl and impl not in known:
+        reason = f"{impl!r} is no run, and {run.label} has no such implementation in two {axis}"
+        raise RunError(f"{reason}; {nearest(impl, known) if known else f'measure them: {remedy}'}")
     rows, tables = (rows[rows["base"] == impl] if impl else rows), []
     for base, of in rows.groupby("base"):
         samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}

@@ -82,7 +82,7 @@ def test_threads_between_two_runs_are_refused_until_they_are_the_axis(tmp_path: 
         (["numpy_manual@cpu", "numpy_manual@gpu"], "has numpy_manual with device cpu, not gpu"),
         (["numpy_manual", "jax_scan", "--over", "threads"], "--over threads compares two runs"),
         (["--over", "ranks"], "--over ranks compares two runs"),
-        (["jax_scam", "--over", "threads"], "no implementation 'jax_scam' in two environments"),
+        (["jax_scam", "--over", "threads"], "'jax_scam' is no run, and"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
