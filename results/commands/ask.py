@@ -249,8 +249,7 @@ def _source(found: list[Prediction], run: Run) -> str:
     """Return where the numbers come from."""
     count = max(one.sizes for one in found)
     if not count:
-        few = "of one or two blocks, what two processes differed by in earlier runs"
-        return f"Measured in {run.label}; intervals: lowest to highest block; {few}."
+        return f"Measured in {run.label}; intervals: lowest to highest block, of one or two blocks by earlier runs."
     return (
         f"Predicted from {count} sizes of {run.label}; {min(one.level for one in found):.0%} intervals, from sizes that"
         " were left out in turn. docs/results.md shows how often they hold."

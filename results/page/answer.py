@@ -45,7 +45,7 @@ def answer(run: Run, baseline: str) -> Page:
     table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix, title) for winner in winners[:room]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
     part = ["Only the selected cases count here."] if any(run.filters.values()) else []
-    reason, mark, advice = quiet.line.partition(". ")
+    reason, mark, advice = quiet.line_early.partition(". ")
     machine = [reason + mark.strip(), *filter(None, [advice])]
     state = [*part, *_agreement(rows), *machine, *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(run, winners, baseline), *_tuned(winners)]
@@ -181,9 +181,9 @@ def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
     if min(decided, default=math.inf) > FEW:
         return lines
-    head = "(a..b): interval of one or two blocks"
     used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
-    return lines + (_fit(f"{head}, by the noise of ", used) or [f"{head}."])
+    head = "(a..b): interval of a ratio from one or two blocks"
+    return lines + (_fit("(a..b): interval from one or two blocks. Earlier runs: ", used) or [f"{head}."])
 
 
 def _tuned(winners: list[Winner]) -> list[str]:

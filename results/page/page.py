@@ -130,7 +130,7 @@ def answer_lines(run: Run, baseline: str) -> list[str]:
     winners = find_winners(run, judge_pairs(run, baseline), baseline)
     quiet = judge_machine(run)
     unknown = f"Noise unknown: no {' and no '.join(quiet.missing)}."
-    state = [{BUSY: quiet.line, QUIET: f"{QUIET}."}.get(quiet.word, unknown)]
+    state = [{BUSY: quiet.line_early, QUIET: f"{QUIET}."}.get(quiet.word, unknown)]
     if len(winners) > MANY_PROBLEMS:
         return state + fastest_by_size(winners)
     fastest, undecided = in_words(winners, problem_label)

@@ -107,7 +107,7 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
     timed = [row for row in rows if row["step_reads"] == "X" and not is_wrong(row)]  # refused ones have no row
     experts = expert_tuned(run) if apart is None else apart
-    winners, silent = [], judge_machine(run).is_silent
+    winners, silent = [], math.isinf(judge_machine(run).claims_from)
     shown_slower = pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]]  # than another one, the "baseline"
     slower = set(shown_slower.itertuples(index=False, name=None))
     for _, group in groups(timed, *CASE[1:]):
@@ -122,7 +122,8 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
         others = [row for row in group if row is not best and (row in usual or row["impl"] not in experts)]
         rivals = [row["impl"] for row in others if (best["impl"], *[row[name] for name in CASE]) not in slower]
         same = {framework(impl) for impl in rivals} <= {framework(best["impl"])}
-        shown = not silent and same and len(usual) > 1 and best["impl"] not in experts
+        decided = len(rivals) < len(others) or not silent  # by a verdict, at the least, that a BUSY run may keep
+        shown = decided and same and len(usual) > 1 and best["impl"] not in experts
         winners.append(Winner(best, named[best["impl"]], shown, rivals, tuned))
     return sorted(winners, key=lambda winner: (*by_size(winner.best), *(winner.best[name] for name in CASE[1:3])))
 

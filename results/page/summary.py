@@ -45,7 +45,7 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
         worst = min(measured, key=by_error)
         case = f"{words(worst['impl'])}, {case_text(worst)}"
         lines += [f"Largest error of a valid case: {digits(worst['error_ratio'])} of the allowed error ({case})."]
-        lines += _fastest(run, measured, baseline) if not quiet.is_silent else []
+        lines += _fastest(run, measured, baseline) if math.isfinite(quiet.claims_from) else []
     else:
         lines += ["No case is valid, so there are no times."]
     for status in ("invalid", "refused", "skipped"):

@@ -192,7 +192,7 @@ def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[st
 
 def noise_section(runs: list[Run], comparisons: int = 0) -> Section:
     """Return the last section of a page of so many comparisons: the noise of each run on it."""
-    named = {run: judge_machine(run).named for run in dict.fromkeys(runs)}
+    named = {run: judge_machine(run).named_early for run in dict.fromkeys(runs)}
     busy = {run: f" {words}: the machine was busy." if words else "" for run, words in named.items()}
     return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}{busy[run]}" for run in named], level=3)
 

@@ -105,11 +105,18 @@ class Quiet:
     @property
     def named(self) -> str:
         """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
-        early = f"what the first {self.first_blocks} blocks decided" * bool(self.first_blocks)
         if math.isinf(self.claims_from):
-            return f"Only {early} is named" if early else "No winners are named"
-        large = f"Only differences above {LARGE:.0f}x" + f", and {early}," * bool(early)
-        return f"{large} are named" if self.above else ""
+            return "No winners are named"
+        return f"Only differences above {LARGE:.0f}x are named" if self.above else ""
+
+    @property
+    def named_early(self) -> str:
+        """Return `named` where the verdicts of `judge_while_quiet` are shown."""
+        if not self.first_blocks:
+            return self.named
+        early = f"what the first {self.first_blocks} blocks decided"
+        large = "" if math.isinf(self.claims_from) else f"differences above {LARGE:.0f}x, and "
+        return f"Only {large}{early} {'are' if large else 'is'} named"
 
     @property
     def is_silent(self) -> bool:
@@ -119,9 +126,17 @@ class Quiet:
     @property
     def line(self) -> str:
         """Return the word with its worst reason, what is claimed, and what to do. Noise comes after its causes."""
+        return self._line(self.named)
+
+    @property
+    def line_early(self) -> str:
+        """Return `line` where the verdicts of `judge_while_quiet` are shown."""
+        return self._line(self.named_early)
+
+    def _line(self, named: str) -> str:
         if self.above:
             worst = max(self.above, key=lambda one: (getattr(self, one.name) > one.most, one.name != "difference"))
-            return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {self.named}: {worst.remedy}."
+            return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {named}: {worst.remedy}."
         known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
         facts = [f"not recorded: {name}" for name in self.missing]
         facts += [measure.text(getattr(self, measure.name)) for measure in known[:2]]
@@ -132,14 +147,17 @@ class Quiet:
 def judge_machine(run: Run) -> Quiet:
     """Return what a run says of its machine, whatever rows a filter leaves."""
     first = quiet_start(run)
-    return replace(_measured(run), first_blocks=0 if first is None else int(first.rows["block"].nunique()))
+    return replace(_measured(run), first_blocks=0 if first is None else int(first.all_rows["block"].nunique()))
 
 
 @lru_cache(maxsize=64)
 def quiet_start(run: Run) -> Run | None:
     """Return the first blocks of a BUSY run, as many as were QUIET together; None without two, and for other runs."""
     load = sequence(run.campaign.get("system_load"))
-    early = [*takewhile(lambda block: not _of_load([block]).above, load)]
+    early = [*takewhile(lambda block: _of_load([block]).others <= OTHERS and not _of_load([block]).above, load)]
+    later = {number(block.get("block")) for block in load[len(early) :]}
+    while early and number(early[-1].get("block")) in later:  # a block in two parts
+        early.pop()
     if _measured(run).word != BUSY or not 2 <= len(early) < len(load):
         return None
     end = number(early[-1].get("block"))
