@@ -27,13 +27,14 @@ FLOPS, STEP = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more a second, and fewer secon
 def shown(tried: list[Growth], least: float = 0.0) -> float | None:
     """Return the `ratio` if the time of a run grows with its steps as that of a descent does, else None.
 
-    Where others use the cores, times vary too much for their medians. There the times a tenth up the sorted ones of
-    each kind may show it, since load only lengthens runs, if steps are a good part of a run. least: see `ratio`.
+    Where others use the cores, times vary too much for their medians. There the shortest times, a twentieth up the
+    sorted ones of each kind, may show it, since load only lengthens runs, if steps are a good part of a run. least: see
+    `ratio`.
     """
     found = ratio(tried, least)
     if found >= FEWEST and not too_early(tried):
         return found
-    short = _ordered(tried, len(tried) // 10)
+    short = _ordered(tried, len(tried) // 20)
     found = ratio([short], least)
     good = found >= FEWEST and not too_early([short]) and short.all - short.half >= SHARE * short.all
     return found if good and unsteady(tried) else None
