@@ -21,7 +21,13 @@ from results.store.runs import name_of, nearest
 NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
 WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
 SAME = [*WORK, "threads", "ranks"]
-AXES = {"device": (), "dtype": ("problem_hash",), "threads": ("threads",), "ranks": ("ranks",), "precision": (*NEWER,)}
+AXES = {
+    "device": (),
+    "dtype": ("problem_hash", *NEWER[1:]),
+    "threads": ("threads",),
+    "ranks": ("ranks",),
+    "precision": (*NEWER,),
+}
 # along which the two sides of a comparison may differ, each with the facts that differ with it
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 VALUES = {"cpu": "device", "gpu": "device", **dict.fromkeys(DTYPES, "dtype")}  # of axes within a run

@@ -10,7 +10,7 @@ from results.__main__ import main
 from results.commands.compare import compare_along, compare_environments, compare_revisions, compare_runs
 from results.store.reading import Run, RunError
 
-MIXED = {"dtype": "float32", "problem_hash": "abc32"}
+MIXED = {"dtype": "float32", "problem_hash": "abc32", "matmul_bits": 23, "matvec_bits": 23}
 
 
 def both(tmp_path: Path) -> Run:
