@@ -183,7 +183,7 @@ def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
         return lines
     used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
     head = "(a..b): interval of a ratio from one or two blocks"
-    return lines + (_fit("(a..b): interval from one or two blocks. Earlier runs: ", used) or [f"{head}."])
+    return lines + (_fit("(a..b): interval from one or two blocks and noise of ", used) or [f"{head}."])
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
