@@ -1,7 +1,8 @@
-"""The closed form, timed in a fresh process for `bench_closed_form.py`.
+"""The closed form, and scikit-learn's `SGDRegressor`, timed in a fresh process for `bench_closed_form.py`.
 
 usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round, and
-the residual of the normal equations X'(X w - y) = 0 over the rounding of an honest solver (1: at the bound).
+how far the weights are off, 1 at the bound: the residual of the normal equations X'(X w - y) = 0 over the rounding of
+an honest solver, or for `SGDRegressor` its loss over the least one, of which EXCESS is allowed.
 """
 
 import json
@@ -15,9 +16,30 @@ from benchmarks.worker.arrays import read
 from benchmarks.worker.server import pin
 from impls.interface import Array, Problem
 
+RIDGE, SGD = "Ridge", "SGDRegressor"  # of scikit-learn
+EXCESS = 0.01  # of the least loss, by which that of SGDRegressor may be larger
+
+
+def ridge(X: Array, y: Array) -> Array:
+    """Return the weights of scikit-learn's `Ridge` without a penalty: least squares, by Cholesky."""
+    from sklearn.linear_model import Ridge
+
+    return np.asarray(Ridge(alpha=0, fit_intercept=False, solver="cholesky").fit(X, y).coef_).T
+
+
+def sgd(X: Array, y: Array) -> Array:
+    """Return the weights of scikit-learn's `SGDRegressor` with its own schedule and stopping rule, no penalty."""
+    from sklearn.linear_model import SGDRegressor
+
+    model, targets = SGDRegressor(penalty=None, fit_intercept=False, random_state=0), y.reshape(len(y), -1).T
+    return np.stack([model.fit(X, target).coef_ for target in targets], 1).reshape(X.shape[1], *y.shape[1:])
+
+
 WAYS: dict[str, Callable[[Array, Array], Array]] = {
     "lstsq": lambda X, y: np.asarray(np.linalg.lstsq(X, y)[0]),
     "normal": lambda X, y: np.asarray(np.linalg.solve(X.T @ X, X.T @ y)),
+    RIDGE: ridge,
+    SGD: sgd,
 }
 
 
@@ -29,7 +51,9 @@ def main(folder: str, way: str, rounds: int) -> None:
         start = perf_counter()
         w = WAYS[way](problem.X, problem.y)
         seconds.append(perf_counter() - start)
-    sys.stdout.write(json.dumps({"seconds": seconds, "off": off(problem, w)}) + "\n")
+    sys.stdout.write(
+        json.dumps({"seconds": seconds, "off": above_least(problem, w) if way == SGD else off(problem, w)}) + "\n"
+    )
 
 
 def off(problem: Problem, w: Array) -> float:
@@ -41,6 +65,13 @@ def off(problem: Problem, w: Array) -> float:
     n, d = X.shape
     bound = (2 * n + 6 * d) * np.finfo(problem.X.dtype).eps / 2 * (np.abs(X).T @ (np.abs(X) @ np.abs(w) + np.abs(y)))
     return float(np.max(np.abs(X.T @ (X @ w - y)) / bound))
+
+
+def above_least(problem: Problem, w: Array) -> float:
+    """Return by how much the loss of w is larger than the least one, over EXCESS."""
+    X, y = (array.astype(np.float64) for array in (problem.X, problem.y))
+    losses = [np.sum((X @ weights - y) ** 2) for weights in (w.astype(np.float64), WAYS["normal"](X, y))]
+    return float((losses[0] / losses[1] - 1) / EXCESS)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from benchmarks.machine.files import text_of
 
 PACKAGES = (
     *("numpy", "torch", "jax", "jaxlib", "triton", "numba", "tensorflow-cpu", "tensorflow", "tinygrad", "cupy-cuda12x"),
-    *("cupy-cuda13x", "keras", "optax", "mlx", "dask", "distributed", "pandas", "pytest", "pytest-benchmark"),
+    *("cupy-cuda13x", "keras", "optax", "mlx", "scikit-learn", "dask", "distributed"),
+    *("pandas", "pytest", "pytest-benchmark"),
 )
 ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
 IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))

@@ -18,7 +18,7 @@ STEPS = {"dask_manual": 8, "jax_grad": 6}  # of a problem's many: 1.5 to 15 ms a
 ROWS = {"torch_dataloader": 30_000}  # that a run may read: some 10 us a row
 BIG = ("large", "huge")  # medium is of the same family
 NAMES = [name for name in catalogue.CATALOGUE if name not in BIG]
-BATCH = {"line": 10, "crops": 5, "scalar": 2, "tiny": 10, "small": 32, "medium": 256, "diabetes": 32, "linnerud": 5}
+BATCH = {"line": 10, "crops": 5, "scalar": 1, "tiny": 10, "small": 32, "medium": 256, "diabetes": 32, "linnerud": 5}
 PLANS = {"medium": "float32", "linnerud": "float64"}  # for implementations that compile: seconds a problem
 
 
