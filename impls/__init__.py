@@ -7,6 +7,7 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from impls.interface import Prepare, Unsupported
 ENTRY_POINTS = "descentbench.impls"
 HERE = Path(__file__).parent
 NO_IMPLEMENTATIONS = ("interface", "traits")
-EXTRAS = {"cupy": "cuda", "distributed": "dask", "triton": "cuda"} | {
+EXTRAS = {"cupy": "cuda", "distributed": "dask", "sklearn": "data", "triton": "cuda"} | {
     name: name for name in ("dask", "keras", "mlx", "numba", "optax", "tensorflow", "tinygrad")
 }  # by package: the extra of this project that installs it
+
+INSTALL = "DESCENTBENCH_INSTALL"  # variable of a worker: how to add a {package} to its environment, if not pytest's
+PACKAGES = {"cupy": "cupy-cuda12x", "sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu"}  # names that differ
 
 
 class LoadError(ValueError):
@@ -51,9 +55,7 @@ def load(name_or_path: str) -> Prepare:
         else:
             raise LoadError(f"no implementation {name_or_path!r}{nearest(name_or_path, names())}")
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        how = f"; pip install -e '.[{extra}]'" if extra else ""
-        raise Unsupported(f"{error.name} is not installed{how}") from error
+        raise Unsupported(f"{error.name} is not installed{_advice(error.name or '')}") from error
     if not callable(prepare):
         raise LoadError(f"{path.name} has no function prepare(problem, device)")
     return prepare
@@ -103,6 +105,16 @@ def _import_framework(name: str, folder: Path) -> None:
     framework = f"_{name.partition('_')[0]}"
     if (folder / f"{framework}.py").exists():
         importlib.import_module(f"impls.{framework}")
+
+
+def _advice(module: str) -> str:
+    """Return how to install a package of this project, as the end of a reason; "" for any other."""
+    name = module.partition(".")[0]
+    extra, install = EXTRAS.get(name), os.environ.get(INSTALL, "")
+    if install:
+        known = extra or name in ("jax", "torch")
+        return f"; {install.replace('{package}', PACKAGES.get(name, name))}" if known else ""
+    return f"; pip install -e '.[{extra}]'" if extra else ""
 
 
 def _plugins() -> dict[str, importlib.metadata.EntryPoint]:

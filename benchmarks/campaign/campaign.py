@@ -280,7 +280,7 @@ class Campaign:
             if facts != self.record.environments.get(label, facts):
                 raise Refused(CHANGED.format(label))
         threads, precision = environment.threads or plan.threads, environment.precision or plan.precision
-        return Settings(threads, device, precision, plan.memory, environment.path)
+        return Settings(threads, device, precision, plan.memory, environment.path, environment.install)
 
     def _environment(self, label: str) -> Environment:
         """Return the environment of that label; that of pytest for ""."""

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,13 @@ class Environment:
     def settings(self) -> dict[str, int | str]:
         """Return what it sets for its workers; {} for an interpreter with its packages."""
         return {name: value for name, value in (("threads", self.threads), ("precision", self.precision)) if value}
+
+    @property
+    def install(self) -> str:
+        """Return how to add a {package} to it; "" for the environment of pytest."""
+        if self.requirements:
+            return f"--with '{' '.join(self.requirements)} {{package}}' installs it"
+        return f"{shlex.quote(self.path)} -m pip install {{package}}" if self.path else ""
 
     def frameworks(self, known: set[str]) -> set[str]:
         """Return the frameworks of `known` whose packages are asked for: jaxlib is JAX's."""

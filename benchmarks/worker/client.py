@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+import impls
 from benchmarks.machine.roofline import Rates
 from benchmarks.typed_json import printable
 from benchmarks.worker import memory, messages
@@ -51,13 +52,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment of a worker's process. memory: its limit in bytes, or None. python: "" for this interpreter."""
+    """The environment of a worker's process.
+
+    memory: its limit in bytes, or None. python: "" for this interpreter. install: how to add a {package} to another.
+    """
 
     threads: int
     device: str = "cpu"
     precision: str = "highest"
     memory: int | None = None
     python: str = ""
+    install: str = ""
 
 
 class Worker:
@@ -203,4 +208,5 @@ def start_process(cores: list[int], settings: Settings, workspace: Workspace, **
     env = environment(settings.threads, settings.device, settings.precision, str(folder))
     if settings.python:  # with packages of its own
         env = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    env |= {impls.INSTALL: settings.install} if settings.install else {}
     return Process(cores, env | limit | more, folder, workspace, settings.python)

@@ -135,6 +135,19 @@ def test_what_cannot_run_workers_is_one_line(pythons: SimpleNamespace, tmp_path:
     assert end.code == 4 and "one axis at a time" in end.err
 
 
+def test_an_interpreter_without_the_framework_is_told_how_to_install_it_there(tmp_path: Path) -> None:
+    python = virtual_environment(tmp_path / "bare")
+    (site,) = (tmp_path / "bare").glob("lib/python*/site-packages")
+    for part in Path(sysconfig.get_path("purelib")).glob("numpy*"):
+        (site / part.name).symlink_to(part)
+    done = bench(tmp_path, "--impl", "jax_scan,sklearn_sgd", "--python", f"bare={python}", "--problem", "small@1")
+    assert done.code == 0, done.out + done.err
+    skipped = {entry["impl"]: entry["reason"] for entry in done.json["campaign"]["skipped"]}
+    assert skipped["jax_scan@bare"].startswith("jax is not installed; ")
+    assert skipped["jax_scan@bare"].endswith("/bin/python -m pip install jax")
+    assert skipped["sklearn_sgd@bare"].endswith("/bin/python -m pip install scikit-learn")
+
+
 @pytest.mark.parametrize("word", ["", "--index-url=http://x", "../here", "jax==0.9.0; rm", "git+https://x/y"])
 def test_only_packages_are_installed(word: str) -> None:
     with pytest.raises(ValueError, match="--with"):
