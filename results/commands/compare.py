@@ -36,7 +36,7 @@ from results.stats.quiet_or_busy import (
     judge_machine,
     judge_while_quiet,
     kernel_notes,
-    quiet_lines,
+    machine_lines,
     withhold_if_busy,
 )
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
@@ -61,6 +61,11 @@ SETTINGS = ["isa", "physical_cores", "quota_cores", "governor", "turbo", "setup_
 GROUPS = {"gpu_facts": "GPU", "env": "environment", "installed": "installed packages"}
 STEP, JOB = "step", "job"  # what is compared
 ENVIRONMENT = "environment"  # the axis of --with and --python, within one run
+SETTING_OPTIONS = {
+    "threads": "--threads 1,2",
+    "precision": "--precision highest,tf32",
+    ENVIRONMENT: "--with jax==0.9.0 --with jax==0.10.2",
+}  # axes of a run whose sides have names, `jax_scan@threads=1`: the options that measure two
 REVISIONS = "revision"  # the axis of `--impl path.py@REV,path.py`, within one run
 MACHINE = "machine"  # the axis of two runs of two machines
 REVISION = re.compile(r"^(?P<base>.+?)(?:@(?P<commit>[0-9a-f]{4,40}))?$")
@@ -105,16 +110,14 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         counts = table[[*CASE[1:], "machines"]].drop_duplicates(CASE[1:]).sort_values(CASE[1:])
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     partners = partner_notes(runs[0], *_rows_of(runs[0], a, b))
-    words = [judge_machine(runs[0]).line_early, *kernel_notes(runs[0])]
-    notes = [
-        *([f"{runs[0].label}: {line}" for line in words] if one else quiet_lines(runs)),
-        *traits,
-        *partners,
-        *_interruptions(runs),
-    ]
-    header = Section(title, f"{' '.join(summaries)} A = {a}; B = {b}.", notes=notes)
+    notes = [*kernel_notes(*runs), *traits, *partners, *_interruptions(runs)]
+    header = Section(title, " ".join([_machines(runs), *summaries, f"A = {a}; B = {b}."]), notes=notes)
     sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
     return Page(table, [header, *sections])
+
+
+def _machines(runs: list[Run]) -> str:
+    return judge_machine(runs[0]).line_early if len(runs) == 1 else machine_lines(*runs)
 
 
 def _rows_of(run: Run, a: str, b: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -154,8 +157,9 @@ def compare_runs(
     shifts = shifts_of_unchanged(a, b)
     judged = withhold_if_busy(add_verdicts(unjudged, alpha=alpha / 2 if shifts else alpha), [a, b])
     table = withhold_within_drift(judged, shifts)
-    notes = [*quiet_lines([a, b]), *notes]
-    header = Section(title, f"{title}: {summarize(table)}. {text}", notes=[*notes, _drift(unjudged, a, b, baseline)])
+    text = f"{machine_lines(a, b)} {title}: {summarize(table)}. {text}"
+    notes = [*kernel_notes(a, b), *notes, _drift(unjudged, a, b, baseline)]
+    header = Section(title, text, notes=notes)
     known = all(shifts.keys() - {impl} for impl in table["impl"])
     advice = "Nothing shows that the machine was as fast in both runs: a verdict may be drift. Measure both in one run."
     unknown = [] if known else [advice]
@@ -173,43 +177,52 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     axis, (a, b) = sides[0].axis, map(str, sides)
     rows = [side.rows(run) for side in sides]
     key = [name for name in CASE[1:] if name != axis]
-    judged = {STEP: rows} | ({JOB: [as_jobs(part, job_steps, run.all_rows) for part in rows]} if job_steps else {})
-    tables = [ratios(parts[0], parts[1], key, over=axis).assign(of=of) for of, parts in judged.items()]
-    table = withhold_if_busy(add_verdicts(join(tables)), [run])
-    names = ["error of A", "error of B"]
-    errors = pd.concat([part.groupby(key)["error"].max() for part in rows], axis=1, join="inner", keys=names)
-    cells = rows_of(errors.reset_index(), dict.fromkeys(names, "{:.2g}".format))
+
+    def judge(part: Run) -> pd.DataFrame:
+        steps = [side.rows(part) for side in sides]
+        tables = [ratios(steps[0], steps[1], key, over=axis).assign(of=STEP)]
+        if job_steps:
+            jobs = [as_jobs(side, job_steps, part.all_rows) for side in steps]
+            tables += [ratios(jobs[0], jobs[1], key, over=axis).assign(of=JOB)]
+        return add_verdicts(join(tables))
+
+    table = judge_while_quiet(run, judge, [*key, "of"])
     title = f"{b} against {a}" + f", over {axis}" * (sides[0].value != sides[1].value)
-    per = {name: table[table["of"] == name] for name in judged}
-    notes = [
-        *quiet_lines([run]),
-        *([] if sides[0].impl == sides[1].impl else [*trait_notes(*rows), *partner_notes(run, *rows)]),
-    ]
-    text = f"{title}: {summarize(per[STEP])}. A = {a}; B = {b}."
+    for name, side in zip(("error_a", "error_b"), rows, strict=True):
+        table = table.join(side.groupby(key)["error"].max().rename(name), on=key)
+    per = {name: table[table["of"] == name] for name in (STEP, JOB)}
+    notes = kernel_notes(run)
+    notes += [] if sides[0].impl == sides[1].impl else [*trait_notes(*rows), *partner_notes(run, *rows)]
+    text = f"{judge_machine(run).line_early} {title}: {summarize(per[STEP])}. A = {a}; B = {b}."
     if job_steps:
         text += f" A job of {job_steps:,} steps in a fresh process: {summarize(per[JOB])}."
     sections = [
         Section(title, text, notes=notes),
         *verdict_sections(per[STEP], key),
         *(verdict_sections(per[JOB], key, JOB_TITLE.format(job_steps), JOB) if job_steps else []),
-        Section("Largest distance to the reference", table=cells, level=3),
         caveats(table),
         noise_section([run], _compared(table)),
     ]
     return Page(table, sections)
 
 
-def compare_environments(run: Run, impl: str = "") -> Page:
+def compare_environments(run: Run, impl: str = "", over: str = ENVIRONMENT) -> Page:
     """Compare the environments of a run (--with, --python), each with the first and with the one before, as given.
 
-    impl: the only implementation to show; "" for all. Raises RunError if none ran in two environments.
+    impl: the only implementation to show; "" for all. over: "threads" or "precision" for those that set it. Raises
+    RunError if none ran in two environments.
     """
-    rows = without_duplicates(run.rows).dropna(subset="environment")
-    ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
-    rows = rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
-    remedy = "pytest benchmarks --impl jax_scan --with jax==0.9.0 --with jax==0.10.2"
-    remedy += ", or --threads 1,2, or --precision highest,tf32"
-    return _compare_versions(run, rows, list(mapping(run.campaign.get("environments"))), "environments", remedy, impl)
+    known = mapping(run.campaign.get("environments"))
+    order = [label for label in known if over == ENVIRONMENT or label.startswith(f"{over}=")]
+
+    def versions(part: Run) -> pd.DataFrame:
+        rows = without_duplicates(part.rows)
+        rows = rows[rows["environment"].isin(order)]
+        ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
+        return rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
+
+    remedy = f"pytest benchmarks --impl jax_scan {SETTING_OPTIONS[over]}"
+    return _compare_versions(run, versions, order, "environments", remedy, impl)
 
 
 def compare_revisions(run: Run, impl: str = "") -> Page:
@@ -217,37 +230,51 @@ def compare_revisions(run: Run, impl: str = "") -> Page:
 
     The file as it was in the working tree comes last. Raises RunError if no implementation ran in two revisions.
     """
-    rows = without_duplicates(run.rows)
-    rows = rows[rows["environment"].isna()]
-    parts = rows["impl"].astype(str).str.extract(REVISION)
-    rows = rows.assign(base=parts["base"], environment=parts["commit"].fillna(WORKING_TREE))
-    order = list(dict.fromkeys(rows.loc[rows["environment"] != WORKING_TREE, "environment"]))
+
+    def versions(part: Run) -> pd.DataFrame:
+        rows = without_duplicates(part.rows)
+        rows = rows[rows["environment"].isna()]
+        names = rows["impl"].astype(str).str.extract(REVISION)
+        rows = rows.assign(base=names["base"], environment=names["commit"].fillna(WORKING_TREE))
+        return rows.dropna(subset="base")
+
+    order = [name for name in dict.fromkeys(versions(run)["environment"]) if name != WORKING_TREE]
     remedy = "pytest benchmarks --impl path.py@main,path.py"
-    return _compare_versions(run, rows.dropna(subset="base"), [*order, WORKING_TREE], "revisions", remedy, impl)
+    return _compare_versions(run, versions, [*order, WORKING_TREE], "revisions", remedy, impl)
 
 
-def _compare_versions(run: Run, rows: pd.DataFrame, order: list[str], axis: str, remedy: str, impl: str) -> Page:
-    """Return the comparison of each `base` of `rows`, or of `impl` alone, over its `environment` values in order."""
+def _compare_versions(
+    run: Run, versions: Callable[[Run], pd.DataFrame], order: list[str], axis: str, remedy: str, impl: str
+) -> Page:
+    """Compare the versions of each implementation of a run, or of `impl` alone, over `environment` in order.
+
+    versions: the rows of a run, with its implementation in `base` and its version in `environment`.
+    """
+    rows = versions(run)
     known = sorted(str(base) for base, of in rows.groupby("base")["environment"] if of.nunique() > 1)
     if impl and impl not in known:
         reason = f"{impl!r} is no run, and {run.label} has no such implementation in two {axis}"
         raise RunError(f"{reason}; {nearest(impl, known) if known else f'measure them: {remedy}'}")
-    rows, tables = (rows[rows["base"] == impl] if impl else rows), []
-    for base, of in rows.groupby("base"):
-        samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
-        errors = {name: rows.groupby(CASE[1:])["error"].max().reset_index() for name, rows in samples.items()}
-        names = list(samples)
-        for at, name in enumerate(names[1:], 1):
-            for other in dict.fromkeys([names[0], names[at - 1]]):
-                table = ratios(samples[other], samples[name], CASE[1:])
-                table["error"] = table[CASE[1:]].merge(errors[name], how="left", on=CASE[1:])["error"]
-                tables.append(table.assign(impl=base, environment=name, against=other))
-    if not tables:
-        raise RunError(f"{run.label} has no implementation in two {axis}; measure them: {remedy}")
-    table = withhold_if_busy(add_verdicts(join(tables)), [run])
+
+    def judge(part: Run) -> pd.DataFrame:
+        tables = []
+        for base, of in versions(part).groupby("base"):
+            samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
+            names = list(samples) if base == impl or not impl else []
+            for at, name in enumerate(names[1:], 1):
+                for other in dict.fromkeys([names[0], names[at - 1]]):
+                    table = ratios(samples[other], samples[name], CASE[1:])
+                    tables.append(table.assign(impl=base, environment=name, against=other))
+        if not tables:
+            raise RunError(f"{run.label} has no implementation in two {axis}; measure them: {remedy}")
+        return add_verdicts(join(tables))
+
+    table = judge_while_quiet(run, judge, [*CASE, "environment", "against"])
+    worst = rows.groupby(["base", *CASE[1:], "environment"], dropna=False)["error"].max()
+    table = table.join(worst.rename_axis(index={"base": "impl"}), on=[*CASE, "environment"])
     sections = [_version_section(str(impl), part, axis) for impl, part in table.groupby("impl", sort=False)]
-    title = f"{axis.capitalize()}: {', '.join(order)}"
-    return Page(table, [Section(title, notes=quiet_lines([run])), *sections, caveats(table)])
+    head = Section(f"{axis.capitalize()}: {', '.join(order)}", judge_machine(run).line_early, notes=kernel_notes(run))
+    return Page(table, [head, *sections, caveats(table)])
 
 
 def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
@@ -372,7 +399,7 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
         texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
-    head = Section(f"{b} instead of {a}", " ".join(texts), notes=page.sections[0].notes)
+    head = Section(f"{b} instead of {a}", " ".join([_machines(runs), *texts]), notes=page.sections[0].notes)
     return Page(page.data, [head, *sections])
 
 
@@ -502,13 +529,13 @@ def _compare(args: Namespace) -> Page:
     def several() -> list[Run]:
         return [options.selected(run, args) for run in find_all(args.run, args.runs)]
 
-    if args.over in (ENVIRONMENT, REVISIONS) or (args.over in ("threads", "precision") and not args.b):
+    if args.over in (ENVIRONMENT, REVISIONS) or (args.over in SETTING_OPTIONS and not args.b):
         impl = args.a if args.a and not _is_run(args.a, args.runs) else ""
         named = [*args.run, *([args.a] if args.a and not impl else [])]
         if args.b or len(named) > 1:
             raise RunError(f"--over {args.over} compares within one run; name one: compare --over {args.over} RUN")
-        compare_versions = compare_revisions if args.over == REVISIONS else compare_environments
-        return compare_versions(options.selected(find(named[0] if named else "latest", args.runs), args), impl)
+        run = options.selected(find(named[0] if named else "latest", args.runs), args)
+        return compare_revisions(run, impl) if args.over == REVISIONS else compare_environments(run, impl, args.over)
     along = args.over in VALUES.values()
     if along and args.a and not args.run and _is_run(args.a, args.runs):
         raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")

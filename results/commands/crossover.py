@@ -4,11 +4,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from results import options
-from results.commands.compare import check_latest
+from results.commands.compare import ENVIRONMENT, SETTING_OPTIONS, check_latest
 from results.output import Page
 from results.page.crossover import crossover
-from results.stats.pairing import VALUES, Selection, sides_along
-from results.store.reading import Run, RunError, require_own
+from results.stats.pairing import DECLARED, VALUES, Selection, sides_along
+from results.store.reading import Run, RunError, mapping, require_own
 from results.store.runs import find, find_all
 
 SIZES = "100x10,10000x10,1000000x10"  # of a run that is suggested
@@ -19,22 +19,45 @@ def _crossover(args: Namespace) -> Page:
         raise RunError(f"name two implementations: {args.a} B; or --over device, for {args.a} on two devices")
     if not args.over:
         options.check_two_names(args.a, args.b)
-    b = args.b or args.a
-    if args.run in ([], ["latest"]):
-        _check_latest(sides_along(args.a, b, args.over), args.runs)
+    a, b, over = args.a, args.b or args.a, args.over
+    if over in SETTING_OPTIONS:
+        (a, b), over = _sides_of_run(a, b, over, find(args.run[0] if args.run else "latest", args.runs)), ""
+    elif args.run in ([], ["latest"]):
+        _check_latest(sides_along(a, b, over), args.runs)
     runs = find_all(args.run, args.runs)
     require_own(*runs)
-    return crossover(runs, args.a, b, args.features, over=args.over, job_steps=args.job_steps)
+    return crossover(runs, a, b, args.features, over=over, job_steps=args.job_steps)
+
+
+def _sides_of_run(a: str, b: str, over: str, run: Run) -> tuple[str, str]:
+    """Return A and B with the two values that a run has of one of SETTING_OPTIONS, as `jax_scan@threads=1`.
+
+    Raises RunError unless the run has two, or if A or B names one.
+    """
+    if "@" in a + b:
+        raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
+    known = mapping(run.campaign.get("environments"))
+    values = [name for name in known if over == ENVIRONMENT or name.startswith(f"{over}=")]
+    if len(values) < 2:
+        command = f"pytest benchmarks --impl {a} {SETTING_OPTIONS[over]} --problem {SIZES}"
+        raise RunError(f"{run.label} does not have two values of {over}; name a run that has: --run RUN, or {command}")
+    if len(values) > 2:
+        every = ", ".join(f"{a}@{value}" for value in values)
+        raise RunError(f"{run.label} has {len(values)} values of {over}; name two in place of --over: {every}")
+    return f"{a}@{values[0]}", f"{b}@{values[1]}"
 
 
 def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
     """Raise RunError if your newest run lacks a side. Suggest the run with the most sizes of both."""
-    command = f"pytest benchmarks --impl {','.join(dict.fromkeys(side.impl for side in sides))} --problem {SIZES}"
+    names = [DECLARED.sub("", side.impl) for side in sides]
+    command = f"pytest benchmarks --impl {','.join(dict.fromkeys(names))} --problem {SIZES}"
     try:
         newest = [find("latest", root)]
     except RunError:  # no runs here
         newest = []
     require_own(*newest)
+    if found := DECLARED.search(sides[0].impl):
+        command += f" {SETTING_OPTIONS[found[1]]}"
     if axis := sides[0].axis:
         command += f" --{axis} {','.join(side.value for side in sides)}"
     check_latest(sides, root, lambda run: _count_sizes(run, sides), command)
@@ -55,9 +78,10 @@ def add_commands(commands: options.Commands) -> None:
     command.add_argument("b", nargs="?", metavar="B", help="another one: jax_scan@gpu (default, with --over: A)")
     command.add_argument(
         "--over",
-        choices=list(dict.fromkeys(VALUES.values())),
+        choices=[*dict.fromkeys(VALUES.values()), *SETTING_OPTIONS],
         default="",
-        help="compare A on cpu or in float32 with B on gpu or in float64",
+        help="compare A on cpu or in float32 with B on gpu or in float64; or A with B under the two threads, precisions"
+        " or environments of a run",
     )
     options.add_job_steps(command)
     command.add_argument("--features", type=options.positive, metavar="D", help="show only this number of features")

@@ -29,7 +29,7 @@ from results import options
 from results.output import Page, Section, counted, records, seconds, times, words
 from results.stats.noise import drift, edited_code, noise_section, shifts_of_unchanged
 from results.stats.pairing import ratios, without_duplicates
-from results.stats.quiet_or_busy import WITHHELD, claims_from, quiet_lines
+from results.stats.quiet_or_busy import WITHHELD, claims_from, kernel_notes, machine_lines
 from results.stats.signed_rank import ALPHA, Array, blocks_needed, fewest_blocks, hodges_lehmann, interval, robust_scale
 from results.stats.verdicts import UNDECIDED, Verdict, judge
 from results.store.atomic import atomic_write
@@ -86,7 +86,8 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
     sections = [
-        Section(text=summary, notes=quiet_lines([base, new])),
+        Section(text=machine_lines(base, new)),
+        Section(text=summary, notes=kernel_notes(base, new)),
         Section(text=text, table=table, notes=notes),
         noise_section([base, new], len(compared)),
     ]

@@ -23,13 +23,14 @@ from results.output import Page, Section, counted, records, rows_of, seconds, wi
 from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
 from results.stats.noise import percent
 from results.stats.pairing import SAME, without_duplicates
+from results.stats.quiet_or_busy import BUSY, QUIET, UNKNOWN, judge_machine
 from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import ratio_digits
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, machine_groups, other_machine, text
-from results.store.runs import files, find_all, join, read_all
+from results.store.runs import files, find_all, first_names, join, read_all
 
 POINT = ["series", "run", "machine", "hardware", "datetime", "commit", "file", "code", *CASE, "framework", "version"]
 TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
@@ -65,7 +66,8 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     invalid = rows[~rows["valid"]].groupby(["run", *CASE, "reason"], dropna=False).size().rename("blocks")
     unread = [{"run": name, "reason": message} for name, message in errors.items()]
     sections = [
-        Section("History", summarize(page, len(runs))),
+        Section("History", _machines(runs)),
+        Section(text=summarize(page, len(runs))),
         *with_rows(Section("Changes", table=_change_table(page), level=3)),
         *_series_sections(page, searches, work),
         *with_rows(Section("Invalid: no points", table=rows_of(invalid.reset_index()), level=3)),
@@ -141,6 +143,16 @@ def _work_differences(groups: list[pd.DataFrame], runs: dict[str, Run]) -> dict[
             reasons = "; ".join(filter(None, differences)) or "the machine of a series in between"
             sentences[number] = f"A series of its own, because of other work or hardware: {reasons}."
     return sentences
+
+
+def _machines(runs: list[Run]) -> str:
+    """Return how many of the runs were QUIET and BUSY, and names of those that were BUSY."""
+    by_word: dict[str, list[str]] = {QUIET: [], BUSY: [], UNKNOWN: []}
+    for run in runs:
+        by_word[judge_machine(run).word].append(run.label)
+    counts = "; ".join(f"{word}: {counted(len(labels), 'run')}" for word, labels in by_word.items() if labels)
+    busy = f" A change at a BUSY run may be its load: {first_names(by_word[BUSY])}." if by_word[BUSY] else ""
+    return f"{counts}.{busy}"
 
 
 def _caveats(runs: list[Run], other_work: int) -> list[str]:

@@ -12,6 +12,7 @@ from results import options
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.page.sections import limit_text, table_by_problem
 from results.stats.pairing import without_duplicates
+from results.stats.quiet_or_busy import machine_lines
 from results.store.outcomes import DISPATCH, Row, by_size, drop_duplicates, groups, outcomes
 from results.store.reading import Run, RunError, mapping, number, require_own, sequence
 
@@ -41,7 +42,9 @@ def limits(run: Run) -> Page:
     table = outcomes(run)
     machine = [_machine_section(str(device), mapping(limit)) for device, limit in measured.items() if limit]
     cases = _case_sections(run, records(drop_duplicates(run, table)))
-    return Page(table, [Section(f"Limits of {run.label}"), *machine, *cases, *costs(run), *layers(run)])
+    return Page(
+        table, [Section(f"Limits of {run.label}", machine_lines(run)), *machine, *cases, *costs(run), *layers(run)]
+    )
 
 
 def _machine_section(device: str, limit: Row) -> Section:

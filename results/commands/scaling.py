@@ -27,6 +27,7 @@ import pandas as pd
 from results import options
 from results.output import Page, Section, records, seconds, speedup, times, words
 from results.stats.prediction import fit_prices
+from results.stats.quiet_or_busy import machine_lines
 from results.stats.signed_rank import Array
 from results.store.outcomes import Row
 from results.store.reading import Run, RunError, mapping, number, require_own, sequence
@@ -97,6 +98,7 @@ def scaling(run: Run) -> Page:
     tables = {"measured": measured, "parameter": pd.DataFrame(parameters), "predicted": pd.DataFrame(predicted)}
     most = int(rows["ranks"].max())
     sections = [
+        Section(f"Scaling of {run.label}", machine_lines(run)),
         Section("Measured", table=[_measured_cells(row) for row in records(measured)], notes=[MEASURED], level=3),
         Section("The model", table=_parameter_table(tables["parameter"]), notes=notes, level=3),
         Section(

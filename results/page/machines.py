@@ -17,7 +17,7 @@ from results.stats.pairing import (
     samples_by_case,
     without_duplicates,
 )
-from results.stats.quiet_or_busy import quiet_lines, withhold_if_busy
+from results.stats.quiet_or_busy import kernel_notes, machine_lines, withhold_if_busy
 from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import (
     add_verdicts,
@@ -92,8 +92,8 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     counts = pd.Series([*map(count_verdicts, verdicts)], result.index, object)
     result["machines"] = counts.where(result["refused"] == "", None)
     where = f"on {runs[1].machine} (B) instead of {runs[0].machine} (A)"
-    text = f"Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
-    header = replace(header, text=text, notes=[*quiet_lines(runs), *header.notes])
+    text = f"{machine_lines(*runs)} Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
+    header = replace(header, text=text, notes=[*kernel_notes(*runs), *header.notes])
     cells = [
         {name: words(row[name]) for name in CASE}
         | {f"to {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}

@@ -204,16 +204,21 @@ def claims_from(runs: Iterable[Run]) -> float:
     return max((judge_machine(run).claims_from for run in runs), default=1.0)
 
 
-def quiet_lines(runs: Iterable[Run]) -> list[str]:
-    """Return the line of each run, with its label, and what chose the kernels of one framework."""
-    lines = [f"{run.label}: {line}" for run in runs for line in (judge_machine(run).line, *kernel_notes(run))]
-    return [*dict.fromkeys(lines)]
+def machine_lines(*runs: Run) -> str:
+    """Return the line of a run, or those of several with their labels: an answer begins with it."""
+    lines = {run.label: judge_machine(run).line for run in runs}
+    return " ".join(lines.values() if len(lines) == 1 else (f"{label}: {line}" for label, line in lines.items()))
 
 
-def kernel_notes(run: Run) -> list[str]:
-    """Return a line for each framework of a run whose kernels an environment variable chose."""
-    known = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
-    return [f"Unequal: {settings} chose the kernels of {name}." for name, settings in known.itertuples(index=False)]
+def kernel_notes(*runs: Run) -> list[str]:
+    """Return a line for each framework whose kernels an environment variable chose, with the label of the run."""
+    notes = list[str]()
+    for run in dict.fromkeys(runs):
+        known = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
+        label = f"{run.label}: " if len(set(runs)) > 1 else ""
+        for name, settings in known.itertuples(index=False):
+            notes.append(f"{label}Unequal: {settings} chose the kernels of {name}.")
+    return notes
 
 
 def judge_while_quiet(run: Run, judge: Callable[[Run], pd.DataFrame], key: list[str]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ READING = "B/A above 1: B takes longer per step."
 ABSENT = "not compared"
 DRIFT = "the machine drifted between the runs"  # why a verdict is withheld
 PLACE = ["run", "of"]  # columns that keep the distances of a pair of implementations apart
+ERRORS = {"error_a": "error of A", "error_b": "error of B"}  # largest distance to the reference, where sides differ
 ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
 
 
@@ -113,8 +114,9 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"A per {per}": seconds(row["a_s"]),
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
-        "interval": interval_text(row),
+        **{name: f"{row[column]:.2g}" for column, name in ERRORS.items() if column in row},
         "verdict": verdict_text(row),
+        "interval": interval_text(row),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
     }

@@ -29,7 +29,8 @@ from results.upkeep import acceptance, acceptance_environments, five_minutes, ma
 BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
 COMMAND = re.compile(rf"(?P<head><!-- python -m results (?P<words>[^\n]+) -->\n){BETWEEN}", re.DOTALL)
-SENTENCE = re.compile(r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
+STATE = r"(?:(?:QUIET|BUSY|unknown): .*?\. )?"  # of the machine, before the answer
+SENTENCE = re.compile(STATE + r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
 MOST_SENTENCES = 5  # of an answer
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
@@ -163,7 +164,7 @@ def _closed(run: Run) -> list[Section]:
 
 def _scaling(run: Run) -> list[Section]:
     """Return measured scaling over ranks, the model, and its predictions for the largest problem."""
-    measured, model, predicted = scaling.scaling(run).sections
+    _, measured, model, predicted = scaling.scaling(run).sections
     largest = [row for row in predicted.table if row["rows x features"] == "1,000,000 x 100"]
     return [measured, model, replace(predicted, table=largest)]
 

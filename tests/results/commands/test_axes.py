@@ -28,7 +28,8 @@ def test_devices_and_dtypes_are_compared_where_all_else_is_equal(tmp_path: Path)
     (row,) = page.data.to_dict("records")
     assert row["verdict"] == "FASTER" and row["ratio"] == pytest.approx(2 / 3, rel=0.02)
     assert "over dtype" in page.sections[0].title
-    assert any("distance" in section.title for section in page.sections), "the errors stand beside the times"
+    assert {"error of A", "error of B"} <= page.sections[1].table[0].keys(), "the errors stand beside the times"
+    assert {"error_a", "error_b"} <= set(page.data.columns)
 
 
 def test_a_job_counts_what_comes_before_its_steps(tmp_path: Path) -> None:
@@ -141,6 +142,8 @@ def test_numbers_of_threads_in_one_run_are_environments(tmp_path: Path, capsys: 
     assert len(compare_environments(both).data) == 2 and len(compare_environments(both, "jax_scan").data) == 1
     assert main(["compare", "jax_scan", "--over", "threads", "--run", str(run.path)]) == 0
     assert "against threads=1: in none shown slower; first faster in threads=2" in capsys.readouterr().out
+    assert main(["compare", "--over", "precision", str(run.path)]) == 2
+    assert "no implementation in two environments; measure them:" in capsys.readouterr().err
 
 
 def test_one_environment_is_no_comparison(tmp_path: Path) -> None:

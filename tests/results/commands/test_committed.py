@@ -130,7 +130,7 @@ def test_the_crossover_of_the_sweep_is_told() -> None:
 def test_a_run_is_not_slower_than_its_copy(campaign: str, tmp_path: Path) -> None:
     copy = shutil.copy(find(campaign, RUNS).path, tmp_path / "0001_copy.json")
     code, out, _ = run_command("gate", campaign, str(copy), "--slower", "5%")
-    assert code == 0 and out.startswith("NOT SLOWER")
+    assert code == 0 and "\nNOT SLOWER" in out
 
 
 @pytest.mark.parametrize("command", [["compare"], ["gate", "--slower", "5%"]])
@@ -167,3 +167,30 @@ def test_what_cannot_be_answered_is_one_line(words: list[str], message: str) -> 
     code, out, err = run_command(*words)
     assert (code, out) == (2, "")
     assert message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["answer", CAMPAIGN],
+        ["ask", "50000x30", "--run", "intel-xeon-2c-e60e65/0003_map"],
+        ["compare", "numpy_manual", "jax_scan", "--run", CAMPAIGN],
+        ["compare", "numpy_manual", "--over", "dtype", "--run", LIMITS[0]],
+        ["compare", "jax_scan", "--over", "threads", "--run", "intel-xeon-2c-e60e65/0007_threads"],
+        ["compare", LIMITS[1], "amd-epyc-2c-556c98/0004_limits-of-streams"],
+        ["crossover", "numpy_manual", "jax_jit", "--run", SWEEP],
+        ["gate", CAMPAIGN, CAMPAIGN, "--slower", "5%", "--impl", "torch_manual", "torch_nn"],
+        ["history", SWEEP, BENCH],
+        ["limits", LIMITS[0]],
+        ["machines", "torch_manual", "torch_nn"],
+        ["noise", CAMPAIGN],
+        ["payback", "jax_grad", "jax_jit", "--run", CAMPAIGN],
+        ["scaling", str(ROOT / "results" / "scaling.json")],
+    ],
+    ids=" ".join,
+)
+def test_the_state_of_the_machine_comes_before_any_verdict_or_table(words: list[str]) -> None:
+    _, out, err = run_command(*words)
+    state = re.search(r"\b(QUIET|BUSY|unknown): ", out)
+    answer = re.search(r"FASTER|SLOWER|EQUIVALENT|UNDECIDED|faster|overtakes|Too few|─", out)
+    assert state and answer and state.start() < answer.start(), out[:600] + err

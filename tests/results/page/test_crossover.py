@@ -329,3 +329,40 @@ def test_a_side_that_no_run_has_comes_with_the_command_that_measures_it(
         "your newest run box/0001_base has no jax_scan@gpu (it has: jax_scan, numpy_manual); make one: pytest" in error
     )
     assert "--impl jax_scan --problem 100x10,10000x10,1000000x10 --device cpu,gpu" in error
+
+
+def of_threads(root: Path, *counts: int) -> Run:
+    """A run of jax_scan with numbers of threads: each further one is faster from n = 3,000 on, and slower below."""
+    cases: Rows = []
+    for n in SIZES:
+        for at, count in enumerate(counts):
+            seconds = [1e-9 * n * (3_000 / n) ** (0.5 * at) * noise for noise in NOISE]
+            setting = {"environment": f"threads={count}", "threads": count, "problem": f"{n}x10"}
+            cases += blocks(f"jax_scan@threads={count}", seconds, n=n, d=10, batch=n, **setting)
+    facts = {"seed": 0, "environments": {f"threads={count}": {"threads": count} for count in counts}}
+    return saved_run(root, cases, campaign=facts)
+
+
+def test_the_threads_of_one_run_cross(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = of_threads(tmp_path, 1, 2)
+    assert main(["crossover", "jax_scan", "--over", "threads", "--run", str(run.path)]) == 0
+    answer = "jax_scan@threads=2 overtakes jax_scan@threads=1 at about n = 3,000 (between 1,000 and 10,000)"
+    assert answer in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "counts", "says"),
+    [
+        (["jax_scan", "--over", "threads"], (1, 2, 4), "jax_scan@threads=1, jax_scan@threads=2, jax_scan@threads=4"),
+        (["jax_scan", "--over", "precision"], (1, 2), "--precision highest,tf32"),
+        (["jax_scan@threads=1", "--over", "threads"], (1, 2), "compare along one axis at a time"),
+        (["jax_scan", "--over", "environment"], (1,), "--with"),
+    ],
+)
+def test_a_setting_that_has_no_two_values_is_one_line(
+    words: list[str], counts: tuple[int, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = of_threads(tmp_path, *counts)
+    assert main(["crossover", *words, "--run", str(run.path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
