@@ -71,6 +71,12 @@ SLOW := commands/test_scaling stats/test_changes stats/test_statistics_rates
 quick: lint types ## lint, types and the fast tests: for the desk, a minute and a half
 	$(BIN)/python -m pytest -q -W error -n 3 --dist loadfile --benchmark-disable $(QUICK:%=tests/%) $(SLOW:%=--ignore tests/results/%.py)
 
+growth sweep readme:
+	@echo "make $@ is called make $(NOW_$@) now" >&2; exit 2
+NOW_growth := many-files
+NOW_sweep := map
+NOW_readme := docs
+
 lint: .venv/ready ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

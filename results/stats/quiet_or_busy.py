@@ -45,6 +45,10 @@ class Measure:
         """Return the number in words."""
         return self.words.format(percent=short_percent(value), number=digits(value))
 
+    def figure(self, value: float) -> str:
+        """Return the number with its unit."""
+        return short_percent(value) if "{percent}" in self.words else digits(value)
+
 
 OTHERS = 0.15  # share of the CPU time of a run's cores
 MEASURES = (

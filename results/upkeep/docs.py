@@ -24,7 +24,7 @@ from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
 from results.store.reading import Run, facts
 from results.store.runs import find
-from results.upkeep import acceptance, acceptance_environments, five_minutes, many_files, rates
+from results.upkeep import acceptance, acceptance_environments, five_minutes, many_files, quiet_check, rates
 
 BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
@@ -206,6 +206,7 @@ JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "acceptance": lambda rows: Section(table=acceptance.table(rows), notes=[acceptance.note(rows)]),
     "acceptance_environments": acceptance_environments.section,
     "five_minutes": five_minutes.section,
+    "quiet": quiet_check.section,
     "rates": rates.section,
     "many_files": lambda rows: replace(many_files.section(rows), title=""),
 }

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from results.output import Page, Section, json_text, rows_of, write
-from results.stats.quiet_or_busy import judge_machine
+from results.output import Page, Section, json_text, records, rows_of, write
+from results.stats.quiet_or_busy import LARGE, MEASURES, judge_machine
 from results.store.atomic import atomic_write
 from results.store.runs import find
 
@@ -20,6 +20,29 @@ LOOPS = (0, 1, 2, 3)
 LOOP = [sys.executable, "-c", "while True: pass"]
 RUN = ["-m", "pytest", "benchmarks", "-q", "--benchmark-quiet", "--preset", "quick", "--no-limits", "--wait"]
 CASES = ["--blocks", "4", "--impl", "numpy_manual,torch_autograd", "--problem", "small"]
+
+ABOUT = {
+    "difference": "difference of the A/A control, median over its cases and blocks",
+    "others": "CPU time that other processes used on the cores of the run",
+    "load": "load average per core before the first block, where the CPU time of others is not recorded",
+    "steal": "CPU time that the hypervisor took (steal)",
+    "throttled": "time for which a cgroup's quota stopped the run",
+    "calibration": "calibration loop, 90th by 10th percentile",
+}  # what each of MEASURES is
+
+
+def section(rows: pd.DataFrame) -> Section:
+    """Return the limits of each number that a run records, and what it was beside busy loops."""
+    runs = records(rows)
+    table = [
+        {"number": ABOUT[one.name], "QUIET up to": one.figure(one.limit)}
+        | {f"above {LARGE:.0f}x shown up to": one.figure(one.most)}
+        | {f"with {run['loops']} busy loops": one.figure(run[one.name]) for run in runs}
+        for one in MEASURES
+    ]
+    verdicts, last = ", ".join(f"{run['word']} with {run['loops']}" for run in runs), runs[-1]
+    note = f"Busy loops: {verdicts}. {last['machine']}, {last['cores']} cores, {last['date']}."
+    return Section(table=table, notes=[note])
 
 
 def _measure(loops: int) -> dict[str, object]:
