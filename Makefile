@@ -136,6 +136,11 @@ map: .venv/ready ## the fastest framework by rows and features, and python -m re
 map: NAME = map
 map: GRID = all
 
+frameworks: .venv/ready ## Keras, Optax, MLX and scikit-learn beside torch, JAX and NumPy: 15 minutes; needs the extra keras
+	$(BIN)/python -m pytest benchmarks --benchmark-save=frameworks --until-decided --minutes 14 --preset quick --no-limits \
+	--impl numpy_manual,torch_manual,torch_nn,keras_torch,keras_jax,jax_jit,jax_optax,jax_optax_eager,mlx_compile,sklearn_sgd \
+	--problem 100x10,1000x10,10000x10,100000x10,1000x10@1 $(ARGS)
+
 limits: .venv/ready ## how near the implementations come to what this machine can do, and 1,000 steps on tall problems: half an hour
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-save=limits --blocks 6 --preset quick --dtype float32,float64 --aa none \
 	--impl numpy_manual,numpy_blocked,numba_fused,torch_compile,jax_scan --problem 10000x100,1000000x16,1000000x100,100000x1000 $(ARGS)

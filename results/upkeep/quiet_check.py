@@ -1,4 +1,7 @@
-"""Measure what a run records of its machine beside 0 to 3 busy loops: evidence for `results/stats/quiet_or_busy.py`."""
+"""Measure what a run records of its machine beside 0 to 3 busy loops: evidence for `results/stats/quiet_or_busy.py`.
+
+Also by how much the ratio of two implementations then differs from that without a loop: the limit LARGE must lie above.
+"""
 
 import os
 import subprocess
@@ -9,17 +12,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from results.output import Page, Section, json_text, records, rows_of, write
+from results.options import BASELINE
+from results.output import Page, Section, json_text, records, rows_of, times, write
+from results.stats.pairing import ratios_to
 from results.stats.quiet_or_busy import LARGE, MEASURES, judge_machine
 from results.store.atomic import atomic_write
+from results.store.columns import CASE
 from results.store.runs import find
 
 LOOPS = (0, 1, 2, 3)
 LOOP = [sys.executable, "-c", "while True: pass"]
 RUN = ["-m", "pytest", "benchmarks", "-q", "--benchmark-quiet", "--preset", "quick", "--no-limits", "--wait"]
-CASES = ["--blocks", "4", "--impl", "numpy_manual,torch_autograd", "--problem", "small"]
+IMPLS, PROBLEMS = "numpy_manual,torch_autograd,jax_scan", "small,100000x30"  # on one thread, and on all
+CASES = ["--blocks", "4", "--impl", IMPLS, "--problem", PROBLEMS]
 
 ABOUT = {
     "difference": "difference of the A/A control, median over its cases and blocks",
@@ -40,13 +48,16 @@ def section(rows: pd.DataFrame) -> Section:
         | {f"with {run['loops']} busy loops": one.figure(run[one.name]) for run in runs}
         for one in MEASURES
     ]
+    changes = {f"with {run['loops']} busy loops": times(run["ratio_change"]) for run in runs}
+    about = {"number": "largest change of a ratio of two implementations", "QUIET up to": "-"}
+    table.append(about | {f"above {LARGE:.0f}x shown up to": "-"} | changes)
     verdicts, last = ", ".join(f"{run['word']} with {run['loops']}" for run in runs), runs[-1]
     note = f"Busy loops: {verdicts}. {last['machine']}, {last['cores']} cores, {last['date']}."
     return Section(table=table, notes=[note])
 
 
-def _measure(loops: int) -> dict[str, object]:
-    """Return the fields of `Quiet` and its word, of a run beside so many busy loops."""
+def _measure(loops: int) -> tuple[dict[str, object], pd.Series]:
+    """Return the fields of `Quiet` and its word, of a run beside so many busy loops, and its ratios by case."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         idle_load = os.getloadavg()[0]
@@ -61,11 +72,14 @@ def _measure(loops: int) -> dict[str, object]:
         run = find(str(saved), folder)
     quiet = judge_machine(run)
     facts = {"loops": loops, "word": quiet.word} | asdict(quiet) | {"load_average_before": idle_load}
-    return facts | {"machine": run.machine, "cores": os.cpu_count(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%MZ}"}
+    facts |= {"machine": run.machine, "cores": os.cpu_count(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%MZ}"}
+    return facts, ratios_to(run.rows, BASELINE).set_index([*CASE[1:], "impl"])["ratio"]
 
 
 if __name__ == "__main__":
-    table = pd.DataFrame([_measure(loops) for loops in LOOPS])
+    rows, ratios = zip(*map(_measure, LOOPS), strict=True)
+    changes = [np.exp(np.abs(np.log(after / ratios[0])).max()) for after in ratios]
+    table = pd.DataFrame(rows).assign(ratio_change=changes)
     page = Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
     atomic_write(Path(sys.argv[1]), json_text(table))
     write(page, "table", sys.stdout)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from results.commands.gate import FAIL, decide
 from results.options import BASELINE
 from results.output import Section, json_text
+from results.stats.change_points import search
 from results.stats.few_blocks import FIRST_LOOK, Array, distances
 from results.stats.pairing import ratios_to
 from results.stats.signed_rank import ALPHA, hodges_lehmann, p_value
@@ -184,12 +185,25 @@ def two_kinds(share: float, a_log: float, b_log: float) -> Noise:
     return noise
 
 
-def lasting(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise with an autocorrelation of 0.7 over the blocks."""
-    noise = rng.normal(0, 0.05, shape)
-    for block in range(1, shape[1]):
-        noise[:, block] = 0.7 * noise[:, block - 1] + math.sqrt(1 - 0.7**2) * noise[:, block]
+def autocorrelated(correlation: float, spread: float) -> Noise:
+    """Return noise that is correlated with that of the block, or run, before."""
+
+    def noise(rng: Generator, shape: tuple[int, int]) -> Array:
+        series = rng.normal(0, spread, shape)
+        for block in range(1, shape[1]):
+            series[:, block] *= math.sqrt(1 - correlation**2)
+            series[:, block] += correlation * series[:, block - 1]
+        return series
+
     return noise
+
+
+def bursts(rng: Generator, shape: tuple[int, int]) -> Array:
+    """Return noise in which other programs slow B by 30 % in every case of a block, for 2 blocks on average."""
+    slow, quiet = np.zeros(shape[1], bool), rng.random(shape[1])
+    for block in range(shape[1]):
+        slow[block] = quiet[block] < (0.5 if block and slow[block - 1] else 0.1)
+    return np.asarray(rng.normal(0, 0.02, shape) + math.log(1.3) * slow)
 
 
 SITUATIONS: dict[str, Noise] = {
@@ -207,7 +221,8 @@ SITUATIONS: dict[str, Noise] = {
     "one side 8 % slower in 30 % of processes": lambda rng, shape: (
         rng.normal(0, 0.03, shape) + 0.08 * (rng.random(shape) < 0.3)
     ),
-    "state lasts over blocks (0.7)": lasting,
+    "state lasts over blocks (0.7)": autocorrelated(0.7, 0.05),
+    "bursts of 2 blocks, B 1.3x": bursts,
 }
 
 
@@ -218,6 +233,34 @@ def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13)) -> list[Rate
         for count in blocks:
             rng = np.random.default_rng([1, number, count])
             rates.append(_rate(name, BOTH, count, [judge_page(noise(rng, (CASES, count))) for _ in range(pages)]))
+    return rates
+
+
+def earlier_rates(pages: int) -> list[Rate]:
+    """Return the rates on pages without a difference, with an earlier run that had less noise or as much."""
+    rates = []
+    for share, name in ((1.0, "as noisy"), (0.5, "half as noisy"), (0.25, "a quarter as noisy")):
+        for blocks in (2, 3):
+            rng, judged = np.random.default_rng([6, int(100 * share), blocks]), list[Judged]()
+            for _ in range(pages):
+                before = share * heavy_tails(rng, (CASES, 13))
+                pools = {pair: np.concatenate(distances(before[np.equal(PAIRS, pair)])) for pair in set(PAIRS)}
+                judged.append(judge_page(heavy_tails(rng, (CASES, blocks)), earlier=pools))
+            rates.append(_rate(f"heavy tails, an earlier run {name}", BOTH, blocks, judged))
+    return rates
+
+
+def history_rates(pages: int) -> list[Rate]:
+    """Return how often `history` names a change on pages of 10 series of 20 runs, without one and with one of 20 %."""
+    rates, change = [], math.log(1.2) * (np.arange(20) >= 10)
+    for correlation in (0.0, 0.7, 0.9):
+        rng, noise = np.random.default_rng([7, int(10 * correlation)]), autocorrelated(correlation, 0.03)
+        series = [noise(rng, (10, 20)) for _ in range(pages)]
+        false = np.mean([any(one.changes for one in search(page.tolist())) for page in series])
+        shifted = [search((page + change).tolist()) for page in series[: max(pages // 10, 1)]]
+        detected = np.mean([bool(one.changes) for page in shifted for one in page])
+        name = f"history of 20 runs, noise correlated by {correlation}"
+        rates.append(Rate(name, "change points; 20 % slower", 20, pages, float(false), math.nan, float(detected)))
     return rates
 
 
@@ -264,6 +307,7 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
     source = campaign(run)
     found = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
     found += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
+    found += [*earlier_rates(pages), *history_rates(pages)]
     known = facts(run)
     return pd.DataFrame(map(asdict, found)).assign(source=run.label, cpu=known["cpu"], cores=known["cores"])
 
@@ -286,7 +330,8 @@ def section(table: pd.DataFrame) -> Section:
     notes = [
         f"{last['pages']:,} simulated pages a row, nominal rate {ALPHA:.0%}; standard error {error:.1f} % at 5 %."
         f" campaign: residuals of {last['source']} ({last['cpu']}, {last['cores']} cores); made by make rates."
-        " decided: share of the campaign's comparisons; for 0.5 %, share called EQUIVALENT."
+        " decided: share of the campaign's comparisons; for 0.5 %, share called EQUIVALENT; for history, share of the"
+        " series in which a change of 20 % is shown."
     ]
     return Section(table=rows, notes=notes)
 
