@@ -53,16 +53,17 @@ def _of(address: str) -> Client:
     return connected
 
 
-def _unequal(found: dict[str, Any]) -> str:
+def _unequal(versions: dict[str, Any]) -> str:
     """Return the packages whose first two version numbers differ from those here: functions travel as Python code."""
-    here, *there = (side["packages"] for side in (found["client"], found["scheduler"], *found["workers"].values()))
-    said = {
+    sides = versions["client"], versions["scheduler"], *versions["workers"].values()
+    here, *there = (side["packages"] for side in sides)
+    differences = {
         f"{name} {other.get(name)}, here it is {here[name]}"
         for other in there
         for name in ("python", "dask", "distributed", "cloudpickle", "numpy")
         if str(other.get(name)).split(".")[:2] != here[name].split(".")[:2]
     }
-    return f"has {'; '.join(sorted(said))}" if said else ""
+    return f"has {'; '.join(sorted(differences))}" if differences else ""
 
 
 def spread(problem: Problem) -> list[Future[Any]]:

@@ -19,9 +19,9 @@ from impls.interface import (
     Problem,
     Timed,
     Unsupported,
-    held,
     need_ranks,
     product_by,
+    rows_of_shard,
 )
 
 jax.config.update("jax_enable_x64", True)  # float64 is float64; float32 input stays float32
@@ -90,8 +90,8 @@ def pad(array: Array, length: int, value: int = 0) -> Array:
 
 def packed(order: Array, n: int, spare: int) -> Array:
     """Return this rank's rows of each batch. The row `spare` fills them up to the same number on every rank."""
-    longest = max(len(rows) for rank in range(int(os.environ["WORLD_SIZE"])) for rows in held(order, n, rank))
-    return np.stack([pad(rows, longest, spare) for rows in held(order, n)])
+    longest = max(len(rows) for rank in range(int(os.environ["WORLD_SIZE"])) for rows in rows_of_shard(order, n, rank))
+    return np.stack([pad(rows, longest, spare) for rows in rows_of_shard(order, n)])
 
 
 def blocks(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array, jax.Array]:

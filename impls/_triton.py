@@ -203,20 +203,20 @@ def fused(X: Tensor, y: Tensor, w: Tensor, order: Tensor | None, lr: float) -> t
     """Return t (1,) and `step()`, which updates w (d,) or (d, k) in place by batch t[0] and adds 1 to t[0]."""
     n, d, k, size, y = *X.shape, y[0].numel(), y.element_size(), y.contiguous()  # X is in registers as y is
     b, columns = n if order is None else order.shape[1], triton.next_power_of_2(d)
-    whole = columns * size <= LONGEST
-    C = columns if whole else NARROW // size
+    row_fits = columns * size <= LONGEST
+    C = columns if row_fits else NARROW // size
     R = min(max(1, TILE // (C * size)), triton.next_power_of_2(b))
     aligned = d * X.element_size() % 16 == 0  # other rows need more registers
     warps = 4 if R * C * size <= TILE and aligned else 8
     blocks = triton.cdiv(triton.cdiv(b, R), WARPS // warps * multiprocessors(X))  # of a program
     programs = triton.cdiv(triton.cdiv(b, R), blocks)
-    parts, residuals = y.new_empty(programs, d * k), y.new_empty(0 if whole else b * k)
+    parts, residuals = y.new_empty(programs, d * k), y.new_empty(0 if row_fits else b * k)
     rate, t = _rate(y, lr, b * k), torch.zeros(1, dtype=torch.long, device=X.device)
     shape = {"D": d, "K": k, "R": R, "C": C, "num_warps": warps, "maxnreg": REGISTERS}
     P, across = min(PARTS, triton.next_power_of_2(programs)), ACROSS // size
 
     def step() -> None:
-        if whole:
+        if row_fits:
             _gradients[k, programs](X, y, w, order, parts, t, b, blocks, **shape, S=STAGES)
         else:
             _residuals[k, triton.cdiv(b, R)](X, y, w, order, residuals, t, b, **shape)
@@ -233,16 +233,16 @@ def descent(X: Tensor, y: Tensor, order: Tensor | None, lr: float) -> Callable[[
     """
     n, d, k, size, y = *X.shape, y[0].numel(), y.element_size(), y.contiguous()
     b, C = n if order is None else order.shape[1], triton.next_power_of_2(d)
-    held = HELD if order is None else HELD // 4
-    alone, together = held // (C * size), held // 2 // (C * size)  # rows of a program
+    capacity = HELD if order is None else HELD // 4
+    rows_alone, rows_together = capacity // (C * size), capacity // 2 // (C * size)  # rows of a program
     # Programs of a target that can wait for each other: in float32 two on a multiprocessor, none interpreted
     limit = 0 if INTERPRETED else 8 // size * multiprocessors(X) // k
-    if b > max(alone, together * limit):
+    if b > max(rows_alone, rows_together * limit):
         what = f"{b:,} rows a step, {d:,} features, {k} target{'s' * (k > 1)}, {str(X.dtype)[6:]}"
         where = "one interpreted program" if INTERPRETED else f"the registers of {multiprocessors(X)} multiprocessors"
-        fits = f"{max(alone, together * limit):,} rows" if alone else f"{held // size:,} features"
+        fits = f"{max(rows_alone, rows_together * limit):,} rows" if rows_alone else f"{capacity // size:,} features"
         raise Unsupported(f"{what}: too large for {where}, which hold at most {fits}; use triton_fused on the gpu")
-    R = min(alone if b <= alone else together, triton.next_power_of_2(b))
+    R = min(rows_alone if b <= rows_alone else rows_together, triton.next_power_of_2(b))
     P = triton.cdiv(b, R)
     Q = min(triton.next_power_of_2(P), max(1, ADDED // (C * size)))
     parts, arrived = y.new_empty(k * 2 * P * C), torch.zeros(k, dtype=torch.long, device=X.device)

@@ -155,7 +155,7 @@ def shard(n: int, rank: int | None = None) -> slice:
     return slice(*(n // ranks * at + min(at, n % ranks) for at in (rank, rank + 1)))
 
 
-def held(order: Array, n: int, rank: int | None = None) -> list[Array]:
+def rows_of_shard(order: Array, n: int, rank: int | None = None) -> list[Array]:
     """Return the rows of each batch that are in a rank's shard, counted from the shard's first row."""
     mine = shard(n, rank)
     return [rows[(mine.start <= rows) & (rows < mine.stop)] - mine.start for rows in order]

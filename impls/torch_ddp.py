@@ -6,7 +6,7 @@ Not DistributedDataParallel, which takes the mean of the ranks' means: of unequa
 from torch.distributed import all_reduce
 
 from impls._torch import fetch, join, place
-from impls.interface import Array, Device, Problem, Run, held, shard
+from impls.interface import Array, Device, Problem, Run, rows_of_shard, shard
 
 RANKS = True
 
@@ -15,7 +15,7 @@ def prepare(problem: Problem, device: Device) -> Run:
     join(device)
     n, order = len(problem.X), problem.order
     X, y = (place(array[shard(n)].copy(), device) for array in (problem.X, problem.y))
-    rows = None if order is None else [place(some, device).long() for some in held(order, n)]
+    rows = None if order is None else [place(some, device).long() for some in rows_of_shard(order, n)]
     rate = 2 * problem.lr / (problem.y[0].size * (n if order is None else order.shape[1]))
 
     def run(start: Array, steps: int, /) -> Array:

@@ -15,7 +15,7 @@ from benchmarks.reference.solution import truth
 from benchmarks.timing.prepared import write_problem
 from benchmarks.worker.client import Refused, Settings
 from benchmarks.worker.workspace import Workspace
-from impls.interface import Problem, held, shard
+from impls.interface import Problem, rows_of_shard, shard
 
 PROBLEMS = [  # n, targets, rows of a mini-batch, dtype: uneven and empty shards, batches of which a rank holds nothing
     (9, None, None, "float32"),
@@ -216,7 +216,7 @@ def test_shards_are_those_of_array_split(n: int, number: int, monkeypatch: pytes
         monkeypatch.setenv("RANK", str(rank))
         assert shard(n) == shard(n, rank)
         mine = [[row for row in batch if row in rows] for batch in order]
-        assert [(some + shard(n).start).tolist() for some in held(order, n)] == mine
+        assert [(some + shard(n).start).tolist() for some in rows_of_shard(order, n)] == mine
 
 
 def test_without_ranks_all_rows_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
