@@ -94,7 +94,7 @@ class Campaign:
         except Unsupported as error:
             self.unsupported[*place, case.problem, case.dtype] = str(error)
             raise
-        self.record.sources[case.original] = worker.source(case.impl)  # again: a run may have imported more modules
+        self.record.sources[case.impl_name] = worker.source(case.impl)  # again: a run may have imported more modules
         asked: dict[str, Any] = {"seed": self.plan.seed, "precision": precision}
         if self.plan.ranks:
             size = (task.facts[name] for name in ("d", "k", "dtype"))
@@ -241,7 +241,7 @@ class Campaign:
             "threads": self.plan.threads,
             "precision": self.plan.precision,
             "memory_limit_bytes": self.plan.memory,
-            "aa": ", ".join(sorted({case.original for case in self.selected.values() if case.again})),
+            "aa": ", ".join(sorted({case.impl_name for case in self.selected.values() if case.is_duplicate})),
             "blocks": len({case.block for case in self.selected.values()} - unfinished),
             "partial_blocks": sorted(unfinished & {case.block for case in self.done.keys() - self.not_run}),
             "interrupted": self.interrupted,
@@ -306,8 +306,8 @@ class Campaign:
                 raise Refused(f"no worker could be started: {error.strerror or error}") from error
             self.host = host
             self.record.starts_s[case.process_name] = time.monotonic() - start
-        if case.original not in self.record.sources:
-            self.record.sources[case.original] = self.worker.source(case.impl)
+        if case.impl_name not in self.record.sources:
+            self.record.sources[case.impl_name] = self.worker.source(case.impl)
         return self.worker
 
     def _open_device(self, worker: Worker, host: tuple[object, ...]) -> None:

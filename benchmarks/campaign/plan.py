@@ -41,12 +41,12 @@ class Case:
     problem: str
     dtype: str
     block: int
-    again: bool = False  # the second of an A/A pair
+    is_duplicate: bool = False  # the second of an A/A pair
     label: str = ""  # the problem's name where that of its file is not enough
     environment: str = ""  # the label of the environment that it runs in; "": that of pytest
 
     @property
-    def original(self) -> str:
+    def impl_name(self) -> str:
         """The implementation's name, for a path the file's; with that of an environment after an @."""
         name = Path(self.impl).stem if self.impl.endswith(".py") else self.impl
         return f"{name}@{self.environment}" if self.environment else name
@@ -54,7 +54,7 @@ class Case:
     @property
     def name(self) -> str:
         """The label of its rows: the implementation's name, with a suffix for the second half of an A/A pair."""
-        return f"{self.original}-again" if self.again else self.original
+        return f"{self.impl_name}-again" if self.is_duplicate else self.impl_name
 
     @property
     def title(self) -> str:
@@ -73,7 +73,7 @@ class Case:
         facts.pop("label")
         if not self.environment:
             facts.pop("environment")
-        return facts | {"duplicate_of": self.original if facts.pop("again") else ""}
+        return facts | {"duplicate_of": self.impl_name if facts.pop("is_duplicate") else ""}
 
     @property
     def group(self) -> str:
@@ -144,10 +144,10 @@ class Plan:
             generator, dtypes = random.Random(f"{self.seed} {block}"), self.dtypes
             if self.shuffle:
                 generator.shuffle(hosts)
-            for impl, again, environment, device in hosts:
+            for impl, is_duplicate, environment, device in hosts:
                 dtypes = generator.sample(dtypes, len(dtypes)) if self.shuffle else dtypes
                 cases += [
-                    Case(impl, device, problem, dtype, block, again, self.labels.get(problem, ""), environment)
+                    Case(impl, device, problem, dtype, block, is_duplicate, self.labels.get(problem, ""), environment)
                     for problem in self.problems
                     for dtype in dtypes
                 ]

@@ -60,6 +60,6 @@ def choose(block: list[Case], questions: list[Question], costs: Costs, seconds_l
     places = {case.place for name in charged for case in processes[name]}
     asked = {place for question in questions if places.issuperset(question.cases) for place in question.cases}
     originals = {case for case in block if case.place in asked}
-    duplicates = {case for case in block if case.again and replace(case, again=False).place in asked}
+    duplicates = {case for case in block if case.is_duplicate and replace(case, is_duplicate=False).place in asked}
     fits = costs.of(originals | duplicates) <= seconds_left
     return [case for case in block if case in originals or (fits and case in duplicates)]
