@@ -48,22 +48,22 @@ class Journal:
     finished: set[str] = field(default_factory=set)  # the names of these and of the cases added since
     written: set[str] = field(default_factory=set)  # those of them that are on the disk
     state: dict[str, Any] = field(default_factory=dict)
-    fault: str = ""  # why the last case is not on the disk
+    error: str = ""  # why the last case is not on the disk
     file: int | None = None
     end: int = 0  # bytes in it
     pending: bytes = b""  # lines that could not be written yet
 
     def add(self, case: str, result: FinishedCase, state: dict[str, Any]) -> None:
-        """Write a finished case and the changed state. If that fails, `fault` is why, and the next case tries again."""
+        """Write a finished case and the changed state. If that fails, `error` is why, and the next case tries again."""
         self.finished.add(case)
         changes = {name: value for name, value in json.loads(_line(state)).items() if self.state.get(name) != value}
         self.state |= changes
         self.pending += f"{_line({'case': case, **dataclasses.asdict(result), 'state': changes})}\n".encode()
         try:
             self._write()
-            self.written, self.fault = set(self.finished), ""
+            self.written, self.error = set(self.finished), ""
         except OSError as error:
-            self.fault = f"the journal cannot be written: {error.strerror}; if this run is cut short, it is lost"
+            self.error = f"the journal cannot be written: {error.strerror}; if this run is cut short, it is lost"
             self.close()
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Journal:
             if self.written:
                 self.path.unlink(missing_ok=True)
         except OSError as error:
-            self.fault = f"the journal cannot be removed: {error.strerror}; the run is saved, delete {self.path}"
+            self.error = f"the journal cannot be removed: {error.strerror}; the run is saved, delete {self.path}"
 
     def _write(self) -> None:
         if self.file is not None and not os.fstat(self.file).st_nlink:  # somebody has deleted the file

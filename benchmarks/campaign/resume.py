@@ -212,8 +212,8 @@ class ResumePlugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Report what could not be saved, and how to go on."""
         session = terminalreporter._session
-        for fault in [*self.faults, *([self.journal.fault] if self.journal and self.journal.fault else [])]:
-            terminalreporter.write_line(fault, red=True)
+        for message in [*self.faults, *([self.journal.error] if self.journal and self.journal.error else [])]:
+            terminalreporter.write_line(message, red=True)
         if self.journal and self.journal.path.exists() and session and not self.is_complete(session):
             terminalreporter.write_line(f"kept: {journal.describe(self.journal)}; --resume goes on with it")
 

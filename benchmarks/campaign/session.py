@@ -56,9 +56,9 @@ CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
 
 
 class Output(io.FileIO):
-    """stdout or stderr that goes on without output if a disk is full: `fault` is why. A broken pipe still ends it."""
+    """stdout or stderr that goes on if a disk is full, without output: `write_error` is why. A broken pipe ends it."""
 
-    fault = ""
+    write_error = ""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
@@ -66,7 +66,7 @@ class Output(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            self.fault = error.strerror or str(error)
+            self.write_error = error.strerror or str(error)
             return memoryview(data).nbytes
 
 
@@ -83,8 +83,8 @@ class Streams:
         """Return why output is lost, after all of it has been written; "" if nothing is."""
         with contextlib.suppress(BrokenPipeError):  # pytest ends so by itself
             self.stdout.flush()
-        if self.file.fault:
-            return f"stdout cannot be written: {self.file.fault}"
+        if self.file.write_error:
+            return f"stdout cannot be written: {self.file.write_error}"
         return "stdout is closed" if self.closed else ""
 
 
@@ -112,7 +112,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     streams = config.stash.get(STREAMS, None)
     if streams is not None and (lost := streams.lost()):
         sys.stderr.write("; ".join(filter(None, [lost, streams.results])) + "\n")
-        return int(status) or 3 * bool(streams.file.fault)
+        return int(status) or 3 * bool(streams.file.write_error)
     return status
 
 
@@ -177,8 +177,8 @@ def _place(config: pytest.Config, name: str, is_module: bool) -> Path:
     file = name.partition("::")[0].partition("[")[0]
     module = ROOT / file.replace(".", "/")
     is_module = is_module and re.fullmatch(r"\w+(\.\w+)*", file) is not None
-    found = [path for path in (module, Path(f"{module}.py")) if is_module and path.exists()]
-    return found[0] if found else Path(config.invocation_params.dir, file).resolve()
+    paths = [path for path in (module, Path(f"{module}.py")) if is_module and path.exists()]
+    return paths[0] if paths else Path(config.invocation_params.dir, file).resolve()
 
 
 def measures_benchmarks(config: pytest.Config) -> bool:

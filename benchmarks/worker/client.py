@@ -183,8 +183,8 @@ class Worker:
         (answer,) = answers
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])
-        if fault := answer.get("lost") or answer.get("wrong"):
-            raise Refused(fault)
+        if reason := answer.get("lost") or answer.get("wrong"):
+            raise Refused(reason)
         if "raised" in answer:
             self.close()  # what it has left behind, device memory above all, must not meet the next case
             raise Refused(answer["raised"])

@@ -112,9 +112,9 @@ class Process(Member):
         except subprocess.TimeoutExpired:
             self.close()
             return "closed its pipes, timed out and was killed"
-        output, _, fault = self.last_output().partition("Fatal Python error: ")
+        output, _, crash = self.last_output().partition("Fatal Python error: ")
         last = output.strip().splitlines()[-1:]
-        words = frame(fault) + "".join(f": {printable(line)}" for line in last)
+        words = frame(crash) + "".join(f": {printable(line)}" for line in last)
         if -code == signal.SIGKILL and memory.oom_kills() > self.oom_kills:
             words = f": the machine ran out of memory{words}"
         names = {one.value: one.name for one in signal.Signals}

@@ -95,11 +95,11 @@ def test_a_full_disk_delays_the_journal_and_not_the_run(tmp_path: Path, monkeypa
     with monkeypatch.context() as full:
         full.setattr(os, "pwrite", fail)
         one.add("y", FinishedCase("timed", {}, [1.0]), {"wall_s": 2.0})
-        assert "No space left" in one.fault
+        assert "No space left" in one.error
         assert (one.finished, one.written) == ({"x", "y"}, {"x"})
         assert list(journal.read(one.path).loaded) == ["x"]
     one.add("z", FinishedCase("timed", {}, [1.0]), {"wall_s": 3.0})
-    assert one.fault == "" and one.written == {"x", "y", "z"}
+    assert one.error == "" and one.written == {"x", "y", "z"}
     again = journal.read(one.path)
     assert list(again.loaded) == ["x", "y", "z"] and again.state == {"wall_s": 3.0}
 
@@ -158,7 +158,7 @@ def test_one_that_was_deleted_comes_again(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "runs")
     for name in "yz":
         one.add(name, FinishedCase("timed", {}, [2.0]), {"wall_s": 2.0})
-    assert one.fault == ""
+    assert one.error == ""
     assert {name: case.rounds for name, case in journal.read(one.path).loaded.items()} == {
         "x": [1.0],
         "y": [2.0],
