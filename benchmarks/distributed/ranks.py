@@ -21,7 +21,7 @@ from impls.interface import Unsupported
 SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
 SLOWEST = {
     *("seconds", "fixed_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
-    *("none", "half", "all", "again", "framework_threads"),
+    *("none", "half", "all", "repeat", "framework_threads"),
 }
 LOCAL = "127.0.0.1"
 

@@ -31,13 +31,13 @@ def shown(tried: list[Growth], least: float = 0.0) -> float | None:
     sorted ones of each kind, may show it, since load only lengthens runs, if steps are a good part of a run. least: see
     `ratio`.
     """
-    found = ratio(tried, least)
-    if found >= FEWEST and not too_early(tried):
-        return found
+    estimate = ratio(tried, least)
+    if estimate >= FEWEST and not too_early(tried):
+        return estimate
     short = _ordered(tried, len(tried) // 20)
-    found = ratio([short], least)
-    good = found >= FEWEST and not too_early([short]) and short.all - short.half >= SHARE * short.all
-    return found if good and unsteady(tried) else None
+    estimate = ratio([short], least)
+    good = estimate >= FEWEST and not too_early([short]) and short.all - short.half >= SHARE * short.all
+    return estimate if good and unsteady(tried) else None
 
 
 def ratio(tried: list[Growth], least: float = 0.0) -> float:
@@ -90,13 +90,13 @@ def _ordered(tried: list[Growth], place: int) -> Growth:
 
 def _noise(tried: list[Growth], floor: float) -> float:
     """Return the seconds by which the median difference may be off: what equal runs show, at least `floor` of a run."""
-    differences = [times.again - times.all for times in tried]
+    differences = [times.repeat - times.all for times in tried]
     return max(floor * median(times.all for times in tried), abs(median(differences)) + _error(differences))
 
 
 def unsteady(tried: list[Growth]) -> bool:
     """Return whether several equal runs differ so much that the median of their differences is off by UNSTEADY."""
-    error = _error([times.again - times.all for times in tried])
+    error = _error([times.repeat - times.all for times in tried])
     return len(tried) >= SEVERAL and error > UNSTEADY * median(times.all for times in tried)
 
 
@@ -128,7 +128,7 @@ def _bounds(differences: Sequence[float]) -> tuple[float, float]:
 
 def spread(tried: list[Growth]) -> float:
     """Return by what part of a run equal runs differ: the median."""
-    return median(abs(times.again - times.all) for times in tried) / median(times.all for times in tried)
+    return median(abs(times.repeat - times.all) for times in tried) / median(times.all for times in tried)
 
 
 def _error(differences: Sequence[float]) -> float:

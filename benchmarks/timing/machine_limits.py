@@ -129,4 +129,4 @@ class MachineLimits:
 def _nearest(facts: dict[str, Any], highest: Rates | None, most_read: float | None) -> dict[str, Any]:
     """Return a row's facts beside the highest limit: what was read beside its rounds, or in the blocks."""
     both = [roofline.row_facts(facts | {"read_bytes_per_s": read}, highest) for read in (most_read, None)]
-    return min(both, key=lambda found: found.get("limit_s", 0.0))
+    return min(both, key=lambda row: row.get("limit_s", 0.0))

@@ -136,8 +136,8 @@ class TimedCase:
         error = np.abs(np.asarray(self.worker.run(np.zeros_like(rows.expected), 1).weights) - rows.expected)
         if not (error <= rows.tolerance).all():
             at = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error / rows.tolerance)), error.shape)
-            found = f"distance {error[at]:.2g} of {rows.expected[at]:.2g}, allowed {rows.tolerance[at]:.2g}"
-            raise Refused(f"a step leaves out rows of X, or rounds X or y ({found})")
+            details = f"distance {error[at]:.2g} of {rows.expected[at]:.2g}, allowed {rows.tolerance[at]:.2g}"
+            raise Refused(f"a step leaves out rows of X, or rounds X or y ({details})")
 
     def clocks(self, steps: int) -> dict[str, float]:
         """Return medians and sums over the rounds, in seconds."""
@@ -167,7 +167,7 @@ class TimedCase:
             return None, []
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
         uncounted, end, least = int(steady < SLOW), time.monotonic() + GROW, growth.least_seconds(steps)
-        tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, again=steady)]
+        tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, repeat=steady)]
         if steady >= SHORT and (ratio := growth.shown(tried, least)) is not None:
             return ratio, []
         tried, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
@@ -181,11 +181,11 @@ class TimedCase:
             if hidden and not early and certain:
                 unseen = f"{steps} steps show no time beside that of a call; give more with --steps"
                 return growth.ratio(tried, least), [unseen]
-        fault = ("more steps take no more time", "a run of no steps takes as long as many steps")[early]
+        reason = ("more steps take no more time", "a run of no steps takes as long as many steps")[early]
         if certain:
-            raise Refused(fault)
+            raise Refused(reason)
         busy = f"this machine is too busy to tell (equal runs differ by {growth.spread(tried):.0%})"
-        return growth.ratio(tried, least), [f"{busy}, or {fault}; repeat the run when it is idle"]
+        return growth.ratio(tried, least), [f"{busy}, or {reason}; repeat the run when it is idle"]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""

@@ -21,24 +21,25 @@ def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
 
 
 def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
-    allowed, found = facts["threads"], []
+    allowed, reasons = facts["threads"], []
     each = allowed // facts["ranks"]
     for pool, count in facts["pools"].items():
         if count is not None and count > each:
-            found.append(f"{pool} has {count} threads, {each} asked for")
+            reasons.append(f"{pool} has {count} threads, {each} asked for")
     if facts["cores"] is not None and facts["cores"] != cores:
-        found.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
+        reasons.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
     if facts["cpu_over_wall"] > LOOSE * allowed:
         threads = f"{allowed} thread{'s' * (allowed > 1)}"
-        found.append(f"{facts['cpu_over_wall']:.2f} CPU seconds a second, {threads} asked for")
-    return found
+        reasons.append(f"{facts['cpu_over_wall']:.2f} CPU seconds a second, {threads} asked for")
+    return reasons
 
 
 def _precision(facts: dict[str, Any]) -> list[str]:
-    wanted = DOUBLE if facts["dtype"] == "float64" else BITS[facts["precision"]]
-    kept = {kind: facts.get(f"{kind}_bits") for kind in ("matmul", "matvec")}  # None: of a framework without a probe
-    fewer = {kind: bits for kind, bits in kept.items() if bits is not None and bits < wanted}
-    return [f"a {kind} keeps {bits} bits of the mantissa, {wanted} asked for" for kind, bits in fewer.items()]
+    required = DOUBLE if facts["dtype"] == "float64" else BITS[facts["precision"]]
+    # None: of a framework without a probe
+    bits_by_kind = {kind: facts.get(f"{kind}_bits") for kind in ("matmul", "matvec")}
+    fewer = {kind: bits for kind, bits in bits_by_kind.items() if bits is not None and bits < required}
+    return [f"a {kind} keeps {bits} bits of the mantissa, {required} asked for" for kind, bits in fewer.items()]
 
 
 def _window(facts: dict[str, Any]) -> list[str]:

@@ -96,7 +96,7 @@ class Growth:
     none: Seconds
     half: Seconds
     all: Duration
-    again: Duration
+    repeat: Duration
 
 
 @dataclass(frozen=True)

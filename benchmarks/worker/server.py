@@ -35,10 +35,10 @@ from impls.traits import traits
 
 Answer = dict[str, Any]
 ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1949)
-    ("none", "half", "again", "all"),
-    ("half", "all", "none", "again"),
-    ("all", "again", "half", "none"),
-    ("again", "none", "all", "half"),
+    ("none", "half", "repeat", "all"),
+    ("half", "all", "none", "repeat"),
+    ("all", "repeat", "half", "none"),
+    ("repeat", "none", "all", "half"),
 )
 TRANSFERS, WAIT = ("place", "put"), "fetch"  # functions of a framework that move an array to its device, and back
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -187,7 +187,7 @@ class WorkerServer:
         scheduler takes the core at the same place of each try, and so from one of the four only. Not where it waited:
         the CPU clock of other threads advances in ticks, and a device has none.
         """
-        counts = {"none": 0, "half": steps // 2, "all": steps, "again": steps}
+        counts = {"none": 0, "half": steps // 2, "all": steps, "repeat": steps}
         seconds = {}
         for name in next(self.orders):
             count = counts[name]

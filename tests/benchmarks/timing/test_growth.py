@@ -28,9 +28,9 @@ def test_losing_the_core_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(host, "descend", descend)
     monkeypatch.setattr(probes, "switches", lambda: (taken[0], 0))
-    assert Growth(**host.grow([0.0, 0.0, 0.0], 1000, 1)) == Growth(none=0, half=0.0005, all=0.001, again=0.001)
+    assert Growth(**host.grow([0.0, 0.0, 0.0], 1000, 1)) == Growth(none=0, half=0.0005, all=0.001, repeat=0.001)
     monkeypatch.setattr(probes, "switches", lambda: (taken[0], taken[0]))  # it waited too: for other threads' work
-    assert Growth(**host.grow([0.0, 0.0, 0.0], 1000, 1)) == Growth(none=0, half=0.0005, all=0.006, again=0.006)
+    assert Growth(**host.grow([0.0, 0.0, 0.0], 1000, 1)) == Growth(none=0, half=0.0005, all=0.006, repeat=0.006)
 
 
 def test_the_place_of_a_run_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_the_place_of_a_run_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPat
     tried = [Growth(**host.grow([0.0, 0.0, 0.0], 1000, 0)) for _ in range(400)]
     assert np.mean([times.all - times.half for times in tried]) == pytest.approx(1e-6)
     assert np.mean([times.half - times.none for times in tried]) == pytest.approx(1e-6)
-    assert np.mean([times.again - times.all for times in tried]) == pytest.approx(0, abs=1e-12)
+    assert np.mean([times.repeat - times.all for times in tried]) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_many_tries_show_steps_that_are_a_small_part_of_a_call() -> None:
     rng = np.random.default_rng(0)
     runs = [Growth(*(seconds * rng.lognormal(0, 0.02) for seconds in (0.992, 0.996, 1.0, 1.0))) for _ in range(2400)]
     assert growth.ratio(runs[:400]) == 0 and growth.ratio(runs) > 0.3
-    drifting = [Growth(none=0.992, half=0.996, all=1.0, again=1.004 + 1e-6 * at) for at in range(2400)]
+    drifting = [Growth(none=0.992, half=0.996, all=1.0, repeat=1.004 + 1e-6 * at) for at in range(2400)]
     assert growth.ratio(drifting) == 0
     equal = [Growth(*rng.lognormal(0, 0.02, 4)) for _ in range(2400)]
     assert growth.ratio(equal) == 0
@@ -198,5 +198,5 @@ def test_steps_are_found_behind_calls_that_vary_more(step: float, accepted: bool
     rng = np.random.default_rng(0)
     for _ in range(20):
         calls = 250 + rng.gamma(1.0, 20.0, (2500, 4))
-        tried = [Growth(none, half + step, full + 2 * step, again + 2 * step) for none, half, full, again in calls]
+        tried = [Growth(none, half + step, full + 2 * step, repeat + 2 * step) for none, half, full, repeat in calls]
         assert grows(tried) == accepted

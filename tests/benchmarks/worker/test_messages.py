@@ -27,7 +27,7 @@ ANSWERS: dict[type, dict[str, Any]] = {
     Prepared: {"seconds": 0.5, "transfer_seconds": None},
     Round: {"seconds": 0.5, "cpu_seconds": 0.5, "blocked_seconds": None, "compiles": 0, "gc_runs": 0}
     | {"weights": [1.0, float("nan")], "fixed_seconds": 1e-6},
-    Growth: {"none": 0.0, "half": 0.5, "all": 1, "again": 1},
+    Growth: {"none": 0.0, "half": 0.5, "all": 1, "repeat": 1},
     Finished: {"framework": "numpy", "version": "2.4.6"}
     | {"rss_bytes": 2**30, "device_bytes": None, "event_s": None, "jit_cache": "fresh", "pools": {"torch": 2}}
     | {"framework_threads": None, "blas": "openblas 0.3", "cores": [0, 1], "matmul_bits": 23},
@@ -101,7 +101,7 @@ WALL = {
     Loaded: ["seconds"],
     Prepared: ["seconds", "transfer_seconds"],
     Round: ["seconds", "blocked_seconds", "fixed_seconds"],
-    Growth: ["none", "half", "all", "again"],
+    Growth: ["none", "half", "all", "repeat"],
     Finished: ["event_s"],
     Rates: ["call_s"],
 }
@@ -114,7 +114,7 @@ def test_no_clock_counts_more_than_passed_here(kind: type, name: str) -> None:
         check(kind, ANSWERS[kind] | {name: 2.1}, elapsed=2.0)
 
 
-@pytest.mark.parametrize("name", ["seconds", "all", "again"])
+@pytest.mark.parametrize("name", ["seconds", "all", "repeat"])
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 5e-324, 1e-8])
 def test_no_run_takes_no_time(name: str, value: float) -> None:
     kind = Round if name == "seconds" else Growth
