@@ -40,7 +40,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """The least work of a step: bytes that it reads, floating-point operations; `held`: bytes that all steps share."""
+    """The least work of a step: bytes that it reads, floating-point operations, bytes that all steps share."""
 
     bytes: float
     flops: float
