@@ -89,7 +89,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         raise ValueError(f"{' and '.join(axes)}: compare along one axis at a time; a --python may have any packages")
     if settings and (ranks or option.dask_scheduler):
         raise ValueError(f"{settings[0]}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
-    wanted = Plan(
+    result = Plan(
         impls=chosen,
         devices=devices,
         problems=list(labels) or preset.problems,
@@ -116,13 +116,13 @@ def plan(option: Namespace, here: Path) -> Plan:
         steps=option.steps,
         target=target,
         reading=reading,
-        environments=environments.wanted(option.with_packages or [])
+        environments=environments.of_packages(option.with_packages or [])
         + environments.existing(words(option.python or ""), here)
         + ([Environment(f"threads={count}", threads=count) for count in counts] if counts[1:] else [])
         + (environments.of_precisions(precisions, devices, dtypes) if precisions[1:] else []),
     )
-    check_names(wanted)
-    return wanted
+    check_names(result)
+    return result
 
 
 def check_names(plan: Plan) -> None:
@@ -193,13 +193,13 @@ def repeated(given: str | None, chosen: list[str], here: Path) -> list[str]:
     if given is None:
         return [AA if AA in chosen else chosen[0]]
     names = {Path(path).stem if path.endswith(".py") else path: path for path in chosen}
-    found = []
+    paths = []
     for word in [] if given == "none" else words(given):
         path = str(here / word) if word.endswith(".py") else word
         if path not in chosen and word not in names:
             raise ValueError(f"--aa {word!r}: name some that run, or none (running: {', '.join(names)})")
-        found.append(path if path in chosen else names[word])
-    return found
+        paths.append(path if path in chosen else names[word])
+    return paths
 
 
 def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> dict[str, str]:

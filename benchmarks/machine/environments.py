@@ -79,26 +79,26 @@ class Facts:
 
 def existing(words: list[str], here: Path) -> list[Environment]:
     """Return the interpreters of --python: `PATH`, `NAME=PATH` or `here`. Raises ValueError, one line each."""
-    found = []
+    environments = []
     for word in words:
         name, _, path = word.rpartition("=")
         if name and not NAME.fullmatch(name):
             raise ValueError(f"--python {word}: a name has letters, digits and . _ + - only")
         path = "" if path == HERE else str(here / path)
-        found.append(Environment(name or f"python-{describe(path).python}", path))
-    labels = Counter(one.label for one in found)
+        environments.append(Environment(name or f"python-{describe(path).python}", path))
+    labels = Counter(one.label for one in environments)
     if twice := [label for label, count in labels.items() if count > 1]:
         raise ValueError(f"--python: two are called {twice[0]}; name them: --python old=PATH,new=PATH")
-    return found
+    return environments
 
 
-def wanted(words: list[str]) -> list[Environment]:
+def of_packages(words: list[str]) -> list[Environment]:
     """Return the environments of --with, each from a word such as `jax==0.9.0 numpy==2.3.0`. Raises ValueError."""
-    found = []
+    environments = []
     for word in words:
         requirements = tuple(word.split())
         if requirements == (HERE,):
-            found.append(Environment(HERE))
+            environments.append(Environment(HERE))
             continue
         for requirement in requirements:
             if not REQUIREMENT.fullmatch(requirement):
@@ -108,11 +108,11 @@ def wanted(words: list[str]) -> list[Environment]:
         key = " ".join([*sorted(requirements), sys.version, sys.base_prefix])
         name, digest = re.sub(r"[^\w.-]+", "-", requirements[0]), hashlib.sha256(key.encode()).hexdigest()[:8]
         folder = cache() / f"{name}-{digest}"
-        found.append(Environment(requirements[0], str(folder / "bin" / "python"), requirements))
-    labels = Counter(one.label for one in found)
+        environments.append(Environment(requirements[0], str(folder / "bin" / "python"), requirements))
+    labels = Counter(one.label for one in environments)
     if twice := [label for label, count in labels.items() if count > 1]:
         raise ValueError(f"--with {twice[0]} is given twice")
-    return found
+    return environments
 
 
 def of_precisions(names: list[str], devices: list[str], dtypes: list[str]) -> list[Environment]:

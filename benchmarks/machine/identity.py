@@ -131,13 +131,13 @@ def facts(name: str) -> dict[str, Any]:
 
 def _installed() -> dict[str, str]:
     """Return the version of each installed package, from the first lines of its metadata: parsing it all is slow."""
-    found = {}
+    versions = {}
     for dist in importlib.metadata.distributions():
         text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
         fields = dict(re.findall(r"^(Name|Version): *(.*?) *$", text.partition("\n\n")[0], re.MULTILINE))
         if len(fields) == 2:
-            found[fields["Name"].lower()] = fields["Version"]
-    return found
+            versions[fields["Name"].lower()] = fields["Version"]
+    return versions
 
 
 def turbo() -> str:

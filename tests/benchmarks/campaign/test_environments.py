@@ -151,12 +151,12 @@ def test_an_interpreter_without_the_framework_is_told_how_to_install_it_there(tm
 @pytest.mark.parametrize("word", ["", "--index-url=http://x", "../here", "jax==0.9.0; rm", "git+https://x/y"])
 def test_only_packages_are_installed(word: str) -> None:
     with pytest.raises(ValueError, match="--with"):
-        environments.wanted([word])
+        environments.of_packages([word])
 
 
 def test_a_package_runs_what_uses_it() -> None:
     known = {"jax", "numpy", "torch"}
-    jax, numpy, scipy, here = environments.wanted(["jaxlib==0.9", "numpy==2.3", "scipy", "here"])
+    jax, numpy, scipy, here = environments.of_packages(["jaxlib==0.9", "numpy==2.3", "scipy", "here"])
 
     def labels(impl: str, *given: environments.Environment) -> list[str]:
         return [one.label for one in environments.serving(impl, list(given), known)]
