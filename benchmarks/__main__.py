@@ -82,7 +82,7 @@ def _fit(args: argparse.Namespace) -> int:
             return 0 if _print_sections(fit_ranking.sections(request)) else 1
         with fit.open_fit(request, fit_output.shown(request.problem.steps, args.every)) as descent:
             right = _print_sections(fit_output.sections(descent, args.every))
-            for path in fit.pictures(descent, args.plot, args.animate):
+            for path in fit.draw_plots(descent, args.plot, args.animate):
                 print(f"written: {path}")
     return 0 if right else 1
 

@@ -173,14 +173,14 @@ def _decode(content: bytes, encoding: str) -> str:
         if re.match(begin, content[:4096]):
             raise ValueError(f"no table: it holds {what}")
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-    found = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
+    default = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
     try:
-        text = content.decode(encoding or found)
+        text = content.decode(encoding or default)
     except LookupError as error:
         raise ValueError(f"--encoding {encoding!r} is unknown; try utf-16, cp1252, euc-kr or shift_jis") from error
     except UnicodeDecodeError as error:
         how = "say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
-        raise ValueError(f"byte {error.start} is not {encoding or found}; {how}") from error
+        raise ValueError(f"byte {error.start} is not {encoding or default}; {how}") from error
     if "\0" in text[:1000]:
         order = "be" if text.startswith("\0") else "le"
         raise ValueError(f"no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-{order}")

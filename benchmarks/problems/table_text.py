@@ -250,8 +250,8 @@ def plain_numbers(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) ->
     from pandas.api.types import infer_dtype
 
     other = "," if decimal == "." else "."
-    whole, fraction = rf"[1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*", rf"\{decimal}[0-9]*"
-    number = re.compile(rf"\s*[+-]?({whole})({fraction})?([eE][+-]?[0-9]+)?\s*", re.ASCII)
+    integer, fraction = rf"[1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*", rf"\{decimal}[0-9]*"
+    number = re.compile(rf"\s*[+-]?({integer})({fraction})?([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
     def plain(cell: object) -> object:
         if not isinstance(cell, str):  # a date, a duration, or a truth value among numbers

@@ -101,8 +101,8 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
     coarse: the relative rounding of a factor if products are taken in TF32. shown: more updates that are known, and not
     in `at`.
     """
-    wanted = {0, *at}
-    known = wanted | {t + shift for t in at for shift in (-1, 1)} | set(shown)
+    updates = {0, *at}
+    known = updates | {t + shift for t in at for shift in (-1, 1)} | set(shown)
     V = _directions(problem, max(known))
     w0 = columns(problem.w0).astype(LONG)
     starts = np.hstack([w0, V])  # (d, k + m)
@@ -123,7 +123,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
         bound = rho * bound + delta
         rho_all *= rho
     pairs = {t: (W[:, :k], W[:, k:]) for t, W in iterates.items()}
-    own, others = ({t: pair for t, pair in pairs.items() if (t in wanted) == own} for own in (True, False))
+    own, others = ({t: pair for t, pair in pairs.items() if (t in updates) == own} for own in (True, False))
     return ReferenceSolution(problem.w0, V, own, allowed, contraction, others, quadratic)
 
 

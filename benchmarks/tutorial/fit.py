@@ -203,7 +203,7 @@ def unscaled(data: Data, w: Array) -> Array:
     return np.append(slopes, w[-1] - slopes @ data.centre)
 
 
-def pictures(descent: Descent, plot: Path | None, animate: Path | None) -> Iterator[Path]:
+def draw_plots(descent: Descent, plot: Path | None, animate: Path | None) -> Iterator[Path]:
     """Draw the requested plots, and yield each file once it is written."""
     if plot or animate:
         from benchmarks.tutorial import fit_plots

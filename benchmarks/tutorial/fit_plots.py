@@ -98,7 +98,7 @@ def _loss(axes: Axes, descent: Descent) -> Update:
     _legend(axes)
 
     def update(t: int) -> None:
-        line.set_ydata([loss if moment <= t else np.nan for moment, loss in zip(at, losses, strict=True)])
+        line.set_ydata([loss if point <= t else np.nan for point, loss in zip(at, losses, strict=True)])
 
     return update
 

@@ -81,7 +81,7 @@ def _write(out: Path, right: dict[str, Descents]) -> list[Path]:
     files = gallery_plots.write(out, right, lead)
     if "line" not in lead:
         return files
-    differences = {name: difference(found["line"]) for name, found in right.items()}
+    differences = {name: difference(by_problem["line"]) for name, by_problem in right.items()}
     played = out / "line.json"
     played.write_text(json.dumps(player(lead["line"], differences)) + "\n")
     return [*files, played]

@@ -46,8 +46,11 @@ def published_crops(descent: Descent, printed: list[Printed]) -> Section:
     for (j, i), text in np.ndenumerate(tutorials.CROPS_GRADIENT):
         what = f"gradient {descent.targets[j]}, {descent.columns[i]}"
         rows.append((what, text, float(gradient[i, j]), float(slack[i])))
-    agrees = all(abs(found - text) <= allowed for _, text, found, allowed in rows)
-    cells = [[what, *(f"{v:.4f}" for v in (text, found, abs(found - text), may))] for what, text, found, may in rows]
+    agrees = all(abs(measured - text) <= allowed for _, text, measured, allowed in rows)
+    cells = [
+        [what, *(f"{v:.4f}" for v in (text, measured, abs(measured - text), allowed))]
+        for what, text, measured, allowed in rows
+    ]
     lines = table(["published run", "text", "found", "differs", "may differ"], cells)
     if not agrees:
         return [*lines, "does NOT agree with the published run"], False
