@@ -40,11 +40,11 @@ class Parser(ArgumentParser):
         given = list(sys.argv[1:] if args is None else args)
         if self.commands and given and not given[0].startswith("-") and given[0] not in self.commands:
             self._refuse("command", given[0], self.commands)
-        found, unknown = super().parse_known_args(given, namespace)
+        values, unknown = super().parse_known_args(given, namespace)
         if unknown:
             kind = "option" if unknown[0].startswith("-") else "argument"
             self._refuse(kind, unknown[0], [*self._option_string_actions])
-        return found, []
+        return values, []
 
     def _refuse(self, kind: str, word: str, known: Sequence[str]) -> NoReturn:
         similar = difflib.get_close_matches(word, known, n=1)

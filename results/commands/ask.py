@@ -90,9 +90,9 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     sizes = measured_sizes(rows, size.batch)
     spreads = step_spreads(run, earlier_runs(run)) if (sizes["blocks"] <= FEW).any() else {}
     sizes = widen_few_blocks(sizes, spreads)
-    found = predict(sizes, size.n, size.d)
+    predictions = predict(sizes, size.n, size.d)
     measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
-    if not found:
+    if not predictions:
         count = len(sizes[["n", "d"]].drop_duplicates())
         has = f"{counted(count, 'size')} with {size.plan}, and this one is not among or between {FEWEST} of them"
         raise RunError(
@@ -101,10 +101,10 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         )
     experts, starts = expert_tuned(run), start_seconds(of_device)
     fixed = sizes.groupby("impl")["fixed_s"].median()
-    totals = {one.impl: Total(one, steps, fixed[one.impl], starts[one.impl]) for one in found}
-    usual = [one for one in found if one.impl not in experts] or found
+    totals = {one.impl: Total(one, steps, fixed[one.impl], starts[one.impl]) for one in predictions}
+    usual = [one for one in predictions if one.impl not in experts] or predictions
     first = min((totals[one.impl] for one in usual), key=lambda total: total.cold_s)
-    ranked = sorted(found, key=lambda one: totals[one.impl].cold_s) if cold else found
+    ranked = sorted(predictions, key=lambda one: totals[one.impl].cold_s) if cold else predictions
     quiet = judge_machine(run)
     if quiet.named and (usual[0].sizes or math.isinf(quiet.claims_from)):
         shortest = f"Shortest in a fresh process: {first.impl}" if cold else f"Shortest: {usual[0].impl}"
@@ -118,12 +118,12 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     tuned = ranked[0].impl if ranked[0].impl in experts and ranked[0] not in usual else ""
     notes = [
         *([f"The sentence above is about code as users write it, without the expert-tuned {tuned}."] if tuned else []),
-        _source(found, run),
+        _source(predictions, run),
         f"Warm: {counted(steps, 'step')} in a process that has compiled. Cold: in a fresh process, with the import and"
         " with the preparation and compilation of its first case. Pays from: steps from which it is done before"
         f" {first.impl}, both in fresh processes; ?: or never, the steps are too close to tell.",
         *([f"Not among the first {SHOWN}: {', '.join(one.impl for one in ranked[SHOWN:])}."] if ranked[SHOWN:] else []),
-        *_without_row(rows, found, usual[0].impl, size, dtype, device),
+        *_without_row(rows, predictions, usual[0].impl, size, dtype, device),
         f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {name_of(run)}",
     ]
     title = f"{size.n:,} rows x {size.d:,} features, {size.plan}, {dtype}, {device}: {machine_words(run)}"
@@ -191,11 +191,11 @@ def _measure_command(size: Size, steps: int, dtype: str, device: str, cold: bool
 
 
 def _without_row(
-    rows: pd.DataFrame, found: list[Prediction], best: str, size: Size, dtype: str, device: str
+    rows: pd.DataFrame, predictions: list[Prediction], best: str, size: Size, dtype: str, device: str
 ) -> list[str]:
     """Return a note on the implementations that have no time near this size, and the command that measures them."""
     asked = {*rows["impl"].dropna().map(_base), *(MEASURED.split(",") if device == DEVICE else [])}
-    missing = sorted(asked - {_base(one.impl) for one in found})
+    missing = sorted(asked - {_base(one.impl) for one in predictions})
     if not missing:
         return []
     words = ["--problem", size.name, "--dtype", dtype, "--device", device, "--impl", ",".join([_base(best), *missing])]
@@ -245,14 +245,14 @@ def _span(one: Prediction) -> str:
     return f"{seconds(one.per_step_s)} a step ({span})"
 
 
-def _source(found: list[Prediction], run: Run) -> str:
+def _source(predictions: list[Prediction], run: Run) -> str:
     """Return where the numbers come from."""
-    count = max(one.sizes for one in found)
+    count = max(one.sizes for one in predictions)
     if not count:
         return f"Measured in {run.label}; intervals: lowest to highest block, of one or two blocks by earlier runs."
     return (
-        f"Predicted from {count} sizes of {run.label}; {min(one.level for one in found):.0%} intervals, from sizes that"
-        " were left out in turn. docs/results.md shows how often they hold."
+        f"Predicted from {count} sizes of {run.label}; {min(one.level for one in predictions):.0%} intervals, from"
+        " sizes that were left out in turn. docs/results.md shows how often they hold."
     )
 
 

@@ -56,8 +56,8 @@ def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
     except RunError:  # no runs here
         newest = []
     require_own(*newest)
-    if found := DECLARED.search(sides[0].impl):
-        command += f" {SETTING_OPTIONS[found[1]]}"
+    if match := DECLARED.search(sides[0].impl):
+        command += f" {SETTING_OPTIONS[match[1]]}"
     if axis := sides[0].axis:
         command += f" --{axis} {','.join(side.value for side in sides)}"
     check_latest(sides, root, lambda run: _count_sizes(run, sides), command)

@@ -40,9 +40,9 @@ def noise(run: Run) -> Page:
     summary = noise_line(run)
     if len(compared):
         sentences = [
-            f"The same code twice ({impl} and {again}), {rows['blocks'].max()} blocks:"
+            f"The same code twice ({impl} and {duplicate}), {rows['blocks'].max()} blocks:"
             f" {count_different(list(rows['verdict']))}."
-            for (impl, again), rows in compared.groupby(["impl", "again"])
+            for (impl, duplicate), rows in compared.groupby(["impl", "again"])
         ]
         summary = " ".join([*sentences, f"Up to {ALPHA:.0%} of runs call equal code different by chance."])
     inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
@@ -63,30 +63,30 @@ def noise(run: Run) -> Page:
 
 def noise_now(duration_s: float) -> Page:
     """Measure this machine for some seconds, and say which differences it shows in how many blocks and minutes."""
-    found = measure_noise(duration_s)
-    least_shown = found.quiet.claims_from - 1
+    now = measure_noise(duration_s)
+    least_shown = now.quiet.claims_from - 1
     table = []
-    for effect, blocks in found.blocks.items():
+    for effect, blocks in now.blocks.items():
         needed, minutes = "more than 1,000" if effect >= least_shown else "not while busy", "-"
         if blocks is not None and effect >= least_shown:
-            needed, minutes = str(blocks), digits(blocks * found.pair_s / 60)
+            needed, minutes = str(blocks), digits(blocks * now.pair_s / 60)
         table.append({"difference": f"{effect:.0%}", "blocks": needed, "minutes": minutes})
     notes = [
-        f"One after the other, two processes differ by {percent(found.near)}; {seconds(found.apart_s)} apart, by"
-        f" {percent(found.apart)}. The larger one counts: in a block, some processes are so far apart.",
-        f"A block here is a pair of short NumPy processes: {seconds(found.pair_s)}. A campaign of many implementations"
+        f"One after the other, two processes differ by {percent(now.near)}; {seconds(now.apart_s)} apart, by"
+        f" {percent(now.apart)}. The larger one counts: in a block, some processes are so far apart.",
+        f"A block here is a pair of short NumPy processes: {seconds(now.pair_s)}. A campaign of many implementations"
         " needs as many blocks, and longer ones.",
         "Found in 4 of 5 runs, for a single comparison.",
     ]
-    few = [effect for effect, blocks in found.blocks.items() if blocks and blocks * found.pair_s <= FIVE_MINUTES]
+    few = [effect for effect, blocks in now.blocks.items() if blocks and blocks * now.pair_s <= FIVE_MINUTES]
     shown = [effect for effect in few if effect >= least_shown]
     least = f"differences from {min(shown):.0%} on" if shown else "no difference, not even twice the time"
     notes = [f"Five minutes with two implementations on one small problem show {least}.", *notes]
-    if found.quiet.word == BUSY:
+    if now.quiet.word == BUSY:
         notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
-    title = f"Noise now: {found.pairs} pairs of the same code"
-    data = pd.DataFrame([asdict(found.quiet) | {"word": found.quiet.word, "pairs": found.pairs}])
-    return Page(data, [Section(title, found.quiet.line, table, notes)])
+    title = f"Noise now: {now.pairs} pairs of the same code"
+    data = pd.DataFrame([asdict(now.quiet) | {"word": now.quiet.word, "pairs": now.pairs}])
+    return Page(data, [Section(title, now.quiet.line, table, notes)])
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:

@@ -90,19 +90,19 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
 
 def _models(runs: list[Run]) -> list[dict[str, Any]]:
     """Return for each run, device and dtype with enough sizes the models that predict other sizes."""
-    found = []
+    parts = []
     for run in runs:
         experts = expert_tuned(run)
         every = without_duplicates(run.all_rows)
         for (device, dtype), rows in without_duplicates(run.rows).groupby(["device", "dtype"]):
             if models := model_facts(rows, start_seconds(every[every["device"] == device])):
                 places = np.exp(np.array(models[0]["places"]))
-                found.append(
+                parts.append(
                     {"title": f"{machine_words(run)}, {dtype}, {device} ({run.label})", "busy": claims_from([run]) > 1}
                     | {"rows": float(np.median(places[:, 0])), "features": float(np.median(places[:, 1]))}
                     | {"impls": [model | {"tuned": model["impl"] in experts} for model in models]}
                 )
-    return found
+    return parts
 
 
 def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any]:

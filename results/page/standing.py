@@ -59,9 +59,9 @@ def look(run: Run, baseline: str) -> Look:
     """Return what the blocks of an unfinished run decide, and which questions are open."""
     pairs = judge_pairs(run, baseline, finished=False)
     with_baseline = compared_with(pairs, baseline)
-    found = find_winners(run, pairs, baseline)
+    winners = find_winners(run, pairs, baseline)
     undecided = pairs[(pairs["refused"] == "") & ~pairs["verdict"].isin(DECIDED)]
-    best = {(case_name(winner.best), rival) for winner in found if not winner.shown for rival in winner.rivals}
+    best = {(case_name(winner.best), rival) for winner in winners if not winner.shown for rival in winner.rivals}
     questions = []
     for row in records(undecided[undecided["impl"] != undecided["baseline"]]):
         other = case_name(row | {"impl": row["baseline"]})
@@ -71,7 +71,7 @@ def look(run: Run, baseline: str) -> Look:
             gain = 1 / max(needed - row["blocks"], 1) if known else UNLIKELY
             questions.append(((other, case_name(row)), gain))
     decided = int(with_baseline["verdict"].isin(DECIDED).sum())
-    return Look(len(with_baseline), decided, in_words(found)[0], questions)
+    return Look(len(with_baseline), decided, in_words(winners)[0], questions)
 
 
 def case_name(row: Row) -> str:
@@ -147,11 +147,13 @@ def in_words(
 
     If many may be, they have no names. label: names a problem.
     """
-    found: dict[bool, dict[str, dict[str, None]]] = {True: {}, False: {}}
+    problems: dict[bool, dict[str, dict[str, None]]] = {True: {}, False: {}}
     for winner in winners:
         names = sorted({framework(impl) for impl in (winner.best["impl"], *winner.rivals)}, key=str.lower)
         rivals = " or ".join(names) if 1 < len(names) < MANY else ""
         name = framework(winner.best["impl"]) if winner.shown else rivals
-        found[winner.shown].setdefault(name, {})[label(winner.best)] = None
-    shown, undecided = ([f"{name} on {', '.join(of)}".strip() for name, of in part.items()] for part in found.values())
+        problems[winner.shown].setdefault(name, {})[label(winner.best)] = None
+    shown, undecided = (
+        [f"{name} on {', '.join(of)}".strip() for name, of in part.items()] for part in problems.values()
+    )
     return shown, undecided

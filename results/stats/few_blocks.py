@@ -93,7 +93,7 @@ def detectable(tails: tuple[Tail, ...], now: int, level: float, power: float) ->
     tails: the pools of `now` blocks. Those of more blocks grow with the number of their distances. Infinite where a
     pool is too small.
     """
-    found = np.full(LAST_LOOK + 1, np.inf)
+    log_ratios = np.full(LAST_LOOK + 1, np.inf)
     sizes = np.array([len(tail.ordered) for tail in tails])
     for blocks in range(FIRST_LOOK, LAST_LOOK + 1):
         counts = sizes * blocks * (blocks - 1) / (now * (now - 1)) if now > 1 else sizes
@@ -101,8 +101,8 @@ def detectable(tails: tuple[Tail, ...], now: int, level: float, power: float) ->
         if len(tails) and min(counts) >= OWN_DISTANCES and min(shares) * (1 + min(counts)) >= 1:
             # a pool that is too small for a share counts with its largest distance
             quantiles = [[tail.quantile(max(share, 1 / (1 + len(tail.ordered)))) for tail in tails] for share in shares]
-            found[blocks] = sum(map(max, quantiles))
-    return found
+            log_ratios[blocks] = sum(map(max, quantiles))
+    return log_ratios
 
 
 def blocks_needed(effect: float, tails: tuple[Tail, ...], now: int, level: float, power: float) -> int | None:
@@ -141,16 +141,16 @@ def look(
     for blocks in range(FIRST_LOOK_EARLIER, most + 1):
         between = distances(logs[:, :blocks])
         scale = _scale(between, [*known.values()])
-        whole = _tail(between, *(scale * before for before in known.values()))
+        page_tail = _tail(between, *(scale * before for before in known.values()))
         for pair, indices in by_pair.items():
             before = known[pair]
-            own = _tail(between[indices], scale * before) if len(by_pair) > 1 else whole
+            pair_tail = _tail(between[indices], scale * before) if len(by_pair) > 1 else page_tail
             at = np.array([index for index in indices if len(page[index]) >= blocks], int)
             first = FIRST_LOOK_EARLIER if len(before) >= EARLIER_DISTANCES else FIRST_LOOK
-            tails = (whole, own)
+            tails = (page_tail, pair_tail)
             for index in at:
                 result.tails[index] = tails
-            if len(at) and blocks >= first and len(own.ordered) >= OWN_DISTANCES:
+            if len(at) and blocks >= first and len(pair_tail.ordered) >= OWN_DISTANCES:
                 _add_look(result, at, logs[at, :blocks], tails, part(blocks, first), level)
     return result
 

@@ -38,8 +38,8 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
     table = add_verdicts(table, comparisons=family).assign(in_compare=in_compare)
     cases = list(table.loc[compared, ["spread", "blocks"]].itertuples(index=False))
     table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks, ALPHA / 2)) for spread, blocks in cases]
-    wanted = [blocks_needed(0, spread, level, math.log1p(EFFECT)) or math.nan for spread, _ in cases]
-    table.loc[compared, "wanted"] = wanted
+    needed = [blocks_needed(0, spread, level, math.log1p(EFFECT)) or math.nan for spread, _ in cases]
+    table.loc[compared, "wanted"] = needed
     enough = table["in_compare"] <= 1 + EFFECT  # by the agreement rule, which needs fewer blocks
     table["wanted"] = table["wanted"].mask(enough, table[["wanted", "blocks"]].min(axis=1))
     return table
@@ -103,8 +103,8 @@ def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, bloc
         return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show differences of {shown}."
     shown = f"{_size(float(np.median(effects)))} {among}"
     single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
-    if family > 1 and math.isfinite(alone := float(np.median(single))):
-        shown = f"{_size(alone)} in a single comparison, and of {shown}"
+    if family > 1 and math.isfinite(single_effect := float(np.median(single))):
+        shown = f"{_size(single_effect)} in a single comparison, and of {shown}"
     return f"{head}: {different}. 4 of 5 runs would show differences of {shown}."
 
 

@@ -82,14 +82,14 @@ class Selection(NamedTuple):
         if self.impl not in set(known["impl"].dropna()):
             names = sorted(set(known["impl"].dropna()))
             raise RunError(f"{run.label} has no implementation {self.impl!r}; {nearest(self.impl, names)}")
-        found = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
-        if found.empty:
+        rows = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
+        if rows.empty:
             others = ", ".join(sorted(set(known.loc[known["impl"] == self.impl, self.axis].dropna())))
             raise RunError(
                 f"{run.label} has {self.impl} with {self.axis} {others}, not {self.value}; measure both:"
                 f" pytest benchmarks --impl {self.impl} --{self.axis} {others.split(', ')[0]},{self.value}"
             )
-        return found
+        return rows
 
 
 def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
@@ -322,12 +322,12 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
 
 def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to."""
-    found = differing_traits(a, b)
-    if not found:
+    traits = differing_traits(a, b)
+    if not traits:
         return []
-    texts = [f"{name}: {of_a} in A, {of_b} in B" for name, (of_a, of_b) in found.items()]
+    texts = [f"{name}: {of_a} in A, {of_b} in B" for name, (of_a, of_b) in traits.items()]
     together = " The ratio is their joint effect; compare implementations that differ in one." if texts[1:] else ""
-    return [f"A and B differ in {len(found)} way{'s' * (len(found) > 1)}: {'; '.join(texts)}.{together}"]
+    return [f"A and B differ in {len(traits)} way{'s' * (len(traits) > 1)}: {'; '.join(texts)}.{together}"]
 
 
 def partner_notes(run: Run, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
@@ -335,10 +335,10 @@ def partner_notes(run: Run, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
 
     [] if none of them has a case of A's, or if B itself is one.
     """
-    found, valid = differing_traits(a, b), run.rows[run.rows["valid"] & run.rows["duplicate_of"].isna()]
-    for impl, part in valid.groupby("impl") if len(found) > 1 else []:
+    traits, valid = differing_traits(a, b), run.rows[run.rows["valid"] & run.rows["duplicate_of"].isna()]
+    for impl, part in valid.groupby("impl") if len(traits) > 1 else []:
         one = differing_traits(a, part)
-        if len(one) == 1 and one.items() <= found.items() and len(a[CASE[1:]].merge(part[CASE[1:]])):
+        if len(one) == 1 and one.items() <= traits.items() and len(a[CASE[1:]].merge(part[CASE[1:]])):
             names = shlex.join([str(a["impl"].iloc[0]), str(impl)])
             return [f"The effect of the {''.join(one)} alone: python -m results compare {names} --run {name_of(run)}"]
     return []

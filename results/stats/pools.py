@@ -65,7 +65,7 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
 
     It comes from earlier runs of the same machine with the same CONFIGURATION, and needs EARLIER_DISTANCES of them.
     """
-    here, found = _configurations(run), dict[str, list[Array]]()
+    here, parts_by_impl = _configurations(run), dict[str, list[Array]]()
     for other in others:
         if other.label == run.label or not other.when < run.when or other_machine(run, other):
             continue
@@ -73,8 +73,8 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
         same = [name for name in here if name in there and _is_same(here[name], there[name])]
         rows = rows[rows["valid"].astype(bool) & rows["impl"].isin(same)]
         for (impl, *_), seconds in rows.groupby(CASE)["per_step_s"]:
-            found.setdefault(str(impl), []).append(distances(np.log(seconds.to_numpy(float))))
-    spreads = {impl: np.concatenate(parts) for impl, parts in found.items()}
+            parts_by_impl.setdefault(str(impl), []).append(distances(np.log(seconds.to_numpy(float))))
+    spreads = {impl: np.concatenate(parts) for impl, parts in parts_by_impl.items()}
     enough = {impl: values for impl, values in spreads.items() if len(values) >= EARLIER_DISTANCES}
     return {impl: float(np.quantile(values, STEP_LEVEL)) for impl, values in enough.items()}
 

@@ -119,17 +119,17 @@ def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
 
     sizes: `measured_sizes`. An implementation with fewer than FEWEST sizes, or with none around this one, is left out.
     """
-    found = []
+    predictions = []
     for impl, own in sizes.groupby("impl"):
         exact = own[(own["n"] == n) & (own["d"] == d)]
         if len(exact):
             row = exact.iloc[0]
-            found.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
+            predictions.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
         elif len(own) >= FEWEST and _is_inside(known := Sizes.of(own), n, d):
             log, errors = Model(known).log_seconds(n, d), held_out_errors(known)
             bounds = math.exp(log - quantile(errors)), math.exp(log + quantile(errors))
-            found.append(Prediction(str(impl), math.exp(log), *bounds, len(own), _level(errors)))
-    return sorted(found, key=lambda one: one.per_step_s)
+            predictions.append(Prediction(str(impl), math.exp(log), *bounds, len(own), _level(errors)))
+    return sorted(predictions, key=lambda one: one.per_step_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,19 +188,19 @@ def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str,
     start: `start_seconds` of its device. hull: the corners around its sizes, in logarithms. margin, level: of the
     interval, in logarithms. start_s, fixed_s: of a fresh process, and of a run without steps.
     """
-    found = []
+    models = []
     for impl, own in measured_sizes(rows).groupby("impl"):
         known = Sizes.of(own)
         errors = held_out_errors(known)
         if len(own) >= FEWEST and (hull := _hull(known)) and len(errors):
             model = Model(known)
-            found.append(
+            models.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
                 | {"weights": model.weights, "constant": model.constant, "hull": [*map(list, hull)]}
                 | {"margin": quantile(errors), "level": _level(errors)}
                 | {"start_s": float(start[impl]), "fixed_s": float(own["fixed_s"].median())}
             )
-    return found
+    return models
 
 
 def fit_prices(terms: Array) -> Array:
@@ -257,7 +257,7 @@ def held_out(sizes: pd.DataFrame) -> pd.DataFrame:
 
     Columns: impl, n, d; error, predicted / measured - 1; inside, whether the interval contains the measured time.
     """
-    found = []
+    rows = []
     grid = sizes[["n", "d"]].drop_duplicates().sort_values(["d", "n"], ignore_index=True)
     for part in range(3):
         left_out = grid[grid.index % 3 == part]
@@ -268,8 +268,8 @@ def held_out(sizes: pd.DataFrame) -> pd.DataFrame:
             for one in predict(rest, n, d):
                 if measured_s := truth.get(one.impl):
                     inside = one.low_s <= measured_s <= one.high_s
-                    found.append([one.impl, n, d, one.per_step_s / measured_s - 1, inside])
-    return pd.DataFrame(found, columns=["impl", "n", "d", "error", "inside"])
+                    rows.append([one.impl, n, d, one.per_step_s / measured_s - 1, inside])
+    return pd.DataFrame(rows, columns=["impl", "n", "d", "error", "inside"])
 
 
 def quantile(errors: Array) -> float:

@@ -145,7 +145,7 @@ def _campaign(run: Run) -> list[Row]:
         raise RunError(f"{run.label} is no acceptance campaign: no implementation ran twice (--aa)")
     control = run.rows[run.rows["duplicate_of"].notna()].assign(impl=run.rows["duplicate_of"])
     same = add_verdicts(ratios(run.rows[run.rows["impl"].isin(originals)], control, CASE))
-    found = []
+    rows = []
     for impl in originals:
         original = rows_by_impl[impl]
         row: Row = {"run": run.label, "date": run.date, "impl": impl, "problem": original["problem"].iloc[0]}
@@ -155,8 +155,8 @@ def _campaign(run: Run) -> list[Row]:
             pair = ratios(original, rows_by_impl[slowed], CASE[1:])
             judged = add_verdicts(pair) if (pair["refused"] == "").any() else pair  # an invalid row: no verdict
             row |= judged_as("slowed", judged.iloc[0]) | _usual_rules(run, impl, slowed, "slowed")
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def judged_as(name: str, row: "pd.Series[Any] | dict[str, Any]") -> Row:

@@ -80,12 +80,12 @@ def section(rows: pd.DataFrame) -> Section:
         for problem, part in rows.groupby("problem", sort=False)
     ]
     count, last, wrong = len(rows), rows.iloc[-1], int((rows[f"{NEW}_ratio"] <= 1).sum())
-    false, found = false_alarms(rows), detected(rows)
+    false, detections = false_alarms(rows), detected(rows)
     covered = int((rows[f"{NEW}_low"].le(TRUE_RATIO) & rows[f"{NEW}_high"].ge(TRUE_RATIO)).sum())
     note = (
-        f"In all: {false} of {count} false alarms (a rate below {highest_rate(false, count):.0%}), {found} of {count}"
-        f" found (a rate above {lowest_rate(found, count):.0%}); the sign was wrong in {wrong}, and the interval"
-        f" contained the true ratio in {covered}. A campaign took {rows['minutes'].min():.1f} to"
+        f"In all: {false} of {count} false alarms (a rate below {highest_rate(false, count):.0%}), {detections} of"
+        f" {count} found (a rate above {lowest_rate(detections, count):.0%}); the sign was wrong in {wrong}, and the"
+        f" interval contained the true ratio in {covered}. A campaign took {rows['minutes'].min():.1f} to"
         f" {rows['minutes'].max():.1f} minutes. {last['cpu']}, {last['cores']} cores; numpy {last['numpy']};"
         f" {last['dtype']}; {last['date']}."
     )

@@ -54,9 +54,9 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
     def fill(match: re.Match[str]) -> str:
         name, *words = match["words"].split()
         args = parsers[name].parse_args(words)
-        found = [section for section in args.make(args).sections if section.text][:MOST_SENTENCES]
-        sentences = [str(SENTENCE.match(section.text)[0]) for section in found]  # type: ignore[index]
-        titles = ["", *(section.title for section in found[1:])]
+        sections = [section for section in args.make(args).sections if section.text][:MOST_SENTENCES]
+        sentences = [str(SENTENCE.match(section.text)[0]) for section in sections]  # type: ignore[index]
+        titles = ["", *(section.title for section in sections[1:])]
         both = zip(titles, sentences, strict=True)
         lines = [line if line.startswith(title) else f"{title}: {line}" for title, line in both]
         answer = "\n".join([f"python -m results {match['words']}", *lines])
@@ -171,8 +171,8 @@ def _scaling(run: Run) -> list[Section]:
 
 def _sizes(run: Run) -> list[Section]:
     """Return how well a run's sizes predict those of its sizes that are left out."""
-    found = prediction.held_out(prediction.measured_sizes(without_duplicates(run.rows)))
-    parts = [*found.groupby("impl"), ("all", found)]
+    rows = prediction.held_out(prediction.measured_sizes(without_duplicates(run.rows)))
+    parts = [*rows.groupby("impl"), ("all", rows)]
     table = [
         {"implementation": str(impl), "sizes": str(len(group)), "median error": f"{group['error'].abs().median():.0%}"}
         | {"largest error": f"{group['error'].abs().max():.0%}", "inside the interval": f"{group['inside'].mean():.0%}"}

@@ -66,10 +66,10 @@ def section(table: pd.DataFrame) -> Section:
         }
         for index, row in enumerate(table.to_dict("records"))
     ]
-    last, alone = table.iloc[-1], table.loc[table["loops"] == 0, "minutes"]
+    last, minutes = table.iloc[-1], table.loc[table["loops"] == 0, "minutes"]
     notes = [
-        f"Comparisons with {BASELINE}, compared with {last['campaign']}. The runs alone took {alone.min():.1f} to"
-        f" {alone.max():.1f} minutes. A BUSY machine decides large differences at most."
+        f"Comparisons with {BASELINE}, compared with {last['campaign']}. The runs alone took {minutes.min():.1f} to"
+        f" {minutes.max():.1f} minutes. A BUSY machine decides large differences at most."
         f" {last['cpu']}, {last['cores']} cores; {last['date']}."
     ]
     return Section(table=rows, notes=notes)
@@ -80,11 +80,12 @@ def main() -> int:
     parser = ArgumentParser(description=__doc__)
     for name in ("file", "campaign"):
         parser.add_argument(name)
-    for name in ("--alone", "--beside"):
-        parser.add_argument(name, nargs="+", default=[])
+    options = "alone", "beside"
+    for name in options:
+        parser.add_argument(f"--{name}", nargs="+", default=[])
     args = parser.parse_args()
     campaign = find(args.campaign, ROOT)
-    runs = [(path, loops) for loops, paths in enumerate((args.alone, args.beside)) for path in paths]
+    runs = [(path, loops) for loops, name in enumerate(options) for path in vars(args)[name]]
     rows = [check(find(path, ROOT), campaign, loops) for path, loops in runs]
     atomic_write(Path(args.file), json_text(pd.DataFrame(rows)))
     return int(any(row["wrong_sign"] for row in rows))

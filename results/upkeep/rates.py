@@ -131,12 +131,12 @@ def campaign_rates(source: Campaign, pages: int) -> list[Rate]:
         nulls = [null_page(source, rng, blocks) for _ in range(pages)]
         truths = [source.logs[:, order[:blocks]] for order in orders[: max(pages // 10, 1)]]
         situation = "campaign, with an earlier run" if blocks == 2 else "campaign"
-        alone = [[signs_alone(page) for page in part] for part in (nulls, truths)]
+        signs = [[signs_alone(page) for page in part] for part in (nulls, truths)]
         both = [
             [judge_page(page, source.pairs, pool) for page, pool in zip(part, earlier, strict=False)]
             for part in (nulls, truths)
         ]
-        rates += [_rate(situation, "signed-rank test alone", blocks, *alone), _rate(situation, BOTH, blocks, *both)]
+        rates += [_rate(situation, "signed-rank test alone", blocks, *signs), _rate(situation, BOTH, blocks, *both)]
     return rates
 
 
@@ -305,11 +305,11 @@ def gate_rates(pages: int) -> list[Rate]:
 def rates(run: Run, pages: int) -> pd.DataFrame:
     """Return all rates, with the machine and the number of pages."""
     source = campaign(run)
-    found = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
-    found += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
-    found += [*earlier_rates(pages), *history_rates(pages)]
+    rows = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
+    rows += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
+    rows += [*earlier_rates(pages), *history_rates(pages)]
     known = facts(run)
-    return pd.DataFrame(map(asdict, found)).assign(source=run.label, cpu=known["cpu"], cores=known["cores"])
+    return pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=known["cpu"], cores=known["cores"])
 
 
 def section(table: pd.DataFrame) -> Section:
