@@ -1,9 +1,11 @@
 """scikit-learn: `SGDRegressor` with a constant learning rate, which updates after each row: for batches of one row."""
 
 import numpy as np
-from sklearn.linear_model import SGDRegressor
 
-from impls.interface import Array, Device, Problem, Run, Unsupported
+from impls.interface import Array, Device, Problem, Run, Unsupported, hidden
+
+with hidden("pandas"):
+    from sklearn.linear_model import SGDRegressor
 
 
 def prepare(problem: Problem, device: Device) -> Run:
@@ -12,14 +14,9 @@ def prepare(problem: Problem, device: Device) -> Run:
     X, y, order = problem.X, problem.y, problem.order
     if order is None or order.shape[1] > 1 or y[0].size > 1:
         raise Unsupported("SGDRegressor has one target and updates after each row: small@1")
+    rate = 2 * problem.lr  # its loss is half the squared error
     model = SGDRegressor(
-        penalty=None,
-        fit_intercept=False,
-        max_iter=1,
-        tol=None,
-        shuffle=False,
-        learning_rate="constant",
-        eta0=2 * problem.lr,  # its loss is half the squared error
+        penalty=None, fit_intercept=False, max_iter=1, tol=None, shuffle=False, learning_rate="constant", eta0=rate
     )
 
     def run(start: Array, steps: int, /) -> Array:
