@@ -21,7 +21,8 @@ import triton.language as tl
 from torch import Tensor
 from triton import knobs
 
-from impls.interface import Device, Unsupported
+from impls._torch import fetch, place
+from impls.interface import Array, Device, Unsupported
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 # ruff: noqa: ANN001, ANN202
@@ -288,6 +289,18 @@ def need_device(device: Device) -> None:
 def multiprocessors(X: Tensor) -> int:
     """Return the multiprocessors of X's GPU; 1 for the interpreter, which runs one program at a time."""
     return torch.cuda.get_device_properties(X.device).multi_processor_count if X.is_cuda else 1
+
+
+def product(a: Array, b: Array, device: Device) -> Array:
+    """Return a @ b by the kernel of the residuals, for targets of 0."""
+    need_device(device)
+    X, w = place(a, device), place(b.reshape(len(b), -1), device)
+    (m, d), k, size = X.shape, w.shape[1], w.element_size()
+    C = min(triton.next_power_of_2(d), NARROW // size)
+    R = triton.next_power_of_2(m) if INTERPRETED else max(1, TILE // (C * size))
+    y, t, result = w.new_zeros(m, k), torch.zeros(1, dtype=torch.long, device=w.device), w.new_empty(m, k)
+    _residuals[k, triton.cdiv(m, R)](X, y, copied(w), None, result, t, m, D=d, K=k, R=R, C=C)
+    return fetch(result).copy().reshape(m, *b.shape[1:])
 
 
 def threads() -> None:

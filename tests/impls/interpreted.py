@@ -68,6 +68,16 @@ def test_the_catalogues_small_problems_agree_with_the_reference(name: str, batch
             agrees(module.prepare(problem, "cpu"), problem, 3)
 
 
+@pytest.mark.parametrize("dtype", [single, double])
+def test_the_product_keeps_all_bits(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(70, 600)).astype(dtype), rng.normal(size=(600, 2)).astype(dtype)
+    for factor in (b, np.ascontiguousarray(b[:, 0])):
+        result = _triton.product(a, factor, "cpu")
+        assert result.dtype == dtype and result.shape == (a @ factor).shape
+        np.testing.assert_allclose(result, a @ factor, rtol=0, atol=600 * np.finfo(dtype).eps)
+
+
 def test_replayed_steps_start_anew_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """triton_fused in a CUDA graph, which a loop stands in for."""
 
