@@ -9,14 +9,14 @@ from impls.interface import Array, Device, Problem, Run
 
 def prepare(problem: Problem, device: Device) -> Run:
     (X, y), order = place(problem, device), problem.order
-    optimizer = optax.sgd(problem.lr)
+    optimizer, gradient = optax.sgd(problem.lr), jax.grad(mse)
 
     def run(start: Array, steps: int, /) -> Array:
         w = put(start, device)
         state = optimizer.init(w)
         for t in range(steps):
             X_t, y_t = (X, y) if order is None else (X[order[t]], y[order[t]])
-            updates, state = optimizer.update(jax.grad(mse)(w, X_t, y_t), state)
+            updates, state = optimizer.update(gradient(w, X_t, y_t), state)
             w = optax.apply_updates(w, updates)
         return fetch(w)
 

@@ -1,11 +1,12 @@
 """The closed form, and scikit-learn's `SGDRegressor`, timed in a fresh process for `bench_closed_form.py`.
 
-usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round, and
-how far the weights are off, 1 at the bound: the residual of the normal equations X'(X w - y) = 0 over the rounding of
-an honest solver, or for `SGDRegressor` its loss over the least one, of which EXCESS is allowed.
+usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round; for a
+closed form the residual of the normal equations X'(X w - y) = 0 over the rounding of an honest solver (1: at the
+bound); for `SGDRegressor`, which stops by its own rule, by which part its loss is larger than the least one.
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from time import perf_counter
@@ -16,15 +17,15 @@ from benchmarks.worker.arrays import read
 from benchmarks.worker.server import pin
 from impls.interface import Array, Problem
 
-RIDGE, SGD = "Ridge", "SGDRegressor"  # of scikit-learn
-EXCESS = 0.01  # of the least loss, by which that of SGDRegressor may be larger
+SGD = "SGDRegressor"
 
 
 def ridge(X: Array, y: Array) -> Array:
     """Return the weights of scikit-learn's `Ridge` without a penalty: least squares, by Cholesky."""
     from sklearn.linear_model import Ridge
 
-    return np.asarray(Ridge(alpha=0, fit_intercept=False, solver="cholesky").fit(X, y).coef_).T
+    model = Ridge(alpha=0, fit_intercept=False, solver="cholesky").fit(X, y)
+    return np.asarray(model.coef_).T.reshape(X.shape[1], *y.shape[1:])
 
 
 def sgd(X: Array, y: Array) -> Array:
@@ -35,12 +36,12 @@ def sgd(X: Array, y: Array) -> Array:
     return np.stack([model.fit(X, target).coef_ for target in targets], 1).reshape(X.shape[1], *y.shape[1:])
 
 
-WAYS: dict[str, Callable[[Array, Array], Array]] = {
+CLOSED_FORMS: dict[str, Callable[[Array, Array], Array]] = {
     "lstsq": lambda X, y: np.asarray(np.linalg.lstsq(X, y)[0]),
     "normal": lambda X, y: np.asarray(np.linalg.solve(X.T @ X, X.T @ y)),
-    RIDGE: ridge,
-    SGD: sgd,
+    "Ridge": ridge,
 }
+WAYS = CLOSED_FORMS | {SGD: sgd}
 
 
 def main(folder: str, way: str, rounds: int) -> None:
@@ -51,9 +52,8 @@ def main(folder: str, way: str, rounds: int) -> None:
         start = perf_counter()
         w = WAYS[way](problem.X, problem.y)
         seconds.append(perf_counter() - start)
-    sys.stdout.write(
-        json.dumps({"seconds": seconds, "off": above_least(problem, w) if way == SGD else off(problem, w)}) + "\n"
-    )
+    quality = {"loss_excess": loss_excess(problem, w)} if way == SGD else {"off": off(problem, w)}
+    sys.stdout.write(json.dumps({"seconds": seconds} | quality) + "\n")
 
 
 def off(problem: Problem, w: Array) -> float:
@@ -67,11 +67,11 @@ def off(problem: Problem, w: Array) -> float:
     return float(np.max(np.abs(X.T @ (X @ w - y)) / bound))
 
 
-def above_least(problem: Problem, w: Array) -> float:
-    """Return by how much the loss of w is larger than the least one, over EXCESS."""
+def loss_excess(problem: Problem, w: Array) -> float:
+    """Return by which part of the least loss that of w is larger: 0 for the closed form; infinite if it is 0."""
     X, y = (array.astype(np.float64) for array in (problem.X, problem.y))
-    losses = [np.sum((X @ weights - y) ** 2) for weights in (w.astype(np.float64), WAYS["normal"](X, y))]
-    return float((losses[0] / losses[1] - 1) / EXCESS)
+    loss, least = (float(np.sum((X @ weights - y) ** 2)) for weights in (w, np.linalg.lstsq(X, y)[0]))
+    return loss / least - 1 if least > 0 else math.inf
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import impls
 from benchmarks.machine import privacy
 from benchmarks.machine.files import lock_descriptor
 from benchmarks.typed_json import Text
@@ -60,12 +60,13 @@ class Environment:
         """Return how to add a {package} to it; "" for the environment of pytest."""
         if self.requirements:
             return f"--with '{' '.join(self.requirements)} {{package}}' installs it"
-        return f"{shlex.quote(self.path)} -m pip install {{package}}" if self.path else ""
+        return f"python -m pip install {{package}}, with the Python of --python {self.label}" if self.path else ""
 
     def frameworks(self, known: set[str]) -> set[str]:
         """Return the frameworks of `known` whose packages are asked for: jaxlib is JAX's."""
         packages = [requirement.lower() for requirement in self.requirements]
-        return {name for name in known if any(package.startswith(name) for package in packages)}
+        names = {name: (name, impls.PACKAGES.get(name, name)) for name in known}
+        return {name for name, spelt in names.items() if any(package.startswith(spelt) for package in packages)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 
+import impls
 from benchmarks.worker import cleanup, memory
 
 CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB")  # tinygrad's
@@ -29,7 +30,7 @@ def environment(threads: int, device: str, precision: str, folder: str) -> dict[
     It must be set before a framework is imported. JAX takes device memory as it needs it, unless the user's settings
     say otherwise. Temporary files and caches go to the folder. Its name is the tag of the worker and of its children.
     """
-    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, *RANKED)
+    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, impls.INSTALL, *RANKED)
     env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision, "JAX_ENABLE_X64": "1"}
     env |= {cleanup.TAG: folder, "TMPDIR": folder}

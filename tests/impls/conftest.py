@@ -3,7 +3,7 @@
 import pytest
 from helpers import COMPILED
 
-SHAPES = ((None, 1, "float64"), (2, 4, "float32"))  # with test_problems_of_the_catalogue: every pair of values
+SHAPES = ((None, 4, "float64"), (2, 4, "float32"))  # with test_problems_of_the_catalogue: every pair of values
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -26,8 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:Deprec
 
 STEPS = 5  # of the problems: few, as each number of steps is a compilation for some
 FRAMEWORKS = ("torch", "jax", "tensorflow", "tinygrad", "cupy", "numba", "triton", "dask", "sklearn", "pandas", "mlx")
-PROBLEMS = [  # targets, rows of a mini-batch, dtype: every pair of values; conftest.py has those for compilers
-    (None, 1, "float64"),
+PROBLEMS = [  # targets, rows of a mini-batch, dtype: every pair of values, and one row; compilers: conftest.py
+    (None, 4, "float64"),
+    (None, 1, "float32"),
     (None, None, "float32"),
     (1, None, "float64"),
     (1, 4, "float32"),
@@ -410,6 +411,10 @@ def test_entry_points_bring_implementations(tmp_path: Path) -> None:
     assert done.out.split() == ["True", "their_descent"], done.err
 
 
+def test_every_framework_has_a_shared_module(name: str) -> None:
+    assert of(name) == "numpy" or (ROOT / "impls" / f"_{of(name)}.py").exists(), "see the test of what it offers"
+
+
 def test_prepare_and_run_have_the_interfaces_signature(name: str) -> None:
     import inspect
 
@@ -426,4 +431,5 @@ def test_a_frameworks_shared_module_offers_what_the_worker_asks_of_it(path: Path
     functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
     names = functions | set(re.findall(r"^(\w+) = ", path.read_text(), re.MULTILINE))
     assert {"threads", "compilations"} <= functions
+    assert "product" in names, "without its precision no row is comparable with another framework's"
     assert "total" not in names or {"resident", "fetch"} <= names

@@ -94,7 +94,7 @@ REPLACED = {
     "wire_bytes": "network_bytes",
     "yardstick": "calibration_loop",
 }
-LEFT: set[tuple[str, str]] = set()
+LEFT = {("impls/interface.py", "held")}
 FILES = subprocess.run(
     ["git", "ls-files", "benchmarks/*.py", "results/*.py", "impls/*.py", "conftest.py"],
     cwd=ROOT,

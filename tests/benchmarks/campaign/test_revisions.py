@@ -113,6 +113,18 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+OLD = "4c4ae64"  # its _jax.py imports a name that impls/interface.py has renamed since
+
+
+@HAS_GIT
+def test_an_old_revision_runs_with_the_present_interface(tmp_path: Path) -> None:
+    known = subprocess.run(["git", "-C", str(ROOT), "cat-file", "-e", OLD], capture_output=True).returncode == 0
+    if not known:
+        pytest.skip(f"this checkout is shallow: it has no {OLD}")
+    done = bench(tmp_path, "--impl", f"{ROOT / 'impls' / 'jax_scan.py'}@{OLD}", "--problem", "line")
+    assert done.code == 0 and done.timed(f"jax_scan@{OLD}"), done.out + done.err
+
+
 @HAS_GIT
 def test_without_a_change_there_is_nothing_to_compare(clone: Path) -> None:
     done = run_ab(clone)

@@ -298,9 +298,12 @@ def test_layers_are_differences_of_the_same_block(tmp_path: Path) -> None:
 def test_a_wrong_closed_form_is_off(tmp_path: Path) -> None:
     for dtype in ("float32", "float64"):
         problem = random_problem(400, 3, None, None, dtype)
-        solved = [way(problem.X, problem.y) for way in closed_form.WAYS.values()]
+        solved = [way(problem.X, problem.y) for way in closed_form.CLOSED_FORMS.values()]
         assert all(closed_form.off(problem, w) < 1 for w in solved)
         assert closed_form.off(problem, np.asarray(solved[0] * 1.1, dtype)) > 1
+        descended = closed_form.sgd(problem.X, problem.y)
+        assert descended.shape == solved[0].shape and closed_form.loss_excess(problem, descended) > 1e-9
+        assert abs(closed_form.loss_excess(problem, solved[0])) < 1e-9
 
 
 def test_closed_forms_are_timed_beside(tmp_path: Path) -> None:
@@ -309,7 +312,8 @@ def test_closed_forms_are_timed_beside(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row["extra_info"]["impl"]: row for row in json.loads((tmp_path / "out.json").read_text())["benchmarks"]}
-    assert set(rows) == {"closed form: lstsq", "closed form: normal"}
+    assert set(rows) == {*(f"closed form: {way}" for way in closed_form.CLOSED_FORMS), closed_form.SGD}
+    assert all((row["extra_info"]["loss_excess"] > 0) == (name == closed_form.SGD) for name, row in rows.items())
     assert all(0 < row["stats"]["median"] == row["extra_info"]["seconds"] < 1 for row in rows.values())
 
 

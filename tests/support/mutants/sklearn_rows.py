@@ -10,7 +10,7 @@ def prepare(problem, device):
 
     def run(start, steps, /):
         model = SGDRegressor(**options, eta0=2 * problem.lr)
-        model.fit(X[:1], y[:1].ravel(), coef_init=start.ravel())
+        model.fit(X[:1], y[:1].ravel())
         model.coef_ = start.ravel().copy()
         for rows in order[:steps]:
             model.partial_fit(X[rows], y[rows].ravel())
