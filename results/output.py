@@ -26,13 +26,17 @@ FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # first characters of a s
 
 @dataclass(frozen=True)
 class Section:
-    """A title, a paragraph, a table (each row maps column names to cells) and notes. Each may be empty."""
+    """A title, a paragraph, a table (each row maps column names to cells) and notes. Each may be empty.
+
+    machine: whether the machine was QUIET or BUSY: it comes before the paragraph.
+    """
 
     title: str = ""
     text: str = ""
     table: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     level: int = 2
+    machine: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +168,7 @@ def markdown(sections: list[Section]) -> str:
     blocks: list[str] = []
     for section in sections:
         blocks += [f"{'#' * section.level} {escaped(section.title)}"] if section.title else []
-        blocks += [_escape_line(section.text)] if section.text else []
+        blocks += [_escape_line(text) for text in (section.machine, section.text) if text]
         blocks += [_markdown_table(section.table)] if section.table else []
         blocks += ["\n".join(f"- {_escape_line(note)}" for note in section.notes)] if section.notes else []
     return "\n\n".join(blocks) + "\n"
@@ -212,8 +216,8 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
     for section in page.sections if can_write_mu else map(_without_mu, page.sections):
         if section.title:
             console.print(_printable(section.title), style="bold")
-        if section.text:
-            console.print(_printable(section.text))
+        for text in filter(None, (section.machine, section.text)):
+            console.print(_printable(text))
         if section.table:
             table, left_out = fitting(section.table[:MOST_ROWS], console.width)
             console.print(_rich_table(table, console.width))

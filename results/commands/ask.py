@@ -108,12 +108,12 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     quiet = judge_machine(run)
     if quiet.named and (usual[0].sizes or math.isinf(quiet.claims_from)):
         shortest = f"Shortest in a fresh process: {first.impl}" if cold else f"Shortest: {usual[0].impl}"
-        text = f"{quiet.line} So no winner is {'predicted' if usual[0].sizes else 'named'}. {shortest}."
+        text = f"No winner is {'predicted' if usual[0].sizes else 'named'}. {shortest}."
     else:
         case = {"n": size.n, "d": size.d, "dtype": dtype, "device": device}
         warm_words = _predicted_words(usual) if usual[0].sizes else _measured_words(run, usual, case, size.batch)
         parts = [warm_words, _cold_words(totals[usual[0].impl], first)]
-        text = " ".join([quiet.line, *(reversed(parts) if cold else parts)])
+        text = " ".join(reversed(parts) if cold else parts)
     table = [_cells(totals[one.impl], first, one.impl in experts) for one in ranked[:SHOWN]]
     tuned = ranked[0].impl if ranked[0].impl in experts and ranked[0] not in usual else ""
     notes = [
@@ -127,7 +127,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {name_of(run)}",
     ]
     title = f"{size.n:,} rows x {size.d:,} features, {size.plan}, {dtype}, {device}: {machine_words(run)}"
-    return Page(pd.DataFrame([vars(one) for one in ranked]), [Section(title, text, table, notes)])
+    return Page(pd.DataFrame([vars(one) for one in ranked]), [Section(title, text, table, notes, machine=quiet.line)])
 
 
 @dataclass(frozen=True)

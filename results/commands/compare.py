@@ -40,7 +40,7 @@ from results.stats.quiet_or_busy import (
     withhold_if_busy,
 )
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
-from results.stats.verdict_tables import add_verdicts, caveats, ratio_digits, summarize, verdict_sections
+from results.stats.verdict_tables import ERRORS, add_verdicts, caveats, ratio_digits, summarize, verdict_sections
 from results.stats.verdicts import FASTER, SLOWER
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
@@ -63,7 +63,7 @@ STEP, JOB = "step", "job"  # what is compared
 ENVIRONMENT = "environment"  # the axis of --with and --python, within one run
 SETTING_OPTIONS = {
     "threads": "--threads 1,2",
-    "precision": "--precision highest,tf32",
+    "precision": "--precision highest,tf32 --dtype float32 --device gpu",
     ENVIRONMENT: "--with jax==0.9.0 --with jax==0.10.2",
 }  # axes of a run whose sides have names, `jax_scan@threads=1`: the options that measure two
 REVISIONS = "revision"  # the axis of `--impl path.py@REV,path.py`, within one run
@@ -111,7 +111,8 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         sections += [Section("On how many machines", table=rows_of(counts), level=3)]
     partners = partner_notes(runs[0], *_rows_of(runs[0], a, b))
     notes = [*kernel_notes(*runs), *traits, *partners, *_interruptions(runs)]
-    header = Section(title, " ".join([_machines(runs), *summaries, f"A = {a}; B = {b}."]), notes=notes)
+    text = " ".join([*summaries, f"A = {a}; B = {b}."])
+    header = Section(title, text, notes=notes, machine=_machines(runs))
     sections += [caveats(table, notes=pools.notes), noise_section(runs, _compared(table))]
     return Page(table, [header, *sections])
 
@@ -157,9 +158,8 @@ def compare_runs(
     shifts = shifts_of_unchanged(a, b)
     judged = withhold_if_busy(add_verdicts(unjudged, alpha=alpha / 2 if shifts else alpha), [a, b])
     table = withhold_within_drift(judged, shifts)
-    text = f"{machine_lines(a, b)} {title}: {summarize(table)}. {text}"
     notes = [*kernel_notes(a, b), *notes, _drift(unjudged, a, b, baseline)]
-    header = Section(title, text, notes=notes)
+    header = Section(title, f"{title}: {summarize(table)}. {text}", notes=notes, machine=machine_lines(a, b))
     known = all(shifts.keys() - {impl} for impl in table["impl"])
     advice = "Nothing shows that the machine was as fast in both runs: a verdict may be drift. Measure both in one run."
     unknown = [] if known else [advice]
@@ -184,26 +184,33 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
         if job_steps:
             jobs = [as_jobs(side, job_steps, part.all_rows) for side in steps]
             tables += [ratios(jobs[0], jobs[1], key, over=axis).assign(of=JOB)]
-        return add_verdicts(join(tables))
+        return add_verdicts(join(tables), finished=part is run)
 
     table = judge_while_quiet(run, judge, [*key, "of"])
     title = f"{b} against {a}" + f", over {axis}" * (sides[0].value != sides[1].value)
-    for name, side in zip(("error_a", "error_b"), rows, strict=True):
+    for name, side in zip(ERRORS, rows, strict=True):
         table = table.join(side.groupby(key)["error"].max().rename(name), on=key)
-    per = {name: table[table["of"] == name] for name in (STEP, JOB)}
+        table[name] = table[name].where(table["of"] == STEP)
+    steps, jobs = table[table["of"] == STEP], table[table["of"] == JOB].drop(columns=[*ERRORS])
     notes = kernel_notes(run)
     notes += [] if sides[0].impl == sides[1].impl else [*trait_notes(*rows), *partner_notes(run, *rows)]
-    text = f"{judge_machine(run).line_early} {title}: {summarize(per[STEP])}. A = {a}; B = {b}."
+    text = f"{title}: {summarize(steps)}. A = {a}; B = {b}."
     if job_steps:
-        text += f" A job of {job_steps:,} steps in a fresh process: {summarize(per[JOB])}."
+        text += f" A job of {job_steps:,} steps in a fresh process: {summarize(jobs)}."
     sections = [
-        Section(title, text, notes=notes),
-        *verdict_sections(per[STEP], key),
-        *(verdict_sections(per[JOB], key, JOB_TITLE.format(job_steps), JOB) if job_steps else []),
+        Section(title, text, notes=notes, machine=judge_machine(run).line_early),
+        *verdict_sections(steps, key),
+        *(verdict_sections(jobs, key, JOB_TITLE.format(job_steps), JOB) if job_steps else []),
         caveats(table),
         noise_section([run], _compared(table)),
     ]
     return Page(table, sections)
+
+
+def values_of(run: Run, over: str) -> list[str]:
+    """Return the labels of a run's environments, in order; over "threads" or "precision", of those that set it."""
+    known = mapping(run.campaign.get("environments"))
+    return [label for label, facts in known.items() if over == ENVIRONMENT or over in mapping(facts)]
 
 
 def compare_environments(run: Run, impl: str = "", over: str = ENVIRONMENT) -> Page:
@@ -212,8 +219,7 @@ def compare_environments(run: Run, impl: str = "", over: str = ENVIRONMENT) -> P
     impl: the only implementation to show; "" for all. over: "threads" or "precision" for those that set it. Raises
     RunError if none ran in two environments.
     """
-    known = mapping(run.campaign.get("environments"))
-    order = [label for label in known if over == ENVIRONMENT or label.startswith(f"{over}=")]
+    order = values_of(run, over)
 
     def versions(part: Run) -> pd.DataFrame:
         rows = without_duplicates(part.rows)
@@ -221,7 +227,7 @@ def compare_environments(run: Run, impl: str = "", over: str = ENVIRONMENT) -> P
         ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
         return rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
 
-    remedy = f"pytest benchmarks --impl jax_scan {SETTING_OPTIONS[over]}"
+    remedy = f"pytest benchmarks --impl {impl or 'jax_scan'} {SETTING_OPTIONS[over]}"
     return _compare_versions(run, versions, order, "environments", remedy, impl)
 
 
@@ -267,14 +273,14 @@ def _compare_versions(
                     tables.append(table.assign(impl=base, environment=name, against=other))
         if not tables:
             raise RunError(f"{run.label} has no implementation in two {axis}; measure them: {remedy}")
-        return add_verdicts(join(tables))
+        return add_verdicts(join(tables), finished=part is run)
 
     table = judge_while_quiet(run, judge, [*CASE, "environment", "against"])
     worst = rows.groupby(["base", *CASE[1:], "environment"], dropna=False)["error"].max()
     table = table.join(worst.rename_axis(index={"base": "impl"}), on=[*CASE, "environment"])
     sections = [_version_section(str(impl), part, axis) for impl, part in table.groupby("impl", sort=False)]
-    head = Section(f"{axis.capitalize()}: {', '.join(order)}", judge_machine(run).line_early, notes=kernel_notes(run))
-    return Page(table, [head, *sections, caveats(table)])
+    title, machine = f"{axis.capitalize()}: {', '.join(order)}", judge_machine(run).line_early
+    return Page(table, [Section(title, notes=kernel_notes(run), machine=machine), *sections, caveats(table)])
 
 
 def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
@@ -399,7 +405,7 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
         texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
-    head = Section(f"{b} instead of {a}", " ".join([_machines(runs), *texts]), notes=page.sections[0].notes)
+    head = Section(f"{b} instead of {a}", " ".join(texts), notes=page.sections[0].notes, machine=_machines(runs))
     return Page(page.data, [head, *sections])
 
 

@@ -4,11 +4,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from results import options
-from results.commands.compare import ENVIRONMENT, SETTING_OPTIONS, check_latest
+from results.commands.compare import SETTING_OPTIONS, check_latest, values_of
 from results.output import Page
 from results.page.crossover import crossover
 from results.stats.pairing import DECLARED, VALUES, Selection, sides_along
-from results.store.reading import Run, RunError, mapping, require_own
+from results.store.reading import Run, RunError, require_own
 from results.store.runs import find, find_all
 
 SIZES = "100x10,10000x10,1000000x10"  # of a run that is suggested
@@ -20,12 +20,13 @@ def _crossover(args: Namespace) -> Page:
     if not args.over:
         options.check_two_names(args.a, args.b)
     a, b, over = args.a, args.b or args.a, args.over
-    if over in SETTING_OPTIONS:
-        (a, b), over = _sides_of_run(a, b, over, find(args.run[0] if args.run else "latest", args.runs)), ""
-    elif args.run in ([], ["latest"]):
+    if over not in SETTING_OPTIONS and args.run in ([], ["latest"]):
         _check_latest(sides_along(a, b, over), args.runs)
     runs = find_all(args.run, args.runs)
     require_own(*runs)
+    if over in SETTING_OPTIONS:
+        runs = [run for run in runs if values_of(run, over)] or runs[:1]
+        (a, b), over = _sides_of_run(a, b, over, runs[0]), ""
     return crossover(runs, a, b, args.features, over=over, job_steps=args.job_steps)
 
 
@@ -36,11 +37,12 @@ def _sides_of_run(a: str, b: str, over: str, run: Run) -> tuple[str, str]:
     """
     if "@" in a + b:
         raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
-    known = mapping(run.campaign.get("environments"))
-    values = [name for name in known if over == ENVIRONMENT or name.startswith(f"{over}=")]
+    impls = set(run.rows["impl"].dropna())
+    values = [value for value in values_of(run, over) if {f"{a}@{value}", f"{b}@{value}"} & impls]
     if len(values) < 2:
-        command = f"pytest benchmarks --impl {a} {SETTING_OPTIONS[over]} --problem {SIZES}"
-        raise RunError(f"{run.label} does not have two values of {over}; name a run that has: --run RUN, or {command}")
+        names = ",".join(dict.fromkeys([a, b]))
+        command = f"pytest benchmarks --impl {names} {SETTING_OPTIONS[over]} --problem {SIZES}"
+        raise RunError(f"{run.label} has no two values of {over} of {a}; name a run that has: --run RUN, or {command}")
     if len(values) > 2:
         every = ", ".join(f"{a}@{value}" for value in values)
         raise RunError(f"{run.label} has {len(values)} values of {over}; name two in place of --over: {every}")
@@ -56,8 +58,9 @@ def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
     except RunError:  # no runs here
         newest = []
     require_own(*newest)
-    if match := DECLARED.search(sides[0].impl):
-        command += f" {SETTING_OPTIONS[match[1]]}"
+    settings = [match[0][1:].split("=") for side in sides if (match := DECLARED.search(side.impl))]
+    if len(settings) == 2:
+        command += f" --{settings[0][0]} {','.join(value for _, value in settings)}"
     if axis := sides[0].axis:
         command += f" --{axis} {','.join(side.value for side in sides)}"
     check_latest(sides, root, lambda run: _count_sizes(run, sides), command)

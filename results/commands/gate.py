@@ -86,8 +86,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     text = f"BASE = {base.label} ({base.machine}, {base.date}); NEW = {new.label} ({new.machine}, {new.date})."
     table = [{name: words(row[name]) for name in CASE} | _cells(row) for row in records(data)]
     sections = [
-        Section(text=machine_lines(base, new)),
-        Section(text=summary, notes=kernel_notes(base, new)),
+        Section(text=summary, notes=kernel_notes(base, new), machine=machine_lines(base, new)),
         Section(text=text, table=table, notes=notes),
         noise_section([base, new], len(compared)),
     ]

@@ -66,8 +66,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     invalid = rows[~rows["valid"]].groupby(["run", *CASE, "reason"], dropna=False).size().rename("blocks")
     unread = [{"run": name, "reason": message} for name, message in errors.items()]
     sections = [
-        Section("History", _machines(runs)),
-        Section(text=summarize(page, len(runs))),
+        Section("History", summarize(page, len(runs)), machine=_machines(runs, set(page["run"]))),
         *with_rows(Section("Changes", table=_change_table(page), level=3)),
         *_series_sections(page, searches, work),
         *with_rows(Section("Invalid: no points", table=rows_of(invalid.reset_index()), level=3)),
@@ -145,14 +144,14 @@ def _work_differences(groups: list[pd.DataFrame], runs: dict[str, Run]) -> dict[
     return sentences
 
 
-def _machines(runs: list[Run]) -> str:
-    """Return how many of the runs were QUIET and BUSY, and names of those that were BUSY."""
+def _machines(runs: list[Run], labels: set[str]) -> str:
+    """Return how many runs of those labels were QUIET and BUSY, and names of the BUSY ones; "" without a run."""
     by_word: dict[str, list[str]] = {QUIET: [], BUSY: [], UNKNOWN: []}
-    for run in runs:
+    for run in (run for run in runs if run.label in labels):
         by_word[judge_machine(run).word].append(run.label)
     counts = "; ".join(f"{word}: {counted(len(labels), 'run')}" for word, labels in by_word.items() if labels)
     busy = f" A change at a BUSY run may be its load: {first_names(by_word[BUSY])}." if by_word[BUSY] else ""
-    return f"{counts}.{busy}"
+    return f"{counts}.{busy}" if counts else ""
 
 
 def _caveats(runs: list[Run], other_work: int) -> list[str]:

@@ -43,7 +43,8 @@ def limits(run: Run) -> Page:
     machine = [_machine_section(str(device), mapping(limit)) for device, limit in measured.items() if limit]
     cases = _case_sections(run, records(drop_duplicates(run, table)))
     return Page(
-        table, [Section(f"Limits of {run.label}", machine_lines(run)), *machine, *cases, *costs(run), *layers(run)]
+        table,
+        [Section(f"Limits of {run.label}", machine=machine_lines(run)), *machine, *cases, *costs(run), *layers(run)],
     )
 
 

@@ -49,9 +49,8 @@ def noise(run: Run) -> Page:
     known = math.isfinite(inside) and wall > 0
     share = [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if known else []
     load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
-    summary = f"{judge_machine(run).line} {summary}"
     sections = [
-        Section(f"Noise of {run.label}", summary, notes=share),
+        Section(f"Noise of {run.label}", summary, notes=share, machine=judge_machine(run).line),
         *with_rows(Section(table=[_cells(row) for row in records(compared)], notes=LEGEND)),
         *(refused_sections(table[table["refused"] != ""], CASE[1:]) if len(table) else []),
         *with_rows(_power_section(run)),
@@ -86,7 +85,7 @@ def noise_now(duration_s: float) -> Page:
         notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
     title = f"Noise now: {now.pairs} pairs of the same code"
     data = pd.DataFrame([asdict(now.quiet) | {"word": now.quiet.word, "pairs": now.pairs}])
-    return Page(data, [Section(title, now.quiet.line, table, notes)])
+    return Page(data, [Section(title, table=table, notes=notes, machine=now.quiet.line)])
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:

@@ -98,7 +98,7 @@ def scaling(run: Run) -> Page:
     tables = {"measured": measured, "parameter": pd.DataFrame(parameters), "predicted": pd.DataFrame(predicted)}
     most = int(rows["ranks"].max())
     sections = [
-        Section(f"Scaling of {run.label}", machine_lines(run)),
+        Section(f"Scaling of {run.label}", machine=machine_lines(run)),
         Section("Measured", table=[_measured_cells(row) for row in records(measured)], notes=[MEASURED], level=3),
         Section("The model", table=_parameter_table(tables["parameter"]), notes=notes, level=3),
         Section(

@@ -137,9 +137,9 @@ def crossover(
     sections = []
     for run in runs:
         pools = Pools({}, [], []) if axis else pools_from_runs(run, earlier(run), a)
-        text = f"{judge_machine(run).line} A = {a}; B = {b}; {run.machine}, {run.date}."
-        notes = [*kernel_notes(run), *pools.notes]
-        sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes)]
+        text = f"A = {a}; B = {b}; {run.machine}, {run.date}."
+        notes, machine = [*kernel_notes(run), *pools.notes], judge_machine(run).line
+        sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes, machine=machine)]
         sections += _sections(tables[run.label, 0], a, b, comparisons, claims_from([run]), pools.by_pair)
         for steps in jobs:
             sections += [Section(JOB_TITLE.format(steps), notes=[JOB_NOTE])]

@@ -92,8 +92,9 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
     counts = pd.Series([*map(count_verdicts, verdicts)], result.index, object)
     result["machines"] = counts.where(result["refused"] == "", None)
     where = f"on {runs[1].machine} (B) instead of {runs[0].machine} (A)"
-    text = f"{machine_lines(*runs)} Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
-    header = replace(header, text=text, notes=[*kernel_notes(*runs), *header.notes])
+    text = f"Relative to {baseline}, {where}: {summarize(result)}. {header.text}"
+    notes = [*kernel_notes(*runs), *header.notes]
+    header = replace(header, text=text, notes=notes, machine=machine_lines(*runs))
     cells = [
         {name: words(row[name]) for name in CASE}
         | {f"to {baseline} on A": f"{times(row['ratio_on_a'])} {row['verdict_on_a']}"}

@@ -47,7 +47,7 @@ class Measure:
 
     def figure(self, value: float) -> str:
         """Return the number with its unit."""
-        return short_percent(value) if "{percent}" in self.words else digits(value)
+        return "-" if math.isnan(value) else short_percent(value) if "{percent}" in self.words else digits(value)
 
 
 OTHERS = 0.15  # share of the CPU time of a run's cores
@@ -217,9 +217,9 @@ def machine_lines(*runs: Run) -> str:
 def kernel_notes(*runs: Run) -> list[str]:
     """Return a line for each framework whose kernels an environment variable chose, with the label of the run."""
     notes = list[str]()
-    for run in dict.fromkeys(runs):
+    for run in {run.label: run for run in runs}.values():
         known = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
-        label = f"{run.label}: " if len(set(runs)) > 1 else ""
+        label = f"{run.label}: " if len({run.label for run in runs}) > 1 else ""
         for name, settings in known.itertuples(index=False):
             notes.append(f"{label}Unequal: {settings} chose the kernels of {name}.")
     return notes

@@ -114,12 +114,17 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"A per {per}": seconds(row["a_s"]),
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
-        **{name: f"{row[column]:.2g}" for column, name in ERRORS.items() if column in row},
+        **{name: error_text(row[column]) for column, name in ERRORS.items() if column in row},
         "verdict": verdict_text(row),
         "interval": interval_text(row),
         "paired blocks": words(row["blocks"]),
         "lowest..highest B/A": f"{digits(row['low'])} .. {digits(row['high'])}" if row["blocks"] > 1 else "-",
     }
+
+
+def error_text(error: float) -> str:
+    """Return a distance to the reference, or `-` if it is not known."""
+    return f"{error:.2g}" if math.isfinite(error) else "-"
 
 
 def verdict_text(row: dict[str, Any]) -> str:

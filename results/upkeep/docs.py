@@ -15,7 +15,7 @@ import pandas as pd
 from results import options
 from results.commands import limits, scaling
 from results.commands.show import answer_run
-from results.output import Page, Section, markdown, records, seconds, speedup, words
+from results.output import Page, Section, markdown, records, seconds, short_percent, speedup, words
 from results.page.report import report
 from results.stats import prediction
 from results.stats.pairing import ratios, without_duplicates
@@ -29,8 +29,7 @@ from results.upkeep import acceptance, acceptance_environments, five_minutes, ma
 BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
 COMMAND = re.compile(rf"(?P<head><!-- python -m results (?P<words>[^\n]+) -->\n){BETWEEN}", re.DOTALL)
-STATE = r"(?:(?:QUIET|BUSY|unknown): .*?\. )?"  # of the machine, before the answer
-SENTENCE = re.compile(STATE + r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
+SENTENCE = re.compile(r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
 MOST_SENTENCES = 5  # of an answer
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
@@ -54,12 +53,13 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
     def fill(match: re.Match[str]) -> str:
         name, *words = match["words"].split()
         args = parsers[name].parse_args(words)
-        sections = [section for section in args.make(args).sections if section.text][:MOST_SENTENCES]
-        sentences = [str(SENTENCE.match(section.text)[0]) for section in sections]  # type: ignore[index]
-        titles = ["", *(section.title for section in sections[1:])]
-        both = zip(titles, sentences, strict=True)
-        lines = [line if line.startswith(title) else f"{title}: {line}" for title, line in both]
-        answer = "\n".join([f"python -m results {match['words']}", *lines])
+        first, *others = args.make(args).sections
+        sections = [section for section in (replace(first, title=""), *others) if section.text][:MOST_SENTENCES]
+        lines = [f"python -m results {match['words']}", *[first.machine] * bool(first.machine)]
+        for section in sections:
+            sentence = str(SENTENCE.match(section.text)[0])  # type: ignore[index]
+            lines += [sentence if sentence.startswith(section.title) else f"{section.title}: {sentence}"]
+        answer = "\n".join(lines)
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 
     return COMMAND.sub(fill, text)
@@ -157,6 +157,7 @@ def _closed(run: Run) -> list[Section]:
     """Return the time of the closed form: the shortest round of each block, median and extremes over the blocks."""
     table = [
         {"method": words(impl), "problem": f"{words(problem)}, {words(dtype)}", "time": _median_range(group["seconds"])}
+        | {"loss above the least": short_percent(group["loss_excess"].max()) if "loss_excess" in group else "-"}
         for (problem, dtype, impl), group in run.rows.groupby(["problem", "dtype", "impl"], sort=False)
     ]
     return [Section(table=table)]

@@ -1,6 +1,6 @@
 """Measure what a run records of its machine beside 0 to 3 busy loops: evidence for `results/stats/quiet_or_busy.py`.
 
-Also by how much the ratio of two implementations then differs from that without a loop: the limit LARGE must lie above.
+Also by which factor the ratio of two implementations then differs from that without a loop: what load alone may show.
 """
 
 import os
@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from results.options import BASELINE
 from results.output import Page, Section, json_text, records, rows_of, times, write
-from results.stats.pairing import ratios_to
+from results.stats.pairing import ratios_to_each
 from results.stats.quiet_or_busy import LARGE, MEASURES, judge_machine
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
+from results.store.reading import number
 from results.store.runs import find
 
 LOOPS = (0, 1, 2, 3)
@@ -45,10 +45,10 @@ def section(rows: pd.DataFrame) -> Section:
     table = [
         {"number": ABOUT[one.name], "QUIET up to": one.figure(one.limit)}
         | {f"above {LARGE:.0f}x shown up to": one.figure(one.most)}
-        | {f"with {run['loops']} busy loops": one.figure(run[one.name]) for run in runs}
+        | {f"busy loops: {run['loops']}": one.figure(number(run[one.name])) for run in runs}
         for one in MEASURES
     ]
-    changes = {f"with {run['loops']} busy loops": times(run["ratio_change"]) for run in runs}
+    changes = {f"busy loops: {run['loops']}": times(run["ratio_change"]) for run in runs}
     about = {"number": "largest change of a ratio of two implementations", "QUIET up to": "-"}
     table.append(about | {f"above {LARGE:.0f}x shown up to": "-"} | changes)
     verdicts, last = ", ".join(f"{run['word']} with {run['loops']}" for run in runs), runs[-1]
@@ -56,7 +56,7 @@ def section(rows: pd.DataFrame) -> Section:
     return Section(table=table, notes=[note])
 
 
-def _measure(loops: int) -> tuple[dict[str, object], pd.Series]:
+def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
     """Return the fields of `Quiet` and its word, of a run beside so many busy loops, and its ratios by case."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -73,11 +73,13 @@ def _measure(loops: int) -> tuple[dict[str, object], pd.Series]:
     quiet = judge_machine(run)
     facts = {"loops": loops, "word": quiet.word} | asdict(quiet) | {"load_average_before": idle_load}
     facts |= {"machine": run.machine, "cores": os.cpu_count(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%MZ}"}
-    return facts, ratios_to(run.rows, BASELINE).set_index([*CASE[1:], "impl"])["ratio"]
+    return facts, ratios_to_each(run.rows).set_index([*CASE[1:], "baseline", "impl"])["ratio"]
 
 
 if __name__ == "__main__":
     rows, ratios = zip(*map(_measure, LOOPS), strict=True)
+    if missing := max(after.isna().sum() for after in ratios):
+        sys.exit(f"{missing} ratios are missing: a row was refused or invalid. Measure again")
     changes = [np.exp(np.abs(np.log(after / ratios[0])).max()) for after in ratios]
     table = pd.DataFrame(rows).assign(ratio_change=changes)
     page = Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])

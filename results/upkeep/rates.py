@@ -200,9 +200,9 @@ def autocorrelated(correlation: float, spread: float) -> Noise:
 
 def bursts(rng: Generator, shape: tuple[int, int]) -> Array:
     """Return noise in which other programs slow B by 30 % in every case of a block, for 2 blocks on average."""
-    slow, quiet = np.zeros(shape[1], bool), rng.random(shape[1])
+    slow, draws = np.zeros(shape[1], bool), rng.random(shape[1])
     for block in range(shape[1]):
-        slow[block] = quiet[block] < (0.5 if block and slow[block - 1] else 0.1)
+        slow[block] = draws[block] < (0.5 if block and slow[block - 1] else 0.1)
     return np.asarray(rng.normal(0, 0.02, shape) + math.log(1.3) * slow)
 
 
@@ -258,9 +258,9 @@ def history_rates(pages: int) -> list[Rate]:
         series = [noise(rng, (10, 20)) for _ in range(pages)]
         false = np.mean([any(one.changes for one in search(page.tolist())) for page in series])
         shifted = [search((page + change).tolist()) for page in series[: max(pages // 10, 1)]]
-        detected = np.mean([bool(one.changes) for page in shifted for one in page])
+        hits = [any(c.ratio > 1 and c.first <= 10 <= c.last for c in one.changes) for page in shifted for one in page]
         name = f"history of 20 runs, noise correlated by {correlation}"
-        rates.append(Rate(name, "change points; 20 % slower", 20, pages, float(false), math.nan, float(detected)))
+        rates.append(Rate(name, "change points; 20 % slower", 20, pages, float(false), math.nan, float(np.mean(hits))))
     return rates
 
 

@@ -71,7 +71,7 @@ def judged(root: Path, old: Rows, fresh: Rows, limits: Thresholds = FIVE, drift:
 
 
 def summary(page: Page) -> str:
-    return page.sections[1].text
+    return page.sections[0].text
 
 
 # The rule
@@ -263,7 +263,7 @@ def test_what_only_new_has_is_a_note_and_twins_are_left_out(tmp_path: Path) -> N
     again = {"impl": "numpy_manual-again", "duplicate_of": "numpy_manual"}
     page = judged(tmp_path, base() + base(**again), new(1.0) + new(1.09, **again) + new(1.0, impl="jax_scan"))
     assert (page.code, page.data["impl"].tolist()) == (0, ["numpy_manual"])
-    assert page.sections[2].notes[0] == "only in NEW, not judged: jax_scan cpu float64 small"
+    assert page.sections[1].notes[0] == "only in NEW, not judged: jax_scan cpu float64 small"
 
 
 @pytest.mark.parametrize("rows", [[], base(impl="a", duplicate_of="b")])
@@ -300,7 +300,7 @@ def test_the_first_case_that_matches_wins_and_idle_ones_are_noted(tmp_path: Path
     assert page.data.set_index("impl")["verdict"].to_dict() == {"jax_scan": PASS, "numpy_manual": FAIL}
     assert page.data["slower"].tolist() == [0.2, 0.01]
     assert "more than their thresholds" in summary(page)
-    assert page.sections[2].notes[:2] == [
+    assert page.sections[1].notes[:2] == [
         "[[case]] matches no case: {'impl': 'jax_scan'}",
         "[[case]] matches no case: {'device': 'gpu'}",
     ]

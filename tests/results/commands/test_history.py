@@ -67,8 +67,8 @@ def test_the_sentence_names_what_changed_by_how_much_and_between_which_runs(tmp_
     assert row["ratio_low"] < STEP < row["ratio_high"] and row["p"] <= 0.05
     assert row["pace_ratio"] == pytest.approx(1)
     assert row["changed"] == "torch 2.12 -> 2.13; commit 555555555555 -> 666666666666"
-    assert found.sections[1].text.startswith("1 change in 2 series of 1 machine: torch_nn on small became 1.3")
-    assert found.sections[1].text.endswith("between 2026-11-06 00:00Z (torch 2.12) and 2026-11-07 00:00Z (torch 2.13).")
+    assert found.sections[0].text.startswith("1 change in 2 series of 1 machine: torch_nn on small became 1.3")
+    assert found.sections[0].text.endswith("between 2026-11-06 00:00Z (torch 2.12) and 2026-11-07 00:00Z (torch 2.13).")
     assert found.code == 0
 
 
@@ -80,7 +80,7 @@ def test_each_point_is_a_run_with_its_spread_commit_and_version(tmp_path: Path) 
     assert first["high_s"] == pytest.approx(1.02 * first["per_step_s"])
     assert (first["blocks"], first["commit"], second["commit"]) == (3, "000000000000", "111111111111 dirty")
     assert first["datetime"] < second["datetime"] and first["version"] == "2.12"
-    assert found.sections[1].text.startswith("Too few runs") and found.sections[1].text.endswith("Missing: 4.")
+    assert found.sections[0].text.startswith("Too few runs") and found.sections[0].text.endswith("Missing: 4.")
 
 
 def test_quicker_and_the_machines_own_change(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_machines_are_never_pooled(tmp_path: Path) -> None:
     found = page(tmp_path)
     assert found.data["ratio"].isna().all()
     assert found.data.groupby("series")["machine"].unique().map(list).tolist() == [["box"], ["other"]]
-    assert found.sections[1].text == "No significant change in 2 series of 2 machines."
+    assert found.sections[0].text == "No significant change in 2 series of 2 machines."
 
 
 @pytest.mark.parametrize("fact", [{"steps": 200}, {"threads": 2}, {"problem_hash": "other"}])
@@ -137,7 +137,7 @@ def test_nothing_but_invalid_rows(tmp_path: Path) -> None:
     saved_run(tmp_path, [], "0002_empty")
     found = page(tmp_path)
     assert found.data.empty and {"ratio", "per_step_s", "series"} <= set(found.data)
-    assert found.sections[1].text == "No valid point in 2 runs."
+    assert found.sections[0].text == "No valid point in 2 runs."
 
 
 def test_runs_of_one_moment_stand_by_name_and_interrupted_ones_count(tmp_path: Path) -> None:

@@ -112,6 +112,21 @@ def test_what_was_decided_before_the_machine_became_busy_stays(
     assert "FASTER in 1 of 1" in capsys.readouterr().out
     assert main(["compare", "numpy_manual", "torch_nn", *given]) == 0
     assert "UNDECIDED in 1 of 1" in capsys.readouterr().out
+    assert main(["compare", "jax_scan@float64", "torch_nn@float64", *given]) == 0
+    assert "SLOWER in 1 of 1" in capsys.readouterr().out, "of sides along an axis as well"
+    labels = {f"threads={count}": {"threads": count} for count in (1, 2)}
+    sides = [
+        [
+            row | {"extra_info": row["extra_info"] | {"impl": f"jax_scan@{label}", "environment": label} | facts}
+            for row in (rows("jax_scan") if facts["threads"] == 1 else scan)
+        ]
+        for label, facts in labels.items()
+    ]
+    facts = {"campaign": CAMPAIGN | {"system_load": load, "environments": labels}}
+    saved_cases(tmp_path, "box", rows(), again, *sides, name="0003_threads", **facts)
+    assert main(["compare", "jax_scan", "--over", "threads", "--run", "3", *given[2:]]) == 0
+    out = capsys.readouterr().out
+    assert "first faster in threads=2" in out and "Only what the first 8 blocks decided is named" in out
     busy = [BLOCK | {"block": at, "others": 0.9 if at < 8 else 0.01} for at in range(14)]
     later = saved_cases(tmp_path, "box", *cases, name="0002_later", campaign=CAMPAIGN | {"system_load": busy})
     assert judge_machine(later).first_blocks == 0 and "Fastest" not in "".join(printed(answer_run(later)))

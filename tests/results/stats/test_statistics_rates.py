@@ -1,5 +1,6 @@
 """Error rates and power of the verdicts, simulated: the table of docs/statistics.md with fewer pages."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from results.stats.verdict_tables import add_verdicts_to_each
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
 from results.store.runs import ROOT, find
 from results.upkeep import rates
-from results.upkeep.rates import Campaign
+from results.upkeep.rates import CASES, Campaign
 
 PAGES = 20
 FEW = 3  # false pages of 20 that chance allows at a rate of 5 %: more in 1 of 60 tries
@@ -84,6 +85,19 @@ def test_what_the_rule_assumes_holds_the_rate_and_what_it_cannot_know_does_not()
     for name in [*hold, "one of 3 pairs 10x noisier"]:
         assert found[name].false * PAGES <= FEW and found[name].missed * PAGES <= FEW, name
     assert found["state lasts over blocks (0.7)"].false > 0.3, "docs/statistics.md names it as a failure"
+
+
+def test_a_quieter_earlier_run_does_not_err_and_bursts_on_one_side_do() -> None:
+    for rate in rates.earlier_rates(PAGES):
+        assert rate.false * PAGES <= FEW and rate.missed * PAGES <= FEW, rate
+    rng = np.random.default_rng(8)
+    slow = rates.bursts(rng, (CASES, 4000))[0] > math.log(1.15)
+    assert 0.13 < slow.mean() < 0.2, "2 blocks in 12"
+
+
+def test_history_errs_seldom_where_its_assumption_holds() -> None:
+    found = [(rate.false, rate.decided) for rate in rates.history_rates(PAGES)]
+    assert all(false * PAGES <= FEW for false, _ in found[:2]) and found[0][1] > 0.9
 
 
 def test_a_difference_within_two_per_cent_is_equivalent_first() -> None:
