@@ -38,7 +38,7 @@ THREADS, BLOCKS = 512, 3  # of a block; on each multiprocessor: all are resident
 
 @Timed
 def place(array: Array, device: Device) -> cp.ndarray:
-    """Return the array on the GPU when it is there."""
+    """Return the array on the GPU when it is there. Raises Unsupported without one."""
     if device != "gpu":
         raise Unsupported("CuPy runs on the gpu only")
     if not cp.cuda.is_available():

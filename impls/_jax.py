@@ -48,7 +48,7 @@ def place(problem: Problem, device: Device) -> tuple[jax.Array, jax.Array]:
 
 @Timed
 def put(array: Array, device: Device) -> jax.Array:
-    """Return the array on the device, where it stays."""
+    """Return the array on the device, where it stays. Raises Unsupported if JAX sees no such device."""
     try:
         there = jax.local_devices(backend=device)[0]
     except RuntimeError as error:
@@ -57,7 +57,10 @@ def put(array: Array, device: Device) -> jax.Array:
 
 
 def join(device: Device) -> Mesh:
-    """Make this process a rank, once. Return a mesh with one device per rank and the axis "ranks"."""
+    """Make this process a rank, once. Return a mesh with one device per rank and the axis "ranks".
+
+    Raises Unsupported if it is no rank or has no device of its own.
+    """
     need_ranks()
     rank, ranks, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if ranks > 1 and not jax.distributed.is_initialized():

@@ -25,7 +25,10 @@ mx.compile = cast(Any, _noting_compile)  # MLX has no count of its own
 
 @Timed
 def place(array: Array, device: Device) -> mx.array:
-    """Return a copy of the array on the device, of the same dtype. Later operations of this process run there."""
+    """Return a copy of the array on the device, of the same dtype. Later operations of this process run there.
+
+    Raises Unsupported if MLX sees no such device, or if it lacks the dtype.
+    """
     if device == "gpu" and not mx.is_available(mx.gpu):
         raise Unsupported("MLX sees no gpu")
     if device == "gpu" and array.dtype == np.float64:

@@ -30,7 +30,7 @@ tf.Graph.__init__ = _note
 
 @Timed
 def place(array: Array, device: Device) -> tf.Tensor:
-    """Return the array on the device."""
+    """Return the array on the device. Raises Unsupported if there is no such device."""
     if device == "gpu" and not tf.config.list_physical_devices("GPU"):
         raise Unsupported("TensorFlow sees no gpu")
     with tf.device(device):

@@ -28,7 +28,10 @@ def accelerator() -> str:
 
 @Timed
 def place(array: Array, device: Device) -> Tensor:
-    """Return the array as a tensor on the device when it is there. On the CPU it shares the memory."""
+    """Return the array as a tensor on the device when it is there. On the CPU it shares the memory.
+
+    Raises Unsupported if there is no such device, or if it lacks the dtype.
+    """
     name = accelerator() if device == "gpu" else "cpu"
     if name == "mps" and array.dtype == np.float64:
         raise Unsupported("torch has no float64 on Apple's mps; use float32")
@@ -51,7 +54,10 @@ def place_fixed(array: Array, device: Device) -> Tensor:
 
 
 def join(device: Device) -> None:
-    """Make this process a rank, once, by gloo or by NCCL with a GPU of its own."""
+    """Make this process a rank, once, by gloo or by NCCL with a GPU of its own.
+
+    Raises Unsupported if it is no rank or has no GPU of its own.
+    """
     need_ranks()
     if device == "gpu" and torch.cuda.is_available():  # before the first tensor, which makes a context on its GPU
         local = int(os.environ["LOCAL_RANK"])
@@ -126,7 +132,7 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
     """Return `replay(steps)`, which makes the steps 0, 1, ... from CUDA graphs, at most `most` of them.
 
     `step(t)` gets its number on the device; one that uses it adds 1 to it. A graph of many steps is replayed while it
-    fits, and a graph of one step does the rest.
+    fits, and a graph of one step does the rest. Raises Unsupported without an NVIDIA GPU.
     """
     if not torch.cuda.is_available():
         raise Unsupported("CUDA graphs need an NVIDIA GPU")
