@@ -28,6 +28,7 @@ ab: .venv/ready ## did an implementation get slower? FILE=impls/torch_nn.py (def
 OUT ?= build
 BIG ?= 3000000x100
 GPU_SECONDS ?= 400
+GPU_BASELINE ?= torch_manual
 WARM ?= torch jax cupy triton
 comma := ,
 GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@100,large@1024
@@ -41,8 +42,16 @@ bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing inst
 	--benchmark-json=$(OUT)/gpu.json --benchmark-save=gpu --device gpu$(comma)cpu --in-order --aa torch_manual --impl $(GPU_IMPLS) \
 	--problem $(GPU_PROBLEMS) -k "(-gpu- and not numpy) or numpy_manual-cpu or (jax_scan-cpu and not $(BIG))" $(ARGS) || status=$$?; \
 	if [ -s $(OUT)/gpu.json ]; then $(PYTHON) -m results show $(OUT)/gpu.json && \
-	$(PYTHON) -m results report $(OUT)/gpu.json --format md > $(OUT)/gpu.md && echo "wrote $(OUT)/gpu.md"; \
+	$(PYTHON) -m results report $(OUT)/gpu.json --baseline $(GPU_BASELINE) --format md > $(OUT)/gpu.md && echo "wrote $(OUT)/gpu.md"; \
 	else echo "no report: nothing was measured, and the lines above say why"; fi; exit $$status
+
+verdicts-gpu: ## on a machine with a GPU: a few implementations in 4 blocks, for verdicts, and CPU against GPU: 6 minutes
+	@mkdir -p $(OUT) && rm -f $(OUT)/gpu-verdicts.json; $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
+	--no-limits --benchmark-json=$(OUT)/gpu-verdicts.json --benchmark-save=gpu-verdicts --device gpu$(comma)cpu --aa $(GPU_BASELINE) \
+	--blocks 4 --minutes 6 --impl $(GPU_FEW) --problem large,medium,small,tiny -k "(-gpu- and not numpy) or numpy_manual-cpu or torch_manual-cpu" $(ARGS) \
+	|| [ $$? -eq 1 ]; $(PYTHON) -m results report $(OUT)/gpu-verdicts.json --baseline $(GPU_BASELINE) --format md > $(OUT)/gpu-verdicts.md; \
+	$(PYTHON) -m results crossover $(GPU_BASELINE) --over device --job-steps 1000 --run $(OUT)/gpu-verdicts.json || true
+GPU_FEW := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan
 
 profile-gpu: ## on a machine with a GPU: launches of a step and the GPU's busy time, each case in a process of its own: 8 minutes
 	@$(MAKE) --no-print-directory bench-gpu OUT=$(OUT)/profile GPU_PROBLEMS=tiny,medium,large ARGS='--profile --no-limits $(ARGS)'

@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 from triton import knobs
 
-from impls._torch import fetch, place
+from impls import _torch
 from impls.interface import Array, Device, Unsupported
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
@@ -294,13 +294,13 @@ def multiprocessors(X: Tensor) -> int:
 def product(a: Array, b: Array, device: Device) -> Array:
     """Return a @ b by the kernel of the residuals, for targets of 0."""
     need_device(device)
-    X, w = place(a, device), place(b.reshape(len(b), -1), device)
+    X, w = _torch.place(a, device), _torch.place(b.reshape(len(b), -1), device)
     (m, d), k, size = X.shape, w.shape[1], w.element_size()
     C = min(triton.next_power_of_2(d), NARROW // size)
     R = triton.next_power_of_2(m) if INTERPRETED else max(1, TILE // (C * size))
     y, t, result = w.new_zeros(m, k), torch.zeros(1, dtype=torch.long, device=w.device), w.new_empty(m, k)
     _residuals[k, triton.cdiv(m, R)](X, y, copied(w), None, result, t, m, D=d, K=k, R=R, C=C)
-    return fetch(result).copy().reshape(m, *b.shape[1:])
+    return _torch.fetch(result).copy().reshape(m, *b.shape[1:])
 
 
 def threads() -> None:

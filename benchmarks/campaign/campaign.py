@@ -180,6 +180,8 @@ class Campaign:
         if self.before is not None:
             self.record.system_load.append(load.between(block, self.before, load.now()))
         self.before = None
+        if self.worker is not None and "gpu" in self.plan.devices:  # else the next block takes it for another's process
+            self.worker.close()
 
     def has_time(self) -> bool:
         """Return whether one more block, as long as the longest so far, ends within the plan's minutes."""

@@ -77,7 +77,8 @@ def switches() -> tuple[int, int]:
 
 def take_seconds(*names: str) -> float | None:
     """Return the seconds of the frameworks' `Timed` functions of these names since the last call; None if unused."""
-    functions = [one for module in shared() for name in names if isinstance(one := vars(module).get(name), Timed)]
+    timed = [one for module in shared() for name in names if isinstance(one := vars(module).get(name), Timed)]
+    functions = [*dict.fromkeys(timed)]  # a module may have imported that of another
     spent = [one.seconds for one in functions if one.seconds is not None]
     for one in functions:
         one.seconds = None

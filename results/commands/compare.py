@@ -397,12 +397,15 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
     page, sections, texts = compare_implementations(runs, a, b), [], []
     for run in runs:
         rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
-        start = [seconds(start_seconds(rows)[name]) for name, rows in ((a, rows_a), (b, rows_b))]
+        starts = list[str]()
+        for device in sorted(set(rows_a["device"].dropna()) & set(rows_b["device"].dropna())):
+            start_a, start_b = (start_seconds(rows[rows["device"] == device]) for rows in (rows_a, rows_b))
+            starts += [f"Start on the {device}: {a} {seconds(start_a[a])}, {b} {seconds(start_b[b])}"]
         verdicts = page.data[page.data["run"] == run.label]
         even = break_even_of(run, a, b).merge(verdicts[[*CASE[1:], "verdict"]], how="left", on=CASE[1:])
         medians = "By the medians of a busy machine, " if judge_machine(run).named else ""
         texts.append(f"{medians}{_payback_words(even, a, b)} Per step, {b} is {summarize(verdicts)}.")
-        texts.append(f"Start: {a} {start[0]}, {b} {start[1]} (import, preparation and compilation of the first case).")
+        texts.append(f"{'; '.join(starts)} (import, device, preparation and compilation of the first case).")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
     head = Section(f"{b} instead of {a}", " ".join(texts), notes=page.sections[0].notes, machine=_machines(runs))

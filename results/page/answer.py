@@ -200,6 +200,7 @@ def _tuned(winners: list[Winner]) -> list[str]:
 def _startup(run: Run) -> list[str]:
     """Return the seconds that a fresh process takes before its steps, by framework: see `start_seconds`."""
     rows = without_duplicates(run.all_rows)
+    rows = rows[rows["device"] == "cpu"] if (rows["device"] == "cpu").any() else rows
     starts = start_seconds(rows[rows["impl"].isin(set(run.rows["impl"]) - expert_tuned(run))]).dropna()
     fastest = starts.groupby(starts.index.map(framework)).min()
     slow = starts[starts.to_numpy() > DEAR * fastest[starts.index.map(framework)].to_numpy()]

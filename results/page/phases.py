@@ -15,9 +15,9 @@ from results.store.reading import Run
 
 KEY = CASE[1:]
 BREAK_EVEN_NOTE = (
-    "Break-even: the fewest runs r in a fresh process with import + prepare + first + (r - 1) steady no more than the"
-    " other's. The first run counts what the process built once, in its first case. Median over the blocks, in"
-    " brackets the lowest and highest block. never: the start takes longer and later runs are no faster."
+    "Break-even: the fewest runs r in a fresh process with import + first use of the device + prepare + first + (r - 1)"
+    " steady no more than the other's. The first run counts what the process built once, in its first case. Median over"
+    " the blocks, in brackets the lowest and highest block. never: the start takes longer and later runs are no faster."
 )
 
 
@@ -75,8 +75,9 @@ def _break_even_table(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Return by `key` and block: start_s of a fresh process, steady_s, steps. A missing block counts as 0.
 
-    start_s is import, prepare and first run. Where the first case of the process prepared or compiled for longer,
-    because a framework builds something once, it counts that too. rows: in the order in which they were measured.
+    start_s is import, the first use of the device, prepare and first run. Where the first case of the process prepared
+    or compiled for longer, because a framework builds something once, it counts that too. rows: in the order in which
+    they were measured.
     """
     rows = rows.assign(block=rows["block"].fillna(0))
     compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
@@ -85,7 +86,8 @@ def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
         (clock.groupby(process, dropna=False).transform("first") - clock).clip(lower=0).fillna(0)
         for clock in (compile_s, rows["prepare_s"])
     )
-    rows = rows.assign(start_s=rows["import_s"] + rows["prepare_s"] + rows["first_s"] + once)
+    start = rows["import_s"] + rows["context_s"].fillna(0) + rows["prepare_s"] + rows["first_s"]
+    rows = rows.assign(start_s=start + once)
     return rows.groupby([*key, "block"])[["start_s", "steady_s", "steps"]].median()
 
 

@@ -81,13 +81,15 @@ def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:
 def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
     """Return by implementation what a fresh process takes beside its steps: median over the blocks.
 
-    It is the import, and the preparation and compilation of the first case of the process, which builds what a
-    framework builds once. rows: all of a device, in the order in which they were measured: without filters, which may
-    take away the first cases.
+    It is the import, the first use of the device, and the preparation and compilation of the first case of the process,
+    which builds what a framework builds once. rows: all of a device, in the order in which they were measured: without
+    filters, which may take away the first cases.
     """
     timed = rows[rows["valid"].astype(bool)]
-    first = timed.groupby(["impl", "block"], sort=False)[["import_s", "prepare_s", "first_s", "steady_s"]].first()
-    start = first["import_s"] + first["prepare_s"] + (first["first_s"] - first["steady_s"]).clip(lower=0)
+    clocks = ["import_s", "context_s", "prepare_s", "first_s", "steady_s"]
+    first = timed.groupby(["impl", "block"], sort=False)[clocks].first()
+    start = first["import_s"] + first["context_s"].fillna(0) + first["prepare_s"]
+    start += (first["first_s"] - first["steady_s"]).clip(lower=0)
     return start.groupby("impl").median()
 
 

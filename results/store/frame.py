@@ -54,7 +54,8 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     columns["kernels"] = [settings[name] for name in columns["framework"]]
     _mark_refused(columns, sequence(mapping(content.get("campaign")).get("refused")))
     partial = items(mapping(content.get("campaign")).get("partial_blocks"))
-    columns["complete"] = ~np.isin(columns["block"], [*map(number, partial)])
+    complete = ~np.isin(columns["block"], [*map(number, partial)])
+    columns["complete"] = complete | ~complete.any()  # a run that was cut in its first block has no better one
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
     return Run(path, label, machine, when, content, sealed, rows)
 

@@ -63,12 +63,22 @@ def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path)
     """Three implementations of its list on one small problem: those for a GPU only say why they are left out."""
     options = "--problem tiny --impl torch_graph,numpy_manual --aa none --no-limits"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
-    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_BASELINE="numpy_manual")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row["extra_info"] for row in saved(tmp_path / "gpu.json")["benchmarks"]]
     assert [(row["impl"], row["device"]) for row in rows] == [("numpy_manual", "cpu")]
     assert "torch_graph" in done.stdout and "torch sees no gpu" in done.stdout
     assert "numpy_manual" in (tmp_path / "gpu.md").read_text()
+
+
+def test_verdicts_for_a_gpu_compare_the_devices(tmp_path: Path) -> None:
+    """On the CPU alone: the command runs to its end, and says that there is nothing on the gpu."""
+    options = "--problem tiny --impl torch_manual --aa none --blocks 1"
+    options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
+    done = make("verdicts-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "torch_manual" in (tmp_path / "gpu-verdicts.md").read_text()
+    assert "torch_manual with device cpu, not gpu" in done.stderr
 
 
 def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> None:
@@ -77,7 +87,14 @@ def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> Non
     options = f"--problem line,crops,scalar --impl {write(tmp_path, 'numpy_manual', slow)} --aa none --no-limits"
     options += " --blocks 500"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
-    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_SECONDS="12")
+    done = make(
+        "bench-gpu",
+        PYTHON=sys.executable,
+        OUT=str(tmp_path),
+        ARGS=options,
+        GPU_SECONDS="12",
+        GPU_BASELINE="numpy_manual",
+    )
     assert done.returncode != 0
     assert "not run: " in done.stdout and "of numpy_manual (cpu)" in done.stdout, done.stdout + done.stderr
 

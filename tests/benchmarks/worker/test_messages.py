@@ -7,6 +7,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from reprlib import repr as short
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import pytest
 
 from benchmarks.machine.roofline import Rates
 from benchmarks.typed_json import FILE, LONG, printable
+from benchmarks.worker import probes
 from benchmarks.worker.client import Refused, Worker
 from benchmarks.worker.messages import Finished, Growth, Loaded, Prepared, Round, Source, check
-from impls.interface import Unsupported
+from impls.interface import Timed, Unsupported
 
 LEVEL = {"level": "L1", "holds": 49152, "bytes_per_s": 1e11, "kernel": "numpy"}
 ANSWERS: dict[type, dict[str, Any]] = {
@@ -205,6 +207,16 @@ def test_reasons_are_one_printable_line(kind: str, reason: object) -> None:
     with contextlib.closing(worker), pytest.raises(refusal) as caught:
         worker.round(np.zeros(2), np.zeros(2), 3)
     assert str(caught.value) == printable(reason) and len(str(caught.value)) <= 300
+
+
+def test_a_clock_that_two_modules_have_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch: Timed[..., None] = Timed(lambda: None)
+    fetch()
+    modules = [SimpleNamespace(fetch=fetch), SimpleNamespace(fetch=fetch)]
+    monkeypatch.setattr(probes, "shared", lambda: modules)
+    spent = fetch.seconds
+    assert spent is not None and probes.take_seconds("fetch") == spent
+    assert probes.take_seconds("fetch") is None
 
 
 def test_an_answer_to_another_request_does_not_count() -> None:

@@ -503,8 +503,21 @@ def test_payback_says_it_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "jax_scan instead of numpy_manual pays after 1,000 steps on 1 of 1 problem." in printed
-    assert "Start: numpy_manual 100 ms, jax_scan 1.10 s" in printed and "differ in 3 ways: framework" in printed
+    assert (
+        "Start on the cpu: numpy_manual 100 ms, jax_scan 1.10 s" in printed and "differ in 3 ways: framework" in printed
+    )
     assert "FASTER in 1 of 1" in printed
+
+
+def test_payback_counts_the_first_use_of_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """jax_scan's device takes 0.9 s at first; each run of 100 steps is 0.1 s shorter."""
+    cases = rows("torch_nn", 2e-3, first_s=0.2, steady_s=0.2, device="gpu")
+    cases += rows("jax_scan", 1e-3, first_s=0.2, steady_s=0.1, device="gpu", context_s=0.9)
+    saved_cases(tmp_path, "box", cases)
+    assert main(["payback", "torch_nn", "jax_scan", "--run", "1", "--runs", str(tmp_path / "runs")]) == 0
+    printed = capsys.readouterr().out
+    assert "jax_scan instead of torch_nn pays after 1,000 steps on 1 of 1 problem." in printed
+    assert "Start on the gpu: torch_nn 100 ms, jax_scan 1.10 s" in printed
 
 
 def test_payback_says_never_where_a_later_start_is_never_made_up_for(
