@@ -33,12 +33,12 @@ WARM ?= torch jax cupy triton
 comma := ,
 GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@100,large@1024
 JAX_BUFFERS := benchmarks/extra/loops/jax_scan_no_buffers.py,benchmarks/extra/loops/jax_scan_all_buffers.py
-GPU_IMPLS := torch_manual,numpy_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,$(JAX_BUFFERS),torch_autograd,torch_nn,jax_grad
+GPU_IMPLS := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,triton_descent,$(JAX_BUFFERS),torch_autograd,torch_nn,jax_grad
 
 bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes, what matters most first
 	@mkdir -p $(OUT) && rm -f $(OUT)/gpu.json $(OUT)/gpu.md; $(PYTHON) -m benchmarks.machine.gpu; \
 	for module in $(WARM); do timeout 60 $(PYTHON) -c "import $$module" 2>/dev/null & done; wait; status=0; \
-	timeout -s INT -k 30 --preserve-status $(GPU_SECONDS) $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
+	PYTHONUNBUFFERED=1 timeout -s INT -k 30 --preserve-status $(GPU_SECONDS) $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
 	--benchmark-json=$(OUT)/gpu.json --benchmark-save=gpu --device gpu$(comma)cpu --in-order --aa torch_manual --impl $(GPU_IMPLS) \
 	--problem $(GPU_PROBLEMS) -k "(-gpu- and not numpy) or numpy_manual-cpu or (jax_scan-cpu and not $(BIG))" $(ARGS) || status=$$?; \
 	if [ -s $(OUT)/gpu.json ]; then $(PYTHON) -m results show $(OUT)/gpu.json && \
@@ -46,7 +46,8 @@ bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing inst
 	else echo "no report: nothing was measured, and the lines above say why"; fi; exit $$status
 
 verdicts-gpu: ## on a machine with a GPU: a few implementations in 4 blocks, for verdicts, and CPU against GPU: 6 minutes
-	@mkdir -p $(OUT) && rm -f $(OUT)/gpu-verdicts.json; $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
+	@mkdir -p $(OUT) && rm -f $(OUT)/gpu-verdicts.json; PYTHONUNBUFFERED=1 timeout -s INT -k 30 --preserve-status 420 \
+	$(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
 	--no-limits --benchmark-json=$(OUT)/gpu-verdicts.json --benchmark-save=gpu-verdicts --device gpu$(comma)cpu --aa $(GPU_BASELINE) \
 	--blocks 4 --minutes 6 --impl $(GPU_FEW) --problem large,medium,small,tiny -k "(-gpu- and not numpy) or numpy_manual-cpu or torch_manual-cpu" $(ARGS) \
 	|| [ $$? -eq 1 ]; $(PYTHON) -m results report $(OUT)/gpu-verdicts.json --baseline $(GPU_BASELINE) --format md > $(OUT)/gpu-verdicts.md; \
@@ -54,13 +55,13 @@ verdicts-gpu: ## on a machine with a GPU: a few implementations in 4 blocks, for
 GPU_FEW := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan
 
 profile-gpu: ## on a machine with a GPU: launches of a step and the GPU's busy time, each case in a process of its own: 8 minutes
-	@$(MAKE) --no-print-directory bench-gpu OUT=$(OUT)/profile GPU_PROBLEMS=tiny,medium,large ARGS='--profile --no-limits $(ARGS)'
+	@XLA_FLAGS="$$XLA_FLAGS --xla_enable_command_buffers_during_profiling=true" $(MAKE) --no-print-directory bench-gpu OUT=$(OUT)/profile GPU_PROBLEMS=tiny,medium,large ARGS='--profile --no-limits $(ARGS)'
 
 test-gpu: ## on a machine with a GPU, by the Python that is there: contract, mutants and iterates on it, 5 minutes at most
 	@$(PYTHON) -m benchmarks.machine.gpu || exit 1; \
-	XLA_PYTHON_CLIENT_PREALLOCATE=false DESCENTBENCH_DEVICE=gpu timeout -s INT -k 5 --preserve-status 290 sh -c 'status=0; \
+	PYTHONUNBUFFERED=1 XLA_PYTHON_CLIENT_PREALLOCATE=false DESCENTBENCH_DEVICE=gpu timeout -s INT -k 5 --preserve-status 290 sh -c 'status=0; \
 	for file in contract mutants iterates; do $(PYTHON) -m pytest -q -p no:cacheprovider --benchmark-disable \
-	$$(ls tests/test_$$file.py tests/*/test_$$file.py 2>/dev/null) -k "$(GPU_TESTS)" $(ARGS) || status=$$?; done; exit $$status' \
+	$$(find tests -name test_$$file.py | grep .) -k "$(GPU_TESTS)" $(ARGS) || status=$$?; done; exit $$status' \
 	|| { status=$$?; echo "failed, or cut after 290 seconds: the last lines above say which"; exit $$status; }
 test-gpu: GPU_TESTS = not numba and not tensorflow and not tinygrad and not dask
 

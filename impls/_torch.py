@@ -132,7 +132,7 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
     """Return `replay(steps)`, which makes the steps 0, 1, ... from CUDA graphs, at most `most` of them.
 
     `step(t)` gets its number on the device; one that uses it adds 1 to it. A graph of many steps is replayed while it
-    fits, and a graph of one step does the rest. Raises Unsupported without an NVIDIA GPU.
+    fits, one of half as many and one of a single step do the rest. Raises Unsupported without an NVIDIA GPU.
     """
     if not torch.cuda.is_available():
         raise Unsupported("CUDA graphs need an NVIDIA GPU")
@@ -142,7 +142,9 @@ def captured(step: Callable[[Tensor], None], most: int) -> Callable[[int], None]
     with torch.cuda.stream(aside):
         step(t)  # what cuBLAS allocates when it is first called must not be captured
     torch.cuda.synchronize()
-    graphs = [(count, torch.cuda.CUDAGraph()) for count in (min(most, GRAPH), 1)]
+    longest = min(most, GRAPH)  # half of the steps are one launch as well, so that time can grow with the steps
+    counts = sorted({longest, max(longest // 2, 1), 1}, reverse=True)
+    graphs = [(count, torch.cuda.CUDAGraph()) for count in counts]
     for count, graph in graphs:
         with torch.cuda.graph(graph):
             for _ in range(count):

@@ -47,12 +47,6 @@ knobs.runtime.jit_post_compile_hook = _note
 
 
 @triton.jit
-def _batch(order, t, b):
-    """Return a pointer to the row indices of batch t; None for all rows."""
-    return order if order is None else order + tl.load(t) * b
-
-
-@triton.jit
 def _tile(X, y, rows_t, i, here, j, c, D: tl.constexpr, K: tl.constexpr):
     """Load the columns j of X, in y's dtype, and the target c of y in the rows i of a batch; 0 outside."""
     rows = (i if rows_t is None else tl.load(rows_t + i, here, 0)).to(tl.int64)
@@ -77,7 +71,8 @@ def _gradients(
     S: tl.constexpr,
 ):
     """Write parts (programs, D, K): each program's part of X_t'(X_t w - y_t), by blocks of R rows, C >= D columns."""
-    c, j, rows_t = tl.program_id(0), tl.arange(0, C), _batch(order, t, b)
+    rows_t = order if order is None else order + tl.load(t) * b  # written out: no function returns None in Triton 3.6
+    c, j = tl.program_id(0), tl.arange(0, C)
     w_c = tl.load(w + j * K + c, j < D, 0.0)
     total = tl.zeros((R, C), w_c.dtype)
     for block in tl.range(0, blocks, num_stages=S):
@@ -90,7 +85,8 @@ def _gradients(
 @triton.jit
 def _residuals(X, y, w, order, residuals, t, b, D: tl.constexpr, K: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     """Write residuals (b, K): X_t w - y_t, each program R rows, by blocks of C columns."""
-    c, i, rows_t = tl.program_id(0), tl.program_id(1) * R + tl.arange(0, R), _batch(order, t, b)
+    rows_t = order if order is None else order + tl.load(t) * b
+    c, i = tl.program_id(0), tl.program_id(1) * R + tl.arange(0, R)
     total, y_t = tl.zeros((R, C), w.dtype.element_ty), tl.zeros((R,), w.dtype.element_ty)
     for first in range(0, D, C):
         j = first + tl.arange(0, C)
@@ -116,7 +112,8 @@ def _products(
     S: tl.constexpr,
 ):
     """Write parts (programs, D, K): each program's part of X_t'residuals, C columns by blocks of R rows."""
-    c, j, rows_t = tl.program_id(0), tl.program_id(2) * C + tl.arange(0, C), _batch(order, t, b)
+    rows_t = order if order is None else order + tl.load(t) * b
+    c, j = tl.program_id(0), tl.program_id(2) * C + tl.arange(0, C)
     total = tl.zeros((R, C), y.dtype.element_ty)
     for block in tl.range(0, blocks, num_stages=S):
         i = (tl.program_id(1) + block * tl.num_programs(1)) * R + tl.arange(0, R)

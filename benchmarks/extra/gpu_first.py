@@ -7,6 +7,7 @@ Usage: python -m benchmarks.extra.gpu_first FOLDER
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GRACE = 15.0  # seconds after SIGINT for a step to save what it has
 TAIL = 5  # lines of a step's output that are repeated at the end
-IMPLS = "torch_manual,triton_fused,triton_descent,torch_graph,jax_scan,cupy_manual,torch_compile,jax_jit"
+IMPLS = "torch_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile,jax_jit,triton_descent"
+ALL = 540.0  # seconds of all steps
 FACTS = (
     "nvidia-smi -q; grep Vm /proc/self/status; head -3 /proc/meminfo; df -h .; ls -l /etc/machine-id; uname -a;"
     " command -v make gcc; {python} -m pip list"
@@ -46,10 +48,12 @@ def steps(folder: Path) -> list[Step]:
     python, saved_run = sys.executable, folder / "run.json"
     pytest = [python, "-m", "pytest", "-p", "no:cacheprovider"]
     (tests,) = ROOT.glob("tests/**/test_contract.py")
-    contract = ["-q", "--benchmark-disable", str(tests), "-k", "torch_graph or triton or cupy or jax_scan"]
+    contract = ["-q", "--benchmark-disable", str(tests), "-v", "-o", "faulthandler_timeout=40"]
+    contract += ["-k", "(torch_graph or triton or cupy or jax_scan) and not (importing or without_gpu or installed)"]
     bench = ["benchmarks", "--benchmark-quiet", "--preset", "quick", "--device", "gpu", "--timeout", "100"]
     bench += ["--in-order", "--energy", "--aa", "none", "--impl", IMPLS, "--problem", "huge,large,medium,tiny"]
-    saved = ["--machine", "gpu-first", f"--benchmark-json={saved_run}", f"--benchmark-storage=file://{folder / 'runs'}"]
+    storage = tempfile.mkdtemp()  # the folder holds few files: one each
+    saved = ["--machine", "gpu-first", f"--benchmark-json={saved_run}", f"--benchmark-storage=file://{storage}"]
     return [
         Step("facts", 30, ["sh", "-c", FACTS.format(python=python)]),
         Step("imports", 100, [python, "-c", IMPORTS]),
@@ -60,10 +64,14 @@ def steps(folder: Path) -> list[Step]:
     ]
 
 
-def carry_out(step: Step, folder: Path) -> str:
-    """Run a step with its output in a file, and return a line: its name, how it ended, its seconds."""
-    env = os.environ | {"DESCENTBENCH_DEVICE": "gpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    limited = ["timeout", "-s", "INT", "-k", str(GRACE), str(step.seconds), *step.command]
+def carry_out(step: Step, folder: Path, left: float = ALL) -> str:
+    """Run a step with its output in a file, and return a line: its name, how it ended, its seconds.
+
+    left: the seconds that are left for all steps.
+    """
+    env = os.environ | {"DESCENTBENCH_DEVICE": "gpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
+    seconds = max(1.0, min(step.seconds, left))
+    limited = ["timeout", "-s", "INT", "-k", str(GRACE), str(seconds), *step.command]
     start = time.monotonic()
     with (folder / f"{step.name}.txt").open("w") as output:
         process = subprocess.Popen(limited, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
@@ -72,16 +80,16 @@ def carry_out(step: Step, folder: Path) -> str:
         finally:
             process.terminate()  # after Ctrl-C: `timeout` passes it on to all that the step has started
     took = time.monotonic() - start
-    end = f"exit status {status}" if took < step.seconds else f"stopped after {step.seconds:g} s"
+    end = f"exit status {status}" if took < seconds else f"stopped after {seconds:.0f} s"
     return f"{step.name}: {end}, {took:.1f} s"
 
 
 def main(folder: Path) -> int:
     """Run all steps. Print how each ended with its last lines. Return 1 if one did not end with status 0."""
     folder.mkdir(parents=True, exist_ok=True)
-    ends = []
+    ends, began = [], time.monotonic()
     for step in steps(folder.resolve()):
-        ends.append(carry_out(step, folder))
+        ends.append(carry_out(step, folder, began + ALL - time.monotonic()))
         last = (folder / f"{step.name}.txt").read_text(errors="replace").splitlines()[-TAIL:]
         sys.stdout.write("\n".join([ends[-1], *(f"    {line[:150]}" for line in last)]) + "\n")
         sys.stdout.flush()

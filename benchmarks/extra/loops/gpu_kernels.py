@@ -56,7 +56,9 @@ def main() -> None:
     with torch.profiler.profile() as profile:
         _ = X @ w, X.T @ r
         torch.cuda.synchronize()
-    sys.stdout.write(profile.key_averages().table(row_limit=12, max_name_column_width=90) + "\n")
+    sys.stdout.write(
+        profile.key_averages().table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=90) + "\n"
+    )
 
 
 if __name__ == "__main__":
