@@ -10,7 +10,7 @@ import pandas as pd
 
 from results import options
 from results.commands.report import default_baseline
-from results.output import Page, Section, digits, records, rows_of, seconds, size, words
+from results.output import Page, Section, counted, digits, records, rows_of, seconds, size, with_rows, words
 from results.page.answer import answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
@@ -19,6 +19,17 @@ from results.stats.pools import FEW, STEP_LEVEL, earlier_runs, step_spreads
 from results.store.outcomes import drop_duplicates, outcomes
 from results.store.reading import NOT_CHECKED, Run, require_own, sequence
 from results.store.runs import ROOT, files, find, is_of_project, read_all
+
+GPU = {
+    "transfer_s": ("transfer", seconds),
+    "event_s": ("run by its clock", seconds),
+    "busy_s": ("busy in a run", seconds),
+    "launches": ("launches per step", digits),
+    "gpu_operations": ("operations per step", digits),
+    "device_bytes": ("memory", size),
+    "energy_j": ("energy per step", lambda joules: f"{digits(1e3 * joules)} mJ"),
+    "sm_mhz_during": ("clock", lambda mhz: f"{digits(mhz)} MHz"),
+}  # columns of rows on a GPU: their titles and how to write them
 
 
 def list_runs(root: Path) -> Page:
@@ -67,7 +78,8 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
     spreads = step_spreads(run, earlier_runs(run)) if (table["blocks"] <= FEW).any() else {}
-    tables = [*_case_tables(table, spreads), *untimed_sections(records(table))]
+    cases = run.rows.merge(table[["impl", "device", "dtype", "problem"]].drop_duplicates())
+    tables = [*_case_tables(table, spreads), *_gpu_section(cases), *untimed_sections(records(table))]
     return Page(table, [replace(run_card(run), text=text), *tables])
 
 
@@ -117,6 +129,24 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool, spreads: Mapping[st
         "cpu / wall": digits(row["cpu_over_wall"]),
         "memory": size(row["rss_bytes"]),
     }
+
+
+def _gpu_section(rows: pd.DataFrame) -> list[Section]:
+    """Return what was recorded of the GPU: medians over the blocks of each case. Nothing without a row on a GPU."""
+    rows = rows[rows["device"] == "gpu"]
+    known = {name: column for name, column in GPU.items() if rows[name].notna().any()}
+    medians = rows.groupby(["problem", "dtype", "impl"], sort=False)[[*known]].median().reset_index()
+    table = [
+        {"problem": words(row["problem"]), "dtype": words(row["dtype"]), "implementation": words(row["impl"])}
+        | {title: form(row[name]) for name, (title, form) in known.items()}
+        for row in records(medians)
+    ]
+    notes = [
+        f"{title}: {words(reason)} ({counted(count, 'row')})."
+        for column, title in {"throttle_reasons": "Clock lowered", "unprofiled": "Not profiled"}.items()
+        for reason, count in rows[column].dropna().value_counts().items()
+    ]
+    return with_rows(Section("On the GPU", table=table if known else [], notes=notes, level=3))
 
 
 def answer_run(run: Run) -> Page:

@@ -382,3 +382,14 @@ def test_compare_says_first_how_often_and_by_how_much(root: Path, call: Call) ->
     assert slower.startswith("jax_scan against numpy_manual: SLOWER in 2 of 2 comparisons, 4.00x to 8.00x. A = ")
     assert faster.startswith("jax_scan against numpy_manual: FASTER in 1 of 2 comparisons, 2.00x; EQUIVALENT in 1. A")
     assert "0006_run6 against box/0005_run5: FASTER in 2 of 4 comparisons, 8.00x; EQUIVALENT in 2. A" in mixed
+
+
+def test_show_has_what_was_recorded_of_the_gpu(root: Path, call: Call) -> None:
+    facts = {"transfer_s": 2e-3, "event_s": 1e-4, "launches": 3, "device_bytes": 2**21, "energy_j": 4e-3}
+    saved(root, entry("torch_nn", device="gpu", throttle_reasons="power cap", **facts), entry("numpy_manual"), number=7)
+    _, out, _ = call("show", "7", "--wide")
+    section = out.partition("On the GPU")[2]
+    assert "launches per step" in section and "2.00 ms" in section and "4.00 mJ" in section and "2 MiB" in section
+    assert "Clock lowered: power cap (1 row)." in section and "busy" not in section
+    saved(root, entry("numpy_manual"), number=8)
+    assert "On the GPU" not in call("show", "8")[1]
