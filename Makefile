@@ -55,13 +55,13 @@ verdicts-gpu: ## on a machine with a GPU: a few implementations in 4 blocks, for
 GPU_FEW := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan
 
 profile-gpu: ## on a machine with a GPU: launches of a step and the GPU's busy time, each case in a process of its own: 8 minutes
-	@XLA_FLAGS="$$XLA_FLAGS --xla_enable_command_buffers_during_profiling=true" $(MAKE) --no-print-directory bench-gpu OUT=$(OUT)/profile GPU_PROBLEMS=tiny,medium,large ARGS='--profile --no-limits $(ARGS)'
+	@$(MAKE) --no-print-directory bench-gpu OUT=$(OUT)/profile GPU_PROBLEMS=tiny,medium,large ARGS='--profile --no-limits $(ARGS)'
 
 test-gpu: ## on a machine with a GPU, by the Python that is there: contract, mutants and iterates on it, 5 minutes at most
 	@$(PYTHON) -m benchmarks.machine.gpu || exit 1; \
 	PYTHONUNBUFFERED=1 XLA_PYTHON_CLIENT_PREALLOCATE=false DESCENTBENCH_DEVICE=gpu timeout -s INT -k 5 --preserve-status 290 sh -c 'status=0; \
-	for file in contract mutants iterates; do $(PYTHON) -m pytest -q -p no:cacheprovider --benchmark-disable \
-	$$(find tests -name test_$$file.py | grep .) -k "$(GPU_TESTS)" $(ARGS) || status=$$?; done; exit $$status' \
+	for file in contract mutants iterates; do [ "$$(find tests -name test_$$file.py)" ] || exit 1; $(PYTHON) -m pytest -q -p no:cacheprovider --benchmark-disable \
+	$$(find tests -name test_$$file.py) -k "$(GPU_TESTS)" $(ARGS) || status=$$?; done; exit $$status' \
 	|| { status=$$?; echo "failed, or cut after 290 seconds: the last lines above say which"; exit $$status; }
 test-gpu: GPU_TESTS = not numba and not tensorflow and not tinygrad and not dask
 

@@ -282,7 +282,8 @@ class Campaign:
             if facts != self.record.environments.get(label, facts):
                 raise Refused(CHANGED.format(label))
         threads, precision = environment.threads or plan.threads, environment.precision or plan.precision
-        return Settings(threads, device, precision, plan.memory, environment.path, environment.install)
+        profile = plan.profile and device == "gpu"
+        return Settings(threads, device, precision, plan.memory, environment.path, environment.install, profile)
 
     def _environment(self, label: str) -> Environment:
         """Return the environment of that label; that of pytest for ""."""

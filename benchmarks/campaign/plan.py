@@ -139,7 +139,7 @@ class Plan:
         cases = []
         labels = [(impl, False, environment) for impl in self.impls for environment in self.environments_of(impl)]
         labels += [(impl, True, self.environments_of(impl)[0]) for impl in self.impls if impl in self.aa]
-        if not self.shuffle:  # the second of a pair comes after the first: a run that is cut has both or none
+        if not self.shuffle:  # the second of a pair comes after the first: at the end, a run that is cut lacks it
             labels.sort(key=lambda label: self.impls.index(label[0]))
         for block in range(self.blocks):
             hosts = [(*label, device) for label in labels for device in self.devices]

@@ -67,11 +67,11 @@ def off(problem: Problem, w: Array) -> float:
     return float(np.max(np.abs(X.T @ (X @ w - y)) / bound))
 
 
-def loss_excess(problem: Problem, w: Array) -> float:
-    """Return by which part of the least loss that of w is larger: 0 for the closed form; infinite if it is 0."""
+def loss_excess(problem: Problem, w: Array) -> float | None:
+    """Return by which part of the least loss that of w is larger: 0 for the closed form; None where it is 0."""
     X, y = (array.astype(np.float64) for array in (problem.X, problem.y))
     loss, least = (float(np.sum((X @ weights - y) ** 2)) for weights in (w, np.linalg.lstsq(X, y)[0]))
-    return loss / least - 1 if least > 0 else math.inf
+    return loss / least - 1 if least > 0 and math.isfinite(loss) else None
 
 
 if __name__ == "__main__":

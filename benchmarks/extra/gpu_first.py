@@ -48,7 +48,7 @@ def steps(folder: Path) -> list[Step]:
     python, saved_run = sys.executable, folder / "run.json"
     pytest = [python, "-m", "pytest", "-p", "no:cacheprovider"]
     (tests,) = ROOT.glob("tests/**/test_contract.py")
-    contract = ["-q", "--benchmark-disable", str(tests), "-v", "-o", "faulthandler_timeout=40"]
+    contract = ["--benchmark-disable", str(tests), "-v", "-o", "faulthandler_timeout=40"]
     contract += ["-k", "(torch_graph or triton or cupy or jax_scan) and not (importing or without_gpu or installed)"]
     bench = ["benchmarks", "--benchmark-quiet", "--preset", "quick", "--device", "gpu", "--timeout", "100"]
     bench += ["--in-order", "--energy", "--aa", "none", "--impl", IMPLS, "--problem", "huge,large,medium,tiny"]

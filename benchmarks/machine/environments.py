@@ -60,11 +60,11 @@ class Environment:
         """Return how to add a {package} to it; "" for the environment of pytest."""
         if self.requirements:
             return f"--with '{' '.join(self.requirements)} {{package}}' installs it"
-        return f"python -m pip install {{package}}, with the Python of --python {self.label}" if self.path else ""
+        return f"python -m pip install {{package}}, with the Python called {self.label}" if self.path else ""
 
     def frameworks(self, known: set[str]) -> set[str]:
         """Return the frameworks of `known` whose packages are asked for: jaxlib is JAX's."""
-        packages = [requirement.lower() for requirement in self.requirements]
+        packages = [requirement.lower().replace("_", "-") for requirement in self.requirements]
         names = {name: (name, impls.PACKAGES.get(name, name)) for name in known}
         return {name for name, spelt in names.items() if any(package.startswith(spelt) for package in packages)}
 

@@ -55,6 +55,7 @@ class Settings:
     """The environment of a worker's process.
 
     memory: its limit in bytes, or None. python: "" for this interpreter. install: how to add a {package} to another.
+    profile: whether a profiler looks at it on a GPU.
     """
 
     threads: int
@@ -63,6 +64,7 @@ class Settings:
     memory: int | None = None
     python: str = ""
     install: str = ""
+    profile: bool = False
 
 
 class Worker:
@@ -209,4 +211,6 @@ def start_process(cores: list[int], settings: Settings, workspace: Workspace, **
     if settings.python:  # with packages of its own
         env = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     env |= {impls.INSTALL: settings.install} if settings.install else {}
+    if settings.profile:  # XLA would profile another program than the timed one, without its CUDA graphs
+        env["XLA_FLAGS"] = f"{env.get('XLA_FLAGS', '')} --xla_enable_command_buffers_during_profiling=true".strip()
     return Process(cores, env | limit | more, folder, workspace, settings.python)

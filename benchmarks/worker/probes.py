@@ -36,7 +36,9 @@ def framework(impl: str, module: str) -> str:
     loaded = {module.__name__.removeprefix("impls._") for module in shared()} - {"keras"}  # its backend is one
     if named in sys.modules and named not in own:
         return named
-    return next((name for name in reversed(sys.modules) if name in loaded), "numpy")
+    known = [name for name in reversed(sys.modules) if name in loaded]
+    computing = [name for name in known if name != "sklearn"]  # else it may only scale the data
+    return (computing or known or ["numpy"])[0]
 
 
 def version(framework: str) -> str:

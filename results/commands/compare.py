@@ -40,7 +40,15 @@ from results.stats.quiet_or_busy import (
     withhold_if_busy,
 )
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
-from results.stats.verdict_tables import ERRORS, add_verdicts, caveats, ratio_digits, summarize, verdict_sections
+from results.stats.verdict_tables import (
+    ERRORS,
+    add_verdicts,
+    caveats,
+    error_text,
+    ratio_digits,
+    summarize,
+    verdict_sections,
+)
 from results.stats.verdicts import FASTER, SLOWER
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
@@ -227,7 +235,8 @@ def compare_environments(run: Run, impl: str = "", over: str = ENVIRONMENT) -> P
         ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
         return rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
 
-    remedy = f"pytest benchmarks --impl {impl or 'jax_scan'} {SETTING_OPTIONS[over]}"
+    named = impl if impl and over != ENVIRONMENT else "jax_scan"  # its packages are JAX's
+    remedy = f"pytest benchmarks --impl {named} {SETTING_OPTIONS[over]}"
     return _compare_versions(run, versions, order, "environments", remedy, impl)
 
 
@@ -295,7 +304,7 @@ def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
             dict(zip([*CASE[1:], axis.removesuffix("s")], map(words, case), strict=True))
             | {"per step": seconds(part["b_s"].iloc[0]), "over the one before": next(iter(cells.values()), of_first)}
             | {f"over {first}": of_first}
-            | ({"largest error": f"{error:.2g}"} if str(case[-1]).startswith("precision=") else {})
+            | ({"largest error": error_text(error)} if str(case[-1]).startswith("precision=") else {})
         )
     rows.sort(key=lambda row: [row[name] for name in CASE[1:]])
     return Section(impl, _changes(impl, table), rows, level=3)
@@ -398,14 +407,16 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
     for run in runs:
         rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
         starts = list[str]()
-        for device in sorted(set(rows_a["device"].dropna()) & set(rows_b["device"].dropna())):
+        for device in sorted(set(run.rows["device"].dropna())):
             start_a, start_b = (start_seconds(rows[rows["device"] == device]) for rows in (rows_a, rows_b))
-            starts += [f"Start on the {device}: {a} {seconds(start_a[a])}, {b} {seconds(start_b[b])}"]
+            if a in start_a and b in start_b:
+                starts += [f"on the {device} {a} {seconds(start_a[a])}, {b} {seconds(start_b[b])}"]
         verdicts = page.data[page.data["run"] == run.label]
         even = break_even_of(run, a, b).merge(verdicts[[*CASE[1:], "verdict"]], how="left", on=CASE[1:])
         medians = "By the medians of a busy machine, " if judge_machine(run).named else ""
         texts.append(f"{medians}{_payback_words(even, a, b)} Per step, {b} is {summarize(verdicts)}.")
-        texts.append(f"{'; '.join(starts)} (import, device, preparation and compilation of the first case).")
+        if starts:
+            texts.append(f"Start (import, first use of a gpu, preparation and first compilation): {'; '.join(starts)}.")
         section = break_even_section(run, a, b)
         sections.append(replace(section, title=f"{section.title}: {run.label}"))
     head = Section(f"{b} instead of {a}", " ".join(texts), notes=page.sections[0].notes, machine=_machines(runs))

@@ -149,7 +149,7 @@ def _machines(runs: list[Run], labels: set[str]) -> str:
     by_word: dict[str, list[str]] = {QUIET: [], BUSY: [], UNKNOWN: []}
     for run in (run for run in runs if run.label in labels):
         by_word[judge_machine(run).word].append(run.label)
-    counts = "; ".join(f"{word}: {counted(len(labels), 'run')}" for word, labels in by_word.items() if labels)
+    counts = "; ".join(f"{word}: {counted(len(of), 'run')}" for word, of in by_word.items() if of)
     busy = f" A change at a BUSY run may be its load: {first_names(by_word[BUSY])}." if by_word[BUSY] else ""
     return f"{counts}.{busy}" if counts else ""
 

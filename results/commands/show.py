@@ -10,13 +10,13 @@ import pandas as pd
 
 from results import options
 from results.commands.report import default_baseline
-from results.output import Page, Section, counted, digits, records, rows_of, seconds, size, with_rows, words
+from results.output import Page, Section, counted, digits, records, rows_of, seconds, size, words
 from results.page.answer import answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
 from results.stats.pools import FEW, STEP_LEVEL, earlier_runs, step_spreads
-from results.store.outcomes import drop_duplicates, outcomes
+from results.store.outcomes import drop_duplicates, of_complete_blocks, outcomes
 from results.store.reading import NOT_CHECKED, Run, require_own, sequence
 from results.store.runs import ROOT, files, find, is_of_project, read_all
 
@@ -133,12 +133,12 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool, spreads: Mapping[st
 
 def _gpu_section(rows: pd.DataFrame) -> list[Section]:
     """Return what was recorded of the GPU: medians over the blocks of each case. Nothing without a row on a GPU."""
-    rows = rows[rows["device"] == "gpu"]
+    rows = of_complete_blocks(rows[rows["device"] == "gpu"])
     known = {name: column for name, column in GPU.items() if rows[name].notna().any()}
-    medians = rows.groupby(["problem", "dtype", "impl"], sort=False)[[*known]].median().reset_index()
+    medians = rows[rows["valid"]].groupby(["problem", "dtype", "impl"], sort=False)[[*known]].median().reset_index()
     table = [
         {"problem": words(row["problem"]), "dtype": words(row["dtype"]), "implementation": words(row["impl"])}
-        | {title: form(row[name]) for name, (title, form) in known.items()}
+        | {title: "-" if math.isnan(row[name]) else form(row[name]) for name, (title, form) in known.items()}
         for row in records(medians)
     ]
     notes = [
@@ -146,7 +146,7 @@ def _gpu_section(rows: pd.DataFrame) -> list[Section]:
         for column, title in {"throttle_reasons": "Clock lowered", "unprofiled": "Not profiled"}.items()
         for reason, count in rows[column].dropna().value_counts().items()
     ]
-    return with_rows(Section("On the GPU", table=table if known else [], notes=notes, level=3))
+    return [Section("On the GPU", table=table if known else [], notes=notes, level=3)] if known or notes else []
 
 
 def answer_run(run: Run) -> Page:

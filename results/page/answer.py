@@ -200,12 +200,15 @@ def _tuned(winners: list[Winner]) -> list[str]:
 def _startup(run: Run) -> list[str]:
     """Return the seconds that a fresh process takes before its steps, by framework: see `start_seconds`."""
     rows = without_duplicates(run.all_rows)
-    rows = rows[rows["device"] == "cpu"] if (rows["device"] == "cpu").any() else rows
-    starts = start_seconds(rows[rows["impl"].isin(set(run.rows["impl"]) - expert_tuned(run))]).dropna()
-    fastest = starts.groupby(starts.index.map(framework)).min()
-    slow = starts[starts.to_numpy() > DEAR * fastest[starts.index.map(framework)].to_numpy()]
-    parts = sorted((start_s, f"{name} {start_s:.2g}") for name, start_s in (*fastest.items(), *slow.items()))
-    return _fit("Start-up seconds: ", [text for _, text in parts])
+    rows, lines = rows[rows["impl"].isin(set(run.rows["impl"]) - expert_tuned(run))], list[str]()
+    for device, of_device in rows.groupby("device"):
+        starts = start_seconds(of_device).dropna()
+        fastest = starts.groupby(starts.index.map(framework)).min()
+        slow = starts[starts.to_numpy() > DEAR * fastest[starts.index.map(framework)].to_numpy()]
+        parts = sorted((start_s, f"{name} {start_s:.2g}") for name, start_s in (*fastest.items(), *slow.items()))
+        where = "" if device == "cpu" else f" on the {device}"
+        lines += _fit(f"Start-up seconds{where}: ", [text for _, text in parts])
+    return lines
 
 
 def _missing(rows: list[Row]) -> list[str]:
@@ -241,9 +244,9 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
 
 def _axis(run: Run) -> str | None:
     """Return the axis of the environments of a run, as `compare --over` takes it; None without environments."""
-    labels = [*mapping(run.campaign.get("environments"))]
-    named = [axis for axis in ("threads", "precision") if any(label.startswith(f"{axis}=") for label in labels)]
-    return None if not labels else named[0] if named else "environment"
+    known = mapping(run.campaign.get("environments"))
+    named = [axis for axis in ("threads", "precision") if any(axis in mapping(facts) for facts in known.values())]
+    return None if not known else named[0] if named else "environment"
 
 
 def _is_saved(run: Run) -> bool:

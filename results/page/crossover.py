@@ -191,7 +191,8 @@ def _sections(
     compared = table.index[table["refused"] == ""]
     pairs = [(a, b)] * len(compared)
     verdicts = judge(list(table.loc[compared, "logs"]), comparisons=comparisons, pairs=pairs, earlier=earlier)
-    table.loc[compared, interval_columns] = [(verdict.low, verdict.high) for verdict in verdicts]
+    for index, verdict in zip(compared, verdicts, strict=True):
+        table.loc[index, interval_columns] = verdict.low, verdict.high
     sections = []
     for _, group in table.loc[compared].groupby(GROUP):
         with np.errstate(divide="ignore"):  # without an interval, its low end is 0

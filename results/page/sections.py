@@ -28,14 +28,16 @@ def run_card(run: Run) -> Section:
 
 def _run_caveats(run: Run) -> list[str]:
     partial = items(run.campaign.get("partial_blocks"))
-    blocks = len(set(run.rows["block"].fillna(-1)) - {number(block) for block in partial})
+    blocks = run.rows.loc[run.rows["complete"], "block"].nunique(dropna=False)
+    counted = bool(run.rows.loc[run.rows["block"].isin([number(block) for block in partial]), "complete"].any())
     invalid, resumed = int((~run.rows["valid"]).sum()), len(sequence(run.campaign.get("resumed")))
     caveats = {
         "The file has no rows.": run.rows.empty,
         "One block, that is one process per implementation: the noise between processes is unknown.": blocks == 1,
         f"{blocks} blocks, each in fresh processes. Each number is the median of the blocks.": blocks > 1,
         f"Rows without a valid result, listed with a reason and without a time: {invalid}.": invalid > 0,
-        f"Cut short, and not counted as blocks: block {', '.join(map(words, partial))}.": bool(partial),
+        f"Cut short, and not counted as blocks: block {', '.join(map(words, partial))}.": bool(partial) and not counted,
+        "Cut short in every block: what ran is compared all the same.": bool(partial) and counted,
         "Interrupted: cases are missing or have fewer rounds and blocks.": bool(run.campaign.get("interrupted")),
         f"Resumed {'once' if resumed == 1 else f'{resumed} times'}: the machine may have changed in between.": resumed,
         "Measured with uncommitted changes in the working tree.": bool(run.commit.get("dirty")),

@@ -55,10 +55,11 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
         args = parsers[name].parse_args(words)
         first, *others = args.make(args).sections
         sections = [section for section in (replace(first, title=""), *others) if section.text][:MOST_SENTENCES]
-        lines = [f"python -m results {match['words']}", *[first.machine] * bool(first.machine)]
+        lines = [f"python -m results {match['words']}"]
         for section in sections:
             sentence = str(SENTENCE.match(section.text)[0])  # type: ignore[index]
             lines += [sentence if sentence.startswith(section.title) else f"{section.title}: {sentence}"]
+        lines[1:2] = [" ".join([first.machine, *lines[1:2]]).strip()]
         answer = "\n".join(lines)
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 
@@ -157,10 +158,14 @@ def _closed(run: Run) -> list[Section]:
     """Return the time of the closed form: the shortest round of each block, median and extremes over the blocks."""
     table = [
         {"method": words(impl), "problem": f"{words(problem)}, {words(dtype)}", "time": _median_range(group["seconds"])}
-        | {"loss above the least": short_percent(group["loss_excess"].max()) if "loss_excess" in group else "-"}
+        | {"loss above the least": _percent(group.get("loss_excess"))}
         for (problem, dtype, impl), group in run.rows.groupby(["problem", "dtype", "impl"], sort=False)
     ]
     return [Section(table=table)]
+
+
+def _percent(values: "pd.Series[float] | None") -> str:
+    return "-" if values is None or values.isna().all() else short_percent(values.max())
 
 
 def _scaling(run: Run) -> list[Section]:

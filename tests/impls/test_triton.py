@@ -8,7 +8,7 @@ from helpers import ROOT, UNNEEDED, environment, needs
 
 pytestmark = needs("triton")
 INTERPRETED = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}  # the latter: programs are forked
-CONTRACT, OTHERS = 2 * (6 * 2 + 2), 3 * 4 + 5 * 2 + 2 + 1 + 2
+CONTRACT, OTHERS = 2 * (6 * 2 + 3), 3 * 4 + 5 * 2 + 2 + 1 + 2
 
 
 def test_the_contract_holds_interpreted_and_every_kernel_agrees_with_the_reference() -> None:

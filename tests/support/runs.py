@@ -134,4 +134,4 @@ def saved_cases(tmp_path: Path, machine: str, *cases: list[dict[str, Any]], name
 
 def text(page: Page) -> str:
     """Return the text of a page outside its tables."""
-    return "\n".join("\n".join([part.title, part.text, *part.notes]) for part in page.sections)
+    return "\n".join("\n".join([part.title, part.machine, part.text, *part.notes]) for part in page.sections)

@@ -143,7 +143,7 @@ def test_an_interpreter_without_the_framework_is_told_how_to_install_it_there(tm
     done = bench(tmp_path, "--impl", "jax_scan,sklearn_sgd", "--python", f"bare={python}", "--problem", "small@1")
     assert done.code == 0, done.out + done.err
     skipped = {entry["impl"]: entry["reason"] for entry in done.json["campaign"]["skipped"]}
-    how = "is not installed; python -m pip install {}, with the Python of --python bare"
+    how = "is not installed; python -m pip install {}, with the Python called bare"
     assert skipped["jax_scan@bare"] == f"jax {how.format('jax')}"
     assert skipped["sklearn_sgd@bare"] == f"sklearn {how.format('scikit-learn')}"
 

@@ -503,9 +503,7 @@ def test_payback_says_it_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "jax_scan instead of numpy_manual pays after 1,000 steps on 1 of 1 problem." in printed
-    assert (
-        "Start on the cpu: numpy_manual 100 ms, jax_scan 1.10 s" in printed and "differ in 3 ways: framework" in printed
-    )
+    assert "on the cpu numpy_manual 100 ms, jax_scan 1.10 s." in printed and "differ in 3 ways: framework" in printed
     assert "FASTER in 1 of 1" in printed
 
 
@@ -517,7 +515,12 @@ def test_payback_counts_the_first_use_of_a_gpu(tmp_path: Path, capsys: pytest.Ca
     assert main(["payback", "torch_nn", "jax_scan", "--run", "1", "--runs", str(tmp_path / "runs")]) == 0
     printed = capsys.readouterr().out
     assert "jax_scan instead of torch_nn pays after 1,000 steps on 1 of 1 problem." in printed
-    assert "Start on the gpu: torch_nn 100 ms, jax_scan 1.10 s" in printed
+    assert "on the gpu torch_nn 100 ms, jax_scan 1.10 s." in printed
+    invalid = rows("torch_nn", 2e-3, device="gpu", valid=False, reason="wrong") + rows("torch_nn", 2e-3)
+    saved_cases(tmp_path, "box", invalid, rows("jax_scan", device="gpu"), rows("jax_scan"), name="0002_wrong")
+    assert main(["payback", "torch_nn", "jax_scan", "--run", "2", "--runs", str(tmp_path / "runs")]) == 0
+    printed = capsys.readouterr().out
+    assert "on the cpu torch_nn" in printed and "on the gpu" not in printed
 
 
 def test_payback_says_never_where_a_later_start_is_never_made_up_for(
