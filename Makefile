@@ -35,23 +35,29 @@ GPU_PROBLEMS := $(BIG),huge,large,medium,small,tiny,medium@256,huge@4096,small@1
 JAX_BUFFERS := benchmarks/extra/loops/jax_scan_no_buffers.py,benchmarks/extra/loops/jax_scan_all_buffers.py
 GPU_IMPLS := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile_graphs,torch_compile,jax_jit,triton_descent,$(JAX_BUFFERS),torch_autograd,torch_nn,jax_grad
 
+define gpu_report
+{ $(PYTHON) -m results report $(1).json --baseline $(GPU_BASELINE) --format md > $(1).md 2> /dev/null \
+	|| $(PYTHON) -m results report $(1).json --format md > $(1).md; } && echo "wrote $(1).md"
+endef
+
 bench-gpu: ## on a machine with a GPU, by the Python that is there, nothing installed: within 8 minutes, what matters most first
 	@mkdir -p $(OUT) && rm -f $(OUT)/gpu.json $(OUT)/gpu.md; $(PYTHON) -m benchmarks.machine.gpu; \
 	for module in $(WARM); do timeout 60 $(PYTHON) -c "import $$module" 2>/dev/null & done; wait; status=0; \
 	PYTHONUNBUFFERED=1 timeout -s INT -k 30 --preserve-status $(GPU_SECONDS) $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
 	--benchmark-json=$(OUT)/gpu.json --benchmark-save=gpu --device gpu$(comma)cpu --in-order --aa torch_manual --impl $(GPU_IMPLS) \
 	--problem $(GPU_PROBLEMS) -k "(-gpu- and not numpy) or numpy_manual-cpu or (jax_scan-cpu and not $(BIG))" $(ARGS) || status=$$?; \
-	if [ -s $(OUT)/gpu.json ]; then $(PYTHON) -m results show $(OUT)/gpu.json && \
-	$(PYTHON) -m results report $(OUT)/gpu.json --baseline $(GPU_BASELINE) --format md > $(OUT)/gpu.md && echo "wrote $(OUT)/gpu.md"; \
+	if [ -s $(OUT)/gpu.json ]; then $(PYTHON) -m results show $(OUT)/gpu.json; $(call gpu_report,$(OUT)/gpu); \
 	else echo "no report: nothing was measured, and the lines above say why"; fi; exit $$status
 
-verdicts-gpu: ## on a machine with a GPU: a few implementations in 4 blocks, for verdicts, and CPU against GPU: 6 minutes
-	@mkdir -p $(OUT) && rm -f $(OUT)/gpu-verdicts.json; PYTHONUNBUFFERED=1 timeout -s INT -k 30 --preserve-status 420 \
-	$(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
+verdicts-gpu: ## on a machine with a GPU: a few implementations in 4 blocks, for verdicts, and CPU against GPU: 7 minutes
+	@mkdir -p $(OUT) && rm -f $(OUT)/gpu-verdicts.json $(OUT)/gpu-verdicts.md; status=0; \
+	PYTHONUNBUFFERED=1 timeout -s INT -k 30 --preserve-status 420 $(PYTHON) -m pytest benchmarks --benchmark-quiet --preset quick --timeout 100 \
 	--no-limits --benchmark-json=$(OUT)/gpu-verdicts.json --benchmark-save=gpu-verdicts --device gpu$(comma)cpu --aa $(GPU_BASELINE) \
-	--blocks 4 --minutes 6 --impl $(GPU_FEW) --problem large,medium,small,tiny -k "(-gpu- and not numpy) or numpy_manual-cpu or torch_manual-cpu" $(ARGS) \
-	|| [ $$? -eq 1 ]; $(PYTHON) -m results report $(OUT)/gpu-verdicts.json --baseline $(GPU_BASELINE) --format md > $(OUT)/gpu-verdicts.md; \
-	$(PYTHON) -m results crossover $(GPU_BASELINE) --over device --job-steps 1000 --run $(OUT)/gpu-verdicts.json || true
+	--blocks 4 --minutes 6 --impl $(GPU_FEW) --problem large,medium,small,tiny \
+	-k "(-gpu- and not numpy) or numpy_manual-cpu or $(GPU_BASELINE)-cpu" $(ARGS) || status=$$?; \
+	if [ -s $(OUT)/gpu-verdicts.json ]; then $(call gpu_report,$(OUT)/gpu-verdicts); \
+	$(PYTHON) -m results crossover $(GPU_BASELINE) --over device --job-steps 1000 --run $(OUT)/gpu-verdicts.json || status=$$?; \
+	else echo "no report: nothing was measured, and the lines above say why"; fi; exit $$status
 GPU_FEW := torch_manual,numpy_manual,triton_fused,torch_graph,jax_scan
 
 profile-gpu: ## on a machine with a GPU: launches of a step and the GPU's busy time, each case in a process of its own: 8 minutes

@@ -70,7 +70,7 @@ def test_a_run_for_a_gpu_keeps_the_order_and_reports_what_it_has(tmp_path: Path)
     """Three implementations of its list on one small problem: those for a GPU only say why they are left out."""
     options = "--problem tiny --impl torch_graph,numpy_manual --aa none --no-limits"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
-    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options, GPU_BASELINE="numpy_manual")
+    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row["extra_info"] for row in saved(tmp_path / "gpu.json")["benchmarks"]]
     assert [(row["impl"], row["device"]) for row in rows] == [("numpy_manual", "cpu")]
@@ -83,7 +83,7 @@ def test_verdicts_for_a_gpu_compare_the_devices(tmp_path: Path) -> None:
     options = "--problem tiny --impl torch_manual --aa none --blocks 1"
     options += f" --benchmark-storage file://{tmp_path / 'storage'} --machine test"
     done = make("verdicts-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 2, done.stdout + done.stderr
     assert "torch_manual" in (tmp_path / "gpu-verdicts.md").read_text()
     assert "torch_manual with device cpu, not gpu" in done.stderr
 
@@ -100,17 +100,17 @@ def test_a_run_for_a_gpu_that_is_cut_says_what_is_missing(tmp_path: Path) -> Non
         OUT=str(tmp_path),
         ARGS=options,
         GPU_SECONDS="12",
-        GPU_BASELINE="numpy_manual",
     )
     assert done.returncode != 0
     assert "not run: " in done.stdout and "of numpy_manual (cpu)" in done.stdout, done.stdout + done.stderr
 
 
-def test_without_a_row_there_is_no_report_and_a_line_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "name"), [("bench-gpu", "gpu.md"), ("verdicts-gpu", "gpu-verdicts.md")])
+def test_without_a_row_there_is_no_report_and_a_line_says_so(target: str, name: str, tmp_path: Path) -> None:
     options = "--problem nowhere --benchmark-disable-gc"
-    done = make("bench-gpu", PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
+    done = make(target, PYTHON=sys.executable, OUT=str(tmp_path), ARGS=options)
     assert done.returncode != 0 and "no report: nothing was measured" in done.stdout
-    assert not (tmp_path / "gpu.md").exists()
+    assert not (tmp_path / name).exists()
 
 
 def test_a_step_that_hangs_or_fails_costs_no_other(
