@@ -140,7 +140,8 @@ def test_an_interpreter_without_the_framework_is_told_how_to_install_it_there(tm
     (site,) = (tmp_path / "bare").glob("lib/python*/site-packages")
     for part in Path(sysconfig.get_path("purelib")).glob("numpy*"):
         (site / part.name).symlink_to(part)
-    done = bench(tmp_path, "--impl", "jax_scan,sklearn_sgd", "--python", f"bare={python}", "--problem", "small@1")
+    words = ["--impl", "jax_scan,sklearn_sgd,numpy_manual", "--python", f"bare={python}", "--problem", "small@1"]
+    done = bench(tmp_path, *words)
     assert done.code == 0, done.out + done.err
     skipped = {entry["impl"]: entry["reason"] for entry in done.json["campaign"]["skipped"]}
     how = "is not installed; python -m pip install {}, with the Python called bare"

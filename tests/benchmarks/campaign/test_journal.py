@@ -262,7 +262,7 @@ def test_sighup_saves_what_is_there(tmp_path: Path) -> None:
 
 def test_after_a_signal_what_is_there_is_saved_and_the_rest_can_follow(tmp_path: Path) -> None:
     cut_short(tmp_path, signal.SIGTERM)
-    assert "block 0" in " ".join(run_card(find(str(tmp_path / "out.json"), tmp_path)).notes)
+    assert "Cut short in every block" in " ".join(run_card(find(str(tmp_path / "out.json"), tmp_path)).notes)
     done = bench(tmp_path, "--resume", "--benchmark-save=mine")
     assert done.code == 0, done.out + done.err
     assert cases(done) == [("slow", problem, 0) for problem in ("line", "scalar", "crops")]
