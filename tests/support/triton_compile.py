@@ -4,6 +4,7 @@ A line is: problem, dtype, rows of a batch, kernel, programs, warps, registers a
 """
 
 import functools
+import itertools
 import math
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -22,6 +24,7 @@ from impls import _triton
 from impls.interface import Unsupported
 
 SIZES = {
+    "two": (2, 1),  # what the worker asks a GPU with, before there is a problem
     "tiny": (100, 2),
     "small": (1_000, 10),
     "medium": (10_000, 100),
@@ -84,11 +87,21 @@ def main(cubin: Path) -> None:
                     _triton.descent(X, y, order, 0.1)(w, 5)
                 except Unsupported as reason:
                     report(name, str(dtype)[6:], b, "unsupported", reason)
-                for kernel, grid, compiled in launched:
-                    registers, stack = usage(compiled.asm["cubin"], cubin)
-                    at = compiled.metadata
-                    report(name, str(dtype)[6:], b, kernel, math.prod(grid), at.num_warps, registers, stack, at.shared)
-                launched.clear()
+                report_all(launched, cubin, name, str(dtype)[6:], b)
+    _triton.need_device = lambda device: None
+    _triton._torch.place = lambda array, device: torch.from_numpy(array)
+    for dtype, shape in itertools.product(("float32", "float64"), ((256, 256), (256,))):
+        _triton.product(np.empty((256, 256), dtype), np.empty(shape, dtype), "gpu")  # as the probes of precision do
+        report_all(launched, cubin, "product", dtype, None)
+
+
+def report_all(launched: list[Any], cubin: Path, *words: object) -> None:
+    """Print a line for each kernel that was launched, and forget them."""
+    for kernel, grid, compiled in launched:
+        registers, stack = usage(compiled.asm["cubin"], cubin)
+        at = compiled.metadata
+        report(*words, kernel, math.prod(grid), at.num_warps, registers, stack, at.shared)
+    launched.clear()
 
 
 if __name__ == "__main__":
