@@ -104,6 +104,13 @@ def test_numbers_of_threads_are_compared_in_one_run(tmp_path: Path, capsys: pyte
     assert [row["refused"] for row in rows] == [""]
 
 
+def test_a_run_without_an_axis_is_as_it_was(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--impl", "numpy_manual")
+    (row,) = done.rows
+    assert row["impl"] == "numpy_manual" and not {"environment", "packages"} & row.keys()
+    assert not done.json["campaign"].get("environments")
+
+
 def test_a_package_that_changes_under_a_run_is_noticed(tmp_path: Path) -> None:
     python = virtual_environment(tmp_path / "shifting", 1)
     changing = f"import pathlib\npathlib.Path({str(python.parents[1])!r}).glob('lib/python*/site-packages/planted-*')\n"
