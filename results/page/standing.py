@@ -20,6 +20,7 @@ from results.store.reading import Run
 
 DECIDED = (FASTER, SLOWER, EQUIVALENT)
 NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba", "tensorflow": "TensorFlow", "dask": "Dask"}
+UNCOLOURED = {"keras": "Keras", "mlx": "MLX", "sklearn": "scikit-learn"}  # in charts they are among the others
 MANY = 4  # frameworks that are not named
 UNLIKELY = 0.05  # gain of a block for a question that more blocks may never decide
 
@@ -137,7 +138,7 @@ def _rank(row: Row, ratio: dict[str, Any] | None, baseline: str) -> tuple[Any, .
 def framework(impl: str) -> str:
     """Return the framework of an implementation as its users write it."""
     name = words(impl).partition("_")[0]
-    return NAMES.get(name, name)
+    return (NAMES | UNCOLOURED).get(name, name)
 
 
 def in_words(
