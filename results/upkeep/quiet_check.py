@@ -3,6 +3,7 @@
 Also by which factor the ratio of two implementations then differs from that without a loop: what load alone may show.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from results.output import Page, Section, json_text, records, rows_of, times, write
+from results.output import Page, Section, counted, json_text, records, rows_of, times, write
 from results.stats.pairing import ratios_to_each
 from results.stats.quiet_or_busy import LARGE, MEASURES, judge_machine
 from results.store.atomic import atomic_write
@@ -48,9 +49,13 @@ def section(rows: pd.DataFrame) -> Section:
         | {f"busy loops: {run['loops']}": one.figure(number(run[one.name])) for run in runs}
         for one in MEASURES
     ]
-    changes = {f"busy loops: {run['loops']}": times(run["ratio_change"]) for run in runs}
-    about = {"number": "largest change of a ratio of two implementations", "QUIET up to": "-"}
-    table.append(about | {f"above {LARGE:.0f}x shown up to": "-"} | changes)
+    if "ratio_change" in rows:
+        about = {"number": "largest change of a ratio of two implementations", "QUIET up to": "-"}
+        changes = {
+            f"busy loops: {run['loops']}": f"{times(run['ratio_change'])} in {counted(run['ratios'], 'ratio')}"
+            for run in runs
+        }
+        table.append(about | {f"above {LARGE:.0f}x shown up to": "-"} | changes)
     verdicts, last = ", ".join(f"{run['word']} with {run['loops']}" for run in runs), runs[-1]
     note = f"Busy loops: {verdicts}. {last['machine']}, {last['cores']} cores, {last['date']}."
     return Section(table=table, notes=[note])
@@ -73,15 +78,14 @@ def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
     quiet = judge_machine(run)
     facts = {"loops": loops, "word": quiet.word} | asdict(quiet) | {"load_average_before": idle_load}
     facts |= {"machine": run.machine, "cores": os.cpu_count(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%MZ}"}
-    return facts, ratios_to_each(run.rows).set_index([*CASE[1:], "baseline", "impl"])["ratio"]
+    return facts, ratios_to_each(run.rows).query("impl != baseline").set_index([*CASE[1:], "baseline", "impl"])["ratio"]
 
 
 if __name__ == "__main__":
     rows, ratios = zip(*map(_measure, LOOPS), strict=True)
-    if missing := max(after.isna().sum() for after in ratios):
-        sys.exit(f"{missing} ratios are missing: a row was refused or invalid. Measure again")
-    changes = [np.exp(np.abs(np.log(after / ratios[0])).max()) for after in ratios]
-    table = pd.DataFrame(rows).assign(ratio_change=changes)
+    logs = [np.log(after / ratios[0]).dropna() for after in ratios]  # load may make rows invalid
+    changes = [math.exp(one.abs().max()) if len(one) else math.nan for one in logs]
+    table = pd.DataFrame(rows).assign(ratio_change=changes, ratios=[len(one) // 2 for one in logs])
     page = Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
     atomic_write(Path(sys.argv[1]), json_text(table))
     write(page, "table", sys.stdout)
