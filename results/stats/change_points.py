@@ -8,7 +8,9 @@ changes must be significant.
 The penalty is not a free parameter. T must exceed its quantile in series without a change, with error probability ALPHA
 over the page (Holm's correction over its series). These series are simulated with a fixed seed and processed alike.
 Their noise is normal with autocorrelation CORRELATION from run to run, like the drift of machines. Independent noise
-and weaker drift raise fewer false alarms (tests/results/stats/test_changes.py), stronger drift more.
+and weaker drift raise fewer false alarms (tests/results/stats/test_changes.py), stronger drift more. A quantile of few
+draws is itself uncertain, so the probability that counts is its upper bound: with CERTAINTY, the error probability is at
+most ALPHA.
 
 A single run with interference must not count: `limit_outliers` moves it towards its neighbours. Neighbouring runs with
 interference stay. With interference in one run of ten, 40 runs raise fewer false alarms than ALPHA, and 100 runs 7 %;
@@ -17,7 +19,8 @@ the interval of a place then contains it in 90 %.
 Intervals come from the same simulation, at the level that decided. The interval of a ratio uses the quantile of |t| at
 this place. The interval of a place is a likelihood ratio: it contains all places whose squares exceed the minimum no
 more than at the true place of simulated changes.
-Sources: Bai and Perron, Econometrica 66 (1998); Truong et al., Signal Processing 167 (2020).
+Sources: Bai and Perron, Econometrica 66 (1998); Clopper and Pearson, Biometrika 26 (1934); Truong et al., Signal
+Processing 167 (2020).
 """
 
 import functools
@@ -44,7 +47,8 @@ OUTLYING = 3.0  # spreads
 NORMAL = 1.4826  # standard deviation / median distance to the median, for normal noise
 FLOOR = 1e-3  # smallest credible spread: 0.1 %
 DRAWS = 10_000  # fewest draws: standard error 0.2 % of a 5 % tail
-TAIL = 10  # fewest draws beyond the strictest level
+TAIL = 20  # fewest draws beyond the strictest level
+CERTAINTY = 0.95  # that a tail probability is no larger than the bound that its draws give
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,7 @@ def _search(x: Array, plans: list[list[int]], p: float, level: float, draws: int
     p_values = [tail_probability(t, len(x), draws) for t in smallest_t(x, plans)]
     significant = [plan for plan, value in zip(plans, p_values, strict=True) if value <= level]
     places = significant[-1] if significant else []
-    critical = np.quantile(null_distribution(len(x), draws), 1 - level)
-    smallest = critical * _spread(x, places or plans[0]) * 2 / math.sqrt(len(x))
+    smallest = critical_t(level, len(x), draws) * _spread(x, places or plans[0]) * 2 / math.sqrt(len(x))
     changes = [_change(x, places, number, draws, level) for number in range(len(places))]
     return Search(changes, p, _ratio(float(smallest)))
 
@@ -184,8 +187,23 @@ def _spread(x: Array, places: ArrayLike) -> Array:
 
 
 def tail_probability(t: float, n: int, draws: int) -> float:
-    """Return the probability that n points without a change have T >= t, estimated from the draws and the series."""
-    return float(1 + draws - np.searchsorted(null_distribution(n, draws), t)) / (1 + draws)
+    """Return the upper bound of the probability that n points without a change have T >= t (Clopper and Pearson)."""
+    return float(tail_bounds(draws)[draws - np.searchsorted(null_distribution(n, draws), t)])
+
+
+def critical_t(level: float, n: int, draws: int) -> float:
+    """Return the T that n points without a change reach with a probability of at most `level`."""
+    beyond = int(np.searchsorted(tail_bounds(draws), level, side="right"))
+    return float(null_distribution(n, draws)[draws - max(beyond, 1)])
+
+
+@functools.lru_cache(maxsize=4)
+def tail_bounds(draws: int) -> Array:
+    """Return the upper bounds (draws + 1,) of a probability by the number of draws beyond: 0, 1, ..., draws."""
+    from scipy.special import betaincinv  # imported here: few commands need it
+
+    beyond = np.arange(draws)
+    return np.append(betaincinv(beyond + 1, draws - beyond, CERTAINTY), 1.0)
 
 
 @functools.cache
