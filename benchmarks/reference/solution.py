@@ -49,23 +49,19 @@ class Quadratic:
 
 @dataclass(frozen=True)
 class ReferenceSolution:
-    """The reference: iterates after the updates `at` from any start w0 + V c, and the tolerance (k,).
+    """The reference: iterates from any start w0 + V c, and the tolerance (k,).
 
-    directions: V (d, m). iterates: the weights (d, k) from w0 after t updates, and V[t] (d, m).
+    at: the updates after which descents are compared with it, rising, without 0. directions: V (d, m). iterates: the
+    weights (d, k) from w0 after t updates, and V[t] (d, m), for 0, `at`, their neighbours and what else is shown.
     """
 
+    at: list[int]
     w0: Array
     directions: Array
     iterates: dict[int, tuple[Array, Array]]
     allowed: dict[int, Array]
     contraction: dict[int, float]
-    neighbours: dict[int, tuple[Array, Array]]  # other known iterates: t - 1 and t + 1, for a diagnosis
-    quadratic: Quadratic | None = None  # of a full batch
-
-    @property
-    def at(self) -> list[int]:
-        """The updates with known iterates, rising, without 0."""
-        return sorted(self.iterates)[1:]
+    quadratic: Quadratic | None  # of a full batch
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return the coefficients (m, k) of a random start."""
@@ -77,8 +73,8 @@ class ReferenceSolution:
         return start.astype(self.w0.dtype)
 
     def expected(self, t: int, c: Coefficients) -> Array:
-        """Return the iterate after t updates from the start at c, (d, k). It also knows the neighbours of `at`."""
-        own, moves = self.iterates[t] if t in self.iterates else self.neighbours[t]
+        """Return the iterate after t updates from the start at c, (d, k)."""
+        own, moves = self.iterates[t]
         return np.asarray(own + self._moved(moves, c))
 
     def _moved(self, directions: Array, c: Coefficients) -> Array:
@@ -101,8 +97,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
     coarse: the relative rounding of a factor if products are taken in TF32. shown: more updates that are known, and not
     in `at`.
     """
-    updates = {0, *at}
-    known = updates | {t + shift for t in at for shift in (-1, 1)} | set(shown)
+    known = {0, *shown} | {t + shift for t in at for shift in (-1, 0, 1)}
     V = _directions(problem, max(known))
     w0 = columns(problem.w0).astype(LONG)
     starts = np.hstack([w0, V])  # (d, k + m)
@@ -112,19 +107,17 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
         Y = columns(problem.y).astype(np.float64)
         quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG) / Y.size))
         descent = _full(problem, starts, max(known), coarse, quadratic)
-    iterates: dict[int, Array] = {}
+    iterates: dict[int, tuple[Array, Array]] = {}
     allowed: dict[int, Array] = {}
     contraction: dict[int, float] = {}
     bound, rho_all = np.zeros(k), 1.0
     for t, (W, delta, rho) in enumerate(descent):
         if t in known:
-            iterates[t] = W
+            iterates[t] = W[:, :k], W[:, k:]
             allowed[t], contraction[t] = bound.copy(), rho_all
         bound = rho * bound + delta
         rho_all *= rho
-    pairs = {t: (W[:, :k], W[:, k:]) for t, W in iterates.items()}
-    own, others = ({t: pair for t, pair in pairs.items() if (t in updates) == own} for own in (True, False))
-    return ReferenceSolution(problem.w0, V, own, allowed, contraction, others, quadratic)
+    return ReferenceSolution(sorted({*at} - {0}), problem.w0, V, iterates, allowed, contraction, quadratic)
 
 
 def _directions(problem: Problem, steps: int) -> Array:
