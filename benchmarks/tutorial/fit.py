@@ -32,105 +32,12 @@ USUAL = {"dtype": "float32", "device": "cpu"}
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
-@dataclass(eq=False)
-class Descent:
-    """A problem in a worker with its implementation. It runs again for each update of interest.
-
-    task: the problem as `pytest benchmarks` checks it. exact: the problem whose losses are shown, in float64 for `fit`.
-    data: what it was made of. folder: of the problem, if it is not the task's.
-    """
-
-    name: str
-    impl: str
-    problem: Problem
-    device: Device
-    task: PreparedProblem
-    worker: Worker
-    workspace: Workspace
-    data: Data
-    exact: Problem
-    folder: str = ""
-    began: float = field(default_factory=time.monotonic)
-    known: dict[int, Array] = field(default_factory=dict)
-
-    @property
-    def base(self) -> str:
-        return catalogue.parse(self.name)[0]
-
-    @property
-    def title(self) -> str:
-        return f"{Path(self.name).name}, {self.impl}, lr {self.problem.lr:g}, {self.problem.steps} updates"
-
-    @property
-    def columns(self) -> list[str]:
-        return self.data.columns or [f"w{j + 1}" for j in range(self.problem.X.shape[1])]
-
-    @property
-    def targets(self) -> list[str]:
-        names = self.data.targets or (tutorials.CROPS_NAMES if self.base == "crops" else [])
-        return names or [f"target {j + 1}" for j in range(self.problem.y[0].size)]
-
-    def weights(self, t: int) -> Array:
-        """Return the implementation's weights after t updates. Raises Refused."""
-        if t not in self.known:
-            show = time.monotonic() - self.began > 2 and sys.stderr.isatty()
-            sys.stderr.write(f"descending to update {t} of {self.problem.steps}\r" * show)
-            self.worker.deadline = time.monotonic() + TIMEOUT
-            if self.worker.folder != (folder := self.folder or self.task.folder):
-                self.worker.prepare(folder, self.device)
-            self.known[t] = np.array(self.worker.run(self.problem.w0, t).weights, self.problem.w0.dtype)
-            sys.stderr.write("\x1b[K" * show)
-        return self.known[t]
-
-    def predict(self, X: Array, t: int) -> Array:
-        """Return (m, k) float64: predictions for the rows X (m, d) after t updates."""
-        return X.astype(np.float64) @ self.weights(t).astype(np.float64).reshape(X.shape[1], -1)
-
-    def loss(self, t: int) -> float:
-        """Return the MSE over all rows after t updates, in float64."""
-        return losses(self.exact.X, self.exact.y, [self.weights(t)])[0]
-
-    def checked(self, seconds: float) -> measure.TimedCase:
-        """Check it as `pytest benchmarks` does, and time it for some seconds, 3 rounds at least. Raises Refused."""
-        self.worker.deadline = time.monotonic() + TIMEOUT
-        case = measure.open_descent(self.worker, self.task, self.device, Clock(), seconds)
-        case.facts |= {"device": self.device, "precision": Settings.precision}
-        case.rows_check = self.task.rows_check
-        self.known |= {one.t: one.weights.astype(self.problem.w0.dtype) for one in case.iterates}
-        for _ in range(case.rounds):
-            case.round()
-        case.facts = case.finish()
-        return case
-
-    def scaled(self, factor: float) -> "Descent":
-        """Return the same descent with `factor` times the gradient."""
-        problem, folder = replace(self.problem, lr=factor * self.problem.lr), self.workspace.new("fit") / "problem"
-        write_problem(problem, folder)
-        return replace(self, problem=problem, folder=str(folder), known={})
-
-
-Descents = dict[str, Descent]  # by case of the gallery
-
-
-@contextlib.contextmanager
-def open_fit(request: "Request", shown: Iterable[int]) -> Iterator[Descent]:
-    """Open the descent that was asked for, and end its worker. `shown`: checked updates. Raises Unsupported."""
-    (impl,) = request.impls
-    try:
-        with Workspace() as workspace:
-            task = request.prepared(workspace, shown)
-            with open_descent(request, impl, task, workspace) as descent:
-                descent.weights(0)
-                yield descent
-    except Refused as error:
-        raise Unsupported(f"{Path(impl).stem}: {error}") from error
-
-
 @dataclass(frozen=True, eq=False)
 class Request:
     """A problem to show, and the options of `fit`.
 
-    impls: names or paths. options: those given that `pytest benchmarks` has, as words.
+    exact: the problem whose losses are shown, in float64 for `fit`. data: what it was made of. impls: names or paths.
+    options: those given that `pytest benchmarks` has, as words.
     """
 
     name: str
@@ -145,10 +52,97 @@ class Request:
         """Return the problem on disk with its reference, which knows the updates `shown` too."""
         return prepare_problem(self.name, self.problem, workspace.new("fit") / "problem", shown=shown)
 
-    def descent(self, impl: str, task: PreparedProblem, worker: Worker, workspace: Workspace) -> Descent:
-        """Return the descent of an implementation in its worker."""
-        shown = self.name, Path(impl).stem, self.problem, self.device
-        return Descent(*shown, task, worker, workspace, self.data, self.exact)
+
+@dataclass(eq=False)
+class Descent:
+    """A problem in a worker with its implementation. It runs again for each update of interest.
+
+    task: the problem as `pytest benchmarks` checks it.
+    """
+
+    request: Request
+    impl: str
+    task: PreparedProblem
+    worker: Worker
+    began: float = field(default_factory=time.monotonic)
+    known: dict[int, Array] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> Problem:
+        return self.request.problem
+
+    @property
+    def base(self) -> str:
+        return catalogue.parse(self.request.name)[0]
+
+    @property
+    def title(self) -> str:
+        return f"{Path(self.request.name).name}, {self.impl}, lr {self.problem.lr:g}, {self.problem.steps} updates"
+
+    @property
+    def columns(self) -> list[str]:
+        return self.request.data.columns or [f"w{j + 1}" for j in range(self.problem.X.shape[1])]
+
+    @property
+    def targets(self) -> list[str]:
+        names = self.request.data.targets or (tutorials.CROPS_NAMES if self.base == "crops" else [])
+        return names or [f"target {j + 1}" for j in range(self.problem.y[0].size)]
+
+    def weights(self, t: int) -> Array:
+        """Return the implementation's weights after t updates. Raises Refused."""
+        if t not in self.known:
+            show = time.monotonic() - self.began > 2 and sys.stderr.isatty()
+            sys.stderr.write(f"descending to update {t} of {self.problem.steps}\r" * show)
+            self.worker.deadline = time.monotonic() + TIMEOUT
+            if self.worker.folder != self.task.folder:
+                self.worker.prepare(self.task.folder, self.request.device)
+            self.known[t] = np.array(self.worker.run(self.problem.w0, t).weights, self.problem.w0.dtype)
+            sys.stderr.write("\x1b[K" * show)
+        return self.known[t]
+
+    def predict(self, X: Array, t: int) -> Array:
+        """Return (m, k) float64: predictions for the rows X (m, d) after t updates."""
+        return X.astype(np.float64) @ self.weights(t).astype(np.float64).reshape(X.shape[1], -1)
+
+    def loss(self, t: int) -> float:
+        """Return the MSE over all rows after t updates, in float64."""
+        return losses(self.request.exact.X, self.request.exact.y, [self.weights(t)])[0]
+
+    def checked(self, seconds: float) -> measure.TimedCase:
+        """Check it as `pytest benchmarks` does, and time it for some seconds, 3 rounds at least. Raises Refused."""
+        self.worker.deadline = time.monotonic() + TIMEOUT
+        case = measure.open_descent(self.worker, self.task, self.request.device, Clock(), seconds)
+        case.facts |= {"device": self.request.device, "precision": Settings.precision}
+        case.rows_check = self.task.rows_check
+        self.known |= {one.t: one.weights.astype(self.problem.w0.dtype) for one in case.iterates}
+        for _ in range(case.rounds):
+            case.round()
+        case.facts = case.finish()
+        return case
+
+    def scaled(self, factor: float) -> "Descent":
+        """Return the same descent with `factor` times the gradient."""
+        problem, folder = replace(self.problem, lr=factor * self.problem.lr), Path(self.task.folder).with_name("scaled")
+        write_problem(problem, folder)
+        request, task = replace(self.request, problem=problem), replace(self.task, folder=str(folder))
+        return replace(self, request=request, task=task, known={})
+
+
+Descents = dict[str, Descent]  # by case of the gallery
+
+
+@contextlib.contextmanager
+def open_fit(request: Request, shown: Iterable[int]) -> Iterator[Descent]:
+    """Open the descent that was asked for, and end its worker. `shown`: checked updates. Raises Unsupported."""
+    (impl,) = request.impls
+    try:
+        with Workspace() as workspace:
+            task = request.prepared(workspace, shown)
+            with open_descent(request, impl, task, workspace) as descent:
+                descent.weights(0)
+                yield descent
+    except Refused as error:
+        raise Unsupported(f"{Path(impl).stem}: {error}") from error
 
 
 def _given(args: argparse.Namespace) -> list[str]:
@@ -166,7 +160,7 @@ def _given(args: argparse.Namespace) -> list[str]:
 def open_descent(request: Request, impl: str, task: PreparedProblem, workspace: Workspace) -> Iterator[Descent]:
     """Open the descent of one implementation, and end its worker at last. Raises Unsupported and Refused."""
     with contextlib.closing(Worker(impl, Settings(identity.cores(), request.device), TIMEOUT, workspace)) as worker:
-        yield request.descent(impl, task, worker, workspace)
+        yield Descent(request, Path(impl).stem, task, worker)
 
 
 def read_request(args: argparse.Namespace) -> Request:

@@ -19,11 +19,11 @@ def sections(descent: Descent, every: int | None) -> Iterator[Section]:
     """Yield the parts of the output, each with whether it agrees with the reference."""
     steps = descent.problem.steps
     at = shown(steps, every)
-    of_descent = f"{descent.impl}, {descent.problem.X.dtype}, {descent.device}"
-    yield [*problem_lines(descent.name, descent.problem), of_descent], True
+    of_descent = f"{descent.impl}, {descent.problem.X.dtype}, {descent.request.device}"
+    yield [*problem_lines(descent.request.name, descent.problem), of_descent], True
     yield state(descent, "before", 0), True
     yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in at]), True
-    smallest = min(least_squares(descent.exact), descent.loss(steps))  # the former has rounding
+    smallest = min(least_squares(descent.request.exact), descent.loss(steps))  # the former has rounding
     best = f"loss after         {descent.loss(steps):#.6g} (least squares: {smallest:#.6g})"
     yield [*state(descent, "after", steps), best], True
     lines, agrees = agreement(descent, [*at, steps])
@@ -55,8 +55,8 @@ def state(descent: Descent, when: str, t: int) -> list[str]:
     for name, w in zip(descent.targets, descent.weights(t).reshape(len(descent.columns), -1).T, strict=True):
         owner = f"{name}: " * (len(descent.targets) > 1)
         lines.append(f"{f'weights {when}':18} {owner}{_named(descent, w)}")
-        if descent.data.scale.size:
-            lines.append(f"{'  as in the file':18} {owner}{_named(descent, unscaled(descent.data, w))}")
+        if descent.request.data.scale.size:
+            lines.append(f"{'  as in the file':18} {owner}{_named(descent, unscaled(descent.request.data, w))}")
     return lines + prediction(descent, f"prediction {when}", t)
 
 

@@ -107,7 +107,7 @@ def descents(impl: str, gallery_cases: dict[str, GalleryCase], workspace: Worksp
     checked = {}
     with contextlib.closing(Worker(impl, Settings(threads=1), TIMEOUT, workspace)) as worker:
         for name, (request, task) in gallery_cases.items():
-            descent = request.descent(impl, task, worker, workspace)
+            descent = Descent(request, Path(impl).stem, task, worker)
             descent.weights(0)
             for t in range(1, descent.problem.steps + 1):
                 judge(task, descent.weights(t), t, 0.0, descent.problem.w0)

@@ -12,12 +12,12 @@ from benchmarks.tutorial.fit import Descent, Section, table
 def published(descent: Descent) -> Section:
     """Return the printed numbers beside the measured ones; nothing for other problems."""
     sections = {"line": published_line, "crops": published_crops, "scalar": published_scalar}
-    if descent.name not in sections:
+    if (name := descent.request.name) not in sections:
         return [], True
-    printed = texts.printed(descent.name, descent.problem)
+    printed = texts.printed(name, descent.problem)
     if not printed:
         return ["the text's numbers belong to its own start and lr"], True
-    return sections[descent.name](descent, printed)
+    return sections[name](descent, printed)
 
 
 def published_line(descent: Descent, printed: list[Printed]) -> Section:
