@@ -9,19 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.reference import coarse
-from benchmarks.reference.mistakes import (
-    NUMBERS,
-    Descend,
-    Mistake,
-    Moments,
-    affordable,
-    iterates,
-    lengths,
-    mistakes,
-    sized,
-    update,
-)
+from benchmarks.reference import coarse, mistakes
+from benchmarks.reference.mistakes import NUMBERS, Descend, Mistake, Moments, iterates, lengths, sized, update
 from benchmarks.reference.solution import Coefficients, ReferenceSolution
 from impls.interface import Array, Problem
 
@@ -112,7 +101,7 @@ def diagnose(problem: Problem, truth: ReferenceSolution, weights: Array, t: int,
         return "they are not finite"
     with np.errstate(all="ignore"):  # a mistake may diverge
         updates = max(t + 1, _most(wrong))
-        moments = Moments(problem, updates) if affordable(problem, updates) else None
+        moments = Moments(problem, updates) if mistakes.affordable(problem, updates) else None
         for explanations in (_exact(wrong, moments), _fitted(wrong, moments)):
             if any(one.explains for one in explanations):
                 return best(wrong, explanations) or UNKNOWN
@@ -142,7 +131,7 @@ def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
         explanations.append(_known(wrong, REMEMBERS, wrong.expected(wrong.t, 0.0)))
     if moments is not None:
         last = wrong.expected(wrong.truth.at[-1], 0.0)
-        usual = mistakes(wrong.problem, moments, last, wrong.W, wrong.t)
+        usual = mistakes.mistakes(wrong.problem, moments, last, wrong.W, wrong.t)
         explanations += [_simulated(wrong, mistake) for mistake in usual]
     return explanations
 
@@ -200,7 +189,7 @@ def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
     if steps < max(3, first + 1) or (steps - first) ** 2 * wrong.W.size * len(wrong.W) > NUMBERS:
         return []
     right, lr = moments.gradient(moments.right), wrong.problem.lr
-    after, mistakes = np.arange(max(first, 1), steps), []
+    after, falls = np.arange(max(first, 1), steps), []
 
     def at(factor: float, last: int) -> Descend:
         return update(right, lr, rate=lambda t: factor if t >= last else 1.0)
@@ -212,8 +201,8 @@ def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
         last = int(after[min(range(len(after)), key=lambda one: wrong.distance(W[one]))])
         words = f"the learning rate falls to {factor:g} times after {last} updates"
         words += ", or the weights are a mean of the last two" * (factor == 0.5 and last == steps - 1)
-        mistakes.append(Mistake(words, at(factor, last), SLOWER))
-    return mistakes
+        falls.append(Mistake(words, at(factor, last), SLOWER))
+    return falls
 
 
 def _length(wrong: Wrong) -> Explanation:
