@@ -157,12 +157,10 @@ def _bytes(path: str) -> bytes:
             if len(names) != 1:
                 raise ValueError(f"the archive holds {len(names)} files; pack the table alone")
             with archive.open(names[0]) as member:
-                return _limited(member.read(LONGEST + 1))
-    with PACKED.get(suffix, open)(path, "rb") as file:
-        return _limited(file.read(LONGEST + 1))
-
-
-def _limited(content: bytes) -> bytes:
+                content = member.read(LONGEST + 1)
+    else:
+        with PACKED.get(suffix, open)(path, "rb") as file:
+            content = file.read(LONGEST + 1)
     if len(content) > LONGEST:
         raise ValueError(f"it holds more than {LONGEST:,} bytes of text; take fewer rows, or save it as .parquet")
     return content
