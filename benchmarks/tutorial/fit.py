@@ -202,10 +202,12 @@ def draw_plots(descent: Descent, plot: Path | None, animate: Path | None) -> Ite
     if plot or animate:
         from benchmarks.tutorial import fit_plots
 
-        for path, draw in ((plot, fit_plots.save), (animate, fit_plots.animate)):
-            if path:
-                draw(path, descent)
-                yield path
+        if plot:
+            fit_plots.still(descent).savefig(plot, dpi=150)
+            yield plot
+        if animate:
+            fit_plots.animate(animate, descent)
+            yield animate
 
 
 def table(headers: list[str], rows: list[list[str]]) -> list[str]:

@@ -23,11 +23,6 @@ FRAME_MS, PAUSE_MS = 70, 2000  # how long a frame stays, and the last one
 Update = Callable[[int], object]
 
 
-def save(path: Path, descent: Descent) -> None:
-    """Save the plot of `still` in the format of the file's suffix."""
-    still(descent).savefig(path, dpi=150)
-
-
 def still(descent: Descent) -> Figure:
     """Draw the fitted line if there is one feature, else the loss curve."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
