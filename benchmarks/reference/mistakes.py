@@ -260,8 +260,7 @@ def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator
     features, both, targets = slice(d), slice(d + k), slice(d, d + k)
     for ddof in (0, 1):
         for which, name in ((features, "columns are"), (both, "target is"), (targets, "target is")):
-            T = moments.rescaled(which, ddof)
-            yield Mistake(f"the {name} standardised once more", changed(_columns(T)), f"standardised {name}")
+            yield Mistake(f"the {name} standardised once more", changed(_columns(moments.rescaled(which, ddof))))
     others = (
         ("the columns are centred", features, None, True),
         ("the columns are divided by their standard deviations", features, 0, False),
