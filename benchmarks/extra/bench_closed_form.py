@@ -31,10 +31,9 @@ def bench_closed_form(way: str, case: Case, campaign: Campaign, benchmark: Bench
 
     def one() -> None:
         done = json.loads(program(campaign.plan, "cpu", task.folder, "benchmarks.extra.closed_form", way, str(ROUNDS)))
-        if not done.get("off", 0) <= 1:
-            raise Refused(f"{way} misses the normal equations by {done['off']:.2g} times what rounding allows")
-        quality.update(seconds=min(done.pop("seconds")))
-        quality.update({name: value for name, value in done.items() if name != "off"})
+        if not (off := done.pop("off", 0)) <= 1:
+            raise Refused(f"{way} misses the normal equations by {off:.2g} times what rounding allows")
+        quality.update(done, seconds=min(done["seconds"]))
         campaign.clock.turn(quality["seconds"])
 
     benchmark.pedantic(one, rounds=1)  # type: ignore[no-untyped-call]
