@@ -225,11 +225,10 @@ def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
             f"row {row + 2}, column {wrong[0]!r} is {cell!r}: the column is text, but the target must be numbers;"
             " name another --target"
         )
-    others = [one for one in dict.fromkeys([name, *texts_only]) if one not in target]
-    drop = _cut(" ".join(f"--drop {shlex.quote(one)}" for one in others))
     if frame.isna().iat[row, column]:
         what = "is missing; fill it in"
     elif name in texts_only:
+        drop = _cut(" ".join(f"--drop {shlex.quote(one)}" for one in dict.fromkeys([name, *texts_only])))
         raise ValueError(f"row {row + 2}, column {name!r} is {cell[:40]!r}: the column is text; leave it out: {drop}")
     else:
         what = f"is {cell[:40]!r}, not a finite number; correct it"
