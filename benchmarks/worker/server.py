@@ -197,12 +197,10 @@ class WorkerServer:
             if done["wrong"]:
                 return done
             lost_now, waits_now = probes.switches()
-            if (
-                lost_now > lost and waits_now == waits and self.device == "cpu" and done["cpu_seconds"]
-            ):  # 0 below a tick
+            seconds[name] = done["seconds"]
+            preempted = lost_now > lost and waits_now == waits
+            if preempted and self.device == "cpu" and done["cpu_seconds"]:  # 0 below a tick
                 seconds[name] = min(done["seconds"], done["cpu_seconds"])
-            else:
-                seconds[name] = done["seconds"]
         return seconds
 
     def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
