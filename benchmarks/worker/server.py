@@ -60,14 +60,11 @@ class WorkerServer:
     device: Device = "cpu"
     reading: bandwidth.Reading | None = None
     last: Array | None = None  # the result of the last run, overwritten with NaN: nobody else may write to it
-    precision: dict[str, Answer]  # by dtype, once it has been asked
-    jit_cache: str
     half: bool = False  # whether it can keep X in 16 bits
-    orders: Iterator[tuple[str, ...]]  # of the runs of `grow`
 
     def __init__(self) -> None:
-        self.orders = cycle(ORDERS)
-        self.precision = {}
+        self.orders: Iterator[tuple[str, ...]] = cycle(ORDERS)  # of the runs of `grow`
+        self.precision: dict[str, Answer] = {}  # by dtype, once it has been asked
         self.jit_cache = probes.jit_cache()
 
     def load(self, impl: str) -> Answer:
