@@ -23,12 +23,10 @@ class Home(tempfile.TemporaryDirectory[str]):
     """This process's folder. Python removes it when the process ends, if not before."""
 
     def __init__(self) -> None:
-        self._make()
-        while not self._own():  # another run took it, empty as it was, for that of a killed one
-            self._make()
-
-    def _make(self) -> None:
-        super().__init__(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
+        owned = False
+        while not owned:  # again where another run took it, empty as it was, for that of a killed one
+            super().__init__(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
+            owned = self._own()
 
     def _own(self) -> bool:
         """Lock the folder. Return whether it is still there."""
