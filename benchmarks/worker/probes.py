@@ -71,9 +71,8 @@ def compilations() -> int:
 
 def switches() -> tuple[int, int]:
     """Return how often the kernel has taken the core from this thread so far, and how often the thread has waited."""
-    used = resource.getrusage(
-        getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
-    )  # macOS has no count of a thread
+    of_thread = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)  # macOS has no count of a thread
+    used = resource.getrusage(of_thread)
     return used.ru_nivcsw, used.ru_nvcsw
 
 
