@@ -44,11 +44,9 @@ class Lock:
 
     def wait(self, say: Callable[[str], object]) -> None:
         """Acquire the lock as soon as it is free. Name the holder once while waiting. Raises OSError."""
-        announced = False
-        while holder := self.take():
-            if not announced:
-                say(f"waiting for another measurement to end ({holder})\n")
-            announced = True
+        if holder := self.take():
+            say(f"waiting for another measurement to end ({holder})\n")
+        while self.take():
             time.sleep(POLL_INTERVAL_S)
 
     def release(self) -> None:
