@@ -130,12 +130,8 @@ def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[E
     """Return the environments that run an implementation, by its framework. A file of the user's runs in all."""
     asked = {name for one in candidates for name in one.frameworks(known)}
     framework = Path(impl).stem.partition("_")[0]
-
-    def fits(one: Environment) -> bool:
-        names = one.frameworks(known) if one.requirements else asked
-        return not names or framework in names or impl.endswith(".py")
-
-    return [one for one in candidates if fits(one)]
+    served = [(one, one.frameworks(known) if one.requirements else asked) for one in candidates]
+    return [one for one, names in served if not names or framework in names or impl.endswith(".py")]
 
 
 def cache() -> Path:
