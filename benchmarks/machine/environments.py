@@ -166,15 +166,13 @@ def make(environment: Environment, report: Callable[[str], object]) -> None:
 
 def _install(folder: Path, requirements: list[str]) -> None:
     """Make a virtual environment with these packages. Raises ValueError."""
-    python = folder / "bin" / "python"
+    python = str(folder / "bin" / "python")
     if uv := shutil.which("uv"):
-        steps = [[uv, "venv", "--python", sys.executable, str(folder)]]
-        steps += [[uv, "pip", "install", "--python", str(python), *requirements]]
+        create, install = [uv, "venv", "--python", sys.executable], [uv, "pip", "install", "--python", python]
     else:
-        steps = [[sys.executable, "-m", "venv", "--without-pip", str(folder)]]
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
-        steps += [[*pip, "install", *requirements]]
-    for step in steps:
+        create = [sys.executable, "-m", "venv", "--without-pip"]
+        install = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
+    for step in [*create, str(folder)], [*install, *requirements]:
         done = subprocess.run(step, capture_output=True, text=True, errors="replace", env=_environment())
         if done.returncode:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
