@@ -36,6 +36,7 @@ HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
 END = r"(?![\w-])"  # of a name
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
 SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
+NOWHERE = "(?!)"  # a pattern that matches no text
 # Facts that the user has named
 CHOSEN = {"impl", "environment", "problem", "duplicate_of", "aa", "machine", "slug", "node"}
 
@@ -75,19 +76,14 @@ def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
     """Return a function that also replaces names of this user and of hosts, and values of variables with secrets."""
     paths = path_replacer()
     values = {value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
-    secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None
+    secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or NOWHERE)
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
     host = socket.gethostname()
     words = dict.fromkeys(_users(), "(user)")
     words |= dict.fromkeys([host, host.partition(".")[0], os.environ.get("HOSTNAME", "")], "(host)") | others
     names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
-    pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names)) if names else None
-
-    def replace(text: str) -> str:
-        text = paths(secrets.sub("(secret)", text) if secrets else text)
-        return pattern.sub(lambda match: words[match[0]], text) if pattern else text
-
-    return replace
+    known = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names) or NOWHERE)
+    return lambda text: known.sub(lambda match: words[match[0]], paths(secrets.sub("(secret)", text)))
 
 
 def _users() -> set[str]:
