@@ -117,8 +117,7 @@ def _levels(kernels: Kernels, device: Device, cores: list[int]) -> list[tuple[st
     """Return each level's name, its size, and the bytes to read to measure it: half of it, and past the last level."""
     sizes = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
     inside = [(name, size, size // 2) for name, size in sizes.items()]
-    outside = most_read(cores) if device == "cpu" else max(OUTSIDE[device], 4 * max(sizes.values(), default=0))
-    return [*inside, (MEMORY, None, outside)]
+    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(sizes.values(), default=0)))]
 
 
 def _reading(kernels: Kernels, device: Device, size: int) -> float:
@@ -131,13 +130,11 @@ def _calling(kernels: Kernels, device: Device) -> float:
     """Return the seconds of one more call: the wait for the last one's result is not in it."""
     few = kernels.resident(_numbers(16), device)
 
-    def calls(count: int) -> float:
-        def work() -> Array:
-            return kernels.fetch([kernels.total(few, 1) for _ in range(count)][-1])
+    def calls(count: int) -> Array:
+        return kernels.fetch([kernels.total(few, 1) for _ in range(count)][-1])
 
-        return min(_seconds(work) for _ in range(50))
-
-    return max(0.0, calls(1 + CALLS) - calls(1)) / CALLS
+    many, one = (min(_seconds(partial(calls, count)) for _ in range(50)) for count in (1 + CALLS, 1))
+    return max(0.0, many - one) / CALLS
 
 
 def _multiplying(kernels: Kernels, device: Device, dtype: str) -> float:
