@@ -34,7 +34,6 @@ from impls.interface import Unsupported
 
 if TYPE_CHECKING:  # pandas comes along
     from results.page.standing import Look
-    from results.store.reading import Run
 
 ROOT = Path(__file__).parent
 CAMPAIGN = pytest.StashKey[Campaign]()
@@ -183,29 +182,22 @@ def look_now(config: pytest.Config) -> "Look | None":
     from results.commands.report import default_baseline
     from results.page.standing import look
     from results.store.reading import RunError
-
-    try:
-        with Home() as folder:
-            run = current_run(config, Path(folder))
-            return look(run, default_baseline([run]))
-    except (RunError, OSError, ValueError) as error:
-        if reporter := config.pluginmanager.get_plugin("terminalreporter"):
-            reporter.write_line(f"cannot judge this block, so the next one runs all cases: {error}")
-        return None
-
-
-def current_run(config: pytest.Config, folder: Path) -> "Run":
-    """Return the rows so far as a run, newer than the saved ones. Raises RunError, OSError or ValueError."""
     from results.store.runs import ROOT as RUNS
     from results.store.runs import find
 
     benchmarks = config.pluginmanager.get_plugin("pytest-benchmark")
     assert benchmarks is not None
-    storage.write_unsaved(benchmarks, path := folder / "not-saved.json")
-    run = find(str(path), RUNS)
-    if config.option.benchmark_save or config.option.benchmark_autosave:
-        return dataclasses.replace(run, path=Path(benchmarks.storage.get("")) / "~.json")  # after all numbers
-    return run
+    try:
+        with Home() as folder:
+            storage.write_unsaved(benchmarks, path := Path(folder) / "not-saved.json")
+            run = find(str(path), RUNS)
+            if config.option.benchmark_save or config.option.benchmark_autosave:  # newer than all numbers
+                run = dataclasses.replace(run, path=Path(benchmarks.storage.get("")) / "~.json")
+            return look(run, default_baseline([run]))
+    except (RunError, OSError, ValueError) as error:
+        if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+            reporter.write_line(f"cannot judge this block, so the next one runs all cases: {error}")
+        return None
 
 
 def drop(session: pytest.Session, cases: list[Case]) -> None:
