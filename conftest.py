@@ -203,9 +203,8 @@ def look_now(config: pytest.Config) -> "Look | None":
 def drop(session: pytest.Session, cases: list[Case]) -> None:
     """Take cases out of the session."""
     names = {str(case) for case in cases}
+    session.items[:] = [item for item in session.items if case_name(item) not in names]
     campaign = session.config.stash[CAMPAIGN]
-    items = [item for item in session.items if (case := case_of(item, campaign)) is None or str(case) not in names]
-    session.items[:] = items
     campaign.selected = {name: case for name, case in campaign.selected.items() if name not in names}
 
 
