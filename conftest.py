@@ -114,12 +114,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     campaign.done[case] = INTERRUPTED
     try:
         result = yield
-    except (Unsupported, Refused, Invalid) as error:
-        outcome = Outcome.of(error)
-    else:
         campaign.done[case] = Outcome(Status.TIMED)
         return result
-    campaign.done[case] = outcome
+    except (Unsupported, Refused, Invalid) as error:
+        campaign.done[case] = outcome = Outcome.of(error)
     if outcome.status is Status.SKIPPED and not pyfuncitem.config.option.require:
         pytest.skip(outcome.reason)
     pytest.fail(f"{case}: {outcome.reason}", pytrace=False)  # a reason may be a workflow command
