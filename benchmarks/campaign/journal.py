@@ -89,8 +89,10 @@ class Journal:
             os.close(self.file)
             self.file = None
         if self.file is None:
-            self._open()
-        assert self.file is not None
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            content = os.pread(self.file, os.fstat(self.file).st_size, 0)
+            self.end = content.rfind(b"\n") + 1  # without the half line of a power cut
         data = self.pending if self.end else f"{_line(self.head)}\n".encode() + self.pending
         while data:
             count = os.pwrite(self.file, data, self.end)
@@ -101,12 +103,6 @@ class Journal:
                 os.posix_fallocate(self.file, self.end, RESERVE)
         os.fsync(self.file)
         sync(self.path.parent)
-
-    def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        content = os.pread(self.file, os.fstat(self.file).st_size, 0)
-        self.end = content.rfind(b"\n") + 1  # without the half line of a power cut
 
 
 def named(folder: Path, name: str, **head: Any) -> Journal:
