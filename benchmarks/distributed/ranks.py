@@ -67,10 +67,6 @@ class Ranks(Worker):
         self.members = members
         self.cores = [*own_cores, *(member.cores for member in members if isinstance(member, RemoteRank))]
         self.load(impl, timeout)
-
-    def load(self, impl: str, timeout: float) -> None:
-        """Make every rank import the implementation. Raises Unsupported if it does not run as ranks."""
-        super().load(impl, timeout)
         if not self.loaded.ranks:
             self.close()
             raise Unsupported("does not run as ranks")
