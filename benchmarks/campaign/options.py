@@ -314,10 +314,7 @@ OPTIONS = (
         "--profile",
         "count launches and the GPU's busy time by the framework's profiler: each case on a GPU gets a process",
     ),
-    Option(
-        "--in-order",
-        "run implementations in the order of --impl, not shuffled: put the important ones first",
-    ),
+    Option("--in-order", "run implementations in the order of --impl, not shuffled: put the important ones first"),
     Option("--wait", "wait until no other measurement runs on this machine (default: refuse)"),
     Option("--rounds-table", "also print pytest-benchmark's table of rounds"),
     Option("--resume", "resume the latest interrupted campaign, with its own options"),
