@@ -46,7 +46,6 @@ class ResumePlugin:
 
     campaign: Campaign
     journal: Journal | None = None
-    resumed: bool = False
     faults: Sequence[str] = ()  # why a file could not be saved
     complete: bool = False  # every case has ended
 
@@ -91,7 +90,7 @@ class ResumePlugin:
         if not candidates:
             known = "; ".join(map(journal.describe, journal.unfinished(self.folder))) or "none is in that folder"
             raise pytest.UsageError(f"--resume: no campaign to go on with in {self.folder} ({known})")
-        self.journal, self.resumed = candidates[-1], True
+        self.journal = candidates[-1]
         kinds = {one.attribute: one.kind for one in options.OPTIONS}
         for name, word in self.options.items():
             began = self.journal.head["options"].get(name)
@@ -108,7 +107,7 @@ class ResumePlugin:
 
     def pytest_report_header(self) -> str:
         """Name the campaign that can be resumed, or that is resumed."""
-        if self.resumed and self.journal:
+        if self.journal:  # of --resume: a new one begins after this
             return f"resuming {journal.describe(self.journal)}"
         measures = self.measures and measures_benchmarks(self.config)
         unfinished = journal.unfinished(self.folder) if measures else []
