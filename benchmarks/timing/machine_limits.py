@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import reduce
-from typing import Any, cast
+from typing import Any
 
 from benchmarks.machine import roofline
 from benchmarks.machine.bandwidth import better, most_read, typical
@@ -30,14 +30,12 @@ class Reader:
     """A process that reads as many bytes as a case beside its rounds: another time's bandwidth is no limit."""
 
     def __init__(self, settings: Settings, timeout: float, workspace: Workspace) -> None:
-        self.timeout, self.worker = timeout, cast(Worker | None, None)
-        self.most = most_read(pinned(settings.threads))
+        self.timeout, self.most = timeout, most_read(pinned(settings.threads))
+        self.worker: Worker | None = None
         for impl in READERS:
-            try:
+            with suppress(Unsupported, Refused):  # not installed, or it does not start
                 self.worker = Worker(impl, settings, timeout, workspace)
                 break
-            except (Unsupported, Refused):  # not installed, or it does not start
-                continue
 
     def bytes_per_s(self, size: int) -> float | None:
         """Return what it reads a second of so many bytes, or of as many as no cache holds; None if it cannot."""
@@ -115,10 +113,9 @@ class MachineLimits:
 
     def summary(self) -> dict[str, Any]:
         """Return what is saved: by name, the typical rates, and what could not measure."""
-        names = dict.fromkeys([*self.rates, *self.failed])
         typical_rates = {name: asdict(typical(blocks.values())) for name, blocks in self.rates.items()}
         failures = {name: {"failed": failed} for name, failed in self.failed.items()}
-        return {name: typical_rates.get(name, {}) | failures.get(name, {}) for name in names}
+        return {name: typical_rates.get(name, {}) | failures.get(name, {}) for name in typical_rates | failures}
 
     def close(self) -> None:
         """End the processes that read."""
