@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.campaign.record import Outcome
-from benchmarks.campaign.storage import sync
+from benchmarks.campaign.storage import encoded, sync
 from benchmarks.machine.files import without_links
 from benchmarks.typed_json import Fact, Seconds, decode_fields
 
@@ -56,9 +56,11 @@ class Journal:
     def add(self, case: str, result: FinishedCase, state: dict[str, Any]) -> None:
         """Write a finished case and the changed state. If that fails, `error` is why, and the next case tries again."""
         self.finished.add(case)
-        changes = {name: value for name, value in json.loads(_line(state)).items() if self.state.get(name) != value}
+        new = json.loads(encoded(state, indent=None))
+        changes = {name: value for name, value in new.items() if self.state.get(name) != value}
         self.state |= changes
-        self.pending += f"{_line({'case': case, **dataclasses.asdict(result), 'state': changes})}\n".encode()
+        line = {"case": case, **dataclasses.asdict(result), "state": changes}
+        self.pending += f"{encoded(line, indent=None)}\n".encode()
         try:
             self._write()
             self.written, self.error = set(self.finished), ""
@@ -93,7 +95,7 @@ class Journal:
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             content = os.pread(self.file, os.fstat(self.file).st_size, 0)
             self.end = content.rfind(b"\n") + 1  # without the half line of a power cut
-        data = self.pending if self.end else f"{_line(self.head)}\n".encode() + self.pending
+        data = self.pending if self.end else f"{encoded(self.head, indent=None)}\n".encode() + self.pending
         while data:
             count = os.pwrite(self.file, data, self.end)
             data, self.end = data[count:], self.end + count
@@ -170,7 +172,3 @@ def describe(journal: Journal) -> str:
     """Describe an unfinished campaign in a few words."""
     name, began = journal.head["name"], datetime.fromisoformat(journal.head["began"])
     return f"{name!r}, begun {began.astimezone():%Y-%m-%d %H:%M}, {len(journal.written)} cases finished"
-
-
-def _line(value: object) -> str:
-    return json.dumps(value, default=lambda value: f"UNSERIALIZABLE[{value!r}]")
