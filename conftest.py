@@ -128,7 +128,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Show what runs now, while pytest captures no output. Record the system load of each block."""
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
     campaign = item.config.stash[CAMPAIGN]
-    case = case_of(item, campaign)
+    case = campaign.selected.get(case_name(item))
     if case is None:
         return (yield)
     finished = item.config.stash[RESUME].has(item)
@@ -143,7 +143,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         if reporter is not None:
             progress.clear(reporter)
         later = item.session.items[item.session.items.index(item) + 1 :]
-        after = case_of(later[0], campaign) if later else None
+        after = campaign.selected.get(case_name(later[0])) if later else None
         if after is None or after.block != case.block:
             campaign.leave(case.block)
             if after is not None:
@@ -208,12 +208,7 @@ def drop(session: pytest.Session, cases: list[Case]) -> None:
 
 def cases_of(items: list[pytest.Item], campaign: Campaign) -> list[Case]:
     """Return the cases of the test items that have one."""
-    return [case for item in items if (case := case_of(item, campaign)) is not None]
-
-
-def case_of(item: pytest.Item, campaign: Campaign) -> Case | None:
-    """Return the case of a test item; None for other tests."""
-    return campaign.selected.get(case_name(item))
+    return [case for item in items if (case := campaign.selected.get(case_name(item))) is not None]
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
