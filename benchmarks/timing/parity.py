@@ -21,11 +21,9 @@ def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
 
 
 def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
-    allowed, reasons = facts["threads"], []
-    each = allowed // facts["ranks"]
-    for pool, count in facts["pools"].items():
-        if count is not None and count > each:
-            reasons.append(f"{pool} has {count} threads, {each} asked for")
+    allowed, each = facts["threads"], facts["threads"] // facts["ranks"]
+    larger = {pool: count for pool, count in facts["pools"].items() if count is not None and count > each}
+    reasons = [f"{pool} has {count} threads, {each} asked for" for pool, count in larger.items()]
     if facts["cores"] is not None and facts["cores"] != cores:
         reasons.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
     if facts["cpu_over_wall"] > LOOSE * allowed:
