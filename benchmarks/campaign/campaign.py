@@ -103,7 +103,9 @@ class Campaign:
             asked["gpu_processes"] = self.gpu_processes
         descent.energy = self.plan.energy and case.device == "gpu"
         descent.profile = self._is_profiled(case)
-        descent.read = self._reader(case, descent.facts)
+        if self.plan.limits and not self.plan.ranks and case.device != "gpu" and descent.facts["step_reads"] == "X":
+            settings = replace(self._settings(case.device), threads=descent.facts["threads"], memory=None)
+            descent.read = self.limits.reading(settings, descent.facts)  # None for few bytes
         if self.plan.memory is not None:
             asked["memory_limit_bytes"] = self.plan.memory
         installed = self.record.environments.get(case.environment)
@@ -115,12 +117,6 @@ class Campaign:
         self.checked[case.place] = descent.iterates[-1].weights
         self.record.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
-
-    def _reader(self, case: Case, facts: dict[str, Any]) -> Callable[[], float | None] | None:
-        """Return what reads as many bytes as the case does. None for few bytes, ranks, and on a GPU."""
-        if not self.plan.limits or self.plan.ranks or case.device == "gpu" or facts["step_reads"] != "X":
-            return None
-        return self.limits.reading(replace(self._settings(case.device), threads=facts["threads"], memory=None), facts)
 
     def finish(self, case: Case, facts: dict[str, Any]) -> None:
         """Count the seconds of a case that has been timed. facts: of its row."""
