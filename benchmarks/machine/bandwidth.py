@@ -73,7 +73,10 @@ def better(one: Rates, other: Rates) -> Rates:
 def measured(framework: str, module: object, device: Device, cores: list[int] | None) -> Rates:
     """Measure what `framework` reads and multiplies here. module: with its kernels. Raises Unsupported without any."""
     kernels, dtypes = kernels_of(framework, module), ("float32", "float64")
-    levels = _levels(kernels, device, cores or [])
+    sizes = caches(cores or []) if device == "cpu" else getattr(kernels, "caches", dict)()
+    # Each with its size, and the bytes to read to measure it: half of it, and past the last level
+    levels: list[tuple[str, int | None, int]] = [(name, size, size // 2) for name, size in sizes.items()]
+    levels.append((MEMORY, None, max(OUTSIDE[device], 4 * max(sizes.values(), default=0))))
     return Rates(
         levels=[Level(name, holds, _reading(kernels, device, size), framework) for name, holds, size in levels],
         flops_per_s={dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
@@ -111,13 +114,6 @@ class Reading:
 def most_read(cores: list[int]) -> int:
     """Return the bytes from which on memory reads no faster: far more than the caches hold."""
     return max(OUTSIDE["cpu"], 4 * max(caches(cores).values(), default=0))
-
-
-def _levels(kernels: Kernels, device: Device, cores: list[int]) -> list[tuple[str, int | None, int]]:
-    """Return each level's name, its size, and the bytes to read to measure it: half of it, and past the last level."""
-    sizes = caches(cores) if device == "cpu" else getattr(kernels, "caches", dict)()
-    inside = [(name, size, size // 2) for name, size in sizes.items()]
-    return [*inside, (MEMORY, None, max(OUTSIDE[device], 4 * max(sizes.values(), default=0)))]
 
 
 def _reading(kernels: Kernels, device: Device, size: int) -> float:
