@@ -93,29 +93,14 @@ def _is_too_deep(containers: list[Any]) -> bool:
 
 def migrate(document: Document) -> Document:
     """Fill in, in place, facts that older versions imply. Measured values never change."""
-    saved_as = version(document)
-    if saved_as < 4:
-        _add_work_and_ranks(document)
-    if saved_as < 6:
-        _rename(document)
+    saved_as, rows = version(document), [entry["extra_info"] for entry in document["benchmarks"]]
+    if saved_as < 4:  # every step read X, and a descent was one process
+        for facts in [facts for facts in rows if "impl" in facts]:  # others are of another project
+            facts["work"] = facts.get("work") or "X"
+            facts["ranks"] = 1 if facts.get("ranks") is None else facts["ranks"]
+    if saved_as < 6:  # some columns and campaign facts had other names
+        campaign = document.get("campaign") or {}
+        for facts, names in [*((facts, FORMER_NAMES) for facts in rows), (campaign, FORMER_CAMPAIGN_FACTS)]:
+            for old in [name for name in facts if name in names]:
+                facts.setdefault(names[old], facts.pop(old))
     return document
-
-
-def _add_work_and_ranks(document: Document) -> None:
-    """Before version 4 every step read X, and a descent was one process."""
-    for entry in document["benchmarks"]:
-        facts = entry["extra_info"]
-        if "impl" not in facts:  # of another project
-            continue
-        facts["work"] = facts.get("work") or "X"
-        facts["ranks"] = 1 if facts.get("ranks") is None else facts["ranks"]
-
-
-def _rename(document: Document) -> None:
-    """Before version 6, some columns and campaign facts had other names."""
-    for facts in [entry["extra_info"] for entry in document["benchmarks"]]:
-        for old in [name for name in facts if name in FORMER_NAMES]:
-            facts.setdefault(FORMER_NAMES[old], facts.pop(old))
-    campaign = document.get("campaign") or {}
-    for old in [name for name in campaign if name in FORMER_CAMPAIGN_FACTS]:
-        campaign.setdefault(FORMER_CAMPAIGN_FACTS[old], campaign.pop(old))
