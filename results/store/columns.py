@@ -41,11 +41,7 @@ ORIGIN_COLUMNS = (
     text_column("file", "implementation's source file: its path in the repository, elsewhere its name", since=3),
     text_column("code", "hash of the implementation's code; of the saved text alone before version 6", since=3),
     text_column("kernels", "environment variables that chose the kernels of this framework, with their values"),
-    Column(
-        "complete",
-        "whether the block counts: it has every case of the run, or no block has",
-        kind="flag",
-    ),
+    Column("complete", "whether the block counts: it has every case of the run, or no block has", kind="flag"),
 )
 TEXT_COLUMNS = (
     text_column("impl", "implementation"),
