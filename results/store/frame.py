@@ -43,7 +43,8 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
     origin |= {"hardware": hardware_hash(machine_info)}
     columns = _columns(content.pop("benchmarks"), origin, seal_errors)
-    sources = mapping(mapping(content.get("campaign")).get("sources"))
+    campaign = mapping(content.get("campaign"))
+    sources = mapping(campaign.get("sources"))
     hashes = code_hashes(sources)
     labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
     originals = [duplicate_of or impl or "" for impl, duplicate_of in labels]
@@ -52,9 +53,8 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     environment = mapping(machine_info.get("env"))
     settings = {name: kernel_settings(environment, name) or None for name in {*columns["framework"]}}
     columns["kernels"] = [settings[name] for name in columns["framework"]]
-    _mark_refused(columns, sequence(mapping(content.get("campaign")).get("refused")))
-    partial = items(mapping(content.get("campaign")).get("partial_blocks"))
-    complete = ~np.isin(columns["block"], [*map(number, partial)])
+    _mark_refused(columns, sequence(campaign.get("refused")))
+    complete = ~np.isin(columns["block"], [*map(number, items(campaign.get("partial_blocks")))])
     columns["complete"] = complete | ~complete.any()  # a run that was cut in its first block has no better one
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
     return Run(path, label, machine, when, content, sealed, rows)
