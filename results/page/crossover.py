@@ -43,26 +43,6 @@ JOB_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """A change of the sign of log(B/A) after size `index`.
-
-    n: estimate; low, high: the neighbouring sizes that are shown. down: B becomes the faster one.
-    """
-
-    index: int
-    n: float
-    low: float
-    high: float
-    down: bool
-
-    def text(self, a: str, b: str) -> str:
-        """Return the crossing in words, with n rounded to three significant digits."""
-        first, second = (b, a) if self.down else (a, b)
-        between = f"between {_count(self.low)} and {_count(self.high)}"
-        return f"{first} overtakes {second} at about n = {_count(float(f'{self.n:.3g}'))} ({between})"
-
-
 @dataclass(frozen=True, eq=False)
 class Curve:
     """log(B/A) of one group by increasing n: estimate and interval, which is infinite for too few blocks."""
@@ -83,10 +63,12 @@ class Curve:
         return np.not_equal(self.low >= 0, self.high <= 0)
 
     @property
-    def crossings(self) -> list[Crossing]:
-        """Return every change of sign between shown sizes, by increasing n."""
+    def crossings(self) -> list[tuple[int, float, float, float]]:
+        """Return every change of sign by increasing n: the index before it, its n (an estimate), and the neighbouring
+        sizes that are shown.
+        """
         return [
-            Crossing(i, self._root(i, j), float(self.n[i]), float(self.n[j]), bool(self.low[i] >= 0))
+            (i, self._root(i, j), float(self.n[i]), float(self.n[j]))
             for i, j in pairwise(np.flatnonzero(self.shown).tolist())
             if (self.low[i] >= 0) != (self.low[j] >= 0)
         ]
@@ -198,13 +180,15 @@ def _sections(
         with np.errstate(divide="ignore"):  # without an interval, its low end is 0
             middle, low, high = np.log(group[["ratio", *interval_columns]].to_numpy(float)).T
         curve = Curve(group["n"].to_numpy(float), middle, low - math.log(factor), high + math.log(factor))
-        for x in curve.crossings:
-            table.loc[group.index[x.index], crossing] = [x.n, x.low, x.high]
+        for before, *of_crossing in curve.crossings:
+            table.loc[group.index[before], crossing] = of_crossing
         rows = records(table.loc[group.index])
         text = f"undecided: {WITHHELD}" if math.isinf(factor) else sentence(curve, a, b, _advice(rows, comparisons))
         if 1 < factor < math.inf:
             text += f"; the machine was busy, so only sizes at which they differ by more than {factor:.0f}x count"
-        sections.append(Section(_title(rows[0]), text, [_cells(row, per) for row in rows], level=3))
+        d, k, dtype, device = (words(rows[0][name]) for name in ("d", "k", "dtype", "device"))
+        title = f"d = {d}, k = {k}, {dtype}, {device}, {rows[0]['plan']}"
+        sections.append(Section(title, text, [_cells(row, per) for row in rows], level=3))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]
 
@@ -216,8 +200,13 @@ def sentence(curve: Curve, a: str, b: str, advice: str) -> str:
         return f"one size only ({curve.range_text}): {b} is {word} there; {advice}"
     measured = f"measured range ({curve.range_text})"
     throughout = f"in the whole {measured}"
-    if curve.crossings:
-        return "; ".join(crossing.text(a, b) for crossing in curve.crossings)
+    crossings = []
+    for i, n, low, high in curve.crossings:
+        first, second = (b, a) if curve.low[i] >= 0 else (a, b)
+        at = f"at about n = {_count(float(f'{n:.3g}'))} (between {_count(low)} and {_count(high)})"
+        crossings.append(f"{first} overtakes {second} {at}")
+    if crossings:
+        return "; ".join(crossings)
     if curve.shown.all():
         never = f"never in the {measured}: {b} is slower throughout"
         return never if curve.low[0] >= 0 else f"{b} is faster {throughout}"
@@ -238,10 +227,6 @@ def _advice(rows: list[dict[str, Any]], comparisons: int) -> str:
     if blocks < fewest:
         return f"without an interval: {blocks} block{'s' * (blocks != 1)}, it takes {fewest} (--blocks {fewest})"
     return "no size shows a difference"
-
-
-def _title(row: dict[str, Any]) -> str:
-    return f"d = {words(row['d'])}, k = {words(row['k'])}, {words(row['dtype'])}, {words(row['device'])}, {row['plan']}"
 
 
 def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
