@@ -73,7 +73,7 @@ def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataF
 def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:
     """Return whether `predict` returns something at a size. sizes: `measured_sizes`."""
     return any(
-        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= FEWEST and _is_inside(Sizes.of(own), n, d))
+        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= FEWEST and _is_inside(_sizes_of(own), n, d))
         for _, own in sizes.groupby("impl")
     )
 
@@ -127,61 +127,49 @@ def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
         if len(exact):
             row = exact.iloc[0]
             predictions.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
-        elif len(own) >= FEWEST and _is_inside(known := Sizes.of(own), n, d):
+        elif len(own) >= FEWEST and _is_inside(known := _sizes_of(own), n, d):
             log, errors = Model(known).log_seconds(n, d), held_out_errors(known)
             bounds = math.exp(log - quantile(errors)), math.exp(log + quantile(errors))
             predictions.append(Prediction(str(impl), math.exp(log), *bounds, len(own), _level(errors)))
     return sorted(predictions, key=lambda one: one.per_step_s)
 
 
-@dataclass(frozen=True, eq=False)
-class Sizes:
-    """The sizes of one implementation: n, d, seconds per step, each (m,)."""
+def _sizes_of(own: pd.DataFrame) -> Array:
+    """Return n, d and seconds per step (3, m) of one implementation in a table of `measured_sizes`."""
+    return np.stack([own[name].to_numpy(float) for name in ("n", "d", "per_step_s")])
 
-    n: Array
-    d: Array
-    seconds: Array
 
-    @classmethod
-    def of(cls, own: pd.DataFrame) -> "Sizes":
-        """Return those of one implementation in a table of `measured_sizes`."""
-        return cls(*(own[name].to_numpy(float) for name in ("n", "d", "per_step_s")))
+def _places(sizes: Array) -> Array:
+    """Return n and d in logarithms (m, 2)."""
+    return np.log(np.stack([sizes[0], sizes[1]], axis=1))
 
-    @property
-    def places(self) -> Array:
-        """Return n and d in logarithms (m, 2)."""
-        return np.log(np.stack([self.n, self.d], axis=1))
 
-    @property
-    def terms(self) -> Array:
-        """Return how often a step pays each price (m, 4)."""
-        return np.stack([np.ones_like(self.n), self.n, self.d, self.n * self.d], axis=1)
-
-    def without(self, at: int) -> "Sizes":
-        """Return all but one."""
-        return Sizes(*(np.delete(values, at) for values in (self.n, self.d, self.seconds)))
+def _terms(sizes: Array) -> Array:
+    """Return how often a step pays each price (m, 4)."""
+    n, d, _ = sizes
+    return np.stack([np.ones_like(n), n, d, n * d], axis=1)
 
 
 class Model:
-    """The model of one implementation, fitted to its sizes.
+    """The model of one implementation, fitted to its sizes (3, m): n, d and seconds per step.
 
     prices (4,): seconds of a call, a row, a column, an element. places (m, 2): the sizes in logarithms. weights (m,)
     and constant: of the surface, a radial basis function: constant - sum of weights times distances.
     """
 
-    def __init__(self, own: Sizes) -> None:
-        count = len(own.n)
-        self.prices = fit_prices(own.terms / own.seconds[:, None])
-        self.places, missed = own.places, np.log(own.seconds) - np.log(own.terms @ self.prices)
+    def __init__(self, sizes: Array) -> None:
+        terms, seconds, count = _terms(sizes), sizes[2], sizes.shape[1]
+        self.prices = fit_prices(terms / seconds[:, None])
+        self.places, missed = _places(sizes), np.log(seconds) - np.log(terms @ self.prices)
         ones, distances = np.ones((count, 1)), _distances(self.places, self.places)
         system = np.block([[SMOOTHING * np.eye(count) - distances, ones], [ones.T, np.zeros((1, 1))]])
         *self.weights, self.constant = np.linalg.solve(system, [*missed, 0.0]).tolist()
 
     def log_seconds(self, n: float, d: float) -> float:
         """Return the logarithm of the seconds per step."""
-        at = Sizes(np.array([n], float), np.array([d], float), np.array([math.nan]))
-        surface = self.constant - _distances(at.places, self.places)[0] @ self.weights
-        return float(np.log(at.terms @ self.prices)[0] + surface)
+        at = np.array([[n], [d], [math.nan]], float)
+        surface = self.constant - _distances(_places(at), self.places)[0] @ self.weights
+        return float(np.log(_terms(at) @ self.prices)[0] + surface)
 
 
 def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str, Any]]:
@@ -192,7 +180,7 @@ def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str,
     """
     models = []
     for impl, own in measured_sizes(rows).groupby("impl"):
-        known = Sizes.of(own)
+        known = _sizes_of(own)
         errors = held_out_errors(known)
         if len(own) >= FEWEST and (hull := _hull(known)) and len(errors):
             model = Model(known)
@@ -226,9 +214,9 @@ def _distances(a: Array, b: Array) -> Array:
     return np.asarray(np.linalg.norm(a[:, None] - b, axis=-1))
 
 
-def _hull(own: Sizes) -> list[tuple[float, float]]:
+def _hull(sizes: Array) -> list[tuple[float, float]]:
     """Return the corners around the sizes in logarithms, counterclockwise; [] if the sizes lie on a line."""
-    places, corners = sorted(map(tuple, own.places.tolist())), list[tuple[float, float]]()
+    places, corners = sorted(map(tuple, _places(sizes).tolist())), list[tuple[float, float]]()
     for ordered in (places, places[::-1]):  # below, then above (Andrew's monotone chain)
         chain: list[tuple[float, float]] = []
         for place in ordered:
@@ -244,11 +232,11 @@ def _turn(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-def held_out_errors(own: Sizes) -> Array:
+def held_out_errors(sizes: Array) -> Array:
     """Return for each size inside the others |log predicted - log measured|, predicted without it."""
     errors = []
-    for at, (n, d, seconds) in enumerate(zip(own.n, own.d, own.seconds, strict=True)):
-        rest = own.without(at)
+    for at, (n, d, seconds) in enumerate(sizes.T):
+        rest = np.delete(sizes, at, axis=1)
         if _is_inside(rest, n, d):
             errors.append(abs(Model(rest).log_seconds(n, d) - math.log(seconds)))
     return np.array(errors)
@@ -285,7 +273,7 @@ def _level(errors: Array) -> float:
     return min(LEVEL, len(errors) / (len(errors) + 1))
 
 
-def _is_inside(own: Sizes, n: float, d: float) -> bool:
+def _is_inside(sizes: Array, n: float, d: float) -> bool:
     """Return whether a size lies between the measured sizes, in logarithms."""
-    corners, place = _hull(own), (math.log(n), math.log(d))
+    corners, place = _hull(sizes), (math.log(n), math.log(d))
     return bool(corners) and all(_turn(a, b, place) >= -EDGE for a, b in itertools.pairwise([*corners, corners[0]]))
