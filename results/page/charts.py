@@ -5,7 +5,6 @@ yellow, the light ones darkened to a contrast of 3:1; purple and orange differ i
 which some readers see in one hue. Only `theme` depends on light or dark.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -209,12 +208,8 @@ def _decades(label: str) -> alt.Axis:
 
 def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
     """Return these channels of each implementation, equal in all charts: colour, marker, dash, opacity if selected."""
-    before = Counter[str]()  # implementations of the same colour
-    places = []
-    for impl in impls:
-        name = NAMES.get(impl.partition("_")[0], FRAMEWORKS[-1])
-        places.append(before[name])
-        before[name] += 1
+    colours = [NAMES.get(impl.partition("_")[0], FRAMEWORKS[-1]) for impl in impls]
+    places = [colours[:at].count(colour) for at, colour in enumerate(colours)]  # among those of the same colour
     shapes, dashes = ([of[place % len(of)] for place in places] for of in (SHAPES, DASHES))
     channels = {
         "color": alt.Color("colour:N", scale=alt.Scale(domain=FRAMEWORKS), legend=None),
@@ -351,7 +346,8 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
 
 def initial_detail(payload: Payload, runs: list[Run]) -> str:
     """Return the detail with the most implementations, then the most checked iterates, then the smallest size."""
-    cases = payload.cases[(payload.cases["status"] == "measured") & _of_runs(payload.cases, runs)]
+    measured, labels = payload.cases["status"] == "measured", [run.label for run in runs]
+    cases = payload.cases[measured & payload.cases["run"].isin(labels)]
     details = cases.groupby("detail").agg(impls=("impl", "nunique"), size=("size", "max")).reset_index()
     details["iterates"] = details["detail"].map(payload.checks.groupby("detail").size()).fillna(0)
     order = details.sort_values(["impls", "iterates", "size", "detail"], ascending=[False, False, True, True])
@@ -394,13 +390,9 @@ def first_lines(chart: Chart, payload: Payload, runs: list[Run], baseline: str) 
 
 def _rows(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> Any:
     table = getattr(payload, chart.table)
-    rows = table[_of_runs(table, runs)]
+    rows = table[table["run"].isin([run.label for run in runs])]
     rows = rows[rows["detail"] == initial_detail(payload, runs)] if chart.detail else rows
     rows = rows[rows["baseline"] == baseline] if chart.table == "speedups" else rows
     for column, value in chart.conditions:
         rows = rows[rows[column] == value]
     return rows
-
-
-def _of_runs(table: Any, runs: list[Run]) -> Any:
-    return table["run"].isin([run.label for run in runs])
