@@ -64,11 +64,6 @@ class Payload:
         measured = set(self.cases.loc[self.cases["status"] == "measured", "impl"])
         return tuple(impl for impl in self.impls if impl in measured)
 
-    @property
-    def problems(self) -> list[str]:
-        """Return all problems, the smallest first."""
-        return list(self.cases.dropna(subset="problem").sort_values(["size", "n", "problem"])["problem"].unique())
-
 
 def make_payload(runs: list[Run], baseline: str) -> Payload:
     """Return the data of `runs` without duplicates. More than MANY_RUNS have speed-ups over `baseline` only.
@@ -194,10 +189,10 @@ def _speedups(judged: list[pd.DataFrame], cases: pd.DataFrame) -> pd.DataFrame:
     judged: `judge_pairs` of each run, with its label.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
-    tried = tried[[*KEY, "machine", "framework", "plan", "panel", "size", "reason"]]
+    about = [*KEY, "machine", "framework", "plan", "panel", "size"]
+    tried = tried[[*about, "reason"]]
     tried = tried.assign(panel=[", ".join(parts) for parts in tried[["run", "device", "dtype"]].to_numpy(str)])
-    columns = [*KEY, "machine", "framework", "plan", "panel", "size", "baseline"]
-    columns += ["speedup", "low", "high", "verdict", "why"]
+    columns = [*about, "baseline", "speedup", "low", "high", "verdict", "why"]
     parts = [_as_speedups(part) for part in judged if len(part)]
     if not parts:
         return pd.DataFrame(columns=columns)

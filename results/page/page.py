@@ -174,7 +174,8 @@ def _verdict_notes(run: Run, baseline: str) -> Section:
 def _filters(payload: Payload, shown: list[Run]) -> list[dict[str, Any]]:
     """Return the check boxes. Initially all are checked, except for the runs that are not shown."""
     choices = {name: sorted(payload.cases[name].dropna().unique()) for name in FILTERS}
-    choices |= {"impl": [*payload.impls], "problem": payload.problems}
+    by_size = payload.cases.dropna(subset="problem").sort_values(["size", "n", "problem"])
+    choices |= {"impl": [*payload.impls], "problem": list(by_size["problem"].unique())}
     checked = choices | {"run": [run.label for run in shown]}
     names = FILTERS.items()
     return [{"name": name, "title": title, "choices": choices[name], "checked": checked[name]} for name, title in names]
