@@ -97,15 +97,14 @@ def detectable(spread: Any, K: Any, level: Any = ALPHA) -> Any:
     return np.where(2.0 ** (1 - np.asarray(K)) > level, np.inf, t * spread / np.sqrt(K * efficiency))[()]
 
 
-def blocks_needed(estimate: float, spread: float, level: float, limit: float, most: int = MOST_BLOCKS) -> int | None:
-    """Return the blocks that detect the effect, or show that it is within the limit; None if above `most`."""
+def blocks_needed(estimate: float, spread: float, level: float, limit: float) -> int | None:
+    """Return the blocks that detect the effect, or show that it is within the limit; None if above MOST_BLOCKS."""
     effect = max(abs(estimate), limit - abs(estimate))
-    enough = np.flatnonzero(spread * _detectable_by_blocks(level, most) <= effect)
+    enough = np.flatnonzero(spread * _detectable_by_blocks(level) <= effect)
     return fewest_blocks(1, level) + int(enough[0]) if len(enough) else None
 
 
 @functools.lru_cache(maxsize=64)
-def _detectable_by_blocks(level: float, most: int) -> Array:
-    """Return `detectable` at a spread of 1 for `fewest_blocks` to `most` blocks."""
-    log_ratios: Array = detectable(1.0, np.arange(fewest_blocks(1, level), most + 1), level)
-    return log_ratios
+def _detectable_by_blocks(level: float) -> Array:
+    """Return `detectable` at a spread of 1 for `fewest_blocks` to MOST_BLOCKS blocks."""
+    return np.asarray(detectable(1.0, np.arange(fewest_blocks(1, level), MOST_BLOCKS + 1), level))
