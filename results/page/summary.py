@@ -32,10 +32,10 @@ class Summary:
     lines: list[str]
 
 
-def summarize_cases(run: Run, rows: list[Row], baseline: str = "") -> Summary:
+def summarize_cases(run: Run, rows: list[Row], baseline: str) -> Summary:
     """Return agreement, largest error, fastest steps and missing cases of `rows`, which are outcomes of the run.
 
-    `baseline`: its comparisons get half of the error probability, as everywhere on the page; "" for none.
+    `baseline`: its comparisons get half of the error probability, as everywhere on the page.
     """
     agree, others = agreement(rows)
     quiet = judge_machine(run)
