@@ -198,13 +198,12 @@ def caveats(
         lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]
     if len(undecided):
         lines += [f'UNDECIDED is not "no difference": {_advice(undecided)}.']
-        withheld = undecided["withheld"] if "withheld" in undecided else pd.Series()
-        if drifted := int((withheld == DRIFT).sum()):
+        if drifted := int((undecided["withheld"] == DRIFT).sum()):
             lines[-1] = (
                 f"{drifted} of the UNDECIDED differ by more than their blocks do, but not by more than the same code"
                 " does between the two runs. Measure both in one run."
             )
-        if count := int((withheld != "").sum()) - drifted:
+        if count := int((undecided["withheld"] != "").sum()) - drifted:
             lines[-1] = (
                 f"{count} of the UNDECIDED differ by more than their blocks do, but on a busy machine others may slow"
                 " one side more. Repeat the run when it is idle."
