@@ -42,8 +42,7 @@ class Tail:
     def share(self, x: Array) -> Array:
         """Return S(x) = (1 + number of distances of at least x) / (1 + N)."""
         count = len(self.ordered)
-        shares: Array = (1 + count - np.searchsorted(self.ordered, x, side="left")) / (1 + count)
-        return shares
+        return np.asarray((1 + count - np.searchsorted(self.ordered, x, side="left")) / (1 + count))
 
     def quantile(self, share: float) -> float:
         """Return the least x with S(x) <= share; infinite if the pool is too small."""

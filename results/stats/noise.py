@@ -99,8 +99,7 @@ def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, bloc
         effect = _detectable_by_all(logs, ALPHA / family, blocks)
         if math.isinf(effect):
             return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
-        shown = f"{_size(effect)} {among}"
-        return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show differences of {shown}."
+        return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show differences of {_size(effect)} {among}."
     shown = f"{_size(float(np.median(effects)))} {among}"
     single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
     if family > 1 and math.isfinite(single_effect := float(np.median(single))):
@@ -185,8 +184,7 @@ def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[st
     """Return a line with the implementations of both runs whose code differs."""
     codes = [run.rows.dropna(subset=["impl", "code"]).groupby("impl")["code"].first() for run in (a, b)]
     both = pd.concat(codes, axis=1, join="inner").reset_index().itertuples(index=False)
-    unequal = [(impl, x, y) for impl, x, y in both if x != y and x[0] == y[0]]
-    edited = [f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})" for impl, x, y in unequal]
+    edited = [f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})" for impl, x, y in both if x != y and x[0] == y[0]]
     return [f"code that differs: {', '.join(edited)}"] if edited else []
 
 

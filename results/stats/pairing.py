@@ -79,8 +79,8 @@ class Selection(NamedTuple):
     def rows(self, run: Run) -> pd.DataFrame:
         """Return the side's rows. Raises RunError if there are none."""
         known = without_duplicates(run.rows)
-        if self.impl not in set(known["impl"].dropna()):
-            names = sorted(set(known["impl"].dropna()))
+        names = sorted(set(known["impl"].dropna()))
+        if self.impl not in names:
             raise RunError(f"{run.label} has no implementation {self.impl!r}; {nearest(self.impl, names)}")
         rows = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
         if rows.empty:
@@ -322,8 +322,7 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
 
 def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to."""
-    traits = differing_traits(a, b)
-    if not traits:
+    if not (traits := differing_traits(a, b)):
         return []
     texts = [f"{name}: {of_a} in A, {of_b} in B" for name, (of_a, of_b) in traits.items()]
     together = " The ratio is their joint effect; compare implementations that differ in one." if texts[1:] else ""

@@ -74,9 +74,8 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
         rows = rows[rows["valid"].astype(bool) & rows["impl"].isin(same)]
         for (impl, *_), seconds in rows.groupby(CASE)["per_step_s"]:
             parts_by_impl.setdefault(str(impl), []).append(distances(np.log(seconds.to_numpy(float))))
-    spreads = {impl: np.concatenate(parts) for impl, parts in parts_by_impl.items()}
-    enough = {impl: values for impl, values in spreads.items() if len(values) >= EARLIER_DISTANCES}
-    return {impl: float(np.quantile(values, STEP_LEVEL)) for impl, values in enough.items()}
+    pools = ((impl, np.concatenate(parts)) for impl, parts in parts_by_impl.items())
+    return {impl: float(np.quantile(pool, STEP_LEVEL)) for impl, pool in pools if len(pool) >= EARLIER_DISTANCES}
 
 
 @lru_cache(maxsize=8)
