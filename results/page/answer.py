@@ -237,9 +237,8 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
     name = name_of(run)
     best = Counter(winner.best["impl"] for winner in winners if winner.best["impl"] != baseline).most_common(1)
     pairs = [f"compare {shlex.join([baseline, impl])} --run {name}" for impl, _ in best]
-    commands = [f"show {name}", *(pairs if (axis := _axis(run)) is None else [f"compare --over {axis} {name}"])]
-    lines = [f"python -m results {command}" for command in commands]
-    return [*few, *lines, f"python -m results report {name}"]
+    compare = pairs if (axis := _axis(run)) is None else [f"compare --over {axis} {name}"]
+    return few + [f"python -m results {command}" for command in (f"show {name}", *compare, f"report {name}")]
 
 
 def _axis(run: Run) -> str | None:

@@ -80,7 +80,6 @@ def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Sect
     for (device, dtype), group in groups(tried, "device", "dtype"):
         named = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
         table = table_by_problem(named, _speed_cell, baseline)
-        impls = [row["implementation"] for row in table]
         for row in table:
             row["implementation"] += " (expert-tuned)" * (row["implementation"] in tuned)
         limits = {
@@ -91,7 +90,7 @@ def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Sect
         if limits:
             table.append(dict.fromkeys(table[0], "-") | {"implementation": "the machine's limit"} | limits)
         note = f"In brackets: speed-up over {baseline}. 4x slower: a step takes 4 times as long. ?: undecided."
-        if baseline not in impls:
+        if baseline not in {row["impl"] for row in named}:
             note = f"No speed-ups: {baseline} has no case here."
         notes = [note, *([SPREAD_NOTE] if any(row.get("spread", math.nan) >= 0 for row in group) else [])]
         sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))
