@@ -161,18 +161,11 @@ def summarize(table: pd.DataFrame) -> str:
     for word in ORDER:
         if len(ratios := compared.loc[compared["verdict"] == word, "ratio"]):
             total = "" if parts else f" of {counted(len(compared), 'comparison')}"
-            parts += [f"{word} in {len(ratios)}{total}{_factor_range(ratios, word)}"]
+            factors = 1 / ratios if word == FASTER else ratios
+            ends = " to ".join(dict.fromkeys([times(factors.min()), times(factors.max())]))
+            parts += [f"{word} in {len(ratios)}{total}" + (f", {ends}" if word in (FASTER, SLOWER) else "")]
     absent = len(table) - len(compared)
     return "; ".join([*parts, *([f"{ABSENT}: {absent}"] if absent else [])])
-
-
-def _factor_range(ratios: "pd.Series[float]", word: str) -> str:
-    """Return the smallest and largest factor, `, 1.5x to 21.2x`, or "" unless FASTER or SLOWER."""
-    if word not in (FASTER, SLOWER):
-        return ""
-    factors = ratios if word == SLOWER else 1 / ratios
-    ends = dict.fromkeys([times(factors.min()), times(factors.max())])
-    return f", {' to '.join(ends)}"
 
 
 def caveats(
