@@ -26,15 +26,13 @@ def checks(rows: pd.DataFrame) -> pd.DataFrame:
     complete = np.logical_and.reduce([lengths == values.map(len) for values in columns.values()]) & (lengths > 0)
     table = rows[["run", *CASE, "per_step_s", "fixed_s"]].assign(start_s=job_seconds(rows, 0), **columns)[complete]
     table = table.explode(list(columns), ignore_index=True).astype(dict.fromkeys(columns, float))
-    table = table.rename(columns={"iterates": "t", "losses": "loss"})
+    table = table.rename(columns={"iterates": "t", "distances": "distance", "losses": "loss"})
     times = ["fixed_s", "start_s", "per_step_s"]  # not every block checks every update
     table[times] = table.groupby(["run", *CASE])[times].transform("median")
     table["seconds"] = table["fixed_s"] + table["t"] * table["per_step_s"]
     table["job_s"] = table["start_s"] + table["t"] * table["per_step_s"]
-    by_iterate = table.groupby(["run", *CASE, "t"], as_index=False)
-    result: pd.DataFrame = by_iterate.agg(
-        distance=("distances", "max"), loss=("loss", "first"), seconds=("seconds", "first"), job_s=("job_s", "first")
-    )
+    kinds = {"distance": "max", "loss": "first", "seconds": "first", "job_s": "first"}
+    result: pd.DataFrame = table.groupby(["run", *CASE, "t"], as_index=False).agg(kinds)
     return result
 
 
