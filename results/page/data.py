@@ -115,8 +115,7 @@ def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
             names = list(dict.fromkeys(framework(impl) for impl in [best["impl"], *winner.rivals]))
             faster = f", {speedup(1 / winner.ratio['ratio'])}" if winner.ratio else ""
             cells.append(
-                {name: best[name] for name in ("problem", "device", "dtype", "n", "d")}
-                | {"run": run.label, "machine": run.machine}
+                {name: best[name] for name in ("run", "machine", "problem", "device", "dtype", "n", "d")}
                 | {"written": written, "plan": "full batch" if batch == best["n"] else "mini-batches"}
                 | {"panel": f"Fastest {plan}, {best['dtype']}, {best['device']}: {machine}"}
                 | {"fastest": names[0] if winner.shown else ""}
