@@ -130,17 +130,14 @@ class Quiet:
     @property
     def line(self) -> str:
         """Return the word with its worst reason, what is claimed, and what to do. Noise comes after its causes."""
-        return self._line(self.named)
+        return replace(self, first_blocks=0).line_early
 
     @property
     def line_early(self) -> str:
         """Return `line` where the verdicts of `judge_while_quiet` are shown."""
-        return self._line(self.named_early)
-
-    def _line(self, named: str) -> str:
         if self.above:
             worst = max(self.above, key=lambda one: (getattr(self, one.name) > one.most, one.name != "difference"))
-            return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {named}: {worst.remedy}."
+            return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {self.named_early}: {worst.remedy}."
         known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
         facts = [f"not recorded: {name}" for name in self.missing]
         facts += [measure.text(getattr(self, measure.name)) for measure in known[:2]]
