@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from results.commands.gate import FAIL, decide
 from results.options import BASELINE
@@ -127,7 +126,7 @@ def campaign_rates(source: Campaign, pages: int) -> list[Rate]:
     for blocks in BLOCKS:
         rng = np.random.default_rng([0, blocks])
         orders = [rng.permutation(source.logs.shape[1]) for _ in range(pages)]
-        earlier = [_pool(source, order[blocks:]) if blocks == 2 else None for order in orders]
+        earlier = [_pools(source.logs[:, order[blocks:]], source.pairs) if blocks == 2 else None for order in orders]
         nulls = [null_page(source, rng, blocks) for _ in range(pages)]
         truths = [source.logs[:, order[:blocks]] for order in orders[: max(pages // 10, 1)]]
         situation = "campaign, with an earlier run" if blocks == 2 else "campaign"
@@ -162,12 +161,9 @@ def until_decided_rate(source: Campaign, pages: int) -> Rate:
     return _rate("campaign", "the same, until decided", blocks, *parts)
 
 
-def _pool(source: Campaign, at: NDArray[np.int_]) -> dict[Hashable, Array]:
-    """Return the distances between the blocks `at` by pair: an earlier run."""
-    pools: dict[Hashable, list[Array]] = {}
-    for pair, logs in zip(source.pairs, source.logs[:, at], strict=True):
-        pools.setdefault(pair, []).append(distances(logs))
-    return {pair: np.concatenate(parts) for pair, parts in pools.items()}
+def _pools(logs: Array, pairs: Sequence[Hashable]) -> dict[Hashable, Array]:
+    """Return by pair the distances between the blocks of an earlier run, given its log ratios (m, K)."""
+    return {pair: np.concatenate(distances(logs[[one == pair for one in pairs]])) for pair in set(pairs)}
 
 
 def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
@@ -243,8 +239,7 @@ def earlier_rates(pages: int) -> list[Rate]:
         for blocks in (2, 3):
             rng, judged = np.random.default_rng([6, int(100 * share), blocks]), list[Judged]()
             for _ in range(pages):
-                before = share * heavy_tails(rng, (CASES, 13))
-                pools = {pair: np.concatenate(distances(before[np.equal(PAIRS, pair)])) for pair in set(PAIRS)}
+                pools = _pools(share * heavy_tails(rng, (CASES, 13)), PAIRS)
                 judged.append(judge_page(heavy_tails(rng, (CASES, blocks)), earlier=pools))
             rates.append(_rate(f"heavy tails, an earlier run {name}", BOTH, blocks, judged))
     return rates
@@ -340,12 +335,6 @@ def _percent(value: float) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.1%}"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the rates of RUN to FILE."""
-    pages = int(arguments[2]) if len(arguments) > 2 else PAGES
-    atomic_write(Path(arguments[1]), json_text(rates(find(arguments[0], ROOT), pages)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    pages = int(sys.argv[3]) if len(sys.argv) > 3 else PAGES
+    atomic_write(Path(sys.argv[2]), json_text(rates(find(sys.argv[1], ROOT), pages)))
