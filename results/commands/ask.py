@@ -9,6 +9,7 @@ import sys
 from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -340,23 +341,15 @@ def _measured_now(args: Namespace, size: Size) -> Run:
 class Candidate:
     """A run that may answer for a size.
 
-    own: whether it is the reader's. measured: how many implementations it measured at the size. has_size: whether it
-    did, or can predict it.
-    weak: what makes its answer weak, or "". quiet: whether the machine is known to have been QUIET.
+    own: whether it is the reader's. has_size: whether it measured the size, or can predict it. weak: what makes its
+    answer weak, or "". rank: what the better candidate has more of; of two equal ones, the newer is better.
     """
 
     run: Run
     own: bool
-    measured: int
     has_size: bool
     weak: str
-    quiet: bool
-
-    @property
-    def rank(self) -> tuple[object, ...]:
-        """Return what the better candidate has more of. Of two equal ones, the newer is better."""
-        answers = self.has_size, not self.weak, self.own, not fewer_threads(self.run), self.quiet
-        return *answers, self.measured, self.run.when
+    rank: tuple[Any, ...]
 
 
 def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
@@ -397,14 +390,14 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
         planned = rows[rows["batch"] == (size.batch or rows["n"])]
         at_size = planned[(planned["n"] == size.n) & (planned["d"] == size.d)]
         several = at_size["impl"].map(_base).nunique() if at_size["impl"].nunique() > 1 else 0
-        exact = several > 0
-        if exact or len(planned[["n", "d"]].drop_duplicates()) >= FEWEST:
-            inside = exact or has_size(measured_sizes(rows, size.batch), size.n, size.d)
-            blocks = max(1, (at_size if exact else planned)["block"].nunique())
+        if several or len(planned[["n", "d"]].drop_duplicates()) >= FEWEST:
+            inside = several > 0 or has_size(measured_sizes(rows, size.batch), size.n, size.d)
+            blocks = max(1, (at_size if several else planned)["block"].nunique())
             few = f"has {'one block' if blocks == 1 else f'{blocks} blocks'}" * (blocks < BLOCKS)
             word = judge_machine(run).word
             weak = "was BUSY" if word == BUSY else few
-            candidates.append(Candidate(run, own, several, inside, weak, word == QUIET))
+            rank = inside, not weak, own, not fewer_threads(run), word == QUIET, several, run.when
+            candidates.append(Candidate(run, own, inside, weak, rank))
     return candidates
 
 
