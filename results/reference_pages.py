@@ -74,12 +74,8 @@ def cli_page() -> str:
     for name in ("fit", "gallery", "list"):
         lines += ["", f"## `python -m benchmarks {name}`", "", "```", *_output("benchmarks", name, "--help"), "```"]
     (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    names = {
-        id(command): name for name, command in reversed(action.choices.items())
-    }  # without aliases, which come later
-    for name, command in action.choices.items():
-        if name != names[id(command)]:
-            continue
+    for name in [choice.dest for choice in action._choices_actions]:  # without aliases
+        command = action.choices[name]
         options = _options(command)
         positional = [row["option"].strip("`") for row in options if not row["option"].startswith("`-")]
         usage = " ".join(["python -m results", name, "[options]", *positional])  # the same in every Python version
@@ -126,7 +122,7 @@ def _output(module: str, *arguments: str) -> list[str]:
 
 def _markdown_table(table: Table) -> list[str]:
     """Return a Markdown table. Cells are trusted text: only `|` is escaped."""
-    rows = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)] if table else []
+    rows = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
