@@ -32,13 +32,7 @@ from results.stats.pairing import (
 )
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs, start_seconds
-from results.stats.quiet_or_busy import (
-    judge_machine,
-    judge_while_quiet,
-    kernel_notes,
-    machine_lines,
-    withhold_if_busy,
-)
+from results.stats.quiet_or_busy import judge_machine, judge_while_quiet, kernel_notes, machine_lines, withhold_if_busy
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
 from results.stats.verdict_tables import (
     ERRORS,
@@ -88,7 +82,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     implementation, for two runs of one machine, or if nothing is comparable.
     """
     check_one_run_per_machine(runs)
-    known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
+    known = sorted(_implementations(*runs))
     for name in (a, b):
         if name not in known:
             labels = ", ".join(run.label for run in runs)
@@ -583,8 +577,7 @@ def _compare(args: Namespace) -> Page:
         )
     if args.run:
         return compare_implementations(several(), args.a, args.b, args.force)
-    latest = _latest_implementations(args.runs)
-    if _are_runs(args.a, args.b, latest, args.runs):
+    if _are_runs(args.a, args.b, args.runs):
         a, b = (options.selected(run, args) for run in options.find_two(args.a, args.b, args.runs))
         return compare_runs(a, b, args.baseline, args.force, args.over)
     if args.over:
@@ -593,11 +586,9 @@ def _compare(args: Namespace) -> Page:
     return compare_implementations(several(), args.a, args.b, args.force)
 
 
-def _are_runs(a: str, b: str, latest: set[str], root: Path) -> bool:
-    """Return whether A and B name runs, not implementations. Raises RunError for one of each.
-
-    latest: the implementations of your newest run.
-    """
+def _are_runs(a: str, b: str, root: Path) -> bool:
+    """Return whether A and B name runs, not implementations. Raises RunError for one of each."""
+    latest = _implementations(*newest_run(root))  # A and B may be paths where there is none
     runs = [name for name in (a, b) if name not in latest and _is_run(name, root)]
     if len(runs) == 1:
         (other,) = {a, b} - {*runs}
@@ -624,11 +615,8 @@ def check_latest(
     amount: of what a run has of both; the run with most is suggested (default: the number of implementations). make:
     the command that measures both.
     """
-    try:
-        newest = find("latest", root)
-    except RunError:  # no runs here
-        newest = None
-    if newest and all(side.is_in(newest) for side in sides):
+    newest = newest_run(root)
+    if newest and all(side.is_in(newest[0]) for side in sides):
         return
     runs, errors = read_all(files(root), root)
     known = _implementations(*runs)
@@ -636,9 +624,9 @@ def check_latest(
         if side.impl not in known:
             raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, sorted(known))}")
     reason = f"you have no run of your own {'that can be read' if errors else 'yet'}"
-    if newest:
-        missing = " and no ".join(str(side) for side in sides if not side.is_in(newest))
-        reason = f"your newest run {newest.label} has no {missing} (it has: {first_names(_names(newest))})"
+    for run in newest:
+        missing = " and no ".join(str(side) for side in sides if not side.is_in(run))
+        reason = f"your newest run {run.label} has no {missing} (it has: {first_names(_names(run))})"
     if both := [run for run in runs if all(side.is_in(run) for side in sides)]:
         best = max(both, key=lambda run: (amount(run) if amount else len(_implementations(run)), run.when))
         whose = ", a run of the project," if is_of_project(best.path, root) else ""
@@ -655,8 +643,9 @@ def _names(run: Run) -> list[str]:
     return sorted(set(without_duplicates(run.rows)["impl"].dropna()))
 
 
-def _latest_implementations(root: Path) -> set[str]:
+def newest_run(root: Path) -> list[Run]:
+    """Return your newest run alone; [] if there is none that can be read."""
     try:
-        return _implementations(find("latest", root))
-    except RunError:  # no runs here: A and B may still be paths
-        return set()
+        return [find("latest", root)]
+    except RunError:
+        return []

@@ -4,12 +4,12 @@ from argparse import Namespace
 from pathlib import Path
 
 from results import options
-from results.commands.compare import SETTING_OPTIONS, check_latest, values_of
+from results.commands.compare import SETTING_OPTIONS, check_latest, newest_run, values_of
 from results.output import Page
 from results.page.crossover import crossover
 from results.stats.pairing import DECLARED, VALUES, Selection, sides_along
 from results.store.reading import Run, RunError, require_own
-from results.store.runs import find, find_all
+from results.store.runs import find_all
 
 SIZES = "100x10,10000x10,1000000x10"  # of a run that is suggested
 
@@ -53,11 +53,7 @@ def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
     """Raise RunError if your newest run lacks a side. Suggest the run with the most sizes of both."""
     names = [DECLARED.sub("", side.impl) for side in sides]
     command = f"pytest benchmarks --impl {','.join(dict.fromkeys(names))} --problem {SIZES}"
-    try:
-        newest = [find("latest", root)]
-    except RunError:  # no runs here
-        newest = []
-    require_own(*newest)
+    require_own(*newest_run(root))
     settings = [match[0][1:].split("=") for side in sides if (match := DECLARED.search(side.impl))]
     if len(settings) == 2:
         command += f" --{settings[0][0]} {','.join(value for _, value in settings)}"
