@@ -34,12 +34,7 @@ from results.store.reading import Run, RunError, mapping, number, require_own, s
 from results.store.runs import find
 
 Limits = dict[int, list[tuple[float, float]]]  # by threads: bytes and bytes/s of each memory, the nearest first
-PARAMETERS = {
-    "call": "seconds per step, independent of its size",
-    "reading": "factor on the seconds of reading X once at the limit",
-    "exchange": "seconds of one exchange between two ranks",
-    "byte": "seconds per byte that a rank sends",
-}
+PARAMETERS = ("call", "reading", "exchange", "byte")  # s per step, a factor, s per exchange, s per byte
 LAWS: dict[str, Callable[[float], float]] = {"tree": lambda r: math.ceil(math.log2(r)), "ring": lambda r: r - 1}
 DRAWS, SEED = 400, 1
 SMALLEST_SINGULAR = 1e-6  # relative to the largest; a smaller one is rounding
@@ -199,7 +194,6 @@ def _measured_cells(row: Row) -> dict[str, str]:
 
 
 def _parameter_table(parameters: pd.DataFrame) -> list[dict[str, str]]:
-    """Return a row for each implementation."""
     table = []
     for (impl, _), group in parameters.groupby(GROUP):
         cells = {"implementation": words(impl)}
@@ -221,7 +215,6 @@ def _predicted_table(predicted: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _shape(row: Row) -> str:
-    """Return rows and columns of X."""
     return f"{row['n']:,.0f} x {row['d']:,.0f}"
 
 
@@ -252,8 +245,7 @@ def model(rows: pd.DataFrame, limits: Limits, law: str) -> Model:
     The draws are a bootstrap over blocks, because the rows of a block share their interference. Raises RunError if the
     rows do not determine the parameters.
     """
-    names = {"ranks": "numbers of ranks", "block": "blocks"}
-    for name, plural in names.items():
+    for name, plural in {"ranks": "numbers of ranks", "block": "blocks"}.items():
         if rows[name].nunique() < 2:
             raise RunError(f"a model takes at least two {plural}, here is {rows[name].nunique()}")
     costs, seconds = design(rows, limits, law), rows["per_step_s"].to_numpy(float)
