@@ -72,7 +72,6 @@ class Size:
 
     @property
     def name(self) -> str:
-        """Return the name of the problem."""
         return f"{self.n}x{self.d}" + (f"@{self.batch}" if self.batch else "")
 
     @property
@@ -152,12 +151,6 @@ class Total:
     def cold_s(self) -> float:
         return self.start_s + self.warm_s
 
-    @property
-    def cold_span_s(self) -> tuple[float, float]:
-        """Return the total in a fresh process at both ends of the interval of a step."""
-        rest = self.start_s + self.fixed_s
-        return rest + self.steps * self.step.low_s, rest + self.steps * self.step.high_s
-
     def pays_from(self, other: "Total") -> float:
         """Return the steps from which on it is done no later than the other, both in fresh processes."""
         extra = self.start_s + self.fixed_s - other.start_s - other.fixed_s
@@ -169,7 +162,8 @@ class Total:
 
 def _cold_words(best: Total, first: Total) -> str:
     """Return what is done first in a fresh process, and from how many steps on the shortest step, `best`, pays."""
-    low, high = first.cold_span_s
+    rest = first.start_s + first.fixed_s
+    low, high = (rest + first.steps * end_s for end_s in (first.step.low_s, first.step.high_s))
     span = seconds(first.cold_s) + (f" ({seconds(low)} to {seconds(high)})" if high == high else "")
     verb = "is" if first.steps == 1 else "are"
     done = f"In a fresh process, {counted(first.steps, 'step')} {verb} done first by {first.impl}, in {span}"
