@@ -54,7 +54,6 @@ def check(run: Run, campaign: Run, loops: int) -> Row:
 
 
 def section(table: pd.DataFrame) -> Section:
-    """Return one row per run."""
     rows = [
         {
             "run": f"{index + 1}, {'beside a busy loop' if row['loops'] else 'alone'}",
@@ -80,13 +79,12 @@ def main() -> int:
     parser = ArgumentParser(description=__doc__)
     for name in ("file", "campaign"):
         parser.add_argument(name)
-    options = "alone", "beside"
-    for name in options:
+    for name in ("alone", "beside"):
         parser.add_argument(f"--{name}", nargs="+", default=[])
     args = parser.parse_args()
     campaign = find(args.campaign, ROOT)
-    runs = [(path, loops) for loops, name in enumerate(options) for path in vars(args)[name]]
-    rows = [check(find(path, ROOT), campaign, loops) for path, loops in runs]
+    rows = [check(find(path, ROOT), campaign, loops=0) for path in args.alone]
+    rows += [check(find(path, ROOT), campaign, loops=1) for path in args.beside]
     atomic_write(Path(args.file), json_text(pd.DataFrame(rows)))
     return int(any(row["wrong_sign"] for row in rows))
 

@@ -78,12 +78,10 @@ def make_files(root: str, count: int) -> None:
     problems = list(dict.fromkeys(entry["extra_info"]["problem"] for entry in entries))[:5]
     campaign["benchmarks"] = [entry for entry in entries if entry["extra_info"]["problem"] in problems][:ROWS]
     for number in range(count):
-        document = _vary(campaign, f"box-{number % MACHINES}", number)
-        path = Path(
-            root, f"box-{number % MACHINES}", source.parent.name, f"{number // MACHINES + 1:04}_many-files.json"
-        )
+        machine = f"box-{number % MACHINES}"
+        path = Path(root, machine, source.parent.name, f"{number // MACHINES + 1:04}_many-files.json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=4), encoding="utf-8")
+        path.write_text(json.dumps(_vary(campaign, machine, number), indent=4), encoding="utf-8")
 
 
 def _vary(campaign: dict[str, Any], machine: str, number: int) -> dict[str, Any]:

@@ -75,10 +75,10 @@ class Rate:
     decided: float
 
 
-def campaign(run: Run, baseline: str = BASELINE) -> Campaign:
+def campaign(run: Run) -> Campaign:
     """Return the comparisons of a run with the baseline that have all blocks."""
-    table = ratios_to(run.rows, baseline)
-    table = table[(table["refused"] == "") & (table["impl"] != baseline)]
+    table = ratios_to(run.rows, BASELINE)
+    table = table[(table["refused"] == "") & (table["impl"] != BASELINE)]
     table = table[table["blocks"] == table["blocks"].max()]
     logs = np.array([list(values) for values in table["logs"]])
     return Campaign(logs, logs - hodges_lehmann(logs)[:, None], list(table["pair"]))
@@ -308,7 +308,6 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
 
 
 def section(table: pd.DataFrame) -> Section:
-    """Return the rates as a table."""
     rows = [
         {
             "situation": row["situation"],
