@@ -72,14 +72,10 @@ def _sections(table: str, path: Path) -> list[Section]:
         return [JSON_TABLES[table](pd.DataFrame(rows))]
     run = find(str(path), path.parent)
     *sections, last = RUN_TABLES[table](run)
-    return [*sections, replace(last, notes=[*last.notes, _setting(run)])]
-
-
-def _setting(run: Run) -> str:
-    """Return machine, versions and date."""
     known = facts(run)
     versions = ", ".join(f"{name} {known[name]}" for name in ("numpy", "torch", "jax") if name in known)
-    return f"{known['cpu']}, {known['cores']} cores, gpu: {known['gpu']}; {versions}; {run.date}."
+    setting = f"{known['cpu']}, {known['cores']} cores, gpu: {known['gpu']}; {versions}; {run.date}."
+    return [*sections, replace(last, notes=[*last.notes, setting])]
 
 
 def _median_range(values: "pd.Series[float]") -> str:
