@@ -41,7 +41,7 @@ SMALLEST_SINGULAR = 1e-6  # relative to the largest; a smaller one is rounding
 FACTOR = 2  # predicted ranks / most measured ranks: a model of few ranks is no evidence beyond
 SIZE = ["n", "d", "k"]
 GROUP = ["impl", "dtype"]
-BYTES = {"float32": 4, "float64": 8}
+BYTES = {"float32": 4, "float64": 8}  # of a number: the column `size`
 INTERVAL = [0.025, 0.975]
 MEASURED = (
     "Ranks have one thread, each on its own core. Strong: the same rows on more ranks. Weak: the same rows per rank;"
@@ -79,7 +79,10 @@ class Model:
 def scaling(run: Run) -> Page:
     """Return measured speed-ups, the model's parameters and its predictions. Raises RunError if data is missing."""
     require_own(run)
-    rows, limits = _rank_rows(run), _read_limits(run)
+    rows = run.rows[run.rows["valid"] & run.rows["network_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
+    if rows.empty:
+        raise RunError(f"{run.label} has no valid row of ranks; make one with: make scaling")
+    rows, limits = rows.assign(size=rows["dtype"].map(BYTES)), _read_limits(run)
     groups = [group for _, group in rows.groupby(GROUP)]
     models = [[model(group, limits, law) for law in LAWS] for group in groups]
     measured = pd.DataFrame([row for group in groups for row in _measured(group, limits)])
@@ -105,14 +108,6 @@ def scaling(run: Run) -> Page:
     ]
     data = pd.concat([table.assign(kind=kind) for kind, table in tables.items()], ignore_index=True)
     return Page(data, sections)
-
-
-def _rank_rows(run: Run) -> pd.DataFrame:
-    """Return the valid rows of `make scaling`, with `size`: bytes of a number."""
-    rows = run.rows[run.rows["valid"] & run.rows["network_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
-    if rows.empty:
-        raise RunError(f"{run.label} has no valid row of ranks; make one with: make scaling")
-    return rows.assign(size=rows["dtype"].map(BYTES))
 
 
 def _read_limits(run: Run) -> Limits:
