@@ -9,7 +9,6 @@ shows whether the machine changed.
 import json
 import math
 from argparse import Namespace
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -156,11 +155,11 @@ def _machines(runs: list[Run], labels: set[str]) -> str:
 
 def _caveats(runs: list[Run], other_work: int) -> list[str]:
     interrupted = [run.label for run in runs if run.campaign.get("interrupted")]
-    dates = Counter((run.machine, run.when) for run in runs)
+    dates = {(run.machine, run.when) for run in runs}
     return [
         *([f"Series whose work differs from that of an earlier series: {other_work}."] if other_work else []),
         *([f"Interrupted runs, of which the valid rows count: {', '.join(interrupted)}."] if interrupted else []),
-        *(["Runs with the same date are sorted by name."] if max(dates.values()) > 1 else []),
+        *(["Runs with the same date are sorted by name."] if len(dates) < len(runs) else []),
     ]
 
 
