@@ -58,8 +58,9 @@ def accepted(rows: pd.DataFrame) -> bool:
     """
     alarms = _false_alarms(rows)
     enough = highest_rate(int(alarms.sum()), len(alarms)) <= MOST_FALSE
-    for _, group in _slowed(rows).groupby("impl"):
-        rates = [lowest_rate(int(events.sum()), len(group)) for events in (_detected(group), _covered(group))]
+    for _, group in rows[rows["slowed"].notna()].groupby("impl"):
+        detected = group["slowed"] == SLOWER
+        rates = [lowest_rate(int(events.sum()), len(group)) for events in (detected, _covered(group))]
         enough &= min(rates) >= LEAST_DETECTED and bool((group["slowed_ratio"] > 1).all())
     return enough
 
@@ -78,11 +79,11 @@ def lowest_rate(events: int, count: int) -> float:
 
 def table(rows: pd.DataFrame) -> list[dict[str, str]]:
     """Return how often each rule called identical code different, and how often it detected +5 %."""
-    alarms, slowed = _false_alarms(rows), _slowed(rows)
+    alarms, slowed = _false_alarms(rows), rows[rows["slowed"].notna()]
     false, pairs, slowed_pairs = int(alarms.sum()), rows["blocks"].sum(), slowed["blocks"].sum()
     detections, bounds, count = list[str](), list[float](), 0
     for impl, group in slowed.groupby("impl", sort=False):
-        detected, count = int(_detected(group).sum()), len(group)
+        detected, count = int((group["slowed"] == SLOWER).sum()), len(group)
         detections.append(f"{impl} {detected}")
         bounds.append(lowest_rate(detected, count))
     suite = _cells(
@@ -107,7 +108,7 @@ def _cells(rule: str, different: str, detected: str) -> dict[str, str]:
 
 def note(rows: pd.DataFrame) -> str:
     """Return the accuracy of the estimates, and the machine."""
-    last, slowed = rows.iloc[-1], _slowed(rows)
+    last, slowed = rows.iloc[-1], rows[rows["slowed"].notna()]
     width = (slowed["slowed_high"] - slowed["slowed_low"]).median()
     return (
         f"Code that is 5 % slower: the sign was wrong in {(slowed['slowed_ratio'] <= 1).sum()} of {len(slowed)}"
@@ -121,15 +122,6 @@ def note(rows: pd.DataFrame) -> str:
 def _false_alarms(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Return for each campaign whether any identical code was called different."""
     return rows["aa"].isin([FASTER, SLOWER]).groupby(rows["run"]).any()
-
-
-def _slowed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a slowed implementation."""
-    return rows[rows["slowed"].notna()]
-
-
-def _detected(rows: pd.DataFrame) -> "pd.Series[bool]":
-    return rows["slowed"] == SLOWER
 
 
 def _covered(rows: pd.DataFrame) -> "pd.Series[bool]":
