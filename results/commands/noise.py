@@ -129,10 +129,7 @@ def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
 
 def advice(run: Run, compared: pd.DataFrame) -> list[str]:
     """Return how to reduce noise. `compared`: the comparable cases of `judge_duplicates`."""
-    lines = [*_block_advice(run, compared), *_machine_advice(run)]
-    if run.campaign.get("interrupted"):
-        lines.append("The run was interrupted and lacks blocks: resume or repeat it.")
-    return lines or ["Nothing stands out."]
+    return [*_block_advice(run, compared), *_machine_advice(run)] or ["Nothing stands out."]
 
 
 def _block_advice(run: Run, compared: pd.DataFrame) -> list[str]:
@@ -169,6 +166,7 @@ def _machine_advice(run: Run) -> list[str]:
         f"Stopped by a cgroup quota in {stopped}: raise the quota, or use fewer --threads.": stopped,
         f"The GPU was throttled ({throttled}): cool it, or limit its clock.": throttled,
         f"The governor is {governor}: use performance for a steady clock.": governor not in ("", "performance"),
+        "The run was interrupted and lacks blocks: resume or repeat it.": run.campaign.get("interrupted"),
     }
     return [line for line, applies in lines.items() if applies]
 
