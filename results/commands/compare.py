@@ -96,8 +96,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
         ]
         return add_verdicts(join(every), pools.by_pair, finished=parts[-1] is runs[-1])
 
-    one = len(runs) == 1
-    table = judge_while_quiet(runs[0], judge, CASE[1:]) if one else withhold_if_busy(judge(*runs), runs)
+    table = judge_while_quiet(runs[0], judge, CASE[1:]) if len(runs) == 1 else withhold_if_busy(judge(*runs), runs)
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
