@@ -9,8 +9,7 @@ The penalty is not a free parameter. T must exceed its quantile in series withou
 over the page (Holm's correction over its series). These series are simulated with a fixed seed and processed alike.
 Their noise is normal with autocorrelation CORRELATION from run to run, like the drift of machines. Independent noise
 and weaker drift raise fewer false alarms (tests/results/stats/test_changes.py), stronger drift more. A quantile of few
-draws is itself uncertain, so the probability that counts is its upper bound: with CERTAINTY, the error probability is at
-most ALPHA.
+draws is itself uncertain, so the upper bound of a probability counts: with CERTAINTY it is not exceeded.
 
 A single run with interference must not count: `limit_outliers` moves it towards its neighbours. Neighbouring runs with
 interference stay. With interference in one run of ten, 40 runs raise fewer false alarms than ALPHA, and 100 runs 7 %;

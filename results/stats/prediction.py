@@ -141,12 +141,12 @@ def _sizes_of(own: pd.DataFrame) -> Array:
 
 def _places(sizes: Array) -> Array:
     """Return n and d in logarithms (m, 2)."""
-    return np.log(np.stack([sizes[0], sizes[1]], axis=1))
+    return np.asarray(np.log(sizes[:2].T))
 
 
 def _terms(sizes: Array) -> Array:
     """Return how often a step pays each price (m, 4)."""
-    n, d, _ = sizes
+    n, d = sizes[:2]
     return np.stack([np.ones_like(n), n, d, n * d], axis=1)
 
 
