@@ -84,7 +84,13 @@ def add(
 def add_for_run(commands: "Commands", name: str, make: Callable[[Run], Page], summary: str) -> None:
     """Add a command that shows one run, the latest by default."""
     command = add(commands, name, lambda args: make(selected(find(args.run, args.runs), args)), summary)
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
+    command.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="?",
+        default="latest",
+        help="name, number or path of the run (default: latest, your newest)",
+    )
     add_filters(command)
 
 

@@ -259,16 +259,16 @@ OPTIONS = (
     ),
     Option(
         "--grid all,B",
-        "problems of 100 to 1,000,000 rows and 2 to 1,000 features: all rows at once, mini-batches of B, or both",
+        "problems of 100 to 1,000,000 rows and 2 to 1,000 features: full batch, mini-batches of B rows, or both",
     ),
     Option(
         "--target COL", "column of your own table to predict; several: COL,COL or repeat the option", action="append"
     ),
-    Option("--sep SEP", "what separates the cells of your table (default: found)"),
-    Option("--decimal {.,,}", "decimal mark of your table (default: found)", choices=[".", ","]),
+    Option("--sep SEP", "what separates the cells of your table (default: detected)"),
+    Option("--decimal {.,,}", "decimal mark of your table (default: detected)", choices=[".", ","]),
     Option("--no-names", "your table has no line of names; columns are called 1, 2, ..."),
     Option("--drop COL", "column of your table to leave out; may be repeated", action="append"),
-    Option("--encoding NAME", "encoding of your table, such as cp1252 (default: UTF-8 or its mark)"),
+    Option("--encoding NAME", "encoding of your table, such as cp1252 (default: UTF-8, or by its byte-order mark)"),
     Option("--device cpu,gpu", "cpu, gpu or both (default: cpu)", default="cpu"),
     Option("--dtype float32,bfloat16", "float32, float64; float16, bfloat16 for X alone (default: the preset's)"),
     Option("--blocks K", "number of blocks: each runs everything in fresh processes (default: the preset's)", type=int),
@@ -312,7 +312,7 @@ OPTIONS = (
     Option("--energy", "measure the energy of a step on a GPU: one second more a case"),
     Option(
         "--profile",
-        "count launches and the GPU's busy time by the framework's profiler: each case on a GPU gets a process",
+        "count launches and the GPU's busy time by the framework's profiler, each case on a GPU in its own process",
     ),
     Option("--in-order", "run implementations in the order of --impl, not shuffled: put the important ones first"),
     Option("--wait", "wait until no other measurement runs on this machine (default: refuse)"),

@@ -63,7 +63,7 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 # rows, where that would take 80,000, as many as show in its time.
 CATALOGUE = {
     "line": Entry("a line through 100 noisy points, lr 0.1", tutorials.line, (400, 1000)),
-    "crops": Entry("3 features to 2 targets, lr 1e-5; mini-batches: the 15 rows", tutorials.crops, (600, 300)),
+    "crops": Entry("3 features and an intercept to 2 targets, lr 1e-5; batches: 15 rows", tutorials.crops, (600, 300)),
     "scalar": Entry("f = w x on 4 points, no intercept, lr 0.01", tutorials.scalar, (1000, 1000)),
     "tiny": Entry("synthetic, 100 x 2", partial(synthetic, 100, 2), (5000, 5000)),
     "small": Entry("synthetic, 1,000 x 10", partial(synthetic, 1_000, 10), (300, 1000)),

@@ -498,7 +498,12 @@ def add_commands(commands: options.Commands) -> None:
     add("a", nargs="?", metavar="A", help="a run, or an implementation, also of one device or dtype: jax_scan@gpu")
     add("b", nargs="?", metavar="B", help="the other run or implementation")
     add("--run", nargs="+", default=[], metavar="RUN", help="runs with A and B, one per machine (default: latest)")
-    add("--baseline", default=BASELINE, metavar="IMPL", help="between machines, compare ratios to it (%(default)s)")
+    add(
+        "--baseline",
+        default=BASELINE,
+        metavar="IMPL",
+        help="between machines, compare the ratios to it (default: %(default)s)",
+    )
     add(
         "--over",
         choices=[*AXES, ENVIRONMENT, REVISIONS, MACHINE],
@@ -508,11 +513,11 @@ def add_commands(commands: options.Commands) -> None:
         " device or dtype: A on cpu or float32, B (default: A) on the other",
     )
     options.add_job_steps(command)
-    add("--force", action="store_true", help="also show incomparable cases, apart and unjudged")
+    add("--force", action="store_true", help="also list the cases that are not comparable, without verdicts")
     options.add_filters(command, CASE[1:])
     for name, make, summary in (
-        ("payback", payback, "from how many steps is B done before A? Import and compilation count"),
-        ("machines", on_machines, "on which machine is B faster relative to A? The ratio of the ratios, judged"),
+        ("payback", payback, "break-even: from how many steps on B, with import and compilation, is done before A"),
+        ("machines", on_machines, "on which machine is B faster relative to A: compare the ratio B/A between machines"),
     ):
         command = options.add(commands, name, partial(_of_two, make), summary)
         command.add_argument("a", metavar="A", help="an implementation")

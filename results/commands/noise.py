@@ -183,7 +183,9 @@ def _noise(args: Namespace) -> Page:
 
 
 def add_commands(commands: options.Commands) -> None:
-    command = options.add(commands, "noise", _noise, "show this run's noise and false-alarm rate, and what to do")
+    command = options.add(
+        commands, "noise", _noise, "show a run's noise and the false alarms of its A/A control, with advice"
+    )
     add = command.add_argument
     add("run", metavar="RUN", nargs="?", default="latest", help="the run to show (default: latest)")
     add("--now", action="store_true", help="measure this machine now; needs no run")

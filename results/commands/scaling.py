@@ -1,7 +1,7 @@
 """Show how a descent scales over ranks: as measured, in relation to reading X, and as predicted by a model.
 
 Strong scaling: the same rows on more ranks. Weak scaling: the same rows per rank. Speed-ups are ratios within a block.
-The reading limit is the speed-up of reading X once with as many threads. A descent over X gains more only if one rank
+The reading gain is the speed-up of a plain read of X with as many threads. A descent over X gains more only if one rank
 was slow for another reason.
 
 The model of the seconds of a step on r ranks is a sum of costs, fitted to measured rows:
@@ -46,7 +46,8 @@ INTERVAL = [0.025, 0.975]
 MEASURED = (
     "Ranks have one thread, each on its own core. Strong: the same rows on more ranks. Weak: the same rows per rank;"
     " efficiency is the time of one rank over that of several. Medians over blocks, extremes in brackets. Reading"
-    " limit: the speed-up of reading X once with as many threads."
+    " gain: the speed-up of a plain read of X with as many threads. Above 100 % of it: one rank reads X more slowly"
+    " than a plain read, so it gains more from a second one."
 )
 MODEL = (
     "per step = call + reading x (X read once at the limit) + exchange x E + byte x (bytes that a rank sends), fitted"
@@ -183,8 +184,8 @@ def _measured_cells(row: Row) -> dict[str, str]:
         "per step": seconds(row["per_step_s"]),
         "speed-up": f"{speedup(row['speedup'])} ({speedup(row['low'])} to {speedup(row['high'])})",
         "efficiency": f"{row['efficiency']:.0%}",
-        "reading limit": times(row["ceiling"]),
-        "of the limit": f"{row['of_ceiling']:.0%}",
+        "reading gain": times(row["ceiling"]),
+        "of the gain": f"{row['of_ceiling']:.0%}",
     }
 
 

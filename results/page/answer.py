@@ -145,7 +145,7 @@ def _rivals(names: list[str]) -> str:
     """Return the first name and the number of the others; only the number if the line has no room for the name."""
     if names and len(names[0]) > NAME:
         return f"{len(names)} more"
-    return " ".join([*names[:1], *([f"+{len(names) - 1}"] if len(names) > 1 else [])]) or "-"
+    return ", ".join([*names[:1], *([f"{len(names) - 1} more"] if len(names) > 1 else [])]) or "-"
 
 
 def _alone(winner: Winner) -> dict[str, str]:
@@ -176,14 +176,14 @@ def _in_words(winners: list[Winner]) -> list[str]:
 def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     """Return what the marks of the table mean, and whose noise the intervals of few blocks hold."""
     blocks = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] not in DECIDED]
-    few = "; one or two blocks seldom suffice" if min(blocks, default=math.inf) <= FEW else ""
-    lines = [f"?: not decided{few}."] if blocks else []
+    few = "; one or two blocks are seldom enough" if min(blocks, default=math.inf) <= FEW else ""
+    lines = [f"?: undecided{few}."] if blocks else []
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
     if min(decided, default=math.inf) > FEW:
         return lines
     used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
-    head = "(a..b): interval of a ratio from one or two blocks"
-    return lines + (_fit("(a..b): interval from one or two blocks and noise of ", used) or [f"{head}."])
+    interval = "(a..b): interval, from one or two blocks"
+    return lines + (_fit(f"{interval} and the noise of ", used) or [f"{interval}."])
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
@@ -194,7 +194,9 @@ def _tuned(winners: list[Winner]) -> list[str]:
             cell = f"{_speedup_cell(ratio)} {words(winner.best['problem'])}"
             parts.setdefault(impl, []).append((ratio["ratio"], cell))
     best = sorted(parts, key=lambda impl: median(ratio for ratio, _ in parts[impl]))[:EXPERTS]
-    return [line for impl in best for line in _fit(f"Expert-tuned {impl}: ", [cell for _, cell in parts[impl]])]
+    return [
+        line for impl in best for line in _fit(f"Expert-tuned {impl}, by problem: ", [cell for _, cell in parts[impl]])
+    ]
 
 
 def _startup(run: Run) -> list[str]:

@@ -26,9 +26,10 @@ CLOCK_NOTES = [
     "blocked, dispatch: the part of steady spent waiting for the device, and the rest, where recorded.",
     "per step: (steady - fixed) / steps, the median over pairs of rounds. Tables and speed-ups use this number.",
     "import: importing the framework in a fresh process.",
-    "the machine's limit: the shortest possible time of one pass over a step's rows, from the bandwidth and the"
-    " operations per second measured in the same run; in brackets the resource that limits it. If that time is"
-    " below the cheapest call, the resource is dispatch: making the calls takes longer than the work.",
+    "the machine's limit: the shortest possible time of one pass over a step's rows, from the operations per second and"
+    " the bandwidth that was read beside the rounds of the fastest row (below 1 MiB: before the block); in brackets the"
+    " resource that limits it. If that time is below the cheapest call, the resource is dispatch: making the calls"
+    " takes longer than the work.",
     "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
     "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]
@@ -82,9 +83,10 @@ def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Sect
         table = table_by_problem(named, _speed_cell, baseline)
         for row in table:
             row["implementation"] += " (expert-tuned)" * (row["implementation"] in tuned)
-        limits = {
+        timed = sorted((row for row in named if row["per_step_s"] > 0), key=lambda row: -float(row["per_step_s"]))
+        limits = {  # of the shortest step, the last one of a problem
             row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
-            for row in named
+            for row in timed
             if row["step_reads"] == "X" and row["limited_by"] in RESOURCES
         }
         if limits:

@@ -87,9 +87,9 @@ def table(rows: pd.DataFrame) -> list[dict[str, str]]:
         detections.append(f"{impl} {detected}")
         bounds.append(lowest_rate(detected, count))
     suite = _cells(
-        f"this suite, {rows['blocks'].max()} blocks",
-        f"{false} of {len(alarms)} campaigns (a rate below {highest_rate(false, len(alarms)):.0%})",
-        f"{', '.join(detections)} of {count} campaigns (rates above {min(bounds):.0%})" if detections else "-",
+        f"descentbench, {rows['blocks'].max()} blocks",
+        f"{false} of {len(alarms)} campaigns (95 % bound: below {highest_rate(false, len(alarms)):.0%})",
+        f"{', '.join(detections)} of {count} campaigns (95 % bound: above {min(bounds):.0%})" if detections else "-",
     )
     usual = [
         _cells(

@@ -54,12 +54,13 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
         name, *words = match["words"].split()
         args = parsers[name].parse_args(words)
         first, *others = args.make(args).sections
-        sections = [section for section in (replace(first, title=""), *others) if section.text][:MOST_SENTENCES]
+        sections = [section for section in (replace(first, title=""), *others) if section.text]
         lines = [f"python -m results {match['words']}"]
-        for section in sections:
+        for section in sections[:MOST_SENTENCES]:
             sentence = str(SENTENCE.match(section.text)[0])  # type: ignore[index]
             lines += [sentence if sentence.startswith(section.title) else f"{section.title}: {sentence}"]
         lines[1:2] = [" ".join([first.machine, *lines[1:2]]).strip()]
+        lines += [f"... and {more} more"] if (more := len(sections) - MOST_SENTENCES) > 0 else []
         answer = "\n".join(lines)
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 

@@ -135,7 +135,10 @@ def campaign_rates(source: Campaign, pages: int) -> list[Rate]:
             [judge_page(page, source.pairs, pool) for page, pool in zip(part, earlier, strict=False)]
             for part in (nulls, truths)
         ]
-        rates += [_rate(situation, "signed-rank test alone", blocks, *signs), _rate(situation, BOTH, blocks, *both)]
+        rates += [
+            _rate(situation, "signed-rank test, all of the 5 %", blocks, *signs),
+            _rate(situation, BOTH, blocks, *both),
+        ]
     return rates
 
 
