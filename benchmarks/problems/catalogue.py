@@ -139,7 +139,11 @@ def build(
 
 
 def made(
-    name: str, seed: int, target: list[str] | None, steps: int | None, reading: Reading
+    name: str,
+    seed: int,
+    target: list[str] | None,
+    steps: int | None = None,
+    reading: Reading = Reading(),  # noqa: B008, it is frozen
 ) -> tuple[Data, int, Array | None]:
     """Return the data, the steps and the order of a problem. Raises ValueError."""
     base, batch = parse(name)
