@@ -205,7 +205,7 @@ five-minutes: .venv/ready ## do five minutes say what a campaign says? ten runs 
 	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-storage=build/five-minutes/$$i --benchmark-save=check \
 	--until-decided --minutes 4.8 --impl $(CHOSEN) > build/five-minutes/$$i.txt || [ $$? -eq 1 ] || { cat build/five-minutes/$$i.txt; exit 1; }; done; \
 	$(BIN)/python -m results.upkeep.five_minutes results/five-minutes.json $(CAMPAIGN) \
-	--alone build/five-minutes/[1-5]/*/*_check.json --beside build/five-minutes/[6-9]/*/*_check.json build/five-minutes/10/*/*_check.json
+	--idle build/five-minutes/[1-5]/*/*_check.json --beside build/five-minutes/[6-9]/*/*_check.json build/five-minutes/10/*/*_check.json
 five-minutes: CAMPAIGN = intel-xeon-2c-e60e65/campaign
 
 rates: .venv/ready ## simulate how often the verdicts err, and what they decide: results/rates.json, some minutes

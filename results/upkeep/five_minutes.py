@@ -1,6 +1,6 @@
 """Check the verdicts of runs of five minutes against a campaign of 13 blocks on the same machine.
 
-usage: python -m results.upkeep.five_minutes FILE CAMPAIGN --alone RUN ... --beside RUN ...
+usage: python -m results.upkeep.five_minutes FILE CAMPAIGN --idle RUN ... --beside RUN ...
 --beside: runs beside one busy loop.
 """
 
@@ -79,11 +79,11 @@ def main() -> int:
     parser = ArgumentParser(description=__doc__)
     for name in ("file", "campaign"):
         parser.add_argument(name)
-    for name in ("alone", "beside"):
+    for name in ("idle", "beside"):
         parser.add_argument(f"--{name}", nargs="+", default=[])
     args = parser.parse_args()
     campaign = find(args.campaign, ROOT)
-    rows = [check(find(path, ROOT), campaign, loops=0) for path in args.alone]
+    rows = [check(find(path, ROOT), campaign, loops=0) for path in args.idle]
     rows += [check(find(path, ROOT), campaign, loops=1) for path in args.beside]
     atomic_write(Path(args.file), json_text(pd.DataFrame(rows)))
     return int(any(row["wrong_sign"] for row in rows))
