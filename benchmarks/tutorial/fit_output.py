@@ -41,7 +41,7 @@ def problem_lines(name: str, problem: Problem) -> list[str]:
     """Return what a problem is, its size and its plan."""
     base = catalogue.parse(name)[0]
     about = catalogue.CATALOGUE[base].about if base in catalogue.CATALOGUE else "a table"
-    batch = "all rows at once" if problem.order is None else f"mini-batches of {problem.order.shape[1]} rows"
+    batch = "full batch" if problem.order is None else f"mini-batches of {problem.order.shape[1]} rows"
     (n, d), k, steps = problem.X.shape, problem.y[0].size, problem.steps
     return [
         f"{name}: {about}",

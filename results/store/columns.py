@@ -59,7 +59,7 @@ TEXT_COLUMNS = (
     text_column("problem_hash", "hash of the problem's data"),
     text_column(
         "duplicate_of",
-        "implementation that this row repeats under a second label (A/A pair), or empty",
+        "implementation that this row repeats under a second label (A/A control), or empty",
         since=2,
         formerly="twin",
     ),

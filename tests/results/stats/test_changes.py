@@ -66,6 +66,16 @@ def test_a_page_of_many_series_raises_no_more_alarms_than_one():
     assert np.mean([any(one.changes for one in change_points.search(page)) for page in x]) <= 0.1
 
 
+def test_a_page_errs_no_more_often_than_promised_although_its_null_is_simulated_with_few_draws():
+    """2,000 pages of ten series at the correlation that is assumed: the standard error of their rate is 0.5 %."""
+    x = change_points.limit_outliers(noise("slowly drifting", np.random.default_rng(8), (20_000, 20)))
+    reached = change_points.largest_t(x).reshape(-1, 10).max(axis=1)
+    assert np.mean(reached > change_points.critical_t(ALPHA / 10, 20, change_points.DRAWS)) <= 0.06
+    for t in np.quantile(reached, [0.1, 0.9, 0.99]):
+        level = change_points.tail_probability(t, 20, change_points.DRAWS)
+        assert change_points.critical_t(level, 20, change_points.DRAWS) == pytest.approx(t, rel=0.02)
+
+
 def test_the_places_named_have_the_least_squares_of_all():
     x = change_points.limit_outliers(noise("contaminated", np.random.default_rng(7), (20, 15)))
     for series in x:
