@@ -182,8 +182,8 @@ def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     if min(decided, default=math.inf) > FEW:
         return lines
     used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
-    interval = "(a..b): interval, from one or two blocks"
-    return lines + (_fit(f"{interval} and the noise of ", used) or [f"{interval}."])
+    interval = "(a..b): interval from 1 or 2 blocks"
+    return lines + (_fit(f"{interval} and noise of ", used) or [f"{interval}."])
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
@@ -194,9 +194,7 @@ def _tuned(winners: list[Winner]) -> list[str]:
             cell = f"{_speedup_cell(ratio)} {words(winner.best['problem'])}"
             parts.setdefault(impl, []).append((ratio["ratio"], cell))
     best = sorted(parts, key=lambda impl: median(ratio for ratio, _ in parts[impl]))[:EXPERTS]
-    return [
-        line for impl in best for line in _fit(f"Expert-tuned {impl}, by problem: ", [cell for _, cell in parts[impl]])
-    ]
+    return [line for impl in best for line in _fit(f"Expert-tuned {impl}: ", [cell for _, cell in parts[impl]])]
 
 
 def _startup(run: Run) -> list[str]:
