@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:  # a fresh clone, before anything was insta
     raise SystemExit(2) from None
 
 COMMANDS = ("fit", "gallery", "list")
-SHARED = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # options of `fit` and `pytest benchmarks`
+SHARED_OPTIONS = ("--target", "--sep", "--decimal", "--drop", "--encoding", "--lr")  # of `fit` and `pytest benchmarks`
 
 
 class Parser(argparse.ArgumentParser):
@@ -116,10 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     about = "implementation; several or `all`, which takes minutes, are ranked (default: %(default)s)"
     add("--impl", default="numpy_manual", metavar="A,B,PATH.py", help=about)
     for option in options.OPTIONS:
-        if option.name in SHARED:
+        if option.name in SHARED_OPTIONS:
             add(option.name, help=option.help, **option.settings)
     add("--no-names", "--no-header", action="store_true", help="the table has no line of names: columns are 1, 2, ...")
-    add("--steps", type=_from(1, options.STEPS), metavar="N", help="updates (default: the problem's)")
+    add("--steps", type=_from(1, options.MAX_STEPS), metavar="N", help="updates (default: the problem's)")
     add("--seed", type=_from(0), default=0, metavar="N", help="seed of the data (default: 0)")
     add(
         "--dtype",

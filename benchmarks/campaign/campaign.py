@@ -24,9 +24,11 @@ from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
-MANY = 2_000  # rows in a step above which rounding may hide lost ones
-LIMITS_EVERY = 600.0  # seconds: measuring the machine's limits takes about 10
-CHANGED = "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
+ROUNDING_ROWS = 2_000  # in a step; above, rounding may hide lost ones
+LIMITS_INTERVAL_S = 600.0  # measuring the machine's limits takes about 10 s
+PACKAGES_CHANGED = (
+    "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
+)
 
 
 @dataclass
@@ -37,9 +39,9 @@ class Campaign:
     clock: Clock = field(default_factory=Clock)
     workspace: Workspace = field(default_factory=Workspace)
     worker: Worker | None = None
-    host: tuple[object, ...] | None = None
+    process_key: tuple[object, ...] | None = None  # of the worker
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
-    no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by host: why it could not use its device
+    no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by process: why its device failed
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
     cut: set[int] = field(default_factory=set)  # blocks without a case that is selected in another block
     done: dict[Case, Outcome] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Campaign:
                     environments.make(environment, report)
                 facts = environment.settings or environments.describe(environment.path)
                 if self.record.environments.setdefault(environment.label, facts) != facts:
-                    raise ValueError(CHANGED.format(environment.label))
+                    raise ValueError(PACKAGES_CHANGED.format(environment.label))
 
     def open(self, case: Case) -> TimedCase:
         """Return the case, verified and ready to be timed. Raises Unsupported or Refused."""
@@ -112,7 +114,8 @@ class Campaign:
         if isinstance(installed, environments.Facts):
             asked |= {"python": installed.python, "packages": installed.digest}
         descent.facts |= case.row | asked
-        seen = case.place in self.checked or (task.facts["batch"] < MANY and (*place, case.dtype) in self.exact)
+        is_exact = task.facts["batch"] < ROUNDING_ROWS and (*place, case.dtype) in self.exact
+        seen = case.place in self.checked or is_exact
         descent.rows_check = None if seen else task.rows_check
         self.checked[case.place] = descent.iterates[-1].weights
         self.record.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
@@ -130,12 +133,12 @@ class Campaign:
         return self.plan.profile and case.device == "gpu" and not self.plan.ranks
 
     def enter(self, case: Case) -> None:
-        """Record the system load when a block begins. Measure the machine's limits, if that was LIMITS_EVERY ago."""
+        """Record the system load when a block begins. Measure the machine's limits every LIMITS_INTERVAL_S."""
         if self.before is None:
             self.before = load.now()
             if "gpu" in self.plan.devices:
                 self.gpu_processes = gpu.processes()
-            if self.plan.limits and time.monotonic() - self.limits_at > LIMITS_EVERY:
+            if self.plan.limits and time.monotonic() - self.limits_at > LIMITS_INTERVAL_S:
                 for device in self.plan.devices:
                     self.measure_limits(device, device, case.block)
                 self.limits_at = time.monotonic()
@@ -146,9 +149,9 @@ class Campaign:
 
     def with_limits(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Return a row's facts with the machine's limit beside them, if it was measured with the same settings."""
-        most_read, here = facts.pop("most_read", None), (self.plan.threads, self.plan.precision)
+        most_read, settings = facts.pop("most_read", None), (self.plan.threads, self.plan.precision)
         environment = self._environment(facts.get("environment", ""))
-        if (environment.threads or here[0], environment.precision or here[1]) != here:
+        if (environment.threads or settings[0], environment.precision or settings[1]) != settings:
             return facts
         before = self.before if self.limits.rates else None
         others = None if before is None else load.between(facts["block"], before, load.now()).others
@@ -276,7 +279,7 @@ class Campaign:
             except ValueError as error:
                 raise Refused(str(error)) from error
             if facts != self.record.environments.get(label, facts):
-                raise Refused(CHANGED.format(label))
+                raise Refused(PACKAGES_CHANGED.format(label))
         threads, precision = environment.threads or plan.threads, environment.precision or plan.precision
         profile = plan.profile and device == "gpu"
         return Settings(threads, device, precision, plan.memory, environment.path, environment.install, profile)
@@ -286,10 +289,10 @@ class Campaign:
         return next((one for one in self.plan.environments if one.label == label), Environment(""))
 
     def _worker(self, case: Case) -> Worker:
-        host = (*case.host, self.plan.ranks)
-        if host in self.no_device:
-            raise Refused(self.no_device[host])
-        if self.worker is not None and (self.host != host or not self.worker.alive):
+        process_key = (*case.process_key, self.plan.ranks)
+        if process_key in self.no_device:
+            raise Refused(self.no_device[process_key])
+        if self.worker is not None and (self.process_key != process_key or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
@@ -297,25 +300,25 @@ class Campaign:
             try:
                 self.worker = self.start_worker(case)
                 if case.device == "gpu" and not self.plan.ranks:
-                    self._open_device(self.worker, host)
+                    self._open_device(self.worker, process_key)
             except Unsupported as error:
                 self.unsupported[case.impl, case.environment, case.device] = str(error)
                 raise
             except OSError as error:
                 raise Refused(f"no worker could be started: {error.strerror or error}") from error
-            self.host = host
+            self.process_key = process_key
             self.record.starts_s[case.process_name] = time.monotonic() - start
         if case.impl_name not in self.record.sources:
             self.record.sources[case.impl_name] = self.worker.source(case.impl)
         return self.worker
 
-    def _open_device(self, worker: Worker, host: tuple[object, ...]) -> None:
-        """Let a worker use the GPU for the first time. Raises Unsupported, or Refused for all cases of its host."""
+    def _open_device(self, worker: Worker, process_key: tuple[object, ...]) -> None:
+        """Let a worker use the GPU for the first time. Raises Unsupported, or Refused for all cases of its process."""
         try:
             worker.open_device("gpu")
         except Refused as error:
-            self.no_device[host] = f"cannot use the gpu: {error}"
-            raise Refused(self.no_device[host]) from error
+            self.no_device[process_key] = f"cannot use the gpu: {error}"
+            raise Refused(self.no_device[process_key]) from error
 
     def task(self, name: str, dtype: str, precision: str = "") -> PreparedProblem:
         """Return a problem on disk, built when first needed, for a precision. Raises Unsupported or Refused."""

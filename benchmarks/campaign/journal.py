@@ -24,9 +24,9 @@ from benchmarks.typed_json import Fact, Seconds, decode_fields
 
 SUFFIX = ".journal"
 VERSION = 1
-HEAD = {"name", "began", "options", "here", "plan", "code", "machine"}
-LARGEST, VALUES = 1 << 27, 3 * 10**6  # bytes of a journal, and JSON values in it: as for a saved file
-RESERVE = 1 << 20  # bytes of the disk reserved for the next cases; readers take them for an unfinished line
+HEAD_FIELDS = {"name", "began", "options", "here", "plan", "code", "machine"}
+MAX_BYTES, MAX_JSON_VALUES = 1 << 27, 3 * 10**6  # of a journal: as for a saved file
+RESERVED_BYTES = 1 << 20  # of the disk, for the next cases; readers take them for an unfinished line
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Journal:
         self.pending = b""
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with contextlib.suppress(OSError):
-                os.posix_fallocate(self.file, self.end, RESERVE)
+                os.posix_fallocate(self.file, self.end, RESERVED_BYTES)
         os.fsync(self.file)
         sync(self.path.parent)
 
@@ -124,7 +124,7 @@ def read(path: Path) -> Journal:
     head, *lines = _content(path).split(b"\n")
     try:
         journal = Journal(path, json.loads(head))
-        if journal.head["journal"] != VERSION or not journal.head.keys() >= HEAD:
+        if journal.head["journal"] != VERSION or not journal.head.keys() >= HEAD_FIELDS:
             raise ValueError(f"{path} is of another version of this suite")
         datetime.fromisoformat(journal.head["began"]).astimezone()
         kinds = {"name": str, "options": dict, "here": str, "plan": dict}
@@ -149,11 +149,11 @@ def _content(path: Path) -> bytes:
     """Read a file. Raises ValueError if it is not this user's regular file, or too large; raises OSError."""
     with open(path, "rb", opener=without_links) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size > LARGEST:
-            raise ValueError(f"{path} is not a regular file of this user with at most {LARGEST:,} bytes")
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size > MAX_BYTES:
+            raise ValueError(f"{path} is not a regular file of this user with at most {MAX_BYTES:,} bytes")
         content = file.read(status.st_size)
-    if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
-        raise ValueError(f"{path} holds more than {VALUES:,} values")
+    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise ValueError(f"{path} holds more than {MAX_JSON_VALUES:,} values")
     return content
 
 

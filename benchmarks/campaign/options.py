@@ -24,25 +24,25 @@ from benchmarks.problems.table_text import READ_AS, Reading, read_as
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
-STEPS = 10**6  # of a run, at most
-MOST = 40  # blocks that --minutes may fill, and --until-decided
-NAMES, LONGEST_NAME = 1_000, 200  # implementations, problems or blocks of a saved run; characters of a name
-JUDGES = ("pandas", "scipy")  # packages that verdicts need
+MAX_STEPS = 10**6  # of a run
+OPEN_END_BLOCKS = 40  # at most, with --minutes or --until-decided
+MAX_NAMES, LONGEST_NAME = 1_000, 200  # implementations, problems or blocks of a saved run; characters of a name
+VERDICT_PACKAGES = ("pandas", "scipy")
 PRECISIONS = ["highest", "tf32"]
-AA = "numpy_manual"  # runs twice in every block, if it runs at all
+AA_IMPL = "numpy_manual"  # runs twice in every block, if it runs at all
 DTYPES = ["float32", "float64", *catalogue.HALF]
-DIGITS = 4  # of a hash, by which tables of one name are told apart
-BY_NAME = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
+HASH_DIGITS = 4  # of a hash, by which tables of one name are told apart
+OPT_IN_IMPLS = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
 
-def plan(option: Namespace, here: Path) -> Plan:
-    """Return the plan that the options ask for. Relative paths start at `here`. Raises ValueError."""
+def plan(option: Namespace, directory: Path) -> Plan:
+    """Return the plan that the options ask for. Relative paths start at `directory`. Raises ValueError."""
     (preset_name,) = choose("preset", option.preset, list(PRESETS), at_most=1)
     preset, timeout = PRESETS[preset_name], TIMEOUT if option.timeout is None else option.timeout
     counts = thread_counts(option.threads)
     threads = max(counts)
     minutes = math.inf if option.minutes is None else option.minutes
-    blocks = preset.blocks if option.minutes is None and not option.until_decided else MOST
+    blocks = preset.blocks if option.minutes is None and not option.until_decided else OPEN_END_BLOCKS
     blocks = blocks if option.blocks is None else option.blocks
     hosts = words(option.hosts or "")
     ranks = option.ranks or len(hosts)
@@ -50,11 +50,11 @@ def plan(option: Namespace, here: Path) -> Plan:
         raise ValueError(f"--ranks {ranks}: give a multiple of the {len(hosts)} hosts, as many ranks for each")
     for name, value, low, high in (
         *(("--threads", count, 1, identity.cores()) for count in counts),
-        ("--blocks", blocks, 1, NAMES),
+        ("--blocks", blocks, 1, MAX_NAMES),
         ("--minutes", minutes, 0.1, math.inf),
         ("--timeout", timeout, 0.1, 1e6),
         ("--seed", option.seed, 0, 10**15),
-        ("--steps", 1 if option.steps is None else option.steps, 1, STEPS),
+        ("--steps", 1 if option.steps is None else option.steps, 1, MAX_STEPS),
         ("--lr", 1 if option.lr is None else option.lr, 1e-100, 1e100),
         ("--ranks", ranks // max(1, len(hosts)), 0, 10_000 if option.oversubscribe else threads),
     ):
@@ -65,15 +65,16 @@ def plan(option: Namespace, here: Path) -> Plan:
         raise ValueError(f"--benchmark-json {option.benchmark_json}: there is no folder {folder}; make it first")
     if ranks and option.dtype and {*words(option.dtype)} & {*catalogue.HALF}:
         raise ValueError("--ranks: X in 16 bits is for single processes; use --dtype float32")
-    if option.until_decided and (absent := [name for name in JUDGES if importlib.util.find_spec(name) is None]):
+    needed = VERDICT_PACKAGES if option.until_decided else ()
+    if absent := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ValueError(f"--until-decided needs {' and '.join(absent)}: pip install {' '.join(absent)}")
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
     memory.total()  # raises here, before the first case, if the environment says it wrongly
-    target, chosen = option.target or [], implementations(option.impl, here)
+    target, chosen = option.target or [], implementations(option.impl, directory)
     reading = read_as(option)
     problems = [option.problem, *([] if option.grid is None else catalogue.grid(words(option.grid)))]
-    labels = tables(",".join(filter(None, problems)) or option.problem, here, target, reading)
+    labels = tables(",".join(filter(None, problems)) or option.problem, directory, target, reading)
     precisions = choose("precision", option.precision, PRECISIONS)
     devices = choose("device", option.device, ["cpu", "gpu"])
     dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, DTYPES)
@@ -84,7 +85,8 @@ def plan(option: Namespace, here: Path) -> Plan:
         "several --precision": precisions[1:],
     }
     settings = [name for name, value in given.items() if value]
-    revised = ["--impl FILE@REVISION"] if any(map(revisions.FORM.fullmatch, words(option.impl or ""))) else []
+    has_revision = any(map(revisions.FILE_AT_REVISION.fullmatch, words(option.impl or "")))
+    revised = ["--impl FILE@REVISION"] if has_revision else []
     if len(axes := settings + revised) > 1:
         raise ValueError(f"{' and '.join(axes)}: compare along one axis at a time; a --python may have any packages")
     if settings and (ranks or option.dask_scheduler):
@@ -103,7 +105,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         energy=option.energy,
         precision=precisions[0],
         profile=option.profile,
-        aa=repeated(option.aa, chosen, here),
+        aa=repeated(option.aa, chosen, directory),
         seconds=preset.seconds,
         threads=threads,
         ranks=ranks,
@@ -117,7 +119,7 @@ def plan(option: Namespace, here: Path) -> Plan:
         target=target,
         reading=reading,
         environments=environments.of_packages(option.with_packages or [])
-        + environments.existing(words(option.python or ""), here)
+        + environments.existing(words(option.python or ""), directory)
         + ([Environment(f"threads={count}", threads=count) for count in counts] if counts[1:] else [])
         + (environments.of_precisions(precisions, devices, dtypes) if precisions[1:] else []),
     )
@@ -129,8 +131,8 @@ def check_names(plan: Plan) -> None:
     """Raise ValueError for names that no reader of the saved run would accept."""
     cases = dataclasses.replace(plan, blocks=1).cases()
     for option, names in ("--impl", {case.name for case in cases}), ("--problem", {case.title for case in cases}):
-        if len(names) > NAMES:
-            raise ValueError(f"{option}: {len(names):,} names; give {NAMES:,} at most")
+        if len(names) > MAX_NAMES:
+            raise ValueError(f"{option}: {len(names):,} names; give {MAX_NAMES:,} at most")
         for name in sorted(names):
             if len(name) > LONGEST_NAME or not name.isprintable():
                 what = f"a name has at most {LONGEST_NAME} characters, all of them printable"
@@ -163,13 +165,13 @@ def words(given: str) -> list[str]:
     return list(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
 
 
-def implementations(given: str | None, here: Path) -> list[str]:
-    """Return names and absolute paths, by default all names except BY_NAME. Raises ValueError."""
+def implementations(given: str | None, directory: Path) -> list[str]:
+    """Return names and absolute paths, by default all names except OPT_IN_IMPLS. Raises ValueError."""
     if given is None:
-        return [name for name in impls.names() if name not in BY_NAME]
+        return [name for name in impls.names() if name not in OPT_IN_IMPLS]
     if not words(given):
         raise ValueError(f"--impl {given!r}: name at least one of {', '.join(impls.names())}")
-    paths = [_path(word, here) for word in words(given)]
+    paths = [_path(word, directory) for word in words(given)]
     names = Counter(Path(path).stem for path in paths)
     for path in paths:
         if names[Path(path).stem] > 1:
@@ -181,28 +183,28 @@ def implementations(given: str | None, here: Path) -> list[str]:
     return paths
 
 
-def _path(word: str, here: Path) -> str:
+def _path(word: str, directory: Path) -> str:
     """Return the absolute path of a file, also of one in a revision (`path.py@REV`), or the name."""
-    if match := revisions.FORM.fullmatch(word):
-        return str(revisions.file_of((here / match["path"]).absolute(), match["revision"]))
-    return str(here / word) if word.endswith(".py") else word
+    if match := revisions.FILE_AT_REVISION.fullmatch(word):
+        return str(revisions.file_of((directory / match["path"]).absolute(), match["revision"]))
+    return str(directory / word) if word.endswith(".py") else word
 
 
-def repeated(given: str | None, chosen: list[str], here: Path) -> list[str]:
+def repeated(given: str | None, chosen: list[str], directory: Path) -> list[str]:
     """Return the implementations that run twice; [] for `none`. Raises ValueError for one that does not run."""
     if given is None:
-        return [AA if AA in chosen else chosen[0]]
+        return [AA_IMPL if AA_IMPL in chosen else chosen[0]]
     names = {Path(path).stem if path.endswith(".py") else path: path for path in chosen}
     paths = []
     for word in [] if given == "none" else words(given):
-        path = str(here / word) if word.endswith(".py") else word
+        path = str(directory / word) if word.endswith(".py") else word
         if path not in chosen and word not in names:
             raise ValueError(f"--aa {word!r}: name some that run, or none (running: {', '.join(names)})")
         paths.append(path if path in chosen else names[word])
     return paths
 
 
-def tables(given: str | None, here: Path, target: list[str], reading: Reading) -> dict[str, str]:
+def tables(given: str | None, directory: Path, target: list[str], reading: Reading) -> dict[str, str]:
     """Return the problems' names, tables by absolute path and once, each with a label if files share a name.
 
     Raises ValueError if no name is given, or a name is unknown.
@@ -214,18 +216,18 @@ def tables(given: str | None, here: Path, target: list[str], reading: Reading) -
     for word in words(given or ""):
         base, batch = catalogue.parse(word)
         if is_table(base):
-            word = base if "://" in base else str(here / base) + (f"@{batch}" if batch else "")
+            word = base if "://" in base else str(directory / base) + (f"@{batch}" if batch else "")
             problem, _ = catalogue.build(word, target=target, reading=reading)
             of_data = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes())
             of_all = hashlib.sha256(of_data.digest() + problem.w0.tobytes())
-            digest = of_data.hexdigest()[:DIGITS] + of_all.hexdigest()
+            digest = of_data.hexdigest()[:HASH_DIGITS] + of_all.hexdigest()
             if files.setdefault(Path(word).name, {}).setdefault(digest, word) != word:
                 continue
         names[word] = ""
     for name, of_name in files.items():
-        short = {digest[:DIGITS] for digest in of_name}
+        short = {digest[:HASH_DIGITS] for digest in of_name}
         for digest, word in of_name.items() if len(of_name) > 1 else ():
-            names[word] = f"{digest[: DIGITS if len(short) == len(of_name) else 16]}~{name}"
+            names[word] = f"{digest[: HASH_DIGITS if len(short) == len(of_name) else 16]}~{name}"
     if (target or reading != Reading()) and not files:
         raise ValueError(f"--target, {READ_AS} go with a table: --problem path.csv")
     return names

@@ -12,7 +12,7 @@ from benchmarks.problems.table_text import Reading
 from impls.traits import TRAITS
 
 DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
-MORE = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"
+EXTRA_PROBLEMS = "tiny tiny@50 large large@1024 huge huge@4096 diabetes diabetes@32 linnerud linnerud@5"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Preset:
 PRESETS = {
     "quick": Preset(["line", "crops", "crops@5", "small@100", "medium"], ["float32"], 1, 0.1),
     "default": Preset(DEFAULT_PROBLEMS.split(), ["float32"], 1, 0.25),
-    "full": Preset(f"{DEFAULT_PROBLEMS} {MORE}".split(), ["float32", "float64"], 3, 1.0),
+    "full": Preset(f"{DEFAULT_PROBLEMS} {EXTRA_PROBLEMS}".split(), ["float32", "float64"], 3, 1.0),
 }
 
 
@@ -62,7 +62,7 @@ class Case:
         return self.label or Path(self.problem).name
 
     @property
-    def host(self) -> tuple[str, str, int]:
+    def process_key(self) -> tuple[str, str, int]:
         """The key of its process: cases of one label on one device in one block share a worker."""
         return self.name, self.device, self.block
 
@@ -142,11 +142,11 @@ class Plan:
         if not self.shuffle:  # the second of a pair comes after the first: at the end, a run that is cut lacks it
             labels.sort(key=lambda label: self.impls.index(label[0]))
         for block in range(self.blocks):
-            hosts = [(*label, device) for label in labels for device in self.devices]
+            processes = [(*label, device) for label in labels for device in self.devices]
             generator, dtypes = random.Random(f"{self.seed} {block}"), self.dtypes
             if self.shuffle:
-                generator.shuffle(hosts)
-            for impl, is_duplicate, environment, device in hosts:
+                generator.shuffle(processes)
+            for impl, is_duplicate, environment, device in processes:
                 dtypes = generator.sample(dtypes, len(dtypes)) if self.shuffle else dtypes
                 cases += [
                     Case(impl, device, problem, dtype, block, is_duplicate, self.labels.get(problem, ""), environment)

@@ -18,9 +18,9 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 from benchmarks.typed_json import printable
 
-WIDEST, NARROWEST = 40, 5  # columns of the bar
-LOOK_WIDTH = 79  # columns of a line after a block
-KNOWN = 9  # cases after which the remaining time is shown
+MAX_BAR_COLUMNS, MIN_BAR_COLUMNS = 40, 5
+BLOCK_LINE_COLUMNS = 79  # of a line after a block
+ESTIMATE_FROM_CASES = 9  # before, the remaining time is not shown
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def standing(campaign: Campaign, case: Case) -> CampaignProgress:
     limit_s, passed = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
     open_end = campaign.plan.until_decided and limit_s == math.inf
     done, total = len(campaign.done), len(campaign.selected)
-    estimated = done >= KNOWN and not open_end
+    estimated = done >= ESTIMATE_FROM_CASES and not open_end
     remaining_s = min(passed / done * (total - done), max(limit_s - passed, 0)) if estimated else math.nan
     share = min(max(done / total, passed / limit_s), 1.0)
     of, blocks = (total, campaign.plan.blocks) if limit_s == math.inf and not open_end else (None, None)
@@ -49,15 +49,15 @@ def standing(campaign: Campaign, case: Case) -> CampaignProgress:
 
 def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
     """Show the case that runs now and the remaining time."""
-    at = standing(campaign, case)
+    progress = standing(campaign, case)
     if has_bar(reporter):
         columns = shutil.get_terminal_size().columns - 1  # in the last one, some terminals begin a new line
-        reporter.write(f"\r{line(at, columns, reporter.hasmarkup)}\r", flush=True)  # what comes next begins there
-    elif not campaign.done or next(reversed(campaign.done)).host != case.host:
+        reporter.write(f"\r{line(progress, columns, reporter.hasmarkup)}\r", flush=True)  # what comes next begins there
+    elif not campaign.done or next(reversed(campaign.done)).process_key != case.process_key:
         if reporter.verbosity > 0:
             reporter.ensure_newline()  # pytest names each case
-        remaining = f", about {duration(at.remaining_s)} left" if at.remaining_s >= 0 else ""
-        reporter.write(f"[{counted(at)}] {case.name} on {case.device}, {block(at)}{remaining}\n")
+        remaining = f", about {duration(progress.remaining_s)} left" if progress.remaining_s >= 0 else ""
+        reporter.write(f"[{counted(progress)}] {case.name} on {case.device}, {block(progress)}{remaining}\n")
 
 
 def show_look(reporter: pytest.TerminalReporter, campaign: Campaign, fastest: list[str]) -> None:
@@ -69,7 +69,8 @@ def show_look(reporter: pytest.TerminalReporter, campaign: Campaign, fastest: li
     decided = f"{last.decided} of {last.comparisons} comparisons decided"
     reporter.write_line(f"after {last.block} block{'s' * (last.block > 1)}: {decided}; {following}")
     if fastest:
-        reporter.write_line(textwrap.shorten(f"fastest so far: {'; '.join(fastest)}", LOOK_WIDTH, placeholder=" ..."))
+        text = f"fastest so far: {'; '.join(fastest)}"
+        reporter.write_line(textwrap.shorten(text, BLOCK_LINE_COLUMNS, placeholder=" ..."))
 
 
 def clear(reporter: pytest.TerminalReporter) -> None:
@@ -83,7 +84,7 @@ def has_bar(reporter: pytest.TerminalReporter) -> bool:
     return bool(reporter.isatty) and reporter.verbosity <= 0 and importlib.util.find_spec("rich") is not None
 
 
-def line(at: CampaignProgress, columns: int, colours: bool) -> str:
+def line(progress: CampaignProgress, columns: int, colours: bool) -> str:
     """Render the bar, the remaining time and the case in exactly `columns` columns, shortening the text to fit."""
     from rich.console import Console  # imported here: most runs have no terminal
     from rich.progress_bar import ProgressBar
@@ -91,13 +92,14 @@ def line(at: CampaignProgress, columns: int, colours: bool) -> str:
 
     system: Literal["standard"] | None = "standard" if colours else None
     console = Console(file=sys.__stdout__, width=columns, height=1, force_terminal=True, color_system=system)
-    width = min(max(columns // 5, NARROWEST), WIDEST)
-    drawn = console.render(ProgressBar(total=1, completed=at.share, width=width, complete_style="cyan"))
+    width = min(max(columns // 5, MIN_BAR_COLUMNS), MAX_BAR_COLUMNS)
+    drawn = console.render(ProgressBar(total=1, completed=progress.share, width=width, complete_style="cyan"))
     bar = Text.assemble(*[(piece.text, piece.style or "") for piece in drawn])
     bar.truncate(width, pad=True)
-    case_name = Text(printable(f"{at.case.name} {at.case.title} {at.case.dtype} {at.case.device}"))
+    case = progress.case
+    case_name = Text(printable(f"{case.name} {case.title} {case.dtype} {case.device}"))
     room = columns - width - 1
-    texts = remaining_texts(at, case_name.cell_len)
+    texts = remaining_texts(progress, case_name.cell_len)
     status = next((text for text, reserve in texts if len(text) + reserve <= room), "")
     case_name.truncate(max(room - len(status), 0), overflow="ellipsis")
     row = Text.assemble(bar, " ", status, case_name)
@@ -107,27 +109,27 @@ def line(at: CampaignProgress, columns: int, colours: bool) -> str:
     return capture.get().encode(console.encoding, "replace").decode(console.encoding)
 
 
-def remaining_texts(at: CampaignProgress, name_width: int) -> list[tuple[str, int]]:
+def remaining_texts(progress: CampaignProgress, name_width: int) -> list[tuple[str, int]]:
     """Return ever shorter texts of the progress, each with the columns it must leave for the case's name."""
-    remaining = duration(at.remaining_s)
-    where, short = block(at), block(at).replace(" of ", "/")
+    remaining = duration(progress.remaining_s)
+    where, short = block(progress), block(progress).replace(" of ", "/")
     candidates = [
-        ([counted(at), where, remaining and f"about {remaining} left"], name_width),
-        ([counted(at), short, remaining and f"~{remaining} left"], 24),
+        ([counted(progress), where, remaining and f"about {remaining} left"], name_width),
+        ([counted(progress), short, remaining and f"~{remaining} left"], 24),
         ([short, remaining and f"~{remaining}"], 6),
         ([remaining and f"~{remaining}"], 4),
     ]
     return [(f"{', '.join(filter(None, parts))}: ", reserve) for parts, reserve in candidates if any(parts)]
 
 
-def counted(at: CampaignProgress) -> str:
+def counted(progress: CampaignProgress) -> str:
     """`3/40`, or `3` if the total is unknown."""
-    return f"{at.number}" + (f"/{at.total}" if at.total else "")
+    return f"{progress.number}" + (f"/{progress.total}" if progress.total else "")
 
 
-def block(at: CampaignProgress) -> str:
+def block(progress: CampaignProgress) -> str:
     """`block 2 of 12`, or `block 2`."""
-    return f"block {at.case.block + 1}" + (f" of {at.blocks}" if at.blocks else "")
+    return f"block {progress.case.block + 1}" + (f" of {progress.blocks}" if progress.blocks else "")
 
 
 def duration(seconds: float) -> str:

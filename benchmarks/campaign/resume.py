@@ -27,8 +27,8 @@ from benchmarks.worker.process import ROOT
 from benchmarks.worker.server import source_text
 from impls.interface import Unsupported
 
-NOW = ("wait", "resume")  # options of this process, not of the campaign
-ALSO = {  # options of others that say what is measured and how it is saved
+PROCESS_OPTIONS = ("wait", "resume")  # of pytest's process, not of the campaign
+FOREIGN_OPTIONS = {  # of pytest and pytest-benchmark: what is measured, and how it is saved
     "keyword": "-k",
     "markexpr": "-m",
     "benchmark_save": "--benchmark-save",
@@ -36,8 +36,6 @@ ALSO = {  # options of others that say what is measured and how it is saved
     "benchmark_json": "--benchmark-json",
     "benchmark_storage": "--benchmark-storage",
 }
-
-
 DAMAGED = "--resume: {} is damaged ({}); delete it, and begin anew without --resume"
 
 
@@ -51,8 +49,10 @@ class ResumePlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config, self.lock = config, Lock()
-        own = {option.attribute: option.name for option in options.OPTIONS}
-        self.options = {name: word for name, word in (own | ALSO).items() if name not in NOW}
+        of_suite = {option.attribute: option.name for option in options.OPTIONS}
+        self.options = {
+            name: word for name, word in (of_suite | FOREIGN_OPTIONS).items() if name not in PROCESS_OPTIONS
+        }
         self.folder = Path(config.option.benchmark_storage.removeprefix("file://"))
 
     @property

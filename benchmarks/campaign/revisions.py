@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.worker.process import ROOT
 
-FORM = re.compile(r"(?P<path>.+\.py)@(?P<revision>\S+)")
+FILE_AT_REVISION = re.compile(r"(?P<path>.+\.py)@(?P<revision>\S+)")
 FOLDER = ROOT / "build" / "revisions"
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 ROOT = process.ROOT.resolve()  # a link may lead to it
 BENCHMARKS = ROOT / "benchmarks"
-OWN = (BENCHMARKS, ROOT / "tests")  # folders with tests of this project
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TEST_FOLDERS = (BENCHMARKS, ROOT / "tests")  # with tests of this project
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIDE_BY_SIDE = "benchmarks that run at the same time disturb one another"
 OWN_CLOCKS = "the processes of this suite read their own clocks"
 OWN_GC = "this suite checks that timed rounds collect no garbage"
@@ -142,25 +142,27 @@ def check_paths(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     pytest runs the conftest.py beside each path: `--imp mine.py` would run what is beside mine.py in this process.
     """
     known, unknown = parser.parse_known_and_unknown_args(args, copy.copy(config.option))
-    own = [option.name for option in options.OPTIONS]
-    here = config.invocation_params.dir
+    known_options = [option.name for option in options.OPTIONS]
+    directory = config.invocation_params.dir
     named = [str(path) for path in known.file_or_dir]
-    if not any((here / name.partition("::")[0]).exists() for name in named):
-        named.append(str(here))  # whose conftest.py pytest then runs
+    if not any((directory / name.partition("::")[0]).exists() for name in named):
+        named.append(str(directory))  # whose conftest.py pytest then runs
     paths = {name: _place(config, name, known.pyargs) for name in named}
     given = {arg.partition("=")[0] for arg in args}
-    if not (given & {*own} or any(path.is_relative_to(BENCHMARKS) for path in paths.values())):
+    if not (given & {*known_options} or any(path.is_relative_to(BENCHMARKS) for path in paths.values())):
         return
     strange = [arg.partition("=")[0] for arg in unknown]
-    others = [name for name, path in paths.items() if path != ROOT and not any(path.is_relative_to(one) for one in OWN)]
+    others = [name for name, path in paths.items() if path != ROOT and not any(map(path.is_relative_to, TEST_FOLDERS))]
     if strange:
-        raise pytest.UsageError(f"no option {strange[0]}{impls.nearest(strange[0], own).partition(' (known')[0]}")
+        raise pytest.UsageError(
+            f"no option {strange[0]}{impls.nearest(strange[0], known_options).partition(' (known')[0]}"
+        )
     if others:
         raise pytest.UsageError(
             f"{others[0]}: not in this suite's benchmarks; give files by an option, several with commas:"
             " pytest benchmarks --impl A.py,B.py"
         )
-    cut = Path(here, config.known_args_namespace.confcutdir).resolve()
+    cut = Path(directory, config.known_args_namespace.confcutdir).resolve()
     if known.noconftest or not ROOT.is_relative_to(cut):
         raise pytest.UsageError("--noconftest, --confcutdir: this suite's conftest.py makes the cases; leave them out")
 
@@ -169,7 +171,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Pass over the folders of others in this checkout: pytest would run their conftest.py."""
     by_folder = ROOT in [_place(config, arg, False) for arg in config.args]
     is_folder = collection_path.is_dir() and collection_path.resolve().parent == ROOT
-    return True if by_folder and is_folder and collection_path.resolve() not in OWN else None
+    return True if by_folder and is_folder and collection_path.resolve() not in TEST_FOLDERS else None
 
 
 def _place(config: pytest.Config, name: str, is_module: bool) -> Path:
@@ -240,14 +242,14 @@ def case_name(item: Any) -> str:
 def install_signal_handlers() -> None:
     """Make the first of these signals act like Ctrl-C. A signal that is already ignored (nohup) stays ignored."""
     if threading.current_thread() is threading.main_thread():
-        for ending in ENDING:
+        for ending in END_SIGNALS:
             if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(ending, _interrupt)
 
 
 def ignore_signals() -> None:
     """Ignore all of them: the run is ending and is about to be saved."""
-    for ending in ENDING:
+    for ending in END_SIGNALS:
         if signal.getsignal(ending) is _interrupt:
             signal.signal(ending, signal.SIG_IGN)
 

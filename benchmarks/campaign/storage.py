@@ -18,8 +18,8 @@ from pytest_benchmark.utils import safe_dumps
 
 from benchmarks.machine.files import lock_descriptor, without_links
 
-RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
-READER = 10.0  # seconds within which somebody must read a pipe
+RANDOM_GLOB = "[0-9a-f]" * 8  # of the name of an unfinished file
+READER_TIMEOUT_S = 10.0  # within which somebody must read a pipe
 
 
 class Storage(FileStorage):
@@ -117,11 +117,11 @@ def atomic_write(path: Path, text: str) -> None:
     if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
         raise OSError(f"{path} is a link of another user; name the file itself")
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
-        with open(_open_pipe(path, time.monotonic() + READER), "w", encoding="utf-8") as stream:
+        with open(_open_pipe(path, time.monotonic() + READER_TIMEOUT_S), "w", encoding="utf-8") as stream:
             stream.write(text)
         return
     path = Path(os.path.realpath(path))
-    for other in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM}.tmp"):
+    for other in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM_GLOB}.tmp"):
         remove_unlocked(other)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers import HONEST, Done, bench, command, ended, write
 
-from benchmarks.campaign.campaign import CHANGED
+from benchmarks.campaign.campaign import PACKAGES_CHANGED
 from benchmarks.machine import environments
 from results.__main__ import main
 
@@ -120,7 +120,7 @@ def test_a_package_that_changes_under_a_run_is_noticed(tmp_path: Path) -> None:
     words = ["--python", f"it={python}", "--impl", write(tmp_path, "changing", changing + HONEST), "--blocks", "2"]
     done = bench(tmp_path, *words)
     assert [row["block"] for row in done.rows if row["valid"]] == [0]
-    assert [row["reason"] for row in done.refused] == [CHANGED.format("it")]
+    assert [row["reason"] for row in done.refused] == [PACKAGES_CHANGED.format("it")]
 
 
 def test_what_cannot_run_workers_is_one_line(pythons: SimpleNamespace, tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def test_only_a_regular_file_of_this_user_is_a_journal(tmp_path: Path, monkeypat
     (tmp_path / "b.journal").symlink_to(one.path)
     (tmp_path / "c.journal").symlink_to("/dev/zero")
     with (tmp_path / "d.journal").open("wb") as sparse:
-        sparse.truncate(journal.LARGEST + 1)
+        sparse.truncate(journal.MAX_BYTES + 1)
     (tmp_path / "e.journal").write_text("[" * 100_000 + "\n")
-    (tmp_path / "f.journal").write_text("[]," * journal.VALUES + "\n")
+    (tmp_path / "f.journal").write_text("[]," * journal.MAX_JSON_VALUES + "\n")
     assert [found.path for found in journal.unfinished(tmp_path)] == [one.path]
     assert stat.S_IMODE(one.path.stat().st_mode) == 0o600
     monkeypatch.setattr(os, "getuid", lambda: one.path.stat().st_uid + 1)
@@ -146,7 +146,7 @@ def test_there_is_room_for_what_follows(tmp_path: Path) -> None:
     """On a disk that is full from now on."""
     one = new(tmp_path)
     one.add("x", FinishedCase("timed", {}, [1.0]), {"wall_s": 1.0})
-    assert os.stat(one.path).st_blocks * 512 >= journal.RESERVE
+    assert os.stat(one.path).st_blocks * 512 >= journal.RESERVED_BYTES
     assert list(journal.read(one.path).loaded) == ["x"]
     one.close()
     assert one.path.read_text().endswith("}\n")

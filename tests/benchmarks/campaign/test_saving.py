@@ -143,7 +143,7 @@ def test_a_pipe_may_be_where_the_json_goes(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_nobody_reads_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "READER", 0.2)
+    monkeypatch.setattr(module, "READER_TIMEOUT_S", 0.2)
     os.mkfifo(tmp_path / "pipe")
     os.mkfifo(tmp_path / ".x.json.0badcafe.tmp")  # beside another file, and no unfinished one of ours
     (tmp_path / ".x.json.mine.tmp").write_text("the user's")

@@ -928,7 +928,7 @@ def test_tables_that_differ_in_scale_alone_are_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: int
 ) -> None:
     """They are equal once they are standardised, but their problems begin elsewhere."""
-    monkeypatch.setattr(options, "DIGITS", digits)
+    monkeypatch.setattr(options, "HASH_DIGITS", digits)
     for folder, factor in (("a", 2), ("b", 4)):
         (tmp_path / folder).mkdir()
         rows = "".join(f"{factor * x},{y}\n" for x, y in ((1, 3), (2, 5), (4, 4), (8, 9)))

@@ -177,7 +177,7 @@ def test_the_limits_are_ten_times_the_largest_committed_run() -> None:
     rows = max(len(json.loads(content)["benchmarks"]) for content in contents)
     largest = max(map(len, contents))
     assert 10 * largest <= schema.BYTES and 10 * values <= schema.VALUES and 10 * rows <= schema.ROWS
-    assert (journal.LARGEST, journal.VALUES) == (schema.BYTES, schema.VALUES)
+    assert (journal.MAX_BYTES, journal.MAX_JSON_VALUES) == (schema.BYTES, schema.VALUES)
 
 
 @pytest.mark.parametrize("depth", [40, 900, 2_000, 500_000])
