@@ -11,13 +11,13 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-LINE, LONG, FILE = 300, 10_000, 100_000  # characters: of a reason or a name, of other words, of a source file
-REASON = 1_000  # characters of all reasons of a case
-HELPERS, NAMES = 20, 100  # source files beside an implementation; other names, such as those of thread pools
-SHORTEST = 1e-7  # seconds of a run: a call and the copy of its start take longer
+LINE_CHARACTERS, WORDS_CHARACTERS, FILE_CHARACTERS = 300, 10_000, 100_000  # of a reason or a name; words; a source file
+REASON_CHARACTERS = 1_000  # of all reasons of a case
+MAX_HELPERS, MAX_NAMES = 20, 100  # source files beside an implementation; names, such as those of thread pools
+SHORTEST_RUN_S = 1e-7  # a call and the copy of its start take longer
 
 
-def printable(text: object, most: int = LINE) -> str:
+def printable(text: object, most: int = LINE_CHARACTERS) -> str:
     """Return one line of at most `most` printable characters. Others, such as terminal escapes, become U+FFFD.
 
     A longer line ends with a whole word: half a path could not be recognised, and replaced, when it is saved.
@@ -29,17 +29,17 @@ def printable(text: object, most: int = LINE) -> str:
 
 
 Seconds = Annotated[float, lambda value: 0 <= value < 1e9]
-Duration = Annotated[float, lambda value: SHORTEST <= value < 1e9]  # of a run with steps
+Duration = Annotated[float, lambda value: SHORTEST_RUN_S <= value < 1e9]  # of a run with steps
 CpuSeconds = Annotated[float, lambda value: 0 <= value < 1e9]  # of all threads
 Rate = Annotated[float, lambda value: 0 <= value < 1e17]
 Speed = Annotated[float, lambda value: 0 < value < 1e18]
 Count = Annotated[int, lambda value: 0 <= value < 2**53]  # sums stay below a column's limit
 Text = Annotated[str, lambda value: value == printable(value)]
-Words = Annotated[str, lambda value: len(value) <= LONG and value.isprintable()]  # with blanks as they are, in a path
+Words = Annotated[str, lambda value: len(value) <= WORDS_CHARACTERS and value.isprintable()]  # a path keeps its blanks
 Fact = Annotated[Any, lambda value: value is None or isinstance(value, (bool, int, float, str))]  # of a row
-File = Annotated[str, lambda value: len(value) <= FILE]
-Helpers = Annotated[dict[Words, File], lambda value: len(value) <= HELPERS and all(map(_is_below, value))]
-Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= NAMES]
+File = Annotated[str, lambda value: len(value) <= FILE_CHARACTERS]
+Helpers = Annotated[dict[Words, File], lambda value: len(value) <= MAX_HELPERS and all(map(_is_below, value))]
+Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= MAX_NAMES]
 
 
 def decode(hint: Any, value: Any) -> Any:

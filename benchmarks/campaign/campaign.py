@@ -19,7 +19,7 @@ from benchmarks.machine.environments import Environment
 from benchmarks.timing.machine_limits import MachineLimits
 from benchmarks.timing.measure import TimedCase, open_descent
 from benchmarks.timing.prepared import PreparedProblem
-from benchmarks.typed_json import LONG, printable
+from benchmarks.typed_json import WORDS_CHARACTERS, printable
 from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
@@ -219,7 +219,7 @@ class Campaign:
             self.record,
             wall_s=time.monotonic() - self.started,
             timed_s=self.clock.total,
-            orphans=[*self.record.orphans, *(printable(name, LONG) for name in self.workspace.removed)],
+            orphans=[*self.record.orphans, *(printable(name, WORDS_CHARACTERS) for name in self.workspace.removed)],
             rates=self.limits.rates,
             failed_kernels=self.limits.failed,
         )

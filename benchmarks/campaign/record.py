@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.machine.environments import Facts
 from benchmarks.machine.load import BlockLoad
 from benchmarks.machine.roofline import Rates
-from benchmarks.typed_json import REASON, Count, Seconds, Words, decode_fields, printable
+from benchmarks.typed_json import REASON_CHARACTERS, Count, Seconds, Words, decode_fields, printable
 from benchmarks.worker.client import Invalid, Refused
 from benchmarks.worker.messages import Source
 from impls.interface import Unsupported
@@ -43,7 +43,7 @@ class Outcome:
     def of(cls, error: Unsupported | Refused | Invalid) -> "Outcome":
         """Return the outcome of a case that raised this error."""
         kinds = {Unsupported: Status.SKIPPED, Refused: Status.REFUSED, Invalid: Status.INVALID}
-        return cls(kinds[type(error)], printable(error, REASON))
+        return cls(kinds[type(error)], printable(error, REASON_CHARACTERS))
 
 
 INTERRUPTED = Outcome(Status.REFUSED, "interrupted")

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.worker.client import Refused
-from benchmarks.worker.process import POLL, ROOT, Member
+from benchmarks.worker.process import POLL_S, ROOT, Member
 
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=5 -oServerAliveCountMax=3"
 END_S = 3.0  # in which a remote rank must have ended when its pipe is closed
-NOISE = 100  # lines that a host's login scripts may print before the first message
+LOGIN_LINES = 100  # that a host's login scripts may print before the first message
 
 
 def environment(rank: int, ranks: int, local: int, local_ranks: int, address: str, port: int) -> dict[str, str]:
@@ -83,7 +83,7 @@ class RemoteRank(Member):
     def where(self) -> str:
         """Return the function that the worker is in, "" if the host does not answer."""
         self.send(b'{"op": "where"}')
-        answer = self._line(time.monotonic() + 4 * POLL)
+        answer = self._line(time.monotonic() + 4 * POLL_S)
         with contextlib.suppress(ValueError, TypeError, KeyError):
             return str(json.loads(answer)["where"])
         return f" on host {self.host}"
@@ -105,7 +105,7 @@ class RemoteRank(Member):
         self.stderr.close()
 
     def _first_answer(self, deadline: float) -> dict[str, Any]:
-        for _ in range(NOISE):
+        for _ in range(LOGIN_LINES):
             line = self._line(deadline)
             if not line:
                 break

@@ -18,12 +18,12 @@ from benchmarks.worker.process import Member, Message
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported
 
-SUMMED = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
-SLOWEST = {
+SUMMED_FACTS = {"cpu_seconds", "cpu_over_wall", "rss_bytes", "device_bytes", "compiles", "gc_runs"}
+SLOWEST_FACTS = {
     *("seconds", "fixed_seconds", "blocked_seconds", "transfer_seconds", "event_s"),
     *("none", "half", "all", "repeat", "framework_threads"),
 }
-LOCAL = "127.0.0.1"
+LOCAL_ADDRESS = "127.0.0.1"
 
 
 class Ranks(Worker):
@@ -49,7 +49,7 @@ class Ranks(Worker):
         self.threads, own_cores = each * ranks, shares(pinned(settings.threads), on_host)
         memory = None if settings.memory is None else settings.memory // ranks
         of_rank = replace(settings, threads=each, memory=memory)
-        address = hosts[0] if hosts else LOCAL
+        address = hosts[0] if hosts else LOCAL_ADDRESS
         network = interface(address) if len(hosts) > 1 else {}
         deadline, members = time.monotonic() + timeout, list[Member]()
         try:
@@ -91,9 +91,9 @@ def merged(answers: list[Message]) -> Message:
     merged_answer = dict(answers[0])
     for name, first in answers[0].items():
         values = [answer[name] for answer in answers]
-        if name in SUMMED:
+        if name in SUMMED_FACTS:
             merged_answer[name] = None if None in values else sum(values)
-        elif name in SLOWEST:
+        elif name in SLOWEST_FACTS:
             merged_answer[name] = max((value for value in values if value is not None), default=None)
         elif name == "pools":
             merged_answer[name] = {pool: max(pools.get(pool) or 0 for pools in values) for pool in first}

@@ -22,7 +22,7 @@ from benchmarks.problems import catalogue
 from benchmarks.problems.table_text import Reading
 from benchmarks.worker.client import Settings, start_process
 from benchmarks.worker.environment import pinned
-from benchmarks.worker.process import GRACE, POLL, Message, Process
+from benchmarks.worker.process import LOSS_GRACE_S, POLL_S, Message, Process
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Unsupported, shard
 
@@ -86,7 +86,7 @@ def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
     answer = b""
     while not answer.endswith(b"\n"):
         dead = not process.alive
-        ready, _, _ = select.select([process.fileno(), 0], [], [], POLL)
+        ready, _, _ = select.select([process.fileno(), 0], [], [], POLL_S)
         if 0 in ready:
             if next(requests, None) is None:
                 return False
@@ -94,7 +94,7 @@ def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
         part = process.receive() if process.fileno() in ready else b""
         answer += part
         if not part and (process.fileno() in ready or dead):
-            answer = json.dumps({"lost": process.exit_reason(time.monotonic() + GRACE)}).encode() + b"\n"
+            answer = json.dumps({"lost": process.exit_reason(time.monotonic() + LOSS_GRACE_S)}).encode() + b"\n"
     while answer:
         answer = answer[os.write(1, answer) :]
     return True

@@ -11,7 +11,7 @@ from benchmarks.machine import roofline
 from benchmarks.machine.bandwidth import better, most_read, typical
 from benchmarks.machine.roofline import Rates
 from benchmarks.timing import parity
-from benchmarks.typed_json import REASON, printable
+from benchmarks.typed_json import REASON_CHARACTERS, printable
 from benchmarks.worker.client import Refused, Settings, Worker
 from benchmarks.worker.environment import pinned
 from benchmarks.worker.workspace import Workspace
@@ -109,7 +109,7 @@ class MachineLimits:
         if not unknown and (slowed or (above and others > BUSY)):
             return {name: value for name, value in facts.items() if not name.startswith("read_")}
         faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
-        return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
+        return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
 
     def summary(self) -> dict[str, Any]:
         """Return what is saved: by name, the typical rates, and what could not measure."""

@@ -23,10 +23,10 @@ from benchmarks.reference.iterates import Iterate, row_facts
 from benchmarks.reference.solution import Coefficients
 from benchmarks.timing import growth, parity
 from benchmarks.timing.prepared import PreparedProblem, RowsCheck
-from benchmarks.typed_json import REASON, printable
+from benchmarks.typed_json import REASON_CHARACTERS, printable
 from benchmarks.worker.arrays import read_mapped
 from benchmarks.worker.client import Clock, Refused, Worker
-from benchmarks.worker.messages import Growth, Round, Run
+from benchmarks.worker.messages import Growth, Round, RunResult
 from impls.interface import Array
 
 COMPILED = 1.2  # of the first run's seconds, above which a first run of fewer steps, scaled to all, has compiled too
@@ -113,7 +113,7 @@ class TimedCase:
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
         words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates, self.task.truth.quadratic)
         known = {name: value for name, value in facts.items() if value is not None}
-        return known | words | {"valid": not faults, "reason": printable("; ".join(faults), REASON)}
+        return known | words | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
 
     def energy_facts(self, steady: float) -> dict[str, float]:
         """Return the GPU's energy a step (J) and its median clock (MHz); {} if unknown, as for a slice of a card."""
@@ -241,7 +241,7 @@ def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: Coefficients
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
-def iterate(task: PreparedProblem, done: Run, t: int, c: Coefficients) -> Iterate:
+def iterate(task: PreparedProblem, done: RunResult, t: int, c: Coefficients) -> Iterate:
     """Check the answer of a run of t updates from the start at c. Raises Refused."""
     weights = np.asarray(done.weights)
     return Iterate(t, weights, done.seconds, *judge(task, weights, t, c, task.truth.start(c)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.worker.messages import AHEAD, Round
+from benchmarks.worker.messages import CLOCK_AHEAD, Round
 
 BITS = {"highest": 23, "tf32": 10}  # of the mantissa, in products of float32
 DOUBLE = 52  # of float64
@@ -85,7 +85,7 @@ def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int)
     factor, spare = CLOCKS
     claimed = [one.seconds * (1 + 1 / steps) + 4 * one.fixed_seconds for one in rounds]
     if any(here < one.seconds + one.fixed_seconds for here, one in zip(elapsed, rounds, strict=True)):
-        return [AHEAD]
+        return [CLOCK_AHEAD]
     if all(here > factor * claim + spare for here, claim in zip(elapsed, claimed, strict=True)):  # load spares some
         return [f"its rounds took {median(elapsed):.2g} s by our clock, and {median(claimed):.2g} s by its own clock"]
     return []

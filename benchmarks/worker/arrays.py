@@ -39,7 +39,7 @@ def other_ranks_bytes(folder: str) -> int:
 
 def free_memory() -> float:
     """Return the bytes of memory available without swapping (Linux); infinity if unknown, RAM's if the user says it."""
-    return memory.total() if memory.RAM in os.environ else memory.meminfo("MemAvailable")
+    return memory.total() if memory.RAM_VARIABLE in os.environ else memory.meminfo("MemAvailable")
 
 
 def _problem(path: Path, load: Callable[[Path], Array]) -> Problem:

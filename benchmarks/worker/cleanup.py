@@ -19,9 +19,9 @@ from benchmarks.machine.files import text_of
 
 TAG = "DESCENTBENCH_WORKER"  # in a worker's environment: its working folder
 PROC, SHM = Path("/proc"), Path("/dev/shm")
-PATIENCE = 5.0  # seconds in which what was killed must have ended
-GRACE = 1.0  # seconds for multiprocessing's trackers, which unlink what others have left, and then end by themselves
-LOOK = 0.002  # seconds between two looks
+KILL_TIMEOUT_S = 5.0  # in which what was killed must have ended
+TRACKER_GRACE_S = 1.0  # multiprocessing's trackers unlink what others have left, and then end by themselves
+POLL_S = 0.002
 EXEC_LOOKS = 50  # at a process in the middle of an exec
 ENV_START = 47  # the place of env_start among the fields of /proc/PID/stat after the name (proc_pid_stat(5))
 PR_SET_CHILD_SUBREAPER, IPC_RMID = 36, 0  # linux/prctl.h, linux/ipc.h
@@ -51,7 +51,7 @@ def end_processes(tag: str, leader: int | None = None, before: Collection[str | 
     Then remove the shared memory that they held or made, unless it existed `before`. Return, in words, the processes
     that had left the session or survive a kill, and the shared memory.
     """
-    until, grace = time.monotonic() + PATIENCE, time.monotonic() + GRACE
+    until, grace = time.monotonic() + KILL_TIMEOUT_S, time.monotonic() + TRACKER_GRACE_S
     known, files, removed = dict[int, ProcessInfo](), set[Path](), list[str]()
     if leader is not None and not PROC.joinpath("self").exists():
         with contextlib.suppress(ProcessLookupError):
@@ -74,7 +74,7 @@ def end_processes(tag: str, leader: int | None = None, before: Collection[str | 
             if time.monotonic() > grace or b"resource_tracker" not in read(pid, "cmdline"):  # multiprocessing's, loky's
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-        time.sleep(LOOK)
+        time.sleep(POLL_S)
     return removed + remove_shared_memory(files, {*known, leader}, before)
 
 
@@ -108,7 +108,7 @@ def settle(pid: int, until: float) -> None:
     while time.monotonic() < until and any(
         read(pid, f"task/{task}/stat").rpartition(b")")[2].split()[:1] == [b"R"] for task in tasks(pid)
     ):
-        time.sleep(LOOK)
+        time.sleep(POLL_S)
 
 
 def tasks(pid: int) -> list[str]:
@@ -135,7 +135,7 @@ def environment_of(process: ProcessInfo) -> bytes:
             return variables
         if process.state in "ZX" or not _in_exec(process.pid):
             return b""
-        time.sleep(LOOK)
+        time.sleep(POLL_S)
     return b""
 
 

@@ -18,7 +18,7 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
 T = TypeVar("T")
-R = TypeVar("R", bound=messages.Run)
+R = TypeVar("R", bound=messages.RunResult)
 TIMEOUT = 300.0  # seconds a case, unless --timeout says otherwise
 
 
@@ -103,7 +103,7 @@ class Worker:
 
     def read(self, size: int) -> float:
         """Return the bytes a second that the framework's kernel reads of an array of that many bytes."""
-        return self._ask(messages.Reading, "read", size=size).bytes_per_s
+        return self._ask(messages.ReadRate, "read", size=size).bytes_per_s
 
     def open_device(self, device: str) -> None:
         """Let the implementation use a device for the first time. `context_s` is what it takes."""
@@ -114,9 +114,9 @@ class Worker:
         self.folder = folder
         return self._ask(messages.Prepared, "prepare", folder=folder, device=device)
 
-    def run(self, start: Array, steps: int) -> messages.Run:
+    def run(self, start: Array, steps: int) -> messages.RunResult:
         """Run the descent once."""
-        return self._shaped(start, self._ask(messages.Run, "descend", start=start.tolist(), steps=steps))
+        return self._shaped(start, self._ask(messages.RunResult, "descend", start=start.tolist(), steps=steps))
 
     def round(self, start: Array, elsewhere: Array, steps: int) -> messages.Round:
         """Run no steps from `elsewhere` and then `steps` from `start`."""
@@ -206,7 +206,7 @@ class Worker:
 def start_process(cores: list[int], settings: Settings, workspace: Workspace, **more: str) -> Process:
     """Start a worker's process with its environment and the further variables `more`."""
     folder = workspace.new("worker")
-    limit = {} if settings.memory is None else {memory.ALLOWED: str(settings.memory)}
+    limit = {} if settings.memory is None else {memory.LIMIT_VARIABLE: str(settings.memory)}
     env = environment(settings.threads, settings.device, settings.precision, str(folder))
     if settings.python:  # with packages of its own
         env = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}

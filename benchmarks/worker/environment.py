@@ -5,10 +5,14 @@ import os
 import impls
 from benchmarks.worker import cleanup, memory
 
-CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB")  # tinygrad's
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC")
-BACKENDS = ("jax", "tensorflow", "torch")  # of Keras
-RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_", "TORCHELASTIC_")  # begin so
+CACHE_VARIABLES = (  # CACHEDB is tinygrad's
+    *("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB"),
+)
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC"),
+)
+KERAS_BACKENDS = ("jax", "tensorflow", "torch")
+RANK_PREFIXES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_", "TORCHELASTIC_")
 
 
 def pinned(threads: int) -> list[int]:
@@ -21,7 +25,7 @@ def of_implementation(impl: str) -> dict[str, str]:
     stem = os.path.basename(impl).removesuffix(".py").partition("@")[0]  # of an older file: NAME@COMMIT.py
     framework, _, way = stem.partition("_")
     backend = {"keras": way, "tensorflow": "tensorflow"}.get(framework)
-    return {"KERAS_BACKEND": backend} if backend in BACKENDS else {}
+    return {"KERAS_BACKEND": backend} if backend in KERAS_BACKENDS else {}
 
 
 def environment(threads: int, device: str, precision: str, folder: str) -> dict[str, str]:
@@ -30,11 +34,12 @@ def environment(threads: int, device: str, precision: str, folder: str) -> dict[
     It must be set before a framework is imported. JAX takes device memory as it needs it, unless the user's settings
     say otherwise. Temporary files and caches go to the folder. Its name is the tag of the worker and of its children.
     """
-    unwanted = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.ALLOWED, impls.INSTALL, *RANKED)
+    others = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.LIMIT_VARIABLE, impls.INSTALL)
+    unwanted = (*others, *RANK_PREFIXES)
     env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    env |= dict.fromkeys(THREADS, str(threads)) | {"DESCENTBENCH_PRECISION": precision, "JAX_ENABLE_X64": "1"}
+    env |= dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"DESCENTBENCH_PRECISION": precision, "JAX_ENABLE_X64": "1"}
     env |= {cleanup.TAG: folder, "TMPDIR": folder}
-    env |= dict.fromkeys(CACHES, os.path.join(folder, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    env |= dict.fromkeys(CACHE_VARIABLES, os.path.join(folder, "jit")) | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if device == "cpu":
         return env | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | env

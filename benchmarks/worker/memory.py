@@ -12,10 +12,10 @@ from benchmarks.machine import cgroup
 from benchmarks.machine.files import text_of
 from impls.interface import Unsupported
 
-RAM = "DESCENTBENCH_RAM"  # the user's word for the memory of this machine, as 128GB, where the system names less
-ALLOWED = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
+RAM_VARIABLE = "DESCENTBENCH_RAM"  # the memory of this machine, as 128GB, where the system names less
+LIMIT_VARIABLE = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
-OUT = re.compile(  # what frameworks and libraries say where no more is to be had, threads' stacks included
+OUT_OF_MEMORY = re.compile(  # what frameworks and libraries say where no more is to be had, threads' stacks included
     r"out of memory|memoryerror|bad_alloc|memory allocation|(can't|cannot|unable to) allocate|resource_?exhausted"
     r"|failed to map segment|can't start new thread|pthread_create failed",
     re.IGNORECASE,
@@ -56,14 +56,14 @@ def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
     if made > total():
         raise Unsupported(
             f"needs at least {format_size(made)} to be made; there are {format_size(total())} of memory here"
-            f" (set {RAM}=SIZE if the machine gets more as it needs it)"
+            f" (set {RAM_VARIABLE}=SIZE if the machine gets more as it needs it)"
         )
 
 
 def total() -> float:
-    """Return this process's memory in bytes: RAM's, else the machine's or its cgroup's. Raises ValueError."""
-    if RAM in os.environ:
-        return parse_size(os.environ[RAM], RAM)
+    """Return this process's memory in bytes: RAM_VARIABLE's, else the machine's or its cgroup's. Raises ValueError."""
+    if RAM_VARIABLE in os.environ:
+        return parse_size(os.environ[RAM_VARIABLE], RAM_VARIABLE)
     granted = cgroup.memory()
     return meminfo("MemTotal") if granted is None else min(meminfo("MemTotal"), granted)
 
@@ -93,12 +93,12 @@ def limit_this_process(spare: int = 0) -> None:
 
 def allowed() -> int:
     """Return the bytes that this worker may use; 0 means no limit."""
-    return int(os.environ.get(ALLOWED, 0))
+    return int(os.environ.get(LIMIT_VARIABLE, 0))
 
 
 def blame_memory(end: str, allowed: int, output: str = "") -> str:
     """Return an exit reason; if it or the output says so, it blames the limit of so many bytes (0: none)."""
-    if allowed and OUT.search(end + output):
+    if allowed and OUT_OF_MEMORY.search(end + output):
         return f"out of memory: --memory allows {format_size(allowed)} ({end})"
     return end
 

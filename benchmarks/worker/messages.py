@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 from benchmarks.typed_json import (
-    NAMES,
+    MAX_NAMES,
     Count,
     CpuSeconds,
     Duration,
@@ -22,13 +22,13 @@ from benchmarks.typed_json import (
     decode_fields,
 )
 
-MOST = 2**13  # entries of a list: a machine may have as many cores
-CLOCK = 1.01, 0.001  # factor and seconds by which a worker's clock may exceed this process's
-AHEAD = "its clock counts more seconds than passed here"
-Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= NAMES]
-Cores = Annotated[list[Count], lambda value: len(value) <= MOST]
+MAX_CORES = 2**13  # of a machine
+CLOCK_SLACK = 1.01, 0.001  # factor and seconds by which a worker's clock may exceed this process's
+CLOCK_AHEAD = "its clock counts more seconds than passed here"
+Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= MAX_NAMES]
+Cores = Annotated[list[Count], lambda value: len(value) <= MAX_CORES]
 Weights = Annotated[list[Any], lambda value: _are_floats(value) or _are_rows(value)]
-WALL = (Seconds, Seconds | None, Duration)  # what a clock counts between the request and the answer
+WALL_TYPES = (Seconds, Seconds | None, Duration)  # of what a clock counts between the request and the answer
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunResult:
     """A finished run. weights: nested lists of w0's shape; they may hold NaN."""
 
     seconds: Duration
@@ -83,7 +83,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Round(Run):
+class Round(RunResult):
     """A finished run, and the run of 0 steps before it."""
 
     fixed_seconds: Seconds
@@ -136,7 +136,7 @@ class Profiled:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadRate:
     """Bytes that a kernel has read in a second of an array of so many bytes."""
 
     bytes_per_s: Rate
@@ -148,9 +148,9 @@ def check(kind: type, answer: dict[str, Any], elapsed: float = math.inf) -> dict
         values = decode_fields(kind, answer)
     except ValueError as error:
         raise ValueError(f"its answer {error}") from None
-    counted = [name for name, hint in get_type_hints(kind, include_extras=True).items() if hint in WALL]
-    if any((values.get(name) or 0) > CLOCK[0] * elapsed + CLOCK[1] for name in counted):
-        raise ValueError(AHEAD)
+    counted = [name for name, hint in get_type_hints(kind, include_extras=True).items() if hint in WALL_TYPES]
+    if any((values.get(name) or 0) > CLOCK_SLACK[0] * elapsed + CLOCK_SLACK[1] for name in counted):
+        raise ValueError(CLOCK_AHEAD)
     return values
 
 

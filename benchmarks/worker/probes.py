@@ -19,11 +19,11 @@ import impls
 from benchmarks.worker import environment, memory
 from impls.interface import Array, Device, DeviceWork, Timed
 
-SIZE = 256  # rows of the probe's matrix: large enough for the kernels that keep fewer bits
-SPARE = SIZE - 1  # the row that asks for a subnormal number
-CACHES = ("JAX_COMPILATION_CACHE_DIR", *environment.CACHES)
+PROBE_ROWS = 256  # large enough for the kernels that keep fewer bits
+SUBNORMAL_ROW = PROBE_ROWS - 1  # asks for a subnormal number
+CACHE_VARIABLES = ("JAX_COMPILATION_CACHE_DIR", *environment.CACHE_VARIABLES)
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-SHARED = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
+SHARED_MODULES = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 
 
 def framework(impl: str, module: str) -> str:
@@ -51,7 +51,7 @@ def version(framework: str) -> str:
 
 def shared() -> list[ModuleType]:
     """Return the underscore modules of all frameworks that this process has loaded. They also set the precision."""
-    return [importlib.import_module(f"impls._{name}") for name in SHARED if name in sys.modules]
+    return [importlib.import_module(f"impls._{name}") for name in SHARED_MODULES if name in sys.modules]
 
 
 def shared_module(framework: str) -> ModuleType | None:
@@ -61,7 +61,8 @@ def shared_module(framework: str) -> ModuleType | None:
 
 def jit_cache() -> str:
     """Return the settings that name a cache with older compiled code, or "fresh"."""
-    return ", ".join(name for name in CACHES if name in os.environ and Path(os.environ[name]).exists()) or "fresh"
+    names = [name for name in CACHE_VARIABLES if name in os.environ and Path(os.environ[name]).exists()]
+    return ", ".join(names) or "fresh"
 
 
 def compilations() -> int:
@@ -176,17 +177,17 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
         return {}
     multiply = product or (lambda a, b, device: a @ b)
     j = np.arange(1, np.finfo(dtype).nmant + 1)
-    fine = np.ones(SIZE, dtype)
+    fine = np.ones(PROBE_ROWS, dtype)
     fine[: len(j)] += (2.0**-j).astype(dtype)
-    fine[SPARE] = np.finfo(dtype).tiny
-    unit = np.ones(SIZE, dtype)
-    unit[SPARE] = 0.5
+    fine[SUBNORMAL_ROW] = np.finfo(dtype).tiny
+    unit = np.ones(PROBE_ROWS, dtype)
+    unit[SUBNORMAL_ROW] = 0.5
     both = multiply(np.diag(fine), np.diag(unit), device), multiply(np.diag(unit), np.diag(fine), device)
     vectors = multiply(np.diag(fine), unit, device), multiply(np.diag(unit), fine, device)
     return {
         "matmul_bits": min(_kept(result.diagonal(), len(j)) for result in both),
         "matvec_bits": min(_kept(result, len(j)) for result in vectors),
-        "denormals": "kept" if both[0][SPARE, SPARE] > 0 else "flushed",
+        "denormals": "kept" if both[0][SUBNORMAL_ROW, SUBNORMAL_ROW] > 0 else "flushed",
     }
 
 

@@ -20,14 +20,14 @@ from benchmarks.worker.messages import parse
 from benchmarks.worker.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-SETTLE = 0.2  # seconds in which threads that wait for more work have gone to sleep
-POLL = 0.2  # seconds between two looks whether a silent process is alive
-GRACE = 1.0  # seconds that are left to the others when one is lost: who waits for it waits in vain
-LAST = 2**16  # bytes at the end of stderr in which its last words are looked for
-LONGEST, LONGER = 2**22, 8  # bytes of an answer, and more for each of its request: weights are longer than a start
-MOST = 2**26  # bytes of stderr that are kept: all of it goes when there are more
+SETTLE_S = 0.2  # in which threads that wait for more work have gone to sleep
+POLL_S = 0.2  # between two looks whether a silent process is alive
+LOSS_GRACE_S = 1.0  # left to the others when one is lost: who waits for it waits in vain
+STDERR_TAIL_BYTES = 2**16  # in which its last words are looked for
+ANSWER_BYTES, ANSWER_FACTOR = 2**22, 8  # and more a byte of its request: weights are longer than a start
+STDERR_BYTES = 2**26  # that are kept: all of it goes when there are more
 FRAME = re.compile(r'File "(.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
-LIBRARY = re.compile(r"/lib\d*/python[\d.]+/|/site-packages/|^<frozen ")
+LIBRARY_PATH = re.compile(r"/lib\d*/python[\d.]+/|/site-packages/|^<frozen ")
 Message = dict[str, Any]
 
 
@@ -82,7 +82,7 @@ class Process(Member):
     ) -> None:
         cleanup.become_subreaper()
         self.folder, self.workspace = folder, workspace
-        self.allowed = int(env.get(memory.ALLOWED, 0))
+        self.allowed = int(env.get(memory.LIMIT_VARIABLE, 0))
         self.segments, self.oom_kills = cleanup.segments(), memory.oom_kills()
         stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
         command = [python or sys.executable, "-m", "benchmarks.worker.server", ",".join(map(str, cores))]
@@ -96,19 +96,19 @@ class Process(Member):
     @property
     def alive(self) -> bool:
         """Return whether it runs. Empty an overfull stderr, because only its last lines are ever needed."""
-        if not self.closed and os.fstat(self.stderr.fileno()).st_size > MOST:
+        if not self.closed and os.fstat(self.stderr.fileno()).st_size > STDERR_BYTES:
             self.stderr.truncate(0)
         return super().alive
 
     def last_output(self, begin: int = 0) -> str:
         """Return the end of what it has written to stderr since `begin`."""
-        size = os.fstat(self.stderr.fileno()).st_size
-        return os.pread(self.stderr.fileno(), LAST, max(begin, size - LAST)).decode(errors="replace")
+        first = max(begin, os.fstat(self.stderr.fileno()).st_size - STDERR_TAIL_BYTES)
+        return os.pread(self.stderr.fileno(), STDERR_TAIL_BYTES, first).decode(errors="replace")
 
     def exit_reason(self, deadline: float) -> str:
         """Return how it ended, with its last line; after a crash with the function that `faulthandler` reports."""
         try:
-            code = self.process.wait(max(POLL, deadline - time.monotonic()))
+            code = self.process.wait(max(POLL_S, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.close()
             return "closed its pipes, timed out and was killed"
@@ -125,12 +125,12 @@ class Process(Member):
         """Return the function that it is in, from `faulthandler`'s answer to a signal."""
         before = os.fstat(self.stderr.fileno()).st_size
         self.process.send_signal(signal.SIGUSR1)
-        time.sleep(POLL)
+        time.sleep(POLL_S)
         return frame(self.last_output(before))
 
     def settle(self) -> None:
-        """Wait until none of its threads runs, SETTLE at most, so that they take no core from another process."""
-        cleanup.settle(self.process.pid, time.monotonic() + SETTLE)
+        """Wait until none of its threads runs, SETTLE_S at most, so that they take no core from another process."""
+        cleanup.settle(self.process.pid, time.monotonic() + SETTLE_S)
 
     def helper_seconds(self) -> float:
         """Return the CPU seconds so far of the processes that it has started; 0 without /proc."""
@@ -143,7 +143,7 @@ class Process(Member):
         self.closed = True
         self.workspace.removed += cleanup.end_processes(str(self.folder), self.process.pid, self.segments)
         try:
-            self.process.wait(cleanup.PATIENCE)
+            self.process.wait(cleanup.KILL_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.workspace.removed.append(f"process {self.process.pid} (a worker), which was killed and does not end")
         for pipe in (self.stdin, self.stdout, self.stderr):
@@ -161,7 +161,7 @@ def frame(output: str) -> str:
     if match is None:
         return ""
     calls = FRAME.findall(output[match.start() :].partition("\n\n")[0])
-    own = next((call for call in calls if not LIBRARY.search(call[0] or call[1])), calls[0])
+    own = next((call for call in calls if not LIBRARY_PATH.search(call[0] or call[1])), calls[0])
     caller = f", called at {printable(own[1])}:{own[2]}" if own != calls[0] else ""
     return f" in {printable(match[4])} ({printable(match[2])}:{match[3]}){caller}"
 
@@ -175,12 +175,12 @@ def exchange(members: Sequence[Member], request: Message, deadline: float) -> li
     sent = json.dumps(request).encode() + b"\n"
     for member in members:
         member.send(sent)
-    longest = LONGEST + LONGER * len(sent)
+    longest = ANSWER_BYTES + ANSWER_FACTOR * len(sent)
     lines, answers, until = [bytearray() for _ in members], dict[int, Message](), deadline
     while len(answers) < len(members):
         waiting = {member.fileno(): at for at, member in enumerate(members) if at not in answers}
         remaining, dead = max(0.0, until - time.monotonic()), [at for at in waiting.values() if not members[at].alive]
-        ready, _, _ = select.select(list(waiting), [], [], min(remaining, POLL))
+        ready, _, _ = select.select(list(waiting), [], [], min(remaining, POLL_S))
         for at in (waiting[one] for one in ready):
             part = members[at].receive()
             lines[at] += part
@@ -196,7 +196,7 @@ def exchange(members: Sequence[Member], request: Message, deadline: float) -> li
             late = f"timed out{members[at].where()} and was killed"
             answers[at] = _lost(members[at], late) if until == deadline else _lost(members[at], "")
         if any({"lost", "raised", "unsupported"} & answer.keys() for answer in answers.values()):
-            until = min(until, time.monotonic() + GRACE)
+            until = min(until, time.monotonic() + LOSS_GRACE_S)
     return [answers[at] for at in range(len(members))]
 
 

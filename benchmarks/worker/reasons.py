@@ -7,7 +7,7 @@ import impls
 from benchmarks.typed_json import printable
 from impls.interface import Prepare, Run
 
-MOST = 220  # characters of an error's text
+ERROR_CHARACTERS = 220  # of an error's text
 
 
 def raised(error: Exception, impl: str) -> str:
@@ -16,7 +16,7 @@ def raised(error: Exception, impl: str) -> str:
     The place is the innermost frame in the implementation's folder, which may be a module beside it. Without such a
     frame, as in a call with the wrong number of arguments, the place is the file.
     """
-    text = printable(error, MOST)
+    text = printable(error, ERROR_CHARACTERS)
     return f"raised {type(error).__name__}{f': {text}' if text else ''} ({place(error, impls.file(impl))})"
 
 

@@ -40,11 +40,11 @@ ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1
     ("all", "repeat", "half", "none"),
     ("repeat", "none", "all", "half"),
 )
-TRANSFERS, WAIT = ("place", "put"), "fetch"  # functions of a framework that move an array to its device, and back
+TRANSFER_FUNCTIONS, WAIT_FUNCTION = ("place", "put"), "fetch"  # of a framework: to its device, and back
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-MOST, MANY = 20_000, 20  # bytes of a file that are told; modules beside it whose text is told
+SOURCE_BYTES, MAX_HELPERS = 20_000, 20  # of a file; modules beside it whose text is told
 ROOT, STDLIB = Path(__file__).resolve().parents[2], Path(os.__file__).resolve().parent
-SUITE = {Path(str(module.__file__)) for module in (impls, impls.interface, impls.traits)}  # of no implementation
+SUITE_FILES = {Path(str(module.__file__)) for module in (impls, impls.interface, impls.traits)}  # of no implementation
 
 
 class WorkerServer:
@@ -127,20 +127,20 @@ class WorkerServer:
         gc.collect()
         probes.reset_peak()
         probes.reset_device_bytes()
-        probes.take_seconds(*TRANSFERS)
+        probes.take_seconds(*TRANSFER_FUNCTIONS)
         start = perf_counter()
         self.run = self.prepare_run(self.problem, device)
         seconds = perf_counter() - start
         if wrong := no_run(self.run, self.prepare_run):
             return {"wrong": wrong}
         gc.collect()
-        return {"seconds": seconds, "transfer_seconds": probes.take_seconds(*TRANSFERS)}
+        return {"seconds": seconds, "transfer_seconds": probes.take_seconds(*TRANSFER_FUNCTIONS)}
 
     def descend(self, start: list[Any], steps: int) -> Answer:
         """Run once, timed from the call to the host array, with garbage collection off."""
         here = np.array(start, self.problem.w0.dtype)
         given = here.copy()
-        probes.take_seconds(WAIT)
+        probes.take_seconds(WAIT_FUNCTION)
         gc.disable()
         compiled, collected = probes.compilations(), collections()
         cpu, wall = process_time(), perf_counter()
@@ -151,7 +151,7 @@ class WorkerServer:
         answer = {
             "seconds": seconds,
             "cpu_seconds": cpu_seconds,
-            "blocked_seconds": probes.take_seconds(WAIT),
+            "blocked_seconds": probes.take_seconds(WAIT_FUNCTION),
             "compiles": probes.compilations() - compiled,
             "gc_runs": collected,
             "wrong": self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start"),
@@ -262,20 +262,20 @@ OPERATIONS = {  # the methods that a request may name
 def source(path: Path) -> Answer:
     """Describe a source file.
 
-    `file`: its path in the repository, elsewhere its name. `text`: its first MOST bytes.
-    `helpers`: the same of the modules that it has imported from its folder and below, by relative path, MANY at most.
+    `file`: its path in the repository, elsewhere its name. `text`: its first SOURCE_BYTES.
+    `helpers`: the same of at most MAX_HELPERS modules that it has imported from its folder and below, by relative path.
     `digest`: a hash over the file and these modules.
     """
     here = path.resolve()
     near = here.relative_to(ROOT) if here.is_relative_to(ROOT) else Path(path.name)
     file = path.name if "site-packages" in near.parts else near.as_posix()
-    helpers = {name: module for name, module in modules_beside(here).items() if module not in SUITE}
-    texts = {printable(name): source_text(helpers[name]) for name in sorted(helpers)[:MANY]}
+    helpers = {name: module for name, module in modules_beside(here).items() if module not in SUITE_FILES}
+    texts = {printable(name): source_text(helpers[name]) for name in sorted(helpers)[:MAX_HELPERS]}
     return {"file": file, "text": source_text(path), "helpers": texts, "digest": code_digest(helpers | {"": here})}
 
 
 def source_text(path: Path) -> str:
-    """Return the first MOST bytes of a Python file, a line with a hash of others, "" for no file. Raises OSError."""
+    """Return the first SOURCE_BYTES of a Python file, a line with a hash of others, "" for no file. Raises OSError."""
     if not path.is_file():
         return ""
     content = path.read_bytes()
@@ -283,8 +283,9 @@ def source_text(path: Path) -> str:
     if path.suffix != ".py":
         return f"# not text: {total}"
     text = content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    if len(text.encode()) > MOST:
-        text = text.encode()[:MOST].decode(errors="ignore") + f"\n# cut here: the first {MOST} of {total}"
+    if len(text.encode()) > SOURCE_BYTES:
+        first = text.encode()[:SOURCE_BYTES].decode(errors="ignore")
+        text = f"{first}\n# cut here: the first {SOURCE_BYTES} of {total}"
     return text
 
 

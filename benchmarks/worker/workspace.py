@@ -15,8 +15,8 @@ from typing import Self
 from benchmarks.machine.files import lock_descriptor
 from benchmarks.worker.cleanup import end_processes
 
-PREFIX, MAKING, LOCK, MARK = "descentbench-", "making", "lock", "a working folder of descentbench"
-UNFINISHED = re.compile(rf"{PREFIX}\d+-[a-z0-9_]{{8}}")  # folders whose process may have died while it made them
+PREFIX, MAKING_FILE, LOCK_FILE, MARK = "descentbench-", "making", "lock", "a working folder of descentbench"
+UNFINISHED_FOLDER = re.compile(rf"{PREFIX}\d+-[a-z0-9_]{{8}}")  # its process may have died while it made it
 
 
 class Home(tempfile.TemporaryDirectory[str]):
@@ -30,7 +30,7 @@ class Home(tempfile.TemporaryDirectory[str]):
 
     def _own(self) -> bool:
         """Lock the folder. Return whether it is still there."""
-        unlocked = Path(self.name, MAKING)
+        unlocked = Path(self.name, MAKING_FILE)
         try:
             self.lock = unlocked.open("w")
         except FileNotFoundError:
@@ -39,12 +39,12 @@ class Home(tempfile.TemporaryDirectory[str]):
         self.lock.flush()
         with contextlib.suppress(OSError):  # a file system without locks: no other run removes this folder
             lock_descriptor(self.lock.fileno())
-            unlocked.rename(Path(self.name, LOCK))  # only now: others take an unlocked LOCK for a killed run's
+            unlocked.rename(Path(self.name, LOCK_FILE))  # only now: others take an unlocked one for a killed run's
         return Path(self.name).is_dir()
 
     def inside(self) -> list[Path]:
         """List its content without the lock file."""
-        return [path for path in Path(self.name).iterdir() if path.name != LOCK]
+        return [path for path in Path(self.name).iterdir() if path.name != LOCK_FILE]
 
     def cleanup(self) -> None:
         """Remove the folder, then release its lock."""
@@ -108,7 +108,7 @@ def remove_content(home: Path) -> None:
         for path in home.iterdir():
             if path.is_dir() and not path.is_symlink():
                 remove_tree(path)
-            elif path.name not in (LOCK, MAKING):
+            elif path.name not in (LOCK_FILE, MAKING_FILE):
                 path.unlink(missing_ok=True)
 
 
@@ -129,12 +129,12 @@ def is_stale(folder: Path) -> bool:
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return False
-        names, unfinished = os.listdir(folder), bool(UNFINISHED.fullmatch(folder.name))
+        names, unfinished = os.listdir(folder), bool(UNFINISHED_FOLDER.fullmatch(folder.name))
         if not names:
             return unfinished
-        with (folder / (MAKING if names == [MAKING] else LOCK)).open("r+") as lock:
+        with (folder / (MAKING_FILE if names == [MAKING_FILE] else LOCK_FILE)).open("r+") as lock:
             mark = lock.read(len(MARK) + 1)
-            ours = mark == MARK or (unfinished and names == [MAKING] and not mark)
+            ours = mark == MARK or (unfinished and names == [MAKING_FILE] and not mark)
             return ours and lock_descriptor(lock.fileno(), blocking=False)
     except (OSError, UnicodeDecodeError):  # no lock file, or a file system without locks
         return False

@@ -36,13 +36,13 @@ def test_the_user_may_say_how_much_memory_a_growing_machine_has(
 ) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 6000000 kB\nMemAvailable: 5000000 kB\n")
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
-    with pytest.raises(memory.Unsupported, match=rf"there are .* here \(set {memory.RAM}=SIZE"):
+    with pytest.raises(memory.Unsupported, match=rf"there are .* here \(set {memory.RAM_VARIABLE}=SIZE"):
         memory.require(10**9, 0, "float32", None)
-    monkeypatch.setenv(memory.RAM, "128GB")
+    monkeypatch.setenv(memory.RAM_VARIABLE, "128GB")
     memory.require(10**9, 0, "float32", None)
     assert arrays.free_memory() == 128e9
-    monkeypatch.setenv(memory.RAM, "much")
-    with pytest.raises(ValueError, match=f"^{memory.RAM} 'much': give bytes"):
+    monkeypatch.setenv(memory.RAM_VARIABLE, "much")
+    with pytest.raises(ValueError, match=f"^{memory.RAM_VARIABLE} 'much': give bytes"):
         memory.total()
 
 

@@ -163,7 +163,7 @@ def test_threads_that_wait_for_work_in_a_loop_have_ended_before_another_process_
     try:
         write_problem(random_problem(9, 3, None, None), tmp_path / "problem")
         for most, waits in ((10.0, True), (0.05, False)):
-            monkeypatch.setattr(process, "SETTLE", most)
+            monkeypatch.setattr(process, "SETTLE_S", most)
             began = time.monotonic()
             worker.prepare(str(tmp_path / "problem"), "cpu")
             worker.settle()

@@ -446,7 +446,7 @@ def test_no_gpu_and_no_library_say_nothing(gpu_library: Callable[[object], None]
 
 
 def test_compiled_code_from_before_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in probes.CACHES:
+    for name in probes.CACHE_VARIABLES:
         monkeypatch.setenv(name, str(tmp_path / name))
     assert probes.jit_cache() == "fresh"
     (tmp_path / "TRITON_CACHE_DIR").mkdir()

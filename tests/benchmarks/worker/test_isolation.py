@@ -218,7 +218,7 @@ def test_no_zombie_is_left_here(worker: Worker, tmp_path: Path, monkeypatch: pyt
 
 
 def test_stderr_does_not_grow_without_bound(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "MOST", 2**20)
+    monkeypatch.setattr(processes, "STDERR_BYTES", 2**20)
     (member,) = worker.members
     assert isinstance(member, processes.Process)
     shout = "[os.write(2, b'x' * 2**20) for _ in range(100)]\nwhile os.fstat(2).st_size > 2**20: time.sleep(0.01)\n"
@@ -229,7 +229,7 @@ def test_stderr_does_not_grow_without_bound(worker: Worker, tmp_path: Path, monk
 
 def test_what_does_not_end_is_told_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a process that waits for a disk or a driver, which no signal reaches."""
-    monkeypatch.setattr(cleanup, "PATIENCE", 0.3)
+    monkeypatch.setattr(cleanup, "KILL_TIMEOUT_S", 0.3)
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
     child = subprocess.Popen(["sleep", "300"], env={cleanup.TAG: "/nowhere/else"})
     try:

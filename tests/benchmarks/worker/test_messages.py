@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.machine.roofline import Rates
-from benchmarks.typed_json import FILE, LONG, printable
+from benchmarks.typed_json import FILE_CHARACTERS, WORDS_CHARACTERS, printable
 from benchmarks.worker import probes
 from benchmarks.worker.client import Refused, Worker
 from benchmarks.worker.messages import Finished, Growth, Loaded, Prepared, Round, Source, check
@@ -61,9 +61,9 @@ HONEST = {  # values above that an honest worker may send in such a field
 def allowed(kind: type, name: str) -> list[object]:
     value = ANSWERS[kind][name]
     if name == "text":
-        return [one for one in FORGED if isinstance(one, str) and len(one) <= FILE]
+        return [one for one in FORGED if isinstance(one, str) and len(one) <= FILE_CHARACTERS]
     if name == "file":  # a path, with blanks as they are
-        return [one for one in FORGED if isinstance(one, str) and one.isprintable() and len(one) <= LONG]
+        return [one for one in FORGED if isinstance(one, str) and one.isprintable() and len(one) <= WORDS_CHARACTERS]
     if name == "helpers":
         return [{}, {"x": "y"}]
     if name in HONEST:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.worker.workspace import LOCK, MARK, Home, Workspace
+from benchmarks.worker.workspace import LOCK_FILE, MARK, Home, Workspace
 
 KILLED = """
 import os, signal
@@ -59,7 +59,7 @@ def test_folders_of_users_and_of_living_runs_stay(tmp_path: Path) -> None:
     for name in ("descentbench-notes", "descentbench-1-abcdefgh", "descentbench-2-abcdefgh"):
         (tmp_path / name).mkdir()
     (tmp_path / "descentbench-1-abcdefgh" / "mine.csv").write_text("x,y\n")
-    (tmp_path / "descentbench-2-abcdefgh" / LOCK).write_text(f"{MARK}, or is it")
+    (tmp_path / "descentbench-2-abcdefgh" / LOCK_FILE).write_text(f"{MARK}, or is it")
     with Home() as living:
         before = sorted(tmp_path.iterdir())
         Workspace().sweep()
