@@ -12,16 +12,18 @@ from typing import Any
 
 from benchmarks.worker.messages import Growth
 
-FEWEST, MOST = 0.1, 0.75  # of the time for all steps, what the second half takes; honest: up to 0.5
-SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
-BATCH, QUARTER = 12, 2  # tries, in which each kind of run has each place three times; place of their lower quartile
-BATCHED, MANY = 8 * BATCH, 40  # tries from which on batches count; batches from which on their noise is known well
-NOISE, FLOOR = 0.01, 0.001  # of a run: the least that the median difference may be off, and the least in many batches
-ERROR = 1.86  # standard error of a median by the median deviation of one (normal noise)
-SEVERAL, UNSTEADY = 5, 0.1  # tries; part of a run by which the median difference of equal runs may be off
+MIN_HALF_SHARE, MAX_HALF_SHARE = 0.1, 0.75  # of the second half in the time for all steps; honest: up to 0.5
+RESOLVED_SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
+BATCH_TRIES = 12  # in which each kind of run has each place three times
+QUARTILE_PLACE = 2  # of the lower quartile of a batch
+BATCHED_FROM_TRIES = 8 * BATCH_TRIES  # from here on, batches count
+MANY_BATCHES = 40  # from here on, their noise is known well
+MIN_NOISE, MIN_BATCHED_NOISE = 0.01, 0.001  # of a run: what the median difference may be off at least; in many batches
+MEDIAN_ERROR = 1.86  # standard error of a median by the median deviation of one (normal noise)
+UNSTEADY_FROM_TRIES, UNSTEADY_SHARE = 5, 0.1  # of a run: by which the median difference of equal runs may be off
 SIGMAS = 4  # by which a median may be off before a row is refused
-NOTHING = 0.005  # of a run, below which the second half of the steps is no work
-FLOPS, STEP = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more a second, and fewer seconds a step, than any machine manages
+NO_WORK_SHARE = 0.005  # of a run, below which the second half of the steps is no work
+MAX_FLOPS, MIN_STEP_S = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more, and less, than any machine manages
 
 
 def shown(tried: list[Growth], least: float = 0.0) -> float | None:
@@ -32,55 +34,57 @@ def shown(tried: list[Growth], least: float = 0.0) -> float | None:
     `ratio`.
     """
     estimate = ratio(tried, least)
-    if estimate >= FEWEST and not too_early(tried):
+    if estimate >= MIN_HALF_SHARE and not too_early(tried):
         return estimate
     short = _ordered(tried, len(tried) // 20)
     estimate = ratio([short], least)
-    good = estimate >= FEWEST and not too_early([short]) and short.all - short.half >= SHARE * short.all
+    resolved = short.all - short.half >= RESOLVED_SHARE * short.all
+    good = estimate >= MIN_HALF_SHARE and not too_early([short]) and resolved
     return estimate if good and unsteady(tried) else None
 
 
 def ratio(tried: list[Growth], least: float = 0.0) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
-    Medians of the differences in each try count, from BATCHED tries on of those in each batch. least: seconds that half
-    of the steps take on any machine; less may come from where the data lie, which is the same in all equal runs of a
-    process. Return 0 if the second half takes less than that or than the noise, or if all steps are not the longer run
-    often enough: in three of five tries, or of the batches in more than half by three standard errors of a fair coin.
+    Medians of the differences in each try count, from BATCHED_FROM_TRIES on of those in each batch. least: seconds that
+    half of the steps take on any machine; less may come from where the data lie, which is the same in all equal runs of
+    a process. Return 0 if the second half takes less than that or than the noise, or if all steps are not the longer
+    run often enough: in three of five tries, or of the batches in more than half by three standard errors of a fair
+    coin.
     """
-    counted, batched = _counted(tried), len(tried) >= BATCHED
+    counted, batched = _counted(tried), len(tried) >= BATCHED_FROM_TRIES
     count = len(counted)
     second_half = median(times.all - times.half for times in counted)
     steps = median(times.all - times.none for times in counted)
     longer = sum(times.all > times.half for times in counted)
-    noise = _noise(counted, FLOOR if batched and count >= MANY else NOISE)
+    noise = _noise(counted, MIN_BATCHED_NOISE if batched and count >= MANY_BATCHES else MIN_NOISE)
     enough = min(1, 0.5 + 1.5 / math.sqrt(count)) if batched else 0.6
     return 0.0 if second_half < max(noise, least) or longer < enough * count else second_half / max(steps, second_half)
 
 
 def too_early(tried: list[Growth]) -> bool:
-    """Return whether runs of no steps take so long that the second half exceeds MOST of the rest, in tries or batches.
+    """Return whether runs of no steps take so long that the second half exceeds MAX_HALF_SHARE of the rest.
 
-    That counts where half of the steps take at least SHARE of a run. Below that, calls hide the steps.
+    That counts where half of the steps take at least RESOLVED_SHARE of a run. Below that, calls hide the steps.
     """
     for times in (tried, _counted(tried)):
         second_half = median(one.all - one.half for one in times)
         steps, full = median(one.all - one.none for one in times), median(one.all for one in times)
-        if second_half > MOST * steps and second_half >= SHARE * full:
+        if second_half > MAX_HALF_SHARE * steps and second_half >= RESOLVED_SHARE * full:
             return True
     return False
 
 
 def _counted(tried: list[Growth]) -> list[Growth]:
-    """Return the tries, or where there are enough, the lower quartile of each kind of run in each BATCH of them.
+    """Return the tries, or where there are enough, the lower quartile of each kind of run in each batch of them.
 
     Other programs and calls lengthen runs, each by itself. In a quartile they show much less than in a difference of
     two runs. A pace of the machine that lasts for seconds changes all kinds of a batch alike.
     """
-    if len(tried) < BATCHED:
+    if len(tried) < BATCHED_FROM_TRIES:
         return tried
-    starts = range(0, len(tried) - BATCH + 1, BATCH)
-    return [_ordered(tried[first : first + BATCH], QUARTER) for first in starts]
+    starts = range(0, len(tried) - BATCH_TRIES + 1, BATCH_TRIES)
+    return [_ordered(tried[first : first + BATCH_TRIES], QUARTILE_PLACE) for first in starts]
 
 
 def _ordered(tried: list[Growth], place: int) -> Growth:
@@ -95,28 +99,28 @@ def _noise(tried: list[Growth], floor: float) -> float:
 
 
 def unsteady(tried: list[Growth]) -> bool:
-    """Return whether several equal runs differ so much that the median of their differences is off by UNSTEADY."""
+    """Return whether several equal runs differ so much that their median difference is off by UNSTEADY_SHARE."""
     error = _error([times.repeat - times.all for times in tried])
-    return len(tried) >= SEVERAL and error > UNSTEADY * median(times.all for times in tried)
+    return len(tried) >= UNSTEADY_FROM_TRIES and error > UNSTEADY_SHARE * median(times.all for times in tried)
 
 
 def certain(tried: list[Growth], least: float = 0.0) -> bool:
     """Return whether tries that show no growth do so beyond their error. least: see `ratio`."""
     full = median(times.all for times in tried)
     second_half = [times.all - times.half for times in tried]
-    too_small = [times.all - times.half - FEWEST * (times.all - times.none) for times in tried]
-    too_large = [times.all - times.half - MOST * (times.all - times.none) for times in tried]
+    too_small = [times.all - times.half - MIN_HALF_SHARE * (times.all - times.none) for times in tried]
+    too_large = [times.all - times.half - MAX_HALF_SHARE * (times.all - times.none) for times in tried]
     return (
-        _bounds(second_half)[1] < max(NOTHING * full, least)
+        _bounds(second_half)[1] < max(NO_WORK_SHARE * full, least)
         or _bounds(too_small)[1] < 0
-        or (_bounds(too_large)[0] > 0 and median(second_half) >= SHARE * full)
+        or (_bounds(too_large)[0] > 0 and median(second_half) >= RESOLVED_SHARE * full)
     )
 
 
 def hidden(facts: dict[str, Any], device: str, seconds: float) -> bool:
     """Return whether half of the steps of a run of that many seconds can be so short that nobody could measure them."""
     operations = 2 * facts["batch"] * facts["d"] * facts["k"] * facts["steps"]
-    return bool(max(operations / FLOPS[device], STEP * facts["steps"] / 2) < NOTHING * seconds)
+    return bool(max(operations / MAX_FLOPS[device], MIN_STEP_S * facts["steps"] / 2) < NO_WORK_SHARE * seconds)
 
 
 def _bounds(differences: Sequence[float]) -> tuple[float, float]:
@@ -134,9 +138,10 @@ def spread(tried: list[Growth]) -> float:
 def _error(differences: Sequence[float]) -> float:
     """Return three times the standard error of their median."""
     middle = median(differences)
-    return 3 * ERROR * median(abs(difference - middle) for difference in differences) / math.sqrt(len(differences))
+    deviation = median(abs(difference - middle) for difference in differences)
+    return 3 * MEDIAN_ERROR * deviation / math.sqrt(len(differences))
 
 
 def least_seconds(steps: int) -> float:
     """Return the seconds that half of so many steps take on any machine."""
-    return STEP * (steps - steps // 2)
+    return MIN_STEP_S * (steps - steps // 2)

@@ -21,9 +21,9 @@ KERNELS = {
     "cpu": ("numpy_manual", "numba_fused", "torch_manual"),
     "gpu": ("torch_manual", "cupy_manual", "jax_jit"),
 }  # an implementation of each framework whose kernels read
-READERS = ("numba_fused", "numpy_manual")  # whose kernel reads beside the rounds: the first that runs
-BUSY = 0.15  # share of the CPU time that others use on a BUSY machine: `results.stats.quiet_or_busy.OTHERS`
-READ_FROM = 2**20  # bytes; fewer take no longer than some calls
+READER_IMPLS = ("numba_fused", "numpy_manual")  # whose kernel reads beside the rounds: the first that runs
+BUSY_SHARE = 0.15  # of the CPU time, used by others on a BUSY machine: `results.stats.quiet_or_busy.OTHERS`
+MIN_READ_BYTES = 2**20  # fewer take no longer than some calls
 
 
 class Reader:
@@ -32,7 +32,7 @@ class Reader:
     def __init__(self, settings: Settings, timeout: float, workspace: Workspace) -> None:
         self.timeout, self.most = timeout, most_read(pinned(settings.threads))
         self.worker: Worker | None = None
-        for impl in READERS:
+        for impl in READER_IMPLS:
             with suppress(Unsupported, Refused):  # not installed, or it does not start
                 self.worker = Worker(impl, settings, timeout, workspace)
                 break
@@ -83,7 +83,7 @@ class MachineLimits:
     def reading(self, settings: Settings, facts: dict[str, Any]) -> Callable[[], float | None] | None:
         """Return what reads as many bytes as a row's steps share, for a case of these facts; None for few bytes."""
         size = int(roofline.least(facts).shared_bytes)
-        if size < READ_FROM:
+        if size < MIN_READ_BYTES:
             return None
         if settings.threads not in self.readers:
             self.readers[settings.threads] = Reader(settings, self.timeout, self.workspace)
@@ -106,7 +106,7 @@ class MachineLimits:
         )
         unknown, above = parity.unknown_time(of_step, of_run), parity.above_limit(of_run)
         slowed = parity.above_limit(near) and not above  # the reading was: its limit is none
-        if not unknown and (slowed or (above and others > BUSY)):
+        if not unknown and (slowed or (above and others > BUSY_SHARE)):
             return {name: value for name, value in facts.items() if not name.startswith("read_")}
         faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
         return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}

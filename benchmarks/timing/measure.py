@@ -29,14 +29,14 @@ from benchmarks.worker.client import Clock, Refused, Worker
 from benchmarks.worker.messages import Growth, Round, RunResult
 from impls.interface import Array
 
-COMPILED = 1.2  # of the first run's seconds, above which a first run of fewer steps, scaled to all, has compiled too
-SLOW = 0.25  # seconds of a run above which the checks have been warm-up enough, and one round is a long look
-GROW, LEAST = 10.0, 5  # seconds after which doubtful runs are not tried again, if they were tried so often
+COMPILED_FACTOR = 1.2  # of the first run's time; above, a first run of fewer steps, scaled to all, has compiled too
+SLOW_RUN_S = 0.25  # above, the checks have been warm-up enough, and one round is a long look
+GROWTH_S, MIN_GROWTH_TRIES = 10.0, 5  # after which doubtful runs are not tried again, if they were tried so often
 READINGS = 10  # of as many bytes as the case reads, beside its rounds
-LONG = 1.0  # seconds of a first run from which on half of its steps are not tried
-SHORT = 1e-3  # seconds of a run below which one run of fewer steps says little
-ENERGY, LOOK = 1.0, 0.05  # seconds: of runs whose energy is measured, from one look at the clock to the next
-BUSY = 0.06  # seconds over which CPU time is held against time: a tick of it is 4 ms
+HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are not tried
+SHORT_RUN_S = 1e-3  # below, one run of fewer steps says little
+ENERGY_S, CLOCK_POLL_S = 1.0, 0.05  # of runs whose energy is measured; from one look at the clock to the next
+CPU_WINDOW_S = 0.06  # over which CPU time is compared with time: a tick of it is 4 ms
 
 
 @dataclass
@@ -94,13 +94,13 @@ class TimedCase:
             facts |= {"read_bytes_per_s": median(read), "most_read": max(read)}
             facts |= {"read_again_ratio": median(read[1::2]) / median(read[::2])} if read[1:] else {}
         elapsed = sum(self.elapsed)
-        if facts["steady_s"] < BUSY:
-            facts |= vars(self.worker.busy(*self.new_run(), runs=int(BUSY / facts["steady_s"]) + 1))
+        if facts["steady_s"] < CPU_WINDOW_S:
+            facts |= vars(self.worker.busy(*self.new_run(), runs=int(CPU_WINDOW_S / facts["steady_s"]) + 1))
             elapsed += self.worker.elapsed
         facts["cpu_over_wall"] += (self.worker.helper_seconds() - self.helper_s) / elapsed  # also between the rounds
         if self.energy:
             facts |= self.energy_facts(facts["steady_s"])
-        facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW else 3))
+        facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW_RUN_S else 3))
         faults = parity.faults(facts, self.worker.cores)
         faults += parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
         if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
@@ -120,10 +120,10 @@ class TimedCase:
         before = None if gpus.mig() else gpus.joules()
         if before is None:
             return {}
-        (start, steps), runs, clocks = self.new_run(), int(ENERGY / steady) + 1, list[float | None]()
+        (start, steps), runs, clocks = self.new_run(), int(ENERGY_S / steady) + 1, list[float | None]()
         with ThreadPoolExecutor(1) as pool:
             runs_done = pool.submit(self.worker.busy, start, steps, runs)
-            while not wait([runs_done], LOOK).done:
+            while not wait([runs_done], CLOCK_POLL_S).done:
                 clocks.append(gpus.sm_mhz())
             runs_done.result()  # raises what it raised
         after, known = gpus.joules(), [mhz for mhz in clocks if mhz is not None]
@@ -166,14 +166,14 @@ class TimedCase:
         if steps == 1:
             return None, []
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
-        uncounted, end, least = int(steady < SLOW), time.monotonic() + GROW, growth.least_seconds(steps)
+        uncounted, end, least = int(steady < SLOW_RUN_S), time.monotonic() + GROWTH_S, growth.least_seconds(steps)
         tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, repeat=steady)]
-        if steady >= SHORT and (ratio := growth.shown(tried, least)) is not None:
+        if steady >= SHORT_RUN_S and (ratio := growth.shown(tried, least)) is not None:
             return ratio, []
         tried, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
         looks = (5 * few, 30 * few)  # others may load the machine: beside the former, not in their place
-        for often in (growth.BATCH, few, *looks) if steady < SHORT else looks:
-            while len(tried) < often and (len(tried) < LEAST or time.monotonic() < end):
+        for often in (growth.BATCH_TRIES, few, *looks) if steady < SHORT_RUN_S else looks:
+            while len(tried) < often and (len(tried) < MIN_GROWTH_TRIES or time.monotonic() < end):
                 tried.append(self.worker.grow(*self.new_run(), uncounted))
             if (ratio := growth.shown(tried, least)) is not None:
                 return ratio, []
@@ -205,7 +205,7 @@ def open_descent(
     prepared = worker.prepare(task.folder, device)
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
-    early_at = [t for t in task.truth.at[:-1] if first.seconds < LONG or t != last // 2] or [last]
+    early_at = [t for t in task.truth.at[:-1] if first.seconds < HALF_CHECK_LIMIT_S or t != last // 2] or [last]
     seen = known is not None and np.array_equal(np.asarray(first.weights), known)
     iterates = [check_iterate(worker, task, t, 0.0) for t in (early_at[-1:] if seen else early_at)]
     elsewhere = [] if seen else [check_iterate(worker, task, 1, task.truth.draw(rng))]  # is the first start remembered?
@@ -213,17 +213,17 @@ def open_descent(
         worker.run(start, uncounted)
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
-    if fewer_s < SLOW or fewer_s * last / fewer > COMPILED * first.seconds:
+    if fewer_s < SLOW_RUN_S or fewer_s * last / fewer > COMPILED_FACTOR * first.seconds:
         fewer_s = worker.run(start, fewer).seconds  # the second time: all is compiled
     run_s = fewer_s * last / fewer
-    if run_s < SLOW:
+    if run_s < SLOW_RUN_S:
         run_s = run_checked(worker, task, rng)[0].seconds
     worst = max([*elsewhere, *iterates], key=lambda one: one.error / one.allowed)
     moved = prepared.transfer_seconds
     facts = {"prepare_s": prepared.seconds, "first_s": first.seconds} | ({} if moved is None else {"transfer_s": moved})
     facts |= {"error": worst.error, "tolerance": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
-    rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW else 1, 50))
+    rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW_RUN_S else 1, 50))
     case = TimedCase(worker, task, clock, rng, rounds, (fewer, fewer_s), iterates, facts)
     case.helper_s = worker.helper_seconds()
     return case

@@ -6,13 +6,13 @@ from typing import Any
 
 from benchmarks.worker.messages import CLOCK_AHEAD, Round
 
-BITS = {"highest": 23, "tf32": 10}  # of the mantissa, in products of float32
-DOUBLE = 52  # of float64
-LOOSE = 1.1  # CPU seconds per second and thread that clocks may err by
-LIMIT = 1.5  # times as fast as the machine's limit: more than the limit may be off
-CLOCKS = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
-CLOCK = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
-SLOWED = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
+MANTISSA_BITS = {"highest": 23, "tf32": 10}  # in products of float32
+FLOAT64_BITS = 52  # of its mantissa
+CPU_CLOCK_FACTOR = 1.1  # CPU seconds per second and thread, by which clocks may err
+MAX_LIMIT_RATIO = 1.5  # times as fast as the machine's limit: more than the limit may be off
+CLOCK_SLACK = 2.0, 0.01  # factor and seconds by which this process's clock may exceed a worker's
+MIN_CLOCK_SHARE = 0.75  # of a GPU's fastest clock, below which being throttled makes a row invalid
+THROTTLE_REASONS = ("SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown", "HwSlowdown")
 
 
 def faults(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
@@ -26,14 +26,14 @@ def _threads(facts: dict[str, Any], cores: Sequence[object]) -> list[str]:
     reasons = [f"{pool} has {count} threads, {each} asked for" for pool, count in larger.items()]
     if facts["cores"] is not None and facts["cores"] != cores:
         reasons.append(f"it moved itself to the cores {facts['cores']}, from {cores}")
-    if facts["cpu_over_wall"] > LOOSE * allowed:
+    if facts["cpu_over_wall"] > CPU_CLOCK_FACTOR * allowed:
         threads = f"{allowed} thread{'s' * (allowed > 1)}"
         reasons.append(f"{facts['cpu_over_wall']:.2f} CPU seconds a second, {threads} asked for")
     return reasons
 
 
 def _precision(facts: dict[str, Any]) -> list[str]:
-    required = DOUBLE if facts["dtype"] == "float64" else BITS[facts["precision"]]
+    required = FLOAT64_BITS if facts["dtype"] == "float64" else MANTISSA_BITS[facts["precision"]]
     # None: of a framework without a probe
     bits_by_kind = {kind: facts.get(f"{kind}_bits") for kind in ("matmul", "matvec")}
     fewer = {kind: bits for kind, bits in bits_by_kind.items() if bits is not None and bits < required}
@@ -55,8 +55,9 @@ def _window(facts: dict[str, Any]) -> list[str]:
 def _clocks(facts: dict[str, Any]) -> list[str]:
     """Find a GPU slowed by heat or power supply. Its power limit belongs to the machine and is only recorded."""
     top = facts.get("max_sm_mhz")
-    why = [word for word in facts.get("throttle_reasons", "").split(", ") if word in SLOWED]
-    slow = [mhz for mhz in (facts.get("sm_mhz_before"), facts.get("sm_mhz_after")) if mhz and top and mhz < CLOCK * top]
+    why = [word for word in facts.get("throttle_reasons", "").split(", ") if word in THROTTLE_REASONS]
+    clocks = facts.get("sm_mhz_before"), facts.get("sm_mhz_after")
+    slow = [mhz for mhz in clocks if mhz and top and mhz < MIN_CLOCK_SHARE * top]
     return [f"the GPU was throttled ({', '.join(why)}): {min(slow)} MHz of {top} MHz"] if why and slow else []
 
 
@@ -66,7 +67,7 @@ def unknown_time(of_step: dict[str, Any], of_run: dict[str, Any]) -> list[str]:
     of_step: facts beside the limit. of_run: the same for the time of a run, without that of no steps taken from it.
     """
     fraction, surely = (facts.get("fraction_of_limit", 0.0) for facts in (of_step, of_run))
-    if fraction <= LIMIT or (surely > LIMIT and fraction <= 2 * surely):
+    if fraction <= MAX_LIMIT_RATIO or (surely > MAX_LIMIT_RATIO and fraction <= 2 * surely):
         return []
     reason = "runs of no steps took nearly as long as runs of all steps, so its time is unknown"
     return [f"{reason}; repeat the run when the machine is idle"]
@@ -75,14 +76,14 @@ def unknown_time(of_step: dict[str, Any], of_run: dict[str, Any]) -> list[str]:
 def above_limit(of_run: dict[str, Any]) -> list[str]:
     """Find a run that is faster than the machine can read or compute."""
     fraction = of_run.get("fraction_of_limit", 0.0)
-    if fraction <= LIMIT:
+    if fraction <= MAX_LIMIT_RATIO:
         return []
     return [f"{fraction:.1f} times as fast as this machine's limit ({of_run['limited_by']}): steps leave out work"]
 
 
 def clocks_differ(rounds: Sequence[Round], elapsed: Sequence[float], steps: int) -> list[str]:
     """Find a worker whose clock differs from this process's. A round also runs one step, and no steps three times."""
-    factor, spare = CLOCKS
+    factor, spare = CLOCK_SLACK
     claimed = [one.seconds * (1 + 1 / steps) + 4 * one.fixed_seconds for one in rounds]
     if any(here < one.seconds + one.fixed_seconds for here, one in zip(elapsed, rounds, strict=True)):
         return [CLOCK_AHEAD]

@@ -15,9 +15,9 @@ from benchmarks.reference.solution import ReferenceSolution, truth
 from benchmarks.reference.tolerance import TF32
 from impls.interface import Array, Problem
 
-EARLY = (1, 2, 3, 5, 8)  # updates after which the iterates are compared; half of them and the last one are added
-MARKED = 300  # rows of the rows check
-FAINT = 2.0**-10  # of one row's y: that of the others, so that their rounding hides no digit of it
+EARLY_UPDATES = (1, 2, 3, 5, 8)  # after which the iterates are compared; half of all and the last one are added
+MARKED_ROWS = 300  # of the rows check
+FAINT_Y = 2.0**-10  # of one row's y: that of the others, so that their rounding hides no digit of it
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -63,14 +63,14 @@ def prepare_problem(
     coarse = TF32 if single and precision == "tf32" else 0.0
     printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
     also = (problem.steps // 2, *(one.update for one in printed))
-    at = sorted({t for t in (*EARLY, *also) if 0 < t < problem.steps} | {problem.steps})
+    updates = sorted({t for t in (*EARLY_UPDATES, *also) if 0 < t < problem.steps} | {problem.steps})
     (n, d), k = problem.X.shape, problem.y[0].size
     batch = n if problem.order is None else problem.order.shape[1]
     facts = {"n": n, "d": d, "k": k, "batch": batch, "steps": problem.steps, "lr": problem.lr}
     facts |= {"dtype": dtype, "problem_hash": content_hash(problem)}
     facts |= {"published": json.dumps(printed)} if printed else {}  # [update, loss, lowest, highest] of each
     rows = write_rows_check(problem, folder, coarse) if single and made is None else None
-    return PreparedProblem(str(folder), truth(problem, at, coarse, shown), facts, rows)
+    return PreparedProblem(str(folder), truth(problem, updates, coarse, shown), facts, rows)
 
 
 def content_hash(problem: Problem) -> str:
@@ -96,7 +96,7 @@ def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
 def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck:
     """Write a second problem over the same X, in which a missing row or a rounded X shows at any n.
 
-    From w = 0, with y between 1 and 2 in one row, FAINT of that in others, and 0 in the rest, one update with lr = n k
+    From w = 0, with y between 1 and 2 in one row, FAINT_Y of it in others, and 0 in the rest, one update with lr = n k
     / 2 gives the sum of these rows times their y. That sum is nearly exact in float32. The loss of a row does not hide
     in the rounding of others, nor does the rounding of the first row: the one, of those drawn, that a shorter mantissa
     changes most.
@@ -104,13 +104,13 @@ def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck
     rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
     rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]
     ends = np.unique(rows[[0, -1]])  # what a loop that begins or ends a row or a block too early leaves out
-    chosen = np.append(ends, rng.choice(rows[1:-1], max(0, min(MARKED, len(rows)) - 2), replace=False))
+    chosen = np.append(ends, rng.choice(rows[1:-1], max(0, min(MARKED_ROWS, len(rows)) - 2), replace=False))
     marked, smallest = problem.X[chosen].astype(np.float64), float(np.finfo(np.float32).tiny)
     lost = np.abs(marked - tf32(problem.X[chosen])) / np.maximum(np.abs(marked), smallest)
     y = np.zeros_like(problem.y)
     halves = (rng.integers(2**10, 2**11, y[chosen].shape) + 0.5) / 2**10  # 1 to 2, each between two numbers of 16 bits
-    y[chosen] = rng.choice([-FAINT, FAINT], y[chosen].shape) * halves
-    y[chosen[lost.max(axis=1).argmax()]] /= FAINT
+    y[chosen] = rng.choice([-FAINT_Y, FAINT_Y], y[chosen].shape) * halves
+    y[chosen[lost.max(axis=1).argmax()]] /= FAINT_Y
     order = None if problem.order is None else problem.order[:1]
     lr = len(rows) * y[0].size / 2
     rows_folder = folder / "rows"
