@@ -20,7 +20,7 @@ from benchmarks.machine import environments, identity
 from benchmarks.machine.environments import Environment
 from benchmarks.problems import catalogue
 from benchmarks.problems.table_files import is_table
-from benchmarks.problems.table_text import READ_AS, Reading, read_as
+from benchmarks.problems.table_text import FORMAT_OPTIONS, TableFormat, read_as
 from benchmarks.worker import memory
 from benchmarks.worker.client import TIMEOUT
 
@@ -30,7 +30,7 @@ MAX_NAMES, LONGEST_NAME = 1_000, 200  # implementations, problems or blocks of a
 VERDICT_PACKAGES = ("pandas", "scipy")
 PRECISIONS = ["highest", "tf32"]
 AA_IMPL = "numpy_manual"  # runs twice in every block, if it runs at all
-DTYPES = ["float32", "float64", *catalogue.HALF]
+DTYPES = ["float32", "float64", *catalogue.HALF_DTYPES]
 HASH_DIGITS = 4  # of a hash, by which tables of one name are told apart
 OPT_IN_IMPLS = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
 
@@ -63,7 +63,7 @@ def plan(option: Namespace, directory: Path) -> Plan:
             raise ValueError(f"{name} must be between {low} and {high}, not {given}")
     if isinstance(option.benchmark_json, (str, Path)) and not (folder := Path(option.benchmark_json).parent).is_dir():
         raise ValueError(f"--benchmark-json {option.benchmark_json}: there is no folder {folder}; make it first")
-    if ranks and option.dtype and {*words(option.dtype)} & {*catalogue.HALF}:
+    if ranks and option.dtype and {*words(option.dtype)} & {*catalogue.HALF_DTYPES}:
         raise ValueError("--ranks: X in 16 bits is for single processes; use --dtype float32")
     needed = VERDICT_PACKAGES if option.until_decided else ()
     if absent := [name for name in needed if importlib.util.find_spec(name) is None]:
@@ -204,7 +204,7 @@ def repeated(given: str | None, chosen: list[str], directory: Path) -> list[str]
     return paths
 
 
-def tables(given: str | None, directory: Path, target: list[str], reading: Reading) -> dict[str, str]:
+def tables(given: str | None, directory: Path, target: list[str], reading: TableFormat) -> dict[str, str]:
     """Return the problems' names, tables by absolute path and once, each with a label if files share a name.
 
     Raises ValueError if no name is given, or a name is unknown.
@@ -228,8 +228,8 @@ def tables(given: str | None, directory: Path, target: list[str], reading: Readi
         short = {digest[:HASH_DIGITS] for digest in of_name}
         for digest, word in of_name.items() if len(of_name) > 1 else ():
             names[word] = f"{digest[: HASH_DIGITS if len(short) == len(of_name) else 16]}~{name}"
-    if (target or reading != Reading()) and not files:
-        raise ValueError(f"--target, {READ_AS} go with a table: --problem path.csv")
+    if (target or reading != TableFormat()) and not files:
+        raise ValueError(f"--target, {FORMAT_OPTIONS} go with a table: --problem path.csv")
     return names
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine.environments import Environment, serving
-from benchmarks.problems.table_text import Reading
+from benchmarks.problems.table_text import TableFormat
 from impls.traits import TRAITS
 
 DEFAULT_PROBLEMS = "line scalar crops crops@5 small small@100 medium medium@256"
@@ -122,7 +122,7 @@ class Plan:
     lr: float | None = None
     steps: int | None = None  # updates in a run; None: the problem's own number
     target: list[str] = field(default_factory=list)  # columns of a table to predict
-    reading: Reading = field(default_factory=Reading)  # how to read a table
+    reading: TableFormat = field(default_factory=TableFormat)  # how to read a table
     labels: dict[str, str] = field(default_factory=dict)  # of tables whose files have one name
     environments: list[Environment] = field(default_factory=list)  # to compare; []: only that of pytest
 

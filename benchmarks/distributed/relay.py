@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.distributed.hosts import interface
 from benchmarks.distributed.ranks import shares
 from benchmarks.problems import catalogue
-from benchmarks.problems.table_text import Reading
+from benchmarks.problems.table_text import TableFormat
 from benchmarks.worker.client import Settings, start_process
 from benchmarks.worker.environment import pinned
 from benchmarks.worker.process import LOSS_GRACE_S, POLL_S, Message, Process
@@ -103,7 +103,7 @@ def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
 def write_shard(plan: dict[str, Any], folder: Path) -> str:
     """Write a problem as `prepared.write_problem` does, with this rank's rows of X and y: the files are sparse."""
     dtype = plan["made"].pop("dtype")
-    reading = Reading(**plan["made"].pop("reading", {}))
+    reading = TableFormat(**plan["made"].pop("reading", {}))
     data, _, order = catalogue.made(**plan["made"], reading=reading)
     mine = shard(len(data.X))
     for name, array in (("X", data.X), ("y", data.y)):

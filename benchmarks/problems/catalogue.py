@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.problems import tables, tutorials
-from benchmarks.problems.table_files import ENDINGS, is_table
-from benchmarks.problems.table_text import Reading
+from benchmarks.problems.table_files import SUFFIX_ADVICE, is_table
+from benchmarks.problems.table_text import TableFormat
 from benchmarks.problems.tables import Data
 from impls import nearest
 from impls.interface import Array, Problem, shard
@@ -75,9 +75,9 @@ CATALOGUE = {
 }
 
 SIZE = re.compile(r"(?P<n>[1-9]\d{0,9})x(?P<d>[1-9]\d{0,9})")
-EMPTY = re.compile(r"(-\d+|0+)x-?\d+|-?\d+x(-\d+|0+)")  # a size without rows or features
-HALF = ("float16", "bfloat16")  # of X alone: y, w and all sums are float32
-LARGEST = 10**9  # numbers in X: 8 GB in float64
+EMPTY_SIZE = re.compile(r"(-\d+|0+)x-?\d+|-?\d+x(-\d+|0+)")  # without rows or features
+HALF_DTYPES = ("float16", "bfloat16")  # of X alone: y, w and all sums are float32
+MAX_ELEMENTS = 10**9  # of X: 8 GB in float64
 
 
 def grid(plans: list[str]) -> list[str]:
@@ -98,13 +98,13 @@ def parse(name: str) -> tuple[str, int | None]:
     if at and int(batch) < 1:
         raise ValueError(f"problem {name!r}: a mini-batch has at least one row")
     size = SIZE.fullmatch(base)
-    if size and int(size["n"]) * int(size["d"]) > LARGEST:
-        raise ValueError(f"problem {name!r}: more than {LARGEST:.0e} numbers in X")
-    if EMPTY.fullmatch(base):
+    if size and int(size["n"]) * int(size["d"]) > MAX_ELEMENTS:
+        raise ValueError(f"problem {name!r}: more than {MAX_ELEMENTS:.0e} numbers in X")
+    if EMPTY_SIZE.fullmatch(base):
         raise ValueError(f"problem {name!r}: rows and features must be at least 1")
     if not size and base not in CATALOGUE and not is_table(base):
         if "/" in base or Path(base).is_file():
-            raise ValueError(f"{base}: {ENDINGS}")
+            raise ValueError(f"{base}: {SUFFIX_ADVICE}")
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
     if at and 0 < _synthetic_size(base)[0] < int(batch):
         raise ValueError(_too_few(name, _synthetic_size(base)[0], int(batch)))
@@ -122,7 +122,7 @@ def build(
     target: list[str] | None = None,
     lr: float | None = None,
     steps: int | None = None,
-    reading: Reading = Reading(),  # noqa: B008, it is frozen
+    reading: TableFormat = TableFormat(),  # noqa: B008, it is frozen
 ) -> tuple[Problem, Data]:
     """Return the problem in float64 and the data that it is made of. Raises ValueError, or Unsupported for a missing
     package.
@@ -143,7 +143,7 @@ def made(
     seed: int,
     target: list[str] | None,
     steps: int | None = None,
-    reading: Reading = Reading(),  # noqa: B008, it is frozen
+    reading: TableFormat = TableFormat(),  # noqa: B008, it is frozen
 ) -> tuple[Data, int, Array | None]:
     """Return the data, the steps and the order of a problem. Raises ValueError."""
     base, batch = parse(name)
@@ -173,17 +173,17 @@ def counted(problem: Problem) -> tuple[int, int]:
 
 def host_dtype(dtype: str) -> str:
     """Return the dtype in which a problem's arrays are on the host."""
-    return "float32" if dtype in HALF else dtype
+    return "float32" if dtype in HALF_DTYPES else dtype
 
 
 def cast(problem: Problem, dtype: str) -> Problem:
-    """Return the same problem in float32 or float64; for a dtype of HALF in float32, with X rounded to its 16 bits."""
+    """Return the same problem in float32 or float64; for HALF_DTYPES in float32, with X rounded to 16 bits."""
     X, y, w0 = (np.ascontiguousarray(array, host_dtype(dtype)) for array in (problem.X, problem.y, problem.w0))
-    return replace(problem, X=_rounded(X, dtype), y=y, w0=w0, storage=dtype if dtype in HALF else "")
+    return replace(problem, X=_rounded(X, dtype), y=y, w0=w0, storage=dtype if dtype in HALF_DTYPES else "")
 
 
 def _rounded(X: Array, dtype: str) -> Array:
-    """Return float32 numbers, for a dtype of HALF rounded to it: to the nearest, ties to even."""
+    """Return float32 numbers, for a dtype of HALF_DTYPES rounded to it: to the nearest, ties to even."""
     if dtype == "float16":
         with np.errstate(over="ignore"):  # the problem refuses what is not finite
             return X.astype(np.float16).astype(np.float32)

@@ -9,7 +9,7 @@ from benchmarks.problems.tutorials import ScalarRun
 from impls.interface import Problem
 
 # `line`: a few of the text's ten, for each number of steps is another compilation of `jax_scan`.
-CHECKED = {"line": (0, 10, 30, 90), "crops": (*tutorials.CROPS_LOSSES,), "scalar": (0, 10, 20, 30, 40)}
+CHECKED_UPDATES = {"line": (0, 10, 30, 90), "crops": (*tutorials.CROPS_LOSSES,), "scalar": (0, 10, 20, 30, 40)}
 
 
 class Printed(NamedTuple):
@@ -23,7 +23,7 @@ class Printed(NamedTuple):
 
 def printed(name: str, problem: Problem) -> list[Printed]:
     """Return what a tutorial prints for this problem; nothing if no tutorial has it with this start and lr."""
-    if name not in CHECKED:
+    if name not in CHECKED_UPDATES:
         return []
     usual, w0 = catalogue.build(name)[0], problem.w0
     starts = [*tutorials.LINE_RUNS] if name == "line" else [usual.w0]
@@ -38,7 +38,7 @@ def printed(name: str, problem: Problem) -> list[Printed]:
 
 def checked(name: str, problem: Problem) -> list[Printed]:
     """Return those of `printed` that a benchmark checks as well."""
-    return [one for one in printed(name, problem) if one.update in CHECKED[name]]
+    return [one for one in printed(name, problem) if one.update in CHECKED_UPDATES[name]]
 
 
 def line(start: tuple[float, float]) -> list[Printed]:

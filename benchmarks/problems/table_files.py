@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.problems import table_text
-from benchmarks.problems.table_text import MISSING, NUMBER, Reading
+from benchmarks.problems.table_text import MISSING_VALUES, NUMBER, TableFormat
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": None}
-TEXT = (".csv", ".tsv", ".txt", ".data", ".dat")
-BINARY = (".xlsx", ".parquet")
-ENDINGS = (
-    f"tables are {' '.join((*TEXT, *BINARY))}, and text also packed as {' '.join(PACKED)}; rename the file if it is one"
-    " of them, or export the table as CSV"
+PACKED_SUFFIXES: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": None}
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".dat")
+BINARY_SUFFIXES = (".xlsx", ".parquet")
+SUFFIX_ADVICE = (
+    f"tables are {' '.join((*TEXT_SUFFIXES, *BINARY_SUFFIXES))}, and text also packed as {' '.join(PACKED_SUFFIXES)};"
+    " rename the file if it is one of them, or export the table as CSV"
 )
-LONGEST, SHEET = 2**28, 2**24  # bytes of a table as unpacked text, of a spreadsheet: reading takes 12 times the memory
-CELLS = 2**27  # of a Parquet file: its packed size says little
-UNREADABLE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
-CONTENTS = {  # how files begin that are no text, or text but no table
+MAX_TEXT_BYTES, MAX_WORKBOOK_BYTES = 2**28, 2**24  # text is unpacked; reading a workbook takes 12 times the memory
+MAX_CELLS = 2**27  # of a Parquet file: its packed size says little
+READ_ERRORS = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
+FILE_SIGNATURES = {  # how files begin that are no text, or text but no table
     rb"\x1f\x8b|BZh\d|\xfd7zXZ|\x28\xb5\x2f\xfd": "a compressed file; unpack it, or rename it: .gz, .bz2 or .xz",
     rb"PK\x03\x04": "an Excel workbook or a ZIP archive; rename it: .xlsx or .zip",
     rb"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls); save it as .xlsx or .csv",
@@ -45,10 +45,10 @@ CONTENTS = {  # how files begin that are no text, or text but no table
 
 def is_table(name: str) -> bool:
     """Return whether a problem's name is that of a table, by its ending."""
-    return Path(name).suffix.lower() in (*PACKED, *TEXT, *BINARY)
+    return Path(name).suffix.lower() in (*PACKED_SUFFIXES, *TEXT_SUFFIXES, *BINARY_SUFFIXES)
 
 
-def read_frame(path: str, reading: Reading) -> "pd.DataFrame":
+def read_frame(path: str, reading: TableFormat) -> "pd.DataFrame":
     """Return the table with its names as text, without blank lines at its end and empty columns without a name."""
     import pandas as pd
 
@@ -57,7 +57,7 @@ def read_frame(path: str, reading: Reading) -> "pd.DataFrame":
             raise ValueError("tables are read from this disk; download it first")
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise ValueError("is no regular file; copy the table into one")
-        if Path(path).suffix.lower() in BINARY:
+        if Path(path).suffix.lower() in BINARY_SUFFIXES:
             frame = _binary_table(path, reading)
         else:
             frame = table_text.parse_text(_decode(_bytes(path), reading.encoding), reading)
@@ -67,7 +67,7 @@ def read_frame(path: str, reading: Reading) -> "pd.DataFrame":
         raise ValueError(f"{package} is needed to read it: {how}") from error
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, *UNREADABLE, pd.errors.ParserError) as error:
+    except (OSError, EOFError, *READ_ERRORS, pd.errors.ParserError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     names = [table_text.column_name(name) for name in frame]
     if not all(name.isprintable() for name in names):
@@ -78,7 +78,7 @@ def read_frame(path: str, reading: Reading) -> "pd.DataFrame":
     return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
 
 
-def _binary_table(path: str, reading: Reading) -> "pd.DataFrame":
+def _binary_table(path: str, reading: TableFormat) -> "pd.DataFrame":
     """Return a spreadsheet or a Parquet file. Raises ValueError, whatever its reader raises for a damaged file."""
     suffix = Path(path).suffix.lower()
     try:
@@ -101,8 +101,8 @@ def _parquet(path: str) -> "pd.DataFrame":
     """Return the columns of a Parquet file, also those that pandas made its index."""
     import pandas as pd
 
-    if (cells := _parquet_cells(path)) > CELLS:
-        raise SheetError(f"it holds {cells:,} cells; {CELLS:,} are read at most: take fewer rows or columns")
+    if (cells := _parquet_cells(path)) > MAX_CELLS:
+        raise SheetError(f"it holds {cells:,} cells; {MAX_CELLS:,} are read at most: take fewer rows or columns")
     frame = pd.read_parquet(path)
     named = [name for name in frame.index.names if name not in (None, "index")]  # as fastparquet calls a nameless one
     return frame.reset_index(named) if named else frame
@@ -120,19 +120,21 @@ def _parquet_cells(path: str) -> int:
     return int(metadata.num_rows * metadata.num_columns)
 
 
-def _spreadsheet(path: str, reading: Reading) -> "pd.DataFrame":
+def _spreadsheet(path: str, reading: TableFormat) -> "pd.DataFrame":
     """Return the only sheet with cells. Its first row holds the names."""
     import pandas as pd
 
-    if (size := Path(path).stat().st_size) > SHEET:
-        raise SheetError(f"the workbook has {size:,} bytes; {SHEET:,} are read at most: export the table as CSV")
+    if (size := Path(path).stat().st_size) > MAX_WORKBOOK_BYTES:
+        read = f"{MAX_WORKBOOK_BYTES:,} are read at most"
+        raise SheetError(f"the workbook has {size:,} bytes; {read}: export the table as CSV")
     with zipfile.ZipFile(path) as archive:  # its reader unpacks no more than the archive says here
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > LONGEST:
-        read = f"{LONGEST:,} are read at most"
+    if unpacked > MAX_TEXT_BYTES:
+        read = f"{MAX_TEXT_BYTES:,} are read at most"
         raise SheetError(f"the workbook unpacks to {unpacked:,} bytes; {read}: export the table as CSV")
     with pd.ExcelFile(path, engine="openpyxl") as book:
-        options: dict[str, Any] = {"header": None, "dtype": object, "keep_default_na": False, "na_values": MISSING}
+        options: dict[str, Any] = {"header": None, "dtype": object}
+        options |= {"keep_default_na": False, "na_values": MISSING_VALUES}
         sheets = {str(name): book.parse(name, **options) for name in book.sheet_names}
     filled = {name: sheet for name, sheet in sheets.items() if sheet.notna().any(axis=None)}
     if len(filled) != 1:
@@ -157,17 +159,18 @@ def _bytes(path: str) -> bytes:
             if len(names) != 1:
                 raise ValueError(f"the archive holds {len(names)} files; pack the table alone")
             with archive.open(names[0]) as member:
-                content = member.read(LONGEST + 1)
+                content = member.read(MAX_TEXT_BYTES + 1)
     else:
-        with PACKED.get(suffix, open)(path, "rb") as file:
-            content = file.read(LONGEST + 1)
-    if len(content) > LONGEST:
-        raise ValueError(f"it holds more than {LONGEST:,} bytes of text; take fewer rows, or save it as .parquet")
+        with PACKED_SUFFIXES.get(suffix, open)(path, "rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        size = f"{MAX_TEXT_BYTES:,} bytes of text"
+        raise ValueError(f"it holds more than {size}; take fewer rows, or save it as .parquet")
     return content
 
 
 def _decode(content: bytes, encoding: str) -> str:
-    for begin, what in CONTENTS.items():
+    for begin, what in FILE_SIGNATURES.items():
         if re.match(begin, content[:4096]):
             raise ValueError(f"no table: it holds {what}")
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}

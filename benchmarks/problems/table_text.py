@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ("\t", ";", "|", ",", " ")  # the first that gives every line the same number of cells, at least two
-SAMPLE = 100  # lines in which the separator is looked for
-NUMERIC = "biufcmM"  # kinds of columns without text
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
+SAMPLE_LINES = 100  # in which the separator is looked for
+NUMERIC_KINDS = "biufcmM"  # of columns without text
+MISSING_VALUES = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-MARKED = r"[+-]?(?=[0-9]*[.,])[0-9.,]+(?:[eE][+-]?[0-9]+)?"  # a number with decimal marks or separators of thousands
-GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,])[0-9]{3}(\1[0-9]{3})*")  # the mark may separate thousands
-QUOTED = re.compile(r'((?:^|[\t;|,]) *)"(?:[^"]|"")*"')  # a cell
+MARKED_NUMBER = r"[+-]?(?=[0-9]*[.,])[0-9.,]+(?:[eE][+-]?[0-9]+)?"  # with decimal marks or separators of thousands
+GROUPED_NUMBER = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,])[0-9]{3}(\1[0-9]{3})*")  # the mark may separate thousands
+QUOTED_CELL = re.compile(r'((?:^|[\t;|,]) *)"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True)
-class Reading:
+class TableFormat:
     """How to read a table. Empty: found from the file.
 
     sep: what separates cells, " " for blanks. header: whether the first line names the columns. drop: columns that are
@@ -39,16 +39,16 @@ class Reading:
     decimal: str = ""
 
 
-READ_AS = "--sep, --decimal, --no-names, --drop and --encoding"  # the options that make a Reading
+FORMAT_OPTIONS = "--sep, --decimal, --no-names, --drop and --encoding"  # the options that make a TableFormat
 
 
-def read_as(options: Any) -> Reading:
+def read_as(options: Any) -> TableFormat:
     """Return how the parsed options of a command line say that a table is read."""
     words = {name: getattr(options, name) or "" for name in ("sep", "encoding", "decimal")}
-    return Reading(header=not options.no_names, drop=tuple(options.drop or ()), **words)
+    return TableFormat(header=not options.no_names, drop=tuple(options.drop or ()), **words)
 
 
-def parse_text(text: str, reading: Reading) -> "pd.DataFrame":
+def parse_text(text: str, reading: TableFormat) -> "pd.DataFrame":
     """Return a table of numbers, and of text where a cell is no number."""
     import pandas as pd
 
@@ -60,7 +60,7 @@ def parse_text(text: str, reading: Reading) -> "pd.DataFrame":
         lines[0], sep = "#", sep or first[1]
     while comments < len(lines) and (lines[comments].startswith(("#", "%")) or not lines[comments].strip()):
         comments += 1
-    sample = [line for line in lines[comments : comments + SAMPLE] if line.strip()]
+    sample = [line for line in lines[comments : comments + SAMPLE_LINES] if line.strip()]
     if not sample:
         raise ValueError("the file is empty")
     sep = sep or _separator(sample)
@@ -82,13 +82,13 @@ def parse_text(text: str, reading: Reading) -> "pd.DataFrame":
         "sep": r"\s+" if sep == " " else sep,
         "skipinitialspace": True,
         "skip_blank_lines": sep == " ",
-        "na_values": MISSING,
+        "na_values": MISSING_VALUES,
         "keep_default_na": False,
         "low_memory": False,
     }
 
     def marked() -> Iterator[str]:
-        for count in (SAMPLE, None):
+        for count in (SAMPLE_LINES, None):
             cells = pd.read_csv(io.StringIO(content), nrows=count, dtype=str, **options)
             yield from marked_cells(cells.set_axis(names, axis=1), reading.drop)
 
@@ -98,7 +98,7 @@ def parse_text(text: str, reading: Reading) -> "pd.DataFrame":
     frame = frame.set_axis(names, axis=1)
     if sep == "," and not reading.decimal:
         cells = marked_cells(frame, reading.drop)
-        decimal = decimal_mark(cell for cell in cells if "," in cell or not GROUPED.fullmatch(cell))
+        decimal = decimal_mark(cell for cell in cells if "," in cell or not GROUPED_NUMBER.fullmatch(cell))
         if decimal == "," and float in [*frame.dtypes]:  # decimal commas in quotes, and points outside
             return frame
     return plain_numbers(frame, decimal, reading.drop)
@@ -151,7 +151,7 @@ def _lines(text: str) -> list[str]:
             if odd:
                 lines.append("\n".join(open_cell))
                 open_cell = []
-        elif odd and re.search(r'(^|[\t;|,]) *"', QUOTED.sub(r"\1", line)):
+        elif odd and re.search(r'(^|[\t;|,]) *"', QUOTED_CELL.sub(r"\1", line)):
             open_cell = [line]
         else:
             lines.append(line)
@@ -170,13 +170,13 @@ def _in_file(lines: list[str], rows: list[int]) -> list[int]:
     return [first[at] + more for at in rows for more in range(1 + lines[at].count("\n"))]
 
 
-def _names(lines: list[str], comments: int, sep: str, width: int, reading: Reading) -> tuple[list[str], int]:
+def _names(lines: list[str], comments: int, sep: str, width: int, reading: TableFormat) -> tuple[list[str], int]:
     """Return the names of the columns, and the number of lines before the data."""
     first = _cells(lines[comments], sep)
     numeric = all(NUMBER.fullmatch(cell.strip().replace(",", ".")) for cell in first)
     if not reading.header:
         return [str(number + 1) for number in range(max(width, len(first)))], comments
-    rows = [_cells(line, sep) for line in lines[comments + 1 : comments + SAMPLE] if line.strip()]
+    rows = [_cells(line, sep) for line in lines[comments + 1 : comments + SAMPLE_LINES] if line.strip()]
     if not numeric and not _is_row(first, rows):
         return first, comments + 1
     commented = _cells(lines[comments - 1].lstrip("#% "), sep) if comments else []
@@ -189,7 +189,7 @@ def _names(lines: list[str], comments: int, sep: str, width: int, reading: Readi
 def _is_row(first: list[str], rows: list[list[str]]) -> bool:
     """Return whether the first line has numbers with decimals, and text only in columns of text: it names nothing."""
     decimals = any("." in cell and NUMBER.fullmatch(cell) for cell in first)
-    named = [at for at, cell in enumerate(first) if cell not in MISSING and not NUMBER.fullmatch(cell)]
+    named = [at for at, cell in enumerate(first) if cell not in MISSING_VALUES and not NUMBER.fullmatch(cell)]
     return decimals and bool(rows) and not any(has_number(row[at : at + 1]) for row in rows for at in named)
 
 
@@ -197,11 +197,11 @@ def _check_header(lines: list[str], skipped: int, sep: str) -> None:
     """Raise ValueError if lines without any number, such as units, stand between the names and the numbers."""
     filled = [
         (_number(lines, at), _cells(line, sep))
-        for at, line in enumerate(lines[skipped : skipped + SAMPLE], skipped)
+        for at, line in enumerate(lines[skipped : skipped + SAMPLE_LINES], skipped)
         if line.strip() and not line.startswith("#")
     ]
     texts = list(takewhile(lambda line: not has_number(line[1]), filled))
-    if not texts or len(texts) == len(filled) or all(cell in MISSING for cell in texts[0][1]):
+    if not texts or len(texts) == len(filled) or all(cell in MISSING_VALUES for cell in texts[0][1]):
         return
     words = f"line {texts[0][0]} holds" if len(texts) == 1 else f"lines {texts[0][0]} to {texts[-1][0]} hold"
     raise ValueError(
@@ -228,7 +228,7 @@ def decimal_mark(numbers: Iterable[str]) -> str:
     """Return the decimal mark that the first telling number shows. Raises ValueError if all can be read in two ways."""
     doubtful = ""
     for number in numbers:
-        marks, grouped = re.sub("[^.,]", "", number), GROUPED.fullmatch(number)
+        marks, grouped = re.sub("[^.,]", "", number), GROUPED_NUMBER.fullmatch(number)
         if len(set(marks)) == 2:  # 1.234,5
             return marks[-1]
         if len(marks) == 1 and not grouped:  # 0,5
@@ -264,7 +264,7 @@ def plain_numbers(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) ->
         return cell
 
     def numeric(column: "pd.Series[Any]") -> bool:
-        return column.dtype.kind in NUMERIC or infer_dtype(column) == "boolean" or _left_out(column.name, drop)
+        return column.dtype.kind in NUMERIC_KINDS or infer_dtype(column) == "boolean" or _left_out(column.name, drop)
 
     read: pd.DataFrame = frame.apply(lambda column: column if numeric(column) else column.map(plain))
     return read
@@ -278,9 +278,9 @@ def _left_out(name: object, drop: tuple[str, ...]) -> bool:
 def marked_cells(frame: "pd.DataFrame", drop: tuple[str, ...]) -> Iterator[str]:
     """Yield the cells of the columns that stay that are text and look like numbers with a mark."""
     for name, column in frame.items():
-        if column.dtype.kind not in NUMERIC and not _left_out(name, drop):
+        if column.dtype.kind not in NUMERIC_KINDS and not _left_out(name, drop):
             cells = (cell.strip() for cell in column if isinstance(cell, str))
-            yield from (cell for cell in cells if re.fullmatch(MARKED, cell))
+            yield from (cell for cell in cells if re.fullmatch(MARKED_NUMBER, cell))
 
 
 def has_number(cells: list[str]) -> bool:

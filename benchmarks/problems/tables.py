@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.problems.table_files import read_frame
-from benchmarks.problems.table_text import Reading, has_number, named_columns
+from benchmarks.problems.table_text import TableFormat, has_number, named_columns
 from impls import nearest
 from impls.interface import Array, Unsupported
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CODES = (99, 999, 9999, 99999, 99.9, 999.9, 9999.9, 99.99)  # with either sign, for missing values
-FAR = 5  # times the range of the other values
-SUMS = 5  # rows from which a last row that is the sum of the others is no chance
-LARGEST = 1e150  # a number whose square float64 can hold
-STEPS = 1e3  # between neighbours in float64 that a column must vary by
-LISTED = 600  # characters of a list of names in a message
-TOTALS = {"total", "totals", "grand total", "sum", "mean", "average", "avg", "std", "summe", "gesamt", "mittelwert"}
+MISSING_CODES = (99, 999, 9999, 99999, 99.9, 999.9, 9999.9, 99.99)  # with either sign, for missing values
+CODE_DISTANCE = 5  # of a code from the other values, in their ranges
+JUDGED_FROM_ROWS = 5  # from here on, a last row that is the sum of the others is no chance
+MAX_MAGNITUDE = 1e150  # of a number: float64 can hold its square
+MIN_VARIATION_ULPS = 1e3  # distances between neighbours in float64
+LIST_CHARACTERS = 600  # of a list of names in a message
+TOTAL_LABELS = {
+    *("total", "totals", "grand total", "sum", "mean", "average", "avg", "std", "summe", "gesamt", "mittelwert"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def bundled(name: str, rng: np.random.Generator, minibatch: bool) -> Data:
     return standardised(table.data, table.target, list(table.feature_names), rng)
 
 
-def read(path: str, target: list[str], reading: Reading, seed: int) -> tuple[Data, np.random.Generator]:
+def read(path: str, target: list[str], reading: TableFormat, seed: int) -> tuple[Data, np.random.Generator]:
     """Read a table of finite numbers. `target` names the columns to predict; the rest are X.
 
     The start and the generator come from the numbers and the seed: the same table in another folder is the same
@@ -87,7 +89,7 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
     with np.errstate(all="ignore"):
         centre, scale = X.mean(axis=0), X.std(axis=0)
         Z = (X - centre) / scale
-        size, near = np.mean(Z**2, axis=0), scale < STEPS * np.spacing(np.abs(X).max(axis=0))
+        size, near = np.mean(Z**2, axis=0), scale < MIN_VARIATION_ULPS * np.spacing(np.abs(X).max(axis=0))
     lost = [names[at] for at in np.flatnonzero(near | ~((size > 0.5) & (size < 2)))]
     if lost:
         raise ValueError(
@@ -131,7 +133,7 @@ def _targets(given: list[str], names: list[str]) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LISTED else text[:LISTED] + " ..."
+    return text if len(text) <= LIST_CHARACTERS else text[:LIST_CHARACTERS] + " ..."
 
 
 def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame") -> None:
@@ -139,12 +141,12 @@ def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame") -> None:
         if values.nunique() == 1:
             raise ValueError(f"column {name!r} is constant; the intercept is added without it: --drop {name!r}")
     for name, values in y.items():
-        if values.abs().max() > LARGEST:
+        if values.abs().max() > MAX_MAGNITUDE:
             raise ValueError(
                 f"column {name!r} has values up to {values.abs().max():.3g}, whose squares no dtype can hold,"
                 " not even with --dtype float64; rescale it"
             )
-        if 0 < values.std(ddof=0) < STEPS * np.spacing(values.abs().max()):
+        if 0 < values.std(ddof=0) < MIN_VARIATION_ULPS * np.spacing(values.abs().max()):
             raise ValueError(
                 f"column {name!r} varies by {values.std():.3g} around {values.mean():.3g}, which float64 cannot hold;"
                 " subtract its mean"
@@ -155,7 +157,7 @@ def _check_totals(frame: "pd.DataFrame") -> None:
     """Raise ValueError if a cell of the last row says, alone in its column, that the row sums up the others."""
     for _, column in frame.items() if len(frame) > 1 else ():
         labels = column.iloc[-2:] if column.dtype.kind in "biuf" else column.astype(str).str.strip().str.lower()
-        if labels.iloc[-1] in TOTALS and (labels == labels.iloc[-1]).sum() == 1:
+        if labels.iloc[-1] in TOTAL_LABELS and (labels == labels.iloc[-1]).sum() == 1:
             raise ValueError(f"row {len(frame) + 1} holds the {labels.iloc[-1]} of the rows above; delete it")
 
 
@@ -163,12 +165,14 @@ def _check_sums(numbers: "pd.DataFrame") -> None:
     """Raise ValueError if the last row is the sum or mean of the others, or for a code like -999 far from the rest."""
     last, others = numbers.iloc[-1:].to_numpy(), numbers.iloc[:-1]
     for name, values in (("sums", others.sum()), ("means", others.mean())):
-        if len(numbers) > SUMS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):
+        if len(numbers) > JUDGED_FROM_ROWS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):
             raise ValueError(f"row {len(numbers) + 1} holds the {name} of the rows above; delete it")
     for column, values in numbers.items():
-        coded = values.abs().isin(CODES)
+        coded = values.abs().isin(MISSING_CODES)
         rest = values[~coded]
-        if coded.any() and len(rest) > SUMS and (values[coded] - rest.mean()).abs().min() > FAR * np.ptp(rest):
+        if not coded.any() or len(rest) <= JUDGED_FROM_ROWS:
+            continue
+        if (values[coded] - rest.mean()).abs().min() > CODE_DISTANCE * np.ptp(rest):
             raise ValueError(
                 f"row {int(coded.argmax()) + 2}, column {column!r} is {values[coded].iloc[0]:g}, far from the others"
                 f" ({rest.min():g} to {rest.max():g}), as codes for missing values are; fill it in or delete the row"

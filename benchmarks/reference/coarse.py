@@ -5,8 +5,8 @@ import numpy as np
 from benchmarks.reference.solution import columns
 from impls.interface import Array, Problem
 
-COARSER = {"float64": "float32", "float32": "TF32"}
-WORK = 10**8  # numbers of X that all updates read: about a second
+COARSER_DTYPE = {"float64": "float32", "float32": "TF32"}
+MAX_READ_NUMBERS = 10**8  # of X, by all updates: about a second
 
 
 def descend(problem: Problem, start: Array, steps: int, rounded: bool = True) -> Array:
@@ -31,7 +31,7 @@ def descend(problem: Problem, start: Array, steps: int, rounded: bool = True) ->
 def affordable(problem: Problem, updates: int) -> bool:
     """Return whether that many updates take about a second."""
     rows = len(problem.X) if problem.order is None else problem.order.shape[1]
-    return bool(rows * problem.X.shape[1] * updates + problem.X.size <= WORK)
+    return bool(rows * problem.X.shape[1] * updates + problem.X.size <= MAX_READ_NUMBERS)
 
 
 def tf32(array: Array, rounded: bool = True) -> Array:

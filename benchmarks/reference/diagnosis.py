@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.reference import coarse, mistakes
-from benchmarks.reference.mistakes import NUMBERS, Descend, Mistake, Moments, iterates, lengths, sized, update
+from benchmarks.reference.mistakes import MAX_NUMBERS, Descend, Mistake, Moments, iterates, lengths, sized, update
 from benchmarks.reference.solution import Coefficients, ReferenceSolution
 from impls.interface import Array, Problem
 
 MARGIN = 10.0
-MANY = 6  # weights whose error has hardly the direction of another by chance
-NEAR = 3.0  # between the sizes of two errors of float32, of weights that are no numbers of float32
-UNKNOWN = "they are not the reference's"
-SLOWER = "it stops early, or the learning rate falls on the way"
-REMEMBERS = "they belong to another start: runs remember, or ignore `start`"
+DIRECTION_WEIGHTS = 6  # from here on, their error has hardly the direction of another by chance
+FLOAT32_MARGIN = 3.0  # between the sizes of two errors of float32, of weights that are no numbers of float32
+UNKNOWN_MISTAKE = "they are not the reference's"
+STOPS_EARLY = "it stops early, or the learning rate falls on the way"
+OTHER_START = "they belong to another start: runs remember, or ignore `start`"
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -104,8 +104,8 @@ def diagnose(problem: Problem, truth: ReferenceSolution, weights: Array, t: int,
         moments = Moments(problem, updates) if mistakes.affordable(problem, updates) else None
         for explanations in (_exact(wrong, moments), _fitted(wrong, moments)):
             if any(one.explains for one in explanations):
-                return best(wrong, explanations) or UNKNOWN
-        return _coarser(wrong) or UNKNOWN
+                return best(wrong, explanations) or UNKNOWN_MISTAKE
+        return _coarser(wrong) or UNKNOWN_MISTAKE
 
 
 def best(wrong: Wrong, explanations: list[Explanation]) -> str:
@@ -117,7 +117,7 @@ def best(wrong: Wrong, explanations: list[Explanation]) -> str:
     words = dict.fromkeys(one.words for one in sorted(variants, key=lambda one: one.distance))
     if min(others, default=np.inf) < near:
         return ""
-    return SLOWER if first.family == SLOWER and len(words) > 1 else " or ".join(words)
+    return STOPS_EARLY if first.family == STOPS_EARLY and len(words) > 1 else " or ".join(words)
 
 
 def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
@@ -128,7 +128,7 @@ def _exact(wrong: Wrong, moments: Moments | None) -> list[Explanation]:
         _known(wrong, few, wrong.expected(wrong.t - 1), "count"),
     ]
     if np.any(wrong.c):
-        explanations.append(_known(wrong, REMEMBERS, wrong.expected(wrong.t, 0.0)))
+        explanations.append(_known(wrong, OTHER_START, wrong.expected(wrong.t, 0.0)))
     if moments is not None:
         last = wrong.expected(wrong.truth.at[-1], 0.0)
         usual = mistakes.mistakes(wrong.problem, moments, last, wrong.W, wrong.t)
@@ -180,13 +180,13 @@ def _count(wrong: Wrong, moments: Moments) -> list[Mistake]:
     count = min(others, key=lambda count: wrong.distance(path[count]))
     before = iterates(right, lr, wrong.expected(0, 0.0), min(count, wrong.t))
     words = f"it stops after {count} updates" if count < wrong.t else f"a step makes {count} updates"
-    return [Mistake(words, lambda W, t: path[count] if t == wrong.t else before[min(count, t)], SLOWER)]
+    return [Mistake(words, lambda W, t: path[count] if t == wrong.t else before[min(count, t)], STOPS_EARLY)]
 
 
 def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
     """Return for each usual factor a rate that falls by it, after the update that leads nearest to W, from 3 on."""
     first, steps = max(wrong.checked, default=0), wrong.t
-    if steps < max(3, first + 1) or (steps - first) ** 2 * wrong.W.size * len(wrong.W) > NUMBERS:
+    if steps < max(3, first + 1) or (steps - first) ** 2 * wrong.W.size * len(wrong.W) > MAX_NUMBERS:
         return []
     right, lr = moments.gradient(moments.right), wrong.problem.lr
     after, falls = np.arange(max(first, 1), steps), []
@@ -201,7 +201,7 @@ def _drops(wrong: Wrong, moments: Moments) -> list[Mistake]:
         last = int(after[min(range(len(after)), key=lambda one: wrong.distance(W[one]))])
         words = f"the learning rate falls to {factor:g} times after {last} updates"
         words += ", or the weights are a mean of the last two" * (factor == 0.5 and last == steps - 1)
-        falls.append(Mistake(words, at(factor, last), SLOWER))
+        falls.append(Mistake(words, at(factor, last), STOPS_EARLY))
     return falls
 
 
@@ -237,11 +237,11 @@ def _coarser(wrong: Wrong) -> str:
 
         end = descend(wrong.t, wrong.c)
         errors = [float(np.linalg.norm(weights - right)) for weights in (wrong.W, end)]
-        near = MARGIN if (wrong.W == wrong.W.astype(np.float32)).all() else NEAR
-        share = 2 if wrong.W.size >= MANY else MARGIN
+        near = MARGIN if (wrong.W == wrong.W.astype(np.float32)).all() else FLOAT32_MARGIN
+        share = 2 if wrong.W.size >= DIRECTION_WEIGHTS else MARGIN
         agree = share * np.linalg.norm(wrong.W - end) < min(errors) if single else max(errors) <= near * min(errors)
         return bool(agree and all(wrong.right(descend(t, 0.0), t) for t in wrong.checked))
 
     if not any(map(explains, (True, False) if single else (True,))):
         return ""
-    return f"they agree only as {coarse.COARSER[str(wrong.problem.X.dtype)]} would"
+    return f"they agree only as {coarse.COARSER_DTYPE[str(wrong.problem.X.dtype)]} would"

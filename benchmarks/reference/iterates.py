@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.reference.solution import Quadratic
 from impls.interface import Array
 
-PRODUCTS = 2**18  # of a chunk: up to here OpenBLAS uses one thread, and others would spin into the next case's clocks
+CHUNK_PRODUCTS = 2**18  # up to here OpenBLAS uses one thread; others would spin into the next case's clocks
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def losses(X: Array, y: Array, weights: list[Array]) -> list[float]:
     n, d = X.shape
     W = np.stack([w.reshape(d, -1) for w in weights], axis=1, dtype=np.float64)  # (d, m, k)
     total = np.zeros(len(weights))
-    rows = max(1, PRODUCTS // W.size)
+    rows = max(1, CHUNK_PRODUCTS // W.size)
     for first in range(0, n, rows):
         part = slice(first, first + rows)
         residual = (X[part].astype(np.float64) @ W.reshape(d, -1)).reshape(-1, *W.shape[1:])

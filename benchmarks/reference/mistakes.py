@@ -13,11 +13,11 @@ import numpy as np
 
 from impls.interface import Array, Problem
 
-CHUNK = 4096  # rows that are read at once
-WORK = 2 * 10**10  # products of all G: about a second
-NUMBERS = 2 * 10**7  # of all G of mini-batches in memory, and products of one descent
+CHUNK_ROWS = 4096  # that are read at once
+MAX_PRODUCTS = 2 * 10**10  # of all G: about a second
+MAX_NUMBERS = 2 * 10**7  # of all G of mini-batches in memory, and products of one descent
 ITERATIONS = 8  # one is enough where an update shows its size for the first time
-BESIDE = 1e-4  # how far beside a size the slope is taken
+SLOPE_STEP = 1e-4  # how far beside a size the slope is taken
 SCHEDULE = "the learning rate changes from update to update"
 ORDER = "the columns or the weights are in another order"
 BATCHES = "mini-batches are taken in another order"
@@ -50,8 +50,8 @@ class Fit:
         """Return the size whose descent ends nearest to the weights, by Gauss and Newton from 0; NaN if it diverges."""
         size = 0.0
         for _ in range(ITERATIONS):
-            end, beside = (self.descend(at)(start, steps) for at in (size, size + BESIDE))
-            slope = (beside - end) / BESIDE
+            end, beside = (self.descend(at)(start, steps) for at in (size, size + SLOPE_STEP))
+            slope = (beside - end) / SLOPE_STEP
             change = float(np.sum(slope * (weights - end)) / np.sum(slope * slope))
             size += change
             if not abs(change) > 1e-9 * abs(size):
@@ -111,7 +111,7 @@ class Moments:
     def __init__(self, problem: Problem, updates: int) -> None:
         """updates: for how many the batches' G are wanted."""
         self.problem, (self.d, self.k) = problem, (problem.X.shape[1], problem.y[0].size)
-        parts = (self.of(slice(first, first + CHUNK)) for first in range(0, len(problem.X), CHUNK))
+        parts = (self.of(slice(first, first + CHUNK_ROWS)) for first in range(0, len(problem.X), CHUNK_ROWS))
         self.all = sum(parts, np.zeros((self.d + self.k + 1,) * 2))
         order = problem.order  # `right`: G of the batches, in order; of the full batch the only one
         self.right = [self.all] if order is None else [self.of(order[t % len(order)]) for t in range(updates)]
@@ -151,7 +151,7 @@ def affordable(problem: Problem, updates: int) -> bool:
     """Return whether G can be computed in about a second, and as many updates in much less."""
     size = (problem.X.shape[1] + problem.y[0].size + 1) ** 2
     rows = len(problem.X) + (0 if problem.order is None else updates * problem.order.shape[1])
-    return bool(rows * size <= WORK and updates * size <= NUMBERS)
+    return bool(rows * size <= MAX_PRODUCTS and updates * size <= MAX_NUMBERS)
 
 
 def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t: int) -> Iterator[Mistake]:
@@ -191,7 +191,7 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
 def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
     """Yield the mistakes of unknown size, for weights after t updates."""
     lr, right = problem.lr, moments.gradient(moments.right)
-    constant = np.ptp(problem.X[:CHUNK], axis=0) == 0  # an intercept, which weight decay may leave alone
+    constant = np.ptp(problem.X[:CHUNK_ROWS], axis=0) == 0  # an intercept, which weight decay may leave alone
     decay, sparse = "weight decay of {0:.2g}", "an L1 penalty of {0:.2g}"
     if np.all(np.abs(problem.w0) == 1):  # both begin alike
         decay = sparse = f"{decay} or {sparse}"
@@ -308,7 +308,7 @@ def _batches(problem: Problem, moments: Moments, descend: Descend, weights: Arra
     in_file = [moments.of(slice(first, first + b)) for first in range(0, min(t * b, n - b + 1), b)]
     if in_file:
         yield Mistake(BATCHES, update(moments.gradient(in_file), problem.lr))
-    if problem.order.size * moments.d <= NUMBERS:
+    if problem.order.size * moments.d <= MAX_NUMBERS:
         yield Mistake(BATCHES, _any_batch(problem, descend, weights, t))
 
 

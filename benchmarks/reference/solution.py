@@ -9,9 +9,9 @@ is part of what is allowed).
 
 **Any start from a few.** A descent is affine in its start: from w0 + V c it ends where w0 ends, plus V[t] c. V[t] are
 the descents of the columns of V over the same X with y = 0. Every timed round draws another c in [-1, 1]^m for each
-target. A column of V moves some of the weights by SCALE, up or down at random; no two move the same. There are as many
-as weights, so that starts fill all dimensions, unless that takes longer than EFFORT allows: then the weights are
-distributed over fewer columns at random.
+target. A column of V moves some of the weights by START_SCALE, up or down at random; no two move the same. There are
+as many as weights, so that starts fill all dimensions, unless that takes more than MAX_START_PRODUCTS: then the weights
+are distributed over fewer columns at random.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,15 +21,15 @@ from itertools import accumulate
 import numpy as np
 
 from benchmarks.problems.catalogue import curvatures
-from benchmarks.reference.tolerance import LONG, SCALE, largest_size, step_tolerance
+from benchmarks.reference.tolerance import LONG_DOUBLE, START_SCALE, largest_size, step_tolerance
 from impls.interface import Array, Problem
 
-CHUNK = 4096  # rows whose 40-bit products float64 sums exactly: 2^12 * 2^40 < 2^53
-DIGITS = 1e-6  # of the mean square of y: above it, a loss that is a difference of such sums has its first ten digits
-SLICE = 20  # bits of a slice
+CHUNK_ROWS = 4096  # whose 40-bit products float64 sums exactly: 2^12 * 2^40 < 2^53
+MIN_LOSS_SHARE = 1e-6  # of the mean square of y; above, a difference of such sums has its first ten digits
+SLICE_BITS = 20
 Coefficients = Array | float  # (m, k) in [-1, 1], or one number for all; 0 is the problem's own start
-EFFORT = 5e7  # multiplications in extended precision for starts in all dimensions: about 0.2 s
-FEWEST = 4  # directions of starts, where all would take longer
+MAX_START_PRODUCTS = 5e7  # in extended precision, for starts in all dimensions: about 0.2 s
+MIN_DIRECTIONS = 4  # of starts, where all would take longer
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Quadratic:
 
     def loss(self, weights: Array) -> float | None:
         """Return the loss of weights (d,) or (d, k); None where the difference leaves too few digits of it."""
-        w = columns(weights).astype(LONG)
-        loss = float((w * (self.H @ w / 2 - self.c)).sum() + LONG(self.mean_square))
-        return loss if loss > DIGITS * self.mean_square else None
+        w = columns(weights).astype(LONG_DOUBLE)
+        loss = float((w * (self.H @ w / 2 - self.c)).sum() + LONG_DOUBLE(self.mean_square))
+        return loss if loss > MIN_LOSS_SHARE * self.mean_square else None
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class ReferenceSolution:
 
     def distance(self, weights: Array, t: int, c: Coefficients, start: Array) -> tuple[float, float]:
         """Return the 2-norm of the worst target's error after t updates, and its tolerance."""
-        error = np.linalg.norm(columns(weights).astype(LONG) - self.expected(t, c), axis=0)
-        rounded = np.linalg.norm(columns(start).astype(LONG) - self.expected(0, c), axis=0)
+        error = np.linalg.norm(columns(weights).astype(LONG_DOUBLE) - self.expected(t, c), axis=0)
+        rounded = np.linalg.norm(columns(start).astype(LONG_DOUBLE) - self.expected(0, c), axis=0)
         allowed = self.allowed[t] + self.contraction[t] * rounded
         worst = int(np.argmax(np.where(np.isnan(error), np.inf, error / allowed)))
         return float(error[worst]), float(allowed[worst])
@@ -99,13 +99,13 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
     """
     known = {0, *shown} | {t + shift for t in at for shift in (-1, 0, 1)}
     V = _directions(problem, max(known))
-    w0 = columns(problem.w0).astype(LONG)
+    w0 = columns(problem.w0).astype(LONG_DOUBLE)
     starts = np.hstack([w0, V])  # (d, k + m)
     k = w0.shape[1]
     quadratic, descent = None, _batches(problem, starts, max(known), coarse)  # not begun before its first iterate
     if problem.order is None:
         Y = columns(problem.y).astype(np.float64)
-        quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG) / Y.size))
+        quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG_DOUBLE) / Y.size))
         descent = _full(problem, starts, max(known), coarse, quadratic)
     iterates: dict[int, tuple[Array, Array]] = {}
     allowed: dict[int, Array] = {}
@@ -121,12 +121,12 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
 
 
 def _directions(problem: Problem, steps: int) -> Array:
-    """Return V (d, m): each weight is moved by one column, by SCALE. Nobody can know V where m < d."""
+    """Return V (d, m): each weight is moved by one column, by START_SCALE. Nobody can know V where m < d."""
     d, rng = len(problem.w0), np.random.default_rng()
     step = d * d if problem.order is None else 2 * problem.order.shape[1] * d
-    m = min(d, max(FEWEST, int(EFFORT / (steps * step))))
+    m = min(d, max(MIN_DIRECTIONS, int(MAX_START_PRODUCTS / (steps * step))))
     V = np.zeros((d, m))
-    V[np.arange(d), rng.permutation(d) % m] = SCALE * rng.choice([-1.0, 1.0], d)
+    V[np.arange(d), rng.permutation(d) % m] = START_SCALE * rng.choice([-1.0, 1.0], d)
     return V
 
 
@@ -135,22 +135,22 @@ def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
     X, d = problem.X, problem.X.shape[1]
     largest = np.concatenate([np.maximum(M.max(axis=0), -M.min(axis=0)) for M in (X, Y)]).astype(np.float64)
     scale = 2.0 ** np.ceil(np.log2(np.maximum(largest, 1e-300)))
-    total = np.zeros((len(scale), len(scale)), LONG)
-    for first in range(0, len(X), CHUNK):
-        rows = slice(first, first + CHUNK)
+    total = np.zeros((len(scale), len(scale)), LONG_DOUBLE)
+    for first in range(0, len(X), CHUNK_ROWS):
+        rows = slice(first, first + CHUNK_ROWS)
         high, middle, low = _slices(np.column_stack([X[rows], Y[rows]]) / scale)
         cross = high.T @ middle, high.T @ low
-        total += (high.T @ high).astype(LONG)
+        total += (high.T @ high).astype(LONG_DOUBLE)
         for part in (*cross, *(part.T for part in cross), middle.T @ middle):
             total += part
-    total *= np.outer(scale, scale).astype(LONG) * LONG(2) / LONG(problem.y.size)
+    total *= np.outer(scale, scale).astype(LONG_DOUBLE) * LONG_DOUBLE(2) / LONG_DOUBLE(problem.y.size)
     return total[:d, :d], total[:d, d:]
 
 
 def _slices(M: Array) -> Iterator[Array]:
-    """Split M, |M| <= 1, into a sum of three parts of SLICE bits each."""
+    """Split M, |M| <= 1, into a sum of three parts of SLICE_BITS each."""
     for slices in (1, 2, 3):
-        grid = 2.0 ** (SLICE * slices - 1)
+        grid = 2.0 ** (SLICE_BITS * slices - 1)
         part = np.round(M * grid) / grid
         yield part
         M = M - part
@@ -163,17 +163,17 @@ def _full(
     Y, H = columns(problem.y).astype(np.float64), quadratic.H
     k = quadratic.c.shape[1]
     c = np.hstack([quadratic.c, np.zeros((len(W), W.shape[1] - k))])
-    path = [*accumulate(range(steps), lambda W, _: W - LONG(problem.lr) * (H @ W - c), initial=W)]
+    path = [*accumulate(range(steps), lambda W, _: W - LONG_DOUBLE(problem.lr) * (H @ W - c), initial=W)]
     largest = np.max([largest_size(W, k) for W in path], axis=0)  # (d, k)
     squares, spread, start = np.zeros(k), np.zeros(largest.shape), W[:, :k].astype(np.float64)
-    for first in range(0, len(Y), CHUNK):  # X may be most of the memory: no second copy of it
-        A, B = problem.X[first : first + CHUNK].astype(np.float64), Y[first : first + CHUNK]
+    for first in range(0, len(Y), CHUNK_ROWS):  # X may be most of the memory: no second copy of it
+        A, B = problem.X[first : first + CHUNK_ROWS].astype(np.float64), Y[first : first + CHUNK_ROWS]
         squares += ((A @ start - B) ** 2).sum(axis=0)
         A, B = np.abs(A), np.abs(B)
         spread += A.T @ (A @ largest + B)
     norms = np.sqrt(np.diagonal(H).astype(np.float64) * (problem.y.size / 2))  # (d,), of the columns
     spectrum = np.linalg.eigvalsh(H.astype(np.float64))
-    farther = SCALE * np.sqrt(len(W) * max(spectrum[-1], 0.0) * problem.y.size / 2)
+    farther = START_SCALE * np.sqrt(len(W) * max(spectrum[-1], 0.0) * problem.y.size / 2)
     delta = step_tolerance(problem, len(Y), spread, largest, np.outer(norms, np.sqrt(squares) + farther), coarse)
     rho = max(abs(1 - problem.lr * max(spectrum[0], 0.0)), abs(1 - problem.lr * spectrum[-1]))
     return ((W, delta, rho) for W in path)
@@ -182,7 +182,7 @@ def _full(
 def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
     """Return the iterates over the batches of `order`, repeated after its last row, with each step's delta and rho."""
     assert problem.order is not None
-    X, Y = problem.X.astype(LONG), columns(problem.y).astype(LONG)
+    X, Y = problem.X.astype(LONG_DOUBLE), columns(problem.y).astype(LONG_DOUBLE)
     k = Y.shape[1]
     spectra = curvatures(problem.X.astype(np.float64), problem.y, problem.order)
     for t in range(steps + 1):
@@ -195,7 +195,7 @@ def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[
         B, size = np.abs(Y_t).astype(np.float64), largest_size(W, k)
         delta = step_tolerance(problem, len(rows), A.T @ (A @ size + B), size, A.T @ r, coarse)
         yield W, delta, max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
-        W = W - LONG(problem.lr) * (LONG(2) / (len(rows) * k)) * (X_t.T @ residual)
+        W = W - LONG_DOUBLE(problem.lr) * (LONG_DOUBLE(2) / (len(rows) * k)) * (X_t.T @ residual)
 
 
 def columns(array: Array) -> Array:

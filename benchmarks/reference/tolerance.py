@@ -16,8 +16,8 @@ rows of zeros and ones ended 2.8 times as far away as it allows.
 It holds for every c at once: |w| and |r| are those from w0 plus the sum of their absolute changes by each column of V.
 
 On the full batch |X|'|r| <= ||X_j|| ||r[t]|| <= ||X_j|| ||r[0]|| (the loss does not grow below lr = 2/L), a start in
-the box of half width SCALE adds at most ||X||_2 SCALE sqrt(d) to ||r[0]||, and |w| is replaced by its largest value
-over the descent, so that the bound costs one pass over X.
+the box of half width s = START_SCALE adds at most ||X||_2 s sqrt(d) to ||r[0]||, and |w| is replaced by its largest
+value over the descent, so that the bound costs one pass over X.
 """
 
 import numpy as np
@@ -25,8 +25,8 @@ import numpy as np
 from impls.interface import Array, Problem
 
 TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of what rounding both factors of a product to 10 bits may do to it
-LONG = np.longdouble  # of the reference
-SCALE = 0.25  # what a start may differ from w0, in each weight
+LONG_DOUBLE = np.longdouble  # of the reference
+START_SCALE = 0.25  # what a start may differ from w0, in each weight
 
 
 def largest_size(values: Array, k: int) -> Array:
@@ -38,7 +38,7 @@ def largest_size(values: Array, k: int) -> Array:
 def step_tolerance(problem: Problem, b: int, spread: Array, W: Array, correlation: Array, coarse: float) -> Array:
     """Return ||delta||_2 per column for b rows: spread = |X_t|'(|X_t| W + |y_t|), W = |w|, correlation >= |X_t|'|r|."""
     d = len(W)
-    u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG).eps) / 2
+    u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG_DOUBLE).eps) / 2
     mean = 2 / (b * problem.y[0].size)
     here, there = _gamma(d + 2, u) + 2 * coarse, _gamma(b + 4, u) + 2 * coarse
     gradient = mean * (here * spread + there * correlation)

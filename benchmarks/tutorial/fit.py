@@ -17,7 +17,7 @@ from benchmarks.campaign import options
 from benchmarks.machine import identity
 from benchmarks.problems import catalogue, tutorials
 from benchmarks.problems.table_files import is_table
-from benchmarks.problems.table_text import READ_AS, Reading, read_as
+from benchmarks.problems.table_text import FORMAT_OPTIONS, TableFormat, read_as
 from benchmarks.problems.tables import Data, check_dtype
 from benchmarks.reference.iterates import losses
 from benchmarks.timing import measure
@@ -175,8 +175,8 @@ def read_request(args: argparse.Namespace) -> Request:
         raise ValueError(one + (gallery if drawn else ""))
     reading = read_as(args)
     base = catalogue.parse(args.problem)[0]
-    if (args.target or reading != Reading()) and not is_table(base):
-        raise ValueError(f"--target, {READ_AS} go with a table: path.csv")
+    if (args.target or reading != TableFormat()) and not is_table(base):
+        raise ValueError(f"--target, {FORMAT_OPTIONS} go with a table: path.csv")
     exact, data = catalogue.build(args.problem, seed=args.seed, target=args.target, lr=args.lr, reading=reading)
     exact = _with_steps(exact, args.steps or tutorials.STEPS.get(args.problem), args.seed)
     exact = _with_start(exact, args.start)

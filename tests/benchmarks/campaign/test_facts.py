@@ -99,7 +99,7 @@ def test_losses_chunk_by_chunk(k: int | None, monkeypatch: pytest.MonkeyPatch) -
     weights = [prepare(problem, "cpu")(problem.w0, t) for t in (0, 1, 12)]
     whole = [loss(problem, w) for w in weights]
     for products in (1, 600, 2**30):
-        monkeypatch.setattr(iterates, "PRODUCTS", products)
+        monkeypatch.setattr(iterates, "CHUNK_PRODUCTS", products)
         assert iterates.losses(problem.X, problem.y, weights) == pytest.approx(whole, rel=1e-12)
 
 

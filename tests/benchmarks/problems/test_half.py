@@ -23,7 +23,7 @@ def test_rounding_is_to_the_nearest_and_ties_to_even() -> None:
     assert (catalogue._rounded(X[:4], "float16") == X[:4].astype(np.float16)).all()
 
 
-@pytest.mark.parametrize("dtype", catalogue.HALF)
+@pytest.mark.parametrize("dtype", catalogue.HALF_DTYPES)
 def test_only_x_is_rounded_and_jax_agrees_with_the_reference(dtype: str) -> None:
     pytest.importorskip("jax")
     from impls import jax_jit, jax_scan

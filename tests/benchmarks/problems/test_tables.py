@@ -24,7 +24,7 @@ from benchmarks.campaign import options
 from benchmarks.campaign.options import tables
 from benchmarks.problems import catalogue
 from benchmarks.problems.catalogue import build
-from benchmarks.problems.table_text import Reading
+from benchmarks.problems.table_text import TableFormat
 from benchmarks.problems.tables import check_dtype
 from benchmarks.tutorial.fit import least_squares, unscaled
 from impls.interface import Problem
@@ -544,7 +544,7 @@ def test_options_say_what_the_file_does_not(
     tmp_path: Path, content: str | bytes, options: dict[str, Any], columns: list[str]
 ) -> None:
     target = ["weight"] if options.get("header", True) else ["2"]
-    problem, data = build(table(tmp_path, content), target=target, reading=Reading(**options))
+    problem, data = build(table(tmp_path, content), target=target, reading=TableFormat(**options))
     assert data.columns == columns and problem.y.tolist() == [60, 70, 55, 90, 77]
 
 
@@ -641,7 +641,7 @@ PLAIN = numbers(",", ".").splitlines()[1:]
 def test_numbers_are_read_right_in_every_notation(
     tmp_path: Path, content: str, values: Any, options: dict[str, Any]
 ) -> None:
-    problem, data = build(table(tmp_path, content), target=["y"], reading=Reading(**options))
+    problem, data = build(table(tmp_path, content), target=["y"], reading=TableFormat(**options))
     assert problem.y.tolist() == values[:, 2].tolist()
     assert problem.X[:, :-1] * data.scale + data.centre == pytest.approx(values[:, :2])
 
@@ -681,8 +681,9 @@ SUMS = [",".join(f"{x:.9f}" for x in values) for values in (LONG.sum(axis=0), LO
     ],
 )
 def test_numbers_that_can_be_read_in_two_ways_or_are_none_are_refused(tmp_path: Path, content: str, says: str) -> None:
+    drop = ("n",) if content.startswith("n") else ()
     with pytest.raises(ValueError) as error:
-        build(table(tmp_path, content), target=["y"], reading=Reading(drop=("n",) if content.startswith("n") else ()))
+        build(table(tmp_path, content), target=["y"], reading=TableFormat(drop=drop))
     assert says in str(error.value) and str(error.value).isprintable()
 
 
@@ -692,7 +693,7 @@ excel = needs("openpyxl")
 parquet = pytest.mark.skipif(not PARQUET, reason="neither pyarrow nor fastparquet is installed")
 deprecated = pytest.mark.filterwarnings("ignore:The 'fastparquet' engine")  # small, which pyarrow is not
 BINARY = [pytest.param(".xlsx", marks=excel), pytest.param(".parquet", marks=[parquet, deprecated])]
-BINARY_LIMIT = pytest.param(".parquet", "CELLS", marks=[parquet, deprecated])
+BINARY_LIMIT = pytest.param(".parquet", "MAX_CELLS", marks=[parquet, deprecated])
 
 
 def binary(folder: Path, suffix: str, **columns: Any) -> str:
@@ -730,7 +731,7 @@ def test_spreadsheets_and_parquet_need_their_reader(
     assert f"{package} is needed to read it: pip install -e '.[tables]'" in line
 
 
-@pytest.mark.parametrize(("suffix", "limit"), [pytest.param(".xlsx", "LONGEST", marks=excel), BINARY_LIMIT])
+@pytest.mark.parametrize(("suffix", "limit"), [pytest.param(".xlsx", "MAX_TEXT_BYTES", marks=excel), BINARY_LIMIT])
 def test_a_packed_table_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, limit: str
 ) -> None:
@@ -743,8 +744,8 @@ def test_a_packed_table_that_unpacks_to_too_much_is_refused(
 def test_a_table_without_end_is_refused_with_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("benchmarks.problems.table_files.LONGEST", 1000)
-    monkeypatch.setattr("benchmarks.problems.table_files.SHEET", 1000)
+    monkeypatch.setattr("benchmarks.problems.table_files.MAX_TEXT_BYTES", 1000)
+    monkeypatch.setattr("benchmarks.problems.table_files.MAX_WORKBOOK_BYTES", 1000)
     content = b"a,y\n" + b"1,2\n" * 10**6
     if name == "t.zip":
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
@@ -853,7 +854,7 @@ def test_workbooks_are_read_right_or_refused(
     if says:
         assert says in refusal(path, *target)
     else:
-        problem, _ = build(path, target=target, reading=Reading(header=header))
+        problem, _ = build(path, target=target, reading=TableFormat(header=header))
         assert problem.X.shape == (5, 3) and problem.y.tolist() == [60, 70, 55, 90, 77]
 
 
@@ -934,7 +935,7 @@ def test_tables_that_differ_in_scale_alone_are_two(
         rows = "".join(f"{factor * x},{y}\n" for x, y in ((1, 3), (2, 5), (4, 4), (8, 9)))
         table(tmp_path / folder, f"x,y\n{rows}", "t.csv")
     paths = ",".join(str(tmp_path / folder / "t.csv") for folder in "ab")
-    names = tables(paths, tmp_path, ["y"], Reading())
+    names = tables(paths, tmp_path, ["y"], TableFormat())
     assert len(names) == len(set(names.values())) == 2
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.problems import catalogue
-from benchmarks.reference.diagnosis import UNKNOWN, diagnose
+from benchmarks.reference.diagnosis import UNKNOWN_MISTAKE, diagnose
 from benchmarks.reference.solution import ReferenceSolution, truth
 from impls.interface import Array, Problem
 
@@ -134,7 +134,7 @@ def words(name: str, dtype: str, step: Step, change: Change = lambda X, y: (X, y
 
 def is_right(found: list[str], expected: str, at_least: int) -> bool:
     """Return whether all diagnoses are the expected one or none, and enough of them are it."""
-    given = [text for text in found if text not in (UNKNOWN, "")]
+    given = [text for text in found if text not in (UNKNOWN_MISTAKE, "")]
     return all(expected and re.match(f".*({expected})", text) for text in given) and len(given) >= at_least
 
 

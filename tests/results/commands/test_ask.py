@@ -225,7 +225,7 @@ def test_a_size_is_measured_as_by_make_bench() -> None:
 
 
 def test_a_size_is_limited_as_in_the_catalogue() -> None:
-    assert LARGEST == catalogue.LARGEST
+    assert LARGEST == catalogue.MAX_ELEMENTS
     assert Size.parse("50000X30") == Size(50_000, 30)
 
 
