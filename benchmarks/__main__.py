@@ -124,13 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--dtype",
         choices=["float32", "float64"],
-        default=fit.USUAL["dtype"],
+        default=fit.DEFAULTS["dtype"],
         help="dtype of data and weights (default: %(default)s)",
     )
     add(
         "--device",
         choices=["cpu", "gpu"],
-        default=fit.USUAL["device"],
+        default=fit.DEFAULTS["device"],
         help="device that runs the descent (default: %(default)s)",
     )
     add("--every", type=_from(1), metavar="N", help="show the loss every N updates (default: ten times)")
@@ -147,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     many.set_defaults(command=_gallery)
     add = many.add_argument
-    add("problem", nargs="?", choices=fit.GALLERY, metavar="PROBLEM", help="line or crops, to draw only this one")
+    drawn = fit.GALLERY_PROBLEMS
+    add("problem", nargs="?", choices=drawn, metavar="PROBLEM", help="line or crops, to draw only this one")
     add("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     add(
         "--out", type=Path, default=Path("gallery"), metavar="DIR", help="folder for the plots (default: ./%(default)s)"

@@ -13,10 +13,10 @@ from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 from benchmarks.machine import identity
 
-COUNTS = [2**i for i in range(identity.cores().bit_length())]
+RANK_COUNTS = [2**i for i in range(identity.cores().bit_length())]
 
 
-@pytest.mark.parametrize("ranks", COUNTS)
+@pytest.mark.parametrize("ranks", RANK_COUNTS)
 def bench_scaling(case: Case, ranks: int, campaign: Campaign, benchmark: BenchmarkFixture) -> None:
     """Time that many ranks, in fresh processes."""
     with campaign.with_ranks(ranks):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GRACE = 15.0  # seconds after SIGINT for a step to save what it has
-TAIL = 5  # lines of a step's output that are repeated at the end
+SAVE_GRACE_S = 15.0  # after SIGINT, for a step to save what it has
+REPEATED_LINES = 5  # of a step's output, at the end
 IMPLS = "torch_manual,triton_fused,torch_graph,jax_scan,cupy_manual,torch_compile,jax_jit,triton_descent"
-ALL = 540.0  # seconds of all steps
+TOTAL_S = 540.0  # of all steps
 FACTS = (
     "nvidia-smi -q; grep Vm /proc/self/status; head -3 /proc/meminfo; df -h .; ls -l /etc/machine-id; uname -a;"
     " command -v make gcc; {python} -m pip list"
@@ -64,14 +64,14 @@ def steps(folder: Path) -> list[Step]:
     ]
 
 
-def carry_out(step: Step, folder: Path, left: float = ALL) -> str:
+def carry_out(step: Step, folder: Path, left: float = TOTAL_S) -> str:
     """Run a step with its output in a file, and return a line: its name, how it ended, its seconds.
 
     left: the seconds that are left for all steps.
     """
     env = os.environ | {"DESCENTBENCH_DEVICE": "gpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
     seconds = max(1.0, min(step.seconds, left))
-    limited = ["timeout", "-s", "INT", "-k", str(GRACE), str(seconds), *step.command]
+    limited = ["timeout", "-s", "INT", "-k", str(SAVE_GRACE_S), str(seconds), *step.command]
     start = time.monotonic()
     with (folder / f"{step.name}.txt").open("w") as output:
         process = subprocess.Popen(limited, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
@@ -89,8 +89,8 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     ends, began = [], time.monotonic()
     for step in steps(folder.resolve()):
-        ends.append(carry_out(step, folder, began + ALL - time.monotonic()))
-        last = (folder / f"{step.name}.txt").read_text(errors="replace").splitlines()[-TAIL:]
+        ends.append(carry_out(step, folder, began + TOTAL_S - time.monotonic()))
+        last = (folder / f"{step.name}.txt").read_text(errors="replace").splitlines()[-REPEATED_LINES:]
         sys.stdout.write("\n".join([ends[-1], *(f"    {line[:150]}" for line in last)]) + "\n")
         sys.stdout.flush()
         (folder / "steps.txt").write_text("\n".join(ends) + "\n")

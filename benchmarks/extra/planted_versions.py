@@ -15,9 +15,12 @@ from pathlib import Path
 
 import impls
 
-OLD, NEW = "1.0", "2.0"
-ENVIRONMENTS = {"old": OLD, "same": OLD, "new": NEW}  # by name: the version
-LOOPS = {OLD: impls.HERE / "numpy_manual.py", NEW: Path(__file__).parent / "loops" / "five_per_cent_numpy.py"}
+OLD_VERSION, NEW_VERSION = "1.0", "2.0"
+ENVIRONMENTS = {"old": OLD_VERSION, "same": OLD_VERSION, "new": NEW_VERSION}  # by name: the version
+LOOPS = {
+    OLD_VERSION: impls.HERE / "numpy_manual.py",
+    NEW_VERSION: Path(__file__).parent / "loops" / "five_per_cent_numpy.py",
+}
 METADATA = "Metadata-Version: 2.1\nName: planted\nVersion: {}\n"
 
 

@@ -19,13 +19,13 @@ import numpy as np
 from benchmarks.machine.roofline import MEMORY, Level, Rates, caches
 from impls.interface import Array, Device, Kernels, Unsupported
 
-SECONDS = 0.1  # of trying, a kernel and level
-LOOK = {"cpu": 2e-3, "gpu": 2e-2}  # seconds of one try: long beside a call, and beside a wait for the device
-TRIES, READ = 3, 0.03  # of a reading beside a round: the least, and for how many seconds, until a cache holds it
+MEASURE_S = 0.1  # a kernel and level
+TRY_S = {"cpu": 2e-3, "gpu": 2e-2}  # long beside a call, and beside a wait for the device
+MIN_READ_TRIES, READ_S = 3, 0.03  # of a reading beside a round, until a cache holds it
 CALLS = 100  # of which one costs `call_s`
-OUTSIDE = {"cpu": 2**28, "gpu": 2**31}  # bytes that are read at least to go past all caches
-SQUARE = {"cpu": 512, "gpu": 8192}  # rows of the matrices that are multiplied
-NARROW = 256  # columns of the matrix in a matvec
+UNCACHED_BYTES = {"cpu": 2**28, "gpu": 2**31}  # read at least, to go past all caches
+SQUARE_ROWS = {"cpu": 512, "gpu": 8192}  # of the matrices that are multiplied
+MATVEC_COLUMNS = 256  # of the matrix
 
 
 def _total(x: Array, times: int) -> Array:
@@ -76,7 +76,7 @@ def measured(framework: str, module: object, device: Device, cores: list[int] | 
     sizes = caches(cores or []) if device == "cpu" else getattr(kernels, "caches", dict)()
     # Each with its size, and the bytes to read to measure it: half of it, and past the last level
     levels: list[tuple[str, int | None, int]] = [(name, size, size // 2) for name, size in sizes.items()]
-    levels.append((MEMORY, None, max(OUTSIDE[device], 4 * max(sizes.values(), default=0))))
+    levels.append((MEMORY, None, max(UNCACHED_BYTES[device], 4 * max(sizes.values(), default=0))))
     return Rates(
         levels=[Level(name, holds, _reading(kernels, device, size), framework) for name, holds, size in levels],
         flops_per_s={dtype: _multiplying(kernels, device, dtype) for dtype in dtypes},
@@ -100,10 +100,10 @@ class Reading:
         self.x = kernels.resident(_numbers(max(size // 16 * 4, 4)), "cpu")
 
     def bytes_per_s(self) -> float:
-        """Read all of it: the best pass of READ seconds, in tries of LOOK seconds where a pass is shorter."""
-        once, end, tries = _seconds(lambda: self._passes(1)), perf_counter() + READ, list[float]()
-        times = max(1, round(LOOK["cpu"] / once))
-        while len(tries) < TRIES or perf_counter() < end:
+        """Read all of it: the best pass of READ_S, in tries of TRY_S where a pass is shorter."""
+        once, end, tries = _seconds(lambda: self._passes(1)), perf_counter() + READ_S, list[float]()
+        times = max(1, round(TRY_S["cpu"] / once))
+        while len(tries) < MIN_READ_TRIES or perf_counter() < end:
             tries.append(_seconds(lambda: self._passes(times)) / times)
         return self.size / min(tries)
 
@@ -113,7 +113,7 @@ class Reading:
 
 def most_read(cores: list[int]) -> int:
     """Return the bytes from which on memory reads no faster: far more than the caches hold."""
-    return max(OUTSIDE["cpu"], 4 * max(caches(cores).values(), default=0))
+    return max(UNCACHED_BYTES["cpu"], 4 * max(caches(cores).values(), default=0))
 
 
 def _reading(kernels: Kernels, device: Device, size: int) -> float:
@@ -135,17 +135,17 @@ def _calling(kernels: Kernels, device: Device) -> float:
 
 def _multiplying(kernels: Kernels, device: Device, dtype: str) -> float:
     """Return operations per second of a product of square matrices."""
-    side = SQUARE[device]
+    side = SQUARE_ROWS[device]
     a, b = (kernels.resident(_numbers(side**2, dtype).reshape(side, side), device) for _ in range(2))
     return float(2 * side**3) / _shortest(device, lambda times: kernels.fetch([a @ b for _ in range(times)][-1][:1]))
 
 
 def _matvec(kernels: Kernels, device: Device, dtype: str) -> float:
     """Return operations per second of a matrix-vector product, the matrix in a cache (1 MiB)."""
-    a = kernels.resident(_numbers(2**20 // np.dtype(dtype).itemsize, dtype).reshape(-1, NARROW), device)
-    w = kernels.resident(_numbers(NARROW, dtype), device)
+    a = kernels.resident(_numbers(2**20 // np.dtype(dtype).itemsize, dtype).reshape(-1, MATVEC_COLUMNS), device)
+    w = kernels.resident(_numbers(MATVEC_COLUMNS, dtype), device)
     seconds = _shortest(device, lambda times: kernels.fetch([a @ w for _ in range(times)][-1]))
-    return float(2 * a.shape[0] * NARROW) / seconds
+    return float(2 * a.shape[0] * MATVEC_COLUMNS) / seconds
 
 
 def _numbers(count: int, dtype: str = "float32") -> Array:
@@ -155,11 +155,11 @@ def _numbers(count: int, dtype: str = "float32") -> Array:
 
 
 def _shortest(device: Device, work: Callable[[int], object]) -> float:
-    """Return the seconds of one execution: the shortest of many tries, each repeated until it lasts LOOK."""
+    """Return the seconds of one execution: the shortest of many tries, each repeated until it lasts TRY_S."""
     work(1)
     often = (2**power for power in count())
-    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= LOOK[device])
-    end, best = perf_counter() + SECONDS, float("inf")
+    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= TRY_S[device])
+    end, best = perf_counter() + MEASURE_S, float("inf")
     while perf_counter() < end:
         best = min(best, _seconds(lambda: work(times)) / times)
     return best

@@ -21,14 +21,14 @@ from benchmarks.machine import privacy
 from benchmarks.machine.files import lock_descriptor
 from benchmarks.typed_json import Text
 
-OLDEST = (3, 11)
+OLDEST_PYTHON = (3, 11)
 HERE = "here"  # in --with and --python: the environment of pytest itself
-ALSO = ("numpy", "threadpoolctl")  # what a worker needs, and what tells it the threads of a BLAS
+ADDED_PACKAGES = ("numpy", "threadpoolctl")  # what a worker needs, and what tells it the threads of a BLAS
 REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?([=<>!~]=?[=\w.*+!,<>-]+)?")
 NAME = re.compile(r"[\w.+-]{1,40}")
-SECONDS = 60  # after which an interpreter that does not answer is given up
-COMPLETE = "complete"  # the file that marks a finished environment
-DESCRIBE = """
+TIMEOUT_S = 60  # of an interpreter
+COMPLETE_FILE = "complete"  # marks a finished environment
+DESCRIBE_SCRIPT = """
 import importlib.metadata, json, platform, sys, sysconfig
 names = {str(one.metadata["Name"]).lower(): one.version for one in importlib.metadata.distributions()}
 free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -150,13 +150,13 @@ def make(environment: Environment, report: Callable[[str], object]) -> None:
         file = os.open(f"{folder}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with open(file, "w") as lock:  # two runs may want the same environment
             lock_descriptor(lock.fileno())
-            if (folder / COMPLETE).exists():
+            if (folder / COMPLETE_FILE).exists():
                 return
             report(f"making the environment {environment.label} in {privacy.path_replacer()(str(folder))}, once")
             shutil.rmtree(folder, ignore_errors=True)
             try:
-                _install(folder, [*environment.requirements, *ALSO])
-                (folder / COMPLETE).touch()
+                _install(folder, [*environment.requirements, *ADDED_PACKAGES])
+                (folder / COMPLETE_FILE).touch()
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -185,19 +185,19 @@ def describe(path: str) -> Facts:
     """Ask an interpreter for its version and packages. Raises ValueError if it cannot run workers, with the reason."""
     name, words = path or sys.executable, "give the path of a python"
     try:
-        command, env = [name, "-c", DESCRIBE], _environment()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, errors="replace", env=env)
+        command, env = [name, "-c", DESCRIBE_SCRIPT], _environment()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace", env=env)
         facts = json.loads(done.stdout)
         version, packages = tuple(facts["version"]), dict(facts["packages"])
     except OSError as error:
         raise ValueError(f"{name}: {error.strerror}; {words}, such as .venv/bin/python") from error
     except subprocess.TimeoutExpired as error:
-        raise ValueError(f"{name} did not answer within {SECONDS} s; {words}") from error
+        raise ValueError(f"{name} did not answer within {TIMEOUT_S} s; {words}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{name} is no Python {OLDEST[0]}.{OLDEST[1]} or newer; {words}") from error
+        raise ValueError(f"{name} is no Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer; {words}") from error
     number = ".".join(map(str, version))
-    if version < OLDEST:
-        raise ValueError(f"{name} is Python {number}; workers need {OLDEST[0]}.{OLDEST[1]} or newer")
+    if version < OLDEST_PYTHON:
+        raise ValueError(f"{name} is Python {number}; workers need {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer")
     if "numpy" not in packages:
         raise ValueError(f"{name} has no NumPy, which workers need: {name} -m pip install numpy")
     digest = hashlib.sha256(json.dumps(sorted(packages.items())).encode()).hexdigest()[:12]

@@ -21,12 +21,12 @@ PACKAGES = (
     *("cupy-cuda13x", "keras", "optax", "mlx", "scikit-learn", "dask", "distributed"),
     *("pandas", "pytest", "pytest-benchmark"),
 )
-ISA = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
-IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-MULTICAST = 1 << 40  # set in the number that `uuid.getnode` draws, anew for each process, where there is no card
-PROCESSOR = ("vendor_id_raw", "family", "model", "stepping")
-FLUCTUATING = ("hz_actual", "hz_actual_friendly")  # else every comparison warns of another machine
+ISA_FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
+MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+MULTICAST_BIT = 1 << 40  # set in the number that `uuid.getnode` draws, anew for each process, where there is no card
+PROCESSOR_KEYS = ("vendor_id_raw", "family", "model", "stepping")
+FLUCTUATING_KEYS = ("hz_actual", "hz_actual_friendly")  # else every comparison warns of another machine
 CPUFREQ = Path("/sys/devices/system/cpu")
 PLATFORM = (  # functions of `platform`
     *("processor", "machine", "release", "system"),
@@ -76,15 +76,15 @@ def fingerprint() -> str:
 
     Without an id, the network card's address or the boot's id stands for it.
     """
-    known = next((text for path in IDS if (text := text_of(path).strip())), "")
+    known = next((text for path in MACHINE_ID_FILES if (text := text_of(path).strip())), "")
     card = uuid.getnode()
-    address = "" if card & MULTICAST else str(card)
-    return _short_hash(" ".join([known or address or text_of(BOOT).strip(), *processor()]))
+    address = "" if card & MULTICAST_BIT else str(card)
+    return _short_hash(" ".join([known or address or text_of(BOOT_ID_FILE).strip(), *processor()]))
 
 
 def processor() -> list[str]:
     """Return what distinguishes processors of one name: vendor, family, model and stepping, as far as known."""
-    return [f"{key} {cpu_info()[key]}" for key in PROCESSOR if key in cpu_info()]
+    return [f"{key} {cpu_info()[key]}" for key in PROCESSOR_KEYS if key in cpu_info()]
 
 
 def _short_hash(text: str) -> str:
@@ -100,7 +100,7 @@ def facts(name: str) -> dict[str, Any]:
     installed = _installed()
     setup = {
         "slug": name,
-        "isa": ", ".join(flag for flag in ISA if flag in cpu_info().get("flags", [])),
+        "isa": ", ".join(flag for flag in ISA_FLAGS if flag in cpu_info().get("flags", [])),
         "cores": cores(),
         "physical_cores": _psutil("cpu_count", logical=False),
         "quota_cores": cgroup.quota(),
@@ -114,13 +114,13 @@ def facts(name: str) -> dict[str, Any]:
         "packages": {package: installed[package] for package in PACKAGES if package in installed},
         "env": privacy.settings(os.environ),
     }
-    boot, booted = text_of(BOOT).strip(), _psutil("boot_time")
+    boot, booted = text_of(BOOT_ID_FILE).strip(), _psutil("boot_time")
     digest = hashlib.sha256(json.dumps([cpu(), processor(), setup], sort_keys=True).encode()).hexdigest()
     return {
         "node": name,
         **{fact: getattr(platform, fact)() for fact in PLATFORM},
         "python_implementation_version": platform.python_version(),
-        "cpu": {key: value for key, value in cpu_info().items() if key not in FLUCTUATING},
+        "cpu": {key: value for key, value in cpu_info().items() if key not in FLUCTUATING_KEYS},
         **setup,
         "boot_hash": _short_hash(boot) if boot else "",
         "boot_time": f"{datetime.fromtimestamp(booted, UTC):%Y-%m-%dT%H:%MZ}" if booted else "",

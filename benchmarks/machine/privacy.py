@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-LISTED = """
+SETTING_NAMES = """
 OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES OMP_SCHEDULE OMP_WAIT_POLICY OMP_DYNAMIC OMP_STACKSIZE GOMP_CPU_AFFINITY
 GOMP_SPINCOUNT KMP_AFFINITY KMP_BLOCKTIME KMP_HW_SUBSET NPROC OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 OPENBLAS_THREAD_TIMEOUT NPY_DISABLE_CPU_FEATURES ATEN_CPU_CAPABILITY BLIS_NUM_THREADS BLIS_ARCH_TYPE MKL_NUM_THREADS
@@ -29,16 +29,16 @@ CUDA_DEVICE_MAX_CONNECTIONS CUDA_AUTO_BOOST CUBLAS_WORKSPACE_CONFIG NVIDIA_TF32_
 MALLOC_TRIM_THRESHOLD_ MALLOC_TOP_PAD_ MALLOC_MMAP_THRESHOLD_ LD_PRELOAD PYTHONHASHSEED PYTHONMALLOC PYTHONOPTIMIZE
 PYTHON_GIL PYTHON_JIT
 """  # variables that change speed or threads
-SETTINGS = frozenset(LISTED.split())
-VALUE = re.compile(r"[\w.,:;=+{}() -]{0,200}", re.ASCII)
-ANYBODY = {"", "root", "user", "users", "ubuntu", "debian", "runner", "admin", "nobody", "jovyan", "localhost"}
+SETTINGS = frozenset(SETTING_NAMES.split())
+SAFE_VALUE = re.compile(r"[\w.,:;=+{}() -]{0,200}", re.ASCII)
+COMMON_NAMES = {"", "root", "user", "users", "ubuntu", "debian", "runner", "admin", "nobody", "jovyan", "localhost"}
 HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
-END = r"(?![\w-])"  # of a name
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
+NAME_END = r"(?![\w-])"
+SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
 SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
-NOWHERE = "(?!)"  # a pattern that matches no text
+NO_MATCH = "(?!)"
 # Facts that the user has named
-CHOSEN = {"impl", "environment", "problem", "duplicate_of", "aa", "machine", "slug", "node"}
+CHOSEN_FIELDS = {"impl", "environment", "problem", "duplicate_of", "aa", "machine", "slug", "node"}
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
@@ -49,7 +49,7 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 def _setting(value: str) -> str:
     if "/" in value or "\\" in value:
         return "(a path)"
-    return value if VALUE.fullmatch(value) else "(not shown)"
+    return value if SAFE_VALUE.fullmatch(value) else "(not shown)"
 
 
 def clean(value: Any, replace: Callable[[str], str]) -> Any:
@@ -57,7 +57,7 @@ def clean(value: Any, replace: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return replace(value)
     if isinstance(value, dict):
-        return {name: entry if name in CHOSEN else clean(entry, replace) for name, entry in value.items()}
+        return {name: entry if name in CHOSEN_FIELDS else clean(entry, replace) for name, entry in value.items()}
     return [clean(entry, replace) for entry in value] if isinstance(value, list) else value
 
 
@@ -67,7 +67,7 @@ def path_replacer() -> Callable[[str], str]:
     for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", os.path.expanduser("~"))):
         folders |= {folder: name, os.path.realpath(folder): name}
     known = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
-    patterns = [rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else END}" for folder in known]
+    patterns = [rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else NAME_END}" for folder in known]
     places = re.compile("|".join(patterns))
     return lambda text: HOMES.sub("~", places.sub(lambda match: folders[match[0]], text))
 
@@ -75,14 +75,15 @@ def path_replacer() -> Callable[[str], str]:
 def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
     """Return a function that also replaces names of this user and of hosts, and values of variables with secrets."""
     paths = path_replacer()
-    values = {value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET}
-    secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or NOWHERE)
+    values = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET}
+    secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or NO_MATCH)
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
     host = socket.gethostname()
     words = dict.fromkeys(_users(), "(user)")
     words |= dict.fromkeys([host, host.partition(".")[0], os.environ.get("HOSTNAME", "")], "(host)") | others
-    names = sorted((name for name in words if name.lower() not in ANYBODY and len(name) > 2), key=len, reverse=True)
-    known = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names) or NOWHERE)
+    telling = (name for name in words if name.lower() not in COMMON_NAMES and len(name) > 2)
+    names = sorted(telling, key=len, reverse=True)
+    known = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names) or NO_MATCH)
     return lambda text: known.sub(lambda match: words[match[0]], paths(secrets.sub("(secret)", text)))
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from benchmarks.machine.files import text_of
 from benchmarks.typed_json import MAX_NAMES, Count, Seconds, Speed, Speeds, Text
 
-CPU = Path("/sys/devices/system/cpu")
+CPU_FOLDER = Path("/sys/devices/system/cpu")
 GRAM = "Gram matrix"
 MEMORY, DISPATCH = "memory", "dispatch"
 
@@ -114,7 +114,7 @@ def caches(cores: list[int]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     seen = set()
     for core in cores:
-        for index in sorted(CPU.glob(f"cpu{core}/cache/index*")):
+        for index in sorted(CPU_FOLDER.glob(f"cpu{core}/cache/index*")):
             cache = {name: text_of(index / name).strip() for name in ("level", "type", "size", "shared_cpu_list")}
             place = (cache["level"], cache["type"], cache["shared_cpu_list"])
             if cache["type"] in ("Data", "Unified") and cache["size"].endswith("K") and place not in seen:

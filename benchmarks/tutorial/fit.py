@@ -26,9 +26,9 @@ from benchmarks.worker.client import TIMEOUT, Clock, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Device, Problem, Unsupported
 
-ALL = "all"  # of --impl
-GALLERY = ("line", "crops")  # problems that `gallery` draws
-USUAL = {"dtype": "float32", "device": "cpu"}
+ALL_IMPLS = "all"  # of --impl
+GALLERY_PROBLEMS = ("line", "crops")  # that `gallery` draws
+DEFAULTS = {"dtype": "float32", "device": "cpu"}
 Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
 
 
@@ -147,7 +147,7 @@ def open_fit(request: Request, shown: Iterable[int]) -> Iterator[Descent]:
 
 def _given(args: argparse.Namespace) -> list[str]:
     """Return the options that were given and that `pytest benchmarks` has too."""
-    usual = USUAL | {"seed": 0, "impl": ALL}
+    usual = DEFAULTS | {"seed": 0, "impl": ALL_IMPLS}
     words = ["--no-names"] * args.no_names
     for name in ("target", "drop", "sep", "decimal", "encoding", "steps", "lr", "seed", "dtype", "device", "impl"):
         value = getattr(args, name)
@@ -167,9 +167,9 @@ def read_request(args: argparse.Namespace) -> Request:
     """Return what the options ask for. Raises Unsupported and ValueError for options that do not fit."""
     for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
         _check_picture(path, suffixes)
-    chosen = options.implementations(None if args.impl == ALL else args.impl, Path.cwd())
+    chosen = options.implementations(None if args.impl == ALL_IMPLS else args.impl, Path.cwd())
     if len(chosen) > 1 and (args.plot or args.animate or args.every):
-        drawn = (args.plot or args.animate) and args.problem in GALLERY
+        drawn = (args.plot or args.animate) and args.problem in GALLERY_PROBLEMS
         gallery = f"; losses of several: python -m benchmarks gallery {args.problem} --impl {shlex.quote(args.impl)}"
         one = "--plot, --animate and --every show one implementation; give --impl one name"
         raise ValueError(one + (gallery if drawn else ""))

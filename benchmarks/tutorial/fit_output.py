@@ -12,7 +12,7 @@ from benchmarks.worker.client import Refused
 from impls.interface import Array, Problem
 
 PROBES = {"scalar": ("f(5)", [5.0]), "line": ("f(0.5)", [0.5, 1.0])}  # what the texts predict
-SHOWN = 8  # weights of a target
+SHOWN_WEIGHTS = 8  # of a target
 
 
 def sections(descent: Descent, every: int | None) -> Iterator[Section]:
@@ -61,8 +61,8 @@ def state(descent: Descent, when: str, t: int) -> list[str]:
 
 
 def _named(descent: Descent, w: Array) -> str:
-    named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN], strict=False)]
-    more = [f"... {len(w) - SHOWN} more"] * (len(w) > SHOWN)
+    named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN_WEIGHTS], strict=False)]
+    more = [f"... {len(w) - SHOWN_WEIGHTS} more"] * (len(w) > SHOWN_WEIGHTS)
     return ", ".join(named + more)
 
 

@@ -16,8 +16,8 @@ from benchmarks.tutorial.fit import Descent, least_squares
 from impls.interface import Array
 
 BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito; their black is the text's colour
-CLOUDS = BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", SKY
-POINTS, FRAMES = 500, 60  # at most: rows in a scatter, updates looked at
+CLOUD_COLOURS = BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", SKY
+MAX_POINTS, MAX_FRAMES = 500, 60  # rows in a scatter, updates looked at
 FRAME_MS, PAUSE_MS = 70, 2000  # how long a frame stays, and the last one
 
 Update = Callable[[int], object]
@@ -59,7 +59,7 @@ def one_feature(descent: Descent) -> bool:
 
 def moments(descent: Descent) -> list[int]:
     """Return evenly spaced updates, the first and the last among them."""
-    return [int(t) for t in np.unique(np.linspace(0, descent.problem.steps, FRAMES + 1).round())]
+    return [int(t) for t in np.unique(np.linspace(0, descent.problem.steps, MAX_FRAMES + 1).round())]
 
 
 def _line(axes: Axes, descent: Descent) -> Update:
@@ -101,7 +101,7 @@ def _loss(axes: Axes, descent: Descent) -> Update:
 def _predictions(axes: Axes, descent: Descent) -> Update:
     rows = _some(len(descent.problem.X))
     X, Y = descent.problem.X[rows], descent.problem.y[rows].reshape(len(rows), -1)
-    drawn = zip(Y.T, descent.targets, cycle(CLOUDS), strict=False)
+    drawn = zip(Y.T, descent.targets, cycle(CLOUD_COLOURS), strict=False)
     clouds = [axes.scatter(y, y, s=30, alpha=0.7, color=colour, label=name) for y, name, colour in drawn]
     start = descent.predict(X, 0)
     low, high = float(min(Y.min(), start.min())), float(max(Y.max(), start.max()))
@@ -129,5 +129,5 @@ def _blue() -> str:
 
 
 def _some(n: int) -> Array:
-    """Return all rows, or POINTS of them, evenly spaced."""
-    return np.unique(np.linspace(0, n - 1, min(n, POINTS)).astype(int))
+    """Return all rows, or MAX_POINTS of them, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, MAX_POINTS)).astype(int))

@@ -18,10 +18,10 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 from impls.traits import traits
 
-SECONDS = 1.0  # of the timed runs of an implementation
-MANY = 8  # implementations, above which it says how long they take
-BUSY = 1 / 3  # load per core before it begins, as in the advice of `results noise`
-ALIKE = 1.6  # two processes of the same code differed by less in 95 % of pairs, in each committed campaign
+TIMED_S = 1.0  # of an implementation's timed runs
+MANY_IMPLS = 8  # above, it says how long they take
+BUSY_LOAD = 1 / 3  # per core, before it begins, as in the advice of `results noise`
+ALIKE_RATIO = 1.6  # two processes of the same code differed by less in 95 % of pairs, in each committed campaign
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ def sections(request: Request) -> Iterator[Section]:
     yield problem_lines(request.name, request.problem), True
     ranked: list[Ranked] = []
     missing: list[str] = []
-    right, busy = True, os.getloadavg()[0] > BUSY * cores()
-    if len(request.impls) > MANY:
+    right, busy = True, os.getloadavg()[0] > BUSY_LOAD * cores()
+    if len(request.impls) > MANY_IMPLS:
         _show(f"{len(request.impls)} implementations take minutes; name fewer with --impl A,B")
     with Workspace() as workspace:
         task = request.prepared(workspace)
@@ -89,7 +89,7 @@ def _show(text: str) -> None:
 
 def _measured(descent: Descent) -> Ranked:
     """Check it as `pytest benchmarks` does, and time some runs. Raises Refused if its times do not count."""
-    case = descent.checked(SECONDS)
+    case = descent.checked(TIMED_S)
     facts, run_s = case.facts, [one.seconds for one in case.rounds_done]
     if facts["reason"]:
         raise Refused(facts["reason"])
@@ -105,7 +105,7 @@ def _answer(ranked: list[Ranked], busy: bool) -> str:
     tuned = [one for one in ranked if one.tuned and one is not best]
     faster = ", ".join(f"{one.name} {_seconds(one.median_s)}" for one in tuned if one.median_s < best.median_s)
     more = f" Expert-tuned: {faster}." if faster else ""
-    similar = [one.name for one in others if one.median_s < ALIKE * best.median_s]
+    similar = [one.name for one in others if one.median_s < ALIKE_RATIO * best.median_s]
     if busy and (others or tuned):
         return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}.{more}"
     if not others:
@@ -116,7 +116,7 @@ def _answer(ranked: list[Ranked], busy: bool) -> str:
         return f"{head}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long.{more}"
     return (
         f"{best.name} is shortest here, {_seconds(best.median_s)}, but {', '.join(similar)} may be as fast:"
-        f" two processes of the same code can differ by {ALIKE:g}x.{more}"
+        f" two processes of the same code can differ by {ALIKE_RATIO:g}x.{more}"
     )
 
 

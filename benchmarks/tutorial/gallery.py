@@ -20,7 +20,7 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
 DTYPE = "float32"
-LEAD = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
+LEAD_IMPL = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
 
 
 GalleryCase = tuple[Request, PreparedProblem]  # a problem with its tutorial's updates, in float32
@@ -77,7 +77,7 @@ def player(line: Descent, differences: dict[str, float]) -> dict[str, Any]:
 def _write(out: Path, right: dict[str, Descents]) -> list[Path]:
     from benchmarks.tutorial import gallery_plots
 
-    lead = right[LEAD] if LEAD in right else next(iter(right.values()))
+    lead = right[LEAD_IMPL] if LEAD_IMPL in right else next(iter(right.values()))
     files = gallery_plots.write(out, right, lead)
     if "line" not in lead:
         return files

@@ -15,12 +15,12 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.tutorial.fit import Descent, Descents
-from benchmarks.tutorial.fit_plots import CLOUDS, animate, still
+from benchmarks.tutorial.fit_plots import CLOUD_COLOURS, animate, still
 from impls.interface import Array
 
 PAPERS = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#f0f6fc")}  # background, text: GitHub's
 MARKERS = "osD^v<>PpXh*"
-ROOM = (-1.5, 4.5), (0.5, 3.5)  # the weights that the contours show
+WEIGHT_LIMITS = (-1.5, 4.5), (0.5, 3.5)  # of the contours
 LEVELS = {0.2: (3, 2.2), 0.5: (3, 1.9), 1: (3, 1.5), 2: (3, 1.1), 5: (-0.1, 1.2), 10: (-1.3, 0.6)}  # loss: its words
 MILESTONES = 1, 5, 10, 20  # updates that a path names
 
@@ -85,7 +85,8 @@ def paths(ways: Sequence[Descent]) -> Figure:
     axes.plot(*end, marker="*", markersize=14, color=rcParams["text.color"], zorder=4)
     _words(axes, f"({end[0]:.2f}, {end[1]:.2f}) after {last} updates", end, (0, 16))
     axes.set_aspect("equal")
-    axes.set(xlim=ROOM[0], ylim=ROOM[1], xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1])
+    axes.set(xlim=WEIGHT_LIMITS[0], ylim=WEIGHT_LIMITS[1])
+    axes.set(xlabel=f"weight of {first.columns[0]}", ylabel=first.columns[1])
     _contours(axes, first)
     figure.suptitle(first.title)
     title = "first across the valley, then along it; numbers at the paths: updates, at the contours: loss"
@@ -95,7 +96,7 @@ def paths(ways: Sequence[Descent]) -> Figure:
 
 def _contours(axes: Axes, descent: Descent) -> None:
     """Draw lines of equal loss."""
-    slope, intercept = np.meshgrid(*(np.linspace(*ends, 100) for ends in ROOM))
+    slope, intercept = np.meshgrid(*(np.linspace(*ends, 100) for ends in WEIGHT_LIMITS))
     X, y = descent.problem.X.astype(np.float64), descent.problem.y.astype(np.float64)
     errors = X @ np.stack([slope.ravel(), intercept.ravel()]) - y[:, None]
     loss = np.mean(errors**2, axis=0).reshape(slope.shape)
@@ -105,8 +106,8 @@ def _contours(axes: Axes, descent: Descent) -> None:
 
 def _marker(i: int) -> dict[str, Any]:
     """Return colour and shape of the i-th implementation; from the seventh on hollow, because colours repeat."""
-    color = CLOUDS[i % len(CLOUDS)]
-    face = color if i < len(CLOUDS) else rcParams["axes.facecolor"]
+    color = CLOUD_COLOURS[i % len(CLOUD_COLOURS)]
+    face = color if i < len(CLOUD_COLOURS) else rcParams["axes.facecolor"]
     return {"color": color, "marker": MARKERS[i % len(MARKERS)], "markerfacecolor": face, "markeredgewidth": 1.5}
 
 

@@ -124,7 +124,7 @@ def test_a_step_that_hangs_or_fails_costs_no_other(
         Step("works", 20.0, [*python, "import os; print(os.environ['DESCENTBENCH_DEVICE'])"]),
     ]
     monkeypatch.setattr(gpu_first, "steps", lambda folder: some)
-    monkeypatch.setattr(gpu_first, "GRACE", 0.5)
+    monkeypatch.setattr(gpu_first, "SAVE_GRACE_S", 0.5)
     assert gpu_first.main(tmp_path) == 1
     ends = (tmp_path / "steps.txt").read_text().splitlines()
     assert [end.partition(",")[0] for end in ends] == [
@@ -136,6 +136,6 @@ def test_a_step_that_hangs_or_fails_costs_no_other(
 
 def test_all_steps_together_end_within_ten_minutes(tmp_path: Path) -> None:
     every = gpu_first.steps(tmp_path)
-    assert gpu_first.ALL + gpu_first.GRACE < 600, "the deadline of a command on such a machine"
+    assert gpu_first.TOTAL_S + gpu_first.SAVE_GRACE_S < 600, "the deadline of a command on such a machine"
     assert all(Path(word).exists() for step in every for word in step.command if word.endswith(".py"))
     assert os.access(every[0].command[0], os.X_OK) or every[0].command[0] == "sh"

@@ -55,17 +55,17 @@ def test_a_problem_that_cannot_be_made_for_lack_of_memory_is_refused(monkeypatch
         Campaign(plan()).task("scalar", "float32")
 
 
-@pytest.mark.parametrize("card", [0xB42E99000001, 0x13_0000_0000_01 | identity.MULTICAST])
+@pytest.mark.parametrize("card", [0xB42E99000001, 0x13_0000_0000_01 | identity.MULTICAST_BIT])
 def test_a_machine_without_an_id_keeps_its_name(card: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network card's address is one; the number that Python draws in its place is another in each process."""
     (tmp_path / "boot").write_text("5f1c\n")
     (tmp_path / "id").write_text("")
-    monkeypatch.setattr(identity, "IDS", (tmp_path / "id", tmp_path / "nowhere"))
-    monkeypatch.setattr(identity, "BOOT", tmp_path / "boot")
+    monkeypatch.setattr(identity, "MACHINE_ID_FILES", (tmp_path / "id", tmp_path / "nowhere"))
+    monkeypatch.setattr(identity, "BOOT_ID_FILE", tmp_path / "boot")
     monkeypatch.setattr(uuid, "getnode", lambda: card)
     first = identity.fingerprint()
     monkeypatch.setattr(uuid, "getnode", lambda: card + 1)
-    assert (identity.fingerprint() == first) == bool(card & identity.MULTICAST)
+    assert (identity.fingerprint() == first) == bool(card & identity.MULTICAST_BIT)
 
 
 def test_copies_of_an_image_on_other_processors_are_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:

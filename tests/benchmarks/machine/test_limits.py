@@ -131,7 +131,7 @@ def test_caches_that_cores_share_count_once(tmp_path: Path, monkeypatch: pytest.
             folder.mkdir(parents=True)
             for name, content in {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}.items():
                 (folder / name).write_text(f"{content}\n")
-    monkeypatch.setattr(roofline, "CPU", tmp_path)
+    monkeypatch.setattr(roofline, "CPU_FOLDER", tmp_path)
     assert roofline.caches([0, 1]) == {"L1": 96 * 1024, "L2": 2 * 2**20, "L3": 2**25}
     assert roofline.caches([1]) == {"L1": 48 * 1024, "L2": 2**20, "L3": 2**25}
     assert roofline.caches([7]) == {}

@@ -187,7 +187,7 @@ def test_pictures(shown, tmp_path, problem):
 
 @pytest.mark.parametrize("problem", ["line", "crops"])
 def test_pictures_of_a_descent_that_blows_up(shown, tmp_path, monkeypatch, problem):
-    monkeypatch.setattr("benchmarks.tutorial.fit_plots.FRAMES", 3)
+    monkeypatch.setattr("benchmarks.tutorial.fit_plots.MAX_FRAMES", 3)
     (tmp_path / "mine.py").write_text(WRONG.replace("* 4", "* 400"))
     still, moving = tmp_path / "fit.png", tmp_path / "fit.gif"
     options = ["--impl", tmp_path / "mine.py", "--steps", "40"]

@@ -27,7 +27,7 @@ TWO = "numpy_manual,numpy_blocked"
 def _short_films():
     """A film's every frame takes a tenth of a second to draw: a few will do here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.tutorial.fit_plots.FRAMES", 3)
+        patch.setattr("benchmarks.tutorial.fit_plots.MAX_FRAMES", 3)
         yield
 
 

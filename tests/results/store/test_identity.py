@@ -113,7 +113,7 @@ def test_a_run_says_when_its_system_began(tmp_path: Path) -> None:
     from benchmarks.machine import identity
 
     facts = json.loads(json.dumps(identity.facts("box")))
-    boot = identity.BOOT.read_text().strip() if identity.BOOT.exists() else "-"
+    boot = identity.BOOT_ID_FILE.read_text().strip() if identity.BOOT_ID_FILE.exists() else "-"
     assert boot not in json.dumps(facts) and facts["boot_time"].endswith("Z")
     a, b = (run(tmp_path, number, OURS, **{name: facts[name] for name in BOOTED}) for number in (1, 2))
     assert other_machine(a, b) == ""
