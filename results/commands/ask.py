@@ -32,7 +32,7 @@ from results.stats.quiet_or_busy import BUSY, QUIET, judge_machine
 from results.store.outcomes import expert_tuned
 from results.store.reading import Run, RunError, fewer_threads, machine_words, read_bytes, require_own
 from results.store.runs import ROOT, files, find, is_of_project, name_of, nearest, read_all
-from results.store.schema import BYTES
+from results.store.schema import MAX_BYTES
 
 SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
 LARGEST = 10**9  # numbers in X, as in the catalogue of problems
@@ -398,7 +398,7 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
 def _may_answer(path: Path, size: Size) -> bool:
     """Return whether a file names rows and features around those of this size. To parse and check it takes longer."""
     try:
-        content = read_bytes(path, BYTES)
+        content = read_bytes(path, MAX_BYTES)
     except (RunError, OSError):
         return False
     named = [set(map(float, re.findall(rb'"%s":\s*(\d+)' % name, content))) for name in (b"n", b"d")]

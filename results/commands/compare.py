@@ -47,7 +47,7 @@ from results.stats.verdicts import FASTER, SLOWER
 from results.store.columns import CASE
 from results.store.reading import NOT_CHECKED, Run, RunError, facts, mapping, other_machine, require_own, text
 from results.store.runs import (
-    LIST,
+    LIST_COMMAND,
     files,
     find,
     find_all,
@@ -558,14 +558,16 @@ def _compare(args: Namespace) -> Page:
     if along and args.a and not args.run and _is_run(args.a, args.runs):
         raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")
     if args.over and not along and (args.run or not args.b):
-        raise RunError(f"--over {args.over} compares two runs; name them: compare RUN RUN --over {args.over} ({LIST})")
+        command = f"compare RUN RUN --over {args.over}"
+        raise RunError(f"--over {args.over} compares two runs; name them: {command} ({LIST_COMMAND})")
     if along and args.a and not args.b:
         args.b = args.a
     if args.b is None:
         if args.a and _is_run(args.a, args.runs):
             raise RunError(f"{args.a} is a run; give a second run, or two implementations: compare A B --run {args.a}")
         (run, *_) = several()
-        raise RunError(f"name two implementations of {run.label} ({first_names(_names(run))}), or two runs ({LIST})")
+        names = first_names(_names(run))
+        raise RunError(f"name two implementations of {run.label} ({names}), or two runs ({LIST_COMMAND})")
     if not along:
         options.check_two_names(args.a, args.b)
     if along or Selection.parse(args.a).axis or Selection.parse(args.b).axis:

@@ -9,7 +9,7 @@ import pandas as pd
 from results import options
 from results.output import Page, Section, counted, rows_of
 from results.store.columns import CASE
-from results.store.identity import CUT
+from results.store.identity import CUT_MARK
 from results.store.reading import RunError, mapping, read_document, text
 from results.store.runs import ROOT, find_paths, first_names, label
 from results.store.seal import EDITED, broken_file_seal, broken_seals, has_seals
@@ -94,7 +94,7 @@ def _changed_code(campaign: dict[str, Any]) -> str:
 
 
 def _is_same(saved: str, here: str) -> bool:
-    head, cut, _ = saved.partition(f"\n{CUT}")
+    head, cut, _ = saved.partition(f"\n{CUT_MARK}")
     return here.startswith(head) if cut else here == saved
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-RANDOM = "[0-9a-f]" * 8  # of the name of an unfinished file
+RANDOM_GLOB = "[0-9a-f]" * 8  # of the name of an unfinished file
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
             yield stream
         return
     path = Path(os.path.realpath(path))
-    for old in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM}.tmp"):
+    for old in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM_GLOB}.tmp"):
         remove_abandoned(old)
     try:
         new, lock = create(path)

@@ -12,15 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from results.output import shortened
-from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBERS, STATS, WORDS
+from results.store.columns import CASE, COLUMNS, DEFINITIONS, NUMBER_NAMES, STATISTIC_NAMES, TEXT_NAMES
 from results.store.identity import code_hashes, hardware_hash, kernel_settings
 from results.store.json_values import clean
 from results.store.reading import Run, RunError, items, mapping, number, parse_document, read_bytes, sequence, text
-from results.store.schema import BYTES, FACTS, migrate, parse_utc
+from results.store.schema import MAX_BYTES, MAX_FACTS, migrate, parse_utc
 from results.store.seal import broken_seals, has_seals
 
 LONGEST_NAME = 200  # characters
-LARGEST = 1e18  # upper limit of every number in a row
+MAX_NUMBER = 1e18  # in a row
 SHORTEST_STEP = 1e-15  # seconds
 INTERRUPTED = "interrupted"  # reason of a case that Ctrl-C ended
 
@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 def load_file(path: Path, label: str = "") -> Run:
     """Read, check and migrate one file. Raises RunError if it is not a benchmark file."""
-    return _run_of(path, label, read_bytes(path, BYTES))
+    return _run_of(path, label, read_bytes(path, MAX_BYTES))
 
 
 @lru_cache(maxsize=16)  # a report reads a run again as an earlier run of others
@@ -65,9 +65,9 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     facts = [entry["extra_info"] for entry in entries]
     columns: dict[str, Any] = {name: [value] * len(entries) for name, value in origin.items()}
     columns["name"] = [text(entry.get("name")) for entry in entries]
-    columns |= {name: [text(row.get(name)) or None for row in facts] for name in WORDS}
-    statistics = {name: [entry["stats"].get(name.removesuffix("_s")) for entry in entries] for name in STATS}
-    numbers = {name: [row.get(name) for row in facts] for name in NUMBERS} | statistics
+    columns |= {name: [text(row.get(name)) or None for row in facts] for name in TEXT_NAMES}
+    statistics = {name: [entry["stats"].get(name.removesuffix("_s")) for entry in entries] for name in STATISTIC_NAMES}
+    numbers = {name: [row.get(name) for row in facts] for name in NUMBER_NAMES} | statistics
     value_errors = _check_case(columns)
     columns |= {name: _check_numbers(name, values, value_errors) for name, values in numbers.items()}
     measured = [columns[name] for name in ("reason", "error", "tolerance", "per_step_s")]
@@ -76,8 +76,9 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
     columns["reason"] = [next(filter(None, of_row), "") for of_row in errors]
     columns["valid"] = np.array([not reason for reason in columns["reason"]], bool)
     unknown = [name for name in dict.fromkeys(chain.from_iterable(facts)) if name not in (*COLUMNS, *columns)]
-    if len(unknown) > FACTS:
-        raise RunError(f"cannot read {origin['run']}: {len(unknown):,} facts that are unknown here; {FACTS:,} at most")
+    if len(unknown) > MAX_FACTS:
+        count = f"{len(unknown):,} facts that are unknown here"
+        raise RunError(f"cannot read {origin['run']}: {count}; {MAX_FACTS:,} at most")
     for name in unknown:
         values = [row.get(name, math.nan) for row in facts]
         columns[name] = [text(value) if isinstance(value, (list, dict)) else value for value in values]
@@ -130,7 +131,7 @@ def _check_numbers(name: str, values: Sequence[Any], errors: list[str]) -> Array
     least = DEFINITIONS[name].least
     if least is None:
         return numbers
-    impossible = (numbers < least) | (numbers > LARGEST)
+    impossible = (numbers < least) | (numbers > MAX_NUMBER)
     for row in np.flatnonzero(impossible):
         errors[row] = errors[row] or f"impossible value: its {name} is {numbers[row]:g}"
     return np.where(impossible, math.nan, numbers) if impossible.any() else numbers

@@ -17,8 +17,9 @@ KERNELS = {  # environment variables that choose the kernels of one framework
     "tensorflow": ("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", *ONEDNN),
     "numba": ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_ENABLE_AVX", "NUMBA_SLP_VECTORIZE"),
 }
-HELPERS, CUT = 20, "# cut here: "  # modules beside an implementation whose text is saved; what ends a text that is cut
-SINCE_1 = ("cores", "memory", "gpu")  # those that every file has
+MAX_HELPERS = 20  # modules beside an implementation whose text is saved
+CUT_MARK = "# cut here: "  # ends a text that is cut
+ORIGINAL_FACTS = ("cores", "memory", "gpu")  # those that every file has
 
 
 def code_hashes(sources: dict[str, Any]) -> dict[str, str]:
@@ -31,7 +32,8 @@ def code_hashes(sources: dict[str, Any]) -> dict[str, str]:
     for impl, entry in sources.items():
         source = entry if isinstance(entry, dict) else {}
         text, helpers, digest = (source.get(name) for name in ("text", "helpers", "digest"))
-        complete = isinstance(helpers, dict) and len(helpers) < HELPERS and CUT not in json.dumps([text, helpers])
+        all_helpers = isinstance(helpers, dict) and len(helpers) < MAX_HELPERS
+        complete = all_helpers and CUT_MARK not in json.dumps([text, helpers])
         if complete and isinstance(text, str) and text:
             hashes[impl] = f"c{_short_hash(json.dumps([text, helpers], sort_keys=True))}"
         elif isinstance(digest, str) and digest:
@@ -72,5 +74,5 @@ def processor(cpu: object) -> str:
 
 def hardware_hash(machine_info: dict[str, Any]) -> str:
     """Return a hash over the facts that files of every version have; "" if none is recorded."""
-    facts = {name: value for name, value in hardware(machine_info).items() if name in (*SINCE_1, "processor")}
+    facts = {name: value for name, value in hardware(machine_info).items() if name in (*ORIGINAL_FACTS, "processor")}
     return _short_hash(json.dumps(facts, sort_keys=True, default=str)) if any(facts.values()) else ""

@@ -14,13 +14,13 @@ from results.store.runs import join
 Row = dict[str, Any]
 
 PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
-NUMBERS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
-LABELS = ["step_reads", "limited_by"]
+MEDIAN_COLUMNS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
+LABEL_COLUMNS = ["step_reads", "limited_by"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work
 TUNED_BEFORE = {  # implementations, in files whose rows do not say `tuned`
     *("jax_blocked", "numba_fused", "numpy_blocked", "torch_graph", "triton_descent", "triton_fused")
 }
-WRONG = re.compile(  # reasons of the worker, of a rank, and of the check
+WRONG_REASON = re.compile(  # of the worker, of a rank, and of the check
     r"(refused in block \S+: )?(rank \d+: )?"
     r"(wrong weights|a step leaves out rows|run\b|the result|its answer has weights|rank \d+ has)"
 )
@@ -49,8 +49,8 @@ def cases(rows: pd.DataFrame) -> pd.DataFrame:
     rows["error_ratio"] = rows["error"] / rows["tolerance"]
     by_case = rows.groupby(CASE, dropna=False)
     phases = [f"{phase}_s" for phase in PHASES]
-    table = by_case[["per_step_s", *phases, *NUMBERS]].median()
-    table[LABELS] = by_case[LABELS].first()
+    table = by_case[["per_step_s", *phases, *MEDIAN_COLUMNS]].median()
+    table[LABEL_COLUMNS] = by_case[LABEL_COLUMNS].first()
     table["blocks"] = by_case["block"].nunique(dropna=False)
     table["low_s"], table["high_s"] = by_case["per_step_s"].min(), by_case["per_step_s"].max()
     for edge, extremes in {"low": by_case[phases].min(), "high": by_case[phases].max()}.items():
@@ -68,7 +68,7 @@ def cases(rows: pd.DataFrame) -> pd.DataFrame:
 
 def is_wrong(row: Row) -> bool:
     """Return whether an outcome has no time because a check of its weights or of the contract failed."""
-    return row["status"] != "measured" and WRONG.match(words(row["reason"])) is not None
+    return row["status"] != "measured" and WRONG_REASON.match(words(row["reason"])) is not None
 
 
 def missing_cases(run: Run) -> list[Row]:

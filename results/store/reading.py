@@ -16,9 +16,9 @@ import pandas as pd
 from results.output import shortened
 from results.store.identity import hardware, processor
 from results.store.json_values import parse_json
-from results.store.schema import BYTES, VALUES, check_limits, parse_utc, validation_error
+from results.store.schema import MAX_BYTES, MAX_JSON_VALUES, check_limits, parse_utc, validation_error
 
-LISTED = 6  # CPU flags that differ
+LISTED_FLAGS = 6  # of a CPU, that differ
 NOT_CHECKED = "These rows are no descents of this suite: nobody has checked what they compute."
 
 
@@ -75,15 +75,15 @@ class Run:
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return the content of a file. Raises RunError if it is not a benchmark file or exceeds a limit."""
-    return parse_document(path, read_bytes(path, BYTES))
+    return parse_document(path, read_bytes(path, MAX_BYTES))
 
 
 def parse_document(path: Path, content: bytes) -> dict[str, Any]:
     """Return the parsed content of the file `path`. Raises RunError as `read_document` does."""
     if not content:  # also files of the kernel, which may never end
         raise RunError(f"{path} is empty or cut off")
-    if sum(map(content.count, (b",", b"[", b"{"))) > VALUES:
-        raise RunError(f"cannot read {path}: more than {VALUES:,} values")
+    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise RunError(f"cannot read {path}: more than {MAX_JSON_VALUES:,} values")
     try:
         source = content.decode("utf-8")
         document = parse_json(source)
@@ -128,7 +128,7 @@ def other_machine(a: Run, b: Run) -> str:
     words = [f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing]
     flags = [set(map(text, items(mapping(info.get("cpu")).get("flags")))) for info in infos]
     if all(flags) and (only := sorted(flags[0] ^ flags[1])):
-        words.append(f"CPU flags in one of them: {' '.join(only[:LISTED])}{' ...' * (len(only) > LISTED)}")
+        words.append(f"CPU flags in one of them: {' '.join(only[:LISTED_FLAGS])}{' ...' * (len(only) > LISTED_FLAGS)}")
     boots = [_boot_time(info) for info in infos]
     if infos[0].get("boot_hash") != infos[1].get("boot_hash") and min(a.when, b.when) > max(boots):
         words.append(f"boot {boots[0]:%Y-%m-%d %H:%MZ} and {boots[1]:%Y-%m-%d %H:%MZ}, both up at once")

@@ -15,12 +15,12 @@ from results.store.json_values import clean
 from results.store.reading import Run, RunError
 
 ROOT = Path(__file__).parents[1] / "runs"
-PROJECT = "project.txt"  # in a folder of runs: the files that the project itself has committed, one path a line
-GROUPS = ("all", "project")  # names of several runs
-LIST = "python -m results list"
-SHORT = 5  # characters of a machine's name at least, where a command abbreviates it
+PROJECT_FILE = "project.txt"  # in a folder of runs: the files that the project has committed, one path a line
+RUN_GROUPS = ("all", "project")  # names of several runs
+LIST_COMMAND = "python -m results list"
+SHORT_NAME_CHARACTERS = 5  # of a machine's name at least, where a command abbreviates it
 MOST_NAMES, MOST_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
-SIMILAR = 0.65  # ratio of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
+SIMILAR_RATIO = 0.65  # of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
 
 def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
@@ -51,13 +51,13 @@ def find_all(names: list[str], root: Path) -> list[Run]:
 def _paths_of_group(name: str, root: Path) -> list[Path]:
     """Return the files that `all`, `project` or one of them in a folder names; [] for other names. Raises RunError."""
     *folders, last = name.split("/")
-    if last not in GROUPS or os.path.isfile(name):
+    if last not in RUN_GROUPS or os.path.isfile(name):
         return []
     paths = _select_folders(files(root), folders, root)
     if last == "all":
         return paths
     if not (paths := [path for path in paths if is_of_project(path, root)]):
-        raise RunError(f"{name}: the project has no run in {root}; name runs of your own ({LIST})")
+        raise RunError(f"{name}: the project has no run in {root}; name runs of your own ({LIST_COMMAND})")
     return paths
 
 
@@ -95,7 +95,7 @@ def find(name: str, root: Path) -> Run:
 
 def is_of_project(path: Path, root: Path) -> bool:
     """Return whether the project itself has committed a run. Such a run is never `latest`."""
-    file, path, base = root / PROJECT, path.absolute(), root.absolute()
+    file, path, base = root / PROJECT_FILE, path.absolute(), root.absolute()
     if not file.is_file() or not path.is_relative_to(base):
         return False
     return path.relative_to(base).as_posix() in file.read_text(encoding="utf-8").splitlines()
@@ -115,7 +115,7 @@ def name_of(run: Run) -> str:
     if not rest:
         return shlex.quote(run.label)
     others = [path.name for path in ROOT.iterdir() if path.name != folder]
-    ends = range(SHORT, len(folder) + 1)
+    ends = range(SHORT_NAME_CHARACTERS, len(folder) + 1)
     end = next((end for end in ends if not any(name.startswith(folder[:end]) for name in others)), len(folder))
     return shlex.quote(f"{folder[:end]}/{run.path.stem}")
 
@@ -134,10 +134,11 @@ def _find_path(name: str, root: Path) -> Path:
         matches = [path for path in matches if not is_of_project(path, root)] or matches
     if len(matches) > 1:
         raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
-    if last in GROUPS:
-        raise RunError(f"{name!r} names several runs; name one ({LIST})")
+    if last in RUN_GROUPS:
+        raise RunError(f"{name!r} names several runs; name one ({LIST_COMMAND})")
     if not matches:
-        raise RunError(f"no run is called {name!r}; {nearest(name, [label(path, root) for path in known], LIST)}")
+        labels = [label(path, root) for path in known]
+        raise RunError(f"no run is called {name!r}; {nearest(name, labels, LIST_COMMAND)}")
     return matches[0]
 
 
@@ -158,7 +159,7 @@ def nearest(name: str, known: list[str], command: str = "") -> str:
     command: lists them all; named where there are more than fit on the line.
     """
     similar = [one for one in known if name and one.startswith(name)][:MOST_NEAREST]
-    similar = similar or difflib.get_close_matches(name, known, n=3, cutoff=SIMILAR)
+    similar = similar or difflib.get_close_matches(name, known, n=3, cutoff=SIMILAR_RATIO)
     if similar:
         return f"nearest: {', '.join(similar)}"
     return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MOST_NAMES else "")

@@ -19,13 +19,18 @@ VERSIONS = {
 }
 VERSION = max(VERSIONS)  # of new files, saved as campaign.schema
 FILE_DIGEST_SINCE = 5
-BYTES, VALUES, ROWS = 2**27, 3 * 10**6, 25_000  # limits of a file: ten times those of the largest committed run
-ROUNDS = 10**6  # limit of a row
-NAMES = 1_000  # limit of implementations, of problems and of blocks in a file
+MAX_BYTES, MAX_JSON_VALUES, MAX_ROWS = 2**27, 3 * 10**6, 25_000  # of a file: ten times the largest committed run
+MAX_ROUNDS = 10**6  # of a row
+MAX_NAMES = 1_000  # of implementations, of problems and of blocks in a file
 FORMER_CAMPAIGN_FACTS = {"moments": "system_load", "leftovers": "orphans", "inside_s": "runs_s"}
-FACTS = 1_000  # limit of unknown facts in a file
-DEPTH = 32  # limit of nested lists and objects
-TYPES: dict[str, Any] = {"benchmarks": list, "machine_info": dict, "commit_info": dict | None, "campaign": dict | None}
+MAX_FACTS = 1_000  # that are unknown, in a file
+MAX_DEPTH = 32  # of nested lists and objects
+FIELD_TYPES: dict[str, Any] = {
+    "benchmarks": list,
+    "machine_info": dict,
+    "commit_info": dict | None,
+    "campaign": dict | None,
+}
 
 Document = dict[str, Any]
 
@@ -41,7 +46,7 @@ def validation_error(document: object) -> str:
     """Return the first error in the structure of a saved file, or ""."""
     if not isinstance(document, dict) or not {"benchmarks", "machine_info", "datetime"} <= set(document):
         return "it lacks benchmarks, machine_info or datetime"
-    for name, type_ in TYPES.items():
+    for name, type_ in FIELD_TYPES.items():
         if not isinstance(document.get(name), type_):
             return f"its {name} is no {'list' if type_ is list else 'object'}"
     for number, entry in enumerate(document["benchmarks"]):
@@ -68,24 +73,24 @@ def check_limits(document: Document) -> str:
         return "its campaign.schema is no whole number from 1 on"
     if schema > VERSION:
         return f"made by a newer descentbench (schema {schema}; this one reads up to {VERSION}); update descentbench"
-    if len(document["benchmarks"]) > ROWS:
-        return f"{len(document['benchmarks']):,} rows; {ROWS:,} are read at most"
+    if len(document["benchmarks"]) > MAX_ROWS:
+        return f"{len(document['benchmarks']):,} rows; {MAX_ROWS:,} are read at most"
     for number, entry in enumerate(document["benchmarks"]):
         rounds = entry["stats"].get("data")
-        if isinstance(rounds, list) and len(rounds) > ROUNDS:
-            return f"entry {number} of benchmarks has {len(rounds):,} rounds; {ROUNDS:,} are read at most"
+        if isinstance(rounds, list) and len(rounds) > MAX_ROUNDS:
+            return f"entry {number} of benchmarks has {len(rounds):,} rounds; {MAX_ROUNDS:,} are read at most"
     for name in ("impl", "problem", "block"):
         values = {str(entry["extra_info"].get(name)) for entry in document["benchmarks"]}
-        if len(values) > NAMES:
-            return f"{len(values):,} values of {name}; {NAMES:,} are read at most"
+        if len(values) > MAX_NAMES:
+            return f"{len(values):,} values of {name}; {MAX_NAMES:,} are read at most"
     header = {name: value for name, value in document.items() if name != "benchmarks"}
     rows = [entry[part] for entry in document["benchmarks"] for part in ("extra_info", "stats")]  # nothing else is used
-    return f"lists and objects are nested more than {DEPTH} deep" if _is_too_deep([header, rows]) else ""
+    return f"lists and objects are nested more than {MAX_DEPTH} deep" if _is_too_deep([header, rows]) else ""
 
 
 def _is_too_deep(containers: list[Any]) -> bool:
-    """Return whether lists and objects are nested more than DEPTH deep. Does not recurse."""
-    for _ in range(DEPTH):
+    """Return whether lists and objects are nested more than MAX_DEPTH deep. Does not recurse."""
+    for _ in range(MAX_DEPTH):
         contents = [list(one.values()) if isinstance(one, dict) else one for one in containers]
         containers = [inner for values in contents for inner in values if isinstance(inner, (list, dict))]
     return bool(containers)

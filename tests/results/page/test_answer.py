@@ -23,7 +23,7 @@ from results.page.data import make_payload
 from results.stats.noise_now import NoiseNow, measure_noise
 from results.stats.quiet_or_busy import BUSY, QUIET, UNKNOWN, Quiet, judge_machine
 from results.store.reading import Run, RunError
-from results.store.runs import PROJECT, find
+from results.store.runs import PROJECT_FILE, find
 
 RUNS = ROOT / "results" / "runs"
 BLOCK = {"seconds": 20.0, "load_before": 0.2, "steal": 0.0, "throttled": 0}
@@ -266,7 +266,7 @@ def test_few_blocks_are_undecided_and_say_so(tmp_path: Path) -> None:
 def test_latest_is_the_readers_own_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     committed = machine(tmp_path, 0.0)
     root = tmp_path / "runs"
-    (root / PROJECT).write_text(committed.path.relative_to(root).as_posix())
+    (root / PROJECT_FILE).write_text(committed.path.relative_to(root).as_posix())
     with pytest.raises(RunError, match="no run of yours"):
         find("latest", root)
     machine(tmp_path, 0.0, "0002_mine")
@@ -277,7 +277,7 @@ def test_latest_is_the_readers_own_run(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_projects_runs_are_the_committed_ones() -> None:
     names = subprocess.run(["git", "ls-files", "*.json"], cwd=RUNS, capture_output=True, text=True, check=True).stdout
-    assert sorted(names.split()) == sorted((RUNS / PROJECT).read_text().split())
+    assert sorted(names.split()) == sorted((RUNS / PROJECT_FILE).read_text().split())
 
 
 @pytest.mark.parametrize("options", [["--benchmark-save=mine"], []])

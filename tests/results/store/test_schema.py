@@ -132,11 +132,11 @@ def test_the_checks_say_what_the_schema_says(edits: list[tuple[str, Any]], remov
 @pytest.mark.parametrize(
     ("name", "limit", "content", "said"),
     [
-        ("BYTES", 100, document(entry()), "bytes; 100 are read at most"),
-        ("VALUES", 30, document(*[entry(block=block) for block in range(9)]), "more than 30 values"),
-        ("ROWS", 2, document(*[entry(block=block) for block in range(3)]), "3 rows; 2 are read at most"),
-        ("ROUNDS", 2, document(entry()), "entry 0 of benchmarks has 3 rounds; 2 are read at most"),
-        ("FACTS", 2, document(entry(a=1, b=2, c=3)), "3 facts that are unknown here; 2 at most"),
+        ("MAX_BYTES", 100, document(entry()), "bytes; 100 are read at most"),
+        ("MAX_JSON_VALUES", 30, document(*[entry(block=block) for block in range(9)]), "more than 30 values"),
+        ("MAX_ROWS", 2, document(*[entry(block=block) for block in range(3)]), "3 rows; 2 are read at most"),
+        ("MAX_ROUNDS", 2, document(entry()), "entry 0 of benchmarks has 3 rounds; 2 are read at most"),
+        ("MAX_FACTS", 2, document(entry(a=1, b=2, c=3)), "3 facts that are unknown here; 2 at most"),
     ],
 )
 def test_too_much_is_refused_with_its_number(
@@ -162,11 +162,11 @@ HOSTILE = {  # texts within the limit of bytes that take minutes and gigabytes t
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_file_of_millions_of_values_is_refused_before_it_is_parsed(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path, document(entry())).with_name("0002_b.json")
-    path.write_text(f'{{"benchmarks": [], "x": {HOSTILE[kind](schema.VALUES)}}}')
+    path.write_text(f'{{"benchmarks": [], "x": {HOSTILE[kind](schema.MAX_JSON_VALUES)}}}')
     with pytest.raises(RunError, match=r"^cannot read [^\n]+: more than 3,000,000 values$"):
         find(str(path), tmp_path)
     with path.open("ab") as sparse:
-        sparse.truncate(schema.BYTES + 1)
+        sparse.truncate(schema.MAX_BYTES + 1)
     with pytest.raises(RunError, match=r"^cannot read [^\n]+ 134,217,728 are read at most$"):
         find(str(path), tmp_path)
 
@@ -176,8 +176,8 @@ def test_the_limits_are_ten_times_the_largest_committed_run() -> None:
     values = max(sum(map(content.count, (b",", b"[", b"{"))) for content in contents)
     rows = max(len(json.loads(content)["benchmarks"]) for content in contents)
     largest = max(map(len, contents))
-    assert 10 * largest <= schema.BYTES and 10 * values <= schema.VALUES and 10 * rows <= schema.ROWS
-    assert (journal.MAX_BYTES, journal.MAX_JSON_VALUES) == (schema.BYTES, schema.VALUES)
+    assert 10 * largest <= schema.MAX_BYTES and 10 * values <= schema.MAX_JSON_VALUES and 10 * rows <= schema.MAX_ROWS
+    assert (journal.MAX_BYTES, journal.MAX_JSON_VALUES) == (schema.MAX_BYTES, schema.MAX_JSON_VALUES)
 
 
 @pytest.mark.parametrize("depth", [40, 900, 2_000, 500_000])
