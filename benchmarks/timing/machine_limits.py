@@ -22,7 +22,7 @@ KERNELS = {
     "gpu": ("torch_manual", "cupy_manual", "jax_jit"),
 }  # an implementation of each framework whose kernels read
 READER_IMPLS = ("numba_fused", "numpy_manual")  # whose kernel reads beside the rounds: the first that runs
-BUSY_SHARE = 0.15  # of the CPU time, used by others on a BUSY machine: `results.stats.quiet_or_busy.OTHERS`
+BUSY_SHARE = 0.15  # of the CPU time, used by others on a BUSY machine: `results.stats.quiet_or_busy.OTHERS_SHARE`
 MIN_READ_BYTES = 2**20  # fewer take no longer than some calls
 
 

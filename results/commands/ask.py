@@ -17,10 +17,10 @@ from results import options
 from results.commands.report import default_baseline
 from results.output import Page, Section, counted, seconds
 from results.page.standing import find_winners, framework, judge_pairs
-from results.stats.pairing import VALUES, without_duplicates
-from results.stats.pools import FEW, earlier_runs, step_spreads
+from results.stats.pairing import AXIS_VALUES, without_duplicates
+from results.stats.pools import FEW_BLOCKS, earlier_runs, step_spreads
 from results.stats.prediction import (
-    FEWEST,
+    MIN_SIZES,
     Prediction,
     has_size,
     measured_sizes,
@@ -88,13 +88,13 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
     of_device = of_device[of_device["device"] == device]
     rows = of_device[of_device["dtype"] == dtype]
     sizes = measured_sizes(rows, size.batch)
-    spreads = step_spreads(run, earlier_runs(run)) if (sizes["blocks"] <= FEW).any() else {}
+    spreads = step_spreads(run, earlier_runs(run)) if (sizes["blocks"] <= FEW_BLOCKS).any() else {}
     sizes = widen_few_blocks(sizes, spreads)
     predictions = predict(sizes, size.n, size.d)
     measure = f"measure it, in 5 minutes at most: {_measure_command(size, steps, dtype, device, cold)}"
     if not predictions:
         count = len(sizes[["n", "d"]].drop_duplicates())
-        has = f"{counted(count, 'size')} with {size.plan}, and this one is not among or between {FEWEST} of them"
+        has = f"{counted(count, 'size')} with {size.plan}, and this one is not among or between {MIN_SIZES} of them"
         raise RunError(
             f"{run.label} says nothing about {size.name} on the {device} in {dtype}: it has"
             f" {has if count else f'no valid case with {size.plan} (python -m results show {name_of(run)})'}; {measure}"
@@ -351,7 +351,7 @@ def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
 
     Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then one with all
     threads, then a QUIET one, then one that measured more implementations at exactly this size, then the newest. The
-    project's runs are read only if no own run answers well. Raises RunError if no run has the size, or FEWEST sizes of
+    project's runs are read only if no own run answers well. Raises RunError if no run has the size, or MIN_SIZES of
     its plan.
     """
     paths = files(args.runs)
@@ -364,7 +364,7 @@ def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
         remedy = _measure_command(size, args.steps, args.dtype, args.device, args.cold)
         more = "" if size.batch else "; measure many, in half an hour: make map"
         raise RunError(
-            f"no run has {FEWEST} sizes with {size.plan} on the {args.device} in {args.dtype};"
+            f"no run has {MIN_SIZES} sizes with {size.plan} on the {args.device} in {args.dtype};"
             f" measure this one, in 5 minutes at most: {remedy}{more}"
         )
     weaker = [one for one in own if one.has_size and one.weak and (not best.own or one.run.when > best.run.when)]
@@ -375,7 +375,7 @@ def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
 
 
 def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> list[Candidate]:
-    """Return the runs that have FEWEST sizes of the plan, or several implementations at exactly this size."""
+    """Return the runs that have MIN_SIZES of the plan, or several implementations at exactly this size."""
     candidates, around = [], [path for path in paths if _may_answer(path, size)]
     for run in read_all(around or paths, args.runs)[0]:
         if run.is_foreign:
@@ -384,7 +384,7 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
         planned = rows[rows["batch"] == (size.batch or rows["n"])]
         at_size = planned[(planned["n"] == size.n) & (planned["d"] == size.d)]
         several = at_size["impl"].map(_base).nunique() if at_size["impl"].nunique() > 1 else 0
-        if several or len(planned[["n", "d"]].drop_duplicates()) >= FEWEST:
+        if several or len(planned[["n", "d"]].drop_duplicates()) >= MIN_SIZES:
             inside = several > 0 or has_size(measured_sizes(rows, size.batch), size.n, size.d)
             blocks = max(1, (at_size if several else planned)["block"].nunique())
             few = f"has {'one block' if blocks == 1 else f'{blocks} blocks'}" * (blocks < BLOCKS)
@@ -416,7 +416,7 @@ def add_commands(commands: options.Commands) -> None:
     add("--cold", action="store_true", help="rank by the time of a fresh process, not by the step")
     add("--steps", type=options.positive, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)")
     for axis, default in (("dtype", DTYPE), ("device", DEVICE)):
-        known = [value for value, of in VALUES.items() if of == axis]
+        known = [value for value, of in AXIS_VALUES.items() if of == axis]
         add(f"--{axis}", choices=known, default=default, help="default: %(default)s")
     add(
         "--run",

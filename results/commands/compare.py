@@ -21,7 +21,7 @@ from results.page.phases import break_even_of, break_even_section
 from results.stats.noise import edited_code, noise_section, shifts_of_unchanged, unchanged, withhold_within_drift
 from results.stats.pairing import (
     AXES,
-    VALUES,
+    AXIS_VALUES,
     Selection,
     add_forced_ratios,
     partner_notes,
@@ -35,7 +35,7 @@ from results.stats.prediction import as_jobs, start_seconds
 from results.stats.quiet_or_busy import judge_machine, judge_while_quiet, kernel_notes, machine_lines, withhold_if_busy
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
 from results.stats.verdict_tables import (
-    ERRORS,
+    ERROR_COLUMNS,
     add_verdicts,
     caveats,
     error_text,
@@ -189,10 +189,10 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
 
     table = judge_while_quiet(run, judge, [*key, "of"])
     title = f"{b} against {a}" + f", over {axis}" * (sides[0].value != sides[1].value)
-    for name, side in zip(ERRORS, rows, strict=True):
+    for name, side in zip(ERROR_COLUMNS, rows, strict=True):
         table = table.join(side.groupby(key)["error"].max().rename(name), on=key)
         table[name] = table[name].where(table["of"] == STEP)
-    steps, jobs = table[table["of"] == STEP], table[table["of"] == JOB].drop(columns=[*ERRORS])
+    steps, jobs = table[table["of"] == STEP], table[table["of"] == JOB].drop(columns=[*ERROR_COLUMNS])
     notes = kernel_notes(run)
     notes += [] if sides[0].impl == sides[1].impl else [*trait_notes(*rows), *partner_notes(run, *rows)]
     text = f"{title}: {summarize(steps)}. A = {a}; B = {b}."
@@ -554,7 +554,7 @@ def _compare(args: Namespace) -> Page:
             raise RunError(f"--over {args.over} compares within one run; name one: compare --over {args.over} RUN")
         run = options.selected(find(named[0] if named else "latest", args.runs), args)
         return compare_revisions(run, impl) if args.over == REVISIONS else compare_environments(run, impl, args.over)
-    along = args.over in VALUES.values()
+    along = args.over in AXIS_VALUES.values()
     if along and args.a and not args.run and _is_run(args.a, args.runs):
         raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")
     if args.over and not along and (args.run or not args.b):

@@ -7,7 +7,7 @@ from results import options
 from results.commands.compare import SETTING_OPTIONS, check_latest, newest_run, values_of
 from results.output import Page
 from results.page.crossover import crossover
-from results.stats.pairing import DECLARED, VALUES, Selection, sides_along
+from results.stats.pairing import AXIS_VALUES, DECLARED_AXIS, Selection, sides_along
 from results.store.reading import Run, RunError, require_own
 from results.store.runs import find_all
 
@@ -51,10 +51,10 @@ def _sides_of_run(a: str, b: str, over: str, run: Run) -> tuple[str, str]:
 
 def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
     """Raise RunError if your newest run lacks a side. Suggest the run with the most sizes of both."""
-    names = [DECLARED.sub("", side.impl) for side in sides]
+    names = [DECLARED_AXIS.sub("", side.impl) for side in sides]
     command = f"pytest benchmarks --impl {','.join(dict.fromkeys(names))} --problem {SIZES}"
     require_own(*newest_run(root))
-    settings = [match[0][1:].split("=") for side in sides if (match := DECLARED.search(side.impl))]
+    settings = [match[0][1:].split("=") for side in sides if (match := DECLARED_AXIS.search(side.impl))]
     if len(settings) == 2:
         command += f" --{settings[0][0]} {','.join(value for _, value in settings)}"
     if axis := sides[0].axis:
@@ -77,7 +77,7 @@ def add_commands(commands: options.Commands) -> None:
     command.add_argument("b", nargs="?", metavar="B", help="another one: jax_scan@gpu (default, with --over: A)")
     command.add_argument(
         "--over",
-        choices=[*dict.fromkeys(VALUES.values()), *SETTING_OPTIONS],
+        choices=[*dict.fromkeys(AXIS_VALUES.values()), *SETTING_OPTIONS],
         default="",
         help="compare A on cpu or in float32 with B on gpu or in float64; or A with B under the two threads, precisions"
         " or environments of a run",

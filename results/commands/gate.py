@@ -29,7 +29,7 @@ from results import options
 from results.output import Page, Section, counted, records, seconds, times, words
 from results.stats.noise import drift, edited_code, noise_section, shifts_of_unchanged
 from results.stats.pairing import ratios, without_duplicates
-from results.stats.quiet_or_busy import WITHHELD, claims_from, kernel_notes, machine_lines
+from results.stats.quiet_or_busy import BUSY_REASON, claims_from, kernel_notes, machine_lines
 from results.stats.signed_rank import ALPHA, Array, blocks_needed, fewest_blocks, hodges_lehmann, interval, robust_scale
 from results.stats.verdicts import UNDECIDED, Verdict, judge
 from results.store.atomic import atomic_write
@@ -74,7 +74,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
             drifts = np.concatenate([np.empty(0), *others])
             case |= decide(case["logs"], case["slower"], len(compared), drifts)
     if (factor := claims_from([base, new])) > 1:
-        withheld = {"verdict": UNDECIDED, "reason": WITHHELD}
+        withheld = {"verdict": UNDECIDED, "reason": BUSY_REASON}
         cases = [case if _is_clear(case, factor) else case | withheld for case in cases]
     data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
     summary, code = _summarize(data)

@@ -1,6 +1,7 @@
 """Show the time of each case over dates, commits and versions, per machine, and find significant changes.
 
-A series is one case on one machine with the same source file and work (`pairing.SAME`). Other work is another series.
+A series is one case on one machine with the same source file and work (`pairing.EQUAL_FACTS`). Other work is
+another series.
 An edited file is a new version of the same label: `code` says which. A point is one run: the median over its blocks.
 `change_points` finds the changes. Beside each change stands the change of the calibration loop (`calibration_s`), which
 shows whether the machine changed.
@@ -19,9 +20,9 @@ import pandas as pd
 
 from results import options
 from results.output import Page, Section, counted, records, rows_of, seconds, with_rows, words
-from results.stats.change_points import CORRELATION, FEWEST, LONGEST, SIDE, Search, search
+from results.stats.change_points import CORRELATION, MAX_POINTS, MIN_POINTS, SIDE_POINTS, Search, search
 from results.stats.noise import percent
-from results.stats.pairing import SAME, without_duplicates
+from results.stats.pairing import EQUAL_FACTS, without_duplicates
 from results.stats.quiet_or_busy import BUSY, QUIET, UNKNOWN, judge_machine
 from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import ratio_digits
@@ -36,8 +37,8 @@ TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
 CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
     "A point is one run: the median over its valid blocks. Machines are never pooled.",
-    f"A change has at least {SIDE} runs on either side. The chance of any false alarm on this page is meant to be"
-    f" {ALPHA:.0%} (Holm over its series), for noise of a run that is correlated by {CORRELATION} with that of the"
+    f"A change has at least {SIDE_POINTS} runs on either side. The chance of any false alarm on this page is meant to"
+    f" be {ALPHA:.0%} (Holm over its series), for noise of a run that is correlated by {CORRELATION} with that of the"
     " next. The simulated rates in docs/results.md say what it was. It is larger if hosts or memory layouts change"
     " between runs or a machine drifts for longer. The intervals of ratio and date come from a seeded simulation.",
     "Calibration loop: its time after the change over its time before. If it changed as much as the case, the machine"
@@ -56,7 +57,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     rows = options.filter_rows(without_duplicates(join([run.rows for run in runs])), filters, "the history")
     table = points(rows, runs)
     groups = [group for _, group in table.groupby("series")]
-    searches = search([np.log(group["per_step_s"].to_numpy(float)[-LONGEST:]) for group in groups])
+    searches = search([np.log(group["per_step_s"].to_numpy(float)[-MAX_POINTS:]) for group in groups])
     known = {run.label: facts(run) for run in runs}
     changed = [_add_changes(group, result, known) for group, result in zip(groups, searches, strict=True)]
     page = (pd.concat(changed) if changed else table).reindex(columns=[*POINT, *TIMES, *CHANGE])
@@ -76,11 +77,11 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
 
 
 def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
-    """Return one row per series and run, by date: columns POINT, TIMES and SAME. `series` counts from 0."""
+    """Return one row per series and run, by date: columns POINT, TIMES and EQUAL_FACTS. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
     ours = "impls/" + valid["impl"].astype(str) + ".py"  # older files name none; without rows, pandas sees numbers
     valid = valid.assign(system=valid["run"].map(machine_groups(runs)), file=valid["file"].fillna(ours))
-    key = ["machine", *CASE, "system", "file", *SAME]
+    key = ["machine", *CASE, "system", "file", *EQUAL_FACTS]
     by_point = valid.groupby(["run", *key], dropna=False, sort=False)
     table = by_point[["datetime", "framework", "version", "code", "hardware"]].first()
     table[["per_step_s", "calibration_s"]] = by_point[["per_step_s", "calibration_s"]].median()
@@ -95,7 +96,7 @@ def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 
 def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
     """Add the columns CHANGE to a series: values where a change begins. `known`: facts by run."""
-    rows, loops, skipped = records(group), group["calibration_s"], max(0, len(group) - LONGEST)
+    rows, loops, skipped = records(group), group["calibration_s"], max(0, len(group) - MAX_POINTS)
     edges = [0, *(skipped + change.index for change in result.changes), len(group)]
     table = []
     for number, change in enumerate(result.changes):
@@ -134,7 +135,7 @@ def _work_differences(groups: list[pd.DataFrame], runs: dict[str, Run]) -> dict[
     sentences = {}
     for number, group in enumerate(groups):
         row = group.iloc[0]
-        work = {name: words(row[name]) for name in ("file", *SAME)}
+        work = {name: words(row[name]) for name in ("file", *EQUAL_FACTS)}
         run, other = first.setdefault(tuple(row[["machine", *CASE]]), (runs[row["run"]], work))
         if other is not work:
             differences = [_differences(other, work), other_machine(run, runs[row["run"]])]
@@ -169,11 +170,11 @@ def summarize(page: pd.DataFrame, runs: int) -> str:
     if lengths.empty:
         return f"No valid point in {counted(runs, 'run')}."
     scope = f"{len(lengths)} series of {counted(page['machine'].nunique(), 'machine')}"
-    short, longest = int((lengths < FEWEST).sum()), lengths.max()
+    short, longest = int((lengths < MIN_POINTS).sum()), lengths.max()
     if short == len(lengths):
         return (
-            f"Too few runs to find changes: the longest of {scope} has {longest}; {FEWEST} are needed, {SIDE} on either"
-            f" side of a change. Missing: {FEWEST - longest}."
+            f"Too few runs to find changes: the longest of {scope} has {longest}; {MIN_POINTS} are needed,"
+            f" {SIDE_POINTS} on either side of a change. Missing: {MIN_POINTS - longest}."
         )
     changes = _changes(records(page))
     varied = [name for name in ["dtype", "device", "machine"] if page[name].nunique(dropna=False) > 1]
@@ -185,7 +186,7 @@ def summarize(page: pd.DataFrame, runs: int) -> str:
     if len(changes) > SUMMARIZED:
         parts.append(f"and {counted(len(changes) - SUMMARIZED, 'change')} more, below")
     head = f"{counted(len(changes), 'change') if changes else 'No significant change'} in {scope}"
-    head += f"; {short} of them not judged, with fewer than {FEWEST} runs" if short else ""
+    head += f"; {short} of them not judged, with fewer than {MIN_POINTS} runs" if short else ""
     return f"{head}: {'; '.join(parts)}." if parts else f"{head}."
 
 
@@ -233,7 +234,7 @@ def _change_table(page: pd.DataFrame) -> list[dict[str, str]]:
 def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int, str]) -> list[Section]:
     """Return a heading for each machine, then a table for each of its series; of many, for those that are judged."""
     sections, lengths = [], page["series"].value_counts()
-    short = lengths.index[(lengths < FEWEST) & (len(lengths) > SHOWN)]
+    short = lengths.index[(lengths < MIN_POINTS) & (len(lengths) > SHOWN)]
     for machine, by_machine in page[~page["series"].isin(short)].groupby("machine", sort=False):
         sections.append(Section(words(machine)))
         for number, group in by_machine.groupby("series", sort=False):
@@ -243,17 +244,18 @@ def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int,
             sections.append(Section(title, sentences, [_point_cells(row) for row in rows], level=3))
     if len(short):
         how = "Name a few: python -m results history --impl A --problem B"
-        sections.append(Section(text=f"Not shown: {len(short)} series with fewer than {FEWEST} runs. {how}"))
+        sections.append(Section(text=f"Not shown: {len(short)} series with fewer than {MIN_POINTS} runs. {how}"))
     return sections
 
 
 def _series_summary(rows: list[Row], result: Search) -> str:
-    if len(rows) < FEWEST:
-        return f"{counted(len(rows), 'run')} of the {FEWEST} that a change needs, {SIDE} on either side."
+    if len(rows) < MIN_POINTS:
+        return f"{counted(len(rows), 'run')} of the {MIN_POINTS} that a change needs, {SIDE_POINTS} on either side."
     changes = [f"{_change_text(row)} from {_date(row)} on" for row in rows if _begins_change(row)]
     smallest = percent(result.smallest - 1)
     none = f"No significant change (p = {result.p:.2g}); the smallest one detectable in the middle is {smallest}"
-    return f"{'; '.join(changes) or none}.{f' Searched: the latest {LONGEST} runs.' if len(rows) > LONGEST else ''}"
+    searched = f" Searched: the latest {MAX_POINTS} runs." if len(rows) > MAX_POINTS else ""
+    return f"{'; '.join(changes) or none}.{searched}"
 
 
 def _point_cells(row: Row) -> dict[str, str]:

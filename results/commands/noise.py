@@ -12,7 +12,7 @@ from results.commands.report import default_baseline
 from results.output import Page, Section, digits, records, seconds, with_rows, words
 from results.stats.noise import EFFECT, count_different, judge_duplicates, noise_line, percent, power_by_impl
 from results.stats.noise_now import measure_noise
-from results.stats.quiet_or_busy import BUSY, OTHERS, judge_machine
+from results.stats.quiet_or_busy import BUSY, OTHERS_SHARE, judge_machine
 from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import interval_text, ratio_digits, refused_sections
 from results.stats.verdicts import fewest_decisive
@@ -22,7 +22,7 @@ from results.store.runs import find
 
 INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
 FIVE_MINUTES = 300  # seconds
-OTHERS_NOTE = f"others: share of the CPU time that other programs used. Above {100 * OTHERS:.0f} % a run is BUSY."
+OTHERS_NOTE = f"others: share of the CPU time that other programs used. Above {100 * OTHERS_SHARE:.0f} % a run is BUSY."
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
     " problems of two implementations, as `compare A B` judges them.",

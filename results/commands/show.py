@@ -15,7 +15,7 @@ from results.page.answer import answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
-from results.stats.pools import FEW, STEP_LEVEL, earlier_runs, step_spreads
+from results.stats.pools import FEW_BLOCKS, STEP_LEVEL, earlier_runs, step_spreads
 from results.store.outcomes import drop_duplicates, of_complete_blocks, outcomes
 from results.store.reading import NOT_CHECKED, Run, require_own, sequence
 from results.store.runs import ROOT, files, find, is_of_project, read_all
@@ -77,7 +77,7 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     text = f"{summary.title}: {' '.join(summary.lines)}"
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
-    spreads = step_spreads(run, earlier_runs(run)) if (table["blocks"] <= FEW).any() else {}
+    spreads = step_spreads(run, earlier_runs(run)) if (table["blocks"] <= FEW_BLOCKS).any() else {}
     cases = run.rows.merge(table[["impl", "device", "dtype", "problem"]].drop_duplicates())
     tables = [*_case_tables(table, spreads), *_gpu_section(cases), *untimed_sections(records(table))]
     return Page(table, [replace(run_card(run), text=text), *tables])
@@ -113,7 +113,7 @@ def _case_tables(cases: pd.DataFrame, spreads: Mapping[str, float]) -> list[Sect
 def _cells(row: dict[str, Any], spread: bool, limited: bool, spreads: Mapping[str, float]) -> dict[str, str]:
     measured, per_step_s = row["status"] == "measured", row["per_step_s"]
     per_step = seconds(per_step_s) if measured else "invalid"
-    if measured and row["blocks"] <= FEW and row["impl"] in spreads:
+    if measured and row["blocks"] <= FEW_BLOCKS and row["impl"] in spreads:
         factor = math.exp(spreads[row["impl"]])
         per_step += f" ({seconds(per_step_s / factor)} to {seconds(per_step_s * factor)})"
     extremes = f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}" if measured else "-"

@@ -13,9 +13,9 @@ from results.page.standing import DECIDED, Winner, compared_with, find_winners, 
 from results.page.summary import agreement
 from results.stats.few_blocks import FIRST_LOOK
 from results.stats.pairing import without_duplicates
-from results.stats.pools import FEW, earlier_runs, pools_from_runs
+from results.stats.pools import FEW_BLOCKS, earlier_runs, pools_from_runs
 from results.stats.prediction import start_seconds
-from results.stats.quiet_or_busy import WITHHELD, Quiet, judge_machine, kernel_notes
+from results.stats.quiet_or_busy import BUSY_REASON, Quiet, judge_machine, kernel_notes
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, mapping, number
@@ -105,7 +105,7 @@ def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if judged.empty:
         return f"Nothing can be compared with {baseline}."
     if quiet.is_silent:
-        return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {WITHHELD}."
+        return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {BUSY_REASON}."
     decided = int(judged["verdict"].isin(DECIDED).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()
     blocks = counted(most, "block") if least == most else f"{least} to {most} blocks"
@@ -161,7 +161,7 @@ def _speedup_cell(row: dict[str, Any]) -> str:
     ends = 1 / row["interval_high"], 1 / row["interval_low"]
     low, high = (f"{end:.0f}" if end >= 9.5 else f"{end:.2g}" for end in ends)
     span = f" ({low}..{high})"  # two digits: the line has 80 columns
-    return speedup(1 / row["ratio"]) + (span if row["blocks"] <= FEW else "")
+    return speedup(1 / row["ratio"]) + (span if row["blocks"] <= FEW_BLOCKS else "")
 
 
 def _in_words(winners: list[Winner]) -> list[str]:
@@ -176,10 +176,10 @@ def _in_words(winners: list[Winner]) -> list[str]:
 def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     """Return what the marks of the table mean, and whose noise the intervals of few blocks hold."""
     blocks = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] not in DECIDED]
-    few = "; one or two blocks are seldom enough" if min(blocks, default=math.inf) <= FEW else ""
+    few = "; one or two blocks are seldom enough" if min(blocks, default=math.inf) <= FEW_BLOCKS else ""
     lines = [f"?: undecided{few}."] if blocks else []
     decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
-    if min(decided, default=math.inf) > FEW:
+    if min(decided, default=math.inf) > FEW_BLOCKS:
         return lines
     used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
     interval = "(a..b): interval from 1 or 2 blocks"

@@ -22,7 +22,7 @@ from results.stats.noise import noise_section
 from results.stats.pairing import Labels, Selection, ratios, sides_along
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs
-from results.stats.quiet_or_busy import WITHHELD, claims_from, judge_machine, kernel_notes
+from results.stats.quiet_or_busy import BUSY_REASON, claims_from, judge_machine, kernel_notes
 from results.stats.signed_rank import Array
 from results.stats.verdicts import FASTER, SLOWER, UNDECIDED, fewest_decisive, judge
 from results.store.columns import CASE
@@ -183,7 +183,7 @@ def _sections(
         for before, *of_crossing in curve.crossings:
             table.loc[group.index[before], crossing] = of_crossing
         rows = records(table.loc[group.index])
-        text = f"undecided: {WITHHELD}" if math.isinf(factor) else sentence(curve, a, b, _advice(rows, comparisons))
+        text = f"undecided: {BUSY_REASON}" if math.isinf(factor) else sentence(curve, a, b, _advice(rows, comparisons))
         if 1 < factor < math.inf:
             text += f"; the machine was busy, so only sizes at which they differ by more than {factor:.0f}x count"
         d, k, dtype, device = (words(rows[0][name]) for name in ("d", "k", "dtype", "device"))

@@ -9,7 +9,7 @@ import pandas as pd
 from results.output import Page, Section, records, speedup, times, with_rows, words
 from results.stats.noise import noise_section
 from results.stats.pairing import (
-    WORK,
+    WORK_FACTS,
     add_forced_ratios,
     differences,
     ratios,
@@ -60,8 +60,8 @@ def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> l
     for case, group in table.groupby(CASE[1:]):
         verdicts = dict(zip(group["machine"], group["verdict"], strict=True))
         first, *others = [*group.loc[group["refused"] == "", "machine"]] or [""]
-        pairs = [differences(samples[first][case], samples[other][case], (first, other), WORK) for other in others]
-        unequal = [*chain.from_iterable(pairs), *edited]
+        sides = [(samples[first][case], samples[other][case], (first, other)) for other in others]
+        unequal = [*chain.from_iterable(differences(*pair, WORK_FACTS) for pair in sides), *edited]
         counts = count_verdicts(verdicts.get(machine) for machine in rows)
         texts[case] = f"not the same work: {'; '.join(unequal)}" if unequal else counts
     return [texts[case] for case in table[CASE[1:]].itertuples(index=False, name=None)]

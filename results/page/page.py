@@ -30,7 +30,7 @@ from results.page.sections import run_card, untimed_sections
 from results.page.standing import Winner, compared_with, find_winners, framework, in_words, judge_pairs
 from results.page.summary import summarize_run
 from results.stats.pairing import without_duplicates
-from results.stats.prediction import LEVEL, model_facts, start_seconds
+from results.stats.prediction import INTERVAL_LEVEL, model_facts, start_seconds
 from results.stats.quiet_or_busy import BUSY, QUIET, claims_from, judge_machine
 from results.stats.verdict_tables import caveats
 from results.store.atomic import atomic_write
@@ -82,7 +82,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         detail=initial_detail(payload, shown),
         models=models,
         written=list(payload.winners["written"].unique()),
-        level=f"{min((model['level'] for part in models for model in part['impls']), default=LEVEL):.0%}",
+        level=f"{min((model['level'] for part in models for model in part['impls']), default=INTERVAL_LEVEL):.0%}",
         fit=fit,
         **_sections(shown, payload, baseline),
     )

@@ -11,7 +11,7 @@ from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, table_by_problem, untimed_sections
 from results.page.standing import DECIDED, compared_with, judge_pairs
 from results.page.summary import summarize_run
-from results.stats.pools import FEW, STEP_LEVEL, earlier_runs, step_spreads
+from results.stats.pools import FEW_BLOCKS, STEP_LEVEL, earlier_runs, step_spreads
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, outcomes
 from results.store.reading import Run, RunError
@@ -64,7 +64,7 @@ def _cases(run: Run, baseline: str) -> pd.DataFrame:
     ratios = pairs[pairs["baseline"] == baseline].set_index(CASE)["ratio"].to_dict()
     judged = compared_with(pairs, baseline)
     decided = set(judged.loc[judged["verdict"].isin(DECIDED), CASE].itertuples(index=False, name=None))
-    few = table["blocks"] <= FEW
+    few = table["blocks"] <= FEW_BLOCKS
     spreads = step_spreads(run, earlier_runs(run)) if few.any() else {}
     cases = list(table[CASE].itertuples(index=False, name=None))
     return table.assign(

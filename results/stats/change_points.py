@@ -1,9 +1,9 @@
 """Find changes of level in a series: ruptures places them, simulated noise decides which are significant.
 
-x (n,) are log times by date, one per run. For each number m of changes up to MOST, ruptures minimises the squares, with
-SIDE or more points between changes. The t of a change is the difference of its two levels over its standard error,
-which comes from the spread around all levels. T is the maximum over m of the smallest |t| among m changes, so all m
-changes must be significant.
+x (n,) are log times by date, one per run. For each number m of changes up to MAX_CHANGES, ruptures minimises the
+squares, with SIDE_POINTS or more between changes. The t of a change is the difference of its two levels over its
+standard error, which comes from the spread around all levels. T is the maximum over m of the smallest |t| among m
+changes, so all m changes must be significant.
 
 The penalty is not a free parameter. T must exceed its quantile in series without a change, with error probability ALPHA
 over the page (Holm's correction over its series). These series are simulated with a fixed seed and processed alike.
@@ -35,18 +35,18 @@ from results.stats.verdicts import holm
 
 Array = NDArray[np.float64]
 
-SIDE = 3  # fewest points on either side of a change
-FEWEST = 2 * SIDE
-REACH = SIDE // 2 + 1  # from a point to the middle of the neighbouring SIDE points
-MOST = 5  # changes in a series
-LONGEST = 200  # latest points of a series that are searched: the simulation takes seconds
+SIDE_POINTS = 3  # at least, on either side of a change
+MIN_POINTS = 2 * SIDE_POINTS
+REACH_POINTS = SIDE_POINTS // 2 + 1  # from a point to the middle of the neighbouring SIDE_POINTS
+MAX_CHANGES = 5  # in a series
+MAX_POINTS = 200  # the latest of a series, that are searched: the simulation takes seconds
 CORRELATION = 0.7  # of the noise, from run to run
-WINDOW = 7  # points of the running median for the spread
-OUTLYING = 3.0  # spreads
-NORMAL = 1.4826  # standard deviation / median distance to the median, for normal noise
-FLOOR = 1e-3  # smallest credible spread: 0.1 %
-DRAWS = 10_000  # fewest draws: standard error 0.2 % of a 5 % tail
-TAIL = 20  # fewest draws beyond the strictest level
+WINDOW_POINTS = 7  # of the running median for the spread
+OUTLIER_SPREADS = 3.0
+NORMAL_SCALE = 1.4826  # standard deviation / median distance to the median, for normal noise
+MIN_SPREAD = 1e-3  # 0.1 %: the smallest credible one
+MIN_DRAWS = 10_000  # standard error 0.2 % of a 5 % tail
+MIN_TAIL_DRAWS = 20  # beyond the strictest level
 CERTAINTY = 0.95  # that a tail probability is no larger than the bound that its draws give
 
 
@@ -84,13 +84,13 @@ def search(page: Sequence[Sequence[float]], alpha: float = ALPHA) -> list[Search
     Raises ModuleNotFoundError without ruptures.
     """
     series = [np.asarray(x, float) for x in page]
-    searched = [limit_outliers(x - x.mean()) for x in series if len(x) >= FEWEST]
-    draws = max(DRAWS, math.ceil(TAIL * len(searched) / alpha))
+    searched = [limit_outliers(x - x.mean()) for x in series if len(x) >= MIN_POINTS]
+    draws = max(MIN_DRAWS, math.ceil(MIN_TAIL_DRAWS * len(searched) / alpha))
     plans = [segment(x) for x in searched]
     p = [tail_probability(max(smallest_t(x, plan)), len(x), draws) for x, plan in zip(searched, plans, strict=True)]
     judged = zip(searched, plans, *holm(p, alpha), strict=True)
     results = (_search(x, plan, adjusted, level, draws) for x, plan, adjusted, level in judged)
-    return [next(results) if len(x) >= FEWEST else Search([], math.nan, math.inf) for x in series]
+    return [next(results) if len(x) >= MIN_POINTS else Search([], math.nan, math.inf) for x in series]
 
 
 def _search(x: Array, plans: list[list[int]], p: float, level: float, draws: int) -> Search:
@@ -104,19 +104,19 @@ def _search(x: Array, plans: list[list[int]], p: float, level: float, draws: int
 
 
 def limit_outliers(x: Array) -> Array:
-    """Return x (..., n) with each point moved to within OUTLYING spreads of its neighbours.
+    """Return x (..., n) with each point moved to within OUTLIER_SPREADS of its neighbours.
 
-    The range of the neighbours lies between the medians of the SIDE points before and after the point. A single run
+    The range of the neighbours lies between the medians of SIDE_POINTS before and after the point. A single run
     with interference is moved. A step is not: the points on one side of it are similar.
     """
     from scipy.ndimage import median_filter  # imported here: few commands need it
 
     unfiltered = (1,) * (x.ndim - 1)
-    medians = median_filter(x, size=(*unfiltered, SIDE), mode="mirror")
-    padded = np.pad(medians, [(0, 0)] * (x.ndim - 1) + [(REACH, REACH)], mode="reflect")
-    before, after = padded[..., : -2 * REACH], padded[..., 2 * REACH :]
-    distances = np.abs(x - median_filter(x, size=(*unfiltered, WINDOW), mode="reflect"))
-    limit = OUTLYING * NORMAL * np.median(distances, axis=-1, keepdims=True)
+    medians = median_filter(x, size=(*unfiltered, SIDE_POINTS), mode="mirror")
+    padded = np.pad(medians, [(0, 0)] * (x.ndim - 1) + [(REACH_POINTS, REACH_POINTS)], mode="reflect")
+    before, after = padded[..., : -2 * REACH_POINTS], padded[..., 2 * REACH_POINTS :]
+    distances = np.abs(x - median_filter(x, size=(*unfiltered, WINDOW_POINTS), mode="reflect"))
+    limit = OUTLIER_SPREADS * NORMAL_SCALE * np.median(distances, axis=-1, keepdims=True)
     return np.clip(x, np.minimum(before, after) - limit, np.maximum(before, after) + limit)
 
 
@@ -132,8 +132,8 @@ def segment(x: Array) -> list[list[int]]:
 def _segments(series: Iterable[Array]) -> list[list[list[int]]]:
     from ruptures import KernelCPD  # imported here: of the extra `report`
 
-    searches = [(len(x), KernelCPD(kernel="linear", min_size=SIDE).fit(x[:, None])) for x in series]
-    return [[one.predict(m)[:-1] for m in range(1, min(MOST, n // SIDE - 1) + 1)] for n, one in searches]
+    searches = [(len(x), KernelCPD(kernel="linear", min_size=SIDE_POINTS).fit(x[:, None])) for x in series]
+    return [[one.predict(m)[:-1] for m in range(1, min(MAX_CHANGES, n // SIDE_POINTS - 1) + 1)] for n, one in searches]
 
 
 def largest_t(x: Array) -> Array:
@@ -182,7 +182,7 @@ def _spread(x: Array, places: ArrayLike) -> Array:
     size = _sizes(x, places)
     squares = (x**2).sum(axis=-1) - (_levels(x, places) ** 2 * size).sum(axis=-1)
     spread: Array = np.sqrt(np.maximum(squares, 0) / (x.shape[-1] - size.shape[-1]))
-    return np.maximum(spread, FLOOR)
+    return np.maximum(spread, MIN_SPREAD)
 
 
 def tail_probability(t: float, n: int, draws: int) -> float:
@@ -229,8 +229,9 @@ def _change(x: Array, places: list[int], number: int, draws: int, level: float) 
     critical = np.quantile(np.abs(t_values(noise, places)[:, number]), 1 - level, method="higher")
     margin = float(critical * _errors(x, places)[number])
     simulated = noise / _spread(noise, places)[:, None] + step / spread * (np.arange(len(x)) >= place)
-    limit = np.quantile(_excess_squares(simulated[:, left:right])[:, place - left - SIDE], 1 - level, method="higher")
-    possible = np.flatnonzero(_excess_squares(x[left:right] / spread) <= limit) + left + SIDE
+    excess = _excess_squares(simulated[:, left:right])[:, place - left - SIDE_POINTS]
+    limit = np.quantile(excess, 1 - level, method="higher")
+    possible = np.flatnonzero(_excess_squares(x[left:right] / spread) <= limit) + left + SIDE_POINTS
     ratios = _ratio(step), _ratio(step - margin), _ratio(step + margin)
     return Change(place, int(possible[0]), int(possible[-1]), *ratios)
 
@@ -241,8 +242,8 @@ def _ratio(log: float) -> float:
 
 
 def _excess_squares(x: Array) -> Array:
-    """Return for one change after SIDE, SIDE + 1, ... points: squares minus the least squares (..., n - 2 SIDE + 1)."""
-    before = np.arange(SIDE, x.shape[-1] - SIDE + 1)
+    """Return for one change after s = SIDE_POINTS, s + 1, ...: squares minus the least squares (..., n - 2 s + 1)."""
+    before = np.arange(SIDE_POINTS, x.shape[-1] - SIDE_POINTS + 1)
     sums = np.cumsum(x, axis=-1)
     left, total = sums[..., before - 1], sums[..., -1:]
     gain = left**2 / before + (total - left) ** 2 / (x.shape[-1] - before)

@@ -30,7 +30,7 @@ FIRST_LOOK_EARLIER = 2  # with EARLIER_DISTANCES of earlier runs
 EARLIER_DISTANCES = 40
 OWN_DISTANCES = 9  # fewest distances of a pair of implementations: of 3 cases in 3 blocks
 LAST_LOOK = 16  # later looks get less than 2^-15 of the error probability
-LOOKS = 0.5  # part of the error probability for all looks; the rest is for the signed-rank test
+LOOKS_SHARE = 0.5  # of the error probability; the rest is for the signed-rank test
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def distances(d: Array) -> Array:
 
 def part(look: int, first: int) -> float:
     """Return the part of the error probability of a look: a quarter for the first, half as much for each later one."""
-    return float(LOOKS * 2.0 ** -(look - first + 1))
+    return float(LOOKS_SHARE * 2.0 ** -(look - first + 1))
 
 
 def least_share(blocks: int, level: float) -> float:

@@ -11,7 +11,7 @@ from results.stats import few_blocks
 from results.stats.pairing import duplicate_ratios, ratios, ratios_to, without_duplicates
 from results.stats.quiet_or_busy import judge_machine
 from results.stats.signed_rank import ALPHA, POWER, QUARTILE, Array, blocks_needed, detectable
-from results.stats.verdict_tables import DRIFT, add_verdicts
+from results.stats.verdict_tables import DRIFT_REASON, add_verdicts
 from results.stats.verdicts import EQUIVALENT, FASTER, MARGIN, SLOWER, UNDECIDED, Verdict, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.outcomes import of_complete_blocks
@@ -176,7 +176,7 @@ def withhold_within_drift(table: pd.DataFrame, shifts: Mapping[str, Array]) -> p
     claims &= factor > 1
     at = claims.index[claims]
     result = table.copy()
-    result.loc[at, ["verdict", "withheld"]] = [UNDECIDED, DRIFT]
+    result.loc[at, ["verdict", "withheld"]] = [UNDECIDED, DRIFT_REASON]
     return result
 
 

@@ -16,7 +16,7 @@ from results.stats.signed_rank import ALPHA, Array, blocks_needed, robust_scale
 
 PROGRAM = Path(__file__).with_name("noise_pair.py")
 EFFECTS = (0.01, 0.02, 0.05, 0.10, 0.20, 0.50, 1.0)  # relative differences
-FEWEST = 3  # pairs
+MIN_PAIRS = 3
 APART_S = 10.0  # between two processes of one block, in a campaign of several implementations
 CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
@@ -40,10 +40,10 @@ class NoiseNow:
 
 
 def measure_noise(seconds: float) -> NoiseNow:
-    """Measure for about that many seconds, and at least FEWEST pairs."""
+    """Measure for about that many seconds, and at least MIN_PAIRS."""
     before, start, done = _clocks(), time.monotonic(), list[tuple[float, float]]()
     load = os.getloadavg()[0]
-    while len(done) < 2 * FEWEST or time.monotonic() - start < seconds:
+    while len(done) < 2 * MIN_PAIRS or time.monotonic() - start < seconds:
         done += [_time_process(), _time_process()]
     passed, (total_s, stolen_s, others_s, throttled) = time.monotonic() - start, (_clocks() - before).tolist()
     steps_s, loops = np.array(done).T

@@ -18,23 +18,23 @@ from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import name_of, nearest
 
-NEWER = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
-WORK = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER]
-SAME = [*WORK, "threads", "ranks"]
+NEWER_FACTS = ["precision", "matmul_bits", "matvec_bits"]  # older files have none of them
+WORK_FACTS = ["n", "d", "k", "batch", "steps", "lr", "seed", "problem_hash", "step_reads", *NEWER_FACTS]
+EQUAL_FACTS = [*WORK_FACTS, "threads", "ranks"]
 AXES = {
     "device": (),
-    "dtype": ("problem_hash", *NEWER[1:]),
+    "dtype": ("problem_hash", *NEWER_FACTS[1:]),
     "threads": ("threads",),
     "ranks": ("ranks",),
-    "precision": (*NEWER,),
+    "precision": (*NEWER_FACTS,),
 }
 # along which the two sides of a comparison may differ, each with the facts that differ with it
 DTYPES = ("float32", "float64", "float16", "bfloat16")
-VALUES = {"cpu": "device", "gpu": "device", **dict.fromkeys(DTYPES, "dtype")}  # of axes within a run
-DECLARED = re.compile(r"@(threads|precision)=\w+(-again)?$")  # ends a label: the axis along which it may differ
+AXIS_VALUES = {"cpu": "device", "gpu": "device", **dict.fromkeys(DTYPES, "dtype")}  # of axes within a run
+DECLARED_AXIS = re.compile(r"@(threads|precision)=\w+(-again)?$")  # ends a label: the axis along which it may differ
 KERNELS = "kernels"  # must be the same in two runs; within one run it differs by framework
 TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ
-OPTIONAL = ["seed", KERNELS, *NEWER]  # may be missing in both samples; problem_hash covers the seed
+OPTIONAL_FACTS = ["seed", KERNELS, *NEWER_FACTS]  # may be missing in both samples; problem_hash covers the seed
 
 Labels = tuple[str, str]
 Case = tuple[Any, ...]
@@ -45,7 +45,7 @@ Facts = dict[str, list[str]]
 class Sample(NamedTuple):
     """The rows of one case in one table.
 
-    invalid: reason of the first invalid row, or "". facts: the values of each of SAME and KERNELS as sorted texts.
+    invalid: reason of the first invalid row, or "". facts: the values of EQUAL_FACTS and KERNELS as sorted texts.
     clocks: seconds per step by complete block, in order.
     """
 
@@ -68,7 +68,7 @@ class Selection(NamedTuple):
     def parse(cls, word: str) -> "Selection":
         """Return the side that `jax_scan@gpu` names; without a known value after @, the axis is ""."""
         impl, _, value = word.rpartition("@")
-        axis = VALUES.get(value, "")
+        axis = AXIS_VALUES.get(value, "")
         return cls(impl, axis, value) if impl and axis else cls(word, "", "")
 
     def is_in(self, run: Run) -> bool:
@@ -100,7 +100,7 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
     if over:
         if "@" in a + b:
             raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
-        values = [value for value, axis in VALUES.items() if axis == over]
+        values = [value for value, axis in AXIS_VALUES.items() if axis == over]
         a, b = f"{a}@{values[0]}", f"{b}@{values[1]}"
     sides = Selection.parse(a), Selection.parse(b)
     if sides[0].axis != sides[1].axis:
@@ -116,10 +116,10 @@ def sides_along(a: str, b: str, over: str = "") -> tuple[Selection, Selection]:
     return sides
 
 
-TIMES = ["a_s", "b_s", "ratio"]
-RATIO_COLUMNS = [*TIMES, "low", "high", "blocks", "refused", "unknown", "verdict", "logs", "pair"]
+TIME_COLUMNS = ["a_s", "b_s", "ratio"]
+RATIO_COLUMNS = [*TIME_COLUMNS, "low", "high", "blocks", "refused", "unknown", "verdict", "logs", "pair"]
 NO_RATIO: dict[str, Any] = {"blocks": 0, "refused": "", "unknown": "", "verdict": None, "logs": (), "common_blocks": ()}
-NO_RATIO |= dict.fromkeys([*TIMES, "low", "high"], math.nan)
+NO_RATIO |= dict.fromkeys([*TIME_COLUMNS, "low", "high"], math.nan)
 Pair = tuple[dict[str, Any], Sample | None, Sample | None]  # a row without estimates, and the samples that it compares
 
 
@@ -164,8 +164,8 @@ def _baseline_pairs(samples: dict[str, Samples], baseline: str, names: dict[str,
 
 def _same(*labels: str) -> Sequence[str]:
     """Return the facts that must agree between implementations: a label declares the axis along which they differ."""
-    declared = [name for match in map(DECLARED.search, labels) if match for name in AXES[match[1]]]
-    return [name for name in SAME if name not in declared] if declared else SAME
+    declared = [name for match in map(DECLARED_AXIS.search, labels) if match for name in AXES[match[1]]]
+    return [name for name in EQUAL_FACTS if name not in declared] if declared else EQUAL_FACTS
 
 
 def duplicate_ratios(rows: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def duplicate_ratios(rows: pd.DataFrame) -> pd.DataFrame:
     for original, of_original in rows.groupby("duplicate_of"):
         for duplicate, cases in sorted(samples_by_impl(of_original).items()):
             names = {"impl": original, "again": duplicate, "pair": (original, duplicate)}
-            pairs += _pairs(samples.get(str(original), {}), cases, CASE[1:], ("A", "B"), names, SAME)
+            pairs += _pairs(samples.get(str(original), {}), cases, CASE[1:], ("A", "B"), names, EQUAL_FACTS)
     return _ratio_table(pairs, [*CASE[1:], *RATIO_COLUMNS, "impl", "again"])
 
 
@@ -216,7 +216,7 @@ def _refusal(a: Sample, b: Sample, labels: Labels, same: Sequence[str]) -> dict[
         return {"refused": "; ".join(reasons), "verdict": INVALID}
     if not a.clocks.keys() & b.clocks.keys():
         return {"refused": "no complete block in common", "verdict": INVALID}
-    return {"unknown": ", ".join(name for name in NEWER if not a.facts[name] and not b.facts[name])}
+    return {"unknown": ", ".join(name for name in NEWER_FACTS if not a.facts[name] and not b.facts[name])}
 
 
 def _estimates(a: Array, b: Array) -> Iterable[dict[str, Any]]:
@@ -254,7 +254,7 @@ def add_forced_ratios(table: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key
         return table
     table, refused = table.copy(), table["refused"] != ""
     forced = table.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)
-    table.loc[refused, TIMES] = forced[TIMES].to_numpy()
+    table.loc[refused, TIME_COLUMNS] = forced[TIME_COLUMNS].to_numpy()
     table.loc[refused & table["ratio"].notna(), "verdict"] = INVALID
     return table
 
@@ -268,7 +268,7 @@ def samples_by_case(rows: pd.DataFrame, key: list[str]) -> Samples:
     """Return the sample of each case, by its values of `key`. Rows without one of these values are left out."""
     measured = [rows[name].tolist() for name in ("valid", "reason", "complete", "block", "per_step_s")]
     by_case: dict[Case, list[Any]] = {}
-    for case, *row in zip(_values(rows, key), _values(rows, [*SAME, KERNELS]), *measured, strict=True):
+    for case, *row in zip(_values(rows, key), _values(rows, [*EQUAL_FACTS, KERNELS]), *measured, strict=True):
         by_case.setdefault(case, []).append(row)
     return {case: _sample(values) for case, values in by_case.items() if None not in case}
 
@@ -300,13 +300,13 @@ def _sample(rows: list[Any]) -> Sample:
 
 @functools.lru_cache(maxsize=4096)
 def _fact_texts(rows: tuple[tuple[Any, ...], ...]) -> Facts:
-    """Return the values of each of SAME and KERNELS among the rows as sorted texts. Equal rows share one object."""
-    columns = zip([*SAME, KERNELS], zip(*rows, strict=True), strict=True)
+    """Return the values of EQUAL_FACTS and KERNELS among the rows as sorted texts. Equal rows share one object."""
+    columns = zip([*EQUAL_FACTS, KERNELS], zip(*rows, strict=True), strict=True)
     values = {name: dict.fromkeys(value for value in column if value is not None) for name, column in columns}
     return {name: sorted(map(words, unique)) for name, unique in values.items()}
 
 
-def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAME) -> list[str]:
+def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = EQUAL_FACTS) -> list[str]:
     """Return a message for each fact among `names` that differs between two samples, or that is missing."""
     messages = []
     for name in names:
@@ -315,7 +315,7 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = SAM
             absent, most = ("not set", 80) if name == KERNELS else ("unknown", 24)
             texts = [(", ".join(values) or absent)[:most] for values in (left, right)]
             messages.append(f"{name} {texts[0]} in {labels[0]}, {texts[1]} in {labels[1]}")
-        elif not left and name not in OPTIONAL:
+        elif not left and name not in OPTIONAL_FACTS:
             messages.append(f"{name} not recorded")
     return messages
 

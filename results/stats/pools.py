@@ -15,7 +15,7 @@ from results.store.reading import Run, other_machine
 from results.store.runs import read_all
 
 CONFIGURATION = ["device", "threads", "ranks", "precision", "framework", "version", "kernels", "code"]
-FEW = 2  # blocks up to which the interval of a time comes from earlier runs
+FEW_BLOCKS = 2  # up to which the interval of a time comes from earlier runs
 STEP_LEVEL = 0.95
 MOST_RUNS = 8  # the latest earlier runs in the folder of a run
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.stats.pools import FEW
+from results.stats.pools import FEW_BLOCKS
 from results.stats.signed_rank import Array
 from results.store.columns import CASE
 
-FEWEST = 6  # sizes of an implementation
-LEVEL = 0.9  # of the intervals
+MIN_SIZES = 6  # of an implementation
+INTERVAL_LEVEL = 0.9
 SMOOTHING = 0.05
-EDGE = 1e-9  # of the way to the left, up to which a size lies on the edge of the measured ones
+EDGE_SHARE = 1e-9  # of the way to the left, up to which a size lies on the edge of the measured ones
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Prediction:
     """Seconds per step of an implementation at a size, with an interval.
 
     sizes: measured ones behind it; 0 if the size itself was measured, and the interval is that of its blocks. level: of
-    the interval, below LEVEL where few sizes could be left out.
+    the interval, below INTERVAL_LEVEL where few sizes could be left out.
     """
 
     impl: str
@@ -39,7 +39,7 @@ class Prediction:
     low_s: float
     high_s: float
     sizes: int
-    level: float = LEVEL
+    level: float = INTERVAL_LEVEL
 
 
 def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataF
 
     spreads: by implementation, what two processes differed by (a log ratio).
     """
-    few, factor = sizes["blocks"] <= FEW, np.exp(sizes["impl"].map(spreads).to_numpy(float))
+    few, factor = sizes["blocks"] <= FEW_BLOCKS, np.exp(sizes["impl"].map(spreads).to_numpy(float))
     low = np.minimum(sizes["low_s"], sizes["per_step_s"] / factor)  # both NaN where the factor is
     high = np.maximum(sizes["high_s"], sizes["per_step_s"] * factor)
     return sizes.assign(low_s=sizes["low_s"].mask(few, low), high_s=sizes["high_s"].mask(few, high))
@@ -73,7 +73,7 @@ def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataF
 def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:
     """Return whether `predict` returns something at a size. sizes: `measured_sizes`."""
     return any(
-        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= FEWEST and _is_inside(_sizes_of(own), n, d))
+        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= MIN_SIZES and _is_inside(_sizes_of(own), n, d))
         for _, own in sizes.groupby("impl")
     )
 
@@ -119,7 +119,7 @@ def as_jobs(rows: pd.DataFrame, steps: int, all_rows: pd.DataFrame) -> pd.DataFr
 def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
     """Return the predictions of all implementations at a size, the fastest first.
 
-    sizes: `measured_sizes`. An implementation with fewer than FEWEST sizes, or with none around this one, is left out.
+    sizes: `measured_sizes`. An implementation with fewer than MIN_SIZES, or with none around this one, is left out.
     """
     predictions = []
     for impl, own in sizes.groupby("impl"):
@@ -127,7 +127,7 @@ def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
         if len(exact):
             row = exact.iloc[0]
             predictions.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
-        elif len(own) >= FEWEST and _is_inside(known := _sizes_of(own), n, d):
+        elif len(own) >= MIN_SIZES and _is_inside(known := _sizes_of(own), n, d):
             log, errors = Model(known).log_seconds(n, d), held_out_errors(known)
             bounds = math.exp(log - quantile(errors)), math.exp(log + quantile(errors))
             predictions.append(Prediction(str(impl), math.exp(log), *bounds, len(own), _level(errors)))
@@ -182,7 +182,7 @@ def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str,
     for impl, own in measured_sizes(rows).groupby("impl"):
         known = _sizes_of(own)
         errors = held_out_errors(known)
-        if len(own) >= FEWEST and (hull := _hull(known)) and len(errors):
+        if len(own) >= MIN_SIZES and (hull := _hull(known)) and len(errors):
             model = Model(known)
             models.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
@@ -220,7 +220,7 @@ def _hull(sizes: Array) -> list[tuple[float, float]]:
     for ordered in (places, places[::-1]):  # below, then above (Andrew's monotone chain)
         chain: list[tuple[float, float]] = []
         for place in ordered:
-            while len(chain) > 1 and _turn(chain[-2], chain[-1], place) <= EDGE:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], place) <= EDGE_SHARE:
                 chain.pop()
             chain.append(place)
         corners += chain[:-1]
@@ -263,17 +263,19 @@ def held_out(sizes: pd.DataFrame) -> pd.DataFrame:
 
 
 def quantile(errors: Array) -> float:
-    """Return the error that a further one exceeds with probability 1 - LEVEL at most; the largest of few errors."""
-    rank = min(math.ceil(LEVEL * (len(errors) + 1)), len(errors))
+    """Return the error that a further one exceeds with probability 1 - INTERVAL_LEVEL; the largest of few errors."""
+    rank = min(math.ceil(INTERVAL_LEVEL * (len(errors) + 1)), len(errors))
     return float(np.sort(errors)[rank - 1]) if len(errors) else math.inf
 
 
 def _level(errors: Array) -> float:
     """Return the level of an interval from so many errors."""
-    return min(LEVEL, len(errors) / (len(errors) + 1))
+    return min(INTERVAL_LEVEL, len(errors) / (len(errors) + 1))
 
 
 def _is_inside(sizes: Array, n: float, d: float) -> bool:
     """Return whether a size lies between the measured sizes, in logarithms."""
     corners, place = _hull(sizes), (math.log(n), math.log(d))
-    return bool(corners) and all(_turn(a, b, place) >= -EDGE for a, b in itertools.pairwise([*corners, corners[0]]))
+    if not corners:
+        return False
+    return all(_turn(a, b, place) >= -EDGE_SHARE for a, b in itertools.pairwise([*corners, corners[0]]))

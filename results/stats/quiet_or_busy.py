@@ -1,7 +1,7 @@
 """Judge whether a machine was QUIET or BUSY during a run, from what the run recorded.
 
-A BUSY run claims only differences above LARGE, and a very busy one claims none. What its first blocks decided while the
-machine was QUIET stays.
+A BUSY run claims only differences above LARGE_RATIO, and a very busy one claims none. What its first blocks decided
+while the machine was QUIET stays.
 
 `make quiet-check` shows the measures beside busy loops: results/quiet.json, docs/statistics.md.
 """
@@ -22,8 +22,8 @@ from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED
 from results.store.reading import Run, RunError, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
-WITHHELD = "the machine was busy"
-LARGE = 2.0  # times: what a busy machine, below its second limits, is taken to add to one side at most
+BUSY_REASON = "the machine was busy"
+LARGE_RATIO = 2.0  # what a busy machine, below its second limits, is taken to add to one side at most
 PERIOD_S = 0.1  # of a cgroup's quota, by default
 
 
@@ -50,10 +50,10 @@ class Measure:
         return "-" if math.isnan(value) else short_percent(value) if "{percent}" in self.words else digits(value)
 
 
-OTHERS = 0.15  # share of the CPU time of a run's cores
+OTHERS_SHARE = 0.15  # of the CPU time of a run's cores
 MEASURES = (
     Measure("difference", 0.10, 0.30, "the same code twice differs by {percent}", "repeat when the machine is idle"),
-    Measure("others", OTHERS, OTHERS, "others used {percent} of the CPU", "stop other programs"),
+    Measure("others", OTHERS_SHARE, OTHERS_SHARE, "others used {percent} of the CPU", "stop other programs"),
     Measure("load", 1.0, 1.0, "load {number} per core", "stop other programs"),
     Measure("steal", 0.02, 0.10, "{percent} of the CPU stolen", "use a machine that is not shared"),
     Measure("throttled", 0.02, 0.02, "stopped by a quota {percent} of the time", "raise the quota, or lower --threads"),
@@ -101,17 +101,17 @@ class Quiet:
 
     @property
     def claims_from(self) -> float:
-        """Return the factor by which two sides must differ to be called different: 1, LARGE or infinity."""
+        """Return the factor by which two sides must differ to be called different: 1, LARGE_RATIO or infinity."""
         if any(getattr(self, measure.name) > measure.most for measure in self.above):
             return math.inf
-        return LARGE if self.above else 1.0
+        return LARGE_RATIO if self.above else 1.0
 
     @property
     def named(self) -> str:
         """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
         if math.isinf(self.claims_from):
             return "No winners are named"
-        return f"Only differences above {LARGE:.0f}x are named" if self.above else ""
+        return f"Only differences above {LARGE_RATIO:.0f}x are named" if self.above else ""
 
     @property
     def named_early(self) -> str:
@@ -119,7 +119,7 @@ class Quiet:
         if not self.first_blocks:
             return self.named
         early = f"what the first {self.first_blocks} blocks decided"
-        large = "" if math.isinf(self.claims_from) else f"differences above {LARGE:.0f}x, and "
+        large = "" if math.isinf(self.claims_from) else f"differences above {LARGE_RATIO:.0f}x, and "
         return f"Only {large}{early} {'are' if large else 'is'} named"
 
     @property
@@ -155,7 +155,7 @@ def judge_machine(run: Run) -> Quiet:
 def quiet_start(run: Run) -> Run | None:
     """Return the first blocks of a BUSY run, as many as were QUIET together; None without two, and for other runs."""
     load = sequence(run.campaign.get("system_load"))
-    early = [*takewhile(lambda block: _of_load([block]).others <= OTHERS and not _of_load([block]).above, load)]
+    early = [*takewhile(lambda block: _of_load([block]).others <= OTHERS_SHARE and not _of_load([block]).above, load)]
     later = {number(block.get("block")) for block in load[len(early) :]}
     while early and number(early[-1].get("block")) in later:  # a block in two parts
         early.pop()
@@ -252,5 +252,5 @@ def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
     factor = claims_from(runs)
     beyond = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
     claims = table["verdict"].isin([FASTER, SLOWER, EQUIVALENT]) & ~beyond & (factor > 1)
-    withheld = claims.map({True: WITHHELD, False: ""})
+    withheld = claims.map({True: BUSY_REASON, False: ""})
     return table.assign(verdict=table["verdict"].mask(claims, UNDECIDED), withheld=withheld)

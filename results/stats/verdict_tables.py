@@ -14,12 +14,12 @@ from results.stats.verdicts import EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, 
 from results.store.columns import CASE
 from results.store.reading import RunError
 
-READING = "B/A above 1: B takes longer per step."
-ABSENT = "not compared"
-DRIFT = "the machine drifted between the runs"  # why a verdict is withheld
-PLACE = ["run", "of"]  # columns that keep the distances of a pair of implementations apart
-ERRORS = {"error_a": "error of A", "error_b": "error of B"}  # largest distance to the reference, where sides differ
-ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, ABSENT]
+RATIO_NOTE = "B/A above 1: B takes longer per step."
+NOT_COMPARED = "not compared"
+DRIFT_REASON = "the machine drifted between the runs"  # why a verdict is withheld
+PLACE_COLUMNS = ["run", "of"]  # they keep the distances of a pair of implementations apart
+ERROR_COLUMNS = {"error_a": "error of A", "error_b": "error of B"}  # largest distances to the reference
+VERDICT_ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, NOT_COMPARED]
 
 
 def add_verdicts(
@@ -40,7 +40,7 @@ def add_verdicts(
         counts = table["refused"].value_counts().sort_index()
         reasons = " | ".join(f"{reason} (cases: {count})" for reason, count in counts.items())
         raise RunError(f"nothing to compare: {reasons or 'no case'}")
-    names = ["pair", *(name for name in PLACE if name in table)]
+    names = ["pair", *(name for name in PLACE_COLUMNS if name in table)]
     pairs = list(compared[names].itertuples(index=False, name=None))
     earlier = {place: pools[place[0]] for place in pairs if pools and place[0] in pools}
     verdicts = judge(
@@ -114,7 +114,7 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
         f"A per {per}": seconds(row["a_s"]),
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
-        **{name: error_text(row[column]) for column, name in ERRORS.items() if column in row},
+        **{name: error_text(row[column]) for column, name in ERROR_COLUMNS.items() if column in row},
         "verdict": verdict_text(row),
         "interval": interval_text(row),
         "paired blocks": words(row["blocks"]),
@@ -130,7 +130,7 @@ def error_text(error: float) -> str:
 def verdict_text(row: dict[str, Any]) -> str:
     """Return the verdict of a judged row, with why it is withheld."""
     withheld = row.get("withheld")
-    return words(row["verdict"]) + ("" if not withheld else " (drift)" if withheld == DRIFT else " (busy)")
+    return words(row["verdict"]) + ("" if not withheld else " (drift)" if withheld == DRIFT_REASON else " (busy)")
 
 
 def interval_text(row: dict[str, Any]) -> str:
@@ -149,8 +149,8 @@ def count_verdicts(verdicts: Iterable[object]) -> str:
 
     `verdicts` has one value per machine. A value that is no string counts as not compared.
     """
-    counts = Counter(verdict if isinstance(verdict, str) else ABSENT for verdict in verdicts)
-    first, *others = [word for word in ORDER if counts[word]]
+    counts = Counter(verdict if isinstance(verdict, str) else NOT_COMPARED for verdict in verdicts)
+    first, *others = [word for word in VERDICT_ORDER if counts[word]]
     head = f"{first} on {counts[first]} of {counted(counts.total(), 'machine')}"
     return "; ".join([head, *[f"{word} on {counts[word]}" for word in others]])
 
@@ -158,18 +158,18 @@ def count_verdicts(verdicts: Iterable[object]) -> str:
 def summarize(table: pd.DataFrame) -> str:
     """Return the count and range of each verdict: `SLOWER in 7 of 8 comparisons, 1.5x to 21.2x; UNDECIDED in 1`."""
     compared, parts = table[table["refused"] == ""], list[str]()
-    for word in ORDER:
+    for word in VERDICT_ORDER:
         if len(ratios := compared.loc[compared["verdict"] == word, "ratio"]):
             total = "" if parts else f" of {counted(len(compared), 'comparison')}"
             factors = 1 / ratios if word == FASTER else ratios
             ends = " to ".join(dict.fromkeys([times(factors.min()), times(factors.max())]))
             parts += [f"{word} in {len(ratios)}{total}" + (f", {ends}" if word in (FASTER, SLOWER) else "")]
     absent = len(table) - len(compared)
-    return "; ".join([*parts, *([f"{ABSENT}: {absent}"] if absent else [])])
+    return "; ".join([*parts, *([f"{NOT_COMPARED}: {absent}"] if absent else [])])
 
 
 def caveats(
-    table: pd.DataFrame, reading: str = READING, family: str = "this page", notes: Sequence[str] = ()
+    table: pd.DataFrame, reading: str = RATIO_NOTE, family: str = "this page", notes: Sequence[str] = ()
 ) -> Section:
     """Return notes on verdicts: their meaning, what UNDECIDED ones need, and facts that no file has.
 
@@ -191,7 +191,7 @@ def caveats(
         lines += ["An interval that ends at 1.000: the verdict shows the sign, the interval alone does not."]
     if len(undecided):
         lines += [f'UNDECIDED is not "no difference": {_advice(undecided)}.']
-        if drifted := int((undecided["withheld"] == DRIFT).sum()):
+        if drifted := int((undecided["withheld"] == DRIFT_REASON).sum()):
             lines[-1] = (
                 f"{drifted} of the UNDECIDED differ by more than their blocks do, but not by more than the same code"
                 " does between the two runs. Measure both in one run."

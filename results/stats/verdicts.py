@@ -67,15 +67,15 @@ def judge(
     level = alpha / max(count, comparisons, 1)
     names: Sequence[Hashable] = [None] * count if pairs is None else pairs
     looks = few_blocks.look(samples, names, level, earlier)
-    parts = np.where(looks.usable, 1 - few_blocks.LOOKS, 1.0) if finished else np.zeros(count)  # of Wilcoxon's test
+    of_wilcoxon = np.where(looks.usable, 1 - few_blocks.LOOKS_SHARE, 1.0) if finished else np.zeros(count)
     estimates, spreads, low, high = (np.empty(count) for _ in range(4))
     smallest, p = np.full(count, np.inf), looks.p.copy()
     for indices, d in signed_rank.batches_by_size(samples):
         estimates[indices], spreads[indices] = signed_rank.hodges_lehmann(d), signed_rank.robust_scale(d)
-        low[indices], high[indices] = signed_rank.interval(d, level * parts[indices])
+        low[indices], high[indices] = signed_rank.interval(d, level * of_wilcoxon[indices])
         if finished:
-            p[indices] = np.minimum(p[indices], signed_rank.p_value(d) / parts[indices])
-            smallest[indices] = signed_rank.detectable(spreads[indices], d.shape[-1], level * parts[indices])
+            p[indices] = np.minimum(p[indices], signed_rank.p_value(d) / of_wilcoxon[indices])
+            smallest[indices] = signed_rank.detectable(spreads[indices], d.shape[-1], level * of_wilcoxon[indices])
     low, high = np.maximum(low, looks.low), np.minimum(high, looks.high)
     low, high = np.minimum(low, high), np.maximum(low, high)  # if looks contradict each other: from one to the other
     adjusted, levels = holm(list(np.minimum(p, 1)), alpha, comparisons)
@@ -91,7 +91,7 @@ def judge(
         elif K == 1:
             needed = fewest[names[i]]
         else:
-            signs = signed_rank.blocks_needed(estimates[i], spreads[i], levels[i] * (1 - few_blocks.LOOKS), limit)
+            signs = signed_rank.blocks_needed(estimates[i], spreads[i], levels[i] * (1 - few_blocks.LOOKS_SHARE), limit)
             agreed = few_blocks.blocks_needed(abs(estimates[i]), looks.tails[i], K, levels[i], POWER)
             needed = min((max(blocks, K + 1) for blocks in (signs, agreed) if blocks), default=None)
         by_looks = few_blocks.detectable(looks.tails[i], K, level, POWER)[: K + 1].min()

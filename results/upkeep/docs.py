@@ -181,7 +181,7 @@ def _sizes(run: Run) -> list[Section]:
         | {"largest error": f"{group['error'].abs().max():.0%}", "inside the interval": f"{group['inside'].mean():.0%}"}
         for impl, group in parts
     ]
-    note = f"A third of the sizes is left out in turn. Intervals: {prediction.LEVEL:.0%}."
+    note = f"A third of the sizes is left out in turn. Intervals: {prediction.INTERVAL_LEVEL:.0%}."
     return [Section(table=table, notes=[note])]
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from results.output import Page, Section, counted, json_text, records, rows_of, times, write
 from results.stats.pairing import ratios_to_each
-from results.stats.quiet_or_busy import LARGE, MEASURES, judge_machine
+from results.stats.quiet_or_busy import LARGE_RATIO, MEASURES, judge_machine
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.reading import number
@@ -45,7 +45,7 @@ def section(rows: pd.DataFrame) -> Section:
     runs = records(rows)
     table = [
         {"number": ABOUT[one.name], "QUIET up to": one.figure(one.limit)}
-        | {f"above {LARGE:.0f}x shown up to": one.figure(one.most)}
+        | {f"above {LARGE_RATIO:.0f}x shown up to": one.figure(one.most)}
         | {f"busy loops: {run['loops']}": one.figure(number(run[one.name])) for run in runs}
         for one in MEASURES
     ]
@@ -55,7 +55,7 @@ def section(rows: pd.DataFrame) -> Section:
             f"busy loops: {run['loops']}": f"{times(run['ratio_change'])} in {counted(run['ratios'], 'ratio')}"
             for run in runs
         }
-        table.append(about | {f"above {LARGE:.0f}x shown up to": "-"} | changes)
+        table.append(about | {f"above {LARGE_RATIO:.0f}x shown up to": "-"} | changes)
     verdicts, last = ", ".join(f"{run['word']} with {run['loops']}" for run in runs), runs[-1]
     note = f"Busy loops: {verdicts}. {last['machine']}, {last['cores']} cores, {last['date']}."
     return Section(table=table, notes=[note])

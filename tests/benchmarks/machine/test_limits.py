@@ -24,7 +24,7 @@ from results.commands.compare import compare_implementations
 from results.commands.limits import limits as page_of
 from results.page.data import make_payload
 from results.page.report import report
-from results.stats.quiet_or_busy import BUSY, OTHERS, QUIET, Quiet
+from results.stats.quiet_or_busy import BUSY, OTHERS_SHARE, QUIET, Quiet
 from results.store.outcomes import outcomes
 from results.store.reading import RunError
 
@@ -325,7 +325,7 @@ def test_steps_are_what_is_asked_for(few_steps: Done, tmp_path: Path) -> None:
 
 
 def test_both_packages_call_the_same_load_busy() -> None:
-    assert limits.BUSY_SHARE == OTHERS
+    assert limits.BUSY_SHARE == OTHERS_SHARE
 
 
 def test_busy_loops_are_called_busy_by_the_committed_check() -> None:

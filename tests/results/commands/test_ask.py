@@ -15,7 +15,7 @@ from benchmarks.problems import catalogue
 from results.__main__ import main
 from results.commands import ask
 from results.commands.ask import LARGEST, MEASURED, Size
-from results.stats.prediction import FEWEST, fit_prices, held_out, measured_sizes, predict
+from results.stats.prediction import MIN_SIZES, fit_prices, held_out, measured_sizes, predict
 from results.store.reading import Run
 from results.store.runs import read_all
 
@@ -106,7 +106,7 @@ def test_prices_are_the_best_that_are_not_negative(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_a_size_is_predicted_exactly_if_it_lies_between_the_measured_ones(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    grid = rng.permutation([(10**rows, 10**features) for rows in range(2, 6) for features in range(4)])[:FEWEST]
+    grid = rng.permutation([(10**rows, 10**features) for rows in range(2, 6) for features in range(4)])[:MIN_SIZES]
     table = pd.DataFrame(grid, columns=["n", "d"]).assign(impl="a", per_step_s=1.0, low_s=1.0, high_s=1.0)
     around = Delaunay(np.log(grid))
     for n, d in 10 ** np.stack([rng.integers(1, 7, 50), rng.integers(0, 5, 50)], axis=1):

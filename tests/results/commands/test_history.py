@@ -15,7 +15,7 @@ from runs import blocks, saved_run
 from results.__main__ import main
 from results.commands.history import history
 from results.output import FORMATS, Page
-from results.stats.change_points import FEWEST
+from results.stats.change_points import MIN_POINTS
 from results.store.columns import CASE
 from results.store.reading import RunError
 from results.store.runs import files, read_all
@@ -155,12 +155,12 @@ def test_of_many_series_those_with_enough_runs_are_shown_and_the_others_counted(
         short = [row for number in range(20) for row in blocks(f"short{number}", [1e-5])] if run == 0 else []
         return slowed(run, noise) + short
 
-    nights(tmp_path, many, FEWEST)
+    nights(tmp_path, many, MIN_POINTS)
     shown = page_text(page(tmp_path))
-    assert "short7" not in shown and f"Not shown: 20 series with fewer than {FEWEST} runs" in shown
+    assert "short7" not in shown and f"Not shown: 20 series with fewer than {MIN_POINTS} runs" in shown
     assert "torch_nn, cpu" in shown and "numpy_manual, cpu" in shown
     assert "short7, cpu" in page_text(page(tmp_path, impl=["short7"]))
-    assert len(page(tmp_path).data) == 2 * FEWEST + 20
+    assert len(page(tmp_path).data) == 2 * MIN_POINTS + 20
 
 
 def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_an_implementation_that_repeats_another_is_left_out(tmp_path: Path) -> N
 
 
 def test_only_the_latest_runs_of_a_long_series_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("results.commands.history.LONGEST", RUNS)
+    monkeypatch.setattr("results.commands.history.MAX_POINTS", RUNS)
     nights(tmp_path, lambda run, noise: slowed(run - 4, noise)[:3], RUNS + 4)
     found = page(tmp_path)
     assert found.data.loc[found.data["ratio"].notna(), "run"].tolist() == ["box/0010_night"]

@@ -28,7 +28,7 @@ def alarms(series):
     """The share of series, each a page of its own, in which a change is claimed."""
     n = series.shape[-1]
     reached = change_points.largest_t(change_points.limit_outliers(series))
-    return np.mean([change_points.tail_probability(t, n, change_points.DRAWS) <= ALPHA for t in reached])
+    return np.mean([change_points.tail_probability(t, n, change_points.MIN_DRAWS) <= ALPHA for t in reached])
 
 
 @pytest.mark.parametrize("kind", ["normal", "contaminated", "drifting", "slowly drifting"])
