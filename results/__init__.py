@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from results.store.runs import load
 
 __all__ = ["COLUMNS", "RunError", "load"]
-LATER = {"RunError": "results.store.reading", "load": "results.store.runs"}  # pandas comes along
+LAZY_NAMES = {"RunError": "results.store.reading", "load": "results.store.runs"}  # pandas comes along
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs pandas when it is used, so that a run can seal its file without it."""
-    if name not in LATER:
+    if name not in LAZY_NAMES:
         raise AttributeError(f"module 'results' has no attribute {name!r}")
-    return getattr(importlib.import_module(LATER[name]), name)
+    return getattr(importlib.import_module(LAZY_NAMES[name]), name)

@@ -26,7 +26,7 @@ try:
         show,
         verify,
     )
-    from results.options import NAMES, Parser
+    from results.options import NAMES_HELP, Parser
     from results.output import Page, words, write
     from results.store.atomic import atomic_open
     from results.store.reading import RunError
@@ -92,7 +92,7 @@ def _write(page: Page, args: Namespace) -> None:
 
 def parser() -> Parser:
     """Return the command line with the commands of each module of COMMANDS."""
-    top = Parser(prog="python -m results", description=__doc__, epilog=NAMES)
+    top = Parser(prog="python -m results", description=__doc__, epilog=NAMES_HELP)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_commands(commands)

@@ -17,8 +17,8 @@ from results.store.reading import Run, RunError
 from results.store.runs import ROOT, find, nearest
 
 BASELINE = "numpy_manual"
-MOST = 10**12  # of what an option counts
-NAMES = (
+MAX_COUNT = 10**12  # of what an option counts
+NAMES_HELP = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest, your newest; machine/ in front"
     " restricts it to a machine, by the beginning of its name: intel/campaign. Where several runs are allowed,"
     " all selects every readable run, and project those that the project itself has committed."
@@ -72,7 +72,8 @@ def add(
 
     formats: those of this command alone, which its page brings as `raw`.
     """
-    command = commands.add_parser(name, help=summary, description=description or summary, epilog=NAMES, aliases=aliases)
+    about = description or summary
+    command = commands.add_parser(name, help=summary, description=about, epilog=NAMES_HELP, aliases=aliases)
     add = command.add_argument
     add("--format", choices=[*FORMATS, *formats], default=form, help=f"format (default: {form or 'all files'})")
     add("--runs", type=Path, default=ROOT, metavar="DIR", help="folder of the saved runs (default: results/runs)")
@@ -120,9 +121,9 @@ def add_job_steps(command: ArgumentParser) -> None:
 
 
 def positive(word: str) -> int:
-    """Return a whole number from 1 to MOST. Raises ArgumentTypeError."""
-    if not (word.isdecimal() and len(word) <= len(str(MOST)) and 1 <= int(word) <= MOST):
-        raise ArgumentTypeError(f"must be a whole number from 1 to {MOST:,}, not {word!r}")
+    """Return a whole number from 1 to MAX_COUNT. Raises ArgumentTypeError."""
+    if not (word.isdecimal() and len(word) <= len(str(MAX_COUNT)) and 1 <= int(word) <= MAX_COUNT):
+        raise ArgumentTypeError(f"must be a whole number from 1 to {MAX_COUNT:,}, not {word!r}")
     return int(word)
 
 

@@ -16,12 +16,12 @@ from rich.table import Table
 
 FORMATS = ["table", "json", "csv", "md"]
 MARKDOWN_SYNTAX = re.compile(r"[\\`|*\[\]~#_&<]")
-MAX_WIDTH = 10_000  # columns of an output that is no terminal
-NARROWEST = 20  # columns of a terminal
-PROSE, GAP = 28, 3  # columns of a cell whose text is broken between words; blanks between two columns
+MAX_COLUMNS = 10_000  # of an output that is no terminal
+MIN_TERMINAL_COLUMNS = 20
+PROSE_COLUMNS, GAP_COLUMNS = 28, 3  # of a cell whose text is broken between words; between two cells
 LONGEST_CELL = 1_000  # characters
 MOST_ROWS = 1_000  # of a table in the terminal
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # first characters of a spreadsheet formula, also full-width
+FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # of a spreadsheet formula, also full-width
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def write(page: Page, form: str, stream: TextIO, columns: int | None = None, wid
     if page.raw:
         stream.write(page.raw)
     elif form == "table":
-        of_stream = None if stream.isatty() else columns or _columns_asked_for() or MAX_WIDTH
-        _print(page, stream, MAX_WIDTH if wide else of_stream)
+        of_stream = None if stream.isatty() else columns or _columns_asked_for() or MAX_COLUMNS
+        _print(page, stream, MAX_COLUMNS if wide else of_stream)
     elif form == "json":
         stream.write(json_text(page.data))
     else:
@@ -160,7 +160,7 @@ def _csv(frame: pd.DataFrame) -> str:
 
 def _escape_formula(cell: object) -> object:
     """Put an apostrophe before a string that a spreadsheet would evaluate as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def markdown(sections: list[Section]) -> str:
@@ -240,7 +240,7 @@ def _without_mu(section: Section) -> Section:
 def _columns_asked_for() -> int:
     """Return the width in COLUMNS, 0 if it is not set: for `less` and other programs behind a pipe."""
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and int(columns) >= NARROWEST else 0
+    return int(columns) if columns.isdecimal() and int(columns) >= MIN_TERMINAL_COLUMNS else 0
 
 
 def fitting(table: list[dict[str, str]], width: int) -> tuple[list[dict[str, str]], list[str]]:
@@ -263,15 +263,15 @@ def fitting(table: list[dict[str, str]], width: int) -> tuple[list[dict[str, str
 
 
 def _widths(table: list[dict[str, str]]) -> dict[str, int]:
-    """Return the width that each column needs: prose is broken between words, and needs PROSE."""
+    """Return the width that each column needs: prose is broken between words, and needs PROSE_COLUMNS."""
     longest = {name: max(map(len, [name, *(row[name] for row in table)])) for name in table[0]}
     prose = {name for name in longest if not _is_numeric(name, table) and any(" " in row[name] for row in table)}
-    return {name: min(width, PROSE) if name in prose else width for name, width in longest.items()}
+    return {name: min(width, PROSE_COLUMNS) if name in prose else width for name, width in longest.items()}
 
 
 def _total(widths: Iterable[int]) -> int:
     """Return the width of a table with columns of these widths."""
-    return sum(width + GAP for width in widths) - GAP
+    return sum(width + GAP_COLUMNS for width in widths) - GAP_COLUMNS
 
 
 def _rich_table(table: list[dict[str, str]], width: int) -> Table:
@@ -282,7 +282,7 @@ def _rich_table(table: list[dict[str, str]], width: int) -> Table:
             _printable(name),
             justify="right" if _is_numeric(name, table) else "left",
             overflow="fold",
-            no_wrap=fits and widths[name] != PROSE,
+            no_wrap=fits and widths[name] != PROSE_COLUMNS,
         )
     for row in table:
         rich_table.add_row(*map(_printable, row.values()))

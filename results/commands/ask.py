@@ -35,12 +35,12 @@ from results.store.runs import ROOT, files, find, is_of_project, name_of, neares
 from results.store.schema import MAX_BYTES
 
 SIZE = re.compile(r"(-?\d+)[xX](-?\d+)(?:@([1-9]\d*))?")
-LARGEST = 10**9  # numbers in X, as in the catalogue of problems
-TABLE = 2**24  # bytes of a table whose size is asked for
-SHOWN = 12  # implementations
-STEPS, DTYPE, DEVICE = 1000, "float32", "cpu"  # by default
-BLOCKS = 3  # of a run that answers well
-MEASURED = "numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused"  # as by `make bench`
+MAX_ELEMENTS = 10**9  # of X, as in the catalogue of problems
+MAX_TABLE_BYTES = 2**24  # of a table whose size is asked for
+SHOWN_IMPLS = 12
+DEFAULT_STEPS, DEFAULT_DTYPE, DEFAULT_DEVICE = 1000, "float32", "cpu"
+ENOUGH_BLOCKS = 3  # of a run that answers well
+MEASURED_IMPLS = "numpy_manual,torch_manual,torch_autograd,torch_nn,jax_jit,jax_scan,numba_fused"  # as by `make bench`
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Size:
         n, d, b = int(match[1]), int(match[2]), batch or (int(match[3]) if match[3] else None)
         if n < 1 or d < 1:
             raise RunError(f"{text!r}: rows and features must be at least 1")
-        if n * d > LARGEST:
+        if n * d > MAX_ELEMENTS:
             raise RunError(
                 f"{text!r} does not fit: {n * d:,} numbers are {8 * n * d / 1e9:,.0f} GB in float64;"
-                f" a problem has at most {LARGEST:,}"
+                f" a problem has at most {MAX_ELEMENTS:,}"
             )
         if b and b > n:
             raise RunError(f"mini-batches of {b:,} rows are more than the {n:,} rows; give a smaller --batch")
@@ -114,7 +114,8 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         warm_words = _predicted_words(usual) if usual[0].sizes else _measured_words(run, usual, case, size.batch)
         parts = [warm_words, _cold_words(totals[usual[0].impl], first)]
         text = " ".join(reversed(parts) if cold else parts)
-    table = [_cells(totals[one.impl], first, one.impl in experts) for one in ranked[:SHOWN]]
+    table = [_cells(totals[one.impl], first, one.impl in experts) for one in ranked[:SHOWN_IMPLS]]
+    others = ranked[SHOWN_IMPLS:]
     tuned = ranked[0].impl if ranked[0].impl in experts and ranked[0] not in usual else ""
     notes = [
         *([f"The sentence above is about code as users write it, without the expert-tuned {tuned}."] if tuned else []),
@@ -122,7 +123,7 @@ def ask(run: Run, size: Size, steps: int, dtype: str, device: str, cold: bool = 
         f"Warm: {counted(steps, 'step')} in a process that has compiled. Cold: in a fresh process, with the import and"
         " with the preparation and compilation of its first case. Pays from: steps from which it is done before"
         f" {first.impl}, both in fresh processes; ?: or never, the steps are too close to tell.",
-        *([f"Not among the first {SHOWN}: {', '.join(one.impl for one in ranked[SHOWN:])}."] if ranked[SHOWN:] else []),
+        *([f"Not among the first {SHOWN_IMPLS}: {', '.join(one.impl for one in others)}."] if others else []),
         *_without_row(rows, predictions, usual[0].impl, size, dtype, device),
         f"To be sure, {measure}" if usual[0].sizes else f"All verdicts: python -m results answer {name_of(run)}",
     ]
@@ -180,7 +181,7 @@ def _cold_words(best: Total, first: Total) -> str:
 
 def _measure_command(size: Size, steps: int, dtype: str, device: str, cold: bool) -> str:
     """Return the command that measures this size, with the options of the question."""
-    given = {"--steps": (steps, STEPS), "--dtype": (dtype, DTYPE), "--device": (device, DEVICE)}
+    given = {"--steps": (steps, DEFAULT_STEPS), "--dtype": (dtype, DEFAULT_DTYPE), "--device": (device, DEFAULT_DEVICE)}
     words = [word for name, (value, usual) in given.items() if value != usual for word in (name, str(value))]
     return shlex.join(["python", "-m", "results", "ask", size.name, *words, *["--cold"] * cold, "--measure"])
 
@@ -189,7 +190,7 @@ def _without_row(
     rows: pd.DataFrame, predictions: list[Prediction], best: str, size: Size, dtype: str, device: str
 ) -> list[str]:
     """Return a note on the implementations that have no time near this size, and the command that measures them."""
-    asked = {*rows["impl"].dropna().map(_base), *(MEASURED.split(",") if device == DEVICE else [])}
+    asked = {*rows["impl"].dropna().map(_base), *(MEASURED_IMPLS.split(",") if device == DEFAULT_DEVICE else [])}
     missing = sorted(asked - {_base(one.impl) for one in predictions})
     if not missing:
         return []
@@ -296,7 +297,7 @@ def _size_of_table(args: Namespace) -> tuple[Size, list[str]]:
         raise RunError("--csv needs --target: the column to predict")
     if "://" in args.csv:
         raise RunError(f"{args.csv}: tables are read from this disk; download it first")
-    read_bytes(Path(args.csv), TABLE)
+    read_bytes(Path(args.csv), MAX_TABLE_BYTES)
     try:
         table = pd.read_csv(args.csv, sep=None, engine="python", skipinitialspace=True)
     except (OSError, ValueError, pd.errors.ParserError, csv.Error) as error:
@@ -323,7 +324,7 @@ def _measured_now(args: Namespace, size: Size) -> Run:
     """Measure exactly that size until decided, save the run, and return it. Raises RunError."""
     if args.runs != ROOT:
         raise RunError("--measure saves the run in results/runs; leave --runs out")
-    words = ["--problem", size.name, "--dtype", args.dtype, "--device", args.device, "--impl", MEASURED]
+    words = ["--problem", size.name, "--dtype", args.dtype, "--device", args.device, "--impl", MEASURED_IMPLS]
     words += ["--until-decided", "--minutes", "5", f"--benchmark-save=at-{size.name.replace('@', '-batch-')}"]
     done = subprocess.run([sys.executable, "-m", "pytest", "benchmarks", *words], cwd=Path(__file__).parents[2])
     if done.returncode not in (0, 1):  # 1: an implementation was refused, the others have times
@@ -349,10 +350,10 @@ class Candidate:
 def choose_run(args: Namespace, size: Size) -> tuple[Run, list[str]]:
     """Return the run that answers for a size, and a note on a run of the reader's that does not.
 
-    Better is a run that has the size, then one that was not BUSY and has BLOCKS, then the reader's, then one with all
-    threads, then a QUIET one, then one that measured more implementations at exactly this size, then the newest. The
-    project's runs are read only if no own run answers well. Raises RunError if no run has the size, or MIN_SIZES of
-    its plan.
+    Better is a run that has the size, then one that was not BUSY and has ENOUGH_BLOCKS, then the reader's, then one
+    with all threads, then a QUIET one, then one that measured more implementations at exactly this size, then the
+    newest. The project's runs are read only if no own run answers well. Raises RunError if no run has the size, or
+    MIN_SIZES of its plan.
     """
     paths = files(args.runs)
     of_project = [path for path in paths if is_of_project(path, args.runs)]
@@ -387,7 +388,7 @@ def _candidates(paths: list[Path], args: Namespace, size: Size, own: bool) -> li
         if several or len(planned[["n", "d"]].drop_duplicates()) >= MIN_SIZES:
             inside = several > 0 or has_size(measured_sizes(rows, size.batch), size.n, size.d)
             blocks = max(1, (at_size if several else planned)["block"].nunique())
-            few = f"has {'one block' if blocks == 1 else f'{blocks} blocks'}" * (blocks < BLOCKS)
+            few = f"has {'one block' if blocks == 1 else f'{blocks} blocks'}" * (blocks < ENOUGH_BLOCKS)
             word = judge_machine(run).word
             weak = "was BUSY" if word == BUSY else few
             rank = inside, not weak, own, not fewer_threads(run), word == QUIET, several, run.when
@@ -414,8 +415,9 @@ def add_commands(commands: options.Commands) -> None:
     add("--target", action="append", metavar="COL", help="column of the table to predict, or COL,COL")
     add("--batch", type=options.positive, metavar="B", help="rows of a mini-batch (default: all rows)")
     add("--cold", action="store_true", help="rank by the time of a fresh process, not by the step")
-    add("--steps", type=options.positive, default=STEPS, metavar="T", help="steps of a descent (default: %(default)s)")
-    for axis, default in (("dtype", DTYPE), ("device", DEVICE)):
+    steps = "steps of a descent (default: %(default)s)"
+    add("--steps", type=options.positive, default=DEFAULT_STEPS, metavar="T", help=steps)
+    for axis, default in (("dtype", DEFAULT_DTYPE), ("device", DEFAULT_DEVICE)):
         known = [value for value, of in AXIS_VALUES.items() if of == axis]
         add(f"--{axis}", choices=known, default=default, help="default: %(default)s")
     add(
@@ -423,6 +425,6 @@ def add_commands(commands: options.Commands) -> None:
         default="",
         metavar="RUN",
         help="the run to use (default: your newest that measured this size, or sizes around it, was not BUSY and has"
-        f" {BLOCKS} blocks; else such a run of the project's; else a BUSY or shorter one)",
+        f" {ENOUGH_BLOCKS} blocks; else such a run of the project's; else a BUSY or shorter one)",
     )
     add("--measure", action="store_true", help="measure exactly this size now, in 5 minutes at most, and save the run")

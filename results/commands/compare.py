@@ -72,7 +72,7 @@ REVISIONS = "revision"  # the axis of `--impl path.py@REV,path.py`, within one r
 MACHINE = "machine"  # the axis of two runs of two machines
 REVISION = re.compile(r"^(?P<base>.+?)(?:@(?P<commit>[0-9a-f]{4,40}))?$")
 WORKING_TREE = "working tree"
-LISTED = 12  # differences of a group
+LISTED_DIFFERENCES = 12  # of a group
 
 
 def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False) -> Page:
@@ -362,8 +362,8 @@ def _differing_facts(a: Run, b: Run) -> list[str]:
         if (name in infos[0]) != (name in infos[1]):
             lines.append(f"{group}: recorded in only one of the runs")
         elif differences := _differences(values[0], values[1]):
-            more = f"; {len(differences) - LISTED} more" if len(differences) > LISTED else ""
-            lines.append(f"{group}: {'; '.join(differences[:LISTED])}{more}")
+            more = f"; {len(differences) - LISTED_DIFFERENCES} more" if len(differences) > LISTED_DIFFERENCES else ""
+            lines.append(f"{group}: {'; '.join(differences[:LISTED_DIFFERENCES])}{more}")
     return lines
 
 

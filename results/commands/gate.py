@@ -39,8 +39,8 @@ from results.store.reading import Run, RunError, other_machine, read_bytes, requ
 from results.store.runs import find, nearest
 
 PASS, FAIL, REFUSED = "PASS", "FAIL", "NOT COMPARABLE"
-JUDGED = ["verdict", "ratio", "lower", "upper", "slower", "blocks", "needed", "reason"]
-TOML = 2**20  # bytes of a file of thresholds
+JUDGED_COLUMNS = ["verdict", "ratio", "lower", "upper", "slower", "blocks", "needed", "reason"]
+MAX_TOML_BYTES = 2**20  # of a file of thresholds
 ONE_RUN = "measure both versions in one run (gate RUN RUN --impl OLD NEW)"
 Patterns = dict[str, str]  # by column of CASE; {} matches every case
 Thresholds = list[tuple[Patterns, float]]  # allowed slowdowns as fractions: the first match counts, the last is for all
@@ -76,7 +76,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
     if (factor := claims_from([base, new])) > 1:
         withheld = {"verdict": UNDECIDED, "reason": BUSY_REASON}
         cases = [case if _is_clear(case, factor) else case | withheld for case in cases]
-    data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED])
+    data = pd.DataFrame(cases, columns=[*CASE, "a_s", "b_s", *JUDGED_COLUMNS])
     summary, code = _summarize(data)
     unused = [patterns for index, (patterns, _) in enumerate(thresholds[:-1]) if index not in matches]
     notes = [f"only in NEW, not judged: {' '.join(words(case[name]) for name in CASE)}" for case in only_new]
@@ -232,7 +232,7 @@ def read_thresholds(slower: str | None, path: Path | None) -> Thresholds:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_bytes(path, TOML).decode())
+        return tomllib.loads(read_bytes(path, MAX_TOML_BYTES).decode())
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not TOML: {error}") from error
 

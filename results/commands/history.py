@@ -32,9 +32,10 @@ from results.store.outcomes import Row
 from results.store.reading import Run, RunError, facts, machine_groups, other_machine, text
 from results.store.runs import files, find_all, first_names, join, read_all
 
-POINT = ["series", "run", "machine", "hardware", "datetime", "commit", "file", "code", *CASE, "framework", "version"]
-TIMES = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
-CHANGE = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
+POINT_COLUMNS = ["series", "run", "machine", "hardware", "datetime", "commit", "file", "code"]
+POINT_COLUMNS += [*CASE, "framework", "version"]
+TIME_COLUMNS = ["per_step_s", "low_s", "high_s", "blocks", "calibration_s"]
+CHANGE_COLUMNS = ["ratio", "ratio_low", "ratio_high", "p", "pace_ratio", "before", "earliest", "latest", "changed"]
 NOTES = [
     "A point is one run: the median over its valid blocks. Machines are never pooled.",
     f"A change has at least {SIDE_POINTS} runs on either side. The chance of any false alarm on this page is meant to"
@@ -44,8 +45,8 @@ NOTES = [
     "Calibration loop: its time after the change over its time before. If it changed as much as the case, the machine"
     " changed, not the code.",
 ]
-SUMMARIZED = 3  # changes in the summary
-SHOWN = 12  # series, of which all have a table
+SUMMARIZED_CHANGES = 3  # in the summary
+SHOWN_SERIES = 12  # up to here, all have a table
 
 
 def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[str, str]) -> Page:
@@ -60,8 +61,8 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     searches = search([np.log(group["per_step_s"].to_numpy(float)[-MAX_POINTS:]) for group in groups])
     known = {run.label: facts(run) for run in runs}
     changed = [_add_changes(group, result, known) for group, result in zip(groups, searches, strict=True)]
-    page = (pd.concat(changed) if changed else table).reindex(columns=[*POINT, *TIMES, *CHANGE])
-    page = page.astype(dict.fromkeys(CHANGE[:5], float))
+    page = (pd.concat(changed) if changed else table).reindex(columns=[*POINT_COLUMNS, *TIME_COLUMNS, *CHANGE_COLUMNS])
+    page = page.astype(dict.fromkeys(CHANGE_COLUMNS[:5], float))
     work = _work_differences(groups, {run.label: run for run in runs})
     invalid = rows[~rows["valid"]].groupby(["run", *CASE, "reason"], dropna=False).size().rename("blocks")
     unread = [{"run": name, "reason": message} for name, message in errors.items()]
@@ -77,7 +78,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
 
 
 def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
-    """Return one row per series and run, by date: columns POINT, TIMES and EQUAL_FACTS. `series` counts from 0."""
+    """Return one row per series and run, by date: POINT_COLUMNS, TIME_COLUMNS, EQUAL_FACTS. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
     ours = "impls/" + valid["impl"].astype(str) + ".py"  # older files name none; without rows, pandas sees numbers
     valid = valid.assign(system=valid["run"].map(machine_groups(runs)), file=valid["file"].fillna(ours))
@@ -95,7 +96,7 @@ def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 
 
 def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
-    """Add the columns CHANGE to a series: values where a change begins. `known`: facts by run."""
+    """Add CHANGE_COLUMNS to a series: values where a change begins. `known`: facts by run."""
     rows, loops, skipped = records(group), group["calibration_s"], max(0, len(group) - MAX_POINTS)
     edges = [0, *(skipped + change.index for change in result.changes), len(group)]
     table = []
@@ -120,7 +121,7 @@ def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str,
                 "changed": _differences(*software),
             }
         )
-    return group.join(pd.DataFrame(table, group.index[edges[1:-1]], CHANGE))
+    return group.join(pd.DataFrame(table, group.index[edges[1:-1]], CHANGE_COLUMNS))
 
 
 def _differences(before: dict[str, str], after: dict[str, str]) -> str:
@@ -179,12 +180,12 @@ def summarize(page: pd.DataFrame, runs: int) -> str:
     changes = _changes(records(page))
     varied = [name for name in ["dtype", "device", "machine"] if page[name].nunique(dropna=False) > 1]
     parts = []
-    for before, row in changes[:SUMMARIZED]:
+    for before, row in changes[:SUMMARIZED_CHANGES]:
         case = ", ".join([f"{words(row['impl'])} on {words(row['problem'])}", *[words(row[name]) for name in varied]])
         ends = [f"{_date(point)} ({words(point['framework'])} {words(point['version'])})" for point in (before, row)]
         parts.append(f"{case} became {_change_text(row)} between {' and '.join(ends)}")
-    if len(changes) > SUMMARIZED:
-        parts.append(f"and {counted(len(changes) - SUMMARIZED, 'change')} more, below")
+    if len(changes) > SUMMARIZED_CHANGES:
+        parts.append(f"and {counted(len(changes) - SUMMARIZED_CHANGES, 'change')} more, below")
     head = f"{counted(len(changes), 'change') if changes else 'No significant change'} in {scope}"
     head += f"; {short} of them not judged, with fewer than {MIN_POINTS} runs" if short else ""
     return f"{head}: {'; '.join(parts)}." if parts else f"{head}."
@@ -234,7 +235,7 @@ def _change_table(page: pd.DataFrame) -> list[dict[str, str]]:
 def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int, str]) -> list[Section]:
     """Return a heading for each machine, then a table for each of its series; of many, for those that are judged."""
     sections, lengths = [], page["series"].value_counts()
-    short = lengths.index[(lengths < MIN_POINTS) & (len(lengths) > SHOWN)]
+    short = lengths.index[(lengths < MIN_POINTS) & (len(lengths) > SHOWN_SERIES)]
     for machine, by_machine in page[~page["series"].isin(short)].groupby("machine", sort=False):
         sections.append(Section(words(machine)))
         for number, group in by_machine.groupby("series", sort=False):
@@ -273,10 +274,10 @@ def _point_cells(row: Row) -> dict[str, str]:
 
 
 SUFFIXES = [".svg", ".png", ".html"]
-COLUMNS, WIDTH, HEIGHT = 3, 260, 120  # panels side by side; pixels of each
+PANELS_PER_ROW, PANEL_WIDTH, PANEL_HEIGHT = 3, 260, 120  # pixels
 MOST_PANELS = 24  # Altair takes a third of a second for each
-MARGIN = 1.05  # factor above and below the blocks
-LABEL = "format(datum.value, '.3~s') + 's'"
+DOMAIN_MARGIN = 1.05  # factor above and below the blocks
+AXIS_LABEL = "format(datum.value, '.3~s') + 's'"
 
 
 def draw(page: pd.DataFrame, path: Path) -> None:
@@ -333,16 +334,16 @@ def _chart(alt: Any, page: pd.DataFrame) -> Any:
         cases = rows.groupby(CASE, sort=False, dropna=False)
         panels = [_panel(alt, records(case), dates, scales) for _, case in cases]
         title = f"{words(machine)}, UTC {' to '.join(dict.fromkeys(end[:10] for end in ends))}"
-        machines.append(alt.concat(*panels, columns=COLUMNS, title=title))
+        machines.append(alt.concat(*panels, columns=PANELS_PER_ROW, title=title))
     return alt.vconcat(*machines, background="white").configure_title(anchor="start")
 
 
 def _panel(alt: Any, rows: list[Row], dates: Any, scales: dict[str, Any]) -> Any:
     """Return a chart of one case: a line per series, a bar over the blocks of a run, each change with its interval."""
     x = alt.X("datetime:T", title=None, scale=dates, axis=alt.Axis(tickCount=4, labelOverlap=True))
-    domain = [min(row["low_s"] for row in rows) / MARGIN, max(row["high_s"] for row in rows) * MARGIN]
+    domain = [min(row["low_s"] for row in rows) / DOMAIN_MARGIN, max(row["high_s"] for row in rows) * DOMAIN_MARGIN]
     scale = alt.Scale(type="log", domain=domain, nice=False)
-    y = alt.Y("per_step_s:Q", title="per step", scale=scale, axis=alt.Axis(labelExpr=LABEL, tickCount=4))
+    y = alt.Y("per_step_s:Q", title="per step", scale=scale, axis=alt.Axis(labelExpr=AXIS_LABEL, tickCount=4))
     exact = ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")  # and all others in words
     values = [{"framework": words(row["framework"])} | _point_cells(row) | {n: row[n] for n in exact} for row in rows]
     runs = alt.Chart(alt.Data(values=values)).encode(x=x)
@@ -357,8 +358,8 @@ def _panel(alt: Any, rows: list[Row], dates: Any, scales: dict[str, Any]) -> Any
         runs.mark_line(strokeWidth=1).encode(y=y, detail="series:N", color=scales["color"]),
         runs.mark_point(filled=True, size=35, opacity=1).encode(y=y, tooltip=tooltip, **scales),
         title=alt.TitleParams(f"{impl}, {problem}", subtitle=subtitle),
-        width=WIDTH,
-        height=HEIGHT,
+        width=PANEL_WIDTH,
+        height=PANEL_HEIGHT,
     )
 
 

@@ -27,10 +27,10 @@ LAYERS = [
     ("the whole descent compiled: JAX", "jax_scan", ""),
     ("the whole descent compiled: Numba", "numba_fused", ""),
 ]  # layer, implementation with it, implementation without it or ""
-TWICE = "Code that reads X twice, as two products do, reaches at most about 50 % where reading is the limit."
-NOISE = 1.03  # of the limit, up to which a row is not above it
-PASSES = ("cache", "memory")  # limits by reading
-SMALL = 200  # largest n * d with almost no arithmetic in a step
+TWICE_NOTE = "Code that reads X twice, as two products do, reaches at most about 50 % where reading is the limit."
+LIMIT_NOISE = 1.03  # of the limit, up to which a row is not above it
+READ_LIMITS = ("cache", "memory")  # by reading
+SMALL_ELEMENTS = 200  # up to this n * d, a step has almost no arithmetic
 
 
 def limits(run: Run) -> Page:
@@ -105,7 +105,7 @@ def _case_sections(run: Run, cases: list[Row]) -> list[Section]:
         sections.append(Section(f"Steps at the limit: {device}, {dtype}", table=table, notes=notes, level=3))
         shares_by_impl = table_by_problem(group, lambda row: limit_text(row).partition(" ")[0], options.BASELINE)
         title = f"Share of the limit: {device}, {dtype}"
-        sections.append(Section(title, table=shares_by_impl if table else [], notes=[TWICE], level=3))
+        sections.append(Section(title, table=shares_by_impl if table else [], notes=[TWICE_NOTE], level=3))
     return with_rows(*sections)
 
 
@@ -127,7 +127,7 @@ def _read_twice(rows: pd.DataFrame, device: object, dtype: object) -> list[str]:
 def _above(rows: list[Row], shares: Any) -> list[str]:
     """Return a line for each case that is above the limit in every block: there the limit is too low."""
     names = [tuple(row[name] for name in ("device", "dtype", "problem", "impl")) for row in rows]
-    above = [name for name in names if name in shares.groups and shares.get_group(name).min() > NOISE]
+    above = [name for name in names if name in shares.groups and shares.get_group(name).min() > LIMIT_NOISE]
     return [f"{words(impl)} on {words(problem)} is above the limit in every block: the limit is too low there."
             for _, _, problem, impl in above]  # fmt: skip
 
@@ -144,10 +144,10 @@ def costs(run: Run) -> list[Section]:
     for (_, problem), group in groups(rows, "dtype", "problem"):
         kind = str(pd.Series([row["limited_by"] for row in group]).mode()[0])
         worth = (len(group), group[0]["n"] * group[0]["d"], words(problem))
-        if kind in PASSES or (kind == DISPATCH and call_s > 0):
+        if kind in READ_LIMITS or (kind == DISPATCH and call_s > 0):
             chosen[kind] = max(chosen.get(kind, (worth, group)), (worth, group), key=lambda entry: entry[0])
     cells: dict[str, dict[str, str]] = {}
-    for kind in (DISPATCH, *PASSES):
+    for kind in (DISPATCH, *READ_LIMITS):
         for row in chosen.get(kind, ((), []))[1]:
             unit, least = ("calls", call_s) if kind == DISPATCH else ("passes", row["limit_s"])
             batch = words(row["problem"]).partition("@")[2]
@@ -165,7 +165,7 @@ def costs(run: Run) -> list[Section]:
 def layers(run: Run) -> list[Section]:
     """Show the cost of each layer per step on the smallest problem: the median of the differences within blocks."""
     rows = without_duplicates(run.rows[run.rows["valid"] & (run.rows["batch"] == run.rows["n"])])
-    small = rows[(rows["n"] * rows["d"] <= SMALL) & (rows["device"] == "cpu")]
+    small = rows[(rows["n"] * rows["d"] <= SMALL_ELEMENTS) & (rows["device"] == "cpu")]
     if small.empty:
         return []
     first = small.sort_values(["n", "problem", "dtype"], ascending=[False, False, True]).iloc[0]

@@ -20,8 +20,8 @@ from results.store.columns import CASE
 from results.store.reading import Run, mapping, number, require_own, sequence, text
 from results.store.runs import find
 
-INTERFERENCE = 1.2  # ratio of slow to fast calibration loops above which other processes use these cores
-FIVE_MINUTES = 300  # seconds
+INTERFERENCE_RATIO = 1.2  # of slow to fast calibration loops, above which other processes use these cores
+FIVE_MINUTES_S = 300
 OTHERS_NOTE = f"others: share of the CPU time that other programs used. Above {100 * OTHERS_SHARE:.0f} % a run is BUSY."
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
@@ -77,7 +77,7 @@ def noise_now(duration_s: float) -> Page:
         " needs as many blocks, and longer ones.",
         "Found in 4 of 5 runs, for a single comparison.",
     ]
-    few = [effect for effect, blocks in now.blocks.items() if blocks and blocks * now.pair_s <= FIVE_MINUTES]
+    few = [effect for effect, blocks in now.blocks.items() if blocks and blocks * now.pair_s <= FIVE_MINUTES_S]
     shown = [effect for effect in few if effect >= least_shown]
     least = f"differences from {min(shown):.0%} on" if shown else "no difference, not even twice the time"
     notes = [f"Five minutes with two implementations on one small problem show {least}.", *notes]
@@ -160,7 +160,7 @@ def _machine_advice(run: Run) -> list[str]:
     lines = {
         f"Interference: calibration loops took up to {slowdown:.1f} times as long as others (90th by 10th percentile)."
         " It may slow one side of a ratio more than the other; unshared cores need fewer blocks.": slowdown
-        > INTERFERENCE,
+        > INTERFERENCE_RATIO,
         f"Load above a third of the {words(cores)} cores before {busy}: stop other programs.": busy,
         f"More than 1% of the CPU time stolen in {stolen}: use a machine that is not shared.": stolen,
         f"Stopped by a cgroup quota in {stopped}: raise the quota, or use fewer --threads.": stopped,

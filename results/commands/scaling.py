@@ -38,23 +38,23 @@ PARAMETERS = ("call", "reading", "exchange", "byte")  # s per step, a factor, s 
 LAWS: dict[str, Callable[[float], float]] = {"tree": lambda r: math.ceil(math.log2(r)), "ring": lambda r: r - 1}
 DRAWS, SEED = 400, 1
 SMALLEST_SINGULAR = 1e-6  # relative to the largest; a smaller one is rounding
-FACTOR = 2  # predicted ranks / most measured ranks: a model of few ranks is no evidence beyond
+RANKS_FACTOR = 2  # predicted ranks / most measured ranks: a model of few ranks is no evidence beyond
 SIZE = ["n", "d", "k"]
 GROUP = ["impl", "dtype"]
-BYTES = {"float32": 4, "float64": 8}  # of a number: the column `size`
+NUMBER_BYTES = {"float32": 4, "float64": 8}  # the column `size`
 INTERVAL = [0.025, 0.975]
-MEASURED = (
+MEASURED_NOTE = (
     "Ranks have one thread, each on its own core. Strong: the same rows on more ranks. Weak: the same rows per rank;"
     " efficiency is the time of one rank over that of several. Medians over blocks, extremes in brackets. Reading"
     " gain: the speed-up of a plain read of X with as many threads. Above 100 % of it: one rank reads X more slowly"
     " than a plain read, so it gains more from a second one."
 )
-MODEL = (
+MODEL_NOTE = (
     "per step = call + reading x (X read once at the limit) + exchange x E + byte x (bytes that a rank sends), fitted"
     " to all rows by relative error. In brackets: 95 % of bootstrap draws of the blocks. If they contain 0, the rows"
     " do not show whether this cost exists."
 )
-PREDICTED = (
+PREDICTED_NOTE = (
     "Predicted by the model, never measured. It assumes that each {most} ranks share a machine like this one, and that"
     " messages between machines take as long as over this machine's loopback; over a network they take longer."
     " Speed-ups over one rank, from E = log2 r (a tree of exchanges) to E = r - 1 (a ring): two ranks cannot show"
@@ -80,14 +80,14 @@ class Model:
 def scaling(run: Run) -> Page:
     """Return measured speed-ups, the model's parameters and its predictions. Raises RunError if data is missing."""
     require_own(run)
-    rows = run.rows[run.rows["valid"] & run.rows["network_bytes"].notna() & run.rows["dtype"].isin(BYTES)]
+    rows = run.rows[run.rows["valid"] & run.rows["network_bytes"].notna() & run.rows["dtype"].isin(NUMBER_BYTES)]
     if rows.empty:
         raise RunError(f"{run.label} has no valid row of ranks; make one with: make scaling")
-    rows, limits = rows.assign(size=rows["dtype"].map(BYTES)), _read_limits(run)
+    rows, limits = rows.assign(size=rows["dtype"].map(NUMBER_BYTES)), _read_limits(run)
     groups = [group for _, group in rows.groupby(GROUP)]
     models = [[model(group, limits, law) for law in LAWS] for group in groups]
     measured = pd.DataFrame([row for group in groups for row in _measured(group, limits)])
-    parameters, predicted, notes = list[Row](), list[Row](), [MODEL]
+    parameters, predicted, notes = list[Row](), list[Row](), [MODEL_NOTE]
     for group, (first, *others) in zip(groups, models, strict=True):
         parameters += _parameters(group, first)
         predicted += [row for one in (first, *others) for row in _predicted(group, one)]
@@ -98,12 +98,12 @@ def scaling(run: Run) -> Page:
     most = int(rows["ranks"].max())
     sections = [
         Section(f"Scaling of {run.label}", machine=machine_lines(run)),
-        Section("Measured", table=[_measured_cells(row) for row in records(measured)], notes=[MEASURED], level=3),
+        Section("Measured", table=[_measured_cells(row) for row in records(measured)], notes=[MEASURED_NOTE], level=3),
         Section("The model", table=_parameter_table(tables["parameter"]), notes=notes, level=3),
         Section(
             f"Predicted, not measured: from {most} ranks over one machine's loopback",
             table=_predicted_table(tables["predicted"]),
-            notes=[PREDICTED.format(most=most)],
+            notes=[PREDICTED_NOTE.format(most=most)],
             level=3,
         ),
     ]
@@ -158,9 +158,9 @@ def _parameters(group: pd.DataFrame, fit: Model) -> Iterator[Row]:
 
 
 def _predicted(group: pd.DataFrame, fit: Model) -> Iterator[Row]:
-    """Yield a row for each size on FACTOR times the most measured ranks. Weak: `n` is the number of rows per rank."""
+    """Yield a row for each size on RANKS_FACTOR times the most measured ranks. Weak: `n` is the rows per rank."""
     cases = group[[*SIZE, "size"]].drop_duplicates().sort_values(SIZE).assign(ranks=1)
-    ranks = FACTOR * int(group["ranks"].max())
+    ranks = RANKS_FACTOR * int(group["ranks"].max())
     for mode, scale in (("strong", 1), ("weak", ranks)):
         per_step = fit.per_step(cases.assign(ranks=ranks, n=cases["n"] * scale))
         gain = scale * fit.per_step(cases) / per_step

@@ -15,7 +15,7 @@ from results.store.runs import ROOT, find_paths, first_names, label
 from results.store.seal import EDITED, broken_file_seal, broken_seals, has_seals
 
 MATCHES, UNSEALED, UNREAD = "matches", "no seal", "cannot be read"
-LISTED = 5  # edited rows
+LISTED_ROWS = 5  # of the edited ones
 NOTES = [
     "A digest of each row covers its rounds and facts. A digest of the file covers all else and the list of rows,"
     " before schema 5, only machine and campaign. A seal is not a signature: the algorithm is public.",
@@ -55,7 +55,7 @@ def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
         labels = [] if messages[i] else _edited_labels(row)
         if messages[i] or labels:
             edited.append(f"{i} ({text(row.get('name'))}{': ' * bool(labels)}{', '.join(labels)})")
-    return f"row{'s' * (len(edited) > 1)} {first_names(edited, LISTED)}" if edited else ""
+    return f"row{'s' * (len(edited) > 1)} {first_names(edited, LISTED_ROWS)}" if edited else ""
 
 
 def _edited_labels(row: dict[str, Any]) -> list[str]:

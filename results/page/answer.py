@@ -9,7 +9,15 @@ from typing import Any
 import pandas as pd
 
 from results.output import Page, Section, counted, records, seconds, shortened, speedup, words
-from results.page.standing import DECIDED, Winner, compared_with, find_winners, framework, in_words, judge_pairs
+from results.page.standing import (
+    DECIDED_VERDICTS,
+    Winner,
+    compared_with,
+    find_winners,
+    framework,
+    in_words,
+    judge_pairs,
+)
 from results.page.summary import agreement
 from results.stats.few_blocks import FIRST_LOOK
 from results.stats.pairing import without_duplicates
@@ -21,12 +29,12 @@ from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_comple
 from results.store.reading import Run, machine_words, mapping, number
 from results.store.runs import name_of
 
-WIDTH = 78  # columns of a line without its dash
-NAME = 20  # characters of an implementation that is not shown slower
-ROWS = 8  # problems in the table
-UNSAVED = "not-saved"  # stem of the file of a run that nobody asked to save
-EXPERTS = 2  # expert-tuned implementations that are named
-DEAR = 3  # times the start-up of its framework's quickest, above which an implementation is named too
+LINE_COLUMNS = 78  # without its dash
+NAME_CHARACTERS = 20  # of an implementation that is not shown slower
+TABLE_ROWS = 8
+UNSAVED_STEM = "not-saved"  # of the file of a run that nobody asked to save
+NAMED_EXPERTS = 2  # expert-tuned implementations
+EXPENSIVE_START_RATIO = 3  # to its framework's quickest, above which an implementation is named too
 
 
 def answer(run: Run, baseline: str) -> Page:
@@ -39,9 +47,9 @@ def answer(run: Run, baseline: str) -> Page:
     winners = find_winners(run, pairs, baseline)
     prefix = _common_prefix(run)
     is_alone = without_duplicates(run.rows)["impl"].nunique() == 1
-    is_long = any(len(winner.best["impl"].removeprefix(prefix)) > NAME for winner in winners)
+    is_long = any(len(winner.best["impl"].removeprefix(prefix)) > NAME_CHARACTERS for winner in winners)
     title = "rivals" if is_long else "not shown slower"
-    room = ROWS - bool(quiet.named)  # a busy machine has a line of advice
+    room = TABLE_ROWS - bool(quiet.named)  # a busy machine has a line of advice
     table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix, title) for winner in winners[:room]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
     part = ["Only the selected cases count here."] if any(run.filters.values()) else []
@@ -75,14 +83,14 @@ def _fit(head: str, parts: list[str], separator: str = ", ") -> list[str]:
     for count in range(len(parts), 0, -1):
         more = f"{separator}{len(parts) - count} more" if count < len(parts) else ""
         line = f"{head}{separator.join(parts[:count])}{more}"
-        if len(line) <= WIDTH:
+        if len(line) <= LINE_COLUMNS:
             return [line]
     return [cut(f"{head}{parts[0]}")] if parts else []
 
 
 def cut(line: str) -> str:
     """Return a line, cut after a whole word if it is too long."""
-    return line if len(line) <= WIDTH else line[: WIDTH - 3].rsplit(" ", 1)[0] + "..."
+    return line if len(line) <= LINE_COLUMNS else line[: LINE_COLUMNS - 3].rsplit(" ", 1)[0] + "..."
 
 
 def _title(run: Run) -> str:
@@ -106,7 +114,7 @@ def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
         return f"Nothing can be compared with {baseline}."
     if quiet.is_silent:
         return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {BUSY_REASON}."
-    decided = int(judged["verdict"].isin(DECIDED).sum())
+    decided = int(judged["verdict"].isin(DECIDED_VERDICTS).sum())
     least, most = judged["blocks"].min(), judged["blocks"].max()
     blocks = counted(most, "block") if least == most else f"{least} to {most} blocks"
     total = counted(len(judged), "comparison")
@@ -143,7 +151,7 @@ def _cells(winner: Winner, baseline: str, prefix: str, title: str) -> dict[str, 
 
 def _rivals(names: list[str]) -> str:
     """Return the first name and the number of the others; only the number if the line has no room for the name."""
-    if names and len(names[0]) > NAME:
+    if names and len(names[0]) > NAME_CHARACTERS:
         return f"{len(names)} more"
     return ", ".join([*names[:1], *([f"{len(names) - 1} more"] if len(names) > 1 else [])]) or "-"
 
@@ -156,7 +164,7 @@ def _alone(winner: Winner) -> dict[str, str]:
 
 def _speedup_cell(row: dict[str, Any]) -> str:
     """Return a speed-up with its verdict: `6.80x`, `1.20x ?` if undecided; with its interval from few blocks."""
-    if row["verdict"] not in DECIDED:
+    if row["verdict"] not in DECIDED_VERDICTS:
         return f"{speedup(1 / row['ratio'])} ?"
     ends = 1 / row["interval_high"], 1 / row["interval_low"]
     low, high = (f"{end:.0f}" if end >= 9.5 else f"{end:.2g}" for end in ends)
@@ -168,17 +176,18 @@ def _in_words(winners: list[Winner]) -> list[str]:
     """Return which framework is fastest on which problems."""
     parts, undecided = in_words(winners)
     widths = [len("Fastest: " + "; ".join(parts[: count + 1])) for count in range(len(parts))]
-    first = max(sum(width <= WIDTH for width in widths), 1)  # parts on the first of at most two lines
+    first = max(sum(width <= LINE_COLUMNS for width in widths), 1)  # parts on the first of at most two lines
     lines = [*_fit("Fastest: ", parts[:first], "; "), *_fit("Fastest: ", parts[first:], "; ")]
     return [*lines, *_fit("No fastest shown: ", undecided, "; ")]
 
 
 def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     """Return what the marks of the table mean, and whose noise the intervals of few blocks hold."""
-    blocks = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] not in DECIDED]
+    ratios = [winner.ratio for winner in winners if winner.ratio]
+    blocks = [ratio["blocks"] for ratio in ratios if ratio["verdict"] not in DECIDED_VERDICTS]
     few = "; one or two blocks are seldom enough" if min(blocks, default=math.inf) <= FEW_BLOCKS else ""
     lines = [f"?: undecided{few}."] if blocks else []
-    decided = [winner.ratio["blocks"] for winner in winners if winner.ratio and winner.ratio["verdict"] in DECIDED]
+    decided = [ratio["blocks"] for ratio in ratios if ratio["verdict"] in DECIDED_VERDICTS]
     if min(decided, default=math.inf) > FEW_BLOCKS:
         return lines
     used = [label.rpartition("/")[2] for label in pools_from_runs(run, earlier_runs(run), baseline).used]
@@ -193,7 +202,7 @@ def _tuned(winners: list[Winner]) -> list[str]:
         for impl, ratio in winner.tuned:
             cell = f"{_speedup_cell(ratio)} {words(winner.best['problem'])}"
             parts.setdefault(impl, []).append((ratio["ratio"], cell))
-    best = sorted(parts, key=lambda impl: median(ratio for ratio, _ in parts[impl]))[:EXPERTS]
+    best = sorted(parts, key=lambda impl: median(ratio for ratio, _ in parts[impl]))[:NAMED_EXPERTS]
     return [line for impl in best for line in _fit(f"Expert-tuned {impl}: ", [cell for _, cell in parts[impl]])]
 
 
@@ -204,7 +213,7 @@ def _startup(run: Run) -> list[str]:
     for device, of_device in rows.groupby("device"):
         starts = start_seconds(of_device).dropna()
         fastest = starts.groupby(starts.index.map(framework)).min()
-        slow = starts[starts.to_numpy() > DEAR * fastest[starts.index.map(framework)].to_numpy()]
+        slow = starts[starts.to_numpy() > EXPENSIVE_START_RATIO * fastest[starts.index.map(framework)].to_numpy()]
         parts = sorted((start_s, f"{name} {start_s:.2g}") for name, start_s in (*fastest.items(), *slow.items()))
         where = "" if device == "cpu" else f" on the {device}"
         lines += _fit(f"Start-up seconds{where}: ", [text for _, text in parts])
@@ -249,4 +258,4 @@ def _axis(run: Run) -> str | None:
 
 
 def _is_saved(run: Run) -> bool:
-    return run.path.exists() and run.path.stem != UNSAVED
+    return run.path.exists() and run.path.stem != UNSAVED_STEM

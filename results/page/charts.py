@@ -14,7 +14,7 @@ import altair as alt
 
 from results.output import json_rows
 from results.page.data import AS_USERS, Payload
-from results.page.standing import NAMES
+from results.page.standing import FRAMEWORK_NAMES
 from results.store.reading import Run
 
 COLOURS = {
@@ -27,8 +27,9 @@ DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1], [8, 2, 2, 2, 2,
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 UPDATE_TICKS = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = {"import_s": "import", "prepare_s": "prepare", "compile_s": "compile", "steady_s": "steps"}
-FRAMEWORKS = [*NAMES.values(), "others"]  # in the order of COLOURS
-COLOUR = f"{FRAMEWORKS}[(indexof({[*NAMES]}, datum.framework) + {len(FRAMEWORKS)}) % {len(FRAMEWORKS)}]"  # -1: others
+FRAMEWORKS = [*FRAMEWORK_NAMES.values(), "others"]  # in the order of COLOURS
+INDEX = f"indexof({[*FRAMEWORK_NAMES]}, datum.framework)"  # -1: others
+COLOUR = f"{FRAMEWORKS}[({INDEX} + {len(FRAMEWORKS)}) % {len(FRAMEWORKS)}]"
 HEIGHT = 320  # pixels of a panel with lines
 MOST_LINES = 7  # in a chart, before the reader asks for all
 MOST_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
@@ -121,7 +122,7 @@ def winner_chart() -> Spec:
         y=alt.Y("d:O", title="features", sort="descending", scale=bands, axis=axis),
         tooltip=["problem:N", "frameworks:N", "by:N"],
     )
-    colours = alt.Color("fastest:N", scale=alt.Scale(domain=[*NAMES.values()]), legend=None)
+    colours = alt.Color("fastest:N", scale=alt.Scale(domain=[*FRAMEWORK_NAMES.values()]), legend=None)
     undecided = alt.value("#9aa4b2")
     cells = base.mark_rect(cornerRadius=6).encode(
         color=alt.condition("datum.fastest == ''", undecided, colours),
@@ -208,7 +209,7 @@ def _decades(label: str) -> alt.Axis:
 
 def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
     """Return these channels of each implementation, equal in all charts: colour, marker, dash, opacity if selected."""
-    colours = [NAMES.get(impl.partition("_")[0], FRAMEWORKS[-1]) for impl in impls]
+    colours = [FRAMEWORK_NAMES.get(impl.partition("_")[0], FRAMEWORKS[-1]) for impl in impls]
     places = [colours[:at].count(colour) for at, colour in enumerate(colours)]  # among those of the same colour
     shapes, dashes = ([of[place % len(of)] for place in places] for of in (SHAPES, DASHES))
     channels = {

@@ -32,12 +32,14 @@ from results.store.columns import CASE, COLUMNS
 from results.store.reading import Run, RunError, facts
 from results.store.runs import first_names, join, nearest
 
-READING = (
+RATIO_NOTE = (
     "B / A: an implementation's ratio to the baseline on machine B, divided by that on machine A, paired by block"
     " number. Above 1: relative to the baseline it is slower on B than on A, whichever machine is faster. It covers the"
     " blocks that both have, so it may differ from the quotient of the two columns."
 )
-MORE = "Verdicts on one machine are corrected for all comparisons of this page; compare on its run alone decides more."
+CORRECTION_NOTE = (
+    "Verdicts on one machine are corrected for all comparisons of this page; compare on its run alone decides more."
+)
 VERDICT_COLUMNS = ["ratio", "interval_low", "interval_high", "verdict"]
 
 
@@ -104,7 +106,7 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
         for row in records(result[result["refused"] == ""])
     ]
     tables = [*with_rows(Section(table=cells)), *refused_sections(result[result["refused"] != ""], CASE)]
-    return Page(result, [header, *tables, caveats(judged, READING, notes=[MORE]), noise_section([*runs])])
+    return Page(result, [header, *tables, caveats(judged, RATIO_NOTE, notes=[CORRECTION_NOTE]), noise_section([*runs])])
 
 
 def other_kernels(runs: tuple[Run, Run], impl: str) -> str:

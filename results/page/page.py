@@ -39,18 +39,20 @@ from results.store.outcomes import drop_duplicates, expert_tuned, outcomes
 from results.store.reading import Run, machine_words, mapping, text
 
 ASSETS = Path(__file__).parent / "assets"
-FIT = Path(__file__).parents[1] / "gallery" / "line.json"  # written by `make gallery`
+FIT_FILE = Path(__file__).parents[1] / "gallery" / "line.json"  # written by `make gallery`
 MANY_PROBLEMS = 12  # above it, an answer counts problems instead of naming them
 MAX_SOURCE = 100_000  # characters of a file that are shown
 FILTERS = {"machine": "Machine", "run": "Run", "framework": "Framework", "impl": "Implementation"}
 FILTERS |= {"device": "Device", "dtype": "Dtype", "problem": "Problem", "plan": "Batch"}
-READING = "Speed-up: the baseline's time per step divided by the implementation's, but not the ratio of the medians."
+SPEEDUP_NOTE = (
+    "Speed-up: the baseline's time per step divided by the implementation's, but not the ratio of the medians."
+)
 
 
 def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
     """Return the page about `runs` as HTML, the same for the same runs. `baseline` is selected initially."""
     shown = first_runs(runs)
-    fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
+    fit = json.loads(FIT_FILE.read_text(encoding="utf-8")) if FIT_FILE.exists() else None
     program = (ASSETS / "report.js").read_text(encoding="utf-8")
     models = _models(shown)
     data = {
@@ -168,7 +170,7 @@ def _verdict_notes(run: Run, baseline: str) -> Section:
     """Return the meaning of the verdicts, and what the undecided ones need."""
     judged = compared_with(judge_pairs(run, baseline), baseline)
     note = "5% are for all comparisons of the run: half for this baseline, half for all other pairs of implementations."
-    return replace(caveats(judged, READING, "this run with this baseline", [note]), title="The verdicts")
+    return replace(caveats(judged, SPEEDUP_NOTE, "this run with this baseline", [note]), title="The verdicts")
 
 
 def _filters(payload: Payload, shown: list[Run]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from results.output import Page, Section, records, seconds, speedup, words
 from results.page.errors import worst_errors
 from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, table_by_problem, untimed_sections
-from results.page.standing import DECIDED, compared_with, judge_pairs
+from results.page.standing import DECIDED_VERDICTS, compared_with, judge_pairs
 from results.page.summary import summarize_run
 from results.stats.pools import FEW_BLOCKS, STEP_LEVEL, earlier_runs, step_spreads
 from results.store.columns import CASE
@@ -63,7 +63,7 @@ def _cases(run: Run, baseline: str) -> pd.DataFrame:
     table, pairs = outcomes(run), judge_pairs(run, baseline)
     ratios = pairs[pairs["baseline"] == baseline].set_index(CASE)["ratio"].to_dict()
     judged = compared_with(pairs, baseline)
-    decided = set(judged.loc[judged["verdict"].isin(DECIDED), CASE].itertuples(index=False, name=None))
+    decided = set(judged.loc[judged["verdict"].isin(DECIDED_VERDICTS), CASE].itertuples(index=False, name=None))
     few = table["blocks"] <= FEW_BLOCKS
     spreads = step_spreads(run, earlier_runs(run)) if few.any() else {}
     cases = list(table[CASE].itertuples(index=False, name=None))

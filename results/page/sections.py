@@ -8,15 +8,15 @@ from results.store.columns import CASE
 from results.store.outcomes import DISPATCH, Row, by_size
 from results.store.reading import Run, facts, items, number, sequence, text
 
-PLAN = ("preset", "seed", "threads", "precision", "blocks")
-UNTIMED = {"invalid": CASE, "refused": [*CASE, "block"], "skipped": ["impl", "device"]}  # columns beside the reason
+PLAN_FACTS = ("preset", "seed", "threads", "precision", "blocks")
+UNTIMED_COLUMNS = {"invalid": CASE, "refused": [*CASE, "block"], "skipped": ["impl", "device"]}  # beside the reason
 
 
 def run_card(run: Run) -> Section:
     """Return the machine, software and plan of a run, with caveats as notes."""
     campaign = run.campaign
     rows = {"machine": run.machine} | facts(run) | {"date": run.date, "commit": text(run.commit.get("id"))[:12]}
-    rows |= {name: words(campaign[name]) for name in PLAN if name in campaign}
+    rows |= {name: words(campaign[name]) for name in PLAN_FACTS if name in campaign}
     wall, inside = number(campaign.get("wall_s")), number(campaign.get("runs_s"))
     if wall > 0:
         rows["duration"] = seconds(wall)
@@ -78,7 +78,7 @@ def table_by_problem(rows: list[Row], cell: Callable[[Row], str], baseline: str)
 def untimed_sections(rows: list[Row]) -> list[Section]:
     """Return a table each of the invalid, refused and skipped cases, with their reasons."""
     sections = []
-    for status, names in UNTIMED.items():
+    for status, names in UNTIMED_COLUMNS.items():
         table = [{name: words(row.get(name)) for name in (*names, "reason")} for row in rows if row["status"] == status]
         sections.append(Section(status.capitalize(), table=table, level=3))
     return with_rows(*sections)

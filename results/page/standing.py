@@ -18,11 +18,12 @@ from results.store.columns import CASE
 from results.store.outcomes import Row, by_size, drop_duplicates, expert_tuned, groups, is_wrong, outcomes
 from results.store.reading import Run
 
-DECIDED = (FASTER, SLOWER, EQUIVALENT)
-NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba", "tensorflow": "TensorFlow", "dask": "Dask"}
-UNCOLOURED = {"keras": "Keras", "mlx": "MLX", "sklearn": "scikit-learn"}  # in charts they are among the others
-MANY = 4  # frameworks that are not named
-UNLIKELY = 0.05  # gain of a block for a question that more blocks may never decide
+DECIDED_VERDICTS = (FASTER, SLOWER, EQUIVALENT)
+FRAMEWORK_NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba"}
+FRAMEWORK_NAMES |= {"tensorflow": "TensorFlow", "dask": "Dask"}
+UNCOLOURED_NAMES = {"keras": "Keras", "mlx": "MLX", "sklearn": "scikit-learn"}  # in charts they are among the others
+MANY_FRAMEWORKS = 4  # they are not named
+UNLIKELY_GAIN = 0.05  # of a block for a question that more blocks may never decide
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def look(run: Run, baseline: str) -> Look:
     pairs = judge_pairs(run, baseline, finished=False)
     with_baseline = compared_with(pairs, baseline)
     winners = find_winners(run, pairs, baseline)
-    undecided = pairs[(pairs["refused"] == "") & ~pairs["verdict"].isin(DECIDED)]
+    undecided = pairs[(pairs["refused"] == "") & ~pairs["verdict"].isin(DECIDED_VERDICTS)]
     best = {(case_name(winner.best), rival) for winner in winners if not winner.shown for rival in winner.rivals}
     questions = []
     for row in records(undecided[undecided["impl"] != undecided["baseline"]]):
@@ -69,9 +70,9 @@ def look(run: Run, baseline: str) -> Look:
         if row["baseline"] == baseline or (other, row["impl"]) in best:
             needed = row["needed"]
             known = needed is not None and math.isfinite(needed)
-            gain = 1 / max(needed - row["blocks"], 1) if known else UNLIKELY
+            gain = 1 / max(needed - row["blocks"], 1) if known else UNLIKELY_GAIN
             questions.append(((other, case_name(row)), gain))
-    decided = int(with_baseline["verdict"].isin(DECIDED).sum())
+    decided = int(with_baseline["verdict"].isin(DECIDED_VERDICTS).sum())
     return Look(len(with_baseline), decided, in_words(winners)[0], questions)
 
 
@@ -138,7 +139,7 @@ def _rank(row: Row, ratio: dict[str, Any] | None, baseline: str) -> tuple[Any, .
 def framework(impl: str) -> str:
     """Return the framework of an implementation as its users write it."""
     name = words(impl).partition("_")[0]
-    return (NAMES | UNCOLOURED).get(name, name)
+    return (FRAMEWORK_NAMES | UNCOLOURED_NAMES).get(name, name)
 
 
 def in_words(
@@ -151,7 +152,7 @@ def in_words(
     problems: dict[bool, dict[str, dict[str, None]]] = {True: {}, False: {}}
     for winner in winners:
         names = sorted({framework(impl) for impl in (winner.best["impl"], *winner.rivals)}, key=str.lower)
-        rivals = " or ".join(names) if 1 < len(names) < MANY else ""
+        rivals = " or ".join(names) if 1 < len(names) < MANY_FRAMEWORKS else ""
         name = framework(winner.best["impl"]) if winner.shown else rivals
         problems[winner.shown].setdefault(name, {})[label(winner.best)] = None
     shown, undecided = (

@@ -20,7 +20,7 @@ from results.store.outcomes import Row, by_size, drop_duplicates, groups, is_wro
 from results.store.reading import Run, RunError
 from results.store.seal import EDITED
 
-JOB = 1000  # steps
+JOB_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def summarize_run(run: Run, baseline: str) -> Summary:
 def _crossover_lines(run: Run, baseline: str) -> list[str]:
     """Return the n from which an implementation, or a GPU, is faster than the baseline, if the run has several n.
 
-    A GPU is also compared by jobs of JOB steps in a fresh process: they count import, transfer and compilation.
+    A GPU is also compared by jobs of JOB_STEPS in a fresh process: they count import, transfer and compilation.
     """
     if math.isinf(claims_from([run])):
         return []
@@ -98,7 +98,7 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
     names = [f"{impl} on the gpu" if device == "gpu" else impl for impl, device in cases]
     rows = rows.assign(impl=pd.Series(names, rows.index, object), device="any device")
     family = len(rows.loc[rows["impl"] != baseline, CASE].drop_duplicates())
-    by_step, by_job = replace(run, rows=rows), replace(run, rows=as_jobs(rows, JOB, run.all_rows))
+    by_step, by_job = replace(run, rows=rows), replace(run, rows=as_jobs(rows, JOB_STEPS, run.all_rows))
     lines = list[str]()
     for name in sorted(set(rows["impl"].dropna()) - {baseline}):
         for compared in (by_step, by_job) if name.endswith(" on the gpu") else (by_step,):
@@ -106,7 +106,7 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
                 page = crossover([compared], baseline, name, family=family, earlier=lambda _: [])
             except RunError:  # no such baseline, or nothing to compare
                 continue
-            jobs = f" in jobs of {JOB:,} steps from a fresh process" if compared is by_job else ""
+            jobs = f" in jobs of {JOB_STEPS:,} steps from a fresh process" if compared is by_job else ""
             for section in page.sections:
                 if "overtakes" in section.text and "undecided" not in section.text:
                     lines.append(f"{section.text} at {section.title.replace(', any device', '')}{jobs}.")

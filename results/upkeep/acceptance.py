@@ -21,7 +21,7 @@ from results.store.outcomes import Row, rounds
 from results.store.reading import Run, RunError, facts
 from results.store.runs import find_all
 
-SLOWED = {  # implementations with 5 % more steps, in benchmarks/extra/loops
+SLOWED_IMPLS = {  # with 5 % more steps, in benchmarks/extra/loops
     "numpy_manual": "five_per_cent_numpy",
     "torch_autograd": "five_per_cent_torch",
     "jax_scan": "five_per_cent_jax",
@@ -143,7 +143,7 @@ def _campaign(run: Run) -> list[Row]:
         row: Row = {"run": run.label, "date": run.date, "impl": impl, "problem": original["problem"].iloc[0]}
         row |= {"dtype": original["dtype"].iloc[0], "blocks": int(original["block"].nunique())}
         row |= judged_as("aa", same[same["impl"] == impl].iloc[0]) | _usual_rules(run, impl, f"{impl}-again", "aa")
-        if (slowed := SLOWED.get(impl, "")) in rows_by_impl:
+        if (slowed := SLOWED_IMPLS.get(impl, "")) in rows_by_impl:
             pair = ratios(original, rows_by_impl[slowed], CASE[1:])
             judged = add_verdicts(pair) if (pair["refused"] == "").any() else pair  # an invalid row: no verdict
             row |= judged_as("slowed", judged.iloc[0]) | _usual_rules(run, impl, slowed, "slowed")

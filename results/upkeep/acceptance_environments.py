@@ -22,7 +22,7 @@ from results.store.reading import Run, RunError, facts, number
 from results.store.runs import ROOT, find
 from results.upkeep.acceptance import TRUE_RATIO, highest_rate, judged_as, lowest_rate
 
-OLD, SAME, NEW = "old", "same", "new"
+OLD_LABEL, SAME_LABEL, NEW_LABEL = "old", "same", "new"
 MOST_MINUTES = 10  # of a campaign
 MOST_FALSE, LEAST_DETECTED = 0.05, 0.9  # shares of the comparisons
 PENDING = "Not measured yet. Run: make acceptance-environments."
@@ -37,28 +37,30 @@ def check(run: Run) -> list[Row]:
         why = f"{run.path.name} was measured on a busy machine, so it has no verdicts"
         raise RunError(f"{why}. {machine.line} Then measure again")
     judged = compare_environments(run).data
-    of_old = judged[judged["against"] == OLD]
-    if set(of_old["environment"]) != {SAME, NEW}:
-        raise RunError(f"{run.label} is no such campaign: its environments are not {OLD}, {SAME} and {NEW}")
+    of_old = judged[judged["against"] == OLD_LABEL]
+    if set(of_old["environment"]) != {SAME_LABEL, NEW_LABEL}:
+        labels = f"{OLD_LABEL}, {SAME_LABEL} and {NEW_LABEL}"
+        raise RunError(f"{run.label} is no such campaign: its environments are not {labels}")
     known = facts(run)
     about = {"run": run.path.stem, "minutes": number(run.campaign.get("wall_s")) / 60, "cpu": known["cpu"]}
     about |= {"cores": known["cores"], "numpy": known.get("numpy", ""), "date": run.date}
     rows = []
     for (impl, problem, dtype), part in of_old.groupby(["impl", "problem", "dtype"], sort=False):
         by_environment = {row["environment"]: row for row in records(part)}
-        row: Row = {"impl": impl, "problem": problem, "dtype": dtype, "blocks": by_environment[NEW]["blocks"]}
-        rows.append(row | judged_as(SAME, by_environment[SAME]) | judged_as(NEW, by_environment[NEW]) | about)
+        same, new = by_environment[SAME_LABEL], by_environment[NEW_LABEL]
+        row: Row = {"impl": impl, "problem": problem, "dtype": dtype, "blocks": new["blocks"]}
+        rows.append(row | judged_as(SAME_LABEL, same) | judged_as(NEW_LABEL, new) | about)
     return rows
 
 
 def false_alarms(rows: pd.DataFrame) -> int:
     """Return how many comparisons called the same version different."""
-    return int(rows[SAME].isin([FASTER, SLOWER]).sum())
+    return int(rows[SAME_LABEL].isin([FASTER, SLOWER]).sum())
 
 
 def detected(rows: pd.DataFrame) -> int:
     """Return how many comparisons called the version with more work slower."""
-    return int((rows[NEW] == SLOWER).sum())
+    return int((rows[NEW_LABEL] == SLOWER).sum())
 
 
 def accepted(rows: pd.DataFrame) -> bool:
@@ -76,12 +78,12 @@ def section(rows: pd.DataFrame) -> Section:
         {"problem": f"{problem}, {part['blocks'].max()} blocks"}
         | {"the same version called different": f"{false_alarms(part)} of {len(part)} campaigns"}
         | {"+5 % found": f"{detected(part)} of {len(part)} campaigns"}
-        | {"median estimate": f"{part[f'{NEW}_ratio'].median():.3f}"}
+        | {"median estimate": f"{part[f'{NEW_LABEL}_ratio'].median():.3f}"}
         for problem, part in rows.groupby("problem", sort=False)
     ]
-    count, last, wrong = len(rows), rows.iloc[-1], int((rows[f"{NEW}_ratio"] <= 1).sum())
+    count, last, wrong = len(rows), rows.iloc[-1], int((rows[f"{NEW_LABEL}_ratio"] <= 1).sum())
     false, detections = false_alarms(rows), detected(rows)
-    covered = int((rows[f"{NEW}_low"].le(TRUE_RATIO) & rows[f"{NEW}_high"].ge(TRUE_RATIO)).sum())
+    covered = int((rows[f"{NEW_LABEL}_low"].le(TRUE_RATIO) & rows[f"{NEW_LABEL}_high"].ge(TRUE_RATIO)).sum())
     note = (
         f"In all: {false} of {count} false alarms (a rate below {highest_rate(false, count):.0%}), {detections} of"
         f" {count} found (a rate above {lowest_rate(detections, count):.0%}); the sign was wrong in {wrong}, and the"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from results.options import BASELINE
 from results.output import Section, json_text
-from results.page.standing import DECIDED, compared_with, judge_pairs
+from results.page.standing import DECIDED_VERDICTS, compared_with, judge_pairs
 from results.stats.quiet_or_busy import judge_machine
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER
 from results.store.atomic import atomic_write
@@ -21,7 +21,7 @@ from results.store.outcomes import Row
 from results.store.reading import Run, facts, number
 from results.store.runs import ROOT, find
 
-LARGE = 2  # ratio of the campaign above which, or below 1/2, every comparison is to be decided
+LARGE_RATIO = 2  # of the campaign, above which, or below 1/2, every comparison is to be decided
 
 
 def check(run: Run, campaign: Run, loops: int) -> Row:
@@ -30,8 +30,8 @@ def check(run: Run, campaign: Run, loops: int) -> Row:
     here, there = (compared_with(judge_pairs(one, BASELINE), BASELINE)[columns] for one in (run, campaign))
     both = here.merge(there, on=CASE, suffixes=("", "_campaign"))
     claims = both["verdict"].isin([FASTER, SLOWER]), both["verdict_campaign"].isin([FASTER, SLOWER])
-    decided = both["verdict"].isin(DECIDED)
-    large = (both["ratio_campaign"] > LARGE) | (both["ratio_campaign"] < 1 / LARGE)
+    decided = both["verdict"].isin(DECIDED_VERDICTS)
+    large = (both["ratio_campaign"] > LARGE_RATIO) | (both["ratio_campaign"] < 1 / LARGE_RATIO)
     opposite = claims[0] & claims[1] & (both["verdict"] != both["verdict_campaign"])
     equivalent = claims[0] & (both["verdict_campaign"] == EQUIVALENT)
     known = facts(run)

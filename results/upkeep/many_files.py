@@ -29,18 +29,18 @@ from results.store.schema import VERSION, migrate
 from results.store.seal import seal
 
 REPORTS = {"md": ["--format", "md"], "page": []}  # options of each report
-COUNTS, ROWS, MACHINES = (20, 100, 1_000), 100, 5
-IMPLS = ("numpy_manual", "jax_grad", "jax_jit", "jax_scan", "torch_")  # prefixes; ROWS are two blocks of five problems
+FILE_COUNTS, FILE_ROWS, MACHINE_COUNT = (20, 100, 1_000), 100, 5
+IMPLS = ("numpy_manual", "jax_grad", "jax_jit", "jax_scan", "torch_")  # prefixes; two blocks of five problems
 PAGE_LOADS = 5  # the median counts
-CLOCKS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]
+CLOCK_COLUMNS = ["import_s", "prepare_s", "first_s", "steady_s", "fixed_s", "per_step_s", "calibration_s", "blocked_s"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MAKE = "from results.upkeep.many_files import make_files; make_files(sys.argv[1], int(sys.argv[2]))"
+MAKE_SCRIPT = "from results.upkeep.many_files import make_files; make_files(sys.argv[1], int(sys.argv[2]))"
 PRINT_SECONDS = "lambda: print(time.perf_counter() - start)"
-LOAD = "import results; start = time.perf_counter(); results.load('all', root=sys.argv[1])"
-REPORT = "from results.__main__ import main; sys.exit(main(['report', 'all', '--runs', *sys.argv[1:]]))"
+LOAD_SCRIPT = "import results; start = time.perf_counter(); results.load('all', root=sys.argv[1])"
+REPORT_SCRIPT = "from results.__main__ import main; sys.exit(main(['report', 'all', '--runs', *sys.argv[1:]]))"
 
 
-def measure_files(counts: tuple[int, ...] = COUNTS, reports: tuple[str, ...] = tuple(REPORTS)) -> Page:
+def measure_files(counts: tuple[int, ...] = FILE_COUNTS, reports: tuple[str, ...] = tuple(REPORTS)) -> Page:
     """Return one row per number of files: seconds and peak memory of loading them all, and of each of `reports`."""
     with tempfile.TemporaryDirectory() as folder:
         table = pd.DataFrame([_measure(Path(folder, str(count)), count, reports) | _setting() for count in counts])
@@ -70,16 +70,16 @@ def section(table: pd.DataFrame) -> Section:
 
 
 def make_files(root: str, count: int) -> None:
-    """Write `count` files of MACHINES machines under `root`, in the layout of pytest-benchmark."""
+    """Write `count` files of MACHINE_COUNT machines under `root`, in the layout of pytest-benchmark."""
     (source,) = ROOT.rglob("0007_campaign.json")
     campaign = migrate(json.loads(source.read_text(encoding="utf-8")))
     entries = [entry for entry in campaign["benchmarks"] if entry["extra_info"]["impl"].startswith(IMPLS)]
     entries = sorted(entries, key=lambda entry: int(entry["extra_info"]["block"]))
     problems = list(dict.fromkeys(entry["extra_info"]["problem"] for entry in entries))[:5]
-    campaign["benchmarks"] = [entry for entry in entries if entry["extra_info"]["problem"] in problems][:ROWS]
+    campaign["benchmarks"] = [entry for entry in entries if entry["extra_info"]["problem"] in problems][:FILE_ROWS]
     for number in range(count):
-        machine = f"box-{number % MACHINES}"
-        path = Path(root, machine, source.parent.name, f"{number // MACHINES + 1:04}_many-files.json")
+        machine = f"box-{number % MACHINE_COUNT}"
+        path = Path(root, machine, source.parent.name, f"{number // MACHINE_COUNT + 1:04}_many-files.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_vary(campaign, machine, number), indent=4), encoding="utf-8")
 
@@ -100,20 +100,20 @@ def _vary(campaign: dict[str, Any], machine: str, number: int) -> dict[str, Any]
 def _vary_row(entry: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     facts, stats, factor = entry["extra_info"], entry["stats"], rng.uniform(0.9, 1.1)
     data = [stats["median"] * factor * rng.uniform(0.98, 1.02) for _ in range(3)]
-    clocks = {name: facts[name] * factor for name in CLOCKS if name in facts}
+    clocks = {name: facts[name] * factor for name in CLOCK_COLUMNS if name in facts}
     rounds = {name: value * factor for name, value in stats.items() if isinstance(value, float)}
     return entry | {"extra_info": facts | clocks, "stats": stats | rounds | {"rounds": 3, "data": data}}
 
 
 def _measure(root: Path, count: int, reports: tuple[str, ...]) -> dict[str, Any]:
     """Make `count` files under `root`, and measure loading and reporting."""
-    _run(MAKE, str(root), str(count))
-    row: dict[str, Any] = {"files": count, "rows": count * ROWS}
+    _run(MAKE_SCRIPT, str(root), str(count))
+    row: dict[str, Any] = {"files": count, "rows": count * FILE_ROWS}
     row["bytes"] = sum(path.stat().st_size for path in root.rglob("*.json"))
-    _, row["load_s"], row["load_peak"] = _run(LOAD, str(root))
+    _, row["load_s"], row["load_peak"] = _run(LOAD_SCRIPT, str(root))
     for name in reports:
         out = str(root.parent / f"{count}.{name}")
-        row[f"{name}_s"], _, row[f"{name}_peak"] = _run(REPORT, str(root), *REPORTS[name], "--out", out)
+        row[f"{name}_s"], _, row[f"{name}_peak"] = _run(REPORT_SCRIPT, str(root), *REPORTS[name], "--out", out)
     page = root.parent / f"{count}.page" / "report.html"
     return row | ({"page_bytes": page.stat().st_size, "ready_s": page_seconds(page)} if page.exists() else {})
 

@@ -26,9 +26,9 @@ from results.store.runs import find
 
 LOOPS = (0, 1, 2, 3)
 LOOP = [sys.executable, "-c", "while True: pass"]
-RUN = ["-m", "pytest", "benchmarks", "-q", "--benchmark-quiet", "--preset", "quick", "--no-limits", "--wait"]
+RUN_COMMAND = ["-m", "pytest", "benchmarks", "-q", "--benchmark-quiet", "--preset", "quick", "--no-limits", "--wait"]
 IMPLS, PROBLEMS = "numpy_manual,torch_autograd,jax_scan", "small,100000x30"  # on one thread, and on all
-CASES = ["--blocks", "4", "--impl", IMPLS, "--problem", PROBLEMS]
+CASE_OPTIONS = ["--blocks", "4", "--impl", IMPLS, "--problem", PROBLEMS]
 
 ABOUT = {
     "difference": "difference of the A/A control, median over its cases and blocks",
@@ -70,7 +70,7 @@ def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
             process = stack.enter_context(subprocess.Popen(LOOP))
             stack.callback(process.kill)
         saved = folder / "run.json"
-        command = [sys.executable, *RUN, *CASES, f"--benchmark-json={saved}"]
+        command = [sys.executable, *RUN_COMMAND, *CASE_OPTIONS, f"--benchmark-json={saved}"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode > 1:  # 1: a row was refused or invalid, as load may make it
             sys.exit(f"{done.stdout}pytest benchmarks ended with status {done.returncode}")

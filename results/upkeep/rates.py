@@ -30,10 +30,10 @@ from results.store.runs import ROOT, find
 
 PAGES = 400
 BLOCKS = (2, 3, 4, 6, 13)
-CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
-PAIRS = [index // 8 for index in range(CASES)]
-GATE = 0.05  # threshold
-BOTH = "agreement and signed-rank test"
+PAGE_CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
+PAIRS = [index // 8 for index in range(PAGE_CASES)]
+GATE_THRESHOLD = 0.05
+BOTH_RULES = "agreement and signed-rank test"
 Generator = np.random.Generator
 Noise = Callable[[Generator, tuple[int, int]], Array]
 
@@ -137,7 +137,7 @@ def campaign_rates(source: Campaign, pages: int) -> list[Rate]:
         ]
         rates += [
             _rate(situation, "signed-rank test, all of the 5 %", blocks, *signs),
-            _rate(situation, BOTH, blocks, *both),
+            _rate(situation, BOTH_RULES, blocks, *both),
         ]
     return rates
 
@@ -226,12 +226,13 @@ SITUATIONS: dict[str, Noise] = {
 
 
 def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13)) -> list[Rate]:
-    """Return the rates on pages of CASES cases without a difference, in each of SITUATIONS."""
+    """Return the rates on pages of PAGE_CASES without a difference, in each of SITUATIONS."""
     rates = []
     for number, (name, noise) in enumerate(SITUATIONS.items()):
         for count in blocks:
             rng = np.random.default_rng([1, number, count])
-            rates.append(_rate(name, BOTH, count, [judge_page(noise(rng, (CASES, count))) for _ in range(pages)]))
+            judged = [judge_page(noise(rng, (PAGE_CASES, count))) for _ in range(pages)]
+            rates.append(_rate(name, BOTH_RULES, count, judged))
     return rates
 
 
@@ -242,9 +243,9 @@ def earlier_rates(pages: int) -> list[Rate]:
         for blocks in (2, 3):
             rng, judged = np.random.default_rng([6, int(100 * share), blocks]), list[Judged]()
             for _ in range(pages):
-                pools = _pools(share * heavy_tails(rng, (CASES, 13)), PAIRS)
-                judged.append(judge_page(heavy_tails(rng, (CASES, blocks)), earlier=pools))
-            rates.append(_rate(f"heavy tails, an earlier run {name}", BOTH, blocks, judged))
+                pools = _pools(share * heavy_tails(rng, (PAGE_CASES, 13)), PAIRS)
+                judged.append(judge_page(heavy_tails(rng, (PAGE_CASES, blocks)), earlier=pools))
+            rates.append(_rate(f"heavy tails, an earlier run {name}", BOTH_RULES, blocks, judged))
     return rates
 
 
@@ -268,9 +269,9 @@ def mixed_rates(pages: int) -> list[Rate]:
     for count in (3, 6, 13):
         rng, judged = np.random.default_rng([5, count]), list[Judged]()
         for _ in range(pages):
-            truth = rng.normal(0, 0.1 / 0.6745, CASES) * (rng.random(CASES) < 0.5)
-            judged.append(judge_page(truth[:, None] + heavy_tails(rng, (CASES, count)), truth=truth))
-        rates.append(_rate("half of the cases differ, heavy tails", BOTH, count, judged))
+            truth = rng.normal(0, 0.1 / 0.6745, PAGE_CASES) * (rng.random(PAGE_CASES) < 0.5)
+            judged.append(judge_page(truth[:, None] + heavy_tails(rng, (PAGE_CASES, count)), truth=truth))
+        rates.append(_rate("half of the cases differ, heavy tails", BOTH_RULES, count, judged))
     return rates
 
 
@@ -279,14 +280,14 @@ def small_difference_rate(pages: int) -> Rate:
     rng = np.random.default_rng(2)
     words = pd.Series([judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)])
     false, equivalent = words.isin([FASTER, SLOWER]).mean(), (words == EQUIVALENT).mean()
-    return Rate("0.5 % slower, spread 0.5 %", BOTH, 20, pages, false, math.nan, equivalent)
+    return Rate("0.5 % slower, spread 0.5 %", BOTH_RULES, 20, pages, false, math.nan, equivalent)
 
 
 def gate_rates(pages: int) -> list[Rate]:
     """Return how often the gate fails pages of 6 cases by a drift between runs, beside 8 unchanged cases."""
     rates = []
     for name, spread, effect in (
-        ("gate, exactly at the threshold, runs differ by 2 %", 0.02, math.log1p(GATE)),
+        ("gate, exactly at the threshold, runs differ by 2 %", 0.02, math.log1p(GATE_THRESHOLD)),
         ("gate, no change, runs differ by 5 %", 0.05, 0.0),
     ):
         for rule in ("bounds of the blocks alone", "bounds widened by the drift"):
@@ -295,7 +296,7 @@ def gate_rates(pages: int) -> list[Rate]:
                 shifts = rng.normal(0, spread, 8)
                 cases = effect + rng.normal(0, spread, (6, 1)) + rng.normal(0, 0.01, (6, 10))
                 unchanged = shifts if rule.endswith("drift") else None
-                failed += any(decide(list(row), GATE, 6, unchanged)["verdict"] == FAIL for row in cases)
+                failed += any(decide(list(row), GATE_THRESHOLD, 6, unchanged)["verdict"] == FAIL for row in cases)
             rates.append(Rate(name, rule, 10, pages, failed / pages, math.nan, math.nan))
     return rates
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-from results.output import FORMULA
+from results.output import FORMULA_STARTS
 from results.page.page import vega_bundle
 
 csv.field_size_limit(2**30)
@@ -29,7 +29,7 @@ def check(text: str, form: str) -> None:
     elif form == "csv":
         table = [*csv.reader(io.StringIO(text, newline=""))]
         assert len({len(row) for row in table}) == 1, "ragged"
-        alive = [cell for row in table for cell in row if cell.startswith(FORMULA) and not _number(cell)]
+        alive = [cell for row in table for cell in row if cell.startswith(FORMULA_STARTS) and not _number(cell)]
         assert not alive, f"a formula: {alive[:3]}"
     elif form == "json":
         json.loads(text, parse_constant=_no_constant)

@@ -14,7 +14,7 @@ from scipy.spatial import Delaunay
 from benchmarks.problems import catalogue
 from results.__main__ import main
 from results.commands import ask
-from results.commands.ask import LARGEST, MEASURED, Size
+from results.commands.ask import MAX_ELEMENTS, MEASURED_IMPLS, Size
 from results.stats.prediction import MIN_SIZES, fit_prices, held_out, measured_sizes, predict
 from results.store.reading import Run
 from results.store.runs import read_all
@@ -221,11 +221,11 @@ def test_a_table_gives_the_size(
 
 
 def test_a_size_is_measured_as_by_make_bench() -> None:
-    assert f"CHOSEN := {MEASURED}\n" in (ROOT / "Makefile").read_text()
+    assert f"CHOSEN := {MEASURED_IMPLS}\n" in (ROOT / "Makefile").read_text()
 
 
 def test_a_size_is_limited_as_in_the_catalogue() -> None:
-    assert LARGEST == catalogue.MAX_ELEMENTS
+    assert MAX_ELEMENTS == catalogue.MAX_ELEMENTS
     assert Size.parse("50000X30") == Size(50_000, 30)
 
 
@@ -321,7 +321,7 @@ def test_what_was_measured_in_an_environment_was_measured(tmp_path: Path, capsys
     saved_run(tmp_path, blocks("jax_scan@threads=2", [2e-6] * 4, **size))
     assert main(["ask", "1000x10", "--run", "1", "--runs", str(tmp_path), "--steps", "1"]) == 0
     printed = "".join(capsys.readouterr().out.split())
-    missing = sorted(set(MEASURED.split(",")) - {"jax_scan"})
+    missing = sorted(set(MEASURED_IMPLS.split(",")) - {"jax_scan"})
     assert f"nearthissize:{','.join(missing)}." in printed and f"--impljax_scan,{','.join(missing)}--" in printed
     assert "1stepisdonefirst" in printed
 
@@ -342,5 +342,5 @@ def test_the_answer_without_expert_tuned_code_says_so(tmp_path: Path, capsys: py
     assert main(["ask", "1000x10", "--runs", str(tmp_path)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "without the expert-tuned " in printed and "Shortest: numpy_manual" in printed
-    missing = [name for name in MEASURED.split(",") if name not in ("numpy_manual", "numba_fused")]
+    missing = [name for name in MEASURED_IMPLS.split(",") if name not in ("numpy_manual", "numba_fused")]
     assert f"near this size: {', '.join(sorted(missing))}." in printed and "--problem 1000x10" in printed
