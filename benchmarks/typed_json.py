@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 LINE_CHARACTERS, WORDS_CHARACTERS, FILE_CHARACTERS = 300, 10_000, 100_000  # of a reason or a name; words; a source file
 REASON_CHARACTERS = 1_000  # of all reasons of a case
 MAX_HELPERS, MAX_NAMES = 20, 100  # source files beside an implementation; names, such as those of thread pools
-SHORTEST_RUN_S = 1e-7  # a call and the copy of its start take longer
+MIN_RUN_S = 1e-7  # a call and the copy of its start take longer
 
 
 def printable(text: object, most: int = LINE_CHARACTERS) -> str:
@@ -29,7 +29,7 @@ def printable(text: object, most: int = LINE_CHARACTERS) -> str:
 
 
 Seconds = Annotated[float, lambda value: 0 <= value < 1e9]
-Duration = Annotated[float, lambda value: SHORTEST_RUN_S <= value < 1e9]  # of a run with steps
+Duration = Annotated[float, lambda value: MIN_RUN_S <= value < 1e9]  # of a run with steps
 CpuSeconds = Annotated[float, lambda value: 0 <= value < 1e9]  # of all threads
 Rate = Annotated[float, lambda value: 0 <= value < 1e17]
 Speed = Annotated[float, lambda value: 0 < value < 1e18]

@@ -19,8 +19,8 @@ MARKDOWN_SYNTAX = re.compile(r"[\\`|*\[\]~#_&<]")
 MAX_COLUMNS = 10_000  # of an output that is no terminal
 MIN_TERMINAL_COLUMNS = 20
 PROSE_COLUMNS, GAP_COLUMNS = 28, 3  # of a cell whose text is broken between words; between two cells
-LONGEST_CELL = 1_000  # characters
-MOST_ROWS = 1_000  # of a table in the terminal
+MAX_CELL_CHARACTERS = 1_000
+MAX_ROWS = 1_000  # of a table in the terminal
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # of a spreadsheet formula, also full-width
 
 
@@ -122,7 +122,7 @@ def words(value: object) -> str:
     return _printable(shortened(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)))
 
 
-def shortened(text: str, most: int = LONGEST_CELL) -> str:
+def shortened(text: str, most: int = MAX_CELL_CHARACTERS) -> str:
     """Return at most the first `most` characters, with the total: files are untrusted input."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
@@ -219,9 +219,9 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         for text in filter(None, (section.machine, section.text)):
             console.print(_printable(text))
         if section.table:
-            table, left_out = fitting(section.table[:MOST_ROWS], console.width)
+            table, left_out = fitting(section.table[:MAX_ROWS], console.width)
             console.print(_rich_table(table, console.width))
-            if (more := len(section.table) - MOST_ROWS) > 0:
+            if (more := len(section.table) - MAX_ROWS) > 0:
                 left_out.append(f"Not shown: {more:,} more rows (--format csv).")
             for line in left_out:
                 console.print(_printable(line))

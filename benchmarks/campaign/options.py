@@ -26,7 +26,7 @@ from benchmarks.worker.client import TIMEOUT
 
 MAX_STEPS = 10**6  # of a run
 OPEN_END_BLOCKS = 40  # at most, with --minutes or --until-decided
-MAX_NAMES, LONGEST_NAME = 1_000, 200  # implementations, problems or blocks of a saved run; characters of a name
+MAX_NAMES, MAX_NAME_CHARACTERS = 1_000, 200  # implementations, problems or blocks of a saved run; of a name
 VERDICT_PACKAGES = ("pandas", "scipy")
 PRECISIONS = ["highest", "tf32"]
 AA_IMPL = "numpy_manual"  # runs twice in every block, if it runs at all
@@ -134,9 +134,9 @@ def check_names(plan: Plan) -> None:
         if len(names) > MAX_NAMES:
             raise ValueError(f"{option}: {len(names):,} names; give {MAX_NAMES:,} at most")
         for name in sorted(names):
-            if len(name) > LONGEST_NAME or not name.isprintable():
-                what = f"a name has at most {LONGEST_NAME} characters, all of them printable"
-                raise ValueError(f"{option} {name[:LONGEST_NAME]!r}: rename the file; {what}")
+            if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+                what = f"a name has at most {MAX_NAME_CHARACTERS} characters, all of them printable"
+                raise ValueError(f"{option} {name[:MAX_NAME_CHARACTERS]!r}: rename the file; {what}")
 
 
 def thread_counts(given: str | None) -> list[int]:

@@ -36,7 +36,7 @@ FOREIGN_OPTIONS = {  # of pytest and pytest-benchmark: what is measured, and how
     "benchmark_json": "--benchmark-json",
     "benchmark_storage": "--benchmark-storage",
 }
-DAMAGED = "--resume: {} is damaged ({}); delete it, and begin anew without --resume"
+DAMAGED_JOURNAL = "--resume: {} is damaged ({}); delete it, and begin anew without --resume"
 
 
 class ResumePlugin:
@@ -95,7 +95,7 @@ class ResumePlugin:
         for name, word in self.options.items():
             began = self.journal.head["options"].get(name)
             if began is not None and type(began) is not kinds.get(name, type(began)):
-                raise pytest.UsageError(DAMAGED.format(self.journal.path, f"its {word} is {began!r:.80}"))
+                raise pytest.UsageError(DAMAGED_JOURNAL.format(self.journal.path, f"its {word} is {began!r:.80}"))
             if word in given and _plain(getattr(option, name)) != began:
                 raise pytest.UsageError(f"--resume: the campaign keeps the options it began with; leave {word} out")
             setattr(option, name, Path(began) if name == "benchmark_json" and began else began)
@@ -148,7 +148,7 @@ class ResumePlugin:
             try:
                 campaign.restore(Record.of(self.journal.state))
             except ValueError as error:
-                raise pytest.UsageError(DAMAGED.format(self.journal.path, f"its state {error}")) from error
+                raise pytest.UsageError(DAMAGED_JOURNAL.format(self.journal.path, f"its state {error}")) from error
             if edited := edited_helpers(plan.impls, campaign.record.sources):
                 raise pytest.UsageError(
                     f"--resume: {edited}, which an implementation imports, changed since the campaign began;"

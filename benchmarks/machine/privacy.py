@@ -35,7 +35,7 @@ COMMON_NAMES = {"", "root", "user", "users", "ubuntu", "debian", "runner", "admi
 HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s'\":,;()]+")
 NAME_END = r"(?![\w-])"
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
-SHORTEST_SECRET = 8  # characters: a shorter value may be a word of any text
+MIN_SECRET_CHARACTERS = 8  # a shorter value may be a word of any text
 NO_MATCH = "(?!)"
 # Facts that the user has named
 CHOSEN_FIELDS = {"impl", "environment", "problem", "duplicate_of", "aa", "machine", "slug", "node"}
@@ -75,7 +75,8 @@ def path_replacer() -> Callable[[str], str]:
 def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
     """Return a function that also replaces names of this user and of hosts, and values of variables with secrets."""
     paths = path_replacer()
-    values = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET}
+    values = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
+    values = {value for value in values if len(value) >= MIN_SECRET_CHARACTERS}
     secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or NO_MATCH)
     others = {host: f"(host {number})" for number, host in enumerate(hosts)}
     host = socket.gethostname()

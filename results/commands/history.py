@@ -275,7 +275,7 @@ def _point_cells(row: Row) -> dict[str, str]:
 
 SUFFIXES = [".svg", ".png", ".html"]
 PANELS_PER_ROW, PANEL_WIDTH, PANEL_HEIGHT = 3, 260, 120  # pixels
-MOST_PANELS = 24  # Altair takes a third of a second for each
+MAX_PANELS = 24  # Altair takes a third of a second for each
 DOMAIN_MARGIN = 1.05  # factor above and below the blocks
 AXIS_LABEL = "format(datum.value, '.3~s') + 's'"
 
@@ -297,15 +297,15 @@ def draw(page: pd.DataFrame, path: Path) -> None:
 
 
 def drawn(page: pd.DataFrame) -> tuple[pd.DataFrame, list[Section]]:
-    """Return the rows of the MOST_PANELS cases with the largest change, then with most runs; and which they are."""
+    """Return the rows of the MAX_PANELS cases with the largest change, then with most runs; and which they are."""
     case = ["machine", *CASE]
     ranks = page.assign(change=np.log(page["ratio"]).abs()).groupby(case, sort=False, dropna=False)
     cases = ranks.agg(change=("change", "max"), runs=("run", "nunique"))
-    if len(cases) <= MOST_PANELS:
+    if len(cases) <= MAX_PANELS:
         return page, []
-    best = cases.sort_values(["change", "runs"], ascending=False, kind="stable").index[:MOST_PANELS]
+    best = cases.sort_values(["change", "runs"], ascending=False, kind="stable").index[:MAX_PANELS]
     text = (
-        f"Drawn: {MOST_PANELS} of {len(cases)} cases, those with the largest changes and most runs. Draw others: python"
+        f"Drawn: {MAX_PANELS} of {len(cases)} cases, those with the largest changes and most runs. Draw others: python"
         " -m results history --impl A --problem B --plot FILE"
     )
     return page[pd.MultiIndex.from_frame(page[case]).isin(best)], [Section(text=text)]

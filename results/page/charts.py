@@ -28,11 +28,11 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 UPDATE_TICKS = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = {"import_s": "import", "prepare_s": "prepare", "compile_s": "compile", "steady_s": "steps"}
 FRAMEWORKS = [*FRAMEWORK_NAMES.values(), "others"]  # in the order of COLOURS
-INDEX = f"indexof({[*FRAMEWORK_NAMES]}, datum.framework)"  # -1: others
-COLOUR = f"{FRAMEWORKS}[({INDEX} + {len(FRAMEWORKS)}) % {len(FRAMEWORKS)}]"
-HEIGHT = 320  # pixels of a panel with lines
-MOST_LINES = 7  # in a chart, before the reader asks for all
-MOST_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
+FRAMEWORK_INDEX = f"indexof({[*FRAMEWORK_NAMES]}, datum.framework)"  # -1: others
+COLOUR = f"{FRAMEWORKS}[({FRAMEWORK_INDEX} + {len(FRAMEWORKS)}) % {len(FRAMEWORKS)}]"
+PANEL_HEIGHT = 320  # pixels, with lines
+MAX_LINES = 7  # in a chart, before the reader asks for all
+MAX_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
 SELECTION = alt.selection_point(name="selected", fields=["impl"], on="click")
 
 Spec = dict[str, Any]
@@ -265,7 +265,7 @@ def _ends(x: str, y: str, by: str) -> list[Spec]:
         {"calculate": "datum.back == 1 ? 1 : 0", "as": "end"},
         {"joinaggregate": [names], "groupby": [by]},
         {"window": [names | {"as": rank}], "groupby": [by], "sort": highest_first, "frame": [None, 0]},
-        {"calculate": f"(datum.{rank} - 0.5) * min(18, {HEIGHT} / datum.names)", "as": "label_y"},
+        {"calculate": f"(datum.{rank} - 0.5) * min(18, {PANEL_HEIGHT} / datum.names)", "as": "label_y"},
     ]
 
 
@@ -283,7 +283,7 @@ def _facet(
     `texts` are computed columns; rows that fail `condition` are dropped. ends: x and y of `_lines`.
     """
     if ends:
-        layers = layers.properties(width=620, height=HEIGHT)
+        layers = layers.properties(width=620, height=PANEL_HEIGHT)
     facet = alt.Facet(f"{by}:N", title=None, sort=alt.EncodingSortField("place", op="min"))
     chart = layers.facet(data=alt.NamedData(table), facet=facet, columns=1)
     transforms: list[Spec] = [{"filter": condition}, {"window": [{"op": "row_number", "as": "place"}]}]
@@ -364,7 +364,7 @@ def initial_rows(
         names = rows["impl"].unique()
         rows = rows[rows["impl"].isin(drawn)]
         omitted += [f"{len(names) - len(drawn)} of {len(names)} implementations"] if len(names) > len(drawn) else []
-    for column, most in MOST_DRAWN.items():
+    for column, most in MAX_DRAWN.items():
         values = rows[column].dropna().unique() if column in rows else []
         if len(values) > most:
             rows = rows[rows[column].isin(values[:most])]
@@ -373,7 +373,7 @@ def initial_rows(
 
 
 def first_lines(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> list[str]:
-    """Return the MOST_LINES implementations that a chart with lines begins with; none for another chart.
+    """Return the MAX_LINES implementations that a chart with lines begins with; none for another chart.
 
     The baseline, the fastest of each framework, and then the fastest of the others: by the median, over the cases, of
     the time per step divided by the shortest.
@@ -386,7 +386,7 @@ def first_lines(chart: Chart, payload: Payload, runs: list[Run], baseline: str) 
     speeds = (cases["per_step_s"] / shortest).groupby(cases["impl"]).median().sort_values(kind="stable")
     names = sorted(speeds.index, key=lambda impl: impl != baseline)
     first = {impl.partition("_")[0]: impl for impl in reversed(names)}.values()
-    return sorted(names, key=lambda impl: (impl not in first, names.index(impl)))[:MOST_LINES]
+    return sorted(names, key=lambda impl: (impl not in first, names.index(impl)))[:MAX_LINES]
 
 
 def _rows(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> Any:

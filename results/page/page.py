@@ -20,7 +20,7 @@ import vl_convert
 
 from results.output import Section, records, rows_of, seconds, shortened
 from results.page.answer import problem_label
-from results.page.charts import MOST_DRAWN, all_charts, descent_chart, first_lines, initial_detail, initial_rows, theme
+from results.page.charts import MAX_DRAWN, all_charts, descent_chart, first_lines, initial_detail, initial_rows, theme
 from results.page.data import Payload, first_runs, make_payload, pack_columns, script_json
 from results.page.errors import published_losses, worst_errors
 from results.page.machines import machine_sections
@@ -63,7 +63,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
             for name, chart in all_charts(payload.measured_impls).items()
         },
         "themes": {name: theme(name) for name in ("light", "dark")},
-        "most_drawn": MOST_DRAWN,
+        "most_drawn": MAX_DRAWN,
         "models": models,
         "fit": fit,
         "descent": descent_chart(fit) if fit else None,

@@ -17,7 +17,7 @@ from results.store.runs import read_all
 CONFIGURATION = ["device", "threads", "ranks", "precision", "framework", "version", "kernels", "code"]
 FEW_BLOCKS = 2  # up to which the interval of a time comes from earlier runs
 STEP_LEVEL = 0.95
-MOST_RUNS = 8  # the latest earlier runs in the folder of a run
+MAX_RUNS = 8  # the latest earlier runs in the folder of a run
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
 
 @lru_cache(maxsize=8)
 def earlier_runs(run: Run) -> tuple[Run, ...]:
-    """Return the latest MOST_RUNS readable runs before `run` in its folder, by the number in their names."""
+    """Return the latest MAX_RUNS readable runs before `run` in its folder, by the number in their names."""
     own = run.path.absolute()
-    paths = sorted(path for path in own.parent.glob("*.json") if path.name < own.name)[-MOST_RUNS:]
+    paths = sorted(path for path in own.parent.glob("*.json") if path.name < own.name)[-MAX_RUNS:]
     runs, _ = read_all(paths, own.parents[min(2, len(own.parents) - 1)])
     return tuple(runs)
 

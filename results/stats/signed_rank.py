@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 ALPHA = 0.05  # family-wise error, over the comparisons of a page
 POWER = 0.8
 QUARTILE = NormalDist().inv_cdf(0.75)  # the median absolute deviation of normal noise
-MOST_BLOCKS = 1000  # that are considered when asking how many decide
+MAX_BLOCKS = 1000  # that are considered when asking how many decide
 BATCH_ELEMENTS = 2**21  # Walsh averages in memory at once, times 2: some tens of MiB
 
 
@@ -98,7 +98,7 @@ def detectable(spread: Any, K: Any, level: Any = ALPHA) -> Any:
 
 
 def blocks_needed(estimate: float, spread: float, level: float, limit: float) -> int | None:
-    """Return the blocks that detect the effect, or show that it is within the limit; None if above MOST_BLOCKS."""
+    """Return the blocks that detect the effect, or show that it is within the limit; None if above MAX_BLOCKS."""
     effect = max(abs(estimate), limit - abs(estimate))
     enough = np.flatnonzero(spread * _detectable_by_blocks(level) <= effect)
     return fewest_blocks(1, level) + int(enough[0]) if len(enough) else None
@@ -106,5 +106,5 @@ def blocks_needed(estimate: float, spread: float, level: float, limit: float) ->
 
 @functools.lru_cache(maxsize=64)
 def _detectable_by_blocks(level: float) -> Array:
-    """Return `detectable` at a spread of 1 for `fewest_blocks` to MOST_BLOCKS blocks."""
-    return np.asarray(detectable(1.0, np.arange(fewest_blocks(1, level), MOST_BLOCKS + 1), level))
+    """Return `detectable` at a spread of 1 for `fewest_blocks` to MAX_BLOCKS blocks."""
+    return np.asarray(detectable(1.0, np.arange(fewest_blocks(1, level), MAX_BLOCKS + 1), level))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from results.output import Section, counted, digits, records, rows_of, seconds, times, with_rows, words
 from results.stats.pairing import Labels
-from results.stats.signed_rank import ALPHA, MOST_BLOCKS, Array
+from results.stats.signed_rank import ALPHA, MAX_BLOCKS, Array
 from results.stats.verdicts import EQUIVALENT, FASTER, INVALID, MARGIN, SLOWER, UNDECIDED, judge
 from results.store.columns import CASE
 from results.store.reading import RunError
@@ -207,7 +207,7 @@ def caveats(
 
 
 def _advice(undecided: pd.DataFrame) -> str:
-    """Return how many blocks decide the UNDECIDED cases, or what to do where MOST_BLOCKS are too few."""
+    """Return how many blocks decide the UNDECIDED cases, or what to do where MAX_BLOCKS are too few."""
     needed, beyond = undecided["needed"].dropna(), int(undecided["needed"].isna().sum())
     if undecided["blocks"].max() == 1:
         return f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
@@ -216,6 +216,6 @@ def _advice(undecided: pd.DataFrame) -> str:
         return advice
     cases = f"{advice}. For {beyond} of {len(undecided)}" if len(needed) else "for these cases"
     return (
-        f"{cases}, even {MOST_BLOCKS:,} blocks would decide with a lower probability than 80 %, at the ratio and the"
+        f"{cases}, even {MAX_BLOCKS:,} blocks would decide with a lower probability than 80 %, at the ratio and the"
         " noise that these blocks show. Measure again with less noise (python -m results noise RUN says how)"
     )

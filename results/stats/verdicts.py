@@ -32,7 +32,7 @@ class Verdict:
     p: Holm-adjusted, over both tests.
     smallest: ratio above 1 that K blocks detect with probability POWER.
     needed: blocks that decide with probability POWER at the estimated ratio and noise; None if a verdict was reached,
-        or if MOST_BLOCKS decide with a lower probability. Without a second block the noise is unknown: the fewest
+        or if MAX_BLOCKS decide with a lower probability. Without a second block the noise is unknown: the fewest
         blocks that can decide.
     spread: robust standard deviation of the log ratios; NaN for one block.
     """

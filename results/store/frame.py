@@ -19,9 +19,9 @@ from results.store.reading import Run, RunError, items, mapping, number, parse_d
 from results.store.schema import MAX_BYTES, MAX_FACTS, migrate, parse_utc
 from results.store.seal import broken_seals, has_seals
 
-LONGEST_NAME = 200  # characters
+MAX_NAME_CHARACTERS = 200
 MAX_NUMBER = 1e18  # in a row
-SHORTEST_STEP = 1e-15  # seconds
+MIN_STEP_S = 1e-15
 INTERRUPTED = "interrupted"  # reason of a case that Ctrl-C ended
 
 Array = NDArray[Any]
@@ -38,7 +38,8 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     seal_errors, sealed = broken_seals(content), has_seals(content)  # before the migration changes the content
     content = migrate(content)
     machine_info, commit = content["machine_info"], mapping(content.get("commit_info"))
-    machine = shortened(text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown", LONGEST_NAME)
+    machine = text(machine_info.get("slug")) or text(machine_info.get("node")) or "unknown"
+    machine = shortened(machine, MAX_NAME_CHARACTERS)
     label, when = label or f"{machine}/{clean(path.stem)}", parse_utc(content["datetime"])
     origin = {"run": label, "machine": machine, "datetime": when.isoformat(), "commit": text(commit.get("id"))}
     origin |= {"hardware": hardware_hash(machine_info)}
@@ -115,9 +116,9 @@ def _check_case(columns: dict[str, Any]) -> list[str]:
         for row, value in enumerate(columns[name]):
             if value is None:
                 errors[row] = f"its {name} is missing"
-            elif len(value) > LONGEST_NAME:
-                errors[row] = f"its {name} has {len(value):,} characters, more than {LONGEST_NAME}"
-        columns[name] = [value and shortened(value, LONGEST_NAME) for value in columns[name]]
+            elif len(value) > MAX_NAME_CHARACTERS:
+                errors[row] = f"its {name} has {len(value):,} characters, more than {MAX_NAME_CHARACTERS}"
+        columns[name] = [value and shortened(value, MAX_NAME_CHARACTERS) for value in columns[name]]
     return errors
 
 
@@ -143,4 +144,4 @@ def _row_error(valid: bool, reason: str | None, error: float, allowed: float, pe
         return reason or "not marked as valid"
     if not error <= allowed:
         return "its error is above the tolerance, or not recorded"
-    return "" if per_step >= SHORTEST_STEP else "its time per step is zero or not recorded"
+    return "" if per_step >= MIN_STEP_S else "its time per step is zero or not recorded"

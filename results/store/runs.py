@@ -19,7 +19,7 @@ PROJECT_FILE = "project.txt"  # in a folder of runs: the files that the project 
 RUN_GROUPS = ("all", "project")  # names of several runs
 LIST_COMMAND = "python -m results list"
 SHORT_NAME_CHARACTERS = 5  # of a machine's name at least, where a command abbreviates it
-MOST_NAMES, MOST_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
+MAX_NAMES, MAX_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
 SIMILAR_RATIO = 0.65  # of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
 
@@ -158,14 +158,14 @@ def nearest(name: str, known: list[str], command: str = "") -> str:
 
     command: lists them all; named where there are more than fit on the line.
     """
-    similar = [one for one in known if name and one.startswith(name)][:MOST_NEAREST]
+    similar = [one for one in known if name and one.startswith(name)][:MAX_NEAREST]
     similar = similar or difflib.get_close_matches(name, known, n=3, cutoff=SIMILAR_RATIO)
     if similar:
         return f"nearest: {', '.join(similar)}"
-    return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MOST_NAMES else "")
+    return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MAX_NAMES else "")
 
 
-def first_names(names: list[str], most: int = MOST_NAMES) -> str:
+def first_names(names: list[str], most: int = MAX_NAMES) -> str:
     """Return the first names, with the number of the others: `a, b and 3 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more

@@ -28,7 +28,7 @@ SLOWED_IMPLS = {  # with 5 % more steps, in benchmarks/extra/loops
     "numba_fused": "five_per_cent_numba",
 }
 TRUE_RATIO = 1.05  # of the slowed implementation to its original
-MOST_FALSE, LEAST_DETECTED = 0.25, 0.7  # rates that the campaigns must exclude, at CONFIDENCE
+MAX_FALSE_RATE, MIN_DETECTED_RATE = 0.25, 0.7  # the campaigns must exclude these, at CONFIDENCE
 CONFIDENCE = 0.95
 RULES = {
     "mann_whitney": f"Mann-Whitney on rounds, p < {ALPHA:.2f}, one process each",
@@ -57,11 +57,11 @@ def accepted(rows: pd.DataFrame) -> bool:
     A few campaigns do not measure a rate of 5 %: 0 false alarms of 20 mean a rate below 14 %.
     """
     alarms = _false_alarms(rows)
-    enough = highest_rate(int(alarms.sum()), len(alarms)) <= MOST_FALSE
+    enough = highest_rate(int(alarms.sum()), len(alarms)) <= MAX_FALSE_RATE
     for _, group in rows[rows["slowed"].notna()].groupby("impl"):
         detected = group["slowed"] == SLOWER
         rates = [lowest_rate(int(events.sum()), len(group)) for events in (detected, _covered(group))]
-        enough &= min(rates) >= LEAST_DETECTED and bool((group["slowed_ratio"] > 1).all())
+        enough &= min(rates) >= MIN_DETECTED_RATE and bool((group["slowed_ratio"] > 1).all())
     return enough
 
 

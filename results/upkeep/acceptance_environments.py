@@ -23,9 +23,9 @@ from results.store.runs import ROOT, find
 from results.upkeep.acceptance import TRUE_RATIO, highest_rate, judged_as, lowest_rate
 
 OLD_LABEL, SAME_LABEL, NEW_LABEL = "old", "same", "new"
-MOST_MINUTES = 10  # of a campaign
-MOST_FALSE, LEAST_DETECTED = 0.05, 0.9  # shares of the comparisons
-PENDING = "Not measured yet. Run: make acceptance-environments."
+MAX_MINUTES = 10  # of a campaign
+MAX_FALSE_SHARE, MIN_DETECTED_SHARE = 0.05, 0.9  # of the comparisons
+PENDING_TEXT = "Not measured yet. Run: make acceptance-environments."
 
 
 def check(run: Run) -> list[Row]:
@@ -65,15 +65,15 @@ def detected(rows: pd.DataFrame) -> int:
 
 def accepted(rows: pd.DataFrame) -> bool:
     """Return whether few enough false alarms and enough detections occurred, in short enough campaigns."""
-    few = false_alarms(rows) <= MOST_FALSE * len(rows)
-    enough = all(detected(part) >= LEAST_DETECTED * len(part) for _, part in rows.groupby("problem"))
-    return few and enough and bool(rows["minutes"].max() <= MOST_MINUTES)
+    few = false_alarms(rows) <= MAX_FALSE_SHARE * len(rows)
+    enough = all(detected(part) >= MIN_DETECTED_SHARE * len(part) for _, part in rows.groupby("problem"))
+    return few and enough and bool(rows["minutes"].max() <= MAX_MINUTES)
 
 
 def section(rows: pd.DataFrame) -> Section:
     """Return a row per problem, and a note on all; a sentence if there is no row."""
     if rows.empty:
-        return Section(text=PENDING)
+        return Section(text=PENDING_TEXT)
     table = [
         {"problem": f"{problem}, {part['blocks'].max()} blocks"}
         | {"the same version called different": f"{false_alarms(part)} of {len(part)} campaigns"}

@@ -30,7 +30,7 @@ BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
 COMMAND = re.compile(rf"(?P<head><!-- python -m results (?P<words>[^\n]+) -->\n){BETWEEN}", re.DOTALL)
 SENTENCE = re.compile(r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
-MOST_SENTENCES = 5  # of an answer
+MAX_SENTENCES = 5  # of an answer
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
 
@@ -56,11 +56,11 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
         first, *others = args.make(args).sections
         sections = [section for section in (replace(first, title=""), *others) if section.text]
         lines = [f"python -m results {match['words']}"]
-        for section in sections[:MOST_SENTENCES]:
+        for section in sections[:MAX_SENTENCES]:
             sentence = str(SENTENCE.match(section.text)[0])  # type: ignore[index]
             lines += [sentence if sentence.startswith(section.title) else f"{section.title}: {sentence}"]
         lines[1:2] = [" ".join([first.machine, *lines[1:2]]).strip()]
-        lines += [f"... and {more} more"] if (more := len(sections) - MOST_SENTENCES) > 0 else []
+        lines += [f"... and {more} more"] if (more := len(sections) - MAX_SENTENCES) > 0 else []
         answer = "\n".join(lines)
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 
@@ -69,7 +69,7 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
 
 def _sections(table: str, path: Path) -> list[Section]:
     if table in JSON_TABLES:
-        rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() or table not in PENDING else []
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() or table not in PENDING_TABLES else []
         return [JSON_TABLES[table](pd.DataFrame(rows))]
     run = find(str(path), path.parent)
     *sections, last = RUN_TABLES[table](run)
@@ -213,7 +213,7 @@ JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "rates": rates.section,
     "many_files": lambda rows: replace(many_files.section(rows), title=""),
 }
-PENDING = {"acceptance_environments"}  # tables that say so while their file does not exist
+PENDING_TABLES = {"acceptance_environments"}  # tables that say so while their file does not exist
 
 
 def add_commands(commands: options.Commands) -> None:

@@ -24,13 +24,13 @@ from results.store.columns import CASE
 from results.store.reading import number
 from results.store.runs import find
 
-LOOPS = (0, 1, 2, 3)
-LOOP = [sys.executable, "-c", "while True: pass"]
+LOOP_COUNTS = (0, 1, 2, 3)
+LOOP_COMMAND = [sys.executable, "-c", "while True: pass"]
 RUN_COMMAND = ["-m", "pytest", "benchmarks", "-q", "--benchmark-quiet", "--preset", "quick", "--no-limits", "--wait"]
 IMPLS, PROBLEMS = "numpy_manual,torch_autograd,jax_scan", "small,100000x30"  # on one thread, and on all
 CASE_OPTIONS = ["--blocks", "4", "--impl", IMPLS, "--problem", PROBLEMS]
 
-ABOUT = {
+MEASURE_TITLES = {
     "difference": "difference of the A/A control, median over its cases and blocks",
     "others": "CPU time that other processes used on the cores of the run",
     "load": "load average per core before the first block, where the CPU time of others is not recorded",
@@ -44,7 +44,7 @@ def section(rows: pd.DataFrame) -> Section:
     """Return the limits of each number that a run records, and what it was beside busy loops."""
     runs = records(rows)
     table = [
-        {"number": ABOUT[one.name], "QUIET up to": one.figure(one.limit)}
+        {"number": MEASURE_TITLES[one.name], "QUIET up to": one.figure(one.limit)}
         | {f"above {LARGE_RATIO:.0f}x shown up to": one.figure(one.most)}
         | {f"busy loops: {run['loops']}": one.figure(number(run[one.name])) for run in runs}
         for one in MEASURES
@@ -67,7 +67,7 @@ def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         idle_load = os.getloadavg()[0]
         for _ in range(loops):
-            process = stack.enter_context(subprocess.Popen(LOOP))
+            process = stack.enter_context(subprocess.Popen(LOOP_COMMAND))
             stack.callback(process.kill)
         saved = folder / "run.json"
         command = [sys.executable, *RUN_COMMAND, *CASE_OPTIONS, f"--benchmark-json={saved}"]
@@ -82,7 +82,7 @@ def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
 
 
 if __name__ == "__main__":
-    rows, ratios = zip(*map(_measure, LOOPS), strict=True)
+    rows, ratios = zip(*map(_measure, LOOP_COUNTS), strict=True)
     logs = [np.log(after / ratios[0]).dropna() for after in ratios]  # load may make rows invalid
     changes = [math.exp(one.abs().max()) if len(one) else math.nan for one in logs]
     table = pd.DataFrame(rows).assign(ratio_change=changes, ratios=[len(one) // 2 for one in logs])

@@ -16,7 +16,7 @@ from results.store.columns import CASE
 from results.store.reading import Run, RunError, machine_words
 from results.store.runs import find_all
 
-MOST_RUNS = 6  # the newest of a machine that its page holds
+MAX_RUNS = 6  # the newest of a machine that its page holds
 
 
 def site(runs: list[Run], folder: Path) -> Page:
@@ -33,7 +33,7 @@ def site(runs: list[Run], folder: Path) -> Page:
         machines.setdefault(run.machine, []).append(run)
     answers = [max(of, key=_merit) for of in machines.values()]
     files = {slug: f"machines/{number}-{_plain(slug)}.html" for number, slug in enumerate(machines, 1)}
-    pages = {file: machines[slug][-MOST_RUNS:] for slug, file in files.items()}
+    pages = {file: machines[slug][-MAX_RUNS:] for slug, file in files.items()}
     if len(machines) > 1:
         fullest = max(answers, key=_merit)
         pages["compare.html"] = [

@@ -100,5 +100,5 @@ def test_an_implementation_has_a_name_that_can_be_saved(tmp_path: Path) -> None:
 
 
 def test_the_limits_of_a_plan_are_the_readers() -> None:
-    assert options.MAX_NAMES == schema.MAX_NAMES and options.LONGEST_NAME == frame.LONGEST_NAME
+    assert options.MAX_NAMES == schema.MAX_NAMES and options.MAX_NAME_CHARACTERS == frame.MAX_NAME_CHARACTERS
     assert math.log2(schema.MAX_NAMES * 2**53) < math.log2(2**64)

@@ -283,7 +283,7 @@ def test_names_from_strangers_stay_names(tmp_path: Path, call: Call) -> None:
 def test_of_many_cases_those_with_a_change_are_drawn_and_the_others_counted(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("results.commands.history.MOST_PANELS", 1)
+    monkeypatch.setattr("results.commands.history.MAX_PANELS", 1)
     nights(tmp_path, slowed)
     assert "1 of 2 cases" in call("--plot", str(tmp_path / "x.svg"))[1]
     drawing = (tmp_path / "x.svg").read_text(encoding="utf-8")

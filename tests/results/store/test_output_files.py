@@ -16,7 +16,7 @@ from runs import blocks, entry, saved_run
 
 from results.commands.compare import compare_implementations
 from results.output import Page, Section, seconds, write
-from results.page.charts import MOST_DRAWN, all_charts, initial_rows
+from results.page.charts import MAX_DRAWN, all_charts, initial_rows
 from results.page.data import make_payload
 from results.page.machines import machine_sections
 from results.store.atomic import atomic_write
@@ -111,7 +111,7 @@ def test_charts_of_many_cases_say_what_they_leave_out(tmp_path: Path) -> None:
     run = saved_run(tmp_path, rows)
     payload = make_payload([run], "numpy_manual")
     shown, omitted = initial_rows(all_charts(payload.measured_impls)["time"], payload, [run], "numpy_manual")
-    assert len({row["problem"] for row in shown}) == MOST_DRAWN["problem"]
+    assert len({row["problem"] for row in shown}) == MAX_DRAWN["problem"]
     assert omitted == ["260 of 300 values of problem"]
 
 

@@ -10,7 +10,7 @@ from runs import rows, saved_cases
 
 from benchmarks.extra.planted_versions import make
 from results.store.reading import Run, RunError
-from results.upkeep.acceptance_environments import PENDING, accepted, check, section
+from results.upkeep.acceptance_environments import PENDING_TEXT, accepted, check, section
 from results.upkeep.docs import fill_tables
 
 LABELS = ("old", "same", "new")
@@ -58,7 +58,7 @@ def test_a_busy_machine_is_no_campaign_without_false_alarms(tmp_path: Path) -> N
 
 def test_the_docs_say_that_nothing_is_measured_until_it_is(tmp_path: Path) -> None:
     marker = "<!-- acceptance_environments of results/file.json -->\n<!-- end -->"
-    assert PENDING in fill_tables(marker, tmp_path)
+    assert PENDING_TEXT in fill_tables(marker, tmp_path)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "file.json").write_text(json.dumps(check(campaign(tmp_path))))
     assert "1 of 1 campaigns" in fill_tables(marker, tmp_path)
