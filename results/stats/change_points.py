@@ -229,8 +229,8 @@ def _change(x: Array, places: list[int], number: int, draws: int, level: float) 
     critical = np.quantile(np.abs(t_values(noise, places)[:, number]), 1 - level, method="higher")
     margin = float(critical * _errors(x, places)[number])
     simulated = noise / _spread(noise, places)[:, None] + step / spread * (np.arange(len(x)) >= place)
-    excess = _excess_squares(simulated[:, left:right])[:, place - left - SIDE_POINTS]
-    limit = np.quantile(excess, 1 - level, method="higher")
+    squares = _excess_squares(simulated[:, left:right])[:, place - left - SIDE_POINTS]
+    limit = np.quantile(squares, 1 - level, method="higher")
     possible = np.flatnonzero(_excess_squares(x[left:right] / spread) <= limit) + left + SIDE_POINTS
     ratios = _ratio(step), _ratio(step - margin), _ratio(step + margin)
     return Change(place, int(possible[0]), int(possible[-1]), *ratios)
