@@ -70,10 +70,10 @@ def test_a_page_errs_no_more_often_than_promised_although_its_null_is_simulated_
     """2,000 pages of ten series at the correlation that is assumed: the standard error of their rate is 0.5 %."""
     x = change_points.limit_outliers(noise("slowly drifting", np.random.default_rng(8), (20_000, 20)))
     reached = change_points.largest_t(x).reshape(-1, 10).max(axis=1)
-    assert np.mean(reached > change_points.critical_t(ALPHA / 10, 20, change_points.DRAWS)) <= 0.06
+    assert np.mean(reached > change_points.critical_t(ALPHA / 10, 20, change_points.MIN_DRAWS)) <= 0.06
     for t in np.quantile(reached, [0.1, 0.9, 0.99]):
-        level = change_points.tail_probability(t, 20, change_points.DRAWS)
-        assert change_points.critical_t(level, 20, change_points.DRAWS) == pytest.approx(t, rel=0.02)
+        level = change_points.tail_probability(t, 20, change_points.MIN_DRAWS)
+        assert change_points.critical_t(level, 20, change_points.MIN_DRAWS) == pytest.approx(t, rel=0.02)
 
 
 def test_the_places_named_have_the_least_squares_of_all():
