@@ -37,7 +37,7 @@ HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are 
 SHORT_RUN_S = 1e-3  # below, one run of fewer steps says little
 ENERGY_S, CLOCK_POLL_S = 1.0, 0.05  # of runs whose energy is measured; from one look at the clock to the next
 CPU_WINDOW_S = 0.06  # over which CPU time is compared with time: a tick of it is 4 ms
-CLOCK_RUNS = 20  # whose clocks are compared where those of all rounds differ
+SINGLE_RUNS, SINGLE_RUNS_S = 20, 2.0  # at most, whose clocks are compared if those of all rounds differ
 
 
 @dataclass
@@ -103,7 +103,7 @@ class TimedCase:
             facts |= self.energy_facts(facts["steady_s"])
         facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW_RUN_S else 3))
         faults = parity.faults(facts, self.worker.cores)
-        faults += self.clock_faults()
+        faults += self.clock_faults(faults)
         if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
             facts["half_steps_ratio"], faults = self.growth(facts["steady_s"], facts["fixed_s"])
         if self.profile:
@@ -116,16 +116,25 @@ class TimedCase:
         known = {name: value for name, value in facts.items() if value is not None}
         return known | words | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
 
-    def clock_faults(self) -> list[str]:
+    def clock_faults(self, faults: list[str]) -> list[str]:
         """Return how the worker's clock differs from this process's, if it does in all rounds and in single runs.
 
-        Beside other programs, a round may last much longer than its timed runs: the uncounted ones wake threads.
+        Beside other programs, a round may last much longer than its timed run, because the uncounted ones wake threads.
+        A single run must not: this process's clock then agrees with what the rounds claim. A row with `faults` has none.
         """
-        faults = parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
-        if not faults or CLOCK_AHEAD in faults:
-            return faults
-        runs = (self.worker.run(*self.new_run()) for _ in range(CLOCK_RUNS))
-        return [] if any(parity.clocks_agree(self.worker.elapsed, run.seconds) for run in runs) else faults
+        differences = parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
+        if faults or not differences or CLOCK_AHEAD in differences:
+            return differences
+        claimed, end = median(one.seconds for one in self.rounds_done), time.monotonic() + SINGLE_RUNS_S
+        for _ in range(SINGLE_RUNS):
+            c, steps = self.task.truth.draw(self.rng), self.task.facts["steps"]
+            done = self.worker.run(start := self.task.truth.start(c), steps)
+            judge(self.task, np.asarray(done.weights), steps, c, start)
+            if parity.clocks_agree(self.worker.elapsed, min(done.seconds, claimed)):
+                return []
+            if time.monotonic() > end:
+                break
+        return differences
 
     def energy_facts(self, steady: float) -> dict[str, float]:
         """Return the GPU's energy a step (J) and its median clock (MHz); {} if unknown, as for a slice of a card."""
