@@ -32,7 +32,7 @@ from benchmarks.worker.client import Invalid, Refused
 from benchmarks.worker.workspace import Home
 from impls.interface import Unsupported
 
-if TYPE_CHECKING:  # pandas comes along
+if TYPE_CHECKING:  # it imports pandas
     from results.page.standing import Look
 
 ROOT = Path(__file__).parent
@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest, campaign: Campaign) -> Case:
-    """Return the case of that name."""
+    """Return the case that the parameter names."""
     return campaign.selected[request.param]
 
 
@@ -85,13 +85,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     campaign = metafunc.config.stash[CAMPAIGN]
-    timer, theirs = campaign.clock.worker_seconds, metafunc.config.pluginmanager.hasplugin("timeout")
-    own = [pytest.mark.timeout(0)] if theirs else []  # the worker has its own
+    timer, has_timeout = campaign.clock.worker_seconds, metafunc.config.pluginmanager.hasplugin("timeout")
+    no_timeout = [pytest.mark.timeout(0)] if has_timeout else []  # the worker has its own
     params = [
-        pytest.param(str(case), marks=[*own, pytest.mark.benchmark(group=case.group, timer=timer)])
+        pytest.param(str(case), marks=[*no_timeout, pytest.mark.benchmark(group=case.group, timer=timer)])
         for case in campaign.plan.cases()
     ]
-    metafunc.parametrize("case", params, indirect=True)  # by name: what is saved of a parameter must be plain
+    metafunc.parametrize("case", params, indirect=True)  # by name: saved parameters must be plain
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -142,36 +142,36 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         if reporter is not None:
             progress.clear(reporter)
-        later = item.session.items[item.session.items.index(item) + 1 :]
-        after = campaign.selected.get(case_name(later[0])) if later else None
-        if after is None or after.block != case.block:
+        later_items = item.session.items[item.session.items.index(item) + 1 :]
+        next_case = campaign.selected.get(case_name(later_items[0])) if later_items else None
+        if next_case is None or next_case.block != case.block:
             campaign.leave(case.block)
-            if after is not None:
-                drop(item.session, needless(item.config, later))
+            if next_case is not None:
+                drop(item.session, needless(item.config, later_items))
 
 
-def needless(config: pytest.Config, later: list[pytest.Item]) -> list[Case]:
-    """Return those of the cases after a block for which no time is left, or which have no open question.
+def needless(config: pytest.Config, later_items: list[pytest.Item]) -> list[Case]:
+    """Return the cases after a block for which no time is left, or which have no open question.
 
-    Without --until-decided, what a resumed campaign has finished stays.
+    Without --until-decided, the finished cases of a resumed campaign stay.
     """
     campaign, resume_plugin = config.stash[CAMPAIGN], config.stash[RESUME]
-    cases = cases_of(later, campaign)
+    cases = cases_of(later_items, campaign)
     if campaign.plan.until_decided and Outcome(Status.TIMED) not in campaign.done.values():
-        return cases  # what failed is not tried again
-    now = look_now(config) if campaign.plan.until_decided else None
-    if now is None and campaign.has_time():
+        return cases  # failed cases are not tried again
+    look = look_now(config) if campaign.plan.until_decided else None
+    if look is None and campaign.has_time():
         return []
-    if now is None:
-        return cases_of([item for item in later if not resume_plugin.has(item)], campaign)
+    if look is None:
+        return cases_of([item for item in later_items if not resume_plugin.has(item)], campaign)
     block = [case for case in cases if case.block == cases[0].block]
     replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
     places = {privacy.clean(case.place, replace_private): case.place for case in block}
-    known = [(cases, gain) for cases, gain in now.questions if places.keys() >= {*cases}]
-    questions = [Question((places[one], places[other]), gain) for (one, other), gain in known]
-    left_out = campaign.leave_out(block, now.comparisons, now.decided, questions)
+    open_pairs = [(pair, gain) for pair, gain in look.questions if places.keys() >= {*pair}]
+    questions = [Question((places[first], places[second]), gain) for (first, second), gain in open_pairs]
+    left_out = campaign.leave_out(block, look.comparisons, look.decided, questions)
     if reporter := config.pluginmanager.get_plugin("terminalreporter"):
-        progress.show_look(reporter, campaign, now.fastest)
+        progress.show_look(reporter, campaign, look.fastest)
     return cases if len(left_out) == len(block) else left_out
 
 
@@ -189,7 +189,7 @@ def look_now(config: pytest.Config) -> "Look | None":
         with Home() as folder:
             storage.write_unsaved(benchmarks, path := Path(folder) / "not-saved.json")
             run = find(str(path), RUNS)
-            if config.option.benchmark_save or config.option.benchmark_autosave:  # newer than all numbers
+            if config.option.benchmark_save or config.option.benchmark_autosave:  # follows all numbered runs
                 run = dataclasses.replace(run, path=Path(benchmarks.storage.get("")) / "~.json")
             return look(run, default_baseline([run]))
     except (RunError, OSError, ValueError) as error:
@@ -228,7 +228,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
-    """Return what pytest-benchmark does, and more. The CPU is looked at once, which is slow."""
+    """Return pytest-benchmark's facts and more. The CPU is examined only once, because that is slow."""
     return identity.facts(config.option.machine or identity.slug())
 
 
@@ -241,16 +241,16 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     campaign = config.stash[CAMPAIGN]
     from results.store.json_values import parse_json
     from results.store.schema import VERSION
-    from results.store.seal import seal  # not before: pandas comes along
+    from results.store.seal import seal  # imported here, because it imports pandas
 
     machine = config.option.machine or identity.slug()
     campaign_facts = {"schema": VERSION, "machine": machine, "preset": config.option.preset, **campaign.summary()}
     replace = privacy.replacer(campaign.plan.hosts)
-    code = privacy.clean(campaign_facts.pop("sources"), privacy.path_replacer())  # a user's name may be a word of it
+    code = privacy.clean(campaign_facts.pop("sources"), privacy.path_replacer())  # a word of it may be a user's name
     output_json["campaign"] = privacy.clean(campaign_facts, replace) | {"sources": code}
     for row in output_json["benchmarks"]:
         row["extra_info"] = privacy.clean(row["extra_info"], replace)
-    output_json |= parse_json(storage.encoded(output_json, indent=None))  # what a reader will see: names may be no text
+    output_json |= parse_json(storage.encoded(output_json, indent=None))  # as readers will see it: keys become text
     seal(output_json)
 
 
@@ -314,18 +314,18 @@ def write_answer(reporter: pytest.TerminalReporter, config: pytest.Config) -> No
 
 def reasons(counts: Counter[Outcome]) -> str:
     """Return how many cases were skipped, refused or invalid, each with the first reason in full."""
-    parts = []
+    phrases = []
     for status in (Status.SKIPPED, Status.REFUSED, Status.INVALID):
         of_status = [outcome for outcome in counts if outcome.status is status]
         if of_status:
             more = " (and other reasons)" if len(of_status) > 1 else ""
-            parts.append(f"{sum(counts[outcome] for outcome in of_status)} {of_status[0]}{more}")
-    return "; ".join(parts)
+            phrases.append(f"{sum(counts[outcome] for outcome in of_status)} {of_status[0]}{more}")
+    return "; ".join(phrases)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if CAMPAIGN in config.stash:
         config.stash[CAMPAIGN].close()
     if FOLDER in config.stash:
-        with contextlib.suppress(OSError):  # pytest-benchmark makes it in any case; it goes unless something is in it
+        with contextlib.suppress(OSError):  # pytest-benchmark always makes the folder; remove it if it is empty
             config.stash[FOLDER].rmdir()

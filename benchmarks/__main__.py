@@ -43,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         print("error: stdout is closed; give it a file or a terminal", file=sys.stderr)
         return 2
-    for stream in (sys.stdout, sys.stderr):  # a name may hold what the output's encoding does not
+    for stream in (sys.stdout, sys.stderr):  # a name may hold characters that the output's encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         status = int(args.command(args))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader has left, as `head` does: nothing to say, and no second flush at exit
+    except BrokenPipeError:  # the reader has ended, as `head` does: no message, and no second flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Unsupported, OSError) as error:
@@ -77,7 +77,7 @@ def _fit(args: argparse.Namespace) -> int:
         request = fit.read_request(args)
     except ValueError as error:
         raise Unsupported(str(error)) from error
-    with np.errstate(over="ignore", invalid="ignore"):  # a wrong one may diverge
+    with np.errstate(over="ignore", invalid="ignore"):  # a wrong implementation may diverge
         if len(request.impls) > 1:
             return 0 if _print_sections(fit_ranking.sections(request)) else 1
         with fit.open_fit(request, fit_output.shown(request.problem.steps, args.every)) as descent:
@@ -97,8 +97,8 @@ def _print_sections(sections: Iterable[fit.Section], end: str = "\n\n") -> bool:
 
 
 def _gallery(args: argparse.Namespace) -> int:
-    chosen = args.impl or options.implementations(None, Path.cwd())
-    return 0 if _print_sections(gallery.sections(chosen, args.out, args.problem), end="\n") else 1
+    names = args.impl or options.implementations(None, Path.cwd())
+    return 0 if _print_sections(gallery.sections(names, args.out, args.problem), end="\n") else 1
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -109,9 +109,9 @@ def _list(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar=" or ".join(COMMANDS))
-    one = commands.add_parser("fit", help="one descent as a tutorial shows it", description=fit_output.__doc__)
-    one.set_defaults(command=_fit)
-    add = one.add_argument
+    fit_parser = commands.add_parser("fit", help="one descent as a tutorial shows it", description=fit_output.__doc__)
+    fit_parser.set_defaults(command=_fit)
+    add = fit_parser.add_argument
     add("problem", metavar="PROBLEM", help="line, crops, crops@5 (mini-batches), scalar, ... or path.csv")
     about = "implementation; several or `all`, which takes minutes, are ranked (default: %(default)s)"
     add("--impl", default="numpy_manual", metavar="A,B,PATH.py", help=about)
@@ -142,19 +142,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--plot", type=Path, metavar="FILE", help="file for a plot of the fit: .png, .svg or .pdf")
     add("--animate", type=Path, metavar="FILE", help="file for an animation of the descent: .gif")
-    many = commands.add_parser(
+    gallery_parser = commands.add_parser(
         "gallery", help="plot the tutorials' descents by every implementation", description=gallery.__doc__
     )
-    many.set_defaults(command=_gallery)
-    add = many.add_argument
-    drawn = fit.GALLERY_PROBLEMS
-    add("problem", nargs="?", choices=drawn, metavar="PROBLEM", help="line or crops, to draw only this one")
+    gallery_parser.set_defaults(command=_gallery)
+    add = gallery_parser.add_argument
+    about = "line or crops, to draw only this one"
+    add("problem", nargs="?", choices=fit.GALLERY_PROBLEMS, metavar="PROBLEM", help=about)
     add("--impl", type=_implementations, metavar="A,B,PATH.py", help="implementations (default: all)")
     add(
         "--out", type=Path, default=Path("gallery"), metavar="DIR", help="folder for the plots (default: ./%(default)s)"
     )
-    names = commands.add_parser("list", help="the implementations and the problems", description=listing.__doc__)
-    names.set_defaults(command=_list)
+    list_parser = commands.add_parser("list", help="the implementations and the problems", description=listing.__doc__)
+    list_parser.set_defaults(command=_list)
     return parser
 
 

@@ -1,6 +1,6 @@
 """Decode JSON into dataclasses. The annotation of a field is its check: its type, and the condition beside it.
 
-What a worker answers and what a journal holds may be a stranger's. Nothing passes but what the annotations allow.
+Answers of workers and journals are untrusted input. Only values that the annotations allow are accepted.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ MAX_HELPERS, MAX_NAMES = 20, 100  # source files beside an implementation; names
 MIN_RUN_S = 1e-7  # a call and the copy of its start take longer
 
 
-def printable(text: object, most: int = LINE_CHARACTERS) -> str:
-    """Return one line of at most `most` printable characters. Others, such as terminal escapes, become U+FFFD.
+def printable(text: object, limit: int = LINE_CHARACTERS) -> str:
+    """Return one line of at most `limit` printable characters. Others, such as terminal escapes, become U+FFFD.
 
-    A longer line ends with a whole word: half a path could not be recognised, and replaced, when it is saved.
+    A longer line is cut after a whole word: `privacy` could not recognise half a path when the line is saved.
     """
     line = " ".join(str(text).split())
-    if len(line) > most:
-        line = line[: most + 1].rpartition(" ")[0] or line[:most]
+    if len(line) > limit:
+        line = line[: limit + 1].rpartition(" ")[0] or line[:limit]
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
@@ -43,7 +43,7 @@ Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= MAX_NAMES]
 
 
 def decode(hint: Any, value: Any) -> Any:
-    """Return a JSON value as an annotation says, its objects as dataclasses. Raises ValueError for another value."""
+    """Return a JSON value as an annotation says, its objects as dataclasses. Raises ValueError if it does not fit."""
     origin, options = get_origin(hint), get_args(hint)
     is_object = isinstance(hint, type) and is_dataclass(hint) and isinstance(value, dict)
     if is_object and value.keys() <= _hints(hint).keys():
@@ -66,7 +66,7 @@ def decode(hint: Any, value: Any) -> Any:
 
 
 def decode_fields(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Return a dataclass's fields from an object, without its other names. Raises ValueError for one that is wrong."""
+    """Return a dataclass's fields from an object; other names are ignored. Raises ValueError for a wrong field."""
     hints, result = _hints(kind), {}
     for field in fields(kind):
         if field.name in values:

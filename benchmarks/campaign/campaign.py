@@ -24,7 +24,7 @@ from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
-ROUNDING_ROWS = 2_000  # in a step; above, rounding may hide lost ones
+ROUNDING_ROWS = 2_000  # of a step; with more, rounding may hide missing rows
 LIMITS_INTERVAL_S = 600.0  # measuring the machine's limits takes about 10 s
 PACKAGES_CHANGED = (
     "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
@@ -50,9 +50,9 @@ class Campaign:
     record: Record = field(default_factory=Record)
     started: float = field(default_factory=time.monotonic)
     limits_at: float = -math.inf  # when the machine's limits were measured last
-    before: load.Moment | None = None  # the machine when the block of the moment began
-    gpu_processes: int | None = None  # that computed on the GPU then: none is ours
-    case_began: float = 0.0  # when the case of the moment began, once its worker and its problem were there
+    before: load.Moment | None = None  # the system load when the current block began
+    gpu_processes: int | None = None  # on the GPU when the block began, none of them this campaign's
+    case_began: float = 0.0  # when the current case began, after its worker and its problem were ready
     interrupted: bool = False
 
     def __post_init__(self) -> None:
@@ -61,18 +61,18 @@ class Campaign:
         self.limits = MachineLimits(self.plan.timeout, self.workspace)
 
     def select(self, names: Collection[object]) -> None:
-        """Run only these cases. A block that lacks a case of another block is cut; one case less in all is none."""
+        """Select the cases with these names. A block is cut if it lacks a case that another block has."""
         self.selected = {str(case): case for case in self.plan.cases() if str(case) in names}
         places: dict[int, set[str]] = {}
         for case in self.selected.values():
             places.setdefault(case.block, set()).add(case.place)
-        self.cut = {block for block, own in places.items() if own != set().union(*places.values())}
+        self.cut = {block for block, block_places in places.items() if block_places != set().union(*places.values())}
 
     def make_environments(self, report: Callable[[str], object]) -> None:
         """Make the environments of the cases; `report` gets lines. Raises ValueError for a failed or changed one."""
-        needed = {case.environment for case in self.selected.values()}
+        labels = {case.environment for case in self.selected.values()}
         for environment in self.plan.environments:
-            if environment.label in needed:
+            if environment.label in labels:
                 if environment.requirements:
                     environments.make(environment, report)
                 facts = environment.settings or environments.describe(environment.path)
@@ -82,10 +82,10 @@ class Campaign:
     def open(self, case: Case) -> TimedCase:
         """Return the case, verified and ready to be timed. Raises Unsupported or Refused."""
         place = (case.impl, case.environment, case.device)
-        for known in (place, (*place, case.problem, case.dtype)):  # what was asked in one block is not asked again
-            if known in self.unsupported:
-                raise Unsupported(self.unsupported[known])
-        worker = self._worker(case)  # first: who cannot run here needs no problem
+        for key in (place, (*place, case.problem, case.dtype)):  # an earlier block may have shown it
+            if key in self.unsupported:
+                raise Unsupported(self.unsupported[key])
+        worker = self._worker(case)  # before the problem, which an unsupported case does not need
         precision = self._environment(case.environment).precision or self.plan.precision
         task = self.task(case.problem, case.dtype, precision)
         self.case_began = time.monotonic()
@@ -97,37 +97,37 @@ class Campaign:
             self.unsupported[*place, case.problem, case.dtype] = str(error)
             raise
         self.record.sources[case.impl_name] = worker.source(case.impl)  # again: a run may have imported more modules
-        asked: dict[str, Any] = {"seed": self.plan.seed, "precision": precision}
+        facts: dict[str, Any] = {"seed": self.plan.seed, "precision": precision}
         if self.plan.ranks:
             size = (task.facts[name] for name in ("d", "k", "dtype"))
             descent.facts["network_bytes"] = network_bytes(worker.ranks, *size)
         if case.device == "gpu" and self.gpu_processes is not None:
-            asked["gpu_processes"] = self.gpu_processes
+            facts["gpu_processes"] = self.gpu_processes
         descent.energy = self.plan.energy and case.device == "gpu"
         descent.profile = self._is_profiled(case)
         if self.plan.limits and not self.plan.ranks and case.device != "gpu" and descent.facts["step_reads"] == "X":
             settings = replace(self._settings(case.device), threads=descent.facts["threads"], memory=None)
             descent.read = self.limits.reading(settings, descent.facts)  # None for few bytes
         if self.plan.memory is not None:
-            asked["memory_limit_bytes"] = self.plan.memory
+            facts["memory_limit_bytes"] = self.plan.memory
         installed = self.record.environments.get(case.environment)
         if isinstance(installed, environments.Facts):
-            asked |= {"python": installed.python, "packages": installed.digest}
-        descent.facts |= case.row | asked
+            facts |= {"python": installed.python, "packages": installed.digest}
+        descent.facts |= case.row | facts
         is_exact = task.facts["batch"] < ROUNDING_ROWS and (*place, case.dtype) in self.exact
-        seen = case.place in self.checked or is_exact
-        descent.rows_check = None if seen else task.rows_check
+        rows_are_checked = case.place in self.checked or is_exact
+        descent.rows_check = None if rows_are_checked else task.rows_check
         self.checked[case.place] = descent.iterates[-1].weights
         self.record.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
 
     def finish(self, case: Case, facts: dict[str, Any]) -> None:
-        """Count the seconds of a case that has been timed. facts: of its row."""
+        """Record the seconds of a timed case, from the facts of its row."""
         self.record.runs_s += facts["runs_s"]
         self.exact.add((case.impl, case.environment, case.device, case.dtype))
         self.record.cases_s[case.place] = time.monotonic() - self.case_began
         if self._is_profiled(case) and self.worker is not None:
-            self.worker.close()  # a profiler that has been at work may slow down the next case
+            self.worker.close()  # the profiler may slow down the next case
 
     def _is_profiled(self, case: Case) -> bool:
         return self.plan.profile and case.device == "gpu" and not self.plan.ranks
@@ -144,7 +144,7 @@ class Campaign:
                 self.limits_at = time.monotonic()
 
     def measure_limits(self, name: str, device: str, block: int) -> None:
-        """Measure once a block, under that name, what a device can do with the plan's threads."""
+        """Measure a device's limits with the plan's threads, once a block, and keep them as `name`."""
         self.limits.measure(name, replace(self._settings(device), memory=None), block)
 
     def with_limits(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -154,8 +154,8 @@ class Campaign:
         if (environment.threads or settings[0], environment.precision or settings[1]) != settings:
             return facts
         before = self.before if self.limits.rates else None
-        others = None if before is None else load.between(facts["block"], before, load.now()).others
-        return self.limits.beside(facts, most_read, others or 0.0)
+        others_share = None if before is None else load.between(facts["block"], before, load.now()).others
+        return self.limits.beside(facts, most_read, others_share or 0.0)
 
     @contextlib.contextmanager
     def with_ranks(self, ranks: int) -> Iterator[None]:
@@ -167,24 +167,24 @@ class Campaign:
             self.plan = plan
 
     def gpu_notes(self) -> list[str]:
-        """Return what is to be known of the GPU beside the rows, a line each."""
+        """Return notes on the GPU for the end of the run, a line each."""
         if not any(case.device == "gpu" for case in self.done):
             return []
-        others = f"other processes used the GPU ({self.gpu_processes})"
-        shared = f"{others}, so times may be longer: stop them and measure again"
+        users = f"other processes used the GPU ({self.gpu_processes})"
+        shared = f"{users}, so times may be longer: stop them and measure again"
         return gpu.notes() + ([shared] if self.gpu_processes else [])
 
     def leave(self, block: int) -> None:
-        """Record what else the machine did during the block."""
+        """Record the system load of the block. End a worker that uses a GPU."""
         if self.before is not None:
             self.record.system_load.append(load.between(block, self.before, load.now()))
         self.before = None
-        if self.worker is not None and "gpu" in self.plan.devices:  # else the next block takes it for another's process
+        if self.worker is not None and "gpu" in self.plan.devices:  # the next block would count it as another's process
             self.worker.close()
 
     def has_time(self) -> bool:
         """Return whether one more block, as long as the longest so far, ends within the plan's minutes."""
-        return max((passed.seconds for passed in self.record.system_load), default=0.0) <= self.seconds_left
+        return max((block_load.seconds for block_load in self.record.system_load), default=0.0) <= self.seconds_left
 
     @property
     def seconds_left(self) -> float:
@@ -192,9 +192,9 @@ class Campaign:
         return self.started + 60 * self.plan.minutes - time.monotonic()
 
     def leave_out(self, block: list[Case], comparisons: int, decided: int, questions: list[Question]) -> list[Case]:
-        """Return the cases of the next block that need not run, as before if resumed. Record them."""
+        """Return the cases of the next block that need not run, and record them. A resumed block keeps its record."""
         number, schedule = block[0].block, self.record.schedule
-        left_out = next((known.left_out for known in schedule if known.block == number), None)
+        left_out = next((scheduled.left_out for scheduled in schedule if scheduled.block == number), None)
         if left_out is None:
             failed = {case.place for case, outcome in self.done.items() if outcome.status is not Status.TIMED}
             costs = Costs(self.record.starts_s, self.record.cases_s)
@@ -225,12 +225,12 @@ class Campaign:
         )
 
     def restore(self, record: Record) -> None:
-        """Continue from such a record."""
+        """Continue from a record that `snapshot` has returned."""
         self.record, self.limits.rates, self.limits.failed = record, record.rates, record.failed_kernels
         self.started, self.clock.total = time.monotonic() - record.wall_s, record.timed_s
 
     def summary(self) -> dict[str, Any]:
-        """Return what the saved JSON says of the campaign besides its rows. `blocks` counts complete ones."""
+        """Return the campaign's part of the saved JSON, without its rows. `blocks` counts complete blocks."""
         unfinished = self.cut | {case.block for case in self.not_run}
         skipped = sorted({(case.name, case.device, reason) for case, reason in self.without_time(Status.SKIPPED)})
         record = asdict(self.snapshot())
@@ -285,8 +285,8 @@ class Campaign:
         return Settings(threads, device, precision, plan.memory, environment.path, environment.install, profile)
 
     def _environment(self, label: str) -> Environment:
-        """Return the environment of that label; that of pytest for ""."""
-        return next((one for one in self.plan.environments if one.label == label), Environment(""))
+        """Return the environment with this label; pytest's own for ""."""
+        return next((entry for entry in self.plan.environments if entry.label == label), Environment(""))
 
     def _worker(self, case: Case) -> Worker:
         process_key = (*case.process_key, self.plan.ranks)

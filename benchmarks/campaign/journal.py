@@ -26,7 +26,7 @@ SUFFIX = ".journal"
 VERSION = 1
 HEAD_FIELDS = {"name", "began", "options", "here", "plan", "code", "machine"}
 MAX_BYTES, MAX_JSON_VALUES = 1 << 27, 3 * 10**6  # of a journal: as for a saved file
-RESERVED_BYTES = 1 << 20  # of the disk, for the next cases; readers take them for an unfinished line
+RESERVED_BYTES = 1 << 20  # on the disk for the next cases; readers ignore them as an unfinished line
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Journal:
     path: Path
     head: dict[str, Any]
     loaded: dict[str, FinishedCase] = field(default_factory=dict)  # the cases read from the file
-    finished: set[str] = field(default_factory=set)  # the names of these and of the cases added since
-    written: set[str] = field(default_factory=set)  # those of them that are on the disk
+    finished: set[str] = field(default_factory=set)  # the names of loaded and added cases
+    written: set[str] = field(default_factory=set)  # the names of cases on the disk
     state: dict[str, Any] = field(default_factory=dict)
     error: str = ""  # why the last case is not on the disk
     file: int | None = None
-    end: int = 0  # bytes in it
+    end: int = 0  # bytes in the file
     pending: bytes = b""  # lines that could not be written yet
 
     def add(self, case: str, result: FinishedCase, state: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             content = os.pread(self.file, os.fstat(self.file).st_size, 0)
-            self.end = content.rfind(b"\n") + 1  # without the half line of a power cut
+            self.end = content.rfind(b"\n") + 1  # without an unfinished last line
         data = self.pending if self.end else f"{encoded(self.head, indent=None)}\n".encode() + self.pending
         while data:
             count = os.pwrite(self.file, data, self.end)

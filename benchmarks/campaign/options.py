@@ -26,13 +26,13 @@ from benchmarks.worker.client import TIMEOUT
 
 MAX_STEPS = 10**6  # of a run
 OPEN_END_BLOCKS = 40  # at most, with --minutes or --until-decided
-MAX_NAMES, MAX_NAME_CHARACTERS = 1_000, 200  # implementations, problems or blocks of a saved run; of a name
+MAX_NAMES, MAX_NAME_CHARACTERS = 1_000, 200  # of implementations, problems or blocks; of a name
 VERDICT_PACKAGES = ("pandas", "scipy")
 PRECISIONS = ["highest", "tf32"]
 AA_IMPL = "numpy_manual"  # runs twice in every block, if it runs at all
 DTYPES = ["float32", "float64", *catalogue.HALF_DTYPES]
-HASH_DIGITS = 4  # of a hash, by which tables of one name are told apart
-OPT_IN_IMPLS = ["dask_manual"]  # run only where they are named: a step of Dask's takes some 10 ms whatever its size
+HASH_DIGITS = 4  # of a hash that distinguishes tables with the same file name
+OPT_IN_IMPLS = ["dask_manual"]  # run only if named: a step of Dask's takes some 10 ms whatever its size
 
 
 def plan(option: Namespace, directory: Path) -> Plan:
@@ -59,18 +59,18 @@ def plan(option: Namespace, directory: Path) -> Plan:
         ("--ranks", ranks // max(1, len(hosts)), 0, 10_000 if option.oversubscribe else threads),
     ):
         if not low <= value <= high:
-            given = f"{value:g}" if isinstance(value, float) else value
-            raise ValueError(f"{name} must be between {low} and {high}, not {given}")
+            number = f"{value:g}" if isinstance(value, float) else value
+            raise ValueError(f"{name} must be between {low} and {high}, not {number}")
     if isinstance(option.benchmark_json, (str, Path)) and not (folder := Path(option.benchmark_json).parent).is_dir():
         raise ValueError(f"--benchmark-json {option.benchmark_json}: there is no folder {folder}; make it first")
     if ranks and option.dtype and {*words(option.dtype)} & {*catalogue.HALF_DTYPES}:
         raise ValueError("--ranks: X in 16 bits is for single processes; use --dtype float32")
-    needed = VERDICT_PACKAGES if option.until_decided else ()
-    if absent := [name for name in needed if importlib.util.find_spec(name) is None]:
+    required = VERDICT_PACKAGES if option.until_decided else ()
+    if absent := [name for name in required if importlib.util.find_spec(name) is None]:
         raise ValueError(f"--until-decided needs {' and '.join(absent)}: pip install {' '.join(absent)}")
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
-    memory.total()  # raises here, before the first case, if the environment says it wrongly
+    memory.total()  # raises now, before the first case, if the environment variable is wrong
     target, chosen = option.target or [], implementations(option.impl, directory)
     reading = read_as(option)
     problems = [option.problem, *([] if option.grid is None else catalogue.grid(words(option.grid)))]
@@ -78,13 +78,13 @@ def plan(option: Namespace, directory: Path) -> Plan:
     precisions = choose("precision", option.precision, PRECISIONS)
     devices = choose("device", option.device, ["cpu", "gpu"])
     dtypes = preset.dtypes if option.dtype is None else choose("dtype", option.dtype, DTYPES)
-    given = {
+    compared = {
         "--with": option.with_packages,
         "--python": option.python,
         "several --threads": counts[1:],
         "several --precision": precisions[1:],
     }
-    settings = [name for name, value in given.items() if value]
+    settings = [name for name, value in compared.items() if value]
     has_revision = any(map(revisions.FILE_AT_REVISION.fullmatch, words(option.impl or "")))
     revised = ["--impl FILE@REVISION"] if has_revision else []
     if len(axes := settings + revised) > 1:
@@ -135,43 +135,43 @@ def check_names(plan: Plan) -> None:
             raise ValueError(f"{option}: {len(names):,} names; give {MAX_NAMES:,} at most")
         for name in sorted(names):
             if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-                what = f"a name has at most {MAX_NAME_CHARACTERS} characters, all of them printable"
-                raise ValueError(f"{option} {name[:MAX_NAME_CHARACTERS]!r}: rename the file; {what}")
+                rule = f"a name has at most {MAX_NAME_CHARACTERS} characters, all of them printable"
+                raise ValueError(f"{option} {name[:MAX_NAME_CHARACTERS]!r}: rename the file; {rule}")
 
 
-def thread_counts(given: str | None) -> list[int]:
-    """Return the numbers of --threads, by default that of the cores. Raises ValueError."""
+def thread_counts(text: str | None) -> list[int]:
+    """Return the thread counts of --threads; by default the number of cores. Raises ValueError."""
     try:
-        counts = [int(word) for word in words(given or str(identity.cores()))]
+        counts = [int(word) for word in words(text or str(identity.cores()))]
     except ValueError:
         counts = []
     if not counts:
-        raise ValueError(f"--threads {given!r}: give a number, or several to compare: 1,2")
+        raise ValueError(f"--threads {text!r}: give a number, or several to compare: 1,2")
     return counts
 
 
-def choose(what: str, given: str, known: list[str], at_most: int = 99) -> list[str]:
+def choose(what: str, text: str, names: list[str], at_most: int = 99) -> list[str]:
     """Return the comma-separated words. Raises ValueError for an unknown one."""
-    if not 1 <= len(words(given)) <= at_most:
-        raise ValueError(f"--{what} {given!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(known)}")
-    for word in words(given):
-        if word not in known:
-            raise ValueError(f"no {what} {word!r}{impls.nearest(word, known)}")
-    return words(given)
+    if not 1 <= len(words(text)) <= at_most:
+        raise ValueError(f"--{what} {text!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(names)}")
+    for word in words(text):
+        if word not in names:
+            raise ValueError(f"no {what} {word!r}{impls.nearest(word, names)}")
+    return words(text)
 
 
-def words(given: str) -> list[str]:
+def words(text: str) -> list[str]:
     """Return the comma-separated words, each once."""
-    return list(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-def implementations(given: str | None, directory: Path) -> list[str]:
+def implementations(text: str | None, directory: Path) -> list[str]:
     """Return names and absolute paths, by default all names except OPT_IN_IMPLS. Raises ValueError."""
-    if given is None:
+    if text is None:
         return [name for name in impls.names() if name not in OPT_IN_IMPLS]
-    if not words(given):
-        raise ValueError(f"--impl {given!r}: name at least one of {', '.join(impls.names())}")
-    paths = [_path(word, directory) for word in words(given)]
+    if not words(text):
+        raise ValueError(f"--impl {text!r}: name at least one of {', '.join(impls.names())}")
+    paths = [_path(word, directory) for word in words(text)]
     names = Counter(Path(path).stem for path in paths)
     for path in paths:
         if names[Path(path).stem] > 1:
@@ -190,13 +190,13 @@ def _path(word: str, directory: Path) -> str:
     return str(directory / word) if word.endswith(".py") else word
 
 
-def repeated(given: str | None, chosen: list[str], directory: Path) -> list[str]:
+def repeated(text: str | None, chosen: list[str], directory: Path) -> list[str]:
     """Return the implementations that run twice; [] for `none`. Raises ValueError for one that does not run."""
-    if given is None:
+    if text is None:
         return [AA_IMPL if AA_IMPL in chosen else chosen[0]]
     names = {Path(path).stem if path.endswith(".py") else path: path for path in chosen}
     paths = []
-    for word in [] if given == "none" else words(given):
+    for word in [] if text == "none" else words(text):
         path = str(directory / word) if word.endswith(".py") else word
         if path not in chosen and word not in names:
             raise ValueError(f"--aa {word!r}: name some that run, or none (running: {', '.join(names)})")
@@ -204,30 +204,31 @@ def repeated(given: str | None, chosen: list[str], directory: Path) -> list[str]
     return paths
 
 
-def tables(given: str | None, directory: Path, target: list[str], reading: TableFormat) -> dict[str, str]:
-    """Return the problems' names, tables by absolute path and once, each with a label if files share a name.
+def tables(text: str | None, directory: Path, target: list[str], reading: TableFormat) -> dict[str, str]:
+    """Return the problems by name, each with a label: "" unless it is a table whose file name is not unique.
 
-    Raises ValueError if no name is given, or a name is unknown.
+    A table's name is its absolute path; equal tables appear once. Raises ValueError for no name or an unknown one.
     """
-    if given is not None and not words(given):
-        raise ValueError(f"--problem {given!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
+    if text is not None and not words(text):
+        raise ValueError(f"--problem {text!r}: name at least one of {', '.join(catalogue.CATALOGUE)}, path.csv")
     names: dict[str, str] = {}
     files: dict[str, dict[str, str]] = {}  # by the file's name, then by a hash over the numbers
-    for word in words(given or ""):
+    for word in words(text or ""):
         base, batch = catalogue.parse(word)
         if is_table(base):
             word = base if "://" in base else str(directory / base) + (f"@{batch}" if batch else "")
             problem, _ = catalogue.build(word, target=target, reading=reading)
-            of_data = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes())
-            of_all = hashlib.sha256(of_data.digest() + problem.w0.tobytes())
-            digest = of_data.hexdigest()[:HASH_DIGITS] + of_all.hexdigest()
+            data_hash = hashlib.sha256(problem.X.tobytes() + problem.y.tobytes())
+            full_hash = hashlib.sha256(data_hash.digest() + problem.w0.tobytes())
+            digest = data_hash.hexdigest()[:HASH_DIGITS] + full_hash.hexdigest()
             if files.setdefault(Path(word).name, {}).setdefault(digest, word) != word:
                 continue
         names[word] = ""
-    for name, of_name in files.items():
-        short = {digest[:HASH_DIGITS] for digest in of_name}
-        for digest, word in of_name.items() if len(of_name) > 1 else ():
-            names[word] = f"{digest[: HASH_DIGITS if len(short) == len(of_name) else 16]}~{name}"
+    for name, tables_of_name in files.items():
+        short_digests = {digest[:HASH_DIGITS] for digest in tables_of_name}
+        digits = HASH_DIGITS if len(short_digests) == len(tables_of_name) else 16
+        for digest, word in tables_of_name.items() if len(tables_of_name) > 1 else ():
+            names[word] = f"{digest[:digits]}~{name}"
     if (target or reading != TableFormat()) and not files:
         raise ValueError(f"--target, {FORMAT_OPTIONS} go with a table: --problem path.csv")
     return names
@@ -324,7 +325,7 @@ OPTIONS = (
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the options to pytest's.
+    """Add the options to pytest's, without --timeout if pytest-timeout has its own.
 
     pytest loads this module before it looks for conftest.py files. It would otherwise take the value of an unknown
     option, such as `--impl mine.py`, for a test path, and run the conftest.py beside it.
@@ -333,5 +334,5 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     blocked = pluginmanager.is_blocked("timeout") or bool(os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"))
     installed = importlib.util.find_spec("pytest_timeout") is not None and not blocked
     for option in OPTIONS:
-        if option.name != "--timeout" or not (installed or pluginmanager.hasplugin("timeout")):  # which has its own
+        if option.name != "--timeout" or not (installed or pluginmanager.hasplugin("timeout")):
             group.addoption(option.name, help=option.help, **option.settings)

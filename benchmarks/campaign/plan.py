@@ -42,12 +42,12 @@ class Case:
     dtype: str
     block: int
     is_duplicate: bool = False  # the second of an A/A pair
-    label: str = ""  # the problem's name where that of its file is not enough
+    label: str = ""  # the problem's name if that of its file is ambiguous
     environment: str = ""  # the label of the environment that it runs in; "": that of pytest
 
     @property
     def impl_name(self) -> str:
-        """The implementation's name, for a path the file's; with that of an environment after an @."""
+        """The name of the implementation or its file; with an environment, `@` and its label follow."""
         name = Path(self.impl).stem if self.impl.endswith(".py") else self.impl
         return f"{name}@{self.environment}" if self.environment else name
 
@@ -110,15 +110,15 @@ class Plan:
     memory: int | None = None  # bytes that a worker may have, or all ranks together
     aa: list[str] = field(default_factory=list)  # the implementations that run twice in every block
     precision: str = "highest"
-    ranks: int = 0  # processes that are one descent; 0: each implementation is one process, and no rank
+    ranks: int = 0  # processes that share one descent; 0: each implementation is one process
     hosts: list[str] = field(default_factory=list)  # that share the ranks, this one first; []: this one alone
     remote_shell: str = ""  # the command that reaches another host; its name is appended
-    minutes: float = math.inf  # no block begins that would not end by then
+    minutes: float = math.inf  # a block begins only if it can end by then
     until_decided: bool = False  # whether a block leaves out the cases without an open question
     shuffle: bool = True  # whether a block runs implementations and devices in random order, or as given
     energy: bool = False  # whether each case on a GPU runs a second more, for the energy of a step
-    profile: bool = False  # whether a profiler looks at each case on a GPU, which then has a process of its own
-    limits: bool = True  # whether what the machine could do is measured as well, block by block
+    profile: bool = False  # whether each case on a GPU is profiled, in a process of its own
+    limits: bool = True  # whether the machine's limits are measured as well, block by block
     lr: float | None = None
     steps: int | None = None  # updates in a run; None: the problem's own number
     target: list[str] = field(default_factory=list)  # columns of a table to predict
@@ -128,8 +128,8 @@ class Plan:
 
     def environments_of(self, impl: str) -> list[str]:
         """Return the labels of the environments that an implementation runs in; "" is that of pytest."""
-        known = {name.partition("_")[0] for name in TRAITS}
-        return [one.label for one in serving(impl, self.environments, known)] or [""]
+        frameworks = {name.partition("_")[0] for name in TRAITS}
+        return [environment.label for environment in serving(impl, self.environments, frameworks)] or [""]
 
     def cases(self) -> list[Case]:
         """Return the cases block by block: implementations and devices, each in its process, shuffled or in order.
@@ -139,7 +139,7 @@ class Plan:
         cases = []
         labels = [(impl, False, environment) for impl in self.impls for environment in self.environments_of(impl)]
         labels += [(impl, True, self.environments_of(impl)[0]) for impl in self.impls if impl in self.aa]
-        if not self.shuffle:  # the second of a pair comes after the first: at the end, a run that is cut lacks it
+        if not self.shuffle:  # each duplicate follows its original: a run that is cut short lacks its end
             labels.sort(key=lambda label: self.impls.index(label[0]))
         for block in range(self.blocks):
             processes = [(*label, device) for label in labels for device in self.devices]

@@ -69,21 +69,21 @@ class ProblemStore:
         return [dtype for dtype in self.plan.dtypes if (name, dtype, precision) not in self.tasks]
 
     def _prepare(self, name: str, problem: Problem, dtype: str, precision: str) -> PreparedProblem:
-        plan, made = self.plan, None
+        plan, recipe = self.plan, None
         if len(plan.hosts) > 1:  # other hosts make a problem from its recipe, and have no check of rows
-            recipe = {"name": name, "seed": plan.seed, "target": plan.target, "steps": plan.steps}
-            made = recipe | {"reading": asdict(plan.reading)}
+            arguments = {"name": name, "seed": plan.seed, "target": plan.target, "steps": plan.steps}
+            recipe = arguments | {"reading": asdict(plan.reading)}
         self.folder = self.folder or self.workspace.new("problems")
         folder = self.folder / f"{len(self.tasks)}-{dtype}"
         try:
-            return prepare_problem(name, problem, folder, precision=precision, made=made)
+            return prepare_problem(name, problem, folder, precision=precision, made=recipe)
         except OSError:
-            remove_tree(folder)  # its half would take the room of the next one
+            remove_tree(folder)  # makes room for the next problem
             raise
 
 
 def no_problem(error: Exception) -> Unsupported | Refused:
-    """Return the error of the cases whose problem could not be made or written, from the error of the attempt."""
+    """Return the error for the cases of a problem that could not be made or written."""
     if isinstance(error, Unsupported):
         return error
     if isinstance(error, MemoryError):

@@ -20,7 +20,7 @@ from benchmarks.typed_json import printable
 
 MAX_BAR_COLUMNS, MIN_BAR_COLUMNS = 40, 5
 BLOCK_LINE_COLUMNS = 79  # of a line after a block
-ESTIMATE_FROM_CASES = 9  # before, the remaining time is not shown
+ESTIMATE_FROM_CASES = 9  # with fewer, the remaining time is not shown
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,22 @@ class CampaignProgress:
 
 def standing(campaign: Campaign, case: Case) -> CampaignProgress:
     """Estimate the progress from the finished cases. With --minutes or --until-decided, the totals are unknown."""
-    limit_s, passed = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
+    limit_s, elapsed_s = 60 * campaign.plan.minutes, time.monotonic() - campaign.started
     open_end = campaign.plan.until_decided and limit_s == math.inf
-    done, total = len(campaign.done), len(campaign.selected)
-    estimated = done >= ESTIMATE_FROM_CASES and not open_end
-    remaining_s = min(passed / done * (total - done), max(limit_s - passed, 0)) if estimated else math.nan
-    share = min(max(done / total, passed / limit_s), 1.0)
-    of, blocks = (total, campaign.plan.blocks) if limit_s == math.inf and not open_end else (None, None)
-    return CampaignProgress(case, done + 1, of, blocks, share, remaining_s)
+    finished, total = len(campaign.done), len(campaign.selected)
+    estimated = finished >= ESTIMATE_FROM_CASES and not open_end
+    remaining_s = min(elapsed_s / finished * (total - finished), max(limit_s - elapsed_s, 0)) if estimated else math.nan
+    share = min(max(finished / total, elapsed_s / limit_s), 1.0)
+    shown_total, blocks = (total, campaign.plan.blocks) if limit_s == math.inf and not open_end else (None, None)
+    return CampaignProgress(case, finished + 1, shown_total, blocks, share, remaining_s)
 
 
 def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> None:
     """Show the case that runs now and the remaining time."""
     progress = standing(campaign, case)
     if has_bar(reporter):
-        columns = shutil.get_terminal_size().columns - 1  # in the last one, some terminals begin a new line
-        reporter.write(f"\r{line(progress, columns, reporter.hasmarkup)}\r", flush=True)  # what comes next begins there
+        columns = shutil.get_terminal_size().columns - 1  # some terminals wrap at the last column
+        reporter.write(f"\r{line(progress, columns, reporter.hasmarkup)}\r", flush=True)  # later output replaces it
     elif not campaign.done or next(reversed(campaign.done)).process_key != case.process_key:
         if reporter.verbosity > 0:
             reporter.ensure_newline()  # pytest names each case
@@ -93,8 +93,8 @@ def line(progress: CampaignProgress, columns: int, colours: bool) -> str:
     system: Literal["standard"] | None = "standard" if colours else None
     console = Console(file=sys.__stdout__, width=columns, height=1, force_terminal=True, color_system=system)
     width = min(max(columns // 5, MIN_BAR_COLUMNS), MAX_BAR_COLUMNS)
-    drawn = console.render(ProgressBar(total=1, completed=progress.share, width=width, complete_style="cyan"))
-    bar = Text.assemble(*[(piece.text, piece.style or "") for piece in drawn])
+    segments = console.render(ProgressBar(total=1, completed=progress.share, width=width, complete_style="cyan"))
+    bar = Text.assemble(*[(piece.text, piece.style or "") for piece in segments])
     bar.truncate(width, pad=True)
     case = progress.case
     case_name = Text(printable(f"{case.name} {case.title} {case.dtype} {case.device}"))
@@ -112,14 +112,14 @@ def line(progress: CampaignProgress, columns: int, colours: bool) -> str:
 def remaining_texts(progress: CampaignProgress, name_width: int) -> list[tuple[str, int]]:
     """Return ever shorter texts of the progress, each with the columns it must leave for the case's name."""
     remaining = duration(progress.remaining_s)
-    where, short = block(progress), block(progress).replace(" of ", "/")
+    place, short_place = block(progress), block(progress).replace(" of ", "/")
     candidates = [
-        ([counted(progress), where, remaining and f"about {remaining} left"], name_width),
-        ([counted(progress), short, remaining and f"~{remaining} left"], 24),
-        ([short, remaining and f"~{remaining}"], 6),
+        ([counted(progress), place, remaining and f"about {remaining} left"], name_width),
+        ([counted(progress), short_place, remaining and f"~{remaining} left"], 24),
+        ([short_place, remaining and f"~{remaining}"], 6),
         ([remaining and f"~{remaining}"], 4),
     ]
-    return [(f"{', '.join(filter(None, parts))}: ", reserve) for parts, reserve in candidates if any(parts)]
+    return [(f"{', '.join(filter(None, words))}: ", reserve) for words, reserve in candidates if any(words)]
 
 
 def counted(progress: CampaignProgress) -> str:

@@ -35,7 +35,7 @@ class Outcome:
 
     @classmethod
     def parse(cls, text: str) -> "Outcome":
-        """Read such a text. Raises ValueError for another one."""
+        """Parse the text of `str(outcome)`. Raises ValueError for any other text."""
         status, _, reason = text.partition(": ")
         return cls(Status(status), reason)
 
@@ -51,7 +51,7 @@ INTERRUPTED = Outcome(Status.REFUSED, "interrupted")
 
 @dataclass(frozen=True)
 class Resumed:
-    """A moment, in UTC, at which the campaign went on with so many finished cases."""
+    """The time of a resume, in UTC, and the number of finished cases that it kept."""
 
     at: Words
     kept: Count
@@ -59,7 +59,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class ScheduledBlock:
-    """With --until-decided: what the blocks before this one had decided, and the cases that it leaves out, by place."""
+    """With --until-decided: the comparisons decided before a block, and the cases that it leaves out, by place."""
 
     block: Count
     after_s: Seconds
@@ -75,17 +75,17 @@ class Record:
     wall_s: Seconds = 0.0
     timed_s: Seconds = 0.0
     runs_s: Seconds = 0.0  # in workers' prepare, first and timed runs
-    reference_s: Seconds = 0.0  # in which problems and their truth were made
+    reference_s: Seconds = 0.0  # spent on problems and reference solutions
     orphans: list[Words] = field(default_factory=list)  # processes and folders that had to be removed
     system_load: list[BlockLoad] = field(default_factory=list)
     sources: dict[Words, Source] = field(default_factory=dict)  # by implementation
-    rates: dict[Words, dict[int, Rates]] = field(default_factory=dict)  # by device and block: what it could do
+    rates: dict[Words, dict[int, Rates]] = field(default_factory=dict)  # by device and block
     failed_kernels: dict[Words, dict[Words, Words]] = field(default_factory=dict)  # by device: the reasons
     resumed: list[Resumed] = field(default_factory=list)
     starts_s: dict[Words, Seconds] = field(default_factory=dict)  # of the last start, by `Case.process_name`
     cases_s: dict[Words, Seconds] = field(default_factory=dict)  # of the last time of each case, by `Case.place`
     schedule: list[ScheduledBlock] = field(default_factory=list)
-    environments: dict[Words, Facts | dict[Words, Count | Words]] = field(default_factory=dict)  # or what it sets
+    environments: dict[Words, Facts | dict[Words, Count | Words]] = field(default_factory=dict)  # by label
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> "Record":

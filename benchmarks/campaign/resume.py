@@ -49,9 +49,9 @@ class ResumePlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config, self.lock = config, Lock()
-        of_suite = {option.attribute: option.name for option in options.OPTIONS}
+        suite_options = {option.attribute: option.name for option in options.OPTIONS}
         self.options = {
-            name: word for name, word in (of_suite | FOREIGN_OPTIONS).items() if name not in PROCESS_OPTIONS
+            name: word for name, word in (suite_options | FOREIGN_OPTIONS).items() if name not in PROCESS_OPTIONS
         }
         self.folder = Path(config.option.benchmark_storage.removeprefix("file://"))
 
@@ -73,8 +73,8 @@ class ResumePlugin:
             if self.config.option.wait:
                 self.lock.wait(sys.stderr.write)
             elif holder := self.lock.take():
-                other = f"another measurement runs ({holder}): both would be slower"
-                raise pytest.UsageError(f"{other}. Use --wait to start after it")
+                reason = f"another measurement runs ({holder}): both would be slower"
+                raise pytest.UsageError(f"{reason}. Use --wait to start after it")
         except OSError as error:
             message = f"no way to be the only measurement here: {error}"
             raise pytest.UsageError(f"{message}. Remove that file or make it writable") from error
@@ -85,20 +85,20 @@ class ResumePlugin:
         given = {word.partition("=")[0] for word in words}  # the options on the command line, without their values
         if not option.resume:
             return
-        self.acquire_machine_lock()  # before the journal is read: its writer may live
+        self.acquire_machine_lock()  # first: the journal's writer may still run
         candidates = journal.unfinished(self.folder, option.benchmark_save or "")
         if not candidates:
-            known = "; ".join(map(journal.describe, journal.unfinished(self.folder))) or "none is in that folder"
-            raise pytest.UsageError(f"--resume: no campaign to go on with in {self.folder} ({known})")
+            unfinished = "; ".join(map(journal.describe, journal.unfinished(self.folder))) or "none is in that folder"
+            raise pytest.UsageError(f"--resume: no campaign to go on with in {self.folder} ({unfinished})")
         self.journal = candidates[-1]
-        kinds = {one.attribute: one.kind for one in options.OPTIONS}
+        kinds = {entry.attribute: entry.kind for entry in options.OPTIONS}
         for name, word in self.options.items():
-            began = self.journal.head["options"].get(name)
-            if began is not None and type(began) is not kinds.get(name, type(began)):
-                raise pytest.UsageError(DAMAGED_JOURNAL.format(self.journal.path, f"its {word} is {began!r:.80}"))
-            if word in given and _plain(getattr(option, name)) != began:
+            saved = self.journal.head["options"].get(name)
+            if saved is not None and type(saved) is not kinds.get(name, type(saved)):
+                raise pytest.UsageError(DAMAGED_JOURNAL.format(self.journal.path, f"its {word} is {saved!r:.80}"))
+            if word in given and _plain(getattr(option, name)) != saved:
                 raise pytest.UsageError(f"--resume: the campaign keeps the options it began with; leave {word} out")
-            setattr(option, name, Path(began) if name == "benchmark_json" and began else began)
+            setattr(option, name, Path(saved) if name == "benchmark_json" and saved else saved)
 
     @property
     def here(self) -> Path:
@@ -107,7 +107,7 @@ class ResumePlugin:
 
     def pytest_report_header(self) -> str:
         """Name the campaign that can be resumed, or that is resumed."""
-        if self.journal:  # of --resume: a new one begins after this
+        if self.journal:  # a resumed one; a new journal begins later
             return f"resuming {journal.describe(self.journal)}"
         measures = self.measures and measures_benchmarks(self.config)
         unfinished = journal.unfinished(self.folder) if measures else []
@@ -140,8 +140,8 @@ class ResumePlugin:
             self.journal = journal.named(self.folder, option.benchmark_save or "unsaved", **head)
             return
         if changes := differences(self.journal.head, json.loads(json.dumps(head))):
-            how = "go back to that, or begin anew, without --resume"
-            raise pytest.UsageError(f"--resume: since it began, {changes} changed: {how}")
+            advice = "go back to that, or begin anew, without --resume"
+            raise pytest.UsageError(f"--resume: since it began, {changes} changed: {advice}")
         if missing := set(self.journal.loaded) - {item.nodeid for item in session.items}:
             raise pytest.UsageError(f"--resume: name the same files; {min(missing)} was measured and is not among them")
         if self.journal.loaded:
@@ -217,7 +217,7 @@ class ResumePlugin:
             terminalreporter.write_line(f"kept: {journal.describe(self.journal)}; --resume goes on with it")
 
     def pytest_unconfigure(self) -> None:
-        """Close the journal and release the machine lock. A run in no file keeps its journal if output is lost."""
+        """Close the journal and release the machine lock. An unsaved run keeps its journal if output is lost."""
         if self.journal:
             lost = self.output_lost()
             if self.complete and not self.is_saved and not lost:
@@ -265,10 +265,10 @@ def _plain(value: Any) -> Any:
 
 def code(impls: list[str], tables: list[str]) -> str:
     """Return a hash over the suite's own code, implementations given by path, and tables."""
-    mine = [ROOT / "conftest.py", *ROOT.glob("impls/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
-    given = [*impls, *(catalogue.parse(name)[0] for name in tables)]
+    suite_files = [ROOT / "conftest.py", *ROOT.glob("impls/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
+    names = [*impls, *(catalogue.parse(name)[0] for name in tables)]
     digest = hashlib.sha256()
-    for path in [*sorted(mine), *(Path(name) for name in given if name.endswith(".py") or is_table(name))]:
+    for path in [*sorted(suite_files), *(Path(name) for name in names if name.endswith(".py") or is_table(name))]:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
@@ -277,13 +277,13 @@ def code(impls: list[str], tables: list[str]) -> str:
 def edited_helpers(impls: list[str], sources: dict[str, Source]) -> str:
     """Return the names of modules beside implementations given by path that are no longer as they were saved."""
     paths = [Path(impl) for impl in impls if impl.endswith(".py")]
-    known = [
+    modules = [
         (path, source.helpers)
         for path in paths
         for name, source in sources.items()
-        if name == path.stem or name.startswith(f"{path.stem}@")  # then the label of an environment
+        if name == path.stem or name.startswith(f"{path.stem}@")  # an environment's label follows
     ]
-    saved = [(path.resolve().parent / name, text) for path, helpers in known for name, text in helpers.items()]
+    saved = [(path.resolve().parent / name, text) for path, texts in modules for name, text in texts.items()]
     return ", ".join(file.name for file, text in saved if source_text(file) != text)
 
 

@@ -13,11 +13,11 @@ FOLDER = ROOT / "build" / "revisions"
 def file_of(path: Path, revision: str) -> Path:
     """Return a file NAME@COMMIT.py as `path` was in a revision, with its folder's other modules. Raises ValueError.
 
-    A file of this suite comes with the whole folder `impls` of that revision: it uses the `_<framework>.py` of then.
+    A file of this suite comes with the folder `impls` of that revision, whose `_<framework>.py` it imports.
     """
     if _git(path.parent, "rev-parse", "--git-dir") is None:
-        what = f"git is missing or finds no repository in {path.parent}"
-        raise ValueError(f"{path.name}@{revision}: {what}; leave out @{revision}")
+        reason = f"git is missing or finds no repository in {path.parent}"
+        raise ValueError(f"{path.name}@{revision}: {reason}; leave out @{revision}")
     is_option = revision.startswith("-")
     commit = None if is_option else _git(path.parent, "rev-parse", "--verify", "--short", f"{revision}^{{commit}}")
     if commit is None:
@@ -49,7 +49,7 @@ def _write_modules(folder: Path, commit: str, target: Path) -> None:
 def _git(folder: Path, *words: str) -> str | None:
     """Return what git prints; None if it fails or is missing."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, encoding="utf-8")
+        result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return result.stdout if result.returncode == 0 else None

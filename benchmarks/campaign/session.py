@@ -56,7 +56,7 @@ CHANGES_TIMING: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
 
 
 class Output(io.FileIO):
-    """stdout or stderr that goes on if a disk is full, without output: `write_error` is why. A broken pipe ends it."""
+    """stdout or stderr that discards output when a disk is full: `write_error` is why. A broken pipe still raises."""
 
     write_error = ""
 
@@ -72,7 +72,7 @@ class Output(io.FileIO):
 
 @dataclass
 class Streams:
-    """stdout of this process. closed: it was closed when the process began. results: where they are, and what to do."""
+    """stdout of this process. closed: whether it was when the process began. results: where they are, what to do."""
 
     stdout: TextIO
     file: Output
@@ -80,8 +80,8 @@ class Streams:
     results: str = ""
 
     def lost(self) -> str:
-        """Return why output is lost, after all of it has been written; "" if nothing is."""
-        with contextlib.suppress(BrokenPipeError):  # pytest ends so by itself
+        """Flush stdout. Return why output is lost; "" if it is not."""
+        with contextlib.suppress(BrokenPipeError):  # pytest itself ends on it
             self.stdout.flush()
         if self.file.write_error:
             return f"stdout cannot be written: {self.file.write_error}"
@@ -95,7 +95,7 @@ STREAMS = pytest.StashKey[Streams]()
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, None, None]:
-    """Refuse paths of others, and replace stdout and stderr before pytest's capturing keeps them."""
+    """Refuse paths outside this project. Replace stdout and stderr before pytest captures them."""
     check_paths(early_config, parser, args)
     closed = sys.stdout is None
     sys.stdout, file = _output(sys.stdout, sys.__stdout__, 1)
@@ -117,8 +117,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
 
 def _output(stream: TextIO | None, original: TextIO | None, descriptor: int) -> tuple[TextIO, Output | None]:
-    """Return a stream that goes on without output, and its file. One that is not the process's own stays as it is."""
-    if stream is None:  # it was closed: nothing that is opened later may get its number
+    """Return a stream that survives a full disk, and its file. A stream that is not the process's own is unchanged."""
+    if stream is None:  # closed: no file opened later may get its descriptor
         null = os.open(os.devnull, os.O_WRONLY)
         if null < descriptor:  # stdin was closed too
             os.dup2(null, descriptor)
@@ -137,38 +137,37 @@ def _output(stream: TextIO | None, original: TextIO | None, descriptor: int) -> 
 
 
 def check_paths(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """Raise UsageError if this suite's options or benchmarks stand beside paths of others or unknown options.
+    """Raise UsageError if this suite's options or benchmarks are mixed with foreign paths or unknown options.
 
     pytest runs the conftest.py beside each path: `--imp mine.py` would run what is beside mine.py in this process.
     """
-    known, unknown = parser.parse_known_and_unknown_args(args, copy.copy(config.option))
+    parsed, unknown = parser.parse_known_and_unknown_args(args, copy.copy(config.option))
     known_options = [option.name for option in options.OPTIONS]
     directory = config.invocation_params.dir
-    named = [str(path) for path in known.file_or_dir]
-    if not any((directory / name.partition("::")[0]).exists() for name in named):
-        named.append(str(directory))  # whose conftest.py pytest then runs
-    paths = {name: _place(config, name, known.pyargs) for name in named}
+    names = [str(path) for path in parsed.file_or_dir]
+    if not any((directory / name.partition("::")[0]).exists() for name in names):
+        names.append(str(directory))  # pytest then runs its conftest.py
+    paths = {name: _place(config, name, parsed.pyargs) for name in names}
     given = {arg.partition("=")[0] for arg in args}
     if not (given & {*known_options} or any(path.is_relative_to(BENCHMARKS) for path in paths.values())):
         return
-    strange = [arg.partition("=")[0] for arg in unknown]
-    others = [name for name, path in paths.items() if path != ROOT and not any(map(path.is_relative_to, TEST_FOLDERS))]
-    if strange:
+    unknown_names = [arg.partition("=")[0] for arg in unknown]
+    foreign = [name for name, path in paths.items() if path != ROOT and not any(map(path.is_relative_to, TEST_FOLDERS))]
+    if unknown_names:
+        nearest = impls.nearest(unknown_names[0], known_options).partition(" (known")[0]
+        raise pytest.UsageError(f"no option {unknown_names[0]}{nearest}")
+    if foreign:
         raise pytest.UsageError(
-            f"no option {strange[0]}{impls.nearest(strange[0], known_options).partition(' (known')[0]}"
-        )
-    if others:
-        raise pytest.UsageError(
-            f"{others[0]}: not in this suite's benchmarks; give files by an option, several with commas:"
+            f"{foreign[0]}: not in this suite's benchmarks; give files by an option, several with commas:"
             " pytest benchmarks --impl A.py,B.py"
         )
-    cut = Path(directory, config.known_args_namespace.confcutdir).resolve()
-    if known.noconftest or not ROOT.is_relative_to(cut):
+    confcutdir = Path(directory, config.known_args_namespace.confcutdir).resolve()
+    if parsed.noconftest or not ROOT.is_relative_to(confcutdir):
         raise pytest.UsageError("--noconftest, --confcutdir: this suite's conftest.py makes the cases; leave them out")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Pass over the folders of others in this checkout: pytest would run their conftest.py."""
+    """Skip folders in this checkout that are not the project's: pytest would run their conftest.py."""
     by_folder = ROOT in [_place(config, arg, False) for arg in config.args]
     is_folder = collection_path.is_dir() and collection_path.resolve().parent == ROOT
     return True if by_folder and is_folder and collection_path.resolve() not in TEST_FOLDERS else None
@@ -206,9 +205,9 @@ def check(config: pytest.Config) -> None:
         raise another_configuration(config)
     if not measures_benchmarks(config):
         return
-    for attribute, harmless, flag, why in CHANGES_TIMING:
+    for attribute, harmless, flag, reason in CHANGES_TIMING:
         if getattr(option, attribute, None) not in harmless:
-            raise pytest.UsageError(f"{flag}: {why}; leave {flag} out")
+            raise pytest.UsageError(f"{flag}: {reason}; leave {flag} out")
     if option.benchmark_histogram and importlib.util.find_spec("pygal") is None:
         raise pytest.UsageError("--benchmark-histogram needs pygal: pip install pygal, or use python -m results report")
     base = option.benchmark_compare
@@ -240,18 +239,18 @@ def case_name(item: Any) -> str:
 
 
 def install_signal_handlers() -> None:
-    """Make the first of these signals act like Ctrl-C. A signal that is already ignored (nohup) stays ignored."""
+    """Make the first of END_SIGNALS act like Ctrl-C. A signal that is already ignored (nohup) stays ignored."""
     if threading.current_thread() is threading.main_thread():
-        for ending in END_SIGNALS:
-            if signal.getsignal(ending) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(ending, _interrupt)
+        for end_signal in END_SIGNALS:
+            if signal.getsignal(end_signal) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(end_signal, _interrupt)
 
 
 def ignore_signals() -> None:
-    """Ignore all of them: the run is ending and is about to be saved."""
-    for ending in END_SIGNALS:
-        if signal.getsignal(ending) is _interrupt:
-            signal.signal(ending, signal.SIG_IGN)
+    """Ignore END_SIGNALS, because the run is about to be saved."""
+    for end_signal in END_SIGNALS:
+        if signal.getsignal(end_signal) is _interrupt:
+            signal.signal(end_signal, signal.SIG_IGN)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -18,12 +18,12 @@ from pytest_benchmark.utils import safe_dumps
 
 from benchmarks.machine.files import lock_descriptor, without_links
 
-RANDOM_GLOB = "[0-9a-f]" * 8  # of the name of an unfinished file
+RANDOM_GLOB = "[0-9a-f]" * 8  # in an unfinished file's name
 READER_TIMEOUT_S = 10.0  # within which somebody must read a pipe
 
 
 class Storage(FileStorage):
-    """pytest-benchmark's folder of numbered files. faults: why one could not be saved. saved: the file of this run."""
+    """pytest-benchmark's folder of numbered files. faults: why a file was not saved. saved: the file of this run."""
 
     faults: list[str]
     saved: Path | None = None
@@ -62,8 +62,8 @@ def saved_file(session: BenchmarkSession) -> Path | None:
     """Return the file in which this run has been saved, or None."""
     if isinstance(session.storage, Storage) and session.storage.saved:
         return session.storage.saved
-    written = isinstance(session.json, (str, Path)) and Path(session.json).is_file() and bool(session.benchmarks)
-    return Path(session.json) if written else None
+    is_written = isinstance(session.json, (str, Path)) and Path(session.json).is_file() and bool(session.benchmarks)
+    return Path(session.json) if is_written else None
 
 
 def write_unsaved(session: BenchmarkSession, path: Path) -> None:
@@ -113,7 +113,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 def atomic_write(path: Path, text: str) -> None:
-    """Write a text file atomically: readers see the old content or the new. Raises OSError, also for others' links."""
+    """Write a text file atomically: readers see old or new text. Raises OSError, also for another user's link."""
     if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
         raise OSError(f"{path} is a link of another user; name the file itself")
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe
@@ -121,8 +121,8 @@ def atomic_write(path: Path, text: str) -> None:
             stream.write(text)
         return
     path = Path(os.path.realpath(path))
-    for other in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM_GLOB}.tmp"):
-        remove_unlocked(other)
+    for unfinished in path.parent.glob(f".{glob.escape(path.name)}.{RANDOM_GLOB}.tmp"):
+        remove_unlocked(unfinished)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with new.open("x", encoding="utf-8") as file:
@@ -157,7 +157,7 @@ def _open_pipe(path: Path, end: float) -> int:
 
 
 def remove_unlocked(path: Path) -> None:
-    """Remove an unfinished file of a killed process: a living one locks the file that it writes."""
+    """Remove an unfinished file of a killed process. A running process locks the file that it writes."""
     with contextlib.suppress(OSError), open(path, "rb", opener=without_links) as file:  # another user's, or gone
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and lock_descriptor(file.fileno(), blocking=False):
             path.unlink()
