@@ -1,4 +1,4 @@
-"""Read a problem from its folder: into memory, or mapped where this process needs only a part or memory is short."""
+"""Read a problem from its folder: into memory, or mapped if this process needs only a part or memory is short."""
 
 import json
 import os
@@ -32,13 +32,13 @@ def load_array(path: Path) -> Array:
 
 
 def other_ranks_bytes(folder: str) -> int:
-    """Return the bytes of X and y that are mapped here although they belong to other ranks."""
+    """Return the bytes of X and y that this process maps although they belong to other ranks."""
     size = sum(Path(folder, f"{name}.npy").stat().st_size for name in ("X", "y"))
     return size * (_ranks() - 1) // _ranks()
 
 
 def free_memory() -> float:
-    """Return the bytes of memory available without swapping (Linux); infinity if unknown, RAM's if the user says it."""
+    """Return the bytes of memory available without swapping (Linux); infinity if unknown. RAM_VARIABLE overrides it."""
     return memory.total() if memory.RAM_VARIABLE in os.environ else memory.meminfo("MemAvailable")
 
 

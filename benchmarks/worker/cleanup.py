@@ -19,17 +19,17 @@ from benchmarks.machine.files import text_of
 
 TAG = "DESCENTBENCH_WORKER"  # in a worker's environment: its working folder
 PROC, SHM = Path("/proc"), Path("/dev/shm")
-KILL_TIMEOUT_S = 5.0  # in which what was killed must have ended
-TRACKER_GRACE_S = 1.0  # multiprocessing's trackers unlink what others have left, and then end by themselves
+KILL_TIMEOUT_S = 5.0  # for a killed process to end
+TRACKER_GRACE_S = 1.0  # for multiprocessing's trackers, which unlink shared memory and then end by themselves
 POLL_S = 0.002
-EXEC_LOOKS = 50  # at a process in the middle of an exec
+EXEC_LOOKS = 50  # attempts to read a process during an exec
 ENV_START = 47  # the place of env_start among the fields of /proc/PID/stat after the name (proc_pid_stat(5))
 PR_SET_CHILD_SUBREAPER, IPC_RMID = 36, 0  # linux/prctl.h, linux/ipc.h
 
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """A process as /proc describes it. State "Z" is a process that has ended and was not waited for."""
+    """A process as /proc describes it. State "Z": it has ended, and its parent has not waited for it."""
 
     pid: int
     parent: int
@@ -48,45 +48,45 @@ def become_subreaper() -> None:
 def end_processes(tag: str, leader: int | None = None, before: Collection[str | int] = ()) -> list[str]:
     """End the tagged processes, those of the leader's session, and all their children. Do not wait for the leader.
 
-    Then remove the shared memory that they held or made, unless it existed `before`. Return, in words, the processes
-    that had left the session or survive a kill, and the shared memory.
+    Then remove the shared memory that they held or made, unless it existed `before`. Return descriptions of the removed
+    shared memory, and of the processes that had left the session or survived the kill.
     """
     until, grace = time.monotonic() + KILL_TIMEOUT_S, time.monotonic() + TRACKER_GRACE_S
-    known, files, removed = dict[int, ProcessInfo](), set[Path](), list[str]()
+    processes, files, removed = dict[int, ProcessInfo](), set[Path](), list[str]()
     if leader is not None and not PROC.joinpath("self").exists():
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
     while True:
         for process in tagged_processes(tag, leader):
-            if process.pid not in known:
-                known[process.pid] = process
+            if process.pid not in processes:
+                processes[process.pid] = process
                 files |= shared_memory_of(process.pid)
                 if process.session != leader and process.state != "Z":
                     removed.append(f"process {process.pid} ({process.name})")
-        alive = [pid for pid in known if not has_ended(pid, leader)]
+        alive = [pid for pid in processes if not has_ended(pid, leader)]
         if not alive:
             break
         if time.monotonic() > until:
-            lasting = [known[pid] for pid in alive if pid != leader]
-            removed += [f"process {one.pid} ({one.name}), which was killed and does not end" for one in lasting]
+            survivors = [processes[pid] for pid in alive if pid != leader]
+            removed += [f"process {info.pid} ({info.name}), which was killed and does not end" for info in survivors]
             break
         for pid in alive:
             if time.monotonic() > grace or b"resource_tracker" not in read(pid, "cmdline"):  # multiprocessing's, loky's
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(POLL_S)
-    return removed + remove_shared_memory(files, {*known, leader}, before)
+    return removed + remove_shared_memory(files, {*processes, leader}, before)
 
 
 def tagged_processes(tag: str, leader: int | None) -> list[ProcessInfo]:
-    """Return the processes whose tag starts so, those of the leader's session, and their descendants."""
+    """Return the processes whose tag starts with `tag`, those of the leader's session, and their descendants."""
     pids = {int(name) for name in os.listdir(PROC) if name.isdecimal()} if PROC.is_dir() else set[int]()
-    others = {process.pid: process for process in map(process_info, pids - {os.getpid()}) if process}
-    words = b"\0" + os.fsencode(f"{TAG}={tag}")
-    pids = {pid for pid, one in others.items() if one.session == leader or words in b"\0" + environment_of(one)}
-    while children := {pid for pid, one in others.items() if one.parent in pids} - pids:
+    processes = {process.pid: process for process in map(process_info, pids - {os.getpid()}) if process}
+    entry = b"\0" + os.fsencode(f"{TAG}={tag}")
+    pids = {pid for pid, info in processes.items() if info.session == leader or entry in b"\0" + environment_of(info)}
+    while children := {pid for pid, info in processes.items() if info.parent in pids} - pids:
         pids |= children
-    return [others[pid] for pid in pids]
+    return [processes[pid] for pid in pids]
 
 
 def helper_seconds(tag: str, leader: int) -> float:
@@ -98,9 +98,9 @@ def helper_seconds(tag: str, leader: int) -> float:
 def cpu_seconds(pid: int) -> tuple[float, float]:
     """Return the CPU seconds of a process, and of its children that have ended and were waited for."""
     fields = read(pid, "stat").rpartition(b")")[2].split()[11:15]  # utime, stime, cutime, cstime
-    own, own_system, children, children_system = (int(field) for field in fields or [b"0"] * 4)
+    user, system, child_user, child_system = (int(field) for field in fields or [b"0"] * 4)
     tick = os.sysconf("SC_CLK_TCK")
-    return (own + own_system) / tick, (children + children_system) / tick
+    return (user + system) / tick, (child_user + child_system) / tick
 
 
 def settle(pid: int, until: float) -> None:
@@ -129,7 +129,7 @@ def process_info(pid: int) -> ProcessInfo | None:
 
 
 def environment_of(process: ProcessInfo) -> bytes:
-    """Return a process's environment; read it again for a moment if it is empty, as in the middle of an exec."""
+    """Return a process's environment. Retry for a short time if it is empty, as it is during an exec."""
     for _ in range(EXEC_LOOKS):
         if variables := read(process.pid, "environ"):
             return variables
@@ -148,18 +148,18 @@ def _in_exec(pid: int) -> bool:
     return False
 
 
-def read(pid: int, what: str) -> bytes:
+def read(pid: int, name: str) -> bytes:
     """Return a file of /proc/PID; b"" if it is missing or unreadable."""
     try:
-        with open(f"{PROC}/{pid}/{what}", "rb") as file:
+        with open(f"{PROC}/{pid}/{name}", "rb") as file:
             return file.read()
     except OSError:
         return b""
 
 
 def has_ended(pid: int, leader: int | None) -> bool:
-    """Return whether a process has ended. Orphans are children of this process by now, so they are waited for."""
-    if pid != leader:  # whose end is its Popen's
+    """Return whether a process has ended. Wait for it if it is an orphan, which is now a child of this process."""
+    if pid != leader:  # its Popen waits for the leader
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
     process = process_info(pid)
@@ -183,7 +183,7 @@ def segments() -> set[str | int]:
 
 
 def remove_shared_memory(files: set[Path], makers: Collection[int | None], before: Collection[str | int]) -> list[str]:
-    """Remove this user's files, and System V segments by these makers, new since `before`. Return their names."""
+    """Remove this user's files and the makers' System V segments that are new since `before`. Return their names."""
     removed = []
     for path in sorted(files):
         if path.name not in before and path.is_file() and path.stat().st_uid == os.getuid():

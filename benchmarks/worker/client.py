@@ -55,7 +55,7 @@ class Settings:
     """The environment of a worker's process.
 
     memory: its limit in bytes, or None. python: "" for this interpreter. install: how to add a {package} to another.
-    profile: whether a profiler looks at it on a GPU.
+    profile: whether it is profiled on a GPU.
     """
 
     threads: int
@@ -102,7 +102,7 @@ class Worker:
         return self._ask(Rates, "bandwidth", device=device)
 
     def read(self, size: int) -> float:
-        """Return the bytes a second that the framework's kernel reads of an array of that many bytes."""
+        """Return the bytes a second at which the framework's kernel reads an array of `size` bytes."""
         return self._ask(messages.ReadRate, "read", size=size).bytes_per_s
 
     def open_device(self, device: str) -> None:
@@ -124,7 +124,7 @@ class Worker:
         return self._shaped(start, self._ask(messages.Round, "round", **starts, steps=steps))
 
     def grow(self, start: Array, steps: int, uncounted: int = 1) -> messages.Growth:
-        """Time no steps, half of them and all. Before each come `uncounted` pairs of runs that warm up."""
+        """Time runs of no steps, half of them and all. `uncounted` pairs of warm-up runs precede each."""
         return self._ask(messages.Growth, "grow", start=start.tolist(), steps=steps, uncounted=uncounted)
 
     def busy(self, start: Array, steps: int, runs: int) -> messages.Busy:
@@ -173,12 +173,12 @@ class Worker:
             self.close()
             return {"lost": str(error)}
 
-    def _shaped(self, start: Array, done: R) -> R:
+    def _shaped(self, start: Array, result: R) -> R:
         """Return a finished run. Raises Refused if its weights have another shape than the start."""
-        if (shape := np.shape(done.weights)) != start.shape:
+        if (shape := np.shape(result.weights)) != start.shape:
             self.close()
             raise Refused(f"its answer has weights of shape {shape}, w0 {start.shape}")
-        return done
+        return result
 
     def merge(self, answers: list[Message]) -> Message:
         """Return one answer for all members. Raises Unsupported or Refused."""
@@ -188,7 +188,7 @@ class Worker:
         if reason := answer.get("lost") or answer.get("wrong"):
             raise Refused(reason)
         if "raised" in answer:
-            self.close()  # what it has left behind, device memory above all, must not meet the next case
+            self.close()  # the device memory that it still holds must not affect the next case
             raise Refused(answer["raised"])
         return answer
 

@@ -5,9 +5,8 @@ import os
 import impls
 from benchmarks.worker import cleanup, memory
 
-CACHE_VARIABLES = (  # CACHEDB is tinygrad's
-    *("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB"),
-)
+# CACHEDB is tinygrad's
+CACHE_VARIABLES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "CUPY_CACHE_DIR", "CACHEDB")
 THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC", "PJRT_NPROC"),
 )
@@ -21,10 +20,10 @@ def pinned(threads: int) -> list[int]:
 
 
 def of_implementation(impl: str) -> dict[str, str]:
-    """Return the variables that an implementation's name decides, or its file's: Keras reads its backend on import."""
+    """Return the variables that follow from an implementation's name or file: Keras reads its backend on import."""
     stem = os.path.basename(impl).removesuffix(".py").partition("@")[0]  # of an older file: NAME@COMMIT.py
-    framework, _, way = stem.partition("_")
-    backend = {"keras": way, "tensorflow": "tensorflow"}.get(framework)
+    framework, _, variant = stem.partition("_")
+    backend = {"keras": variant, "tensorflow": "tensorflow"}.get(framework)
     return {"KERAS_BACKEND": backend} if backend in KERAS_BACKENDS else {}
 
 
@@ -34,8 +33,8 @@ def environment(threads: int, device: str, precision: str, folder: str) -> dict[
     It must be set before a framework is imported. JAX takes device memory as it needs it, unless the user's settings
     say otherwise. Temporary files and caches go to the folder. Its name is the tag of the worker and of its children.
     """
-    others = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.LIMIT_VARIABLE, impls.INSTALL)
-    unwanted = (*others, *RANK_PREFIXES)
+    settings = ("JAX_COMPILATION_CACHE_DIR", "NVIDIA_TF32_OVERRIDE", memory.LIMIT_VARIABLE, impls.INSTALL)
+    unwanted = (*settings, *RANK_PREFIXES)
     env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     env |= dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"DESCENTBENCH_PRECISION": precision, "JAX_ENABLE_X64": "1"}
     env |= {cleanup.TAG: folder, "TMPDIR": folder}

@@ -12,10 +12,10 @@ from benchmarks.machine import cgroup
 from benchmarks.machine.files import text_of
 from impls.interface import Unsupported
 
-RAM_VARIABLE = "DESCENTBENCH_RAM"  # the memory of this machine, as 128GB, where the system names less
+RAM_VARIABLE = "DESCENTBENCH_RAM"  # this machine's memory, such as 128GB, if the system reports less
 LIMIT_VARIABLE = "DESCENTBENCH_MEMORY"  # in a worker's environment: bytes that it may have
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
-OUT_OF_MEMORY = re.compile(  # what frameworks and libraries say where no more is to be had, threads' stacks included
+OUT_OF_MEMORY = re.compile(  # messages of frameworks and libraries, also about stacks of threads
     r"out of memory|memoryerror|bad_alloc|memory allocation|(can't|cannot|unable to) allocate|resource_?exhausted"
     r"|failed to map segment|can't start new thread|pthread_create failed",
     re.IGNORECASE,
@@ -46,16 +46,16 @@ def format_size(size: float) -> str:
 
 
 def require(floats: int, indices: int, dtype: str, allowed: int | None) -> None:
-    """Raise Unsupported, with the bytes needed, if that many numbers and entries of `order` cannot fit.
+    """Raise Unsupported, with the bytes needed, if a problem of so many numbers and entries of `order` cannot fit.
 
-    In their dtype they must fit into the limit. In float64, in which they are made, they must fit into this machine.
+    In its dtype it must fit into the limit. It is made in float64, which must fit into this machine.
     """
-    needed, made = (floats * np.dtype(kind).itemsize + 4 * indices for kind in (dtype, "float64"))
-    if allowed is not None and needed > allowed:
-        raise Unsupported(f"needs at least {format_size(needed)}; --memory allows {format_size(allowed)}")
-    if made > total():
+    dtype_bytes, float64_bytes = (floats * np.dtype(kind).itemsize + 4 * indices for kind in (dtype, "float64"))
+    if allowed is not None and dtype_bytes > allowed:
+        raise Unsupported(f"needs at least {format_size(dtype_bytes)}; --memory allows {format_size(allowed)}")
+    if float64_bytes > total():
         raise Unsupported(
-            f"needs at least {format_size(made)} to be made; there are {format_size(total())} of memory here"
+            f"needs at least {format_size(float64_bytes)} to be made; there are {format_size(total())} of memory here"
             f" (set {RAM_VARIABLE}=SIZE if the machine gets more as it needs it)"
         )
 
@@ -87,8 +87,9 @@ def limit_this_process(spare: int = 0) -> None:
     """
     if allowed():
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        most = allowed() + spare
-        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        limit = allowed() + spare
+        soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def allowed() -> int:
@@ -97,7 +98,7 @@ def allowed() -> int:
 
 
 def blame_memory(end: str, allowed: int, output: str = "") -> str:
-    """Return an exit reason; if it or the output says so, it blames the limit of so many bytes (0: none)."""
+    """Return an exit reason. If it or the output reports a lack of memory, it names the limit in bytes (0: none)."""
     if allowed and OUT_OF_MEMORY.search(end + output):
         return f"out of memory: --memory allows {format_size(allowed)} ({end})"
     return end

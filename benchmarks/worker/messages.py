@@ -1,4 +1,4 @@
-"""Answers of a worker. They come from a process that runs a stranger's code, so every field is checked.
+"""Answers of a worker. They come from a process that runs untrusted code, so every field is checked.
 
 The annotations of `benchmarks/typed_json.py` are the checks. Fields that no message has are dropped.
 """
@@ -28,7 +28,7 @@ CLOCK_AHEAD = "its clock counts more seconds than passed here"
 Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= MAX_NAMES]
 Cores = Annotated[list[Count], lambda value: len(value) <= MAX_CORES]
 Weights = Annotated[list[Any], lambda value: _are_floats(value) or _are_rows(value)]
-WALL_TYPES = (Seconds, Seconds | None, Duration)  # of what a clock counts between the request and the answer
+WALL_TYPES = (Seconds, Seconds | None, Duration)  # of seconds between the request and the answer
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Opened:
-    """The implementation has used its device once. seconds: of that, which include the device's context."""
+    """The implementation has used its device once. seconds: of this use, which includes the device's context."""
 
     seconds: Seconds
 
@@ -137,7 +137,7 @@ class Profiled:
 
 @dataclass(frozen=True)
 class ReadRate:
-    """Bytes that a kernel has read in a second of an array of so many bytes."""
+    """The bytes a second at which a kernel has read an array."""
 
     bytes_per_s: Rate
 

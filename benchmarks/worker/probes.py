@@ -1,4 +1,4 @@
-"""Probes of the worker's own process: threads, precision, compilations. Measured, for settings may be ignored."""
+"""Probes of the worker's process: threads, precision, compilations. They measure, because settings may be ignored."""
 
 import contextlib
 import importlib
@@ -20,7 +20,7 @@ from benchmarks.worker import environment, memory
 from impls.interface import Array, Device, DeviceWork, Timed
 
 PROBE_ROWS = 256  # large enough for the kernels that keep fewer bits
-SUBNORMAL_ROW = PROBE_ROWS - 1  # asks for a subnormal number
+SUBNORMAL_ROW = PROBE_ROWS - 1  # its product is subnormal
 CACHE_VARIABLES = ("JAX_COMPILATION_CACHE_DIR", *environment.CACHE_VARIABLES)
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 SHARED_MODULES = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
@@ -29,23 +29,23 @@ SHARED_MODULES = sorted(path.stem[1:] for path in impls.HERE.glob("_[a-z]*.py"))
 def framework(impl: str, module: str) -> str:
     """Return the implementation's framework: named by its file, else the last one loaded, else NumPy.
 
-    The last, because TensorFlow loads JAX if it is installed. module: where its `prepare` comes from, for a package may
-    have the name of its implementations.
+    The last one counts, because TensorFlow loads JAX if it is installed. module: that of its `prepare`; a package named
+    like the implementation is no framework.
     """
-    named, own = Path(impl).stem.partition("_")[0], (Path(impl).stem, module.partition(".")[0])
-    loaded = {module.__name__.removeprefix("impls._") for module in shared()} - {"keras"}  # its backend is one
-    if named in sys.modules and named not in own:
-        return named
-    known = [name for name in reversed(sys.modules) if name in loaded]
-    computing = [name for name in known if name != "sklearn"]  # else it may only scale the data
-    return (computing or known or ["numpy"])[0]
+    prefix, own_modules = Path(impl).stem.partition("_")[0], (Path(impl).stem, module.partition(".")[0])
+    loaded = {module.__name__.removeprefix("impls._") for module in shared()} - {"keras"}  # its backend counts
+    if prefix in sys.modules and prefix not in own_modules:
+        return prefix
+    latest_first = [name for name in reversed(sys.modules) if name in loaded]
+    computing = [name for name in latest_first if name != "sklearn"]  # else it may only scale the data
+    return (computing or latest_first or ["numpy"])[0]
 
 
 def version(framework: str) -> str:
     """Return the framework's version, from the module or the installed package; "" if neither has one."""
-    own = getattr(sys.modules.get(framework), "__version__", None)
+    module_version = getattr(sys.modules.get(framework), "__version__", None)
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return str(own or importlib.metadata.version(framework))
+        return str(module_version or importlib.metadata.version(framework))
     return ""
 
 
@@ -71,30 +71,30 @@ def compilations() -> int:
 
 
 def switches() -> tuple[int, int]:
-    """Return how often the kernel has taken the core from this thread so far, and how often the thread has waited."""
+    """Return the involuntary and the voluntary context switches of this thread so far."""
     of_thread = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)  # macOS has no count of a thread
-    used = resource.getrusage(of_thread)
-    return used.ru_nivcsw, used.ru_nvcsw
+    usage = resource.getrusage(of_thread)
+    return usage.ru_nivcsw, usage.ru_nvcsw
 
 
 def take_seconds(*names: str) -> float | None:
     """Return the seconds of the frameworks' `Timed` functions of these names since the last call; None if unused."""
-    timed = [one for module in shared() for name in names if isinstance(one := vars(module).get(name), Timed)]
+    timed = [function for module in shared() for name in names if isinstance(function := vars(module).get(name), Timed)]
     functions = [*dict.fromkeys(timed)]  # a module may have imported that of another
-    spent = [one.seconds for one in functions if one.seconds is not None]
-    for one in functions:
-        one.seconds = None
+    spent = [function.seconds for function in functions if function.seconds is not None]
+    for function in functions:
+        function.seconds = None
     return sum(spent) if spent else None
 
 
 def reset_peak() -> None:
     """Restart the kernel's count of peak resident memory (Linux)."""
-    with contextlib.suppress(OSError):  # not there, or not for us
+    with contextlib.suppress(OSError):  # missing, or not writable
         CLEAR_REFS.write_text("5")
 
 
 def peak() -> int:
-    """Return peak resident memory in bytes: since `reset_peak` on Linux; of the whole process where no line says it."""
+    """Return peak resident memory in bytes: since `reset_peak` on Linux, else of the whole process."""
     if kibibytes := memory.read_number(STATUS, "VmHWM:"):
         return kibibytes * 1024
     unit = 1 if sys.platform == "darwin" else 1024
@@ -121,9 +121,9 @@ def event_seconds(run: Callable[[], object], runs: int) -> float | None:
 
 
 def device_work(run: Callable[[], object], nothing: Callable[[], object], steps: int) -> dict[str, float]:
-    """Return a run's launches and its kernels and copies, per step, and the seconds in which the GPU carried out any.
+    """Return a run's launches per step, its kernels and copies per step, and the seconds in which the GPU was busy.
 
-    `nothing` is a run of no steps: a profiler's first use may miss work. Raises RuntimeError where it sees none.
+    `nothing` is a run of no steps: a profiler's first use may miss work. Raises RuntimeError if it sees no work.
     """
     profilers = [module.device_work for module in shared() if hasattr(module, "device_work")]
     if not profilers:
@@ -132,38 +132,38 @@ def device_work(run: Callable[[], object], nothing: Callable[[], object], steps:
     work = profilers[0](run)
     if not work:
         raise RuntimeError("the profiler saw no work on the GPU")
-    launches = {one.launch for one in work}
-    known = {} if None in launches else {"launches": len(launches) / steps}
-    return known | {"gpu_operations": len(work) / steps, "busy_s": _covered(work) / 1e9}
+    launches = {operation.launch for operation in work}
+    counts = {} if None in launches else {"launches": len(launches) / steps}
+    return counts | {"gpu_operations": len(work) / steps, "busy_s": _covered(work) / 1e9}
 
 
 def _covered(work: list[DeviceWork]) -> float:
-    """Return the nanoseconds in which at least one is under way."""
+    """Return the nanoseconds in which at least one operation runs."""
     covered, end = 0.0, -math.inf
-    for one in sorted(work, key=lambda one: one.start_ns):
-        covered += max(0.0, one.end_ns - max(end, one.start_ns))
-        end = max(end, one.end_ns)
+    for operation in sorted(work, key=lambda operation: operation.start_ns):
+        covered += max(0.0, operation.end_ns - max(end, operation.start_ns))
+        end = max(end, operation.end_ns)
     return covered
 
 
 def threads() -> dict[str, Any]:
     """Return the thread pools with their sizes, the frameworks' own count, the BLAS libraries and the cores."""
     counts = {module.__name__.removeprefix("impls._"): module.threads() for module in shared()}
-    own = {name: count for name, count in counts.items() if count is not None}
+    framework_counts = {name: count for name, count in counts.items() if count is not None}
     libraries: list[dict[str, Any]] = []
     with contextlib.suppress(ImportError):
         import threadpoolctl
 
         libraries = threadpoolctl.threadpool_info()
-    pools = own | {library["internal_api"]: library["num_threads"] for library in libraries}
+    pools = framework_counts | {library["internal_api"]: library["num_threads"] for library in libraries}
     names = ("internal_api", "version", "architecture")
-    blas = [" ".join(filter(None, map(one.get, names))) for one in libraries if one["user_api"] == "blas"]
-    most = max(own.values(), default=None)
-    return {"pools": pools, "framework_threads": most, "blas": ", ".join(blas), "cores": cores()}
+    blas = [" ".join(filter(None, map(library.get, names))) for library in libraries if library["user_api"] == "blas"]
+    most_threads = max(framework_counts.values(), default=None)
+    return {"pools": pools, "framework_threads": most_threads, "blas": ", ".join(blas), "cores": cores()}
 
 
 def cores() -> list[int] | None:
-    """Return the cores that this process may use; None if the system does not tell."""
+    """Return the cores that this process may use; None if unknown."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
@@ -182,16 +182,16 @@ def precision(framework: str, dtype: str, device: Device) -> dict[str, Any]:
     fine[SUBNORMAL_ROW] = np.finfo(dtype).tiny
     unit = np.ones(PROBE_ROWS, dtype)
     unit[SUBNORMAL_ROW] = 0.5
-    both = multiply(np.diag(fine), np.diag(unit), device), multiply(np.diag(unit), np.diag(fine), device)
+    matrices = multiply(np.diag(fine), np.diag(unit), device), multiply(np.diag(unit), np.diag(fine), device)
     vectors = multiply(np.diag(fine), unit, device), multiply(np.diag(unit), fine, device)
     return {
-        "matmul_bits": min(_kept(result.diagonal(), len(j)) for result in both),
+        "matmul_bits": min(_kept(result.diagonal(), len(j)) for result in matrices),
         "matvec_bits": min(_kept(result, len(j)) for result in vectors),
-        "denormals": "kept" if both[0][SUBNORMAL_ROW, SUBNORMAL_ROW] > 0 else "flushed",
+        "denormals": "kept" if matrices[0][SUBNORMAL_ROW, SUBNORMAL_ROW] > 0 else "flushed",
     }
 
 
-def _kept(products: Array, tried: int) -> int:
+def _kept(products: Array, count: int) -> int:
     """Return how many of the first elements are exactly 1 + 2^-1, 1 + 2^-2, ..."""
-    exact = np.asarray(products[:tried], float) == 1 + 2.0 ** -np.arange(1, tried + 1)
-    return tried if exact.all() else int(np.argmin(exact))
+    exact = np.asarray(products[:count], float) == 1 + 2.0 ** -np.arange(1, count + 1)
+    return count if exact.all() else int(np.argmin(exact))

@@ -20,12 +20,12 @@ from benchmarks.worker.messages import parse
 from benchmarks.worker.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-SETTLE_S = 0.2  # in which threads that wait for more work have gone to sleep
-POLL_S = 0.2  # between two looks whether a silent process is alive
-LOSS_GRACE_S = 1.0  # left to the others when one is lost: who waits for it waits in vain
-STDERR_TAIL_BYTES = 2**16  # in which its last words are looked for
-ANSWER_BYTES, ANSWER_FACTOR = 2**22, 8  # and more a byte of its request: weights are longer than a start
-STDERR_BYTES = 2**26  # that are kept: all of it goes when there are more
+SETTLE_S = 0.2  # for threads that wait for more work to go to sleep
+POLL_S = 0.2  # between two checks whether a silent process is alive
+LOSS_GRACE_S = 1.0  # for the other members to answer after one is lost
+STDERR_TAIL_BYTES = 2**16  # that are searched for its last message
+ANSWER_BYTES, ANSWER_FACTOR = 2**22, 8  # of an answer; more a byte of its request: weights are longer than a start
+STDERR_BYTES = 2**26  # that are kept; a longer stderr is truncated
 FRAME = re.compile(r'File "(.*/)?(.+)", line (\d+) in (\S+)')  # a line of faulthandler's
 LIBRARY_PATH = re.compile(r"/lib\d*/python[\d.]+/|/site-packages/|^<frozen ")
 Message = dict[str, Any]
@@ -84,7 +84,7 @@ class Process(Member):
         self.folder, self.workspace = folder, workspace
         self.allowed = int(env.get(memory.LIMIT_VARIABLE, 0))
         self.segments, self.oom_kills = cleanup.segments(), memory.oom_kills()
-        stderr = (folder / "stderr").open("a+b", buffering=0)  # written at its end, wherever `alive` has put that
+        stderr = (folder / "stderr").open("a+b", buffering=0)  # appended, because `alive` may truncate it
         command = [python or sys.executable, "-m", "benchmarks.worker.server", ",".join(map(str, cores))]
         try:
             super().__init__(command, stderr, cwd=ROOT, env=env)
@@ -95,7 +95,7 @@ class Process(Member):
 
     @property
     def alive(self) -> bool:
-        """Return whether it runs. Empty an overfull stderr, because only its last lines are ever needed."""
+        """Return whether it runs. Truncate a stderr that is too long, because only its last lines are needed."""
         if not self.closed and os.fstat(self.stderr.fileno()).st_size > STDERR_BYTES:
             self.stderr.truncate(0)
         return super().alive
@@ -114,12 +114,12 @@ class Process(Member):
             return "closed its pipes, timed out and was killed"
         output, _, crash = self.last_output().partition("Fatal Python error: ")
         last = output.strip().splitlines()[-1:]
-        words = frame(crash) + "".join(f": {printable(line)}" for line in last)
+        details = frame(crash) + "".join(f": {printable(line)}" for line in last)
         if -code == signal.SIGKILL and memory.oom_kills() > self.oom_kills:
-            words = f": the machine ran out of memory{words}"
-        names = {one.value: one.name for one in signal.Signals}
-        how = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exited with code {code}"
-        return memory.blame_memory(how + words, self.allowed, output)
+            details = f": the machine ran out of memory{details}"
+        names = {entry.value: entry.name for entry in signal.Signals}
+        end = f"killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"exited with code {code}"
+        return memory.blame_memory(end + details, self.allowed, output)
 
     def where(self) -> str:
         """Return the function that it is in, from `faulthandler`'s answer to a signal."""
@@ -147,13 +147,13 @@ class Process(Member):
         except subprocess.TimeoutExpired:
             self.workspace.removed.append(f"process {self.process.pid} (a worker), which was killed and does not end")
         for pipe in (self.stdin, self.stdout, self.stderr):
-            with contextlib.suppress(BrokenPipeError):  # what was still to be sent has nobody to read it
+            with contextlib.suppress(BrokenPipeError):  # an unsent request has no reader
                 pipe.close()
         self.workspace.remove(self.folder)
 
 
 def frame(output: str) -> str:
-    """Return the first function in `faulthandler`'s output, and who called it if it is a library's, or "".
+    """Return the innermost function in `faulthandler`'s output, with its caller if it is a library's; "" for none.
 
     " in run (mine.py:12)", " in string_at (__init__.py:519), called at mine.py:12".
     """
@@ -161,16 +161,16 @@ def frame(output: str) -> str:
     if match is None:
         return ""
     calls = FRAME.findall(output[match.start() :].partition("\n\n")[0])
-    own = next((call for call in calls if not LIBRARY_PATH.search(call[0] or call[1])), calls[0])
-    caller = f", called at {printable(own[1])}:{own[2]}" if own != calls[0] else ""
+    user_call = next((call for call in calls if not LIBRARY_PATH.search(call[0] or call[1])), calls[0])
+    caller = f", called at {printable(user_call[1])}:{user_call[2]}" if user_call != calls[0] else ""
     return f" in {printable(match[4])} ({printable(match[2])}:{match[3]}){caller}"
 
 
 def exchange(members: Sequence[Member], request: Message, deadline: float) -> list[Message]:
     """Send the same request to all members and wait for their answers until the deadline.
 
-    Return for each member its answer; or {"lost": reason} if it died, or timed out and was killed; or {} if it did not
-    answer soon after another member was lost or raised.
+    Return one answer for each member: {"lost": reason} if it died, or timed out and was killed; {} if it did not answer
+    soon after another member was lost or raised.
     """
     sent = json.dumps(request).encode() + b"\n"
     for member in members:
@@ -178,30 +178,30 @@ def exchange(members: Sequence[Member], request: Message, deadline: float) -> li
     longest = ANSWER_BYTES + ANSWER_FACTOR * len(sent)
     lines, answers, until = [bytearray() for _ in members], dict[int, Message](), deadline
     while len(answers) < len(members):
-        waiting = {member.fileno(): at for at, member in enumerate(members) if at not in answers}
-        remaining, dead = max(0.0, until - time.monotonic()), [at for at in waiting.values() if not members[at].alive]
+        waiting = {member.fileno(): i for i, member in enumerate(members) if i not in answers}
+        remaining, dead = max(0.0, until - time.monotonic()), [i for i in waiting.values() if not members[i].alive]
         ready, _, _ = select.select(list(waiting), [], [], min(remaining, POLL_S))
-        for at in (waiting[one] for one in ready):
-            part = members[at].receive()
-            lines[at] += part
-            if len(lines[at]) > longest:
-                answers[at] = _lost(members[at], f"its answer is longer than {longest:,} bytes")
-            elif part.endswith(b"\n"):
-                answers[at] = _answer(members[at], bytes(lines[at]), request)
-            elif not part:
-                answers[at] = {"lost": members[at].exit_reason(until)}
-        for at in dead if not ready else []:  # a process that it has started may hold the pipe
-            answers[at] = {"lost": members[at].exit_reason(until)}
-        for at in waiting.values() - answers.keys() if remaining == 0 else []:
-            late = f"timed out{members[at].where()} and was killed"
-            answers[at] = _lost(members[at], late) if until == deadline else _lost(members[at], "")
+        for i in (waiting[descriptor] for descriptor in ready):
+            chunk = members[i].receive()
+            lines[i] += chunk
+            if len(lines[i]) > longest:
+                answers[i] = _lost(members[i], f"its answer is longer than {longest:,} bytes")
+            elif chunk.endswith(b"\n"):
+                answers[i] = _answer(members[i], bytes(lines[i]), request)
+            elif not chunk:
+                answers[i] = {"lost": members[i].exit_reason(until)}
+        for i in dead if not ready else []:  # a child process may hold the pipe
+            answers[i] = {"lost": members[i].exit_reason(until)}
+        for i in waiting.values() - answers.keys() if remaining == 0 else []:
+            reason = f"timed out{members[i].where()} and was killed"
+            answers[i] = _lost(members[i], reason) if until == deadline else _lost(members[i], "")
         if any({"lost", "raised", "unsupported"} & answer.keys() for answer in answers.values()):
             until = min(until, time.monotonic() + LOSS_GRACE_S)
-    return [answers[at] for at in range(len(members))]
+    return [answers[i] for i in range(len(members))]
 
 
 def _answer(member: Member, line: bytes, request: Message) -> Message:
-    """Return a member's answer. Anything else ends the member, because later answers would belong to older requests."""
+    """Return a member's answer. End the member after anything else: later answers would belong to older requests."""
     try:
         answer = parse(line)
     except ValueError as error:

@@ -24,15 +24,15 @@ def place(error: Exception, file: Path) -> str:
     """Return the file name and the line of the innermost frame in the folder of `file`; without one, its name."""
     folder = file.resolve().parent
     frames = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [f"{path.name}:{line}" for path, line in frames if path.resolve().parent == folder]
-    return own[-1] if own else file.name
+    places = [f"{path.name}:{line}" for path, line in frames if path.resolve().parent == folder]
+    return places[-1] if places else file.name
 
 
 def no_run(prepared: Run | object, prepare: Prepare) -> str:
     """Return what is wrong with the result of `prepare`, "" if it can be called."""
     if callable(prepared):
         return ""
-    what = "nothing" if prepared is None else f"a {type(prepared).__name__}"
+    kind = "nothing" if prepared is None else f"a {type(prepared).__name__}"
     code = getattr(prepare, "__code__", None)
-    where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
-    return f"prepare returned {what}; return a function run(start, steps){where}"
+    place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    return f"prepare returned {kind}; return a function run(start, steps){place}"

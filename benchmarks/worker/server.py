@@ -4,7 +4,7 @@ Requests arrive as JSON lines on stdin. Answers leave as JSON lines on the origi
 go to stderr. The parent sets the environment before this process starts (`benchmarks/worker/client.py`).
 """
 
-from time import perf_counter, process_time  # bound here: what an implementation does to `time` changes no clock
+from time import perf_counter, process_time  # bound here: an implementation that changes `time` changes no clock
 
 STARTED = perf_counter()
 
@@ -34,7 +34,7 @@ from impls.interface import Array, Device, Prepare, Problem, Run, Unsupported, s
 from impls.traits import traits
 
 Answer = dict[str, Any]
-ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1949)
+ORDERS = (  # a Latin square balanced for carry-over effects (Williams, 1949)
     ("none", "half", "repeat", "all"),
     ("half", "all", "none", "repeat"),
     ("all", "repeat", "half", "none"),
@@ -42,7 +42,7 @@ ORDERS = (  # a Latin square that is balanced for what comes before (Williams, 1
 )
 TRANSFER_FUNCTIONS, WAIT_FUNCTION = ("place", "put"), "fetch"  # of a framework: to its device, and back
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-SOURCE_BYTES, MAX_HELPERS = 20_000, 20  # of a file; modules beside it whose text is told
+SOURCE_BYTES, MAX_HELPERS = 20_000, 20  # of a file; modules beside it whose text is included
 ROOT, STDLIB = Path(__file__).resolve().parents[2], Path(os.__file__).resolve().parent
 SUITE_FILES = {Path(str(module.__file__)) for module in (impls, impls.interface, impls.traits)}  # of no implementation
 
@@ -76,7 +76,7 @@ class WorkerServer:
         self.prepare_run = impls.load(impl)
         seconds = perf_counter() - STARTED
         gc.collect()
-        gc.freeze()  # what a framework has imported: later collections pass it over
+        gc.freeze()  # later collections skip what the framework has imported
         self.name_framework()
         module = getattr(self.prepare_run, "__globals__", {})
         if "WORK" in module:
@@ -108,7 +108,7 @@ class WorkerServer:
         return {"bytes_per_s": self.reading.bytes_per_s()}
 
     def open_device(self, device: Device) -> Answer:
-        """Prepare a problem of two rows, timed: what cannot run there says so, and the device's context is made."""
+        """Prepare a problem of two rows, timed. This makes the device's context. Raises what `prepare` raises."""
         self.device, X = device, np.ones((2, 1), np.float32)
         start = perf_counter()
         self.prepare_run(Problem(X, X[:, 0].copy(), X[0].copy(), 0.1, 1, None), device)
@@ -138,13 +138,13 @@ class WorkerServer:
 
     def descend(self, start: list[Any], steps: int) -> Answer:
         """Run once, timed from the call to the host array, with garbage collection off."""
-        here = np.array(start, self.problem.w0.dtype)
-        given = here.copy()
+        w = np.array(start, self.problem.w0.dtype)
+        original = w.copy()
         probes.take_seconds(WAIT_FUNCTION)
         gc.disable()
         compiled, collected = probes.compilations(), collections()
         cpu, wall = process_time(), perf_counter()
-        result = self.run(here, steps)
+        result = self.run(w, steps)
         seconds, cpu_seconds = perf_counter() - wall, process_time() - cpu
         collected = collections() - collected
         gc.enable()
@@ -154,7 +154,7 @@ class WorkerServer:
             "blocked_seconds": probes.take_seconds(WAIT_FUNCTION),
             "compiles": probes.compilations() - compiled,
             "gc_runs": collected,
-            "wrong": self.wrong_with(result, here) or ("" if np.array_equal(here, given) else "run changed its start"),
+            "wrong": self.wrong_with(result, w) or ("" if np.array_equal(w, original) else "run changed its start"),
         }
         if not answer["wrong"]:
             answer["weights"] = result.tolist()
@@ -166,23 +166,23 @@ class WorkerServer:
         """Time a run of 0 steps and one of `steps`, after uncounted runs, because waiting cools caches and threads."""
         for uncounted in (1, 0, 0, 0):
             self.run(self.problem.w0.copy(), uncounted)
-        nothing = self.descend(elsewhere, 0)
-        if not nothing["wrong"] and nothing["weights"] != elsewhere:
-            nothing["wrong"] = "run(start, 0) is not start"
-        if nothing["wrong"]:
-            return nothing
-        full = self.descend(start, steps)
-        full["compiles"] += nothing["compiles"]
-        return full | {"fixed_seconds": nothing["seconds"]}
+        no_steps = self.descend(elsewhere, 0)
+        if not no_steps["wrong"] and no_steps["weights"] != elsewhere:
+            no_steps["wrong"] = "run(start, 0) is not start"
+        if no_steps["wrong"]:
+            return no_steps
+        all_steps = self.descend(start, steps)
+        all_steps["compiles"] += no_steps["compiles"]
+        return all_steps | {"fixed_seconds": no_steps["seconds"]}
 
     def grow(self, start: list[Any], steps: int, uncounted: int) -> Answer:
-        """Time no steps, half of them, and all of them twice, each right after so many pairs of uncounted runs.
+        """Time runs of no steps, half of them, and all of them twice, each after `uncounted` pairs of uncounted runs.
 
-        Their place in a try costs some microseconds, which is as much as half of the steps of a small problem: four
-        tries have each in every place, and once after each of the others (`ORDERS`).
-        A run that had to give up its core counts with its CPU seconds, if they are fewer: on a machine in use the
-        scheduler takes the core at the same place of each try, and so from one of the four only. Not where it waited:
-        the CPU clock of other threads advances in ticks, and a device has none.
+        The position in a try costs some microseconds, as much as half of the steps of a small problem. In four tries
+        each run has every position, and follows each other run once (`ORDERS`).
+        A preempted run counts with its CPU seconds, if they are fewer: on a busy machine the scheduler preempts at the
+        same position of each try, and so only one of the four runs. A run that waited does not: the CPU clock of other
+        threads advances in ticks, and a device has none.
         """
         counts = {"none": 0, "half": steps // 2, "all": steps, "repeat": steps}
         seconds = {}
@@ -190,21 +190,21 @@ class WorkerServer:
             count = counts[name]
             for warm_up in (steps, count) * uncounted:
                 self.run(self.problem.w0.copy(), warm_up)
-            (lost, waits), done = probes.switches(), self.descend(start, count)
-            if done["wrong"]:
-                return done
+            (lost, waits), result = probes.switches(), self.descend(start, count)
+            if result["wrong"]:
+                return result
             lost_now, waits_now = probes.switches()
-            seconds[name] = done["seconds"]
+            seconds[name] = result["seconds"]
             preempted = lost_now > lost and waits_now == waits
-            if preempted and self.device == "cpu" and done["cpu_seconds"]:  # 0 below a tick
-                seconds[name] = min(done["seconds"], done["cpu_seconds"])
+            if preempted and self.device == "cpu" and result["cpu_seconds"]:  # 0 below a tick
+                seconds[name] = min(result["seconds"], result["cpu_seconds"])
         return seconds
 
     def busy(self, start: list[Any], steps: int, runs: int) -> Answer:
         """Return CPU seconds per second over that many consecutive runs: the process's clock advances in ticks."""
-        here, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
-        for _ in range(runs):  # a number, not a time: ranks must agree on the last one
-            self.run(here.copy(), steps)
+        w, cpu, wall = np.array(start, self.problem.w0.dtype), process_time(), perf_counter()
+        for _ in range(runs):  # a number, not a duration: all ranks must run equally often
+            self.run(w.copy(), steps)
         return {"cpu_over_wall": (process_time() - cpu) / (perf_counter() - wall)}
 
     def profile(self) -> Answer:
@@ -216,13 +216,13 @@ class WorkerServer:
         w0, steps = self.problem.w0, self.problem.steps
         try:
             return probes.device_work(lambda: self.run(w0.copy(), steps), lambda: self.run(w0.copy(), 0), steps)
-        except Exception as error:  # any of a profiler's or a driver's: the row is complete without its numbers
+        except Exception as error:  # a profiler or a driver may raise anything: the row is complete without its numbers
             return {"unprofiled": printable(f"{type(error).__name__}: {error}")}
 
     def wrong_with(self, result: object, start: Array) -> str:
         """Return how a result breaks sentence 2 of the contract, or ""."""
         w0, foreign = self.problem.w0, (start, self.problem.w0, self.problem.X, self.problem.y)
-        if type(result) is not np.ndarray:  # a subclass may still have to compute
+        if type(result) is not np.ndarray:  # a subclass may compute later
             return f"run returned a {type(result).__name__}, not a NumPy array"
         if result.dtype != w0.dtype:
             return f"the result is {result.dtype}, the problem {w0.dtype}"
@@ -230,7 +230,7 @@ class WorkerServer:
             return f"the result has shape {result.shape}, w0 {w0.shape}"
         if not result.flags.writeable:
             return "the result is not the caller's own: it cannot be written to"
-        if any(np.may_share_memory(result, other) for other in foreign):
+        if any(np.may_share_memory(result, array) for array in foreign):
             return "the result is not the caller's own: it is the memory of start or of the problem"
         if self.last is not None and not np.isnan(self.last).all():
             return "the result is not the caller's own: a later run wrote to an earlier result"
@@ -241,13 +241,14 @@ class WorkerServer:
         rss, used, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
         event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps), event_runs)
         dtype = str(saved.X.dtype)
-        if self.framework == "numpy":  # unless it has imported another one while it prepared or ran
+        if self.framework == "numpy":  # it may have imported another one since
             self.name_framework()
         if dtype not in self.precision:
             self.precision[dtype] = probes.precision(self.framework, dtype, self.device)
-        mine, all_of = shard(len(saved.X)), slice(None)
-        parts = {"X": mine, "y": mine, "w0": all_of} | ({} if saved.order is None else {"order": all_of})
-        intact = all(np.array_equal(getattr(self.problem, of)[at], getattr(saved, of)[at]) for of, at in parts.items())
+        own_rows, all_rows = shard(len(saved.X)), slice(None)
+        rows = {"X": own_rows, "y": own_rows, "w0": all_rows} | ({} if saved.order is None else {"order": all_rows})
+        pairs = ((getattr(self.problem, name)[part], getattr(saved, name)[part]) for name, part in rows.items())
+        intact = all(np.array_equal(array, original) for array, original in pairs)
         facts = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
         facts |= self.named | self.precision[dtype] | probes.threads()
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
@@ -266,12 +267,12 @@ def source(path: Path) -> Answer:
     `helpers`: the same of at most MAX_HELPERS modules that it has imported from its folder and below, by relative path.
     `digest`: a hash over the file and these modules.
     """
-    here = path.resolve()
-    near = here.relative_to(ROOT) if here.is_relative_to(ROOT) else Path(path.name)
-    file = path.name if "site-packages" in near.parts else near.as_posix()
-    helpers = {name: module for name, module in modules_beside(here).items() if module not in SUITE_FILES}
+    resolved = path.resolve()
+    short = resolved.relative_to(ROOT) if resolved.is_relative_to(ROOT) else Path(path.name)
+    file = path.name if "site-packages" in short.parts else short.as_posix()
+    helpers = {name: module for name, module in modules_beside(resolved).items() if module not in SUITE_FILES}
     texts = {printable(name): source_text(helpers[name]) for name in sorted(helpers)[:MAX_HELPERS]}
-    return {"file": file, "text": source_text(path), "helpers": texts, "digest": code_digest(helpers | {"": here})}
+    return {"file": file, "text": source_text(path), "helpers": texts, "digest": code_digest(helpers | {"": resolved})}
 
 
 def source_text(path: Path) -> str:
@@ -292,19 +293,19 @@ def source_text(path: Path) -> str:
 def modules_beside(path: Path) -> dict[str, Path]:
     """Return the imported files in the folder of a Python file and below it, without itself, by relative path.
 
-    Left out: installed packages, the standard library and, unless it is in that very folder, this suite.
+    Without installed packages, the standard library and, unless it is in that very folder, this suite.
     """
-    folder, near = path.parent, {}
+    folder, modules = path.parent, {}
     for loaded in {str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]}:
         installed = "site-packages" in loaded or "dist-packages" in loaded or loaded.startswith(f"{STDLIB}{os.sep}")
         if installed or not os.path.isfile(loaded):
             continue
-        for file in (Path(os.path.abspath(loaded)), Path(loaded).resolve()):  # also what a link leads to
+        for file in (Path(os.path.abspath(loaded)), Path(loaded).resolve()):  # also the target of a link
             of_suite = file.parent != folder and file.is_relative_to(ROOT / "benchmarks")
             if file.is_relative_to(folder) and file != path and not (of_suite or file.is_relative_to(STDLIB)):
-                near[file.relative_to(folder).as_posix()] = file
+                modules[file.relative_to(folder).as_posix()] = file
                 break
-    return near
+    return modules
 
 
 def code_digest(files: dict[str, Path]) -> str:
@@ -339,18 +340,18 @@ def answer(host: WorkerServer, request: Answer) -> Answer:
         operation = request.pop("op")
         if operation not in OPERATIONS:
             return {"raised": f"unknown request {operation!r}"}
-        done: Answer = getattr(host, operation)(**request)
+        result: Answer = getattr(host, operation)(**request)
     except Unsupported as error:
         return {"unsupported": str(error)}
     except impls.LoadError as error:
         return {"raised": str(error)}
-    except Exception as error:  # a stranger's code may raise anything
+    except Exception as error:  # untrusted code may raise anything
         reason = raised(error, host.impl)
-        full = type(error).__name__ == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in reason  # torch and CuPy; XLA
-        if full and not (host.device == "cpu" and memory.allowed()):
+        no_memory = type(error).__name__ == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in reason  # torch and CuPy; XLA
+        if no_memory and not (host.device == "cpu" and memory.allowed()):
             return {"raised": f"out of device memory: {reason.partition(': ')[2]}"}
         return {"raised": memory.blame_memory(reason, memory.allowed())}
-    return done
+    return result
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Temporary folders of a run, all inside one folder of the process. The next run removes those of a killed run.
 
 A process owns its folder while it locks a file in it. The kernel releases the lock however the process ends. Process
-numbers would not do: they are used again, and other hosts may share the directory for temporary files.
+numbers are no such sign: they are reused, and several hosts may share the directory for temporary files.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ class Home(tempfile.TemporaryDirectory[str]):
 
     def __init__(self) -> None:
         owned = False
-        while not owned:  # again where another run took it, empty as it was, for that of a killed one
+        while not owned:  # again if another run removed the empty folder as a killed run's
             super().__init__(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
             owned = self._own()
 
@@ -35,15 +35,15 @@ class Home(tempfile.TemporaryDirectory[str]):
             self.lock = unlocked.open("w")
         except FileNotFoundError:
             return False
-        self.lock.write(MARK)  # else the folder may be a user's own
+        self.lock.write(MARK)  # distinguishes it from a user's folder
         self.lock.flush()
         with contextlib.suppress(OSError):  # a file system without locks: no other run removes this folder
             lock_descriptor(self.lock.fileno())
-            unlocked.rename(Path(self.name, LOCK_FILE))  # only now: others take an unlocked one for a killed run's
+            unlocked.rename(Path(self.name, LOCK_FILE))  # after locking: others remove an unlocked folder
         return Path(self.name).is_dir()
 
     def inside(self) -> list[Path]:
-        """List its content without the lock file."""
+        """Return the paths in the folder, without the lock file."""
         return [path for path in Path(self.name).iterdir() if path.name != LOCK_FILE]
 
     def cleanup(self) -> None:
@@ -54,7 +54,7 @@ class Home(tempfile.TemporaryDirectory[str]):
 
 
 class Workspace:
-    """The temporary folders of this process, in one that exists as long as they, and what had to be removed."""
+    """The temporary folders of this process inside its `Home`, and descriptions of what had to be removed."""
 
     def __init__(self) -> None:
         self.removed: list[str] = []
@@ -103,7 +103,7 @@ class Workspace:
 
 
 def remove_content(home: Path) -> None:
-    """Remove what a process's folder holds, but its lock: who is killed meanwhile leaves a folder that is known."""
+    """Remove the content of a process's folder except its lock, which marks the folder if this process is killed."""
     with contextlib.suppress(OSError):  # it is gone, or a worker has changed it: the rest is for `remove_tree`
         for path in home.iterdir():
             if path.is_dir() and not path.is_symlink():
