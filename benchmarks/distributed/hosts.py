@@ -21,7 +21,7 @@ from benchmarks.worker.client import Refused
 from benchmarks.worker.process import POLL_S, ROOT, Member
 
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=5 -oServerAliveCountMax=3"
-END_S = 3.0  # in which a remote rank must have ended when its pipe is closed
+END_S = 3.0  # for a remote rank to end after its pipe is closed
 LOGIN_LINES = 100  # that a host's login scripts may print before the first message
 
 
@@ -37,8 +37,8 @@ def interface(address: str) -> dict[str, str]:
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting a datagram socket sends nothing
         probe.connect((address, 9))
-        here = probe.getsockname()[0]
-    names = [name for name, bound in psutil.net_if_addrs().items() if here in {one.address for one in bound}]
+        own_address = probe.getsockname()[0]
+    names = [name for name, entries in psutil.net_if_addrs().items() if own_address in {e.address for e in entries}]
     variables = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME") if names else ()
     return {variable: os.environ.get(variable, names[0]) for variable in variables}
 
@@ -121,8 +121,8 @@ class RemoteRank(Member):
         line = b""
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([self.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            part = os.read(self.stdout.fileno(), 1) if ready else b""
-            if not part:
+            byte = os.read(self.stdout.fileno(), 1) if ready else b""
+            if not byte:
                 return b""
-            line += part
+            line += byte
         return line

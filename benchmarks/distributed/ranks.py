@@ -27,7 +27,7 @@ LOCAL_ADDRESS = "127.0.0.1"
 
 
 class Ranks(Worker):
-    """A worker that is several: one process per rank, each on cores of its own.
+    """A worker of several processes: one per rank, each on cores of its own.
 
     The ranks of a host share its threads; all ranks share its memory limit. More ranks than threads share cores, one
     thread each. `hosts` names the hosts, this one first. Raises what `Worker` raises, naming the rank, and
@@ -74,12 +74,12 @@ class Ranks(Worker):
     def merge(self, answers: list[Message]) -> Message:
         """Return one answer for all ranks. If one has failed, end them all and raise Unsupported or Refused."""
         try:
-            for kind in ("lost", "unsupported", "raised", "wrong"):  # who waits for one that is lost may raise that
-                reasons = {rank: end[kind] for rank, end in enumerate(answers) if kind in end}
+            for kind in ("lost", "unsupported", "raised", "wrong"):  # a rank that waits for a lost one may raise
+                reasons = {rank: answer[kind] for rank, answer in enumerate(answers) if kind in answer}
                 if kind == "unsupported" and reasons:
                     raise Unsupported(next(iter(reasons.values())))
                 if reasons:
-                    raise Refused("; ".join(f"rank {rank}: {words}" for rank, words in reasons.items()))
+                    raise Refused("; ".join(f"rank {rank}: {reason}" for rank, reason in reasons.items()))
             return merged(answers)
         except (Unsupported, Refused):
             self.close()
@@ -114,9 +114,10 @@ def _require_equal(name: str, values: list[Any]) -> None:
 
 def shares(cores: list[int], ranks: int) -> list[list[int]]:
     """Return each rank's cores: equally many for all, or one shared core if there are more ranks than cores."""
+    if not cores:
+        return [[] for _ in range(ranks)]
     each = max(1, len(cores) // ranks)
-    parts = [range(rank * each, (rank + 1) * each) for rank in range(ranks)]
-    return [[cores[at % len(cores)] for at in part] if cores else [] for part in parts]
+    return [[cores[i % len(cores)] for i in range(rank * each, (rank + 1) * each)] for rank in range(ranks)]
 
 
 def free_port() -> int:

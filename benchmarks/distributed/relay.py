@@ -29,8 +29,8 @@ from impls.interface import Unsupported, shard
 
 def main() -> int:
     """Serve one worker until stdin ends. Return 0."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: the worker is closed
+    for end_signal in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end_signal, signal.default_int_handler)  # like Ctrl-C: it closes the worker
     requests = messages(0)
     with Workspace() as workspace:
         if start := next(requests, None):
@@ -70,9 +70,9 @@ def serve(start: Message, requests: Iterator[Message], workspace: Workspace) -> 
 
 def messages(file: int) -> Iterator[Message]:
     """Yield each line of JSON; end with the file."""
-    rest = b""
-    while part := os.read(file, 1 << 16):
-        *lines, rest = (rest + part).split(b"\n")
+    unfinished = b""
+    while chunk := os.read(file, 1 << 16):
+        *lines, unfinished = (unfinished + chunk).split(b"\n")
         yield from (json.loads(line) for line in lines)
 
 
@@ -91,9 +91,9 @@ def pass_answer(process: Process, requests: Iterator[Message]) -> bool:
             if next(requests, None) is None:
                 return False
             say({"where": process.where()})
-        part = process.receive() if process.fileno() in ready else b""
-        answer += part
-        if not part and (process.fileno() in ready or dead):
+        chunk = process.receive() if process.fileno() in ready else b""
+        answer += chunk
+        if not chunk and (process.fileno() in ready or dead):
             answer = json.dumps({"lost": process.exit_reason(time.monotonic() + LOSS_GRACE_S)}).encode() + b"\n"
     while answer:
         answer = answer[os.write(1, answer) :]
@@ -105,10 +105,10 @@ def write_shard(plan: dict[str, Any], folder: Path) -> str:
     dtype = plan["made"].pop("dtype")
     reading = TableFormat(**plan["made"].pop("reading", {}))
     data, _, order = catalogue.made(**plan["made"], reading=reading)
-    mine = shard(len(data.X))
+    own_rows = shard(len(data.X))
     for name, array in (("X", data.X), ("y", data.y)):
         file = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, array.shape)
-        file[mine] = array[mine]
+        file[own_rows] = array[own_rows]
     np.save(folder / "w0.npy", data.w0.astype(dtype))
     if order is not None:
         np.save(folder / "order.npy", order)

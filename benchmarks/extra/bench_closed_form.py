@@ -29,13 +29,13 @@ def bench_closed_form(way: str, case: Case, campaign: Campaign, benchmark: Bench
     task = campaign.task(case.problem, case.dtype)
     quality: dict[str, float] = {}
 
-    def one() -> None:
-        done = json.loads(program(campaign.plan, "cpu", task.folder, "benchmarks.extra.closed_form", way, str(ROUNDS)))
-        if not (off := done.pop("off", 0)) <= 1:
+    def solve() -> None:
+        facts = json.loads(program(campaign.plan, "cpu", task.folder, "benchmarks.extra.closed_form", way, str(ROUNDS)))
+        if not (off := facts.pop("off", 0)) <= 1:
             raise Refused(f"{way} misses the normal equations by {off:.2g} times what rounding allows")
-        quality.update(done, seconds=min(done["seconds"]))
+        quality.update(facts, seconds=min(facts["seconds"]))
         campaign.clock.turn(quality["seconds"])
 
-    benchmark.pedantic(one, rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(solve, rounds=1)  # type: ignore[no-untyped-call]
     row = {**case.row, **task.facts, "impl": way if way == SGD else f"closed form: {way}"}
     benchmark.extra_info.update(row, threads=campaign.plan.threads, **quality)

@@ -1,8 +1,8 @@
 """Scaling: a descent by 1, 2, 4, ... ranks of one thread, each on its own core, in turns.
 
-Not part of `pytest benchmarks`. Run `make scaling`. `python -m results scaling FILE` compares the rows with what as
-many threads can read, and predicts more ranks. Use --no-limits: the limits of each number of threads are measured here,
-once a block.
+Not part of `pytest benchmarks`. Run `make scaling`. `python -m results scaling FILE` compares the rows with
+the bandwidth of as many threads, and predicts more ranks. Use --no-limits: the limits of each number of threads are
+measured here, once a block.
 """
 
 import pytest

@@ -2,7 +2,7 @@
 
 usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round; for a
 closed form the residual of the normal equations X'(X w - y) = 0 over the rounding of an honest solver (1: at the
-bound); for `SGDRegressor`, which stops by its own rule, by which part its loss is larger than the least one.
+bound); for `SGDRegressor`, which stops by its own rule, the relative excess of its loss over the least loss.
 """
 
 import json
@@ -68,7 +68,7 @@ def off(problem: Problem, w: Array) -> float:
 
 
 def loss_excess(problem: Problem, w: Array) -> float | None:
-    """Return by which part of the least loss that of w is larger: 0 for the closed form; None where it is 0."""
+    """Return the relative excess of w's loss over the least loss: 0 for the closed form; None if the latter is 0."""
     X, y = (array.astype(np.float64) for array in (problem.X, problem.y))
     loss, least = (float(np.sum((X @ weights - y) ** 2)) for weights in (w, np.linalg.lstsq(X, y)[0]))
     return loss / least - 1 if least > 0 and math.isfinite(loss) else None

@@ -52,7 +52,7 @@ def steps(folder: Path) -> list[Step]:
     contract += ["-k", "(torch_graph or triton or cupy or jax_scan) and not (importing or without_gpu or installed)"]
     bench = ["benchmarks", "--benchmark-quiet", "--preset", "quick", "--device", "gpu", "--timeout", "100"]
     bench += ["--in-order", "--energy", "--aa", "none", "--impl", IMPLS, "--problem", "huge,large,medium,tiny"]
-    storage = tempfile.mkdtemp()  # the folder holds few files: one each
+    storage = tempfile.mkdtemp()  # elsewhere: the folder has one file a step
     saved = ["--machine", "gpu-first", f"--benchmark-json={saved_run}", f"--benchmark-storage=file://{storage}"]
     return [
         Step("facts", 30, ["sh", "-c", FACTS.format(python=python)]),
@@ -64,13 +64,13 @@ def steps(folder: Path) -> list[Step]:
     ]
 
 
-def carry_out(step: Step, folder: Path, left: float = TOTAL_S) -> str:
+def carry_out(step: Step, folder: Path, left_s: float = TOTAL_S) -> str:
     """Run a step with its output in a file, and return a line: its name, how it ended, its seconds.
 
-    left: the seconds that are left for all steps.
+    left_s: the seconds that are left for all steps.
     """
     env = os.environ | {"DESCENTBENCH_DEVICE": "gpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
-    seconds = max(1.0, min(step.seconds, left))
+    seconds = max(1.0, min(step.seconds, left_s))
     limited = ["timeout", "-s", "INT", "-k", str(SAVE_GRACE_S), str(seconds), *step.command]
     start = time.monotonic()
     with (folder / f"{step.name}.txt").open("w") as output:
@@ -79,9 +79,9 @@ def carry_out(step: Step, folder: Path, left: float = TOTAL_S) -> str:
             status = process.wait()
         finally:
             process.terminate()  # after Ctrl-C: `timeout` passes it on to all that the step has started
-    took = time.monotonic() - start
-    end = f"exit status {status}" if took < seconds else f"stopped after {seconds:.0f} s"
-    return f"{step.name}: {end}, {took:.1f} s"
+    elapsed_s = time.monotonic() - start
+    end = f"exit status {status}" if elapsed_s < seconds else f"stopped after {seconds:.0f} s"
+    return f"{step.name}: {end}, {elapsed_s:.1f} s"
 
 
 def main(folder: Path) -> int:

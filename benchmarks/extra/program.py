@@ -10,7 +10,7 @@ from benchmarks.worker.process import ROOT
 
 def program(plan: Plan, device: str, folder: str, module: str, *args: str) -> str:
     """Return what the module prints. Its arguments are its cores, the problem's folder, then `args`."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", module, ",".join(map(str, pinned(plan.threads))), folder, *args],
         cwd=ROOT,
         env=environment(plan.threads, device, plan.precision, folder),
@@ -19,4 +19,4 @@ def program(plan: Plan, device: str, folder: str, module: str, *args: str) -> st
         text=True,
         timeout=plan.timeout,
     )
-    return done.stdout
+    return result.stdout

@@ -20,9 +20,9 @@ from benchmarks.machine.roofline import MEMORY, Level, Rates, caches
 from impls.interface import Array, Device, Kernels, Unsupported
 
 MEASURE_S = 0.1  # a kernel and level
-TRY_S = {"cpu": 2e-3, "gpu": 2e-2}  # long beside a call, and beside a wait for the device
-MIN_READ_TRIES, READ_S = 3, 0.03  # of a reading beside a round, until a cache holds it
-CALLS = 100  # of which one costs `call_s`
+TRY_S = {"cpu": 2e-3, "gpu": 2e-2}  # long compared with a call, and with a wait for the device
+MIN_READ_TRIES, READ_S = 3, 0.03  # of a reading beside a round, the first of which fill the cache
+CALLS = 100  # that are timed together for `call_s`
 UNCACHED_BYTES = {"cpu": 2**28, "gpu": 2**31}  # read at least, to go past all caches
 SQUARE_ROWS = {"cpu": 512, "gpu": 8192}  # of the matrices that are multiplied
 MATVEC_COLUMNS = 256  # of the matrix
@@ -43,38 +43,38 @@ def typical(blocks: Collection[Rates]) -> Rates:
     last = [*blocks][-1]
     return Rates(
         levels=[replace(level, bytes_per_s=median(_speeds(blocks, level.level))) for level in last.levels],
-        flops_per_s={name: median(one.flops_per_s[name] for one in blocks) for name in last.flops_per_s},
+        flops_per_s={name: median(rates.flops_per_s[name] for rates in blocks) for name in last.flops_per_s},
         matvec_flops_per_s={
-            name: median(one.matvec_flops_per_s[name] for one in blocks) for name in last.matvec_flops_per_s
+            name: median(rates.matvec_flops_per_s[name] for rates in blocks) for name in last.matvec_flops_per_s
         },
-        call_s=median(one.call_s for one in blocks),
+        call_s=median(rates.call_s for rates in blocks),
     )
 
 
 def _speeds(blocks: Iterable[Rates], name: str) -> list[float]:
-    return [level.bytes_per_s for one in blocks for level in one.levels if level.level == name]
+    return [level.bytes_per_s for rates in blocks for level in rates.levels if level.level == name]
 
 
-def better(one: Rates, other: Rates) -> Rates:
+def better(first: Rates, second: Rates) -> Rates:
     """Return the best of two measurements: the higher rates, the shorter call."""
-    levels = {level.level: level for level in one.levels}
-    for level in other.levels:
+    levels = {level.level: level for level in first.levels}
+    for level in second.levels:
         levels[level.level] = max(levels.get(level.level, level), level, key=lambda level: level.bytes_per_s)
     return Rates(
         levels=sorted(levels.values(), key=lambda level: level.holds or math.inf),
-        flops_per_s={name: max(rate, other.flops_per_s[name]) for name, rate in one.flops_per_s.items()},
+        flops_per_s={name: max(rate, second.flops_per_s[name]) for name, rate in first.flops_per_s.items()},
         matvec_flops_per_s={
-            name: max(rate, other.matvec_flops_per_s[name]) for name, rate in one.matvec_flops_per_s.items()
+            name: max(rate, second.matvec_flops_per_s[name]) for name, rate in first.matvec_flops_per_s.items()
         },
-        call_s=min(one.call_s, other.call_s),
+        call_s=min(first.call_s, second.call_s),
     )
 
 
 def measured(framework: str, module: object, device: Device, cores: list[int] | None) -> Rates:
-    """Measure what `framework` reads and multiplies here. module: with its kernels. Raises Unsupported without any."""
+    """Measure how fast a framework reads and multiplies. module: holds its kernels. Raises Unsupported without any."""
     kernels, dtypes = kernels_of(framework, module), ("float32", "float64")
     sizes = caches(cores or []) if device == "cpu" else getattr(kernels, "caches", dict)()
-    # Each with its size, and the bytes to read to measure it: half of it, and past the last level
+    # Name, size, and the bytes to read: half of the size; for memory, more than all caches hold
     levels: list[tuple[str, int | None, int]] = [(name, size, size // 2) for name, size in sizes.items()]
     levels.append((MEMORY, None, max(UNCACHED_BYTES[device], 4 * max(sizes.values(), default=0))))
     return Rates(
@@ -100,7 +100,7 @@ class Reading:
         self.x = kernels.resident(_numbers(max(size // 16 * 4, 4)), "cpu")
 
     def bytes_per_s(self) -> float:
-        """Read all of it: the best pass of READ_S, in tries of TRY_S where a pass is shorter."""
+        """Return the best rate in READ_S. A try repeats short passes until it lasts TRY_S."""
         once, end, tries = _seconds(lambda: self._passes(1)), perf_counter() + READ_S, list[float]()
         times = max(1, round(TRY_S["cpu"] / once))
         while len(tries) < MIN_READ_TRIES or perf_counter() < end:
@@ -112,7 +112,7 @@ class Reading:
 
 
 def most_read(cores: list[int]) -> int:
-    """Return the bytes from which on memory reads no faster: far more than the caches hold."""
+    """Return the bytes beyond which caches no longer help: far more than they hold."""
     return max(UNCACHED_BYTES["cpu"], 4 * max(caches(cores).values(), default=0))
 
 
@@ -123,14 +123,14 @@ def _reading(kernels: Kernels, device: Device, size: int) -> float:
 
 
 def _calling(kernels: Kernels, device: Device) -> float:
-    """Return the seconds of one more call: the wait for the last one's result is not in it."""
-    few = kernels.resident(_numbers(16), device)
+    """Return the seconds of an additional call, without the wait for its result."""
+    x = kernels.resident(_numbers(16), device)
 
     def calls(count: int) -> Array:
-        return kernels.fetch([kernels.total(few, 1) for _ in range(count)][-1])
+        return kernels.fetch([kernels.total(x, 1) for _ in range(count)][-1])
 
-    many, one = (min(_seconds(partial(calls, count)) for _ in range(50)) for count in (1 + CALLS, 1))
-    return max(0.0, many - one) / CALLS
+    many_s, one_s = (min(_seconds(partial(calls, count)) for _ in range(50)) for count in (1 + CALLS, 1))
+    return max(0.0, many_s - one_s) / CALLS
 
 
 def _multiplying(kernels: Kernels, device: Device, dtype: str) -> float:
@@ -149,7 +149,7 @@ def _matvec(kernels: Kernels, device: Device, dtype: str) -> float:
 
 
 def _numbers(count: int, dtype: str = "float32") -> Array:
-    """Return random numbers, repeated beyond 2^20: equal ones would flip fewer bits, and run at a higher clock."""
+    """Return random numbers, repeated beyond 2^20: equal numbers flip fewer bits and run at a higher clock."""
     numbers = np.random.default_rng(0).standard_normal(min(count, 2**20)).astype(dtype)
     return np.resize(numbers, count)
 
@@ -157,8 +157,8 @@ def _numbers(count: int, dtype: str = "float32") -> Array:
 def _shortest(device: Device, work: Callable[[int], object]) -> float:
     """Return the seconds of one execution: the shortest of many tries, each repeated until it lasts TRY_S."""
     work(1)
-    often = (2**power for power in count())
-    times = next(times for times in often if min(_seconds(partial(work, times)) for _ in range(3)) >= TRY_S[device])
+    repeats = (2**power for power in count())
+    times = next(times for times in repeats if min(_seconds(partial(work, times)) for _ in range(3)) >= TRY_S[device])
     end, best = perf_counter() + MEASURE_S, float("inf")
     while perf_counter() < end:
         best = min(best, _seconds(lambda: work(times)) / times)

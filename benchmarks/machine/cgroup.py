@@ -11,19 +11,19 @@ PROC, ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 def folders(controller: str) -> Iterator[Path]:
     """Yield the folders of this process's groups for a controller ("cpu", "memory"), the innermost first."""
     for line in text_of(PROC).splitlines():
-        _, controllers, own = line.split(":", 2)
+        _, controllers, group = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         root = ROOT / controller if controllers else ROOT  # version 1 has a folder for each controller
-        inner = root / own.lstrip("/")
+        inner = root / group.lstrip("/")
         yield from (folder for folder in (inner, *inner.parents) if folder.is_relative_to(root))
 
 
 def quota() -> float | None:
     """Return the cores' worth of CPU time that the groups grant; None without a limit."""
     limits = [text_of(folder / "cpu.max").split() for folder in folders("cpu")]  # "max 100000" or "200000 100000"
-    old = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-    limits += [" ".join(text_of(folder / name) for name in old).split() for folder in folders("cpu")]
+    v1_files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    limits += [" ".join(text_of(folder / name) for name in v1_files).split() for folder in folders("cpu")]
     granted = [int(limit[0]) / int(limit[1]) for limit in limits if len(limit) == 2 and limit[0] not in ("max", "-1")]
     return min(granted, default=None)
 
@@ -31,8 +31,8 @@ def quota() -> float | None:
 def throttled() -> int | None:
     """Return the number of periods in which a group had used up its CPU time; None if unknown."""
     counts = [text_of(folder / "cpu.stat").split() for folder in folders("cpu")]
-    known = [int(words[words.index("nr_throttled") + 1]) for words in counts if "nr_throttled" in words]
-    return max(known, default=None)
+    periods = [int(words[words.index("nr_throttled") + 1]) for words in counts if "nr_throttled" in words]
+    return max(periods, default=None)
 
 
 def memory() -> float | None:

@@ -23,14 +23,14 @@ from benchmarks.typed_json import Text
 
 OLDEST_PYTHON = (3, 11)
 HERE = "here"  # in --with and --python: the environment of pytest itself
-ADDED_PACKAGES = ("numpy", "threadpoolctl")  # what a worker needs, and what tells it the threads of a BLAS
+ADDED_PACKAGES = ("numpy", "threadpoolctl")  # what a worker needs, and what reports the threads of a BLAS
 REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?([=<>!~]=?[=\w.*+!,<>-]+)?")
 NAME = re.compile(r"[\w.+-]{1,40}")
 TIMEOUT_S = 60  # of an interpreter
 COMPLETE_FILE = "complete"  # marks a finished environment
 DESCRIBE_SCRIPT = """
 import importlib.metadata, json, platform, sys, sysconfig
-names = {str(one.metadata["Name"]).lower(): one.version for one in importlib.metadata.distributions()}
+names = {str(dist.metadata["Name"]).lower(): dist.version for dist in importlib.metadata.distributions()}
 free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 print(json.dumps({"version": list(sys.version_info[:3]), "free": free, "packages": names}))
 """
@@ -52,7 +52,7 @@ class Environment:
 
     @property
     def settings(self) -> dict[str, int | str]:
-        """Return what it sets for its workers; {} for an interpreter with its packages."""
+        """Return the settings of its workers; {} for an interpreter with its packages."""
         return {name: value for name, value in (("threads", self.threads), ("precision", self.precision)) if value}
 
     @property
@@ -63,7 +63,7 @@ class Environment:
         return f"python -m pip install {{package}}, with the Python called {self.label}" if self.path else ""
 
     def frameworks(self, known: set[str]) -> set[str]:
-        """Return the frameworks of `known` whose packages are asked for: jaxlib is JAX's."""
+        """Return the frameworks of `known` whose packages are required: jaxlib belongs to JAX."""
         packages = [requirement.lower().replace("_", "-") for requirement in self.requirements]
         names = {name: (name, impls.PACKAGES.get(name, name)) for name in known}
         return {name for name, spelt in names.items() if any(package.startswith(spelt) for package in packages)}
@@ -78,18 +78,18 @@ class Facts:
     digest: Text
 
 
-def existing(words: list[str], here: Path) -> list[Environment]:
+def existing(words: list[str], directory: Path) -> list[Environment]:
     """Return the interpreters of --python: `PATH`, `NAME=PATH` or `here`. Raises ValueError, one line each."""
     environments = []
     for word in words:
         name, _, path = word.rpartition("=")
         if name and not NAME.fullmatch(name):
             raise ValueError(f"--python {word}: a name has letters, digits and . _ + - only")
-        path = "" if path == HERE else str(here / path)
+        path = "" if path == HERE else str(directory / path)
         environments.append(Environment(name or f"python-{describe(path).python}", path))
-    labels = Counter(one.label for one in environments)
-    if twice := [label for label, count in labels.items() if count > 1]:
-        raise ValueError(f"--python: two are called {twice[0]}; name them: --python old=PATH,new=PATH")
+    labels = Counter(environment.label for environment in environments)
+    if repeated := [label for label, count in labels.items() if count > 1]:
+        raise ValueError(f"--python: two are called {repeated[0]}; name them: --python old=PATH,new=PATH")
     return environments
 
 
@@ -110,9 +110,9 @@ def of_packages(words: list[str]) -> list[Environment]:
         name, digest = re.sub(r"[^\w.-]+", "-", requirements[0]), hashlib.sha256(key.encode()).hexdigest()[:8]
         folder = cache() / f"{name}-{digest}"
         environments.append(Environment(requirements[0], str(folder / "bin" / "python"), requirements))
-    labels = Counter(one.label for one in environments)
-    if twice := [label for label, count in labels.items() if count > 1]:
-        raise ValueError(f"--with {twice[0]} is given twice")
+    labels = Counter(environment.label for environment in environments)
+    if repeated := [label for label, count in labels.items() if count > 1]:
+        raise ValueError(f"--with {repeated[0]} is given twice")
     return environments
 
 
@@ -127,11 +127,11 @@ def of_precisions(names: list[str], devices: list[str], dtypes: list[str]) -> li
 
 
 def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[Environment]:
-    """Return the environments that run an implementation, by its framework. A file of the user's runs in all."""
-    asked = {name for one in candidates for name in one.frameworks(known)}
+    """Return the environments that run an implementation, by its framework. A user's file runs in all of them."""
+    compared = {name for environment in candidates for name in environment.frameworks(known)}
     framework = Path(impl).stem.partition("_")[0]
-    served = [(one, one.frameworks(known) if one.requirements else asked) for one in candidates]
-    return [one for one, names in served if not names or framework in names or impl.endswith(".py")]
+    served = [(entry, entry.frameworks(known) if entry.requirements else compared) for entry in candidates]
+    return [entry for entry, names in served if not names or framework in names or impl.endswith(".py")]
 
 
 def cache() -> Path:
@@ -140,7 +140,7 @@ def cache() -> Path:
 
 
 def make(environment: Environment, report: Callable[[str], object]) -> None:
-    """Install the packages of an environment, unless that is done. `report` gets a line before it takes long.
+    """Install the packages of an environment once. `report` gets a line before a long installation.
 
     Raises ValueError, with the installer's reason; then nothing is left of the environment.
     """
@@ -148,7 +148,7 @@ def make(environment: Environment, report: Callable[[str], object]) -> None:
     try:
         folder.parent.mkdir(0o700, parents=True, exist_ok=True)
         file = os.open(f"{folder}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with open(file, "w") as lock:  # two runs may want the same environment
+        with open(file, "w") as lock:  # two runs may install the same environment
             lock_descriptor(lock.fileno())
             if (folder / COMPLETE_FILE).exists():
                 return
@@ -173,9 +173,9 @@ def _install(folder: Path, requirements: list[str]) -> None:
         create = [sys.executable, "-m", "venv", "--without-pip"]
         install = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
     for step in [*create, str(folder)], [*install, *requirements]:
-        done = subprocess.run(step, capture_output=True, text=True, errors="replace", env=_environment())
-        if done.returncode:
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        result = subprocess.run(step, capture_output=True, text=True, errors="replace", env=_environment())
+        if result.returncode:
+            lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
             errors = [line for line in lines if line.lower().startswith("error")]
             reason = " ".join((errors or lines or ["the installer failed"])[-1].split())[:200]
             raise ValueError(f"--with {requirements[0]}: {reason}; check the name and the version, and the network")
@@ -186,8 +186,8 @@ def describe(path: str) -> Facts:
     name, words = path or sys.executable, "give the path of a python"
     try:
         command, env = [name, "-c", DESCRIBE_SCRIPT], _environment()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace", env=env)
-        facts = json.loads(done.stdout)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace", env=env)
+        facts = json.loads(result.stdout)
         version, packages = tuple(facts["version"]), dict(facts["packages"])
     except OSError as error:
         raise ValueError(f"{name}: {error.strerror}; {words}, such as .venv/bin/python") from error

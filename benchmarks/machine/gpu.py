@@ -16,16 +16,16 @@ NODE = Path("/dev/nvidia0")
 @functools.cache
 def _opened() -> tuple[tuple[Any, Any] | None, str]:
     """Return NVML and the first GPU that CUDA_VISIBLE_DEVICES lets through (by PCI bus), or why there is none."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        if seen.isdigit():
-            return (pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(seen))), ""
-        if seen in ("", "-1"):
+        if visible.isdigit():
+            return (pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(visible))), ""
+        if visible in ("", "-1"):
             return None, "CUDA_VISIBLE_DEVICES lets no GPU through"
-        return (pynvml, pynvml.nvmlDeviceGetHandleByUUID(seen)), ""
+        return (pynvml, pynvml.nvmlDeviceGetHandleByUUID(visible)), ""
     except ImportError:
         return None, "nvidia-ml-py is not installed"
     except pynvml.NVMLError as error:
@@ -33,9 +33,9 @@ def _opened() -> tuple[tuple[Any, Any] | None, str]:
 
 
 def notes() -> list[str]:
-    """Return what makes the GPU's facts incomplete, a line each: no NVML, slices of a card, other processes on it."""
-    why = _opened()[1]
-    lines = [f"no clocks, power and temperature of the GPU: {why}"] if why else []
+    """Return what makes the GPU's facts incomplete, a line each: no NVML, or slices of a card."""
+    reason = _opened()[1]
+    lines = [f"no clocks, power and temperature of the GPU: {reason}"] if reason else []
     if mig():
         lines.append("the card is cut into MIG slices: its clocks, power and energy are those of all slices")
     return lines
@@ -108,9 +108,10 @@ def over(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a row from `now` before its timed rounds and after them; {} without a GPU."""
     if not before or not after:
         return {}
-    reasons = sorted({word for one in (before, after) for word in one["throttle_reasons"].split(", ") if word})
+    reasons = sorted({word for state in (before, after) for word in state["throttle_reasons"].split(", ") if word})
     clocks = ("sm_mhz", "memory_mhz", "gpu_celsius", "gpu_watts")
-    facts = {f"{name}_{when}": one[name] for name in clocks for when, one in (("before", before), ("after", after))}
+    states = (("before", before), ("after", after))
+    facts = {f"{name}_{when}": state[name] for name in clocks for when, state in states}
     return facts | {"max_sm_mhz": after["max_sm_mhz"], "throttle_reasons": ", ".join(reasons)}
 
 
@@ -125,9 +126,9 @@ def _asked(ask: Callable[[Any, Any], Any]) -> Any:
         return None
 
 
-def _all_asked(**asked: Callable[[Any, Any], Any]) -> dict[str, Any]:
+def _all_asked(**queries: Callable[[Any, Any], Any]) -> dict[str, Any]:
     """Return the library's answers by name; {} without a GPU."""
-    return {what: _asked(ask) for what, ask in asked.items()} if _opened()[0] else {}
+    return {name: _asked(query) for name, query in queries.items()} if _opened()[0] else {}
 
 
 def _text(value: bytes | str) -> str:

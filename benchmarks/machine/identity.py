@@ -24,7 +24,7 @@ PACKAGES = (
 ISA_FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "neon", "asimd", "sve")
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-MULTICAST_BIT = 1 << 40  # set in the number that `uuid.getnode` draws, anew for each process, where there is no card
+MULTICAST_BIT = 1 << 40  # set in the random number that `uuid.getnode` returns without a network card
 PROCESSOR_KEYS = ("vendor_id_raw", "family", "model", "stepping")
 FLUCTUATING_KEYS = ("hz_actual", "hz_actual_friendly")  # else every comparison warns of another machine
 CPUFREQ = Path("/sys/devices/system/cpu")
@@ -38,8 +38,8 @@ PLATFORM = (  # functions of `platform`
 def slug() -> str:
     """Return CPU, cores, GPU and six hex digits that distinguish equal machines: `amd-epyc-2c-3f9a1c`."""
     name = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|@.*|\d+-core", " ", cpu().lower())
-    parts = [name, f"{cores()}c", gpu.name().lower(), fingerprint()]
-    return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in parts)))
+    words = [name, f"{cores()}c", gpu.name().lower(), fingerprint()]
+    return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", word).strip("-") for word in words)))
 
 
 def check_slug(name: str, what: str = "machine") -> str:
@@ -74,12 +74,12 @@ def cores() -> int:
 def fingerprint() -> str:
     """Return six hex digits of a hash over the machine's id and its processor: copies of one image share the id.
 
-    Without an id, the network card's address or the boot's id stands for it.
+    Without an id, the network card's address or the boot's id is used.
     """
-    known = next((text for path in MACHINE_ID_FILES if (text := text_of(path).strip())), "")
+    machine_id = next((text for path in MACHINE_ID_FILES if (text := text_of(path).strip())), "")
     card = uuid.getnode()
     address = "" if card & MULTICAST_BIT else str(card)
-    return _short_hash(" ".join([known or address or text_of(BOOT_ID_FILE).strip(), *processor()]))
+    return _short_hash(" ".join([machine_id or address or text_of(BOOT_ID_FILE).strip(), *processor()]))
 
 
 def processor() -> list[str]:

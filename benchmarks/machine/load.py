@@ -1,4 +1,4 @@
-"""System load, CPU time of others, stolen CPU time and throttling: now, and between two moments. None is unknown."""
+"""System load, CPU time of others, stolen CPU time and throttling: now, and during a block. None is unknown."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from benchmarks.typed_json import Count, Rate, Seconds, Words
 
 @dataclass(frozen=True)
 class Moment:
-    """The machine at a moment: its clock, CPU seconds of the cores of this process, and what slows it."""
+    """The system load at one time: the clock, CPU seconds of this process's cores, and throttling."""
 
     at: float
     load: float
@@ -37,14 +37,14 @@ class BlockLoad:
 
 
 def now() -> Moment:
-    """Return the machine now."""
+    """Return the system load now."""
     total, stolen, others = _cpu_seconds()
     throttled = cgroup.throttled()
     return Moment(time.monotonic(), os.getloadavg()[0], total, stolen, others, throttled, gpu.throttle_reasons())
 
 
 def between(block: int, before: Moment, after: Moment) -> BlockLoad:
-    """Return what happened in a block between two moments."""
+    """Return the system load of a block, from that before and after it."""
     spent = None if before.total is None or after.total is None else after.total - before.total
     stopped = None if before.throttled is None or after.throttled is None else after.throttled - before.throttled
     return BlockLoad(
@@ -67,14 +67,14 @@ def _cpu_seconds() -> tuple[float | None, float, float]:
         cores = psutil.cpu_times(percpu=True)
         allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(len(cores)))
         times = [core for number, core in enumerate(cores) if number in allowed]
-        process, own = psutil.Process(), 0.0
-        for one in [process, *process.children(recursive=True)]:
+        pytest_process, own_s = psutil.Process(), 0.0
+        for process in [pytest_process, *pytest_process.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile, and its parent has its seconds
-                spent = one.cpu_times()
-                own += spent.user + spent.system + spent.children_user + spent.children_system
+                spent = process.cpu_times()
+                own_s += spent.user + spent.system + spent.children_user + spent.children_system
     except (ImportError, OSError, RuntimeError, ValueError):  # not installed, or the system does not say
         return None, 0.0, 0.0
     total = sum(sum(core) - getattr(core, "guest", 0.0) - getattr(core, "guest_nice", 0.0) for core in times)
     stolen = sum(getattr(core, "steal", 0.0) for core in times)
     waiting = sum(core.idle + getattr(core, "iowait", 0.0) for core in times)
-    return total if times else None, stolen, total - stolen - waiting - own
+    return total if times else None, stolen, total - stolen - waiting - own_s

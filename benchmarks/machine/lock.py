@@ -38,7 +38,7 @@ class Lock:
                 self._file = file
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
-            else:  # the former holder has just ended and removed the file
+            else:  # the former holder has ended and removed the file
                 os.close(file)
         return ""
 

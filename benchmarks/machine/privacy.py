@@ -66,8 +66,8 @@ def path_replacer() -> Callable[[str], str]:
     folders = {f"{ROOT}{os.sep}": "", str(ROOT): "."}
     for name, folder in (("(tmp)", tempfile.gettempdir()), ("~", os.path.expanduser("~"))):
         folders |= {folder: name, os.path.realpath(folder): name}
-    known = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
-    patterns = [rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else NAME_END}" for folder in known]
+    longest = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
+    patterns = [rf"(?<![\w.~-]){re.escape(folder)}{'' if folder.endswith(os.sep) else NAME_END}" for folder in longest]
     places = re.compile("|".join(patterns))
     return lambda text: HOMES.sub("~", places.sub(lambda match: folders[match[0]], text))
 
@@ -78,19 +78,19 @@ def replacer(hosts: Iterable[str] = ()) -> Callable[[str], str]:
     values = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
     values = {value for value in values if len(value) >= MIN_SECRET_CHARACTERS}
     secrets = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or NO_MATCH)
-    others = {host: f"(host {number})" for number, host in enumerate(hosts)}
+    host_words = {host: f"(host {number})" for number, host in enumerate(hosts)}
     host = socket.gethostname()
     words = dict.fromkeys(_users(), "(user)")
-    words |= dict.fromkeys([host, host.partition(".")[0], os.environ.get("HOSTNAME", "")], "(host)") | others
-    telling = (name for name in words if name.lower() not in COMMON_NAMES and len(name) > 2)
-    names = sorted(telling, key=len, reverse=True)
-    known = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names) or NO_MATCH)
-    return lambda text: known.sub(lambda match: words[match[0]], paths(secrets.sub("(secret)", text)))
+    words |= dict.fromkeys([host, host.partition(".")[0], os.environ.get("HOSTNAME", "")], "(host)") | host_words
+    private = (name for name in words if name.lower() not in COMMON_NAMES and len(name) > 2)
+    names = sorted(private, key=len, reverse=True)
+    pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names) or NO_MATCH)
+    return lambda text: pattern.sub(lambda match: words[match[0]], paths(secrets.sub("(secret)", text)))
 
 
 def _users() -> set[str]:
-    named = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")}
+    names = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")}
     try:
-        return named | {getpass.getuser()}
+        return names | {getpass.getuser()}
     except (OSError, KeyError):  # a number without a name
-        return named
+        return names

@@ -75,13 +75,12 @@ def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work]
 def shortest(work: Work, rates: Rates, dtype: str, read: float | None = None) -> tuple[float, str]:
     """Return the seconds that the work takes at these rates, and the resource that limits it.
 
-    read: bytes a second that were read beside the rounds; otherwise the bandwidth of the level that holds them counts.
-
+    read: bytes a second that were read beside the rounds; None for the bandwidth of the level that holds the data.
     The resource is memory, cache (all shared bytes fit into one) or compute; or dispatch, if the time is below that of
     the cheapest call.
     """
     level = next(level for level in rates.levels if level.holds is None or work.shared_bytes <= level.holds)
-    sums = dtype if dtype in rates.flops_per_s else "float32"  # those of an X in 16 bits
+    sums = dtype if dtype in rates.flops_per_s else "float32"  # also for X in 16 bits
     rate = max(rates.flops_per_s[sums], rates.matvec_flops_per_s[sums])
     reading, computing = work.bytes / (read or level.bytes_per_s), work.flops / rate
     seconds = max(reading, computing)
@@ -94,15 +93,15 @@ def shortest(work: Work, rates: Rates, dtype: str, read: float | None = None) ->
 
 def row_facts(row: dict[str, Any], rates: Rates | None) -> dict[str, Any]:
     """Return a row's facts beside the machine's limits: `limit_s` and more; {} without rates or a timed descent."""
-    known = {"per_step_s", "step_reads", "batch"} <= row.keys()
-    if rates is None or not known or row["step_reads"] not in ("X", GRAM):
+    is_timed = {"per_step_s", "step_reads", "batch"} <= row.keys()
+    if rates is None or not is_timed or row["step_reads"] not in ("X", GRAM):
         return {}
     work, per_step, read = least(row), row["per_step_s"], row.get("read_bytes_per_s")
-    seconds, by = shortest(work, rates, row["dtype"], read)
-    facts: dict[str, Any] = {"limit_s": seconds, "limited_by": by}
+    seconds, resource = shortest(work, rates, row["dtype"], read)
+    facts: dict[str, Any] = {"limit_s": seconds, "limited_by": resource}
     if row["step_reads"] == "X":
         facts["two_pass_s"], _ = shortest(least(row, two_pass), rates, row["dtype"], read)
-    if per_step > 0 and by != DISPATCH:
+    if per_step > 0 and resource != DISPATCH:
         facts["fraction_of_limit"] = seconds / per_step
     if per_step > 0 and row["step_reads"] == "X":
         facts["x_bytes_per_s"] = work.bytes / per_step
@@ -112,12 +111,12 @@ def row_facts(row: dict[str, Any], rates: Rates | None) -> dict[str, Any]:
 def caches(cores: list[int]) -> dict[str, int]:
     """Return the bytes of each level of data cache of these cores together, nearest first (Linux); {} if unknown."""
     sizes: dict[str, int] = {}
-    seen = set()
+    counted = set()
     for core in cores:
         for index in sorted(CPU_FOLDER.glob(f"cpu{core}/cache/index*")):
             cache = {name: text_of(index / name).strip() for name in ("level", "type", "size", "shared_cpu_list")}
             place = (cache["level"], cache["type"], cache["shared_cpu_list"])
-            if cache["type"] in ("Data", "Unified") and cache["size"].endswith("K") and place not in seen:
-                seen.add(place)
+            if cache["type"] in ("Data", "Unified") and cache["size"].endswith("K") and place not in counted:
+                counted.add(place)
                 sizes[f"L{cache['level']}"] = sizes.get(f"L{cache['level']}", 0) + int(cache["size"][:-1]) * 1024
     return sizes
