@@ -51,16 +51,16 @@ def synthetic(n: int, d: int, rng: np.random.Generator, minibatch: bool) -> Data
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Return `rng.random(shape)`. A rank draws its shard and skips the rest."""
-    drawn, mine = np.zeros(shape), shard(shape[0])
+    numbers, own_rows = np.zeros(shape), shard(shape[0])
     assert isinstance(rng.bit_generator, np.random.PCG64)
-    rng.bit_generator.advance(drawn[: mine.start].size)
-    rng.random(out=drawn[mine])
-    rng.bit_generator.advance(drawn[mine.stop :].size)
-    return drawn
+    rng.bit_generator.advance(numbers[: own_rows.start].size)
+    rng.random(out=numbers[own_rows])
+    rng.bit_generator.advance(numbers[own_rows.stop :].size)
+    return numbers
 
 
-# Steps: one run of the fastest implementation here (jax_scan) lasts at least 1 ms on 2 cores; on the tutorials' few
-# rows, where that would take 80,000, as many as show in its time.
+# Steps: a run of the fastest implementation (jax_scan) lasts at least 1 ms on 2 cores. The tutorials' few rows would
+# need 80,000 steps for that; they have enough steps to show in its time.
 CATALOGUE = {
     "line": Entry("a line through 100 noisy points, lr 0.1", tutorials.line, (400, 1000)),
     "crops": Entry("3 features and an intercept to 2 targets, lr 1e-5; batches: 15 rows", tutorials.crops, (600, 300)),
@@ -94,8 +94,8 @@ def grid(plans: list[str]) -> list[str]:
 
 def parse(name: str) -> tuple[str, int | None]:
     """Split `small@32` into ("small", 32), `small` into ("small", None). Raises ValueError for an unknown name."""
-    base, at, batch = name.rpartition("@") if re.search(r"@\d+$", name) else (name, "", "")
-    if at and int(batch) < 1:
+    base, separator, batch = name.rpartition("@") if re.search(r"@\d+$", name) else (name, "", "")
+    if separator and int(batch) < 1:
         raise ValueError(f"problem {name!r}: a mini-batch has at least one row")
     size = SIZE.fullmatch(base)
     if size and int(size["n"]) * int(size["d"]) > MAX_ELEMENTS:
@@ -106,9 +106,9 @@ def parse(name: str) -> tuple[str, int | None]:
         if "/" in base or Path(base).is_file():
             raise ValueError(f"{base}: {SUFFIX_ADVICE}")
         raise ValueError(f"no problem {base!r}{nearest(base, [*CATALOGUE, '10000x100', 'path.csv'])}")
-    if at and 0 < _synthetic_size(base)[0] < int(batch):
+    if separator and 0 < _synthetic_size(base)[0] < int(batch):
         raise ValueError(_too_few(name, _synthetic_size(base)[0], int(batch)))
-    return base, int(batch) if at else None
+    return base, int(batch) if separator else None
 
 
 def _too_few(name: str, rows: int, batch: int) -> str:
@@ -166,7 +166,7 @@ def numbers(name: str, steps: int | None) -> tuple[int, int]:
 
 
 def counted(problem: Problem) -> tuple[int, int]:
-    """Return the same of a problem that exists."""
+    """Return how many numbers X, y and w0 of a problem hold, and how many its `order`."""
     order = problem.order
     return sum(array.size for array in (problem.X, problem.y, problem.w0)), 0 if order is None else order.size
 
@@ -185,7 +185,7 @@ def cast(problem: Problem, dtype: str) -> Problem:
 def _rounded(X: Array, dtype: str) -> Array:
     """Return float32 numbers, for a dtype of HALF_DTYPES rounded to it: to the nearest, ties to even."""
     if dtype == "float16":
-        with np.errstate(over="ignore"):  # the problem refuses what is not finite
+        with np.errstate(over="ignore"):  # the problem refuses numbers that are not finite
             return X.astype(np.float16).astype(np.float32)
     if dtype == "bfloat16":  # the upper half of a float32
         bits = X.view(np.uint32)

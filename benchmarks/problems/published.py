@@ -8,7 +8,7 @@ from benchmarks.problems import catalogue, tutorials
 from benchmarks.problems.tutorials import ScalarRun
 from impls.interface import Problem
 
-# `line`: a few of the text's ten, for each number of steps is another compilation of `jax_scan`.
+# `line`: a few of the text's ten, because `jax_scan` compiles again for each number of steps.
 CHECKED_UPDATES = {"line": (0, 10, 30, 90), "crops": (*tutorials.CROPS_LOSSES,), "scalar": (0, 10, 20, 30, 40)}
 
 
@@ -25,40 +25,40 @@ def printed(name: str, problem: Problem) -> list[Printed]:
     """Return what a tutorial prints for this problem; nothing if no tutorial has it with this start and lr."""
     if name not in CHECKED_UPDATES:
         return []
-    usual, w0 = catalogue.build(name)[0], problem.w0
-    starts = [*tutorials.LINE_RUNS] if name == "line" else [usual.w0]
-    if problem.lr != usual.lr or not any(np.array_equal(w0, np.array(start, w0.dtype)) for start in starts):
+    default, w0 = catalogue.build(name)[0], problem.w0
+    starts = [*tutorials.LINE_RUNS] if name == "line" else [default.w0]
+    if problem.lr != default.lr or not any(np.array_equal(w0, np.array(start, w0.dtype)) for start in starts):
         return []
     if name == "line":
         losses = line((float(w0[0]), float(w0[1])))
     else:
         losses = crops() if name == "crops" else scalar(tutorials.SCALAR_AUTOGRAD, 1)
-    return [one for one in losses if one.update <= problem.steps]
+    return [loss for loss in losses if loss.update <= problem.steps]
 
 
 def checked(name: str, problem: Problem) -> list[Printed]:
-    """Return those of `printed` that a benchmark checks as well."""
-    return [one for one in printed(name, problem) if one.update in CHECKED_UPDATES[name]]
+    """Return the losses of `printed` that a benchmark checks as well."""
+    return [loss for loss in printed(name, problem) if loss.update in CHECKED_UPDATES[name]]
 
 
 def line(start: tuple[float, float]) -> list[Printed]:
-    """The tutorial's data are unseeded: the range is the middle 95 % of draws."""
+    """Return the losses of the line. The tutorial's data are unseeded, so the range is the middle 95 % of draws."""
     band, _ = tutorials.line_band(start)
     rows = zip(tutorials.LINE_RUNS[start], band.tolist(), strict=True)
     return [Printed(10 * i, loss, low, high) for i, (loss, (low, high)) in enumerate(rows)]
 
 
 def crops() -> list[Printed]:
-    """The tutorial prints its start to four decimals, which moves each loss by at most this range."""
-    moved = {t: tutorials.crops_rounding(t)[0] for t in tutorials.CROPS_LOSSES}
-    return [Printed(t, loss, loss - moved[t], loss + moved[t]) for t, loss in tutorials.CROPS_LOSSES.items()]
+    """Return the losses of the crops. The tutorial's start has four decimals, which moves a loss within its range."""
+    ranges = {t: tutorials.crops_rounding(t)[0] for t in tutorials.CROPS_LOSSES}
+    return [Printed(t, loss, loss - ranges[t], loss + ranges[t]) for t, loss in tutorials.CROPS_LOSSES.items()]
 
 
 def scalar(text: ScalarRun, times: int) -> list[Printed]:
-    """One of the tutorial's two runs, a descent with `times` the gradient: its exact w is 2 - 2 (1 - 0.15 times)^t."""
+    """Return the losses of a printed run, with `times` the gradient: its exact w is 2 - 2 (1 - 0.15 times)^t."""
     losses = []
     for t, _, loss in text:
         if loss is not None:
-            may = tutorials.scalar_rounding(2 - 2 * (1 - 0.15 * times) ** (t - 1))[1]
-            losses.append(Printed(t - 1, loss, loss - may, loss + may))
+            rounding = tutorials.scalar_rounding(2 - 2 * (1 - 0.15 * times) ** (t - 1))[1]
+            losses.append(Printed(t - 1, loss, loss - rounding, loss + rounding))
     return losses

@@ -30,7 +30,7 @@ SUFFIX_ADVICE = (
 MAX_TEXT_BYTES, MAX_WORKBOOK_BYTES = 2**28, 2**24  # text is unpacked; reading a workbook takes 12 times the memory
 MAX_CELLS = 2**27  # of a Parquet file: its packed size says little
 READ_ERRORS = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
-FILE_SIGNATURES = {  # how files begin that are no text, or text but no table
+FILE_SIGNATURES = {  # how files begin that are no text, or no table
     rb"\x1f\x8b|BZh\d|\xfd7zXZ|\x28\xb5\x2f\xfd": "a compressed file; unpack it, or rename it: .gz, .bz2 or .xz",
     rb"PK\x03\x04": "an Excel workbook or a ZIP archive; rename it: .xlsx or .zip",
     rb"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls); save it as .xlsx or .csv",
@@ -63,8 +63,8 @@ def read_frame(path: str, reading: TableFormat) -> "pd.DataFrame":
             frame = table_text.parse_text(_decode(_bytes(path), reading.encoding), reading)
     except ImportError as error:
         package = "pyarrow" if path.lower().endswith(".parquet") else "openpyxl"
-        how = "pip install -e '.[tables]', or export the table as CSV"
-        raise ValueError(f"{package} is needed to read it: {how}") from error
+        advice = "pip install -e '.[tables]', or export the table as CSV"
+        raise ValueError(f"{package} is needed to read it: {advice}") from error
     except FileNotFoundError:
         raise
     except (OSError, EOFError, *READ_ERRORS, pd.errors.ParserError) as error:
@@ -75,7 +75,7 @@ def read_frame(path: str, reading: TableFormat) -> "pd.DataFrame":
     frame.columns = names
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]
-    return frame.loc[:, [bool(name) or frame.iloc[:, at].notna().any() for at, name in enumerate(frame)]]
+    return frame.loc[:, [bool(name) or frame.iloc[:, j].notna().any() for j, name in enumerate(frame)]]
 
 
 def _binary_table(path: str, reading: TableFormat) -> "pd.DataFrame":
@@ -104,8 +104,8 @@ def _parquet(path: str) -> "pd.DataFrame":
     if (cells := _parquet_cells(path)) > MAX_CELLS:
         raise SheetError(f"it holds {cells:,} cells; {MAX_CELLS:,} are read at most: take fewer rows or columns")
     frame = pd.read_parquet(path)
-    named = [name for name in frame.index.names if name not in (None, "index")]  # as fastparquet calls a nameless one
-    return frame.reset_index(named) if named else frame
+    index_names = [name for name in frame.index.names if name not in (None, "index")]  # fastparquet's word for no name
+    return frame.reset_index(index_names) if index_names else frame
 
 
 def _parquet_cells(path: str) -> int:
@@ -125,13 +125,13 @@ def _spreadsheet(path: str, reading: TableFormat) -> "pd.DataFrame":
     import pandas as pd
 
     if (size := Path(path).stat().st_size) > MAX_WORKBOOK_BYTES:
-        read = f"{MAX_WORKBOOK_BYTES:,} are read at most"
-        raise SheetError(f"the workbook has {size:,} bytes; {read}: export the table as CSV")
+        limit = f"{MAX_WORKBOOK_BYTES:,} are read at most"
+        raise SheetError(f"the workbook has {size:,} bytes; {limit}: export the table as CSV")
     with zipfile.ZipFile(path) as archive:  # its reader unpacks no more than the archive says here
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > MAX_TEXT_BYTES:
-        read = f"{MAX_TEXT_BYTES:,} are read at most"
-        raise SheetError(f"the workbook unpacks to {unpacked:,} bytes; {read}: export the table as CSV")
+        limit = f"{MAX_TEXT_BYTES:,} are read at most"
+        raise SheetError(f"the workbook unpacks to {unpacked:,} bytes; {limit}: export the table as CSV")
     with pd.ExcelFile(path, engine="openpyxl") as book:
         options: dict[str, Any] = {"header": None, "dtype": object}
         options |= {"keep_default_na": False, "na_values": MISSING_VALUES}
@@ -170,9 +170,9 @@ def _bytes(path: str) -> bytes:
 
 
 def _decode(content: bytes, encoding: str) -> str:
-    for begin, what in FILE_SIGNATURES.items():
+    for begin, content_type in FILE_SIGNATURES.items():
         if re.match(begin, content[:4096]):
-            raise ValueError(f"no table: it holds {what}")
+            raise ValueError(f"no table: it holds {content_type}")
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     default = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
     try:
@@ -180,8 +180,8 @@ def _decode(content: bytes, encoding: str) -> str:
     except LookupError as error:
         raise ValueError(f"--encoding {encoding!r} is unknown; try utf-16, cp1252, euc-kr or shift_jis") from error
     except UnicodeDecodeError as error:
-        how = "say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
-        raise ValueError(f"byte {error.start} is not {encoding or default}; {how}") from error
+        advice = "say its encoding: --encoding cp1252, utf-16, euc-kr, ..."
+        raise ValueError(f"byte {error.start} is not {encoding or default}; {advice}") from error
     if "\0" in text[:1000]:
         order = "be" if text.startswith("\0") else "le"
         raise ValueError(f"no table: it holds zero bytes; if it is UTF-16, use --encoding utf-16-{order}")

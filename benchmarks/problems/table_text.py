@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ("\t", ";", "|", ",", " ")  # the first that gives every line the same number of cells, at least two
-SAMPLE_LINES = 100  # in which the separator is looked for
+SAMPLE_LINES = 100  # that are searched for the separator
 NUMERIC_KINDS = "biufcmM"  # of columns without text
 MISSING_VALUES = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -26,10 +26,10 @@ QUOTED_CELL = re.compile(r'((?:^|[\t;|,]) *)"(?:[^"]|"")*"')
 
 @dataclass(frozen=True)
 class TableFormat:
-    """How to read a table. Empty: found from the file.
+    """How to read a table. Empty fields are detected from the file.
 
-    sep: what separates cells, " " for blanks. header: whether the first line names the columns. drop: columns that are
-    left out. encoding: of a text file. decimal: what stands before the digits of a fraction, "." or ",".
+    sep: what separates cells, " " for blanks. header: whether the first line names the columns. drop: columns to
+    leave out. encoding: of a text file. decimal: what stands before the digits of a fraction, "." or ",".
     """
 
     sep: str = ""
@@ -74,7 +74,7 @@ def parse_text(text: str, reading: TableFormat) -> "pd.DataFrame":
         elif sep != ",":  # R writes row names so; behind commas it may be a decimal comma
             names = ["", *names]
     rows = _data_rows(lines, skipped, sep, width, named=not has_number(_cells(sample[-1], sep)[:1]))
-    content = "\n".join(lines[at] for at in rows) + "\n"
+    content = "\n".join(lines[row] for row in rows) + "\n"
     options: dict[str, Any] = {
         "header": None,
         "names": range(len(names)),
@@ -105,23 +105,23 @@ def parse_text(text: str, reading: TableFormat) -> "pd.DataFrame":
 
 
 def _data_rows(lines: list[str], skipped: int, sep: str, width: int, named: bool) -> list[int]:
-    """Return the places of the lines below the names that are no comments. named: whether rows begin with text.
+    """Return the indices of the lines below the names that are no comments. named: whether rows begin with text.
 
     Raises ValueError for a comment that may be a row.
     """
     rows = []
-    for at, line in enumerate(lines[skipped:], skipped):
+    for index, line in enumerate(lines[skipped:], skipped):
         if not line.startswith("#"):
-            rows.append(at)
+            rows.append(index)
         elif line.count('"') % 2 or (named and len(_cells(line, sep)) == width):
-            what = f"line {_number(lines, at)} begins with #, but may be a row"
-            raise ValueError(f"{what}; write its first cell in quotes, or delete it")
+            reason = f"line {_number(lines, index)} begins with #, but may be a row"
+            raise ValueError(f"{reason}; write its first cell in quotes, or delete it")
     return rows
 
 
 @contextlib.contextmanager
 def _explained(lines: list[str], rows: list[int], columns: int) -> Iterator[None]:
-    """Raise ValueError with a line of the file and what to do, where pandas finds a fault in these rows."""
+    """Convert pandas' errors about these rows to ValueError, with the line in the file and what to do."""
     import pandas as pd
 
     try:
@@ -129,8 +129,8 @@ def _explained(lines: list[str], rows: list[int], columns: int) -> Iterator[None
             warnings.simplefilter("error", pd.errors.ParserWarning)  # cells would be lost
             yield
     except pd.errors.ParserWarning as error:
-        more = f"lines have more cells than the first has names ({columns})"
-        raise ValueError(f"{more}; correct them, or name --sep") from error
+        reason = f"lines have more cells than the first has names ({columns})"
+        raise ValueError(f"{reason}; correct them, or name --sep") from error
     except pd.errors.ParserError as error:
         if cells := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
             line = _in_file(lines, rows)[int(cells[2]) - 1]
@@ -159,15 +159,15 @@ def _lines(text: str) -> list[str]:
     return lines[:-1] if lines[-1:] == [""] else lines
 
 
-def _number(lines: list[str], at: int) -> int:
+def _number(lines: list[str], index: int) -> int:
     """Return the number of a line in its file."""
-    return 1 + at + sum(line.count("\n") for line in lines[:at])
+    return 1 + index + sum(line.count("\n") for line in lines[:index])
 
 
 def _in_file(lines: list[str], rows: list[int]) -> list[int]:
-    """Return the number in the file of each line of a text of rows, each of which may have several."""
+    """Return, for each line of the rows' text, its number in the file. A row may have several lines."""
     first = list(accumulate((1 + line.count("\n") for line in lines), initial=1))
-    return [first[at] + more for at in rows for more in range(1 + lines[at].count("\n"))]
+    return [first[row] + offset for row in rows for offset in range(1 + lines[row].count("\n"))]
 
 
 def _names(lines: list[str], comments: int, sep: str, width: int, reading: TableFormat) -> tuple[list[str], int]:
@@ -182,26 +182,26 @@ def _names(lines: list[str], comments: int, sep: str, width: int, reading: Table
     commented = _cells(lines[comments - 1].lstrip("#% "), sep) if comments else []
     if len(commented) == len(first) > 1:  # as numpy.savetxt writes it
         return commented, comments
-    how = "add a header, or use --no-names (columns: 1, 2, ...)"
-    raise ValueError(f"line {comments + 1} holds numbers{' only' * numeric}, no names; {how}")
+    advice = "add a header, or use --no-names (columns: 1, 2, ...)"
+    raise ValueError(f"line {comments + 1} holds numbers{' only' * numeric}, no names; {advice}")
 
 
 def _is_row(first: list[str], rows: list[list[str]]) -> bool:
-    """Return whether the first line has numbers with decimals, and text only in columns of text: it names nothing."""
+    """Return whether the first line is data: it has decimal numbers, and text only in columns of text."""
     decimals = any("." in cell and NUMBER.fullmatch(cell) for cell in first)
-    named = [at for at, cell in enumerate(first) if cell not in MISSING_VALUES and not NUMBER.fullmatch(cell)]
-    return decimals and bool(rows) and not any(has_number(row[at : at + 1]) for row in rows for at in named)
+    text_columns = [j for j, cell in enumerate(first) if cell not in MISSING_VALUES and not NUMBER.fullmatch(cell)]
+    return decimals and bool(rows) and not any(has_number(row[j : j + 1]) for row in rows for j in text_columns)
 
 
 def _check_header(lines: list[str], skipped: int, sep: str) -> None:
     """Raise ValueError if lines without any number, such as units, stand between the names and the numbers."""
-    filled = [
-        (_number(lines, at), _cells(line, sep))
-        for at, line in enumerate(lines[skipped : skipped + SAMPLE_LINES], skipped)
+    numbered = [
+        (_number(lines, index), _cells(line, sep))
+        for index, line in enumerate(lines[skipped : skipped + SAMPLE_LINES], skipped)
         if line.strip() and not line.startswith("#")
     ]
-    texts = list(takewhile(lambda line: not has_number(line[1]), filled))
-    if not texts or len(texts) == len(filled) or all(cell in MISSING_VALUES for cell in texts[0][1]):
+    texts = list(takewhile(lambda line: not has_number(line[1]), numbered))
+    if not texts or len(texts) == len(numbered) or all(cell in MISSING_VALUES for cell in texts[0][1]):
         return
     words = f"line {texts[0][0]} holds" if len(texts) == 1 else f"lines {texts[0][0]} to {texts[-1][0]} hold"
     raise ValueError(
@@ -211,22 +211,22 @@ def _check_header(lines: list[str], skipped: int, sep: str) -> None:
 
 
 def _separator(sample: list[str]) -> str:
-    """Return what separates the cells: the first that gives all lines equally many, best as many as the first line."""
+    """Return the first separator that gives all lines equally many cells, preferably as many as the first line."""
     regular, rows = [], sample[1:] or sample
-    blanks = not re.search(r"[,;|](\s|$)", sample[0])  # not what follows another separator
+    blanks = not re.search(r"[,;|](\s|$)", sample[0])  # blanks may follow another separator
     for sep in SEPARATORS if blanks else SEPARATORS[:-1]:
         (count, lines), *_ = Counter(len(_cells(line, sep)) for line in rows).most_common(1)
         if count > 1 and lines >= 0.9 * len(rows):
             regular.append((len(_cells(sample[0], sep)) != count, sep))
-    other, best = min(regular, key=lambda one: one[0], default=(False, ","))
-    if best == "," and (other, " ") in regular and all(re.search(r"\d,\d+ +[+-]?\d", line) for line in rows):
+    differs, best = min(regular, key=lambda candidate: candidate[0], default=(False, ","))
+    if best == "," and (differs, " ") in regular and all(re.search(r"\d,\d+ +[+-]?\d", line) for line in rows):
         return " "  # behind decimal commas
     return best
 
 
 def decimal_mark(numbers: Iterable[str]) -> str:
-    """Return the decimal mark that the first telling number shows. Raises ValueError if all can be read in two ways."""
-    doubtful = ""
+    """Return the decimal mark of the first unambiguous number. Raises ValueError if all can be read in two ways."""
+    unclear = ""
     for number in numbers:
         marks, grouped = re.sub("[^.,]", "", number), GROUPED_NUMBER.fullmatch(number)
         if len(set(marks)) == 2:  # 1.234,5
@@ -235,22 +235,22 @@ def decimal_mark(numbers: Iterable[str]) -> str:
             return marks
         if len(marks) > 1 and grouped:  # 1,234,567; not 1.2.2026
             return "." if marks[0] == "," else ","
-        doubtful = doubtful or number if grouped else doubtful
-    if doubtful:
-        integer = re.sub("[.,]", "", doubtful)
+        unclear = unclear or number if grouped else unclear
+    if unclear:
+        integer = re.sub("[.,]", "", unclear)
         raise ValueError(
-            f"{doubtful} may be {integer} or {doubtful.replace(',', '.')}, and no number of the table shows which; say"
+            f"{unclear} may be {integer} or {unclear.replace(',', '.')}, and no number of the table shows which; say"
             " the decimal mark: --decimal . or --decimal ,"
         )
     return "."
 
 
 def plain_numbers(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) -> "pd.DataFrame":
-    """Write numbers with decimal commas or separators of thousands, which are still text, as Python does."""
+    """Return the table with numbers as Python writes them, without decimal commas and separators of thousands."""
     from pandas.api.types import infer_dtype
 
-    other = "," if decimal == "." else "."
-    integer, fraction = rf"[1-9][0-9]{{0,2}}(\{other}[0-9]{{3}})+|[0-9]*", rf"\{decimal}[0-9]*"
+    separator = "," if decimal == "." else "."
+    integer, fraction = rf"[1-9][0-9]{{0,2}}(\{separator}[0-9]{{3}})+|[0-9]*", rf"\{decimal}[0-9]*"
     number = re.compile(rf"\s*[+-]?({integer})({fraction})?([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
     def plain(cell: object) -> object:
@@ -258,7 +258,7 @@ def plain_numbers(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) ->
             other_kind = isinstance(cell, bool) or hasattr(cell, "isoformat") or hasattr(cell, "total_seconds")
             return str(cell) if other_kind else cell
         if number.fullmatch(cell):
-            return cell.replace(other, "").replace(decimal, ".")
+            return cell.replace(separator, "").replace(decimal, ".")
         if decimal == "," and "." in cell and NUMBER.fullmatch(cell.strip()):
             raise ValueError(f"{cell} has a decimal point, others have a comma; correct it, or use --decimal .")
         return cell
@@ -271,12 +271,12 @@ def plain_numbers(frame: "pd.DataFrame", decimal: str, drop: tuple[str, ...]) ->
 
 
 def _left_out(name: object, drop: tuple[str, ...]) -> bool:
-    """Return whether a column is dropped, or has no name and may count the rows: its marks are not those of numbers."""
+    """Return whether a column is dropped, or has no name and may count the rows: it shows no decimal mark."""
     return column_name(name) in ["", *named_columns(drop, [column_name(name)])]
 
 
 def marked_cells(frame: "pd.DataFrame", drop: tuple[str, ...]) -> Iterator[str]:
-    """Yield the cells of the columns that stay that are text and look like numbers with a mark."""
+    """Yield the cells of the remaining columns that are text and look like numbers with a mark."""
     for name, column in frame.items():
         if column.dtype.kind not in NUMERIC_KINDS and not _left_out(name, drop):
             cells = (cell.strip() for cell in column if isinstance(cell, str))
@@ -291,7 +291,7 @@ def named_columns(given: Iterable[str], names: list[str]) -> list[str]:
     """Return the named columns. A word with commas is one column if there is one of that name, else several."""
     words = []
     for word in given:
-        words += [column_name(word)] if column_name(word) in names else [column_name(part) for part in word.split(",")]
+        words += [column_name(word)] if column_name(word) in names else [column_name(name) for name in word.split(",")]
     return list(dict.fromkeys(words))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MISSING_CODES = (99, 999, 9999, 99999, 99.9, 999.9, 9999.9, 99.99)  # with either sign, for missing values
 CODE_DISTANCE = 5  # of a code from the other values, in their ranges
-JUDGED_FROM_ROWS = 5  # from here on, a last row that is the sum of the others is no chance
+JUDGED_FROM_ROWS = 5  # with fewer, a last row may be the sum of the others by chance
 MAX_MAGNITUDE = 1e150  # of a number: float64 can hold its square
 MIN_VARIATION_ULPS = 1e3  # distances between neighbours in float64
 LIST_CHARACTERS = 600  # of a list of names in a message
@@ -89,12 +89,12 @@ def standardised(X: Array, y: Array, names: list[str], rng: np.random.Generator)
     with np.errstate(all="ignore"):
         centre, scale = X.mean(axis=0), X.std(axis=0)
         Z = (X - centre) / scale
-        size, near = np.mean(Z**2, axis=0), scale < MIN_VARIATION_ULPS * np.spacing(np.abs(X).max(axis=0))
-    lost = [names[at] for at in np.flatnonzero(near | ~((size > 0.5) & (size < 2)))]
-    if lost:
+        size, too_close = np.mean(Z**2, axis=0), scale < MIN_VARIATION_ULPS * np.spacing(np.abs(X).max(axis=0))
+    unusable = [names[j] for j in np.flatnonzero(too_close | ~((size > 0.5) & (size < 2)))]
+    if unusable:
         raise ValueError(
-            f"column {lost[0]!r} has values too large, too small or too near one another for float64;"
-            f" rescale it or subtract its mean, or leave it out: --drop {lost[0]!r}"
+            f"column {unusable[0]!r} has values too large, too small or too near one another for float64;"
+            f" rescale it or subtract its mean, or leave it out: --drop {unusable[0]!r}"
         )
     Z = np.ascontiguousarray(np.column_stack([Z, np.ones(len(X))]))
     w0 = rng.random((Z.shape[1], *y.shape[1:])) * 2 - 1
@@ -107,13 +107,13 @@ def check_dtype(path: str, y: Array, target: list[str], dtype: str) -> None:
         return
     for name, column in zip(target, y.reshape(len(y), -1).T, strict=False):
         with np.errstate(over="ignore"):
-            lost = np.abs(column.astype(np.float32).astype(np.float64) - column).max()
+            error = np.abs(column.astype(np.float32).astype(np.float64) - column).max()
         if np.abs(column).max() > 1e18:
             raise ValueError(
                 f"{path}: column {name!r} has values up to {np.abs(column).max():.3g}, whose squares float32 cannot"
                 f" hold; rescale it, or use --dtype float64"
             )
-        if lost > 1e-3 * column.std():
+        if error > 1e-3 * column.std():
             raise ValueError(
                 f"{path}: column {name!r} varies by {column.std():.3g} around {column.mean():.3g}, which float32 cannot"
                 f" hold; subtract its mean, or use --dtype float64"
@@ -121,14 +121,14 @@ def check_dtype(path: str, y: Array, target: list[str], dtype: str) -> None:
 
 
 def _targets(given: list[str], names: list[str]) -> list[str]:
-    """Return the columns to predict. Raises ValueError if there is none, or no column of that name."""
+    """Return the columns to predict. Raises ValueError if none is given, or for an unknown one."""
     target = named_columns(given, names)
     if not target:
         raise ValueError(f"--target COL says which column to predict (it has: {_cut(', '.join(names))})")
     for column in target:
         if column not in names:
-            one = "; it is the only one: say what separates the cells (--sep)" if len(names) == 1 else ""
-            raise ValueError(_cut(f"no column {column!r}{nearest(column, names)}") + one)
+            hint = "; it is the only one: say what separates the cells (--sep)" if len(names) == 1 else ""
+            raise ValueError(_cut(f"no column {column!r}{nearest(column, names)}") + hint)
     return target
 
 
@@ -154,7 +154,7 @@ def _check_columns(X: "pd.DataFrame", y: "pd.DataFrame") -> None:
 
 
 def _check_totals(frame: "pd.DataFrame") -> None:
-    """Raise ValueError if a cell of the last row says, alone in its column, that the row sums up the others."""
+    """Raise ValueError if the last row has the label of a total, which no other cell of the column has."""
     for _, column in frame.items() if len(frame) > 1 else ():
         labels = column.iloc[-2:] if column.dtype.kind in "biuf" else column.astype(str).str.strip().str.lower()
         if labels.iloc[-1] in TOTAL_LABELS and (labels == labels.iloc[-1]).sum() == 1:
@@ -163,8 +163,8 @@ def _check_totals(frame: "pd.DataFrame") -> None:
 
 def _check_sums(numbers: "pd.DataFrame") -> None:
     """Raise ValueError if the last row is the sum or mean of the others, or for a code like -999 far from the rest."""
-    last, others = numbers.iloc[-1:].to_numpy(), numbers.iloc[:-1]
-    for name, values in (("sums", others.sum()), ("means", others.mean())):
+    last, rows_above = numbers.iloc[-1:].to_numpy(), numbers.iloc[:-1]
+    for name, values in (("sums", rows_above.sum()), ("means", rows_above.mean())):
         if len(numbers) > JUDGED_FROM_ROWS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):
             raise ValueError(f"row {len(numbers) + 1} holds the {name} of the rows above; delete it")
     for column, values in numbers.items():
@@ -207,10 +207,10 @@ def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
     texts = frame.apply(lambda column: column.astype(str) if column.dtype.kind in "mM" else column)  # dates
     numbers: pd.DataFrame = texts.apply(pd.to_numeric, errors="coerce")
     finite = np.isfinite(numbers.to_numpy(float))
-    bad = np.argwhere(~finite)
-    if not len(bad):
+    not_finite = np.argwhere(~finite)
+    if not len(not_finite):
         return numbers.astype(float)
-    row, column = bad[0]
+    row, column = not_finite[0]
     name, cell = str(frame.columns[column]), str(texts.iat[row, column])
     if frame.iloc[row].isna().all():
         raise ValueError(f"row {row + 2}, column {name!r} is missing, like all others of the row; delete blank rows")
@@ -222,19 +222,19 @@ def _finite(frame: "pd.DataFrame", target: list[str]) -> "pd.DataFrame":
             f" decimal mark (--decimal . or --decimal ,), or leave the column out: --drop {shlex.quote(name)}"
         )
     texts_only = [str(name) for name in frame if numbers[name].isna().all() and frame[name].notna().any()]
-    if wrong := [one for one in target if one in texts_only]:
-        row = int(np.argmax(frame[wrong[0]].notna()))
-        cell = str(texts[wrong[0]].iat[row])[:40]
+    if invalid := [name for name in target if name in texts_only]:
+        row = int(np.argmax(frame[invalid[0]].notna()))
+        cell = str(texts[invalid[0]].iat[row])[:40]
         raise ValueError(
-            f"row {row + 2}, column {wrong[0]!r} is {cell!r}: the column is text, but the target must be numbers;"
+            f"row {row + 2}, column {invalid[0]!r} is {cell!r}: the column is text, but the target must be numbers;"
             " name another --target"
         )
     if frame.isna().iat[row, column]:
-        what = "is missing; fill it in"
+        reason = "is missing; fill it in"
     elif name in texts_only:
-        drop = _cut(" ".join(f"--drop {shlex.quote(one)}" for one in dict.fromkeys([name, *texts_only])))
+        drop = _cut(" ".join(f"--drop {shlex.quote(column)}" for column in dict.fromkeys([name, *texts_only])))
         raise ValueError(f"row {row + 2}, column {name!r} is {cell[:40]!r}: the column is text; leave it out: {drop}")
     else:
-        what = f"is {cell[:40]!r}, not a finite number; correct it"
+        reason = f"is {cell[:40]!r}, not a finite number; correct it"
     advice = f", or leave the column out: --drop {shlex.quote(name)}" if name not in target else ""
-    raise ValueError(f"row {row + 2}, column {name!r} {what}{advice}")
+    raise ValueError(f"row {row + 2}, column {name!r} {reason}{advice}")

@@ -23,7 +23,7 @@ LINE_RUNS = {
 CROPS_INPUTS = [[73, 67, 43], [91, 88, 64], [87, 134, 58], [102, 43, 37], [69, 96, 70]]  # temperature, rain, humidity
 CROPS_TARGETS = [[56, 70], [81, 101], [119, 133], [22, 37], [103, 119]]  # apples, oranges
 CROPS_NAMES = ["apples", "oranges"]
-CROPS_W0 = [[1.1392, 0.1791, 0.5564], [-0.4957, -0.0760, 1.0687]]  # (2, 3), as nn.Linear keeps it
+CROPS_W0 = [[1.1392, 0.1791, 0.5564], [-0.4957, -0.0760, 1.0687]]  # (2, 3), as in nn.Linear
 CROPS_B0 = [-1.7726, -0.2386]
 CROPS_LOSSES = {0: 6266.8789, 1: 4497.5811, 2: 3301.8618, 102: 247.3322}  # after so many updates
 CROPS_GRADIENT = [[5688.9482, 4634.8120, 3166.7852], [-6902.1353, -7799.5835, -4676.5386]]  # at the start
@@ -55,7 +55,7 @@ def line(rng: np.random.Generator, minibatch: bool) -> Data:
 
 
 def crops(rng: np.random.Generator, minibatch: bool) -> Data:
-    """Make the five regions; for mini-batches the tutorial's 15 rows, which are these five three times."""
+    """Make the five regions; for mini-batches the tutorial's 15 rows, which repeat these five three times."""
     X = np.column_stack([np.array(CROPS_INPUTS, float), np.ones(5)])
     w0 = np.vstack([np.transpose(CROPS_W0), CROPS_B0])  # (4, 2)
     times = 3 if minibatch else 1
