@@ -1,4 +1,4 @@
-"""Descents in coarser arithmetic than the problem's, to compare their errors with others."""
+"""Descents in coarser arithmetic than the problem's, whose errors are compared with those of an implementation."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ MAX_READ_NUMBERS = 10**8  # of X, by all updates: about a second
 def descend(problem: Problem, start: Array, steps: int, rounded: bool = True) -> Array:
     """Return the weights (d, k), float64, of a descent in float32 for float64 data; in TF32 for float32 data.
 
-    rounded: whether factors are rounded to TF32, not cut off, as some processors do.
+    rounded: whether factors are rounded to TF32; some processors truncate them.
     """
 
     def cut(array: Array) -> Array:
@@ -35,6 +35,6 @@ def affordable(problem: Problem, updates: int) -> bool:
 
 
 def tf32(array: Array, rounded: bool = True) -> Array:
-    """Return float32 numbers rounded to 10 bits of the mantissa, or cut off."""
+    """Return float32 numbers rounded or truncated to 10 bits of the mantissa."""
     bits = (np.ascontiguousarray(array).view(np.int32) + 0x1000 * rounded) & ~0x1FFF
     return np.asarray(bits.view(np.float32))

@@ -28,16 +28,16 @@ def row_facts(folder: str, start: Array, iterates: list[Iterate], quadratic: Qua
     start: the weights of update 0, which comes first. folder: the problem's X and y. quadratic: gives the losses
     without a pass over X, where it is known and precise enough.
     """
-    rising = sorted({one.t: one for one in iterates}.items())
-    weights = [start, *(one.weights for _, one in rising)]
-    known = [None if quadratic is None else quadratic.loss(one) for one in weights]
-    all_losses = [loss for loss in known if loss is not None]
+    rising = sorted({iterate.t: iterate for iterate in iterates}.items())
+    weights = [start, *(iterate.weights for _, iterate in rising)]
+    exact_losses = [None if quadratic is None else quadratic.loss(w) for w in weights]
+    all_losses = [loss for loss in exact_losses if loss is not None]
     if len(all_losses) < len(weights):
         X, y = (np.load(Path(folder, f"{name}.npy"), mmap_mode="r") for name in ("X", "y"))
         all_losses = losses(X, y, weights)
     return {
         "iterates": " ".join(["0", *(str(t) for t, _ in rising)]),
-        "distances": " ".join(["0", *(f"{one.error / one.allowed:.3g}" for _, one in rising)]),
+        "distances": " ".join(["0", *(f"{iterate.error / iterate.allowed:.3g}" for _, iterate in rising)]),
         "losses": " ".join(f"{loss:.9g}" for loss in all_losses),
     }
 
@@ -49,8 +49,8 @@ def losses(X: Array, y: Array, weights: list[Array]) -> list[float]:
     total = np.zeros(len(weights))
     rows = max(1, CHUNK_PRODUCTS // W.size)
     for first in range(0, n, rows):
-        part = slice(first, first + rows)
-        residual = (X[part].astype(np.float64) @ W.reshape(d, -1)).reshape(-1, *W.shape[1:])
-        residual -= y[part].reshape(-1, 1, W.shape[2])
+        chunk = slice(first, first + rows)
+        residual = (X[chunk].astype(np.float64) @ W.reshape(d, -1)).reshape(-1, *W.shape[1:])
+        residual -= y[chunk].reshape(-1, 1, W.shape[2])
         total += np.einsum("imk,imk->m", residual, residual)
     return [float(loss) for loss in total / y.size]

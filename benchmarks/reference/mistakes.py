@@ -1,7 +1,7 @@
-"""Usual mistakes of a descent, each as small descents in float64 that show the weights it would give.
+"""Usual mistakes of a descent, each simulated in float64 to get the weights that it would give.
 
 A full batch needs no rows: G = A'A with A = [X y 1] holds H, c, the means and the number of rows, and a change of
-columns A T makes it T'GT. Of mini-batches each has its own G.
+columns A T makes it T'GT. Each mini-batch has its own G.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ CHUNK_ROWS = 4096  # that are read at once
 MAX_PRODUCTS = 2 * 10**10  # of all G: about a second
 MAX_NUMBERS = 2 * 10**7  # of all G of mini-batches in memory, and products of one descent
 ITERATIONS = 8  # one is enough where an update shows its size for the first time
-SLOPE_STEP = 1e-4  # how far beside a size the slope is taken
+SLOPE_STEP = 1e-4  # difference of two sizes for a slope
 SCHEDULE = "the learning rate changes from update to update"
 ORDER = "the columns or the weights are in another order"
 BATCHES = "mini-batches are taken in another order"
@@ -50,7 +50,7 @@ class Fit:
         """Return the size whose descent ends nearest to the weights, by Gauss and Newton from 0; NaN if it diverges."""
         size = 0.0
         for _ in range(ITERATIONS):
-            end, beside = (self.descend(at)(start, steps) for at in (size, size + SLOPE_STEP))
+            end, beside = (self.descend(trial)(start, steps) for trial in (size, size + SLOPE_STEP))
             slope = (beside - end) / SLOPE_STEP
             change = float(np.sum(slope * (weights - end)) / np.sum(slope * slope))
             size += change
@@ -92,7 +92,7 @@ def lengths(problem: Problem) -> list[tuple[str, float]]:
     """Return the usual wrong lengths of a gradient, by name."""
     n, k = len(problem.X), problem.y[0].size
     b = n if problem.order is None else problem.order.shape[1]
-    named = [
+    ratios = [
         ("its sign is wrong", -1.0),
         ("the factor 2 of the squared error is missing", 0.5),
         ("it is doubled", 2.0),
@@ -102,17 +102,17 @@ def lengths(problem: Problem) -> list[tuple[str, float]]:
         ("divided by all rows, not by the mini-batch's", b / n),
         ("a mean over rows, but a sum over targets", float(k)),
     ]
-    return [(name, ratio) for name, ratio in named if ratio != 1]
+    return [(name, ratio) for name, ratio in ratios if ratio != 1]
 
 
 class Moments:
     """G of each batch of a problem, of all rows, and the gradients that follow from them."""
 
     def __init__(self, problem: Problem, updates: int) -> None:
-        """updates: for how many the batches' G are wanted."""
+        """updates: the number of updates whose batches are needed."""
         self.problem, (self.d, self.k) = problem, (problem.X.shape[1], problem.y[0].size)
-        parts = (self.of(slice(first, first + CHUNK_ROWS)) for first in range(0, len(problem.X), CHUNK_ROWS))
-        self.all = sum(parts, np.zeros((self.d + self.k + 1,) * 2))
+        chunks = (self.of(slice(first, first + CHUNK_ROWS)) for first in range(0, len(problem.X), CHUNK_ROWS))
+        self.all = sum(chunks, np.zeros((self.d + self.k + 1,) * 2))
         order = problem.order  # `right`: G of the batches, in order; of the full batch the only one
         self.right = [self.all] if order is None else [self.of(order[t % len(order)]) for t in range(updates)]
 
@@ -123,17 +123,17 @@ class Moments:
         return np.asarray(A.T @ A)
 
     def gradient(self, moments: Sequence[Array], change: Change = lambda G: G) -> Gradient:
-        """Return the gradient whose update t sees the t-th of the moments, changed, from the first again at the end."""
+        """Return the gradient whose update t sees the t-th of the moments, changed; they repeat from the first."""
         d = self.d
         changed = [change(G) for G in moments]
         scaled = [(2 / (G[-1, -1] * self.k)) * G[:d, :-1] for G in changed]
-        parts = [(S[:, :d].copy(), S[:, d:].copy()) for S in scaled]
+        quadratics = [(S[:, :d].copy(), S[:, d:].copy()) for S in scaled]
 
-        def at(t: int, W: Array) -> Array:
-            H, c = parts[t % len(parts)]
+        def gradient(t: int, W: Array) -> Array:
+            H, c = quadratics[t % len(quadratics)]
             return np.asarray(H @ W - c)
 
-        return at
+        return gradient
 
     def rescaled(self, columns: slice, ddof: int | None = 0, centred: bool = True) -> Array:
         """Return T that subtracts means and divides by deviations, unless ddof is None. Constant columns stay."""
@@ -179,13 +179,13 @@ def mistakes(problem: Problem, moments: Moments, last: Array, weights: Array, t:
     for _ in range(3):  # the first is as inexact as G
         solution = solution + np.linalg.lstsq(G[:d, :d], X.T @ (y - X @ solution))[0]
     yield Mistake("they are the least-squares solution: nothing descends", lambda W, t: solution if t else W)
-    if solution.size > 1:  # of a single weight, most data give a gradient that others give too
+    if solution.size > 1:  # for a single weight, different data may give the same gradient
         yield from _data(problem, moments, moments.right)
     yield from _layouts(moments, descend)
     if problem.order is not None:
         yield from _batches(problem, moments, descend, weights, t)
-        for one in _data(problem, moments, [moments.all]):
-            yield Mistake(f"mini-batches are ignored, and {one.words}", one.descend)
+        for mistake in _data(problem, moments, [moments.all]):
+            yield Mistake(f"mini-batches are ignored, and {mistake.words}", mistake.descend)
 
 
 def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
@@ -193,13 +193,13 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
     lr, right = problem.lr, moments.gradient(moments.right)
     constant = np.ptp(problem.X[:CHUNK_ROWS], axis=0) == 0  # an intercept, which weight decay may leave alone
     decay, sparse = "weight decay of {0:.2g}", "an L1 penalty of {0:.2g}"
-    if np.all(np.abs(problem.w0) == 1):  # both begin alike
+    if np.all(np.abs(problem.w0) == 1):  # both change the first gradient alike
         decay = sparse = f"{decay} or {sparse}"
-    most = 0.5 / lr  # of a weight that an update takes away
-    yield Fit(decay, lambda size: update(right, lr, decay=size), 0.0, largest=most)
-    yield Fit(sparse, lambda size: update(lambda t, W: right(t, W) + size * np.sign(W), lr), 0.0, largest=most)
+    largest = 0.5 / lr  # an update takes away half of a weight
+    yield Fit(decay, lambda size: update(right, lr, decay=size), 0.0, largest=largest)
+    yield Fit(sparse, lambda size: update(lambda t, W: right(t, W) + size * np.sign(W), lr), 0.0, largest=largest)
     if constant.any() and np.sum(~constant) * moments.k > 1:  # any size fits a single weight
-        yield Fit(decay, lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0, largest=most)
+        yield Fit(decay, lambda size: update(right, lr, decay=size * ~constant[:, None]), 0.0, largest=largest)
     if t > 1:
         yield Fit("momentum of {:.2g}", lambda size: update(right, lr, momentum=size), 0.0, "momentum")
         nesterov = "Nesterov momentum of {:.2g}"
@@ -216,7 +216,7 @@ def orders(count: int) -> list[Array]:
 
 
 def _normalised(gradient: Gradient, epsilon: float, t: int, W: Array) -> Array:
-    """Return the first gradient of optimisers that divide by its size."""
+    """Return the gradient over its absolute values, as in the first update of Adam or Adagrad."""
     g = gradient(t, W)
     return np.asarray(g / (np.abs(g) + epsilon))
 
@@ -226,16 +226,16 @@ def _clipped(g: Array) -> Array:
 
 
 def _averaged(gradient: Gradient, lr: float) -> Descend:
-    """Return the mean of the weights after 1, 2, ... updates."""
+    """Return the descent to the mean of the weights after 1, 2, ... updates."""
     return lambda W, steps: np.mean(iterates(gradient, lr, W, steps)[min(1, steps) :], axis=0)
 
 
-def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator[Mistake]:
-    """Yield mistakes in what a gradient makes of the rows that it sees, the G of `seen`."""
+def _data(problem: Problem, moments: Moments, batches: Sequence[Array]) -> Iterator[Mistake]:
+    """Yield mistakes in how a gradient uses its rows. batches: their G."""
     lr, d, k = problem.lr, moments.d, moments.k
 
     def changed(change: Change) -> Descend:
-        return update(moments.gradient(seen, change), lr)
+        return update(moments.gradient(batches, change), lr)
 
     def broadcast(G: Array) -> Array:
         new = G.copy()
@@ -257,18 +257,18 @@ def _data(problem: Problem, moments: Moments, seen: Sequence[Array]) -> Iterator
         yield Mistake("weights are updated one after the other, not all at once", changed(sequential(triangle)))
     if k == 1:
         yield Mistake("rows are broadcast against columns: (n, 1) minus (n,) is (n, n)", changed(broadcast))
-    features, both, targets = slice(d), slice(d + k), slice(d, d + k)
+    features, all_columns, targets = slice(d), slice(d + k), slice(d, d + k)
     for ddof in (0, 1):
-        for which, name in ((features, "columns are"), (both, "target is"), (targets, "target is")):
-            yield Mistake(f"the {name} standardised once more", changed(_columns(moments.rescaled(which, ddof))))
-    others = (
+        for block, name in ((features, "columns are"), (all_columns, "target is"), (targets, "target is")):
+            yield Mistake(f"the {name} standardised once more", changed(_columns(moments.rescaled(block, ddof))))
+    rescalings = (
         ("the columns are centred", features, None, True),
         ("the columns are divided by their standard deviations", features, 0, False),
-        ("the columns and the target are centred", both, None, True),
+        ("the columns and the target are centred", all_columns, None, True),
         ("the target is centred", targets, None, True),
     )
-    for words, which, scale, centred in others:
-        yield Mistake(words, changed(_columns(moments.rescaled(which, scale, centred))))
+    for words, block, scale, centred in rescalings:
+        yield Mistake(words, changed(_columns(moments.rescaled(block, scale, centred))))
     columns = np.eye(d + k + 1)
     for order in orders(d):
         yield Mistake(ORDER, changed(_columns(columns[:, np.r_[order, d : d + k + 1]])))

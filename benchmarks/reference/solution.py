@@ -74,8 +74,8 @@ class ReferenceSolution:
 
     def expected(self, t: int, c: Coefficients) -> Array:
         """Return the iterate after t updates from the start at c, (d, k)."""
-        own, moves = self.iterates[t]
-        return np.asarray(own + self._moved(moves, c))
+        from_w0, moves = self.iterates[t]
+        return np.asarray(from_w0 + self._moved(moves, c))
 
     def _moved(self, directions: Array, c: Coefficients) -> Array:
         """Return V c or V[t] c, (d, k)."""
@@ -94,25 +94,25 @@ class ReferenceSolution:
 def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[int] = ()) -> ReferenceSolution:
     """Return the iterates after the updates `at` (0 and their neighbours are added) and their tolerances.
 
-    coarse: the relative rounding of a factor if products are taken in TF32. shown: more updates that are known, and not
-    in `at`.
+    coarse: the relative rounding of a factor if products are taken in TF32. shown: further updates whose iterates are
+    kept; they are not in `at`.
     """
-    known = {0, *shown} | {t + shift for t in at for shift in (-1, 0, 1)}
-    V = _directions(problem, max(known))
+    kept = {0, *shown} | {t + shift for t in at for shift in (-1, 0, 1)}
+    V = _directions(problem, max(kept))
     w0 = columns(problem.w0).astype(LONG_DOUBLE)
     starts = np.hstack([w0, V])  # (d, k + m)
     k = w0.shape[1]
-    quadratic, descent = None, _batches(problem, starts, max(known), coarse)  # not begun before its first iterate
+    quadratic, descent = None, _batches(problem, starts, max(kept), coarse)  # not begun before its first iterate
     if problem.order is None:
         Y = columns(problem.y).astype(np.float64)
         quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG_DOUBLE) / Y.size))
-        descent = _full(problem, starts, max(known), coarse, quadratic)
+        descent = _full(problem, starts, max(kept), coarse, quadratic)
     iterates: dict[int, tuple[Array, Array]] = {}
     allowed: dict[int, Array] = {}
     contraction: dict[int, float] = {}
     bound, rho_all = np.zeros(k), 1.0
     for t, (W, delta, rho) in enumerate(descent):
-        if t in known:
+        if t in kept:
             iterates[t] = W[:, :k], W[:, k:]
             allowed[t], contraction[t] = bound.copy(), rho_all
         bound = rho * bound + delta
@@ -121,7 +121,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
 
 
 def _directions(problem: Problem, steps: int) -> Array:
-    """Return V (d, m): each weight is moved by one column, by START_SCALE. Nobody can know V where m < d."""
+    """Return V (d, m), random: one column moves each weight, by START_SCALE. Where m < d, nobody can know V."""
     d, rng = len(problem.w0), np.random.default_rng()
     step = d * d if problem.order is None else 2 * problem.order.shape[1] * d
     m = min(d, max(MIN_DIRECTIONS, int(MAX_START_PRODUCTS / (steps * step))))
@@ -141,8 +141,8 @@ def hessian(problem: Problem, Y: Array) -> tuple[Array, Array]:
         high, middle, low = _slices(np.column_stack([X[rows], Y[rows]]) / scale)
         cross = high.T @ middle, high.T @ low
         total += (high.T @ high).astype(LONG_DOUBLE)
-        for part in (*cross, *(part.T for part in cross), middle.T @ middle):
-            total += part
+        for product in (*cross, *(product.T for product in cross), middle.T @ middle):
+            total += product
     total *= np.outer(scale, scale).astype(LONG_DOUBLE) * LONG_DOUBLE(2) / LONG_DOUBLE(problem.y.size)
     return total[:d, :d], total[:d, d:]
 
@@ -151,9 +151,9 @@ def _slices(M: Array) -> Iterator[Array]:
     """Split M, |M| <= 1, into a sum of three parts of SLICE_BITS each."""
     for slices in (1, 2, 3):
         grid = 2.0 ** (SLICE_BITS * slices - 1)
-        part = np.round(M * grid) / grid
-        yield part
-        M = M - part
+        rounded = np.round(M * grid) / grid
+        yield rounded
+        M = M - rounded
 
 
 def _full(

@@ -13,7 +13,7 @@ The probabilistic bound of Higham and Mary (2019), sqrt(m) for m, is sharper for
 errors to have mean 0, and in tables of few distinct values they all point one way. Honest float32 descents on 300,000
 rows of zeros and ones ended 2.8 times as far away as it allows.
 
-It holds for every c at once: |w| and |r| are those from w0 plus the sum of their absolute changes by each column of V.
+The bound holds for every c: |w| and |r| are those from w0 plus the sum of their absolute changes by each column of V.
 
 On the full batch |X|'|r| <= ||X_j|| ||r[t]|| <= ||X_j|| ||r[0]|| (the loss does not grow below lr = 2/L), a start in
 the box of half width s = START_SCALE adds at most ||X||_2 s sqrt(d) to ||r[0]||, and |w| is replaced by its largest
@@ -24,13 +24,13 @@ import numpy as np
 
 from impls.interface import Array, Problem
 
-TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of what rounding both factors of a product to 10 bits may do to it
+TF32 = 2.0**-11 * (1 + 2.0**-11)  # half of the relative error of a product whose factors are rounded to 10 bits
 LONG_DOUBLE = np.longdouble  # of the reference
-START_SCALE = 0.25  # what a start may differ from w0, in each weight
+START_SCALE = 0.25  # the most by which a start differs from w0, in each weight
 
 
 def largest_size(values: Array, k: int) -> Array:
-    """Return the largest absolute values (., k) for any c of what depends on the start by these columns (., k + m)."""
+    """Return the largest absolute values (., k) over all c. values (., k + m): from w0, and their changes by V."""
     size = np.abs(values)
     return np.asarray(size[:, :k] + size[:, k:].sum(axis=1, keepdims=True), np.float64)
 
@@ -40,8 +40,8 @@ def step_tolerance(problem: Problem, b: int, spread: Array, W: Array, correlatio
     d = len(W)
     u = float(np.finfo(problem.X.dtype).eps) / 2 + float(np.finfo(LONG_DOUBLE).eps) / 2
     mean = 2 / (b * problem.y[0].size)
-    here, there = _gamma(d + 2, u) + 2 * coarse, _gamma(b + 4, u) + 2 * coarse
-    gradient = mean * (here * spread + there * correlation)
+    of_prediction, of_sum = _gamma(d + 2, u) + 2 * coarse, _gamma(b + 4, u) + 2 * coarse
+    gradient = mean * (of_prediction * spread + of_sum * correlation)
     delta = problem.lr * gradient + u * (W + 4 * problem.lr * mean * correlation)
     norms: Array = np.linalg.norm(delta, axis=0)
     return norms
