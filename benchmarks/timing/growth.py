@@ -14,102 +14,101 @@ from benchmarks.worker.messages import Growth
 
 MIN_HALF_SHARE, MAX_HALF_SHARE = 0.1, 0.75  # of the second half in the time for all steps; honest: up to 0.5
 RESOLVED_SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
-BATCH_TRIES = 12  # in which each kind of run has each place three times
+BATCH_TRIES = 12  # in a batch: each kind of run has each position three times
 QUARTILE_PLACE = 2  # of the lower quartile of a batch
 BATCHED_FROM_TRIES = 8 * BATCH_TRIES  # from here on, batches count
 MANY_BATCHES = 40  # from here on, their noise is known well
-MIN_NOISE, MIN_BATCHED_NOISE = 0.01, 0.001  # of a run: what the median difference may be off at least; in many batches
-MEDIAN_ERROR = 1.86  # standard error of a median by the median deviation of one (normal noise)
-UNSTEADY_FROM_TRIES, UNSTEADY_SHARE = 5, 0.1  # of a run: by which the median difference of equal runs may be off
+MIN_NOISE, MIN_BATCHED_NOISE = 0.01, 0.001  # of a run: the least error of the median difference; in many batches
+MEDIAN_ERROR = 1.86  # standard error of a median over the median deviation (normal noise)
+UNSTEADY_FROM_TRIES, UNSTEADY_SHARE = 5, 0.1  # error of the median difference of equal runs, of a run
 SIGMAS = 4  # by which a median may be off before a row is refused
 NO_WORK_SHARE = 0.005  # of a run, below which the second half of the steps is no work
 MAX_FLOPS, MIN_STEP_S = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more, and less, than any machine manages
 
 
-def shown(tried: list[Growth], least: float = 0.0) -> float | None:
+def shown(tries: list[Growth], least: float = 0.0) -> float | None:
     """Return the `ratio` if the time of a run grows with its steps as that of a descent does, else None.
 
-    Where others use the cores, times vary too much for their medians. There the shortest times, a twentieth up the
-    sorted ones of each kind, may show it, since load only lengthens runs, if steps are a good part of a run. least: see
-    `ratio`.
+    If other processes use the cores, times vary too much for medians. Then the 5 % quantile of each kind of run may
+    show growth, because load only lengthens runs. It counts if steps are a good part of a run. least: see `ratio`.
     """
-    estimate = ratio(tried, least)
-    if estimate >= MIN_HALF_SHARE and not too_early(tried):
+    estimate = ratio(tries, least)
+    if estimate >= MIN_HALF_SHARE and not too_early(tries):
         return estimate
-    short = _ordered(tried, len(tried) // 20)
+    short = _ordered(tries, len(tries) // 20)
     estimate = ratio([short], least)
     resolved = short.all - short.half >= RESOLVED_SHARE * short.all
-    good = estimate >= MIN_HALF_SHARE and not too_early([short]) and resolved
-    return estimate if good and unsteady(tried) else None
+    shows_growth = estimate >= MIN_HALF_SHARE and not too_early([short]) and resolved
+    return estimate if shows_growth and unsteady(tries) else None
 
 
-def ratio(tried: list[Growth], least: float = 0.0) -> float:
+def ratio(tries: list[Growth], least: float = 0.0) -> float:
     """Return the time of the second half of the steps over that of all: 0.5 if a run costs nothing but its steps.
 
-    Medians of the differences in each try count, from BATCHED_FROM_TRIES on of those in each batch. least: seconds that
-    half of the steps take on any machine; less may come from where the data lie, which is the same in all equal runs of
-    a process. Return 0 if the second half takes less than that or than the noise, or if all steps are not the longer
-    run often enough: in three of five tries, or of the batches in more than half by three standard errors of a fair
-    coin.
+    The median of the differences in each try counts; from BATCHED_FROM_TRIES tries on, in each batch. least: seconds
+    that half of the steps take on any machine. A smaller difference may come from the place of the data in memory,
+    which is the same in all equal runs of a process. Return 0 if the second half takes less than that or than the
+    noise. Also return 0 if all steps are too rarely the longer run: in fewer than three of five tries, or of the
+    batches in fewer than half plus three standard errors of a fair coin.
     """
-    counted, batched = _counted(tried), len(tried) >= BATCHED_FROM_TRIES
-    count = len(counted)
-    second_half = median(times.all - times.half for times in counted)
-    steps = median(times.all - times.none for times in counted)
-    longer = sum(times.all > times.half for times in counted)
-    noise = _noise(counted, MIN_BATCHED_NOISE if batched and count >= MANY_BATCHES else MIN_NOISE)
+    samples, batched = _counted(tries), len(tries) >= BATCHED_FROM_TRIES
+    count = len(samples)
+    second_half = median(times.all - times.half for times in samples)
+    steps = median(times.all - times.none for times in samples)
+    longer = sum(times.all > times.half for times in samples)
+    noise = _noise(samples, MIN_BATCHED_NOISE if batched and count >= MANY_BATCHES else MIN_NOISE)
     enough = min(1, 0.5 + 1.5 / math.sqrt(count)) if batched else 0.6
     return 0.0 if second_half < max(noise, least) or longer < enough * count else second_half / max(steps, second_half)
 
 
-def too_early(tried: list[Growth]) -> bool:
+def too_early(tries: list[Growth]) -> bool:
     """Return whether runs of no steps take so long that the second half exceeds MAX_HALF_SHARE of the rest.
 
-    That counts where half of the steps take at least RESOLVED_SHARE of a run. Below that, calls hide the steps.
+    That counts if half of the steps take at least RESOLVED_SHARE of a run. Below that, calls hide the steps.
     """
-    for times in (tried, _counted(tried)):
-        second_half = median(one.all - one.half for one in times)
-        steps, full = median(one.all - one.none for one in times), median(one.all for one in times)
+    for times in (tries, _counted(tries)):
+        second_half = median(growth.all - growth.half for growth in times)
+        steps, full = median(growth.all - growth.none for growth in times), median(growth.all for growth in times)
         if second_half > MAX_HALF_SHARE * steps and second_half >= RESOLVED_SHARE * full:
             return True
     return False
 
 
-def _counted(tried: list[Growth]) -> list[Growth]:
-    """Return the tries, or where there are enough, the lower quartile of each kind of run in each batch of them.
+def _counted(tries: list[Growth]) -> list[Growth]:
+    """Return the tries; from BATCHED_FROM_TRIES on, the lower quartile of each kind of run in each batch of tries.
 
-    Other programs and calls lengthen runs, each by itself. In a quartile they show much less than in a difference of
-    two runs. A pace of the machine that lasts for seconds changes all kinds of a batch alike.
+    Other programs lengthen single runs, which affects a quartile much less than a difference of two runs. A slow phase
+    of the machine that lasts for seconds changes all kinds of a batch alike.
     """
-    if len(tried) < BATCHED_FROM_TRIES:
-        return tried
-    starts = range(0, len(tried) - BATCH_TRIES + 1, BATCH_TRIES)
-    return [_ordered(tried[first : first + BATCH_TRIES], QUARTILE_PLACE) for first in starts]
+    if len(tries) < BATCHED_FROM_TRIES:
+        return tries
+    starts = range(0, len(tries) - BATCH_TRIES + 1, BATCH_TRIES)
+    return [_ordered(tries[first : first + BATCH_TRIES], QUARTILE_PLACE) for first in starts]
 
 
-def _ordered(tried: list[Growth], place: int) -> Growth:
+def _ordered(tries: list[Growth], place: int) -> Growth:
     """Return the time at that place among the sorted ones of each kind of run."""
-    return Growth(*(sorted(getattr(times, field.name) for times in tried)[place] for field in fields(Growth)))
+    return Growth(*(sorted(getattr(times, field.name) for times in tries)[place] for field in fields(Growth)))
 
 
-def _noise(tried: list[Growth], floor: float) -> float:
-    """Return the seconds by which the median difference may be off: what equal runs show, at least `floor` of a run."""
-    differences = [times.repeat - times.all for times in tried]
-    return max(floor * median(times.all for times in tried), abs(median(differences)) + _error(differences))
+def _noise(tries: list[Growth], floor: float) -> float:
+    """Return the error of the median difference in seconds: that of equal runs, and at least `floor` of a run."""
+    differences = [times.repeat - times.all for times in tries]
+    return max(floor * median(times.all for times in tries), abs(median(differences)) + _error(differences))
 
 
-def unsteady(tried: list[Growth]) -> bool:
+def unsteady(tries: list[Growth]) -> bool:
     """Return whether several equal runs differ so much that their median difference is off by UNSTEADY_SHARE."""
-    error = _error([times.repeat - times.all for times in tried])
-    return len(tried) >= UNSTEADY_FROM_TRIES and error > UNSTEADY_SHARE * median(times.all for times in tried)
+    error = _error([times.repeat - times.all for times in tries])
+    return len(tries) >= UNSTEADY_FROM_TRIES and error > UNSTEADY_SHARE * median(times.all for times in tries)
 
 
-def certain(tried: list[Growth], least: float = 0.0) -> bool:
+def certain(tries: list[Growth], least: float = 0.0) -> bool:
     """Return whether tries that show no growth do so beyond their error. least: see `ratio`."""
-    full = median(times.all for times in tried)
-    second_half = [times.all - times.half for times in tried]
-    too_small = [times.all - times.half - MIN_HALF_SHARE * (times.all - times.none) for times in tried]
-    too_large = [times.all - times.half - MAX_HALF_SHARE * (times.all - times.none) for times in tried]
+    full = median(times.all for times in tries)
+    second_half = [times.all - times.half for times in tries]
+    too_small = [times.all - times.half - MIN_HALF_SHARE * (times.all - times.none) for times in tries]
+    too_large = [times.all - times.half - MAX_HALF_SHARE * (times.all - times.none) for times in tries]
     return (
         _bounds(second_half)[1] < max(NO_WORK_SHARE * full, least)
         or _bounds(too_small)[1] < 0
@@ -124,15 +123,15 @@ def hidden(facts: dict[str, Any], device: str, seconds: float) -> bool:
 
 
 def _bounds(differences: Sequence[float]) -> tuple[float, float]:
-    """Return what their median may be, without a model of the noise: order statistics, by SIGMAS of a fair coin."""
+    """Return bounds of their median, without a model of the noise: order statistics, by SIGMAS of a fair coin."""
     ordered, count = sorted(differences), len(differences)
     reach = SIGMAS * math.sqrt(count) / 2
     return ordered[max(0, int(count / 2 - reach))], ordered[min(count - 1, int(count / 2 + reach))]
 
 
-def spread(tried: list[Growth]) -> float:
-    """Return by what part of a run equal runs differ: the median."""
-    return median(abs(times.repeat - times.all) for times in tried) / median(times.all for times in tried)
+def spread(tries: list[Growth]) -> float:
+    """Return the median difference of equal runs, relative to a run."""
+    return median(abs(times.repeat - times.all) for times in tries) / median(times.all for times in tries)
 
 
 def _error(differences: Sequence[float]) -> float:

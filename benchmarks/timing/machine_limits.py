@@ -27,7 +27,7 @@ MIN_READ_BYTES = 2**20  # fewer take no longer than some calls
 
 
 class Reader:
-    """A process that reads as many bytes as a case beside its rounds: another time's bandwidth is no limit."""
+    """A process that reads as many bytes as a case beside its rounds, because bandwidth changes with time."""
 
     def __init__(self, settings: Settings, timeout: float, workspace: Workspace) -> None:
         self.timeout, self.most = timeout, most_read(pinned(settings.threads))
@@ -38,7 +38,7 @@ class Reader:
                 break
 
     def bytes_per_s(self, size: int) -> float | None:
-        """Return what it reads a second of so many bytes, or of as many as no cache holds; None if it cannot."""
+        """Return the bytes a second at which it reads `size` bytes, `most` at most; None if it cannot."""
         if self.worker is None or not self.worker.alive:
             return None
         self.worker.deadline = time.monotonic() + self.timeout
@@ -67,7 +67,7 @@ class MachineLimits:
 
     def measure(self, name: str, settings: Settings, block: int) -> None:
         """Run each framework's kernels in their own worker, and keep the best result as `name`, once a block."""
-        if (name, block) in self.tried or block in self.rates.get(name, {}):  # or in the process before this one
+        if (name, block) in self.tried or block in self.rates.get(name, {}):  # or by the process that this one resumes
             return
         self.tried.add((name, block))
         for impl in KERNELS[settings.device]:
@@ -75,13 +75,13 @@ class MachineLimits:
                 with closing(Worker(impl, settings, self.timeout, self.workspace)) as worker:
                     rates, blocks = worker.bandwidth(settings.device), self.rates.setdefault(name, {})
                     blocks[block] = better(blocks[block], rates) if block in blocks else rates
-            except Unsupported:  # not installed, or not for this device: another will do
+            except Unsupported:  # not installed, or not for this device
                 continue
             except Refused as error:
                 self.failed.setdefault(name, {})[impl] = str(error)
 
     def reading(self, settings: Settings, facts: dict[str, Any]) -> Callable[[], float | None] | None:
-        """Return what reads as many bytes as a row's steps share, for a case of these facts; None for few bytes."""
+        """Return a function that reads as many bytes as the steps of a case share; None for few bytes."""
         size = int(roofline.least(facts).shared_bytes)
         if size < MIN_READ_BYTES:
             return None
@@ -94,7 +94,7 @@ class MachineLimits:
         """Return a row's facts with the latest limit beside them. A step that is too fast for the highest is not valid.
 
         most_read: the most bytes a second that were read beside its rounds. others: the share of the CPU time that
-        other processes used. They make a limit too low: what is faster than a limit measured beside them has none.
+        other processes used. They make a limit too low, so a row that exceeds it then gets no limit.
         """
         blocks = self.rates.get(facts["device"], {})
         earlier = [block for block in blocks if block <= facts["block"]]
@@ -105,14 +105,14 @@ class MachineLimits:
             for seconds in (facts["per_step_s"], facts["steady_s"] / facts["steps"])
         )
         unknown, above = parity.unknown_time(of_step, of_run), parity.above_limit(of_run)
-        slowed = parity.above_limit(near) and not above  # the reading was: its limit is none
+        slowed = parity.above_limit(near) and not above  # the reading was slowed, so its limit does not count
         if not unknown and (slowed or (above and others > BUSY_SHARE)):
             return {name: value for name, value in facts.items() if not name.startswith("read_")}
         faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
         return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
 
     def summary(self) -> dict[str, Any]:
-        """Return what is saved: by name, the typical rates, and what could not measure."""
+        """Return, by name, the typical rates and the kernels that failed, for the saved run."""
         typical_rates = {name: asdict(typical(blocks.values())) for name, blocks in self.rates.items()}
         failures = {name: {"failed": failed} for name, failed in self.failed.items()}
         return {name: typical_rates.get(name, {}) | failures.get(name, {}) for name in typical_rates | failures}
@@ -124,6 +124,6 @@ class MachineLimits:
 
 
 def _nearest(facts: dict[str, Any], highest: Rates | None, most_read: float | None) -> dict[str, Any]:
-    """Return a row's facts beside the highest limit: what was read beside its rounds, or in the blocks."""
-    both = [roofline.row_facts(facts | {"read_bytes_per_s": read}, highest) for read in (most_read, None)]
-    return min(both, key=lambda row: row.get("limit_s", 0.0))
+    """Return a row's facts beside the highest limit: by the readings beside its rounds, or by those of the blocks."""
+    rows = [roofline.row_facts(facts | {"read_bytes_per_s": read}, highest) for read in (most_read, None)]
+    return min(rows, key=lambda row: row.get("limit_s", 0.0))

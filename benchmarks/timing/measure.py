@@ -29,14 +29,14 @@ from benchmarks.worker.client import Clock, Refused, Worker
 from benchmarks.worker.messages import CLOCK_AHEAD, Growth, Round, RunResult
 from impls.interface import Array
 
-COMPILED_FACTOR = 1.2  # of the first run's time; above, a first run of fewer steps, scaled to all, has compiled too
-SLOW_RUN_S = 0.25  # above, the checks have been warm-up enough, and one round is a long look
-GROWTH_S, MIN_GROWTH_TRIES = 10.0, 5  # after which doubtful runs are not tried again, if they were tried so often
+COMPILED_FACTOR = 1.2  # of the first run's time; above, a first run of fewer steps has compiled too
+SLOW_RUN_S = 0.25  # above, the checks are warm-up enough, and one round is enough
+GROWTH_S, MIN_GROWTH_TRIES = 10.0, 5  # the most time for tries of doubtful runs, but at least so many
 READINGS = 10  # of as many bytes as the case reads, beside its rounds
-HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are not tried
+HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are not checked
 SHORT_RUN_S = 1e-3  # below, one run of fewer steps says little
-ENERGY_S, CLOCK_POLL_S = 1.0, 0.05  # of runs whose energy is measured; from one look at the clock to the next
-CPU_WINDOW_S = 0.06  # over which CPU time is compared with time: a tick of it is 4 ms
+ENERGY_S, CLOCK_POLL_S = 1.0, 0.05  # of runs whose energy is measured; between two readings of the clock
+CPU_WINDOW_S = 0.06  # over which CPU time is measured: its tick is 4 ms
 SINGLE_RUNS, SINGLE_RUNS_S = 20, 2.0  # at most, whose clocks are compared if those of all rounds differ
 
 
@@ -59,7 +59,7 @@ class TimedCase:
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
     energy: bool = False  # whether the energy of a step is measured after the rounds
-    profile: bool = False  # whether a profiler looks at a run after everything else
+    profile: bool = False  # whether a run is profiled after everything else
     read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
     readings: list[float | None] = field(default_factory=list)  # beside some rounds
     reading_s: float = 0.0  # seconds that they took
@@ -67,13 +67,13 @@ class TimedCase:
     def round(self) -> None:
         """Time one run from a new start. Check its result after the clock has stopped."""
         self.calibration.append(calibration_loop())
-        done, worst = run_checked(self.worker, self.task, self.rng)
+        result, worst = run_checked(self.worker, self.task, self.rng)
         self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
         if self.read is not None and len(self.rounds_done) % max(1, self.rounds // READINGS) == 0:
             self._read_beside(self.read)
-        self.clock.turn(done.seconds)
-        self.rounds_done.append(replace(done, weights=[]))
+        self.clock.turn(result.seconds)
+        self.rounds_done.append(replace(result, weights=[]))
         self.facts["error"], self.facts["tolerance"] = max(
             (self.facts["error"], self.facts["tolerance"]), worst, key=lambda pair: pair[0] / pair[1]
         )
@@ -87,7 +87,7 @@ class TimedCase:
             self.reading_s += time.monotonic() - begin
 
     def finish(self) -> dict[str, Any]:
-        """Return the row's facts after all rounds; if `valid` is false, with a `reason`. Raises Refused."""
+        """Return the row's facts after all rounds, with a `reason` if `valid` is false. Raises Refused."""
         facts = self.facts | self.clocks(self.task.facts["steps"])
         if facts["device"] == "gpu":
             facts |= gpus.over(self.gpu, gpus.now())
@@ -104,7 +104,7 @@ class TimedCase:
         facts |= vars(self.worker.finish(event_runs=1 if facts["steady_s"] > SLOW_RUN_S else 3))
         faults = parity.faults(facts, self.worker.cores)
         faults += self.clock_faults(faults)
-        if not faults and facts["step_reads"] == "X":  # another matrix, made of X, may outweigh its steps
+        if not faults and facts["step_reads"] == "X":  # the making of another matrix may outweigh its steps
             facts["half_steps_ratio"], faults = self.growth(facts["steady_s"], facts["fixed_s"])
         if self.profile:
             facts |= vars(self.worker.profile())
@@ -113,24 +113,27 @@ class TimedCase:
         pools, cores = facts.pop("pools"), facts.pop("cores")
         words = {"pools": ", ".join(f"{name} {count}" for name, count in pools.items()), "affinity": str(cores)}
         words |= row_facts(self.task.folder, self.task.truth.start(0.0), self.iterates, self.task.truth.quadratic)
-        known = {name: value for name, value in facts.items() if value is not None}
-        return known | words | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
+        present = {name: value for name, value in facts.items() if value is not None}
+        return present | words | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
 
     def clock_faults(self, faults: list[str]) -> list[str]:
         """Return how the worker's clock differs from this process's, if it does in all rounds and in single runs.
 
-        Beside other programs, a round may last much longer than its timed run, because the uncounted ones wake threads.
-        A single run must not: this process's clock then agrees with what the rounds claim. A row with `faults` has none.
+        Beside other programs, a round may last much longer than its timed run, because the uncounted runs wake threads.
+        A single run must not: its seconds by this process's clock then agree with what the rounds claim. No single runs
+        if the row has other `faults`. Raises Refused for wrong weights.
         """
-        differences = parity.clocks_differ(self.rounds_done, self.elapsed, self.task.facts["steps"])
+        steps = self.task.facts["steps"]
+        differences = parity.clocks_differ(self.rounds_done, self.elapsed, steps, self.task.truth.w0.size)
         if faults or not differences or CLOCK_AHEAD in differences:
             return differences
-        claimed, end = median(one.seconds for one in self.rounds_done), time.monotonic() + SINGLE_RUNS_S
+        claimed, end = median(run.seconds for run in self.rounds_done), time.monotonic() + SINGLE_RUNS_S
         for _ in range(SINGLE_RUNS):
-            c, steps = self.task.truth.draw(self.rng), self.task.facts["steps"]
-            done = self.worker.run(start := self.task.truth.start(c), steps)
-            judge(self.task, np.asarray(done.weights), steps, c, start)
-            if parity.clocks_agree(self.worker.elapsed, min(done.seconds, claimed)):
+            c = self.task.truth.draw(self.rng)
+            start = self.task.truth.start(c)
+            result = self.worker.run(start, steps)
+            judge(self.task, np.asarray(result.weights), steps, c, start)
+            if parity.clocks_agree(self.worker.elapsed, min(result.seconds, claimed), 2 * start.size):
                 return []
             if time.monotonic() > end:
                 break
@@ -147,38 +150,39 @@ class TimedCase:
             while not wait([runs_done], CLOCK_POLL_S).done:
                 clocks.append(gpus.sm_mhz())
             runs_done.result()  # raises what it raised
-        after, known = gpus.joules(), [mhz for mhz in clocks if mhz is not None]
+        after, frequencies = gpus.joules(), [mhz for mhz in clocks if mhz is not None]
         energy = {} if after is None else {"energy_j": (after - before) / (runs * steps)}
-        return energy | ({"sm_mhz_during": median(known)} if known else {})
+        return energy | ({"sm_mhz_during": median(frequencies)} if frequencies else {})
 
     def check_rows(self, rows: RowsCheck) -> None:
-        """Run an update of another problem over the same X, the last one here. Raises Refused if it shows less work."""
+        """Run an update of another problem over the same X, after all else. Raises Refused if it shows less work."""
         self.worker.prepare(rows.folder, self.facts["device"])
         error = np.abs(np.asarray(self.worker.run(np.zeros_like(rows.expected), 1).weights) - rows.expected)
         if not (error <= rows.tolerance).all():
-            at = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error / rows.tolerance)), error.shape)
-            details = f"distance {error[at]:.2g} of {rows.expected[at]:.2g}, allowed {rows.tolerance[at]:.2g}"
+            ratios = np.where(np.isnan(error), np.inf, error / rows.tolerance)
+            worst = np.unravel_index(np.argmax(ratios), error.shape)
+            details = f"distance {error[worst]:.2g} of {rows.expected[worst]:.2g}, allowed {rows.tolerance[worst]:.2g}"
             raise Refused(f"a step leaves out rows of X, or rounds X or y ({details})")
 
     def clocks(self, steps: int) -> dict[str, float]:
         """Return medians and sums over the rounds, in seconds."""
         rounds = self.rounds_done
-        blocked = [one.blocked_seconds for one in rounds if one.blocked_seconds is not None]
-        total = sum(one.seconds for one in rounds)
+        blocked = [run.blocked_seconds for run in rounds if run.blocked_seconds is not None]
+        total = sum(run.seconds for run in rounds)
         return {
-            "steady_s": median(one.seconds for one in rounds),
-            "fixed_s": median(one.fixed_seconds for one in rounds),
-            "per_step_s": median(one.seconds - one.fixed_seconds for one in rounds) / steps,
+            "steady_s": median(run.seconds for run in rounds),
+            "fixed_s": median(run.fixed_seconds for run in rounds),
+            "per_step_s": median(run.seconds - run.fixed_seconds for run in rounds) / steps,
             "calibration_s": median(self.calibration),
-            "cpu_over_wall": sum(one.cpu_seconds for one in rounds) / total,
-            "runs_s": total + sum(one.fixed_seconds for one in rounds),
-            "compiles": sum(one.compiles for one in rounds),
-            "gc_runs": sum(one.gc_runs for one in rounds),
+            "cpu_over_wall": sum(run.cpu_seconds for run in rounds) / total,
+            "runs_s": total + sum(run.fixed_seconds for run in rounds),
+            "compiles": sum(run.compiles for run in rounds),
+            "gc_runs": sum(run.gc_runs for run in rounds),
             **({"blocked_s": median(blocked)} if blocked else {}),
         }
 
     def growth(self, steady: float, fixed: float) -> tuple[float | None, list[str]]:
-        """Return the time of the second half of the steps over that of all, and why it cannot be known, if so.
+        """Return the time of the second half of the steps over that of all, and the reasons if it is unknown.
 
         The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
         Raises Refused if the tries show, beyond their error, that it is almost nothing.
@@ -188,25 +192,25 @@ class TimedCase:
             return None, []
         few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
         uncounted, end, least = int(steady < SLOW_RUN_S), time.monotonic() + GROWTH_S, growth.least_seconds(steps)
-        tried = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, repeat=steady)]
-        if steady >= SHORT_RUN_S and (ratio := growth.shown(tried, least)) is not None:
+        tries = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, repeat=steady)]
+        if steady >= SHORT_RUN_S and (ratio := growth.shown(tries, least)) is not None:
             return ratio, []
-        tried, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
-        looks = (5 * few, 30 * few)  # others may load the machine: beside the former, not in their place
-        for often in (growth.BATCH_TRIES, few, *looks) if steady < SHORT_RUN_S else looks:
-            while len(tried) < often and (len(tried) < MIN_GROWTH_TRIES or time.monotonic() < end):
-                tried.append(self.worker.grow(*self.new_run(), uncounted))
-            if (ratio := growth.shown(tried, least)) is not None:
+        tries, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
+        looks = (5 * few, 30 * few)  # more tries, because other processes may load the machine
+        for count in (growth.BATCH_TRIES, few, *looks) if steady < SHORT_RUN_S else looks:
+            while len(tries) < count and (len(tries) < MIN_GROWTH_TRIES or time.monotonic() < end):
+                tries.append(self.worker.grow(*self.new_run(), uncounted))
+            if (ratio := growth.shown(tries, least)) is not None:
                 return ratio, []
-            early, certain = growth.too_early(tried), often >= 5 * few and growth.certain(tried, least)
+            early, certain = growth.too_early(tries), count >= 5 * few and growth.certain(tries, least)
             if hidden and not early and certain:
                 unseen = f"{steps} steps show no time beside that of a call; give more with --steps"
-                return growth.ratio(tried, least), [unseen]
+                return growth.ratio(tries, least), [unseen]
         reason = ("more steps take no more time", "a run of no steps takes as long as many steps")[early]
         if certain:
             raise Refused(reason)
-        busy = f"this machine is too busy to tell (equal runs differ by {growth.spread(tried):.0%})"
-        return growth.ratio(tried, least), [f"{busy}, or {reason}; repeat the run when it is idle"]
+        busy = f"this machine is too busy to tell (equal runs differ by {growth.spread(tries):.0%})"
+        return growth.ratio(tries, least), [f"{busy}, or {reason}; repeat the run when it is idle"]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""
@@ -214,34 +218,34 @@ class TimedCase:
 
 
 def open_descent(
-    worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float, known: Array | None = None
+    worker: Worker, task: PreparedProblem, device: str, clock: Clock, seconds: float, checked: Array | None = None
 ) -> TimedCase:
     """Prepare, run once, check the iterates and warm up.
 
-    As many rounds follow as fit into `seconds`: 3 to 50, or 1 of a slow run. known: the final weights of an earlier
-    process whose iterates were checked. Where the first run gives them bit for bit, the early iterates are not checked
-    again, which saves a compilation each. Raises Unsupported, or Refused with the reason.
+    The case has as many rounds as fit into `seconds`: 3 to 50, or 1 of a slow run. checked: the final weights of an
+    earlier process whose iterates were checked. If the first run gives the same bits, the early iterates are not
+    checked again, which saves a compilation each. Raises Unsupported, or Refused with the reason.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know where a round will start
     prepared = worker.prepare(task.folder, device)
     start, last = task.truth.start(0.0), task.truth.at[-1]
     first = worker.run(start, last)
     early_at = [t for t in task.truth.at[:-1] if first.seconds < HALF_CHECK_LIMIT_S or t != last // 2] or [last]
-    seen = known is not None and np.array_equal(np.asarray(first.weights), known)
-    iterates = [check_iterate(worker, task, t, 0.0) for t in (early_at[-1:] if seen else early_at)]
-    elsewhere = [] if seen else [check_iterate(worker, task, 1, task.truth.draw(rng))]  # is the first start remembered?
-    for uncounted in (0, 1):  # what has to be compiled for the uncounted runs of a round is
+    is_checked = checked is not None and np.array_equal(np.asarray(first.weights), checked)
+    iterates = [check_iterate(worker, task, t, 0.0) for t in (early_at[-1:] if is_checked else early_at)]
+    other_start = [] if is_checked else [check_iterate(worker, task, 1, task.truth.draw(rng))]  # runs may remember w0
+    for uncounted in (0, 1):  # compile what the uncounted runs of a round need
         worker.run(start, uncounted)
     fewer, fewer_s = iterates[-1].t, iterates[-1].seconds
     iterates.append(iterate(task, first, last, 0.0))
     if fewer_s < SLOW_RUN_S or fewer_s * last / fewer > COMPILED_FACTOR * first.seconds:
-        fewer_s = worker.run(start, fewer).seconds  # the second time: all is compiled
+        fewer_s = worker.run(start, fewer).seconds  # the second time, when all is compiled
     run_s = fewer_s * last / fewer
     if run_s < SLOW_RUN_S:
         run_s = run_checked(worker, task, rng)[0].seconds
-    worst = max([*elsewhere, *iterates], key=lambda one: one.error / one.allowed)
-    moved = prepared.transfer_seconds
-    facts = {"prepare_s": prepared.seconds, "first_s": first.seconds} | ({} if moved is None else {"transfer_s": moved})
+    worst = max([*other_start, *iterates], key=lambda iterate: iterate.error / iterate.allowed)
+    facts = {"prepare_s": prepared.seconds, "first_s": first.seconds}
+    facts |= {} if prepared.transfer_seconds is None else {"transfer_s": prepared.transfer_seconds}
     facts |= {"error": worst.error, "tolerance": worst.allowed}
     facts = {**worker_facts(worker), **task.facts, **facts}
     rounds = int(np.clip(seconds / run_s, 3 if run_s < SLOW_RUN_S else 1, 50))
@@ -262,18 +266,18 @@ def check_iterate(worker: Worker, task: PreparedProblem, t: int, c: Coefficients
     return iterate(task, worker.run(task.truth.start(c), t), t, c)
 
 
-def iterate(task: PreparedProblem, done: RunResult, t: int, c: Coefficients) -> Iterate:
+def iterate(task: PreparedProblem, result: RunResult, t: int, c: Coefficients) -> Iterate:
     """Check the answer of a run of t updates from the start at c. Raises Refused."""
-    weights = np.asarray(done.weights)
-    return Iterate(t, weights, done.seconds, *judge(task, weights, t, c, task.truth.start(c)))
+    weights = np.asarray(result.weights)
+    return Iterate(t, weights, result.seconds, *judge(task, weights, t, c, task.truth.start(c)))
 
 
 def run_checked(worker: Worker, task: PreparedProblem, rng: np.random.Generator) -> tuple[Round, tuple[float, float]]:
     """Run no steps from a start, then all from another one. Return the round, and its error with the tolerance."""
     c, elsewhere = task.truth.draw(rng), task.truth.start(task.truth.draw(rng))
     start = task.truth.start(c)
-    done = worker.round(start, elsewhere, task.truth.at[-1])
-    return done, judge(task, np.asarray(done.weights), task.truth.at[-1], c, start)
+    result = worker.round(start, elsewhere, task.truth.at[-1])
+    return result, judge(task, np.asarray(result.weights), task.truth.at[-1], c, start)
 
 
 def judge(task: PreparedProblem, weights: Array, t: int, c: Coefficients, start: Array) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from impls.interface import Array, Problem
 
 EARLY_UPDATES = (1, 2, 3, 5, 8)  # after which the iterates are compared; half of all and the last one are added
 MARKED_ROWS = 300  # of the rows check
-FAINT_Y = 2.0**-10  # of one row's y: that of the others, so that their rounding hides no digit of it
+FAINT_Y = 2.0**-10  # of one row's y: the size of the others' y, whose rounding then hides none of its digits
 ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their own
 
 
@@ -62,8 +62,8 @@ def prepare_problem(
     single = problem.X.dtype == np.float32
     coarse = TF32 if single and precision == "tf32" else 0.0
     printed = [] if coarse or problem.storage else published.checked(name, problem)  # printed in float32
-    also = (problem.steps // 2, *(one.update for one in printed))
-    updates = sorted({t for t in (*EARLY_UPDATES, *also) if 0 < t < problem.steps} | {problem.steps})
+    further = (problem.steps // 2, *(loss.update for loss in printed))
+    updates = sorted({t for t in (*EARLY_UPDATES, *further) if 0 < t < problem.steps} | {problem.steps})
     (n, d), k = problem.X.shape, problem.y[0].size
     batch = n if problem.order is None else problem.order.shape[1]
     facts = {"n": n, "d": d, "k": k, "batch": batch, "steps": problem.steps, "lr": problem.lr}
@@ -97,26 +97,26 @@ def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck
     """Write a second problem over the same X, in which a missing row or a rounded X shows at any n.
 
     From w = 0, with y between 1 and 2 in one row, FAINT_Y of it in others, and 0 in the rest, one update with lr = n k
-    / 2 gives the sum of these rows times their y. That sum is nearly exact in float32. The loss of a row does not hide
-    in the rounding of others, nor does the rounding of the first row: the one, of those drawn, that a shorter mantissa
+    / 2 gives the sum of these rows times their y. That sum is nearly exact in float32. So a missing row does not hide
+    in the rounding of others, and neither does a rounded first row: of those drawn, the one that a shorter mantissa
     changes most.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
     rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]
-    ends = np.unique(rows[[0, -1]])  # what a loop that begins or ends a row or a block too early leaves out
+    ends = np.unique(rows[[0, -1]])  # a loop that begins too late or ends too early leaves them out
     chosen = np.append(ends, rng.choice(rows[1:-1], max(0, min(MARKED_ROWS, len(rows)) - 2), replace=False))
     marked, smallest = problem.X[chosen].astype(np.float64), float(np.finfo(np.float32).tiny)
-    lost = np.abs(marked - tf32(problem.X[chosen])) / np.maximum(np.abs(marked), smallest)
+    errors = np.abs(marked - tf32(problem.X[chosen])) / np.maximum(np.abs(marked), smallest)
     y = np.zeros_like(problem.y)
     halves = (rng.integers(2**10, 2**11, y[chosen].shape) + 0.5) / 2**10  # 1 to 2, each between two numbers of 16 bits
     y[chosen] = rng.choice([-FAINT_Y, FAINT_Y], y[chosen].shape) * halves
-    y[chosen[lost.max(axis=1).argmax()]] /= FAINT_Y
+    y[chosen[errors.max(axis=1).argmax()]] /= FAINT_Y
     order = None if problem.order is None else problem.order[:1]
     lr = len(rows) * y[0].size / 2
     rows_folder = folder / "rows"
     write_problem(Problem(problem.X, y, np.zeros_like(problem.w0), lr, 1, order, problem.storage), rows_folder)
     (rows_folder / "X.npy").unlink()
-    (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # memory and disk hold it once
+    (rows_folder / "X.npy").hardlink_to(folder / "X.npy")  # one copy in memory and on the disk
     marks = y[chosen].astype(np.float64)
     rounding = (len(chosen) + 8) * float(np.finfo(np.float32).eps) / 2 + 2 * coarse  # TF32 rounds both factors
     flushed = lr * len(chosen) * smallest  # numbers below the smallest normal one may become 0

@@ -29,15 +29,15 @@ from impls.interface import Array, Device, Problem, Unsupported
 ALL_IMPLS = "all"  # of --impl
 GALLERY_PROBLEMS = ("line", "crops")  # that `gallery` draws
 DEFAULTS = {"dtype": "float32", "device": "cpu"}
-Section = tuple[list[str], bool]  # lines to print, and whether what they say is as it should be
+Section = tuple[list[str], bool]  # lines to print, and whether they agree with the reference
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
     """A problem to show, and the options of `fit`.
 
-    exact: the problem whose losses are shown, in float64 for `fit`. data: what it was made of. impls: names or paths.
-    options: those given that `pytest benchmarks` has, as words.
+    exact: the problem whose losses are shown, in float64 for `fit`. data: its data. impls: names or paths. options: the
+    given options that `pytest benchmarks` has too, as words.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Descent:
         case = measure.open_descent(self.worker, self.task, self.request.device, Clock(), seconds)
         case.facts |= {"device": self.request.device, "precision": Settings.precision}
         case.rows_check = self.task.rows_check
-        self.known |= {one.t: one.weights.astype(self.problem.w0.dtype) for one in case.iterates}
+        self.known |= {iterate.t: iterate.weights.astype(self.problem.w0.dtype) for iterate in case.iterates}
         for _ in range(case.rounds):
             case.round()
         case.facts = case.finish()
@@ -133,7 +133,7 @@ Descents = dict[str, Descent]  # by case of the gallery
 
 @contextlib.contextmanager
 def open_fit(request: Request, shown: Iterable[int]) -> Iterator[Descent]:
-    """Open the descent that was asked for, and end its worker. `shown`: checked updates. Raises Unsupported."""
+    """Open the requested descent, and end its worker. `shown`: checked updates. Raises Unsupported."""
     (impl,) = request.impls
     try:
         with Workspace() as workspace:
@@ -147,18 +147,19 @@ def open_fit(request: Request, shown: Iterable[int]) -> Iterator[Descent]:
 
 def _given(args: argparse.Namespace) -> list[str]:
     """Return the options that were given and that `pytest benchmarks` has too."""
-    usual = DEFAULTS | {"seed": 0, "impl": ALL_IMPLS}
+    defaults = DEFAULTS | {"seed": 0, "impl": ALL_IMPLS}
     words = ["--no-names"] * args.no_names
     for name in ("target", "drop", "sep", "decimal", "encoding", "steps", "lr", "seed", "dtype", "device", "impl"):
         value = getattr(args, name)
-        for one in value if isinstance(value, list) else [] if value in (None, usual.get(name)) else [value]:
-            words += [f"--{name}", str(one)]
+        values = value if isinstance(value, list) else [] if value in (None, defaults.get(name)) else [value]
+        for entry in values:
+            words += [f"--{name}", str(entry)]
     return words
 
 
 @contextlib.contextmanager
 def open_descent(request: Request, impl: str, task: PreparedProblem, workspace: Workspace) -> Iterator[Descent]:
-    """Open the descent of one implementation, and end its worker at last. Raises Unsupported and Refused."""
+    """Open the descent of one implementation, and end its worker. Raises Unsupported and Refused."""
     with contextlib.closing(Worker(impl, Settings(identity.cores(), request.device), TIMEOUT, workspace)) as worker:
         yield Descent(request, Path(impl).stem, task, worker)
 
@@ -169,10 +170,10 @@ def read_request(args: argparse.Namespace) -> Request:
         _check_picture(path, suffixes)
     chosen = options.implementations(None if args.impl == ALL_IMPLS else args.impl, Path.cwd())
     if len(chosen) > 1 and (args.plot or args.animate or args.every):
-        drawn = (args.plot or args.animate) and args.problem in GALLERY_PROBLEMS
+        has_gallery = (args.plot or args.animate) and args.problem in GALLERY_PROBLEMS
         gallery = f"; losses of several: python -m benchmarks gallery {args.problem} --impl {shlex.quote(args.impl)}"
-        one = "--plot, --animate and --every show one implementation; give --impl one name"
-        raise ValueError(one + (gallery if drawn else ""))
+        reason = "--plot, --animate and --every show one implementation; give --impl one name"
+        raise ValueError(reason + (gallery if has_gallery else ""))
     reading = read_as(args)
     base = catalogue.parse(args.problem)[0]
     if (args.target or reading != TableFormat()) and not is_table(base):

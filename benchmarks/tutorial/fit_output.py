@@ -18,15 +18,15 @@ SHOWN_WEIGHTS = 8  # of a target
 def sections(descent: Descent, every: int | None) -> Iterator[Section]:
     """Yield the parts of the output, each with whether it agrees with the reference."""
     steps = descent.problem.steps
-    at = shown(steps, every)
+    updates = shown(steps, every)
     of_descent = f"{descent.impl}, {descent.problem.X.dtype}, {descent.request.device}"
     yield [*problem_lines(descent.request.name, descent.problem), of_descent], True
     yield state(descent, "before", 0), True
-    yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in at]), True
-    smallest = min(least_squares(descent.request.exact), descent.loss(steps))  # the former has rounding
+    yield table(["update", "loss before it"], [[str(t), f"{descent.loss(t):#.6g}"] for t in updates]), True
+    smallest = min(least_squares(descent.request.exact), descent.loss(steps))  # the former is rounded
     best = f"loss after         {descent.loss(steps):#.6g} (least squares: {smallest:#.6g})"
     yield [*state(descent, "after", steps), best], True
-    lines, agrees = agreement(descent, [*at, steps])
+    lines, agrees = agreement(descent, [*updates, steps])
     yield lines, agrees
     if agrees:
         yield published(descent)
@@ -61,9 +61,9 @@ def state(descent: Descent, when: str, t: int) -> list[str]:
 
 
 def _named(descent: Descent, w: Array) -> str:
-    named = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN_WEIGHTS], strict=False)]
+    words = [f"{column} {value:#.5g}" for column, value in zip(descent.columns, w[:SHOWN_WEIGHTS], strict=False)]
     more = [f"... {len(w) - SHOWN_WEIGHTS} more"] * (len(w) > SHOWN_WEIGHTS)
-    return ", ".join(named + more)
+    return ", ".join(words + more)
 
 
 def prediction(descent: Descent, title: str, t: int) -> list[str]:
@@ -80,12 +80,12 @@ def prediction(descent: Descent, title: str, t: int) -> list[str]:
     return table([title, *(word for name in descent.targets for word in (name, "target"))], cells)
 
 
-def agreement(descent: Descent, at: list[int]) -> Section:
-    """Check as `pytest benchmarks` does, and the weights after the updates `at` too."""
+def agreement(descent: Descent, updates: list[int]) -> Section:
+    """Check as `pytest benchmarks` does, and also check the weights after these updates."""
     try:
         reason = descent.checked(seconds=0.0).facts["reason"]
-        at = sorted({1, *at} - {0})
-        pairs = [judge(descent.task, descent.weights(t), t, 0.0, descent.problem.w0) for t in at]
+        updates = sorted({1, *updates} - {0})
+        pairs = [judge(descent.task, descent.weights(t), t, 0.0, descent.problem.w0) for t in updates]
     except Refused as error:
         return [f"does NOT agree with the reference: {error}"], False
     worst = max(error / allowed for error, allowed in pairs)

@@ -17,7 +17,7 @@ from impls.interface import Array
 
 BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito; their black is the text's colour
 CLOUD_COLOURS = BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", SKY
-MAX_POINTS, MAX_FRAMES = 500, 60  # rows in a scatter, updates looked at
+MAX_POINTS, MAX_FRAMES = 500, 60  # rows in a scatter, updates in an animation
 FRAME_MS, PAUSE_MS = 70, 2000  # how long a frame stays, and the last one
 
 Update = Callable[[int], object]
@@ -39,15 +39,15 @@ def animate(path: Path, descent: Descent) -> None:
     panels = [_line] if single else [_loss, _predictions]
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     updates = [draw(axes, descent) for draw, axes in zip(panels, row, strict=True)]
-    frames, at = [], moments(descent)
-    for t in at:
+    frames, shown_updates = [], moments(descent)
+    for t in shown_updates:
         for update in updates:
             update(t)
         figure.suptitle(f"{descent.title}\nt = {t}, loss = {descent.loss(t):.4g}")
         figure.savefig(page := io.BytesIO())
-        figure.set_layout_engine("none")  # laid out once: axes that move with their labels distract, and take time
+        figure.set_layout_engine("none")  # one layout for all frames: moving axes distract, and take time
         frames.append(Image.open(page).convert("RGB").quantize(64))
-    durations = [FRAME_MS] * (len(at) - 1) + [PAUSE_MS]
+    durations = [FRAME_MS] * (len(shown_updates) - 1) + [PAUSE_MS]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
@@ -81,10 +81,10 @@ def _line(axes: Axes, descent: Descent) -> Update:
 
 
 def _loss(axes: Axes, descent: Descent) -> Update:
-    at = moments(descent)
-    losses = [descent.loss(t) for t in at]
-    axes.plot(at, losses, color=_blue(), linewidth=1)
-    (line,) = axes.plot(at, losses, color=VERMILLION, linewidth=3, label="loss")
+    updates = moments(descent)
+    losses = [descent.loss(t) for t in updates]
+    axes.plot(updates, losses, color=_blue(), linewidth=1)
+    (line,) = axes.plot(updates, losses, color=VERMILLION, linewidth=3, label="loss")
     best = least_squares(descent.problem)
     if best > 1e-9 * losses[0]:  # a perfect fit has no place on a logarithmic axis
         axes.axhline(best, color=rcParams["text.color"], linestyle="--", linewidth=1, label="least squares")
@@ -93,7 +93,7 @@ def _loss(axes: Axes, descent: Descent) -> Update:
     _legend(axes)
 
     def update(t: int) -> None:
-        line.set_ydata([loss if point <= t else np.nan for point, loss in zip(at, losses, strict=True)])
+        line.set_ydata([loss if point <= t else np.nan for point, loss in zip(updates, losses, strict=True)])
 
     return update
 
@@ -101,8 +101,8 @@ def _loss(axes: Axes, descent: Descent) -> Update:
 def _predictions(axes: Axes, descent: Descent) -> Update:
     rows = _some(len(descent.problem.X))
     X, Y = descent.problem.X[rows], descent.problem.y[rows].reshape(len(rows), -1)
-    drawn = zip(Y.T, descent.targets, cycle(CLOUD_COLOURS), strict=False)
-    clouds = [axes.scatter(y, y, s=30, alpha=0.7, color=colour, label=name) for y, name, colour in drawn]
+    columns = zip(Y.T, descent.targets, cycle(CLOUD_COLOURS), strict=False)
+    clouds = [axes.scatter(y, y, s=30, alpha=0.7, color=colour, label=name) for y, name, colour in columns]
     start = descent.predict(X, 0)
     low, high = float(min(Y.min(), start.min())), float(max(Y.max(), start.max()))
     room = 0.05 * (high - low)

@@ -19,7 +19,7 @@ from impls.interface import Array, Unsupported
 from impls.traits import traits
 
 TIMED_S = 1.0  # of an implementation's timed runs
-MANY_IMPLS = 8  # above, it says how long they take
+MANY_IMPLS = 8  # above, a message says that they take minutes
 BUSY_LOAD = 1 / 3  # per core, before it begins, as in the advice of `results noise`
 ALIKE_RATIO = 1.6  # two processes of the same code differed by less in 95 % of pairs, in each committed campaign
 
@@ -53,7 +53,7 @@ def sections(request: Request) -> Iterator[Section]:
     yield problem_lines(request.name, request.problem), True
     ranked: list[Ranked] = []
     missing: list[str] = []
-    right, busy = True, os.getloadavg()[0] > BUSY_LOAD * cores()
+    right, is_busy = True, os.getloadavg()[0] > BUSY_LOAD * cores()
     if len(request.impls) > MANY_IMPLS:
         _show(f"{len(request.impls)} implementations take minutes; name fewer with --impl A,B")
     with Workspace() as workspace:
@@ -70,9 +70,9 @@ def sections(request: Request) -> Iterator[Section]:
                 missing.append(f"no time: {name}: {error}")
                 right = False
     _show("")
-    ranked.sort(key=lambda one: one.median_s)
+    ranked.sort(key=lambda entry: entry.median_s)
     if ranked:
-        yield [_answer(ranked, busy)], True
+        yield [_answer(ranked, is_busy)], True
         yield _ranking(ranked, request.problem.steps), True
         yield _weights(ranked), True
     yield [*missing, *(_next(request) if len(ranked) > 1 else [])], right
@@ -81,7 +81,7 @@ def sections(request: Request) -> Iterator[Section]:
 
 
 def _show(text: str) -> None:
-    """Show on stderr which implementation runs: on a terminal in place of the last one, elsewhere on its line."""
+    """Show on stderr which implementation runs: on a terminal over the last one, elsewhere on a new line."""
     if sys.stderr is not None and (text or sys.stderr.isatty()):
         sys.stderr.write(f"\r{text:79}\r" if sys.stderr.isatty() else f"{text}\n")
         sys.stderr.flush()
@@ -90,7 +90,7 @@ def _show(text: str) -> None:
 def _measured(descent: Descent) -> Ranked:
     """Check it as `pytest benchmarks` does, and time some runs. Raises Refused if its times do not count."""
     case = descent.checked(TIMED_S)
-    facts, run_s = case.facts, [one.seconds for one in case.rounds_done]
+    facts, run_s = case.facts, [run.seconds for run in case.rounds_done]
     if facts["reason"]:
         raise Refused(facts["reason"])
     start_s = facts["import_s"] + facts["prepare_s"] + facts["first_s"]
@@ -100,33 +100,33 @@ def _measured(descent: Descent) -> Ranked:
 
 
 def _answer(ranked: list[Ranked], busy: bool) -> str:
-    """Return which implementation, as users write it, is fastest here, and which may be as fast."""
-    best, *others = [one for one in ranked if not one.tuned] or ranked
-    tuned = [one for one in ranked if one.tuned and one is not best]
-    faster = ", ".join(f"{one.name} {_seconds(one.median_s)}" for one in tuned if one.median_s < best.median_s)
-    more = f" Expert-tuned: {faster}." if faster else ""
-    similar = [one.name for one in others if one.median_s < ALIKE_RATIO * best.median_s]
+    """Return the fastest implementation as users write it, and those that may be as fast."""
+    best, *others = [entry for entry in ranked if not entry.tuned] or ranked
+    tuned = [entry for entry in ranked if entry.tuned and entry is not best]
+    faster = ", ".join(f"{entry.name} {_seconds(entry.median_s)}" for entry in tuned if entry.median_s < best.median_s)
+    note = f" Expert-tuned: {faster}." if faster else ""
+    similar = [entry.name for entry in others if entry.median_s < ALIKE_RATIO * best.median_s]
     if busy and (others or tuned):
-        return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}.{more}"
+        return f"The machine is busy, so no winner is named. Shortest: {best.name}, {_seconds(best.median_s)}.{note}"
     if not others:
-        which = "other as users write it" if tuned else "other implementation"
-        return f"{best.name} takes {_seconds(best.median_s)}; no {which} has a time.{more}"
+        kind = "other as users write it" if tuned else "other implementation"
+        return f"{best.name} takes {_seconds(best.median_s)}; no {kind} has a time.{note}"
     if not similar:
-        head = f"{best.name} is fastest here, {_seconds(best.median_s)}"
-        return f"{head}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long.{more}"
+        text = f"{best.name} is fastest here, {_seconds(best.median_s)}"
+        return f"{text}; {others[0].name} takes {others[0].median_s / best.median_s:.1f} times as long.{note}"
     return (
         f"{best.name} is shortest here, {_seconds(best.median_s)}, but {', '.join(similar)} may be as fast:"
-        f" two processes of the same code can differ by {ALIKE_RATIO:g}x.{more}"
+        f" two processes of the same code can differ by {ALIKE_RATIO:g}x.{note}"
     )
 
 
 def _ranking(ranked: list[Ranked], steps: int) -> list[str]:
     rows = []
-    for one in ranked:
-        extremes = f"{_seconds(min(one.run_s))} to {_seconds(max(one.run_s))}"
-        error = f"{one.share:.2%} of what is allowed"
-        name = f"{one.name} (expert)" if one.tuned else one.name
-        rows.append([name, _seconds(one.median_s), extremes, _seconds(one.start_s), error])
+    for entry in ranked:
+        extremes = f"{_seconds(min(entry.run_s))} to {_seconds(max(entry.run_s))}"
+        error = f"{entry.share:.2%} of what is allowed"
+        name = f"{entry.name} (expert)" if entry.tuned else entry.name
+        rows.append([name, _seconds(entry.median_s), extremes, _seconds(entry.start_s), error])
     return table(["implementation", f"{steps:,} updates", "shortest to longest", "first time", "worst error"], rows)
 
 
@@ -134,10 +134,10 @@ def _weights(ranked: list[Ranked]) -> list[str]:
     """Return the weights of the fastest, and how far the others are from them."""
     best, *others = ranked
     size = float(np.linalg.norm(best.weights))
-    differences = [float(np.linalg.norm(one.weights - best.weights)) / size for one in others if size > 0]
+    differences = [float(np.linalg.norm(entry.weights - best.weights)) / size for entry in others if size > 0]
     agree = f"all {len(ranked)} agree with the reference"
-    most = max(differences, default=0.0)
-    apart = f"; their weights differ by at most {most:.1g} of their size" if most else ""
+    largest = max(differences, default=0.0)
+    apart = f"; their weights differ by at most {largest:.1g} of their size" if largest else ""
     return [f"{agree}{apart}" if others else "it agrees with the reference", *best.weight_lines]
 
 

@@ -20,9 +20,7 @@ from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
 DTYPE = "float32"
-LEAD_IMPL = "numpy_manual"  # whose descent is shown where one has to do: this one's, or the first that takes part
-
-
+LEAD_IMPL = "numpy_manual"  # whose descent is drawn; without it, the first that takes part
 GalleryCase = tuple[Request, PreparedProblem]  # a problem with its tutorial's updates, in float32
 
 

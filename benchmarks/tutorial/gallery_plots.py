@@ -22,7 +22,7 @@ PAPERS = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#f0f6fc")}  # ba
 MARKERS = "osD^v<>PpXh*"
 WEIGHT_LIMITS = (-1.5, 4.5), (0.5, 3.5)  # of the contours
 LEVELS = {0.2: (3, 2.2), 0.5: (3, 1.9), 1: (3, 1.5), 2: (3, 1.1), 5: (-0.1, 1.2), 10: (-1.3, 0.6)}  # loss: its words
-MILESTONES = 1, 5, 10, 20  # updates that a path names
+MILESTONES = 1, 5, 10, 20  # updates that are labelled on a path
 
 
 def write(folder: Path, right: dict[str, Descents], lead: Descents) -> list[Path]:
@@ -53,8 +53,8 @@ def losses(right: dict[str, list[Descent]]) -> Figure:
         table = np.array([[descent.loss(t) for t in range(descent.problem.steps + 1)] for descent in descents])
         axes.plot(table[0], color=rcParams["text.color"], linewidth=1, zorder=1)
         for i, (descent, row) in enumerate(zip(descents, table, strict=True)):
-            at = np.arange(i, len(row), len(table))
-            axes.plot(at, row[at], linestyle="none", label=descent.impl, **_marker(i))
+            turns = np.arange(i, len(row), len(table))
+            axes.plot(turns, row[turns], linestyle="none", label=descent.impl, **_marker(i))
         axes.set(xlabel="update", ylabel="loss (MSE)", yscale="log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -70,17 +70,17 @@ def spread(table: Array) -> float:
     return float(np.max(np.ptp(table, axis=0) / table.min(axis=0)))
 
 
-def paths(ways: Sequence[Descent]) -> Figure:
+def paths(descents: Sequence[Descent]) -> Figure:
     """Draw the loss over both weights as contours, and the iterates from each start."""
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.subplots()
-    first, last = ways[0], ways[0].problem.steps
-    for i, (way, dash, aside) in enumerate(zip(ways, ("-", "--"), ((-9, 7), (10, -8)), strict=True)):
-        path = np.array([way.weights(t) for t in range(last + 1)])
+    first, last = descents[0], descents[0].problem.steps
+    for i, (descent, dash, offset) in enumerate(zip(descents, ("-", "--"), ((-9, 7), (10, -8)), strict=True)):
+        path = np.array([descent.weights(t) for t in range(last + 1)])
         axes.plot(*path.T, linestyle=dash, linewidth=1, markersize=5, zorder=3, **_marker(i))
         _words(axes, f"start ({path[0, 0]:g}, {path[0, 1]:g})", path[0], (0, -14))
         for t in MILESTONES:
-            _words(axes, str(t), path[t], aside)
+            _words(axes, str(t), path[t], offset)
     end = first.weights(last)
     axes.plot(*end, marker="*", markersize=14, color=rcParams["text.color"], zorder=4)
     _words(axes, f"({end[0]:.2f}, {end[1]:.2f}) after {last} updates", end, (0, 16))
@@ -111,11 +111,11 @@ def _marker(i: int) -> dict[str, Any]:
     return {"color": color, "marker": MARKERS[i % len(MARKERS)], "markerfacecolor": face, "markeredgewidth": 1.5}
 
 
-def _words(axes: Axes, words: str, at: Any, off: tuple[float, float]) -> None:
+def _words(axes: Axes, words: str, point: Any, offset: tuple[float, float]) -> None:
     """Write a label beside a point, offset in points, legible over lines."""
     halo = [withStroke(linewidth=3, foreground=rcParams["axes.facecolor"])]
     place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "center"}
-    axes.annotate(words, at, off, **place, fontsize=9, path_effects=halo, zorder=10)
+    axes.annotate(words, point, offset, **place, fontsize=9, path_effects=halo, zorder=10)
 
 
 def _settings(background: str, ink: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from benchmarks.typed_json import (
 )
 
 MAX_CORES = 2**13  # of a machine
-CLOCK_SLACK = 1.01, 0.001  # factor and seconds by which a worker's clock may exceed this process's
+WORKER_SLACK = 1.01, 0.001  # factor and seconds by which a worker's clock may exceed this process's
 CLOCK_AHEAD = "its clock counts more seconds than passed here"
 Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= MAX_NAMES]
 Cores = Annotated[list[Count], lambda value: len(value) <= MAX_CORES]
@@ -149,7 +149,7 @@ def check(kind: type, answer: dict[str, Any], elapsed: float = math.inf) -> dict
     except ValueError as error:
         raise ValueError(f"its answer {error}") from None
     counted = [name for name, hint in get_type_hints(kind, include_extras=True).items() if hint in WALL_TYPES]
-    if any((values.get(name) or 0) > CLOCK_SLACK[0] * elapsed + CLOCK_SLACK[1] for name in counted):
+    if any((values.get(name) or 0) > WORKER_SLACK[0] * elapsed + WORKER_SLACK[1] for name in counted):
         raise ValueError(CLOCK_AHEAD)
     return values
 
