@@ -176,7 +176,7 @@ def needless(config: pytest.Config, later_items: list[pytest.Item]) -> list[Case
 
 
 def look_now(config: pytest.Config) -> "Look | None":
-    """Return what the rows so far decide; None if they cannot be judged."""
+    """Return the verdicts of the rows so far; None if they cannot be judged."""
     from results.commands.report import default_baseline
     from results.page.standing import look
     from results.store.reading import RunError

@@ -1,1 +1,1 @@
-"""On what the implementations are compared, and how: problems, truth, workers, and what pytest runs."""
+"""The benchmark suite: problems, reference solutions, workers, timing, and the function that pytest runs."""

@@ -71,7 +71,7 @@ def plan(option: Namespace, directory: Path) -> Plan:
     if option.dask_scheduler and option.impl is None:
         raise ValueError("--dask-scheduler goes with an implementation that uses it: --impl dask_manual")
     memory.total()  # raises now, before the first case, if the environment variable is wrong
-    target, chosen = option.target or [], implementations(option.impl, directory)
+    target, chosen_impls = option.target or [], implementations(option.impl, directory)
     reading = read_as(option)
     problems = [option.problem, *([] if option.grid is None else catalogue.grid(words(option.grid)))]
     labels = tables(",".join(filter(None, problems)) or option.problem, directory, target, reading)
@@ -92,7 +92,7 @@ def plan(option: Namespace, directory: Path) -> Plan:
     if settings and (ranks or option.dask_scheduler):
         raise ValueError(f"{settings[0]}: single processes only; leave out --ranks, --hosts and --dask-scheduler")
     result = Plan(
-        impls=chosen,
+        impls=chosen_impls,
         devices=devices,
         problems=list(labels) or preset.problems,
         labels={name: label for name, label in labels.items() if label},
@@ -105,7 +105,7 @@ def plan(option: Namespace, directory: Path) -> Plan:
         energy=option.energy,
         precision=precisions[0],
         profile=option.profile,
-        aa=repeated(option.aa, chosen, directory),
+        aa=repeated(option.aa, chosen_impls, directory),
         seconds=preset.seconds,
         threads=threads,
         ranks=ranks,
@@ -150,13 +150,13 @@ def thread_counts(text: str | None) -> list[int]:
     return counts
 
 
-def choose(what: str, text: str, names: list[str], at_most: int = 99) -> list[str]:
+def choose(kind: str, text: str, names: list[str], at_most: int = 99) -> list[str]:
     """Return the comma-separated words. Raises ValueError for an unknown one."""
     if not 1 <= len(words(text)) <= at_most:
-        raise ValueError(f"--{what} {text!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(names)}")
+        raise ValueError(f"--{kind} {text!r}: name {'one' if at_most == 1 else 'at least one'} of {', '.join(names)}")
     for word in words(text):
         if word not in names:
-            raise ValueError(f"no {what} {word!r}{impls.nearest(word, names)}")
+            raise ValueError(f"no {kind} {word!r}{impls.nearest(word, names)}")
     return words(text)
 
 
@@ -190,17 +190,17 @@ def _path(word: str, directory: Path) -> str:
     return str(directory / word) if word.endswith(".py") else word
 
 
-def repeated(text: str | None, chosen: list[str], directory: Path) -> list[str]:
+def repeated(text: str | None, running: list[str], directory: Path) -> list[str]:
     """Return the implementations that run twice; [] for `none`. Raises ValueError for one that does not run."""
     if text is None:
-        return [AA_IMPL if AA_IMPL in chosen else chosen[0]]
-    names = {Path(path).stem if path.endswith(".py") else path: path for path in chosen}
+        return [AA_IMPL if AA_IMPL in running else running[0]]
+    names = {Path(path).stem if path.endswith(".py") else path: path for path in running}
     paths = []
     for word in [] if text == "none" else words(text):
         path = str(directory / word) if word.endswith(".py") else word
-        if path not in chosen and word not in names:
+        if path not in running and word not in names:
             raise ValueError(f"--aa {word!r}: name some that run, or none (running: {', '.join(names)})")
-        paths.append(path if path in chosen else names[word])
+        paths.append(path if path in running else names[word])
     return paths
 
 
@@ -327,8 +327,8 @@ OPTIONS = (
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the options to pytest's, without --timeout if pytest-timeout has its own.
 
-    pytest loads this module before it looks for conftest.py files. It would otherwise take the value of an unknown
-    option, such as `--impl mine.py`, for a test path, and run the conftest.py beside it.
+    pytest loads this module before it looks for conftest.py files. Otherwise it would take the value of an unknown
+    option, such as `--impl mine.py`, for a test path. It would then run the conftest.py beside it.
     """
     group = parser.getgroup("descentbench", "gradient descent, framework against framework")
     blocked = pluginmanager.is_blocked("timeout") or bool(os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"))

@@ -96,7 +96,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the user asked for."""
+    """The requested cases and settings."""
 
     impls: list[str]
     devices: list[str]
@@ -123,7 +123,7 @@ class Plan:
     steps: int | None = None  # updates in a run; None: the problem's own number
     target: list[str] = field(default_factory=list)  # columns of a table to predict
     reading: TableFormat = field(default_factory=TableFormat)  # how to read a table
-    labels: dict[str, str] = field(default_factory=dict)  # of tables whose files have one name
+    labels: dict[str, str] = field(default_factory=dict)  # of tables whose files share a name
     environments: list[Environment] = field(default_factory=list)  # to compare; []: only that of pytest
 
     def environments_of(self, impl: str) -> list[str]:

@@ -82,7 +82,7 @@ class ResumePlugin:
     def load_checkpoint(self) -> None:
         """With --resume, load the last unfinished campaign and its options. Raises UsageError."""
         option, words = self.config.option, self.config.invocation_params.args
-        given = {word.partition("=")[0] for word in words}  # the options on the command line, without their values
+        given_names = {word.partition("=")[0] for word in words}  # on the command line, without their values
         if not option.resume:
             return
         self.acquire_machine_lock()  # first: the journal's writer may still run
@@ -96,7 +96,7 @@ class ResumePlugin:
             saved = self.journal.head["options"].get(name)
             if saved is not None and type(saved) is not kinds.get(name, type(saved)):
                 raise pytest.UsageError(DAMAGED_JOURNAL.format(self.journal.path, f"its {word} is {saved!r:.80}"))
-            if word in given and _plain(getattr(option, name)) != saved:
+            if word in given_names and _plain(getattr(option, name)) != saved:
                 raise pytest.UsageError(f"--resume: the campaign keeps the options it began with; leave {word} out")
             setattr(option, name, Path(saved) if name == "benchmark_json" and saved else saved)
 

@@ -148,8 +148,8 @@ def check_paths(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     if not any((directory / name.partition("::")[0]).exists() for name in names):
         names.append(str(directory))  # pytest then runs its conftest.py
     paths = {name: _place(config, name, parsed.pyargs) for name in names}
-    given = {arg.partition("=")[0] for arg in args}
-    if not (given & {*known_options} or any(path.is_relative_to(BENCHMARKS) for path in paths.values())):
+    given_names = {arg.partition("=")[0] for arg in args}
+    if not (given_names & {*known_options} or any(path.is_relative_to(BENCHMARKS) for path in paths.values())):
         return
     unknown_names = [arg.partition("=")[0] for arg in unknown]
     foreign = [name for name, path in paths.items() if path != ROOT and not any(map(path.is_relative_to, TEST_FOLDERS))]

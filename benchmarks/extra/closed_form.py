@@ -1,8 +1,8 @@
 """The closed form, and scikit-learn's `SGDRegressor`, timed in a fresh process for `bench_closed_form.py`.
 
-usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON: the seconds of each round; for a
-closed form the residual of the normal equations X'(X w - y) = 0 over the rounding of an honest solver (1: at the
-bound); for `SGDRegressor`, which stops by its own rule, the relative excess of its loss over the least loss.
+usage: python -m benchmarks.extra.closed_form CORES FOLDER WAY ROUNDS. It prints JSON with the seconds of each
+round. A closed form adds the residual of the normal equations X'(X w - y) = 0 over the rounding of an honest solver (1:
+at the bound). `SGDRegressor`, which stops by its own rule, adds the relative excess of its loss over the least loss.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.extra.planted_versions FOLDER
 
-Three environments hold the package `planted`, a framework with one loop: `old` and `same` hold version 1.0, the loop of
-`numpy_manual`; `new` holds version 2.0, the same loop with 5 % more steps. All else is shared with this interpreter.
+Three environments hold the package `planted`, a framework with one loop. `old` and `same` hold version 1.0, the loop of
+`numpy_manual`. `new` holds version 2.0, the same loop with 5 % more steps. All else is shared with this interpreter.
 Prints what `--python` takes. `make acceptance-environments` looks for the difference.
 """
 

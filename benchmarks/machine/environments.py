@@ -1,7 +1,7 @@
 """Environments for workers, to compare in one run: interpreters (--python), packages (--with), threads, precisions.
 
-An environment for --with is made once, by uv where it is installed and else by venv and pip, in the user's cache
-folder. Later runs use it again, without a network.
+An environment for --with is made once in the user's cache folder, by uv if it is installed, else by venv and pip. Later
+runs use it again, without a network.
 """
 
 import hashlib
@@ -62,10 +62,10 @@ class Environment:
             return f"--with '{' '.join(self.requirements)} {{package}}' installs it"
         return f"python -m pip install {{package}}, with the Python called {self.label}" if self.path else ""
 
-    def frameworks(self, known: set[str]) -> set[str]:
-        """Return the frameworks of `known` whose packages are required: jaxlib belongs to JAX."""
+    def frameworks(self, candidates: set[str]) -> set[str]:
+        """Return the frameworks among `candidates` whose packages are required: jaxlib belongs to JAX."""
         packages = [requirement.lower().replace("_", "-") for requirement in self.requirements]
-        names = {name: (name, impls.PACKAGES.get(name, name)) for name in known}
+        names = {name: (name, impls.PACKAGES.get(name, name)) for name in candidates}
         return {name for name, spelt in names.items() if any(package.startswith(spelt) for package in packages)}
 
 
@@ -126,11 +126,11 @@ def of_precisions(names: list[str], devices: list[str], dtypes: list[str]) -> li
     return [Environment(f"precision={name}", precision=name) for name in names]
 
 
-def serving(impl: str, candidates: list[Environment], known: set[str]) -> list[Environment]:
+def serving(impl: str, candidates: list[Environment], frameworks: set[str]) -> list[Environment]:
     """Return the environments that run an implementation, by its framework. A user's file runs in all of them."""
-    compared = {name for environment in candidates for name in environment.frameworks(known)}
+    compared = {name for environment in candidates for name in environment.frameworks(frameworks)}
     framework = Path(impl).stem.partition("_")[0]
-    served = [(entry, entry.frameworks(known) if entry.requirements else compared) for entry in candidates]
+    served = [(entry, entry.frameworks(frameworks) if entry.requirements else compared) for entry in candidates]
     return [entry for entry, names in served if not names or framework in names or impl.endswith(".py")]
 
 

@@ -42,13 +42,13 @@ def slug() -> str:
     return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", word).strip("-") for word in words)))
 
 
-def check_slug(name: str, what: str = "machine") -> str:
+def check_slug(name: str, label: str = "machine") -> str:
     """Return the name if it is valid for a file on any system. Raises ValueError."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name):
         rule = "letters, digits, '.', '_' and '-', at most 64, no '.', '_' or '-' in front, no '.' at the end"
-        raise ValueError(f"{what} {name!r}: {rule}")
+        raise ValueError(f"{label} {name!r}: {rule}")
     if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name, re.IGNORECASE):
-        raise ValueError(f"{what} {name!r}: Windows has a device of that name")
+        raise ValueError(f"{label} {name!r}: Windows has a device of that name")
     return name
 
 
@@ -147,9 +147,9 @@ def turbo() -> str:
     return next(("on" if word == on_off[0] else "off" for word, on_off in settings.items()), "")
 
 
-def _psutil(function: str, **how: Any) -> Any:
+def _psutil(function: str, **options: Any) -> Any:
     """Return psutil's answer; None if it is not installed, or the system does not say."""
     try:
-        return getattr(importlib.import_module("psutil"), function)(**how)
+        return getattr(importlib.import_module("psutil"), function)(**options)
     except (ImportError, OSError, RuntimeError, ValueError, KeyError):  # no /proc, or one without these lines
         return None

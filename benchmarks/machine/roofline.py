@@ -1,4 +1,4 @@
-"""Roofline: what a step must read and compute, against what the machine can read and compute.
+"""Roofline: the least that a step must read and compute, against the rates of the machine.
 
 A step takes at least as long as the resource it waits for longest (Williams, Waterman and Patterson 2009,
 https://doi.org/10.1145/1498765.1498785). A step over the rows of X needs at least one pass: it reads each row once, for
@@ -65,7 +65,8 @@ def gram(n: int, d: int, k: int, size: int, steps: int) -> Work:
 
 def least(row: dict[str, Any], over: Callable[[int, int, int, int, float], Work] = one_pass) -> Work:
     """Return the least work of a row's method; `over` names the data that its steps read."""
-    n, d, k, steps, size = *(int(row[name]) for name in ("n", "d", "k", "steps")), int(row["dtype"][-2:]) // 8
+    n, d, k, steps = (int(row[name]) for name in ("n", "d", "k", "steps"))
+    size = int(row["dtype"][-2:]) // 8  # bytes of a number
     if row["step_reads"] == GRAM:
         return gram(n, d, k, size, steps)
     batch = int(row["batch"])

@@ -25,7 +25,7 @@ CROPS_TARGETS = [[56, 70], [81, 101], [119, 133], [22, 37], [103, 119]]  # apple
 CROPS_NAMES = ["apples", "oranges"]
 CROPS_W0 = [[1.1392, 0.1791, 0.5564], [-0.4957, -0.0760, 1.0687]]  # (2, 3), as in nn.Linear
 CROPS_B0 = [-1.7726, -0.2386]
-CROPS_LOSSES = {0: 6266.8789, 1: 4497.5811, 2: 3301.8618, 102: 247.3322}  # after so many updates
+CROPS_LOSSES = {0: 6266.8789, 1: 4497.5811, 2: 3301.8618, 102: 247.3322}  # by the number of updates
 CROPS_GRADIENT = [[5688.9482, 4634.8120, 3166.7852], [-6902.1353, -7799.5835, -4676.5386]]  # at the start
 
 # scalar: update, w after it, loss before it. The two columns of the text differ: its hand-written gradient takes the

@@ -53,7 +53,7 @@ class Wrong:
         return self.truth.expected(t, self.c if c is None else c).astype(np.float64)
 
     def tolerance(self, t: int) -> Array:
-        """Return twice what rounding, also that of the start, may do to weights after t updates, (k,)."""
+        """Return twice the effect of rounding, also of the start, on weights after t updates, (k,)."""
         rounded = self.truth.contraction[t] * self.u * (1 + np.abs(self.W).max())
         return np.asarray(2 * (self.truth.allowed[t] + rounded) + TINY)
 
@@ -236,9 +236,9 @@ def _coarser(wrong: Wrong) -> str:
 
         end = descend(wrong.t, wrong.c)
         errors = [float(np.linalg.norm(weights - right)) for weights in (wrong.W, end)]
-        near = MARGIN if (wrong.W == wrong.W.astype(np.float32)).all() else FLOAT32_MARGIN
+        limit = MARGIN if (wrong.W == wrong.W.astype(np.float32)).all() else FLOAT32_MARGIN
         share = 2 if wrong.W.size >= DIRECTION_WEIGHTS else MARGIN
-        agree = share * np.linalg.norm(wrong.W - end) < min(errors) if single else max(errors) <= near * min(errors)
+        agree = share * np.linalg.norm(wrong.W - end) < min(errors) if single else max(errors) <= limit * min(errors)
         return bool(agree and all(wrong.right(descend(t, 0.0), t) for t in wrong.checked))
 
     if not any(map(explains, (True, False) if single else (True,))):

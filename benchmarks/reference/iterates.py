@@ -26,7 +26,7 @@ def row_facts(folder: str, start: Array, iterates: list[Iterate], quadratic: Qua
     """Return a row's `iterates` (updates), `distances` (error over tolerance) and `losses`, separated by blanks.
 
     start: the weights of update 0, which comes first. folder: the problem's X and y. quadratic: gives the losses
-    without a pass over X, where it is known and precise enough.
+    without a pass over X, if it is known and precise enough.
     """
     rising = sorted({iterate.t: iterate for iterate in iterates}.items())
     weights = [start, *(iterate.weights for _, iterate in rising)]

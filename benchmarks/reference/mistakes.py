@@ -1,6 +1,6 @@
 """Usual mistakes of a descent, each simulated in float64 to get the weights that it would give.
 
-A full batch needs no rows: G = A'A with A = [X y 1] holds H, c, the means and the number of rows, and a change of
+A full batch needs no rows: G = A'A with A = [X y 1] holds H, c, the means and the number of rows. A change of
 columns A T makes it T'GT. Each mini-batch has its own G.
 """
 
@@ -21,7 +21,7 @@ SLOPE_STEP = 1e-4  # difference of two sizes for a slope
 SCHEDULE = "the learning rate changes from update to update"
 ORDER = "the columns or the weights are in another order"
 BATCHES = "mini-batches are taken in another order"
-Descend = Callable[[Array, int], Array]  # weights (d, k) after so many updates from a start (d, k)
+Descend = Callable[[Array, int], Array]  # (start (d, k), updates) -> weights (d, k)
 Gradient = Callable[[int, Array], Array]  # at update t and weights W
 Change = Callable[[Array], Array]  # of G
 Rate = Callable[[int], float]
@@ -210,7 +210,7 @@ def sized(problem: Problem, moments: Moments, t: int) -> Iterator[Fit]:
 
 
 def orders(count: int) -> list[Array]:
-    """Return the usual other orders of so many columns: the last one first, the first one last, backwards."""
+    """Return the usual other orders of `count` columns: the last one first, the first one last, backwards."""
     columns = np.arange(count)
     return [np.roll(columns, 1), np.roll(columns, -1), columns[::-1].copy()] if count > 1 else []
 

@@ -1,17 +1,17 @@
-"""The truth: iterates in extended precision, each with the tolerance of `tolerance.py`.
+"""The reference solution: iterates in extended precision, each with the tolerance of `tolerance.py`.
 
 **Iterates.** Full batch: w[t+1] = w[t] - lr (H w[t] - c), H = 2/(n k) X'X and c = 2/(n k) X'y. H and c are summed by
-an error-free splitting (Ozaki, Ogita, Oishi, Rump 2012): each column of [X y] is cut into slices of 20 bits, so a
-product of two slices has 40 bits and a float64 BLAS sums 4096 of them without rounding, in any order; 60 bits are kept.
+an error-free splitting (Ozaki, Ogita, Oishi, Rump 2012). Each column of [X y] is cut into slices of 20 bits, so a
+product of two slices has 40 bits. A float64 BLAS sums 4096 of them without rounding, in any order. 60 bits are kept.
 Mini-batches: residual and gradient in `np.longdouble`, as written in the interface. The recurrence runs in
-`np.longdouble` (64-bit mantissa on x86, 113 on most other 64-bit Linux; where it is no wider than float64 its own error
-is part of what is allowed).
+`np.longdouble`: 64 bits of mantissa on x86, 113 on most other 64-bit Linux. Where it is no wider than float64, its own
+error is part of the tolerance.
 
 **Any start from a few.** A descent is affine in its start: from w0 + V c it ends where w0 ends, plus V[t] c. V[t] are
 the descents of the columns of V over the same X with y = 0. Every timed round draws another c in [-1, 1]^m for each
 target. A column of V moves some of the weights by START_SCALE, up or down at random; no two move the same. There are
-as many as weights, so that starts fill all dimensions, unless that takes more than MAX_START_PRODUCTS: then the weights
-are distributed over fewer columns at random.
+as many as weights, so that starts fill all dimensions. If that takes more than MAX_START_PRODUCTS, the weights are
+distributed over fewer columns at random.
 """
 
 from collections.abc import Iterable, Iterator
@@ -121,7 +121,7 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
 
 
 def _directions(problem: Problem, steps: int) -> Array:
-    """Return V (d, m), random: one column moves each weight, by START_SCALE. Where m < d, nobody can know V."""
+    """Return V (d, m): one column moves each weight, by START_SCALE. It is random, so no implementation can know it."""
     d, rng = len(problem.w0), np.random.default_rng()
     step = d * d if problem.order is None else 2 * problem.order.shape[1] * d
     m = min(d, max(MIN_DIRECTIONS, int(MAX_START_PRODUCTS / (steps * step))))

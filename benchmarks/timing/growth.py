@@ -35,10 +35,10 @@ def shown(tries: list[Growth], least: float = 0.0) -> float | None:
     estimate = ratio(tries, least)
     if estimate >= MIN_HALF_SHARE and not too_early(tries):
         return estimate
-    short = _ordered(tries, len(tries) // 20)
-    estimate = ratio([short], least)
-    resolved = short.all - short.half >= RESOLVED_SHARE * short.all
-    shows_growth = estimate >= MIN_HALF_SHARE and not too_early([short]) and resolved
+    shortest = _ordered(tries, len(tries) // 20)
+    estimate = ratio([shortest], least)
+    resolved = shortest.all - shortest.half >= RESOLVED_SHARE * shortest.all
+    shows_growth = estimate >= MIN_HALF_SHARE and not too_early([shortest]) and resolved
     return estimate if shows_growth and unsteady(tries) else None
 
 
@@ -48,8 +48,8 @@ def ratio(tries: list[Growth], least: float = 0.0) -> float:
     The median of the differences in each try counts; from BATCHED_FROM_TRIES tries on, in each batch. least: seconds
     that half of the steps take on any machine. A smaller difference may come from the place of the data in memory,
     which is the same in all equal runs of a process. Return 0 if the second half takes less than that or than the
-    noise. Also return 0 if all steps are too rarely the longer run: in fewer than three of five tries, or of the
-    batches in fewer than half plus three standard errors of a fair coin.
+    noise. Also return 0 if all steps are too rarely the longer run. The limit is three of five tries; for batches, half
+    of them plus three standard errors of a fair coin.
     """
     samples, batched = _counted(tries), len(tries) >= BATCHED_FROM_TRIES
     count = len(samples)
@@ -88,7 +88,8 @@ def _counted(tries: list[Growth]) -> list[Growth]:
 
 def _ordered(tries: list[Growth], place: int) -> Growth:
     """Return the time at that place among the sorted ones of each kind of run."""
-    return Growth(*(sorted(getattr(times, field.name) for times in tries)[place] for field in fields(Growth)))
+    seconds_by_kind = ([getattr(times, field.name) for times in tries] for field in fields(Growth))
+    return Growth(*(sorted(seconds)[place] for seconds in seconds_by_kind))
 
 
 def _noise(tries: list[Growth], floor: float) -> float:
@@ -142,5 +143,5 @@ def _error(differences: Sequence[float]) -> float:
 
 
 def least_seconds(steps: int) -> float:
-    """Return the seconds that half of so many steps take on any machine."""
+    """Return the least seconds that half of the steps take on any machine."""
     return MIN_STEP_S * (steps - steps // 2)

@@ -1,4 +1,4 @@
-"""The machine's limits: what it can read and compute, measured in some blocks and beside the rounds of a case."""
+"""The machine's limits: rates of reading and computing, measured in some blocks and beside the rounds of a case."""
 
 import time
 from collections.abc import Callable
@@ -90,26 +90,26 @@ class MachineLimits:
         reader = self.readers[settings.threads]
         return lambda: reader.bytes_per_s(size)
 
-    def beside(self, facts: dict[str, Any], most_read: float | None, others: float) -> dict[str, Any]:
+    def beside(self, facts: dict[str, Any], most_read: float | None, others_share: float) -> dict[str, Any]:
         """Return a row's facts with the latest limit beside them. A step that is too fast for the highest is not valid.
 
-        most_read: the most bytes a second that were read beside its rounds. others: the share of the CPU time that
-        other processes used. They make a limit too low, so a row that exceeds it then gets no limit.
+        most_read: the most bytes a second that were read beside its rounds. others_share: the part of the CPU
+        time that other processes used. They make a limit too low, so a row that exceeds it then gets no limit.
         """
         blocks = self.rates.get(facts["device"], {})
         earlier = [block for block in blocks if block <= facts["block"]]
-        near = roofline.row_facts(facts, blocks[max(earlier)] if earlier else None)
+        limited = roofline.row_facts(facts, blocks[max(earlier)] if earlier else None)
         highest = reduce(better, blocks.values()) if blocks else None
         of_step, of_run = (
             _nearest(facts | {"per_step_s": seconds}, highest, most_read)
             for seconds in (facts["per_step_s"], facts["steady_s"] / facts["steps"])
         )
         unknown, above = parity.unknown_time(of_step, of_run), parity.above_limit(of_run)
-        slowed = parity.above_limit(near) and not above  # the reading was slowed, so its limit does not count
-        if not unknown and (slowed or (above and others > BUSY_SHARE)):
+        slowed = parity.above_limit(limited) and not above  # the reading was slowed, so its limit does not count
+        if not unknown and (slowed or (above and others_share > BUSY_SHARE)):
             return {name: value for name, value in facts.items() if not name.startswith("read_")}
         faults = [*filter(None, [facts["reason"]]), *(unknown or above)]
-        return facts | near | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
+        return facts | limited | {"valid": not faults, "reason": printable("; ".join(faults), REASON_CHARACTERS)}
 
     def summary(self) -> dict[str, Any]:
         """Return, by name, the typical rates and the kernels that failed, for the saved run."""

@@ -31,7 +31,7 @@ from impls.interface import Array
 
 COMPILED_FACTOR = 1.2  # of the first run's time; above, a first run of fewer steps has compiled too
 SLOW_RUN_S = 0.25  # above, the checks are warm-up enough, and one round is enough
-GROWTH_S, MIN_GROWTH_TRIES = 10.0, 5  # the most time for tries of doubtful runs, but at least so many
+GROWTH_S, MIN_GROWTH_TRIES = 10.0, 5  # time limit for tries of doubtful runs, after at least so many
 READINGS = 10  # of as many bytes as the case reads, beside its rounds
 HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are not checked
 SHORT_RUN_S = 1e-3  # below, one run of fewer steps says little

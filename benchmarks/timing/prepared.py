@@ -23,7 +23,7 @@ ARRAYS = ("X", "y", "w0", "order")  # a problem's fields that are files of their
 
 @dataclass(frozen=True, eq=False)
 class RowsCheck:
-    """A problem on disk whose first update is known almost exactly, and by how much it may differ, entry by entry."""
+    """A problem on disk, its almost exact first update, and the tolerance of each entry."""
 
     folder: str
     expected: Array
@@ -54,8 +54,8 @@ def prepare_problem(
 ) -> PreparedProblem:
     """Write a problem to a new folder and compute what its descents are compared with.
 
-    made: see `write_problem`; None where no other host makes the problem. shown: further updates whose weights the
-    reference has to know.
+    made: see `write_problem`; None if no other host makes the problem. shown: further updates whose weights the
+    reference keeps.
     """
     dtype = problem.storage or str(problem.X.dtype)
     write_problem(problem, folder, **made or {}, dtype=dtype)
@@ -96,10 +96,9 @@ def write_problem(problem: Problem, folder: Path, **made: Any) -> None:
 def write_rows_check(problem: Problem, folder: Path, coarse: float) -> RowsCheck:
     """Write a second problem over the same X, in which a missing row or a rounded X shows at any n.
 
-    From w = 0, with y between 1 and 2 in one row, FAINT_Y of it in others, and 0 in the rest, one update with lr = n k
-    / 2 gives the sum of these rows times their y. That sum is nearly exact in float32. So a missing row does not hide
-    in the rounding of others, and neither does a rounded first row: of those drawn, the one that a shorter mantissa
-    changes most.
+    |y| is between 1 and 2 in one marked row, FAINT_Y of that in the others, and 0 in the rest. From w = 0, one update
+    with lr = n k / 2 gives the sum of the marked rows times their y, nearly exact in float32. So a missing row does not
+    hide in the rounding of others. The row with the large y is the one that a shorter mantissa changes most.
     """
     rng = np.random.default_rng()  # unseeded: an implementation cannot know the rows
     rows = np.arange(len(problem.X)) if problem.order is None else problem.order[0]

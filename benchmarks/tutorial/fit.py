@@ -65,7 +65,7 @@ class Descent:
     task: PreparedProblem
     worker: Worker
     began: float = field(default_factory=time.monotonic)
-    known: dict[int, Array] = field(default_factory=dict)
+    weights_at: dict[int, Array] = field(default_factory=dict)
 
     @property
     def problem(self) -> Problem:
@@ -90,15 +90,15 @@ class Descent:
 
     def weights(self, t: int) -> Array:
         """Return the implementation's weights after t updates. Raises Refused."""
-        if t not in self.known:
+        if t not in self.weights_at:
             show = time.monotonic() - self.began > 2 and sys.stderr.isatty()
             sys.stderr.write(f"descending to update {t} of {self.problem.steps}\r" * show)
             self.worker.deadline = time.monotonic() + TIMEOUT
             if self.worker.folder != self.task.folder:
                 self.worker.prepare(self.task.folder, self.request.device)
-            self.known[t] = np.array(self.worker.run(self.problem.w0, t).weights, self.problem.w0.dtype)
+            self.weights_at[t] = np.array(self.worker.run(self.problem.w0, t).weights, self.problem.w0.dtype)
             sys.stderr.write("\x1b[K" * show)
-        return self.known[t]
+        return self.weights_at[t]
 
     def predict(self, X: Array, t: int) -> Array:
         """Return (m, k) float64: predictions for the rows X (m, d) after t updates."""
@@ -114,7 +114,7 @@ class Descent:
         case = measure.open_descent(self.worker, self.task, self.request.device, Clock(), seconds)
         case.facts |= {"device": self.request.device, "precision": Settings.precision}
         case.rows_check = self.task.rows_check
-        self.known |= {iterate.t: iterate.weights.astype(self.problem.w0.dtype) for iterate in case.iterates}
+        self.weights_at |= {iterate.t: iterate.weights.astype(self.problem.w0.dtype) for iterate in case.iterates}
         for _ in range(case.rounds):
             case.round()
         case.facts = case.finish()
@@ -125,7 +125,7 @@ class Descent:
         problem, folder = replace(self.problem, lr=factor * self.problem.lr), Path(self.task.folder).with_name("scaled")
         write_problem(problem, folder)
         request, task = replace(self.request, problem=problem), replace(self.task, folder=str(folder))
-        return replace(self, request=request, task=task, known={})
+        return replace(self, request=request, task=task, weights_at={})
 
 
 Descents = dict[str, Descent]  # by case of the gallery
@@ -165,11 +165,11 @@ def open_descent(request: Request, impl: str, task: PreparedProblem, workspace: 
 
 
 def read_request(args: argparse.Namespace) -> Request:
-    """Return what the options ask for. Raises Unsupported and ValueError for options that do not fit."""
+    """Return the request that the options describe. Raises Unsupported and ValueError for options that do not fit."""
     for path, suffixes in ((args.plot, [".png", ".svg", ".pdf"]), (args.animate, [".gif"])):
         _check_picture(path, suffixes)
-    chosen = options.implementations(None if args.impl == ALL_IMPLS else args.impl, Path.cwd())
-    if len(chosen) > 1 and (args.plot or args.animate or args.every):
+    names = options.implementations(None if args.impl == ALL_IMPLS else args.impl, Path.cwd())
+    if len(names) > 1 and (args.plot or args.animate or args.every):
         has_gallery = (args.plot or args.animate) and args.problem in GALLERY_PROBLEMS
         gallery = f"; losses of several: python -m benchmarks gallery {args.problem} --impl {shlex.quote(args.impl)}"
         reason = "--plot, --animate and --every show one implementation; give --impl one name"
@@ -183,7 +183,7 @@ def read_request(args: argparse.Namespace) -> Request:
     exact = _with_start(exact, args.start)
     check_dtype(base, exact.y, data.targets, args.dtype)
     problem = catalogue.cast(exact, args.dtype)
-    return Request(args.problem, exact, problem, data, args.device, chosen, _given(args))
+    return Request(args.problem, exact, problem, data, args.device, names, _given(args))
 
 
 def least_squares(problem: Problem) -> float:
@@ -224,10 +224,10 @@ def _with_steps(problem: Problem, steps: int | None, seed: int) -> Problem:
     """Return a shorter problem, or a longer one with more epochs in new orders."""
     if steps is None or problem.order is None:
         return replace(problem, steps=steps or problem.steps)
-    order, more = problem.order, steps - problem.steps
-    if more > 0:
+    order, added = problem.order, steps - problem.steps
+    if added > 0:
         rng = np.random.default_rng([seed, problem.steps])
-        order = np.concatenate([order, catalogue.shuffled(rng, len(problem.X), order.shape[1], more)])
+        order = np.concatenate([order, catalogue.shuffled(rng, len(problem.X), order.shape[1], added)])
     return replace(problem, steps=steps, order=order[:steps])
 
 

@@ -24,8 +24,8 @@ LEAD_IMPL = "numpy_manual"  # whose descent is drawn; without it, the first that
 GalleryCase = tuple[Request, PreparedProblem]  # a problem with its tutorial's updates, in float32
 
 
-def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterator[Section]:
-    """Yield a line for each implementation, then the files. `chosen`: names or paths. problem: the only one drawn.
+def sections(impls: list[str], out: Path, problem: str | None = None) -> Iterator[Section]:
+    """Yield a line for each implementation, then the files. `impls`: names or paths. problem: the only one drawn.
 
     Raises, before computing, Unsupported if `out` cannot be written, and ModuleNotFoundError without matplotlib. Raises
     Unsupported later if no implementation can run here.
@@ -40,7 +40,7 @@ def sections(chosen: list[str], out: Path, problem: str | None = None) -> Iterat
     agrees = True
     with Workspace() as workspace:
         stage = {name: case for name, case in gallery_cases(workspace).items() if problem in (None, case[0].name)}
-        for impl in chosen:
+        for impl in impls:
             name = Path(impl).stem
             try:
                 right[name] = descents(impl, stage, workspace)

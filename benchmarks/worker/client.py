@@ -98,7 +98,7 @@ class Worker:
         return self._ask(messages.Source, "source", impl=impl)
 
     def bandwidth(self, device: str) -> Rates:
-        """Measure what the framework's kernels read and multiply."""
+        """Measure the rates at which the framework's kernels read and multiply."""
         return self._ask(Rates, "bandwidth", device=device)
 
     def read(self, size: int) -> float:
@@ -106,7 +106,7 @@ class Worker:
         return self._ask(messages.ReadRate, "read", size=size).bytes_per_s
 
     def open_device(self, device: str) -> None:
-        """Let the implementation use a device for the first time. `context_s` is what it takes."""
+        """Let the implementation use a device for the first time. `context_s` is its time."""
         self.context_s = self._ask(messages.Opened, "open_device", device=device).seconds
 
     def prepare(self, folder: str, device: str) -> messages.Prepared:
@@ -203,8 +203,8 @@ class Worker:
             member.close()
 
 
-def start_process(cores: list[int], settings: Settings, workspace: Workspace, **more: str) -> Process:
-    """Start a worker's process with its environment and the further variables `more`."""
+def start_process(cores: list[int], settings: Settings, workspace: Workspace, **variables: str) -> Process:
+    """Start a worker's process with its environment and further variables."""
     folder = workspace.new("worker")
     limit = {} if settings.memory is None else {memory.LIMIT_VARIABLE: str(settings.memory)}
     env = environment(settings.threads, settings.device, settings.precision, str(folder))
@@ -213,4 +213,4 @@ def start_process(cores: list[int], settings: Settings, workspace: Workspace, **
     env |= {impls.INSTALL: settings.install} if settings.install else {}
     if settings.profile:  # XLA would profile another program than the timed one, without its CUDA graphs
         env["XLA_FLAGS"] = f"{env.get('XLA_FLAGS', '')} --xla_enable_command_buffers_during_profiling=true".strip()
-    return Process(cores, env | limit | more, folder, workspace, settings.python)
+    return Process(cores, env | limit | variables, folder, workspace, settings.python)

@@ -23,14 +23,14 @@ OUT_OF_MEMORY = re.compile(  # messages of frameworks and libraries, also about 
 MEMINFO, VMSTAT = Path("/proc/meminfo"), Path("/proc/vmstat")
 
 
-def parse_size(text: str, what: str = "--memory") -> int:
-    """Return the bytes of "8GB", "512MiB" or "1000000". Raises ValueError, which begins with `what`."""
+def parse_size(text: str, name: str = "--memory") -> int:
+    """Return the bytes of "8GB", "512MiB" or "1000000". Raises ValueError, which begins with `name`."""
     match = SIZE.fullmatch(text.strip())
     power = " kmgt".index((match[2] or " ").lower()) if match else 0
     unit = float(1024 if match and match[3] else 1000) ** power
     size = int(float(match[1]) * unit) if match else 0
     if not 0 < size < 2**63:
-        raise ValueError(f"{what} {text!r}: give bytes, or a number with its unit, as 8GB or 512MiB")
+        raise ValueError(f"{name} {text!r}: give bytes, or a number with its unit, as 8GB or 512MiB")
     return size
 
 

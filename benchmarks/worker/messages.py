@@ -148,8 +148,8 @@ def check(kind: type, answer: dict[str, Any], elapsed: float = math.inf) -> dict
         values = decode_fields(kind, answer)
     except ValueError as error:
         raise ValueError(f"its answer {error}") from None
-    counted = [name for name, hint in get_type_hints(kind, include_extras=True).items() if hint in WALL_TYPES]
-    if any((values.get(name) or 0) > WORKER_SLACK[0] * elapsed + WORKER_SLACK[1] for name in counted):
+    clock_fields = [name for name, hint in get_type_hints(kind, include_extras=True).items() if hint in WALL_TYPES]
+    if any((values.get(name) or 0) > WORKER_SLACK[0] * elapsed + WORKER_SLACK[1] for name in clock_fields):
         raise ValueError(CLOCK_AHEAD)
     return values
 

@@ -80,7 +80,7 @@ def switches() -> tuple[int, int]:
 def take_seconds(*names: str) -> float | None:
     """Return the seconds of the frameworks' `Timed` functions of these names since the last call; None if unused."""
     timed = [function for module in shared() for name in names if isinstance(function := vars(module).get(name), Timed)]
-    functions = [*dict.fromkeys(timed)]  # a module may have imported that of another
+    functions = [*dict.fromkeys(timed)]  # modules may import each other's functions
     spent = [function.seconds for function in functions if function.seconds is not None]
     for function in functions:
         function.seconds = None

@@ -34,10 +34,10 @@ Message = dict[str, Any]
 class Member(ABC):
     """A partner for requests, with pipes to it: a worker on this host, or the command that reaches one on another."""
 
-    def __init__(self, command: list[str], stderr: IO[bytes], **how: Any) -> None:
+    def __init__(self, command: list[str], stderr: IO[bytes], **options: Any) -> None:
         self.closed, self.stderr, pipe = False, stderr, subprocess.PIPE
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=stderr, start_new_session=True, **how
+            command, stdin=pipe, stdout=pipe, stderr=stderr, start_new_session=True, **options
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout

@@ -64,7 +64,7 @@ class WorkerServer:
 
     def __init__(self) -> None:
         self.orders: Iterator[tuple[str, ...]] = cycle(ORDERS)  # of the runs of `grow`
-        self.precision: dict[str, Answer] = {}  # by dtype, once it has been asked
+        self.precision: dict[str, Answer] = {}  # by dtype, once measured
         self.jit_cache = probes.jit_cache()
 
     def load(self, impl: str) -> Answer:
@@ -95,7 +95,7 @@ class WorkerServer:
         return source(impls.file(impl))
 
     def bandwidth(self, device: Device) -> Answer:
-        """Measure what the framework's kernels read and multiply a second: see `benchmarks/machine/bandwidth.py`."""
+        """Measure the rates of the framework's kernels: see `benchmarks/machine/bandwidth.py`."""
         module = probes.shared_module(self.framework)
         return asdict(bandwidth.measured(self.framework, module, device, probes.cores()))
 
@@ -180,9 +180,9 @@ class WorkerServer:
 
         The position in a try costs some microseconds, as much as half of the steps of a small problem. In four tries
         each run has every position, and follows each other run once (`ORDERS`).
-        A preempted run counts with its CPU seconds, if they are fewer: on a busy machine the scheduler preempts at the
-        same position of each try, and so only one of the four runs. A run that waited does not: the CPU clock of other
-        threads advances in ticks, and a device has none.
+        A preempted run counts with its CPU seconds, if they are fewer. On a busy machine the scheduler preempts at the
+        same position of each try, and so only one of the four runs. A run that waited keeps its wall time: the CPU
+        clock of other threads advances in ticks, and a device has none.
         """
         counts = {"none": 0, "half": steps // 2, "all": steps, "repeat": steps}
         seconds = {}
@@ -190,12 +190,12 @@ class WorkerServer:
             count = counts[name]
             for warm_up in (steps, count) * uncounted:
                 self.run(self.problem.w0.copy(), warm_up)
-            (lost, waits), result = probes.switches(), self.descend(start, count)
+            (preemptions, waits), result = probes.switches(), self.descend(start, count)
             if result["wrong"]:
                 return result
-            lost_now, waits_now = probes.switches()
+            preemptions_now, waits_now = probes.switches()
             seconds[name] = result["seconds"]
-            preempted = lost_now > lost and waits_now == waits
+            preempted = preemptions_now > preemptions and waits_now == waits
             if preempted and self.device == "cpu" and result["cpu_seconds"]:  # 0 below a tick
                 seconds[name] = min(result["seconds"], result["cpu_seconds"])
         return seconds
@@ -238,7 +238,7 @@ class WorkerServer:
 
     def finish(self, event_runs: int) -> Answer:
         """Return peak memory since `prepare` (bytes), the probes, and whether the problem is unchanged."""
-        rss, used, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
+        rss, device_bytes, saved = probes.peak(), probes.device_bytes(), read_mapped(self.folder)
         event_s = probes.event_seconds(lambda: self.run(self.problem.w0.copy(), self.problem.steps), event_runs)
         dtype = str(saved.X.dtype)
         if self.framework == "numpy":  # it may have imported another one since
@@ -249,7 +249,7 @@ class WorkerServer:
         rows = {"X": own_rows, "y": own_rows, "w0": all_rows} | ({} if saved.order is None else {"order": all_rows})
         pairs = ((getattr(self.problem, name)[part], getattr(saved, name)[part]) for name, part in rows.items())
         intact = all(np.array_equal(array, original) for array, original in pairs)
-        facts = {"rss_bytes": rss, "device_bytes": used, "event_s": event_s, "jit_cache": self.jit_cache}
+        facts = {"rss_bytes": rss, "device_bytes": device_bytes, "event_s": event_s, "jit_cache": self.jit_cache}
         facts |= self.named | self.precision[dtype] | probes.threads()
         return facts | {"wrong": "" if intact else "run changed the problem's data"}
 
@@ -360,7 +360,7 @@ def main() -> None:
     die_with_parent()
     memory.limit_this_process()
     faulthandler.enable(all_threads=False)  # a crash reports where
-    faulthandler.register(signal.SIGUSR1, all_threads=False)  # the parent asks where it is before it kills it
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # the parent sends it before it kills this process
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         os.dup2(2, 1)
         host = WorkerServer()

@@ -60,12 +60,12 @@ class Workspace:
         self.removed: list[str] = []
         self._home: Home | None = None
 
-    def new(self, what: str) -> Path:
-        """Make a folder `what-XXXXXXXX`."""
+    def new(self, prefix: str) -> Path:
+        """Make a folder `PREFIX-XXXXXXXX`."""
         if self._home is None:
             self.sweep()
             self._home = Home()
-        return Path(tempfile.mkdtemp(prefix=f"{what}-", dir=self._home.name))
+        return Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=self._home.name))
 
     def remove(self, folder: Path) -> None:
         """Remove a folder that `new` made."""
