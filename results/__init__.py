@@ -18,7 +18,7 @@ LAZY_NAMES = {"RunError": "results.store.reading", "load": "results.store.runs"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs pandas when it is used, so that a run can seal its file without it."""
+    """Import a name that needs pandas on first use, so that a run can seal its file without pandas."""
     if name not in LAZY_NAMES:
         raise AttributeError(f"module 'results' has no attribute {name!r}")
     return getattr(importlib.import_module(LAZY_NAMES[name]), name)

@@ -70,10 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _message(error: Exception) -> str:
-    """Return what is wrong, where, and what to do."""
+    """Return the message of an error: what is wrong, where, and the remedy."""
     if isinstance(error, ModuleNotFoundError):
-        known = str(error.name).partition(".")[0] in NEEDS.split()
-        return NEEDS.format(error.name) if known else f"needs {error.name}: pip install -e '.[report]'"
+        is_required = str(error.name).partition(".")[0] in NEEDS.split()
+        return NEEDS.format(error.name) if is_required else f"needs {error.name}: pip install -e '.[report]'"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     return str(error)

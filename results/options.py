@@ -17,7 +17,7 @@ from results.store.reading import Run, RunError
 from results.store.runs import ROOT, find, nearest
 
 BASELINE = "numpy_manual"
-MAX_COUNT = 10**12  # of what an option counts
+MAX_COUNT = 10**12  # largest value of an option that counts something
 NAMES_HELP = (
     "A RUN is a path, a save name (NNNN_name or name), a number (0003 or 3) or latest, your newest; machine/ in front"
     " restricts it to a machine, by the beginning of its name: intel/campaign. Where several runs are allowed,"
@@ -26,7 +26,7 @@ NAMES_HELP = (
 
 
 class Parser(ArgumentParser):
-    """A parser whose errors are one line: what is unknown, the likeliest name that was meant, and where help is.
+    """A parser with one-line errors: the unknown word, the likeliest intended name, and where to find help.
 
     commands: the names of its commands; empty for the parser of a command.
     """
@@ -37,17 +37,17 @@ class Parser(ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> tuple[Namespace, list[str]]:
         """Parse all words. Exit with 2 for an unknown one."""
-        given = list(sys.argv[1:] if args is None else args)
-        if self.commands and given and not given[0].startswith("-") and given[0] not in self.commands:
-            self._refuse("command", given[0], self.commands)
-        values, unknown = super().parse_known_args(given, namespace)
+        words_given = list(sys.argv[1:] if args is None else args)
+        if self.commands and words_given and not words_given[0].startswith("-") and words_given[0] not in self.commands:
+            self._refuse("command", words_given[0], self.commands)
+        values, unknown = super().parse_known_args(words_given, namespace)
         if unknown:
             kind = "option" if unknown[0].startswith("-") else "argument"
             self._refuse(kind, unknown[0], [*self._option_string_actions])
         return values, []
 
-    def _refuse(self, kind: str, word: str, known: Sequence[str]) -> NoReturn:
-        similar = difflib.get_close_matches(word, known, n=1)
+    def _refuse(self, kind: str, word: str, names: Sequence[str]) -> NoReturn:
+        similar = difflib.get_close_matches(word, names, n=1)
         self.error(f"unknown {kind} {word!r}" + (f"; did you mean {similar[0]}?" if similar else ""))
 
     def error(self, message: str) -> NoReturn:
@@ -70,10 +70,10 @@ def add(
 ) -> ArgumentParser:
     """Add a command. `make` returns its page; `form` is its default format (None: the command writes files).
 
-    formats: those of this command alone, which its page brings as `raw`.
+    formats: further formats of this command, which its page contains as `raw`.
     """
-    about = description or summary
-    command = commands.add_parser(name, help=summary, description=about, epilog=NAMES_HELP, aliases=aliases)
+    description = description or summary
+    command = commands.add_parser(name, help=summary, description=description, epilog=NAMES_HELP, aliases=aliases)
     add = command.add_argument
     add("--format", choices=[*FORMATS, *formats], default=form, help=f"format (default: {form or 'all files'})")
     add("--runs", type=Path, default=ROOT, metavar="DIR", help="folder of the saved runs (default: results/runs)")
@@ -107,7 +107,7 @@ def check_two_names(a: str, b: str) -> None:
 
 
 def find_two(a: str, b: str, root: Path) -> tuple[Run, Run]:
-    """Return two runs. Raises RunError, also if both names are of one run."""
+    """Return two runs. Raises RunError, also if both names refer to one run."""
     runs = find(a, root), find(b, root)
     if runs[0].path.samefile(runs[1].path):
         check_two_names(runs[0].label, runs[1].label)
@@ -116,8 +116,8 @@ def find_two(a: str, b: str, root: Path) -> tuple[Run, Run]:
 
 def add_job_steps(command: ArgumentParser) -> None:
     """Add the option that asks for the time of jobs in fresh processes as well."""
-    about = "also compare jobs of T steps in fresh processes: import, device, transfer, compilation and steps"
-    command.add_argument("--job-steps", type=positive, default=0, metavar="T", help=about)
+    help_text = "also compare jobs of T steps in fresh processes: import, device, transfer, compilation and steps"
+    command.add_argument("--job-steps", type=positive, default=0, metavar="T", help=help_text)
 
 
 def positive(word: str) -> int:
@@ -138,8 +138,8 @@ PLURALS = {"impl": "implementations", "device": "devices", "dtype": "dtypes", "p
 def add_filters(command: ArgumentParser, names: Sequence[str] = CASE) -> None:
     """Add an option for each of some columns of CASE: the values to show."""
     for name in names:
-        about = f"{PLURALS[name]} to show, separated by commas (default: all)"
-        command.add_argument(f"--{name}", type=lambda values: values.split(","), metavar="A,B", help=about)
+        help_text = f"{PLURALS[name]} to show, separated by commas (default: all)"
+        command.add_argument(f"--{name}", type=lambda values: values.split(","), metavar="A,B", help=help_text)
 
 
 def filters(args: Namespace) -> dict[str, list[str] | None]:
@@ -150,10 +150,10 @@ def filters(args: Namespace) -> dict[str, list[str] | None]:
 def filter_rows(rows: pd.DataFrame, filters: dict[str, list[str] | None], name: str) -> pd.DataFrame:
     """Return the rows with the given values, by column. Raises RunError for a value that `name` does not have."""
     for column, values in filters.items():
-        known = sorted(rows[column].dropna().unique())
+        present = sorted(rows[column].dropna().unique())
         for value in values or []:
-            if value not in known:
-                raise RunError(f"{name} has no {column} {value!r}; {nearest(value, known)}")
+            if value not in present:
+                raise RunError(f"{name} has no {column} {value!r}; {nearest(value, present)}")
         rows = rows[rows[column].isin(values)] if values else rows
     return rows
 

@@ -16,9 +16,9 @@ from rich.table import Table
 
 FORMATS = ["table", "json", "csv", "md"]
 MARKDOWN_SYNTAX = re.compile(r"[\\`|*\[\]~#_&<]")
-MAX_COLUMNS = 10_000  # of an output that is no terminal
+MAX_COLUMNS = 10_000  # if the output is no terminal
 MIN_TERMINAL_COLUMNS = 20
-PROSE_COLUMNS, GAP_COLUMNS = 28, 3  # of a cell whose text is broken between words; between two cells
+PROSE_COLUMNS, GAP_COLUMNS = 28, 3  # of a cell that wraps between words; between two cells
 MAX_CELL_CHARACTERS = 1_000
 MAX_ROWS = 1_000  # of a table in the terminal
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # of a spreadsheet formula, also full-width
@@ -43,7 +43,7 @@ class Section:
 class Page:
     """The answer of a command: `data` for JSON and CSV, `sections` for people, `code` for the exit status.
 
-    raw: text of a form of its own, which replaces the others; "" for none.
+    raw: text in a format of the command, which replaces the others; "" for none.
     """
 
     data: pd.DataFrame
@@ -100,9 +100,9 @@ def speedup(ratio: float) -> str:
     return times(ratio) if not ratio < 0.9995 else f"{digits(1 / ratio)}x slower"
 
 
-def short_percent(part: float) -> str:
+def short_percent(fraction: float) -> str:
     """Return a fraction as a percentage with two digits and no exponent, `1.7 %` or `170 %`."""
-    return f"{float(f'{100 * part:.2g}'):.9f}".rstrip("0").rstrip(".") + " %"
+    return f"{float(f'{100 * fraction:.2g}'):.9f}".rstrip("0").rstrip(".") + " %"
 
 
 def counted(count: int, noun: str) -> str:
@@ -122,9 +122,9 @@ def words(value: object) -> str:
     return _printable(shortened(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)))
 
 
-def shortened(text: str, most: int = MAX_CELL_CHARACTERS) -> str:
-    """Return at most the first `most` characters, with the total: files are untrusted input."""
-    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+def shortened(text: str, limit: int = MAX_CELL_CHARACTERS) -> str:
+    """Return at most the first `limit` characters, with the total: files are untrusted input."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
 
 
 def rows_of(frame: pd.DataFrame, formats: Mapping[str, Callable[[Any], str]] | None = None) -> list[dict[str, str]]:
@@ -244,26 +244,26 @@ def _columns_asked_for() -> int:
 
 
 def fitting(table: list[dict[str, str]], width: int) -> tuple[list[dict[str, str]], list[str]]:
-    """Return as many columns of a table as fit into `width`, the first ones before the others.
+    """Return the first columns of a table that fit into `width`, and lines on the omitted columns.
 
-    Lines beside it say what the table says in every row, and which columns had no room.
+    The lines give the values that are equal in all rows, and the names of columns that do not fit.
     """
     widths = _widths(table)
     if _total(widths.values()) <= width:
         return table, []
     varying = [name for name in widths if len({row[name] for row in table}) > 1 or len(table) == 1] or [*widths]
-    shown = varying[:1]
+    visible = varying[:1]
     for name in varying[1:]:
-        shown += [name] if _total(widths[one] for one in [*shown, name]) <= width else []
+        visible += [name] if _total(widths[column] for column in [*visible, name]) <= width else []
     constant = [name for name in widths if name not in varying and table[0][name] not in ("", "-")]
     same = ", ".join(f"{name} {table[0][name]}" for name in constant)
-    omitted = ", ".join(name for name in varying if name not in shown)
+    omitted = ", ".join(name for name in varying if name not in visible)
     lines = [f"In every row: {same}."] * bool(same) + [f"Not shown: {omitted} (--wide)."] * bool(omitted)
-    return [{name: row[name] for name in shown} for row in table], lines
+    return [{name: row[name] for name in visible} for row in table], lines
 
 
 def _widths(table: list[dict[str, str]]) -> dict[str, int]:
-    """Return the width that each column needs: prose is broken between words, and needs PROSE_COLUMNS."""
+    """Return the width that each column needs: at most PROSE_COLUMNS for prose, which wraps between words."""
     longest = {name: max(map(len, [name, *(row[name] for row in table)])) for name in table[0]}
     prose = {name for name in longest if not _is_numeric(name, table) and any(" " in row[name] for row in table)}
     return {name: min(width, PROSE_COLUMNS) if name in prose else width for name, width in longest.items()}

@@ -62,7 +62,7 @@ def _cells(column: Column) -> dict[str, str]:
 
 
 def implementations_page() -> str:
-    """Return docs/implementations.md: what `python -m benchmarks list` prints."""
+    """Return docs/implementations.md: the output of `python -m benchmarks list`."""
     return "\n".join([IMPLEMENTATIONS_HEAD, NOTE, "", *_output("benchmarks", "list")]) + "\n"
 
 
@@ -79,9 +79,9 @@ def cli_page() -> str:
         options = _options(command)
         positional = [row["option"].strip("`") for row in options if not row["option"].startswith("`-")]
         usage = " ".join(["python -m results", name, "[options]", *positional])  # the same in every Python version
-        summary, _, rest = (command.description or "").partition("\n\n")
+        summary, _, details = (command.description or "").partition("\n\n")
         lines += ["", f"## `python -m results {name}`", "", f"{summary[:1].upper()}{summary[1:].rstrip('.')}.", ""]
-        lines += [rest.strip(), ""] if rest else []
+        lines += [details.strip(), ""] if details else []
         lines += ["```", usage, "```", "", *_markdown_table(options)]
     return "\n".join(lines) + "\n"
 

@@ -65,8 +65,8 @@ def remove_abandoned(old: Path) -> None:
     with contextlib.suppress(OSError):  # removed by another process, or not ours to open
         lock = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            about = os.fstat(lock)
-            if stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid():
+            status = os.fstat(lock)
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 old.unlink()
         finally:

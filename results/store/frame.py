@@ -56,7 +56,7 @@ def _run_of(path: Path, label: str, saved: bytes) -> Run:
     columns["kernels"] = [settings[name] for name in columns["framework"]]
     _mark_refused(columns, sequence(campaign.get("refused")))
     complete = ~np.isin(columns["block"], [*map(number, items(campaign.get("partial_blocks")))])
-    columns["complete"] = complete | ~complete.any()  # a run that was cut in its first block has no better one
+    columns["complete"] = complete | ~complete.any()  # all count if none is complete
     rows = pd.DataFrame({name: columns[name] for name in [*COLUMNS, *columns]})
     return Run(path, label, machine, when, content, sealed, rows)
 
@@ -89,8 +89,8 @@ def _columns(entries: list[dict[str, Any]], origin: dict[str, str], seal_errors:
 def _mark_refused(columns: dict[str, Any], refused: list[dict[str, Any]]) -> None:
     """Mark the rows of a case that was refused in another block, under either label of an A/A pair.
 
-    A case that fails in one block may be wrong in the others too. One that Ctrl-C ended has not failed. Which of
-    several numbers of ranks was refused, the file does not say.
+    A case that fails in one block may be wrong in the others too. A case that Ctrl-C ended has not failed.
+    The file does not record which of several numbers of ranks was refused.
     """
     labels = zip(columns["impl"], columns["duplicate_of"], strict=True)
     originals = {impl: duplicate_of or impl for impl, duplicate_of in labels}

@@ -19,14 +19,14 @@ KERNELS = {  # environment variables that choose the kernels of one framework
 }
 MAX_HELPERS = 20  # modules beside an implementation whose text is saved
 CUT_MARK = "# cut here: "  # ends a text that is cut
-ORIGINAL_FACTS = ("cores", "memory", "gpu")  # those that every file has
+ORIGINAL_FACTS = ("cores", "memory", "gpu")  # in files of every version
 
 
 def code_hashes(sources: dict[str, Any]) -> dict[str, str]:
     """Return a hash of each implementation's code by name.
 
-    c: of its text and that of the modules beside it. d: its digest, where these texts are not saved in full. t: of its
-    text alone, before version 6. Hashes of two kinds are never equal.
+    It begins with its kind. c: of the text and of the modules beside it. d: the digest, if these texts are not saved in
+    full. t: of the text alone, before version 6. Hashes of two kinds are never equal.
     """
     hashes = {}
     for impl, entry in sources.items():
@@ -53,7 +53,7 @@ def kernel_settings(environment: dict[str, Any], framework: str | None) -> str:
 
 
 def hardware(machine_info: dict[str, Any]) -> dict[str, Any]:
-    """Return what is recorded of the processor, its instructions, cores, memory (to 1/8 GiB) and GPU."""
+    """Return the recorded facts of the processor, its instructions, cores, memory (to 1/8 GiB) and GPU."""
     facts = {name: machine_info.get(name) for name in HARDWARE}
     facts["processor"] = processor(machine_info.get("cpu")) or None
     memory = facts.pop("ram_bytes")
@@ -64,12 +64,12 @@ def hardware(machine_info: dict[str, Any]) -> dict[str, Any]:
 
 def processor(cpu: object) -> str:
     """Return a processor's name, with family and model if it has no number: `AMD EPYC (family 25, model 1)`."""
-    known = cpu if isinstance(cpu, dict) else {}
-    name = known.get("brand_raw")
+    cpu_facts = cpu if isinstance(cpu, dict) else {}
+    name = cpu_facts.get("brand_raw")
     if not isinstance(name, str):
         return "" if name is None else json.dumps(name)
-    about = [f"{key} {known[key]}" for key in ("family", "model") if isinstance(known.get(key), int)]
-    return f"{name} ({', '.join(about)})" if about and not re.search(r"\d", name) else name
+    numbers = [f"{key} {cpu_facts[key]}" for key in ("family", "model") if isinstance(cpu_facts.get(key), int)]
+    return f"{name} ({', '.join(numbers)})" if numbers and not re.search(r"\d", name) else name
 
 
 def hardware_hash(machine_info: dict[str, Any]) -> str:

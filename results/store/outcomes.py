@@ -17,7 +17,7 @@ PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked",
 MEDIAN_COLUMNS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
 LABEL_COLUMNS = ["step_reads", "limited_by"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work
-TUNED_BEFORE = {  # implementations, in files whose rows do not say `tuned`
+TUNED_BEFORE = {  # expert-tuned implementations, in files without `tuned`
     *("jax_blocked", "numba_fused", "numpy_blocked", "torch_graph", "triton_descent", "triton_fused")
 }
 WRONG_REASON = re.compile(  # of the worker, of a rank, and of the check
@@ -58,7 +58,7 @@ def cases(rows: pd.DataFrame) -> pd.DataFrame:
     table["error_ratio"], table["rss_bytes"] = by_case["error_ratio"].max(), by_case["rss_bytes"].max()
     table["valid"] = by_case["valid"].all()
     reasons = rows["reason"].groupby(by_case.ngroup().where(rows["reason"] != ""))
-    joined = reasons.agg(lambda all_: "; ".join(all_.unique()))
+    joined = reasons.agg(lambda texts: "; ".join(texts.unique()))
     table["reason"] = joined.reindex(range(len(table)), fill_value="").to_numpy(object)
     table.loc[table["limited_by"] == DISPATCH, "fraction_of_limit"] = math.nan  # older files have one
     untimed = ["per_step_s", "low_s", "high_s", "fraction_of_limit"]
@@ -87,7 +87,7 @@ def outcomes(run: Run) -> pd.DataFrame:
     measured = cases(run.rows)
     measured.insert(0, "status", measured["valid"].map({True: "measured", False: "invalid"}).astype(object))
     table = join([measured, pd.DataFrame(missing_cases(run), columns=["status", *CASE, "block", "reason"])])
-    table = table.assign(run=[run.label] * len(table), machine=[run.machine] * len(table))  # of no type if it is empty
+    table = table.assign(run=[run.label] * len(table), machine=[run.machine] * len(table))  # object dtype if empty
     return table.reindex(columns=[*dict.fromkeys(["run", "machine", "status", *CASE, *measured])])
 
 

@@ -18,7 +18,7 @@ from results.store.identity import hardware, processor
 from results.store.json_values import parse_json
 from results.store.schema import MAX_BYTES, MAX_JSON_VALUES, check_limits, parse_utc, validation_error
 
-LISTED_FLAGS = 6  # of a CPU, that differ
+LISTED_FLAGS = 6  # differing ones of a CPU
 NOT_CHECKED = "These rows are no descents of this suite: nobody has checked what they compute."
 
 
@@ -99,15 +99,15 @@ def parse_document(path: Path, content: bytes) -> dict[str, Any]:
     return dict(document)
 
 
-def read_bytes(path: Path, most: int) -> bytes:
-    """Return the content of a file. Raises RunError if it has more than `most` bytes, or is no regular file."""
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Return the content of a file. Raises RunError if it has more than `limit` bytes, or is no regular file."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:  # for pipes
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise RunError(f"cannot read {path}: no regular file")
-            if status.st_size > most:
-                raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {most:,} are read at most")
+            if status.st_size > limit:
+                raise RunError(f"cannot read {path}: {status.st_size:,} bytes; {limit:,} are read at most")
             return file.read(status.st_size)
     except IsADirectoryError as error:
         raise RunError(f"cannot read {path}: it is a folder; its runs are read with --runs {path}") from error
@@ -116,28 +116,28 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def other_machine(a: Run, b: Run) -> str:
-    """Return why two runs are not of one machine, or "". An image copies a machine's id to other hardware.
+    """Return why two runs are not of one machine, or "". Equal ids prove nothing: images copy them to other hardware.
 
-    A boot between two runs is no reason. Two systems that were up at once are two machines.
+    A boot between the runs is no reason. Two systems that were up at the same time are two machines.
     """
     if a.machine != b.machine:
         return f"{a.label} was made on {a.machine}, {b.label} on {b.machine}"
     infos = [mapping(run.document["machine_info"]) for run in (a, b)]
     facts = [hardware(info) | ({"kernel": info["release"]} if info.get("release") else {}) for info in infos]
     differing = [name for name in facts[0] if name in facts[1] and facts[0][name] != facts[1][name]]
-    words = [f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing]
+    texts = [f"{name} {text(facts[0][name])} and {text(facts[1][name])}" for name in differing]
     flags = [set(map(text, items(mapping(info.get("cpu")).get("flags")))) for info in infos]
     if all(flags) and (only := sorted(flags[0] ^ flags[1])):
-        words.append(f"CPU flags in one of them: {' '.join(only[:LISTED_FLAGS])}{' ...' * (len(only) > LISTED_FLAGS)}")
+        texts.append(f"CPU flags in one of them: {' '.join(only[:LISTED_FLAGS])}{' ...' * (len(only) > LISTED_FLAGS)}")
     boots = [_boot_time(info) for info in infos]
     if infos[0].get("boot_hash") != infos[1].get("boot_hash") and min(a.when, b.when) > max(boots):
-        words.append(f"boot {boots[0]:%Y-%m-%d %H:%MZ} and {boots[1]:%Y-%m-%d %H:%MZ}, both up at once")
-    line = shortened("; ".join(words))
-    return f"both runs are of {a.machine}, but only possibly of the same machine: {line}" if words else ""
+        texts.append(f"boot {boots[0]:%Y-%m-%d %H:%MZ} and {boots[1]:%Y-%m-%d %H:%MZ}, both up at once")
+    line = shortened("; ".join(texts))
+    return f"both runs are of {a.machine}, but only possibly of the same machine: {line}" if texts else ""
 
 
 def machine_groups(runs: list[Run]) -> dict[str, int]:
-    """Return by label a number that runs share if nothing shows that they were made on two machines."""
+    """Return a number by run label. Runs share it unless something shows that they are of two machines."""
     groups: list[list[Run]] = []
     for run in sorted(runs, key=lambda run: run.when):
         fitting = (group for group in groups if not any(other_machine(run, other) for other in group))
@@ -148,7 +148,7 @@ def machine_groups(runs: list[Run]) -> dict[str, int]:
 
 
 def _boot_time(machine_info: dict[str, Any]) -> datetime:
-    """Return when the system began; the end of time if that is not recorded."""
+    """Return the time of the boot; the latest possible time if it is not recorded."""
     try:
         return parse_utc(text(machine_info.get("boot_time")))
     except (ValueError, OverflowError):
@@ -197,10 +197,10 @@ def facts(run: Run) -> dict[str, str]:
 
 def machine_words(run: Run) -> str:
     """Return a short name of the machine for readers: `AMD EPYC; 2 cores; no GPU`, also with `1 of 2 threads`."""
-    known = facts(run)
-    cpu = re.sub(r"\(.*?\)| Processor| CPU", "", known["cpu"])[:20].strip()
-    gpu = "no GPU" if known["gpu"] == "none" else known["gpu"][:20]
-    return "; ".join(filter(None, [cpu, f"{known['cores']} cores", fewer_threads(run), gpu]))
+    machine = facts(run)
+    cpu = re.sub(r"\(.*?\)| Processor| CPU", "", machine["cpu"])[:20].strip()
+    gpu = "no GPU" if machine["gpu"] == "none" else machine["gpu"][:20]
+    return "; ".join(filter(None, [cpu, f"{machine['cores']} cores", fewer_threads(run), gpu]))
 
 
 def fewer_threads(run: Run) -> str:

@@ -15,11 +15,11 @@ from results.store.json_values import clean
 from results.store.reading import Run, RunError
 
 ROOT = Path(__file__).parents[1] / "runs"
-PROJECT_FILE = "project.txt"  # in a folder of runs: the files that the project has committed, one path a line
+PROJECT_FILE = "project.txt"  # in a folder of runs: the files that the project committed, one path a line
 RUN_GROUPS = ("all", "project")  # names of several runs
 LIST_COMMAND = "python -m results list"
-SHORT_NAME_CHARACTERS = 5  # of a machine's name at least, where a command abbreviates it
-MAX_NAMES, MAX_NEAREST = 12, 6  # of a message: known names, and those that begin as the unknown one
+SHORT_NAME_CHARACTERS = 5  # at least, of an abbreviated machine name
+MAX_NAMES, MAX_NEAREST = 12, 6  # in a message: known names, and those that begin with the unknown one
 SIMILAR_RATIO = 0.65  # of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
 
@@ -34,7 +34,7 @@ def load(*runs: str, root: Path | str | None = None) -> pd.DataFrame:
 def find_all(names: list[str], root: Path) -> list[Run]:
     """Return the named runs (default: the latest) in order, without repetition.
 
-    `all` names every readable run, `project` those of the project, machine/all and machine/project those of a machine.
+    `all` names every readable run, `project` those of the project. machine/all and machine/project: those of a machine.
     Unreadable files are listed on stderr. Raises RunError, also if two files have the same label.
     """
     by_label: dict[str, Run] = {}
@@ -49,7 +49,7 @@ def find_all(names: list[str], root: Path) -> list[Run]:
 
 
 def _paths_of_group(name: str, root: Path) -> list[Path]:
-    """Return the files that `all`, `project` or one of them in a folder names; [] for other names. Raises RunError."""
+    """Return the files of `all`, `project`, FOLDER/all or FOLDER/project; [] for other names. Raises RunError."""
     *folders, last = name.split("/")
     if last not in RUN_GROUPS or os.path.isfile(name):
         return []
@@ -85,11 +85,11 @@ def find(name: str, root: Path) -> Run:
     if last != "latest" or os.path.isfile(name):
         path = _find_path(name, root)
         return load_file(path, label(path, root))
-    own = [path for path in _select_folders(files(root), folders, root) if not is_of_project(path, root)]
-    if not own:
+    own_paths = [path for path in _select_folders(files(root), folders, root) if not is_of_project(path, root)]
+    if not own_paths:
         advice = "make one with: pytest benchmarks --benchmark-save=NAME"
         raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: python -m results list")
-    loaded, _ = _read_readable(own, root)
+    loaded, _ = _read_readable(own_paths, root)
     return max(loaded, key=lambda run: (run.when, run.label))
 
 
@@ -102,10 +102,10 @@ def is_of_project(path: Path, root: Path) -> bool:
 
 
 def name_of(run: Run) -> str:
-    """Return what names a saved run in a shell: the name of its file, after the beginning of its machine's name that
-    no other machine has, where another has such a file as well.
+    """Return the shortest name of a saved run for a shell: its file's name, with a unique prefix of its machine's name
+    if several machines have such a file.
 
-    A path where the run is not among those that commands read by default.
+    A run outside the default folder is named by its path.
     """
     if not run.path.absolute().is_relative_to(ROOT):
         return shlex.quote(str(run.path))
@@ -114,22 +114,22 @@ def name_of(run: Run) -> str:
     folder, *rest = run.path.absolute().relative_to(ROOT).parts
     if not rest:
         return shlex.quote(run.label)
-    others = [path.name for path in ROOT.iterdir() if path.name != folder]
+    other_folders = [path.name for path in ROOT.iterdir() if path.name != folder]
     ends = range(SHORT_NAME_CHARACTERS, len(folder) + 1)
-    end = next((end for end in ends if not any(name.startswith(folder[:end]) for name in others)), len(folder))
+    end = next((end for end in ends if not any(name.startswith(folder[:end]) for name in other_folders)), len(folder))
     return shlex.quote(f"{folder[:end]}/{run.path.stem}")
 
 
 def _find_path(name: str, root: Path) -> Path:
-    """Return the file for a name other than `latest` and `all`: the user's own, if the project has one as well.
+    """Return the file for a name other than `latest` and `all`; the user's file comes before one of the project.
 
     Raises RunError if there is none or more than one.
     """
     if name.endswith(".json") or os.path.isfile(name) or name.startswith(("/", "./", "../")):
         return Path(name)
     *folders, last = name.split("/")
-    known = _select_folders(files(root), folders, root)
-    matches = [path for path in known if _matches(path, last)]
+    candidates = _select_folders(files(root), folders, root)
+    matches = [path for path in candidates if _matches(path, last)]
     if len(matches) > 1:
         matches = [path for path in matches if not is_of_project(path, root)] or matches
     if len(matches) > 1:
@@ -137,7 +137,7 @@ def _find_path(name: str, root: Path) -> Path:
     if last in RUN_GROUPS:
         raise RunError(f"{name!r} names several runs; name one ({LIST_COMMAND})")
     if not matches:
-        labels = [label(path, root) for path in known]
+        labels = [label(path, root) for path in candidates]
         raise RunError(f"no run is called {name!r}; {nearest(name, labels, LIST_COMMAND)}")
     return matches[0]
 
@@ -153,22 +153,22 @@ def find_paths(names: list[str], root: Path) -> list[Path]:
     return [*paths]
 
 
-def nearest(name: str, known: list[str], command: str = "") -> str:
+def nearest(name: str, names: list[str], command: str = "") -> str:
     """Return a hint for an unknown name: known names that begin with it, else similar ones, else all.
 
-    command: lists them all; named where there are more than fit on the line.
+    command: lists all names; it is added if there are more than MAX_NAMES.
     """
-    similar = [one for one in known if name and one.startswith(name)][:MAX_NEAREST]
-    similar = similar or difflib.get_close_matches(name, known, n=3, cutoff=SIMILAR_RATIO)
+    similar = [candidate for candidate in names if name and candidate.startswith(name)][:MAX_NEAREST]
+    similar = similar or difflib.get_close_matches(name, names, n=3, cutoff=SIMILAR_RATIO)
     if similar:
         return f"nearest: {', '.join(similar)}"
-    return f"known: {first_names(known)}" + (f": {command}" if command and len(known) > MAX_NAMES else "")
+    return f"known: {first_names(names)}" + (f": {command}" if command and len(names) > MAX_NAMES else "")
 
 
-def first_names(names: list[str], most: int = MAX_NAMES) -> str:
-    """Return the first names, with the number of the others: `a, b and 3 more`."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+def first_names(names: list[str], limit: int = MAX_NAMES) -> str:
+    """Return the first names and the number of further ones: `a, b and 3 more`."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(names[:limit]) or "none") + more
 
 
 def _select_folders(paths: list[Path], folders: list[str], root: Path) -> list[Path]:
@@ -192,7 +192,7 @@ def _matches(path: Path, name: str) -> bool:
 
 
 def read_all(paths: list[Path], root: Path) -> tuple[list[Run], dict[str, str]]:
-    """Return the readable runs, and the errors of the other files by label."""
+    """Return the readable runs, and the errors of unreadable files by label."""
     loaded, errors = [], {}
     for path in paths:
         try:
@@ -215,6 +215,6 @@ def label(path: Path, root: Path) -> str:
     path, root = path.absolute(), root.absolute()
     if not path.is_relative_to(root):
         return ""
-    parts = path.relative_to(root).with_suffix("").parts
-    one_platform = len(parts) == 3 and sum(entry.is_dir() for entry in path.parent.parent.iterdir()) == 1
-    return str(clean("/".join([parts[0], parts[2]] if one_platform else parts)))
+    folders = path.relative_to(root).with_suffix("").parts
+    one_platform = len(folders) == 3 and sum(entry.is_dir() for entry in path.parent.parent.iterdir()) == 1
+    return str(clean("/".join([folders[0], folders[2]] if one_platform else folders)))

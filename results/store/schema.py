@@ -23,7 +23,7 @@ MAX_BYTES, MAX_JSON_VALUES, MAX_ROWS = 2**27, 3 * 10**6, 25_000  # of a file: te
 MAX_ROUNDS = 10**6  # of a row
 MAX_NAMES = 1_000  # of implementations, of problems and of blocks in a file
 FORMER_CAMPAIGN_FACTS = {"moments": "system_load", "leftovers": "orphans", "inside_s": "runs_s"}
-MAX_FACTS = 1_000  # that are unknown, in a file
+MAX_FACTS = 1_000  # unknown ones, in a file
 MAX_DEPTH = 32  # of nested lists and objects
 FIELD_TYPES: dict[str, Any] = {
     "benchmarks": list,
@@ -84,14 +84,14 @@ def check_limits(document: Document) -> str:
         if len(values) > MAX_NAMES:
             return f"{len(values):,} values of {name}; {MAX_NAMES:,} are read at most"
     header = {name: value for name, value in document.items() if name != "benchmarks"}
-    rows = [entry[part] for entry in document["benchmarks"] for part in ("extra_info", "stats")]  # nothing else is used
+    rows = [entry[name] for entry in document["benchmarks"] for name in ("extra_info", "stats")]  # nothing else is used
     return f"lists and objects are nested more than {MAX_DEPTH} deep" if _is_too_deep([header, rows]) else ""
 
 
 def _is_too_deep(containers: list[Any]) -> bool:
     """Return whether lists and objects are nested more than MAX_DEPTH deep. Does not recurse."""
     for _ in range(MAX_DEPTH):
-        contents = [list(one.values()) if isinstance(one, dict) else one for one in containers]
+        contents = [list(container.values()) if isinstance(container, dict) else container for container in containers]
         containers = [inner for values in contents for inner in values if isinstance(inner, (list, dict))]
     return bool(containers)
 
