@@ -39,7 +39,7 @@ SIDE_POINTS = 3  # at least, on either side of a change
 MIN_POINTS = 2 * SIDE_POINTS
 REACH_POINTS = SIDE_POINTS // 2 + 1  # from a point to the middle of the neighbouring SIDE_POINTS
 MAX_CHANGES = 5  # in a series
-MAX_POINTS = 200  # the latest of a series, that are searched: the simulation takes seconds
+MAX_POINTS = 200  # only the latest of a series are searched: the simulation takes seconds
 CORRELATION = 0.7  # of the noise, from run to run
 WINDOW_POINTS = 7  # of the running median for the spread
 OUTLIER_SPREADS = 3.0
@@ -133,7 +133,7 @@ def _segments(series: Iterable[Array]) -> list[list[list[int]]]:
     from ruptures import KernelCPD  # imported here: of the extra `report`
 
     searches = [(len(x), KernelCPD(kernel="linear", min_size=SIDE_POINTS).fit(x[:, None])) for x in series]
-    return [[one.predict(m)[:-1] for m in range(1, min(MAX_CHANGES, n // SIDE_POINTS - 1) + 1)] for n, one in searches]
+    return [[fit.predict(m)[:-1] for m in range(1, min(MAX_CHANGES, n // SIDE_POINTS - 1) + 1)] for n, fit in searches]
 
 
 def largest_t(x: Array) -> Array:
@@ -164,16 +164,16 @@ def _errors(x: Array, places: ArrayLike) -> Array:
 
 def _sizes(x: Array, places: ArrayLike) -> NDArray[np.int64]:
     """Return the numbers of points (..., m + 1) between the places."""
-    at = np.asarray(places, int)
-    ends = np.zeros((*at.shape[:-1], 1), int)
-    return np.diff(np.concatenate([ends, at, ends + x.shape[-1]], axis=-1))
+    positions = np.asarray(places, int)
+    ends = np.zeros((*positions.shape[:-1], 1), int)
+    return np.diff(np.concatenate([ends, positions, ends + x.shape[-1]], axis=-1))
 
 
 def _levels(x: Array, places: ArrayLike) -> Array:
     """Return the means (..., m + 1) between the places."""
-    at, n = np.asarray(places, int), x.shape[-1]
-    first = n * np.arange(x.size // n).reshape(*x.shape[:-1], 1)  # of each series, where all are put together
-    edges = np.concatenate([first, first + at], axis=-1)
+    positions, n = np.asarray(places, int), x.shape[-1]
+    first = n * np.arange(x.size // n).reshape(*x.shape[:-1], 1)  # of each series, in x.ravel()
+    edges = np.concatenate([first, first + positions], axis=-1)
     return np.add.reduceat(x.ravel(), edges.ravel()).reshape(edges.shape) / _sizes(x, places)
 
 
@@ -192,8 +192,8 @@ def tail_probability(t: float, n: int, draws: int) -> float:
 
 def critical_t(level: float, n: int, draws: int) -> float:
     """Return the T that n points without a change reach with a probability of at most `level`."""
-    beyond = int(np.searchsorted(tail_bounds(draws), level, side="right"))
-    return float(null_distribution(n, draws)[draws - max(beyond, 1)])
+    draws_beyond = int(np.searchsorted(tail_bounds(draws), level, side="right"))
+    return float(null_distribution(n, draws)[draws - max(draws_beyond, 1)])
 
 
 @functools.lru_cache(maxsize=4)
@@ -201,8 +201,8 @@ def tail_bounds(draws: int) -> Array:
     """Return the upper bounds (draws + 1,) of a probability by the number of draws beyond: 0, 1, ..., draws."""
     from scipy.special import betaincinv  # imported here: few commands need it
 
-    beyond = np.arange(draws)
-    return np.append(betaincinv(beyond + 1, draws - beyond, CERTAINTY), 1.0)
+    draws_beyond = np.arange(draws)
+    return np.append(betaincinv(draws_beyond + 1, draws - draws_beyond, CERTAINTY), 1.0)
 
 
 @functools.cache

@@ -1,14 +1,14 @@
-"""Judge few blocks: all signs agree, and the smallest log ratio exceeds what the blocks differ by.
+"""Judge few blocks: all signs must agree, and the smallest log ratio must exceed the differences between blocks.
 
 A test of signs alone rejects nothing below 2^(1-K), so few blocks need an assumption on the size of their noise. The
 distances |d_b - d_b'| between the blocks of a case do not depend on its effect. S(x) is the share of distances of at
 least x, with one more added. Each case takes the larger S of two pools: all cases of the page, and the cases of its own
-pair of implementations, both with the distances of earlier runs. Those grow by what the page's median distance exceeds
-theirs: earlier runs may have been quieter. If the signs of K log ratios agree,
+pair of implementations, both with the distances of earlier runs. Earlier distances are scaled up to the page's median
+distance if that is larger, because earlier runs may have been quieter. If the signs of K log ratios agree,
 p = 2 (S(min |d|)/2)^K, else p = 1.
 
 Assumptions: without a difference both signs are equally likely, blocks are independent, and the noise of one block
-exceeds x no more often than a distance does. A pool of few distances cannot show that: OWN_DISTANCES is the least.
+exceeds x no more often than a distance does. A pool needs at least OWN_DISTANCES distances.
 
 Looks: the rule is applied after each block, to the blocks until then. Look k of a case gets the part 2^-(k - first + 2)
 of the error probability, so all looks together get half of it. A finished run repeats the looks of its blocks, so a
@@ -46,17 +46,17 @@ class Tail:
 
     def quantile(self, share: float) -> float:
         """Return the least x with S(x) <= share; infinite if the pool is too small."""
-        beyond = int(np.floor(share * (1 + len(self.ordered)) * (1 + 1e-12))) - 1
-        if beyond < 0:
+        count = int(np.floor(share * (1 + len(self.ordered)) * (1 + 1e-12))) - 1
+        if count < 0:
             return np.inf
-        return 0.0 if beyond >= len(self.ordered) else float(np.nextafter(self.ordered[-beyond - 1], np.inf))
+        return 0.0 if count >= len(self.ordered) else float(np.nextafter(self.ordered[-count - 1], np.inf))
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """The looks at m cases.
 
-    p (m,): least p over its part of the error probability; 1 or more if the looks show nothing.
+    p (m,): smallest p, each divided by its part of the error probability; 1 or more if the looks show nothing.
     low, high (m,): bounds of the log ratio that hold at all looks together. Infinite without a look.
     usable (m,): whether there was a look with enough distances.
     tails: the pools of each case at its last look, page first; empty without distances.
@@ -75,7 +75,7 @@ def distances(d: Array) -> Array:
     return np.abs(d[..., i] - d[..., j])
 
 
-def part(look: int, first: int) -> float:
+def error_share(look: int, first: int) -> float:
     """Return the part of the error probability of a look: a quarter for the first, half as much for each later one."""
     return float(LOOKS_SHARE * 2.0 ** -(look - first + 1))
 
@@ -96,7 +96,7 @@ def detectable(tails: tuple[Tail, ...], now: int, level: float, power: float) ->
     sizes = np.array([len(tail.ordered) for tail in tails])
     for blocks in range(FIRST_LOOK, LAST_LOOK + 1):
         counts = sizes * blocks * (blocks - 1) / (now * (now - 1)) if now > 1 else sizes
-        shares = least_share(blocks, level * part(blocks, FIRST_LOOK)), 2 * (1 - power) / blocks
+        shares = least_share(blocks, level * error_share(blocks, FIRST_LOOK)), 2 * (1 - power) / blocks
         if len(tails) and min(counts) >= OWN_DISTANCES and min(shares) * (1 + min(counts)) >= 1:
             # a pool that is too small for a share counts with its largest distance
             quantiles = [[tail.quantile(max(share, 1 / (1 + len(tail.ordered)))) for tail in tails] for share in shares]
@@ -114,7 +114,7 @@ def fewest_blocks(cases: int, level: float) -> int:
     """Return the fewest blocks whose look can decide one of `cases` cases of a pair; LAST_LOOK + 1 if none can."""
     for blocks in range(FIRST_LOOK, LAST_LOOK + 1):
         count = cases * blocks * (blocks - 1) // 2
-        share = least_share(blocks, level * part(blocks, FIRST_LOOK))
+        share = least_share(blocks, level * error_share(blocks, FIRST_LOOK))
         if count >= OWN_DISTANCES and share * (1 + count) >= 1:
             return blocks
     return LAST_LOOK + 1
@@ -128,29 +128,29 @@ def look(
     page: log ratios by block of m cases. pairs: the pair of implementations of each case. level: error probability of
     the bounds of a case. earlier: distances of earlier runs by pair.
     """
-    m, most = len(page), min(max(map(len, page), default=0), LAST_LOOK)
-    logs = np.full((m, most), np.nan)
+    m, last_look = len(page), min(max(map(len, page), default=0), LAST_LOOK)
+    logs = np.full((m, last_look), np.nan)
     for row, d in zip(logs, page, strict=True):
-        row[: len(d)] = d[:most]
+        row[: len(d)] = d[:last_look]
     by_pair: dict[Hashable, list[int]] = {}
     for index, pair in enumerate(pairs):
         by_pair.setdefault(pair, []).append(index)
     result = Agreement(np.ones(m), np.full(m, -np.inf), np.full(m, np.inf), np.zeros(m, bool), [() for _ in page])
-    known = {pair: (earlier or {}).get(pair, np.empty(0)) for pair in by_pair}
-    for blocks in range(FIRST_LOOK_EARLIER, most + 1):
+    earlier_by_pair = {pair: (earlier or {}).get(pair, np.empty(0)) for pair in by_pair}
+    for blocks in range(FIRST_LOOK_EARLIER, last_look + 1):
         between = distances(logs[:, :blocks])
-        scale = _scale(between, [*known.values()])
-        page_tail = _tail(between, *(scale * before for before in known.values()))
+        scale = _scale(between, [*earlier_by_pair.values()])
+        page_tail = _tail(between, *(scale * earlier_distances for earlier_distances in earlier_by_pair.values()))
         for pair, indices in by_pair.items():
-            before = known[pair]
-            pair_tail = _tail(between[indices], scale * before) if len(by_pair) > 1 else page_tail
-            at = np.array([index for index in indices if len(page[index]) >= blocks], int)
-            first = FIRST_LOOK_EARLIER if len(before) >= EARLIER_DISTANCES else FIRST_LOOK
+            earlier_distances = earlier_by_pair[pair]
+            pair_tail = _tail(between[indices], scale * earlier_distances) if len(by_pair) > 1 else page_tail
+            cases = np.array([index for index in indices if len(page[index]) >= blocks], int)
+            first = FIRST_LOOK_EARLIER if len(earlier_distances) >= EARLIER_DISTANCES else FIRST_LOOK
             tails = (page_tail, pair_tail)
-            for index in at:
+            for index in cases:
                 result.tails[index] = tails
-            if len(at) and blocks >= first and len(pair_tail.ordered) >= OWN_DISTANCES:
-                _add_look(result, at, logs[at, :blocks], tails, part(blocks, first), level)
+            if len(cases) and blocks >= first and len(pair_tail.ordered) >= OWN_DISTANCES:
+                _add_look(result, cases, logs[cases, :blocks], tails, error_share(blocks, first), level)
     return result
 
 
@@ -166,16 +166,16 @@ def _tail(between: Array, *earlier: Array) -> Tail:
 
 
 def _add_look(
-    result: Agreement, at: NDArray[np.int_], d: Array, tails: tuple[Tail, ...], part_: float, level: float
+    result: Agreement, cases: NDArray[np.int_], d: Array, tails: tuple[Tail, ...], look_share: float, level: float
 ) -> None:
-    """Add a look at cases `at` with log ratios d (n, K) to the result."""
+    """Add a look at `cases` (n,) with log ratios d (n, K) to the result."""
     blocks = d.shape[1]
     agree = (d > 0).all(axis=1) | (d < 0).all(axis=1)
     smallest = np.abs(d).min(axis=1)
     share = np.maximum.reduce([tail.share(smallest) for tail in tails])
     p = np.where(agree, 2 * (share / 2) ** blocks, 1.0)
-    margin = max(tail.quantile(least_share(blocks, level * part_)) for tail in tails)
-    result.p[at] = np.minimum(result.p[at], p / part_)
-    result.low[at] = np.maximum(result.low[at], d.min(axis=1) - margin)
-    result.high[at] = np.minimum(result.high[at], d.max(axis=1) + margin)
-    result.usable[at] = True
+    margin = max(tail.quantile(least_share(blocks, level * look_share)) for tail in tails)
+    result.p[cases] = np.minimum(result.p[cases], p / look_share)
+    result.low[cases] = np.maximum(result.low[cases], d.min(axis=1) - margin)
+    result.high[cases] = np.minimum(result.high[cases], d.max(axis=1) + margin)
+    result.usable[cases] = True

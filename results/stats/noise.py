@@ -38,15 +38,15 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
     table = add_verdicts(table, comparisons=family).assign(in_compare=in_compare)
     cases = list(table.loc[compared, ["spread", "blocks"]].itertuples(index=False))
     table.loc[compared, "alone"] = [math.exp(detectable(spread, blocks, ALPHA / 2)) for spread, blocks in cases]
-    needed = [blocks_needed(0, spread, level, math.log1p(EFFECT)) or math.nan for spread, _ in cases]
-    table.loc[compared, "wanted"] = needed
+    block_counts = [blocks_needed(0, spread, level, math.log1p(EFFECT)) or math.nan for spread, _ in cases]
+    table.loc[compared, "wanted"] = block_counts
     enough = table["in_compare"] <= 1 + EFFECT  # by the agreement rule, which needs fewer blocks
     table["wanted"] = table["wanted"].mask(enough, table[["wanted", "blocks"]].min(axis=1))
     return table
 
 
 def power_by_impl(run: Run, baseline: str) -> pd.DataFrame:
-    """Return one row per implementation that is compared with the baseline: what its own noise lets this run show.
+    """Return one row per implementation that is compared with the baseline: what the run detects despite its noise.
 
     Columns: impl; cases; blocks, the most; spread, the standard deviation of the log ratios; alone and smallest, the
     smallest ratio that would show in 4 of 5 runs, for a single comparison and among the cases of the implementation, as
@@ -100,11 +100,11 @@ def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, bloc
         if math.isinf(effect):
             return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
         return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show differences of {_size(effect)} {among}."
-    shown = f"{_size(float(np.median(effects)))} {among}"
+    sizes_text = f"{_size(float(np.median(effects)))} {among}"
     single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
     if family > 1 and math.isfinite(single_effect := float(np.median(single))):
-        shown = f"{_size(single_effect)} in a single comparison, and of {shown}"
-    return f"{head}: {different}. 4 of 5 runs would show differences of {shown}."
+        sizes_text = f"{_size(single_effect)} in a single comparison, and of {sizes_text}"
+    return f"{head}: {different}. 4 of 5 runs would show differences of {sizes_text}."
 
 
 def _size(effect: float) -> str:
@@ -126,18 +126,18 @@ def unchanged(a: Run, b: Run) -> list[str]:
     names = set[str]()
     for name in sorted(set(a.rows["impl"].dropna()) & set(b.rows["impl"].dropna())):
         rows = [run.rows[run.rows["impl"] == name] for run in (a, b)]
-        versions, codes = ([set(part[column].dropna()) for part in rows] for column in ("version", "code"))
+        versions, codes = ([set(run_rows[column].dropna()) for run_rows in rows] for column in ("version", "code"))
         if versions[0] == versions[1] != set() and codes[0] == codes[1] != set():
             names |= set(rows[0]["duplicate_of"].dropna()) or {name}
     return sorted(names)
 
 
 def shifts_of_unchanged(base: Run, new: Run) -> dict[str, Array]:
-    """Return by implementation with the same code and version in both runs the log ratio NEW/BASE of each case."""
+    """Return the log ratio NEW/BASE of each case, by implementation with the same code and version in both runs."""
     rows = [run.rows.assign(original=run.rows["duplicate_of"].fillna(run.rows["impl"])) for run in (base, new)]
     shifts: dict[str, Array] = {}
     for name in unchanged(base, new):
-        a, b = (part[part["original"] == name] for part in rows)
+        a, b = (run_rows[run_rows["original"] == name] for run_rows in rows)
         table = ratios(a, b, CASE)
         by_case = np.log(table.loc[table["refused"] == "", "ratio"]).groupby([table[key] for key in CASE[1:]]).mean()
         if len(by_case):
@@ -157,47 +157,46 @@ def drift(shifts: Array, level: float) -> float:
 
 
 def withhold_within_drift(table: pd.DataFrame, shifts: Mapping[str, Array]) -> pd.DataFrame:
-    """Return a judged table of two runs in which only verdicts beyond the drift between them stand.
+    """Return a judged table of two runs, and withhold the verdicts within the drift between them.
 
     table: with `withheld`, as of `withhold_if_busy`. shifts: `shifts_of_unchanged`. The drift of a case comes from the
     other implementations; a case without any keeps its verdict.
     """
     compared = table[table["refused"] == ""]
-    margins = {
-        impl: drift(np.concatenate([np.empty(0), *(values for name, values in shifts.items() if name != impl)]), level)
-        for level in [ALPHA / 2 / max(len(compared), 1)]
-        for impl in compared["impl"].unique()
-    }
+    level, margins = ALPHA / 2 / max(len(compared), 1), {}
+    for impl in compared["impl"].unique():
+        other_shifts = [values for name, values in shifts.items() if name != impl]
+        margins[impl] = drift(np.concatenate([np.empty(0), *other_shifts]), level)
     factor = np.exp(compared["impl"].map(margins).replace(math.inf, 0.0))
     low: pd.Series[float] = compared["interval_low"] / factor
     high: pd.Series[float] = compared["interval_high"] * factor
     claims = compared["verdict"].isin([FASTER, SLOWER]) & (low < 1) & (high > 1)
     claims |= (compared["verdict"] == EQUIVALENT) & ((low < 1 / (1 + MARGIN)) | (high > 1 + MARGIN))
     claims &= factor > 1
-    at = claims.index[claims]
+    withheld = claims.index[claims]
     result = table.copy()
-    result.loc[at, ["verdict", "withheld"]] = [UNDECIDED, DRIFT_REASON]
+    result.loc[withheld, ["verdict", "withheld"]] = [UNDECIDED, DRIFT_REASON]
     return result
 
 
 def edited_code(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> list[str]:
     """Return a line with the implementations of both runs whose code differs."""
     codes = [run.rows.dropna(subset=["impl", "code"]).groupby("impl")["code"].first() for run in (a, b)]
-    both = pd.concat(codes, axis=1, join="inner").reset_index().itertuples(index=False)
-    edited = [f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})" for impl, x, y in both if x != y and x[0] == y[0]]
+    pairs = pd.concat(codes, axis=1, join="inner").reset_index().itertuples(index=False)
+    edited = [f"{impl} ({x} in {labels[0]}, {y} in {labels[1]})" for impl, x, y in pairs if x != y and x[0] == y[0]]
     return [f"code that differs: {', '.join(edited)}"] if edited else []
 
 
 def noise_section(runs: list[Run], comparisons: int = 0) -> Section:
-    """Return the last section of a page of so many comparisons: the noise of each run on it."""
-    named = {run: judge_machine(run).named_early for run in dict.fromkeys(runs)}
-    busy = {run: f" {words}: the machine was busy." if words else "" for run, words in named.items()}
-    return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}{busy[run]}" for run in named], level=3)
+    """Return the last section of a page: the noise of each run. comparisons: as in `noise_line`."""
+    texts = {run: judge_machine(run).named_early for run in dict.fromkeys(runs)}
+    busy = {run: f" {text}: the machine was busy." if text else "" for run, text in texts.items()}
+    return Section("Noise", notes=[f"{run.label}: {noise_line(run, comparisons)}{busy[run]}" for run in texts], level=3)
 
 
-def percent(part: float) -> str:
+def percent(fraction: float) -> str:
     """Return a fraction as `1.30 %`, or `-` if it is not finite."""
-    return f"{digits(100 * part)} %" if math.isfinite(part) else "-"
+    return f"{digits(100 * fraction)} %" if math.isfinite(fraction) else "-"
 
 
 def count_different(verdicts: Sequence[str]) -> str:

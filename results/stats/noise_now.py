@@ -1,4 +1,4 @@
-"""Measure this machine's noise now, without a run: a small NumPy descent in one fresh process after another."""
+"""Measure this machine's noise now, without a run: a small NumPy descent in successive fresh processes."""
 
 import math
 import os
@@ -23,11 +23,10 @@ CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 @dataclass(frozen=True)
 class NoiseNow:
-    """The noise of this machine now, from so many pairs, each of pair_s seconds.
+    """The noise of this machine now, from `pairs` pairs of processes, each of pair_s seconds.
 
-    near, apart: medians of how much a pair differs, and processes that began apart_s seconds apart. The larger one is
-    the machine's, and `blocks` is by its spread: how many show each of EFFECTS between two
-    implementations; None above 1,000.
+    near: median difference within a pair. apart: the same for processes that began apart_s seconds apart. blocks: how
+    many detect each of EFFECTS between two implementations, by the larger spread; None above 1,000.
     """
 
     quiet: Quiet
@@ -40,29 +39,29 @@ class NoiseNow:
 
 
 def measure_noise(seconds: float) -> NoiseNow:
-    """Measure for about that many seconds, and at least MIN_PAIRS."""
-    before, start, done = _clocks(), time.monotonic(), list[tuple[float, float]]()
+    """Measure for about `seconds` seconds, and at least MIN_PAIRS pairs."""
+    clocks_before, start, done = _clocks(), time.monotonic(), list[tuple[float, float]]()
     load = os.getloadavg()[0]
     while len(done) < 2 * MIN_PAIRS or time.monotonic() - start < seconds:
         done += [_time_process(), _time_process()]
-    passed, (total_s, stolen_s, others_s, throttled) = time.monotonic() - start, (_clocks() - before).tolist()
+    elapsed_s, (total_s, stolen_s, others_s, throttled) = time.monotonic() - start, (_clocks() - clocks_before).tolist()
     steps_s, loops = np.array(done).T
     logs = np.log(steps_s)
-    lag = max(min(round(APART_S * len(done) / passed), len(done) // 2), 1)
+    lag = max(min(round(APART_S * len(done) / elapsed_s), len(done) // 2), 1)
     differences = logs[1::2] - logs[::2], logs[lag:] - logs[:-lag]
-    near, apart = (math.expm1(float(np.median(np.abs(one)))) for one in differences)
+    near, apart = (math.expm1(float(np.median(np.abs(logs_apart)))) for logs_apart in differences)
     quiet = Quiet(
         difference=max(near, apart),
         others=max(others_s, 0.0) / total_s if total_s > 0 else math.nan,
         load=load / (os.cpu_count() or 1),
         steal=stolen_s / total_s if total_s > 0 else math.nan,
-        throttled=throttled * PERIOD_S / passed,
+        throttled=throttled * PERIOD_S / elapsed_s,
         calibration=float(np.quantile(loops, 0.9) / np.quantile(loops, 0.1)),
     )
-    spread = max(float(robust_scale(one)) for one in differences)
+    spread = max(float(robust_scale(logs_apart)) for logs_apart in differences)
     blocks = {effect: blocks_needed(0, spread, ALPHA, math.log1p(effect)) for effect in EFFECTS}
     pairs = len(done) // 2
-    return NoiseNow(quiet, pairs, passed / pairs, near, apart, lag * passed / len(done), blocks)
+    return NoiseNow(quiet, pairs, elapsed_s / pairs, near, apart, lag * elapsed_s / len(done), blocks)
 
 
 def _time_process() -> tuple[float, float]:
@@ -72,12 +71,12 @@ def _time_process() -> tuple[float, float]:
 
 
 def _clocks() -> Array:
-    """Return CPU seconds of all cores, stolen ones and those of other processes; throttled periods, NaN if unknown."""
-    times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    stolen = getattr(times, "steal", 0.0)
-    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    mine = own.user + own.system + own.children_user + own.children_system
-    others = total - times.idle - getattr(times, "iowait", 0.0) - stolen - mine
-    words = CPU_STAT.read_text(encoding="utf-8").split() if CPU_STAT.is_file() else []
-    throttled = float(words[words.index("nr_throttled") + 1]) if "nr_throttled" in words else math.nan
-    return np.array([total, stolen, others, throttled])
+    """Return CPU seconds: total, stolen, of other processes; and throttled periods, NaN if unknown."""
+    cpu, process = psutil.cpu_times(), psutil.Process().cpu_times()
+    stolen = getattr(cpu, "steal", 0.0)
+    total = sum(cpu) - getattr(cpu, "guest", 0.0) - getattr(cpu, "guest_nice", 0.0)
+    own_s = process.user + process.system + process.children_user + process.children_system
+    others_s = total - cpu.idle - getattr(cpu, "iowait", 0.0) - stolen - own_s
+    fields = CPU_STAT.read_text(encoding="utf-8").split() if CPU_STAT.is_file() else []
+    throttled = float(fields[fields.index("nr_throttled") + 1]) if "nr_throttled" in fields else math.nan
+    return np.array([total, stolen, others_s, throttled])

@@ -1,4 +1,4 @@
-"""Time a small descent and the calibration loop, for `results noise --now`. Runs as a program: a fresh process a pair.
+"""Time a small descent and the calibration loop, for `results noise --now`. Runs as a program in a fresh process.
 
 Prints seconds per step and seconds of the loop, both medians.
 """

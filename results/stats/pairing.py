@@ -1,4 +1,4 @@
-"""Pair two tables of rows case by case: the ratio over their common blocks, or the facts that make it meaningless."""
+"""Pair two tables of rows case by case: the ratio over their common blocks, or the facts that make it invalid."""
 
 import functools
 import math
@@ -28,12 +28,12 @@ AXES = {
     "ranks": ("ranks",),
     "precision": (*NEWER_FACTS,),
 }
-# along which the two sides of a comparison may differ, each with the facts that differ with it
+# along which two sides may differ, with the facts that then differ
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 AXIS_VALUES = {"cpu": "device", "gpu": "device", **dict.fromkeys(DTYPES, "dtype")}  # of axes within a run
 DECLARED_AXIS = re.compile(r"@(threads|precision)=\w+(-again)?$")  # ends a label: the axis along which it may differ
 KERNELS = "kernels"  # must be the same in two runs; within one run it differs by framework
-TRAITS = ["framework", "gradient", "style", "tuned"]  # of implementations: a ratio is the effect of all that differ
+TRAITS = ["framework", "gradient", "style", "tuned"]  # a ratio is the joint effect of those that differ
 OPTIONAL_FACTS = ["seed", KERNELS, *NEWER_FACTS]  # may be missing in both samples; problem_hash covers the seed
 
 Labels = tuple[str, str]
@@ -78,16 +78,16 @@ class Selection(NamedTuple):
 
     def rows(self, run: Run) -> pd.DataFrame:
         """Return the side's rows. Raises RunError if there are none."""
-        known = without_duplicates(run.rows)
-        names = sorted(set(known["impl"].dropna()))
+        run_rows = without_duplicates(run.rows)
+        names = sorted(set(run_rows["impl"].dropna()))
         if self.impl not in names:
             raise RunError(f"{run.label} has no implementation {self.impl!r}; {nearest(self.impl, names)}")
-        rows = known[(known["impl"] == self.impl) & (known[self.axis] == self.value)]
+        rows = run_rows[(run_rows["impl"] == self.impl) & (run_rows[self.axis] == self.value)]
         if rows.empty:
-            others = ", ".join(sorted(set(known.loc[known["impl"] == self.impl, self.axis].dropna())))
+            values = ", ".join(sorted(set(run_rows.loc[run_rows["impl"] == self.impl, self.axis].dropna())))
             raise RunError(
-                f"{run.label} has {self.impl} with {self.axis} {others}, not {self.value}; measure both:"
-                f" pytest benchmarks --impl {self.impl} --{self.axis} {others.split(', ')[0]},{self.value}"
+                f"{run.label} has {self.impl} with {self.axis} {values}, not {self.value}; measure both:"
+                f" pytest benchmarks --impl {self.impl} --{self.axis} {values.split(', ')[0]},{self.value}"
             )
         return rows
 
@@ -120,7 +120,7 @@ TIME_COLUMNS = ["a_s", "b_s", "ratio"]
 RATIO_COLUMNS = [*TIME_COLUMNS, "low", "high", "blocks", "refused", "unknown", "verdict", "logs", "pair"]
 NO_RATIO: dict[str, Any] = {"blocks": 0, "refused": "", "unknown": "", "verdict": None, "logs": (), "common_blocks": ()}
 NO_RATIO |= dict.fromkeys([*TIME_COLUMNS, "low", "high"], math.nan)
-Pair = tuple[dict[str, Any], Sample | None, Sample | None]  # a row without estimates, and the samples that it compares
+Pair = tuple[dict[str, Any], Sample | None, Sample | None]  # a row without estimates, and its two samples
 
 
 def ratios(
@@ -132,7 +132,7 @@ def ratios(
     `logs`; low and high are the extremes. `pair` has the names of both implementations.
     If a case cannot be compared, its numbers are NaN and `refused` gives the reason, with `labels` for the tables.
     `unknown` names facts that neither table has. `verdict` is INVALID for unequal work or a failed check.
-    over: the one of AXES along which the sides may differ; "" for none.
+    over: the axis of AXES along which the sides may differ; "" for none.
     """
     samples = samples_by_case(a, key), samples_by_case(b, key)
     two_runs = set(a["run"].dropna()).isdisjoint(b["run"].dropna())
@@ -158,8 +158,8 @@ def ratios_to_each(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _baseline_pairs(samples: dict[str, Samples], baseline: str, names: dict[str, Any]) -> Iterable[Pair]:
     for impl, cases in sorted(samples.items()):
-        both, same = {"impl": impl, "pair": (baseline, impl)}, _same(baseline, impl)
-        yield from _pairs(samples.get(baseline, {}), cases, CASE[1:], (baseline, impl), both | names, same)
+        columns, same = {"impl": impl, "pair": (baseline, impl)}, _same(baseline, impl)
+        yield from _pairs(samples.get(baseline, {}), cases, CASE[1:], (baseline, impl), columns | names, same)
 
 
 def _same(*labels: str) -> Sequence[str]:
@@ -235,7 +235,7 @@ def _estimates(a: Array, b: Array) -> Iterable[dict[str, Any]]:
 
 
 def _disjoint_values(a: Iterable[Case], b: Iterable[Case], key: list[str], labels: Labels) -> str:
-    """Return the names of `key` whose values in the two tables have nothing in common, with the values; or ""."""
+    """Return the names in `key` whose values differ completely between the tables, with the values; or ""."""
     left, right = ([sorted(set(values)) for values in zip(*cases, strict=True)] for cases in (a, b))
     return "; ".join(
         f"{name} {', '.join(left[i])} in {labels[0]}, {', '.join(right[i])} in {labels[1]}"
@@ -248,12 +248,12 @@ def add_forced_ratios(table: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame, key
     """Return `table` with the ratio of the medians for refused cases with times in both tables, checked or not."""
     key = [name for name in key if name not in ("device", "dtype") or set(a[name]) & set(b[name])]
     timed = [rows[rows["per_step_s"].between(0, math.inf, inclusive="neither")] for rows in (a, b)]
-    medians = [rows.groupby(key)["per_step_s"].median() for rows in timed]
-    both = pd.concat(medians, axis=1, join="inner", keys=["a_s", "b_s"]).assign(ratio=lambda x: x["b_s"] / x["a_s"])
-    if both.empty:
+    sides = [rows.groupby(key)["per_step_s"].median() for rows in timed]
+    medians = pd.concat(sides, axis=1, join="inner", keys=["a_s", "b_s"]).assign(ratio=lambda x: x["b_s"] / x["a_s"])
+    if medians.empty:
         return table
     table, refused = table.copy(), table["refused"] != ""
-    forced = table.loc[refused, key].merge(both, how="left", left_on=key, right_index=True)
+    forced = table.loc[refused, key].merge(medians, how="left", left_on=key, right_index=True)
     table.loc[refused, TIME_COLUMNS] = forced[TIME_COLUMNS].to_numpy()
     table.loc[refused & table["ratio"].notna(), "verdict"] = INVALID
     return table
@@ -312,8 +312,8 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = EQU
     for name in names:
         left, right = a.facts[name], b.facts[name]
         if left != right:
-            absent, most = ("not set", 80) if name == KERNELS else ("unknown", 24)
-            texts = [(", ".join(values) or absent)[:most] for values in (left, right)]
+            absent, width = ("not set", 80) if name == KERNELS else ("unknown", 24)
+            texts = [(", ".join(values) or absent)[:width] for values in (left, right)]
             messages.append(f"{name} {texts[0]} in {labels[0]}, {texts[1]} in {labels[1]}")
         elif not left and name not in OPTIONAL_FACTS:
             messages.append(f"{name} not recorded")
@@ -321,7 +321,7 @@ def differences(a: Sample, b: Sample, labels: Labels, names: Sequence[str] = EQU
 
 
 def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """Return a line on the traits that differ between two implementations, given their rows; [] if none is known to."""
+    """Return a line on the traits that differ between two implementations, by their rows; [] if none is known."""
     if not (traits := differing_traits(a, b)):
         return []
     texts = [f"{name}: {of_a} in A, {of_b} in B" for name, (of_a, of_b) in traits.items()]
@@ -330,16 +330,16 @@ def trait_notes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
 
 
 def partner_notes(run: Run, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """Return the command that compares A with an implementation of its run that has one of the traits of B, else A's.
+    """Return a command that compares A with an implementation of the run that differs from A in one trait, as B does.
 
-    [] if none of them has a case of A's, or if B itself is one.
+    [] if there is none with a case of A, or if A and B differ in fewer than two traits.
     """
     traits, valid = differing_traits(a, b), run.rows[run.rows["valid"] & run.rows["duplicate_of"].isna()]
-    for impl, part in valid.groupby("impl") if len(traits) > 1 else []:
-        one = differing_traits(a, part)
-        if len(one) == 1 and one.items() <= traits.items() and len(a[CASE[1:]].merge(part[CASE[1:]])):
+    for impl, rows in valid.groupby("impl") if len(traits) > 1 else []:
+        trait = differing_traits(a, rows)
+        if len(trait) == 1 and trait.items() <= traits.items() and len(a[CASE[1:]].merge(rows[CASE[1:]])):
             names = shlex.join([str(a["impl"].iloc[0]), str(impl)])
-            return [f"The effect of the {''.join(one)} alone: python -m results compare {names} --run {name_of(run)}"]
+            return [f"The effect of the {''.join(trait)} alone: python -m results compare {names} --run {name_of(run)}"]
     return []
 
 

@@ -1,10 +1,10 @@
 """Predict the time per step at a size that was not measured, from the full-batch sizes of a run.
 
 The model of an implementation has two parts. A non-negative combination of 1, n, d and n d is fitted to relative
-errors: the prices of a call, a row, a column and an element. A smooth surface in log n and log d passes through what
-it misses.
-The interval comes from sizes that are left out in turn: the model without a size predicts it, and its errors are the
-sample. A size outside the measured ones is not predicted.
+errors: the prices of a call, a row, a column and an element. A smooth surface in log n and log d fits the remaining
+errors.
+The interval comes from leave-one-out errors: each size is predicted by a model that was fitted without it. Sizes
+outside the measured ones are not predicted.
 """
 
 import itertools
@@ -23,15 +23,15 @@ from results.store.columns import CASE
 MIN_SIZES = 6  # of an implementation
 INTERVAL_LEVEL = 0.9
 SMOOTHING = 0.05
-EDGE_SHARE = 1e-9  # of the way to the left, up to which a size lies on the edge of the measured ones
+EDGE_SHARE = 1e-9  # tolerance of `_turn`: within it, a size lies on the edge of the measured sizes
 
 
 @dataclass(frozen=True)
 class Prediction:
     """Seconds per step of an implementation at a size, with an interval.
 
-    sizes: measured ones behind it; 0 if the size itself was measured, and the interval is that of its blocks. level: of
-    the interval, below INTERVAL_LEVEL where few sizes could be left out.
+    sizes: number of measured sizes in the model; 0 if this size was measured, with the interval of its blocks.
+    level: of the interval; below INTERVAL_LEVEL if few sizes could be left out.
     """
 
     impl: str
@@ -45,7 +45,7 @@ class Prediction:
 def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame:
     """Return one row per implementation and size of valid cases with one target: medians over the blocks.
 
-    low_s and high_s are the extremes of the blocks, of which there are `blocks`.
+    low_s and high_s are the extremes of the blocks, and `blocks` is their number.
     batch: rows of a mini-batch; None for the full batch.
     """
     planned = rows["batch"] == (rows["n"] if batch is None else batch)
@@ -60,9 +60,9 @@ def measured_sizes(rows: pd.DataFrame, batch: int | None = None) -> pd.DataFrame
 
 
 def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataFrame:
-    """Return sizes in which one or two blocks have the interval of earlier runs, NaN where nothing is known.
+    """Return the sizes; those with few blocks have the interval of earlier runs, NaN if that is unknown.
 
-    spreads: by implementation, what two processes differed by (a log ratio).
+    spreads: the log ratio between two processes, by implementation.
     """
     few, factor = sizes["blocks"] <= FEW_BLOCKS, np.exp(sizes["impl"].map(spreads).to_numpy(float))
     low = np.minimum(sizes["low_s"], sizes["per_step_s"] / factor)  # both NaN where the factor is
@@ -71,19 +71,20 @@ def widen_few_blocks(sizes: pd.DataFrame, spreads: dict[str, float]) -> pd.DataF
 
 
 def has_size(sizes: pd.DataFrame, n: int, d: int) -> bool:
-    """Return whether `predict` returns something at a size. sizes: `measured_sizes`."""
+    """Return whether `predict` returns a prediction at a size. sizes: `measured_sizes`."""
     return any(
-        bool(((own["n"] == n) & (own["d"] == d)).any()) or (len(own) >= MIN_SIZES and _is_inside(_sizes_of(own), n, d))
-        for _, own in sizes.groupby("impl")
+        bool(((rows["n"] == n) & (rows["d"] == d)).any())
+        or (len(rows) >= MIN_SIZES and _is_inside(_sizes_of(rows), n, d))
+        for _, rows in sizes.groupby("impl")
     )
 
 
 def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
-    """Return by implementation what a fresh process takes beside its steps: median over the blocks.
+    """Return the start-up seconds of a fresh process by implementation: medians over the blocks.
 
-    It is the import, the first use of the device, and the preparation and compilation of the first case of the process,
-    which builds what a framework builds once. rows: all of a device, in the order in which they were measured: without
-    filters, which may take away the first cases.
+    Start-up is the import, the first use of the device, and the preparation and compilation of the first case of the
+    process, which include what a framework builds once. rows: all rows of a device, in measured order and without
+    filters, because a filter may omit the first cases.
     """
     timed = rows[rows["valid"].astype(bool)]
     clocks = ["import_s", "context_s", "prepare_s", "first_s", "steady_s"]
@@ -94,15 +95,15 @@ def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
 
 
 def job_seconds(rows: pd.DataFrame, steps: int) -> "pd.Series[float]":
-    """Return for each row what a job of that many steps takes in a fresh process, from its start to the weights.
+    """Return for each row the seconds of a job of `steps` steps in a fresh process, from its start to the weights.
 
-    It is the import, the first use of the device, the preparation with the transfer of the data, the compilation, and
-    the steps. Where the first case of the process prepared or compiled for longer, because a framework builds something
-    once, that counts. rows: of all cases, in the order in which they were measured.
+    A job is the import, the first use of the device, the preparation with the transfer of the data, the compilation,
+    and the steps. It includes what a framework built once, in the first case of the process. rows: of all cases, in
+    measured order.
     """
     compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
     process = [rows[name] for name in ("run", "impl", "device", "block")]
-    once = [part.groupby(process, dropna=False).transform("first") for part in (rows["prepare_s"], compile_s)]
+    once = [clock.groupby(process, dropna=False).transform("first") for clock in (rows["prepare_s"], compile_s)]
     start = rows["import_s"] + rows["context_s"].fillna(0)
     start += rows["prepare_s"].clip(lower=once[0]) + compile_s.clip(lower=once[1])
     return start + rows["fixed_s"] + steps * rows["per_step_s"]
@@ -119,24 +120,24 @@ def as_jobs(rows: pd.DataFrame, steps: int, all_rows: pd.DataFrame) -> pd.DataFr
 def predict(sizes: pd.DataFrame, n: int, d: int) -> list[Prediction]:
     """Return the predictions of all implementations at a size, the fastest first.
 
-    sizes: `measured_sizes`. An implementation with fewer than MIN_SIZES, or with none around this one, is left out.
+    sizes: `measured_sizes`. Implementations with fewer than MIN_SIZES, or without sizes around this one, are left out.
     """
     predictions = []
-    for impl, own in sizes.groupby("impl"):
-        exact = own[(own["n"] == n) & (own["d"] == d)]
+    for impl, rows in sizes.groupby("impl"):
+        exact = rows[(rows["n"] == n) & (rows["d"] == d)]
         if len(exact):
             row = exact.iloc[0]
             predictions.append(Prediction(str(impl), row["per_step_s"], row["low_s"], row["high_s"], 0))
-        elif len(own) >= MIN_SIZES and _is_inside(known := _sizes_of(own), n, d):
-            log, errors = Model(known).log_seconds(n, d), held_out_errors(known)
+        elif len(rows) >= MIN_SIZES and _is_inside(points := _sizes_of(rows), n, d):
+            log, errors = Model(points).log_seconds(n, d), held_out_errors(points)
             bounds = math.exp(log - quantile(errors)), math.exp(log + quantile(errors))
-            predictions.append(Prediction(str(impl), math.exp(log), *bounds, len(own), _level(errors)))
-    return sorted(predictions, key=lambda one: one.per_step_s)
+            predictions.append(Prediction(str(impl), math.exp(log), *bounds, len(rows), _level(errors)))
+    return sorted(predictions, key=lambda prediction: prediction.per_step_s)
 
 
-def _sizes_of(own: pd.DataFrame) -> Array:
+def _sizes_of(rows: pd.DataFrame) -> Array:
     """Return n, d and seconds per step (3, m) of one implementation in a table of `measured_sizes`."""
-    return np.stack([own[name].to_numpy(float) for name in ("n", "d", "per_step_s")])
+    return np.stack([rows[name].to_numpy(float) for name in ("n", "d", "per_step_s")])
 
 
 def _places(sizes: Array) -> Array:
@@ -145,7 +146,7 @@ def _places(sizes: Array) -> Array:
 
 
 def _terms(sizes: Array) -> Array:
-    """Return how often a step pays each price (m, 4)."""
+    """Return the number of calls, rows, columns and elements of a step (m, 4)."""
     n, d = sizes[:2]
     return np.stack([np.ones_like(n), n, d, n * d], axis=1)
 
@@ -167,41 +168,41 @@ class Model:
 
     def log_seconds(self, n: float, d: float) -> float:
         """Return the logarithm of the seconds per step."""
-        at = np.array([[n], [d], [math.nan]], float)
-        surface = self.constant - _distances(_places(at), self.places)[0] @ self.weights
-        return float(np.log(_terms(at) @ self.prices)[0] + surface)
+        size = np.array([[n], [d], [math.nan]], float)
+        surface = self.constant - _distances(_places(size), self.places)[0] @ self.weights
+        return float(np.log(_terms(size) @ self.prices)[0] + surface)
 
 
 def model_facts(rows: pd.DataFrame, start: "pd.Series[float]") -> list[dict[str, Any]]:
-    """Return for each implementation with enough sizes its model, for a page that predicts without Python.
+    """Return the model of each implementation with enough sizes, for a page that predicts without Python.
 
     start: `start_seconds` of its device. hull: the corners around its sizes, in logarithms. margin, level: of the
     interval, in logarithms. start_s, fixed_s: of a fresh process, and of a run without steps.
     """
     models = []
-    for impl, own in measured_sizes(rows).groupby("impl"):
-        known = _sizes_of(own)
-        errors = held_out_errors(known)
-        if len(own) >= MIN_SIZES and (hull := _hull(known)) and len(errors):
-            model = Model(known)
+    for impl, group in measured_sizes(rows).groupby("impl"):
+        points = _sizes_of(group)
+        errors = held_out_errors(points)
+        if len(group) >= MIN_SIZES and (hull := _hull(points)) and len(errors):
+            model = Model(points)
             models.append(
                 {"impl": impl, "prices": model.prices.tolist(), "places": model.places.tolist()}
                 | {"weights": model.weights, "constant": model.constant, "hull": [*map(list, hull)]}
                 | {"margin": quantile(errors), "level": _level(errors)}
-                | {"start_s": float(start[impl]), "fixed_s": float(own["fixed_s"].median())}
+                | {"start_s": float(start[impl]), "fixed_s": float(group["fixed_s"].median())}
             )
     return models
 
 
 def fit_prices(terms: Array) -> Array:
-    """Return the prices (p,) of at least 0 for which terms (m, p) @ prices are nearest to 1, by least squares.
+    """Return the non-negative prices (p,) for which terms (m, p) @ prices are nearest to 1, by least squares.
 
-    The best of all sets of prices above 0: scipy.optimize.nnls gives the same, but its import takes half a second.
+    It tries every set of positive prices. scipy.optimize.nnls returns the same, but its import takes half a second.
     """
     best, least, count = np.zeros(terms.shape[1]), math.inf, terms.shape[1]
     scale = np.linalg.norm(terms, axis=0)
     scale[scale == 0] = 1.0
-    for columns in [[*one] for size in range(1, count + 1) for one in itertools.combinations(range(count), size)]:
+    for columns in [[*chosen] for size in range(1, count + 1) for chosen in itertools.combinations(range(count), size)]:
         prices = np.zeros(count)
         prices[columns] = np.linalg.lstsq((terms / scale)[:, columns], np.ones(len(terms)))[0] / scale[columns]
         missed = float(np.sum((terms @ prices - 1) ** 2))
@@ -228,48 +229,48 @@ def _hull(sizes: Array) -> list[tuple[float, float]]:
 
 
 def _turn(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> float:
-    """Return a number above 0 if the way from a over b to c turns left."""
+    """Return a positive number if the path from a over b to c turns left."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def held_out_errors(sizes: Array) -> Array:
-    """Return for each size inside the others |log predicted - log measured|, predicted without it."""
+    """Return |log predicted - log measured| of each size between the others, predicted without it."""
     errors = []
-    for at, (n, d, seconds) in enumerate(sizes.T):
-        rest = np.delete(sizes, at, axis=1)
-        if _is_inside(rest, n, d):
-            errors.append(abs(Model(rest).log_seconds(n, d) - math.log(seconds)))
+    for index, (n, d, seconds) in enumerate(sizes.T):
+        kept = np.delete(sizes, index, axis=1)
+        if _is_inside(kept, n, d):
+            errors.append(abs(Model(kept).log_seconds(n, d) - math.log(seconds)))
     return np.array(errors)
 
 
 def held_out(sizes: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per implementation and size that the others predict. A third of the sizes is left out at a time.
+    """Return one row per implementation and predicted size. A third of the sizes is left out at a time.
 
     Columns: impl, n, d; error, predicted / measured - 1; inside, whether the interval contains the measured time.
     """
     rows = []
     grid = sizes[["n", "d"]].drop_duplicates().sort_values(["d", "n"], ignore_index=True)
-    for part in range(3):
-        left_out = grid[grid.index % 3 == part]
-        known = sizes.merge(left_out, how="left", on=["n", "d"], indicator="side")
-        rest = known[known["side"] == "left_only"]
+    for third in range(3):
+        left_out = grid[grid.index % 3 == third]
+        marked = sizes.merge(left_out, how="left", on=["n", "d"], indicator="side")
+        kept = marked[marked["side"] == "left_only"]
         for n, d in left_out.itertuples(index=False):
             truth = sizes[(sizes["n"] == n) & (sizes["d"] == d)].set_index("impl")["per_step_s"]
-            for one in predict(rest, n, d):
-                if measured_s := truth.get(one.impl):
-                    inside = one.low_s <= measured_s <= one.high_s
-                    rows.append([one.impl, n, d, one.per_step_s / measured_s - 1, inside])
+            for prediction in predict(kept, n, d):
+                if measured_s := truth.get(prediction.impl):
+                    inside = prediction.low_s <= measured_s <= prediction.high_s
+                    rows.append([prediction.impl, n, d, prediction.per_step_s / measured_s - 1, inside])
     return pd.DataFrame(rows, columns=["impl", "n", "d", "error", "inside"])
 
 
 def quantile(errors: Array) -> float:
-    """Return the error that a further one exceeds with probability 1 - INTERVAL_LEVEL; the largest of few errors."""
+    """Return the error that a new error exceeds with probability 1 - INTERVAL_LEVEL; the largest of few errors."""
     rank = min(math.ceil(INTERVAL_LEVEL * (len(errors) + 1)), len(errors))
     return float(np.sort(errors)[rank - 1]) if len(errors) else math.inf
 
 
 def _level(errors: Array) -> float:
-    """Return the level of an interval from so many errors."""
+    """Return the level of the interval that `errors` give."""
     return min(INTERVAL_LEVEL, len(errors) / (len(errors) + 1))
 
 

@@ -1,9 +1,9 @@
 """Judge whether a machine was QUIET or BUSY during a run, from what the run recorded.
 
-A BUSY run claims only differences above LARGE_RATIO, and a very busy one claims none. What its first blocks decided
-while the machine was QUIET stays.
+A BUSY run claims only differences above LARGE_RATIO, and a very busy one claims none. Verdicts of its first blocks
+stay, if the machine was QUIET in them.
 
-`make quiet-check` shows the measures beside busy loops: results/quiet.json, docs/statistics.md.
+`make quiet-check` measures the numbers of MEASURES beside busy loops: results/quiet.json, docs/statistics.md.
 """
 
 import math
@@ -23,7 +23,7 @@ from results.store.reading import Run, RunError, mapping, number, sequence
 
 QUIET, BUSY, UNKNOWN = "QUIET", "BUSY", "unknown"
 BUSY_REASON = "the machine was busy"
-LARGE_RATIO = 2.0  # what a busy machine, below its second limits, is taken to add to one side at most
+LARGE_RATIO = 2.0  # largest assumed slowdown of one side on a busy machine, below the second limits
 PERIOD_S = 0.1  # of a cgroup's quota, by default
 
 
@@ -31,23 +31,23 @@ PERIOD_S = 0.1  # of a cgroup's quota, by default
 class Measure:
     """One number that a run records about its machine.
 
-    name: field of `Quiet`. limit: the machine is BUSY above it. most: above it, no difference is claimed. words: with
-    {percent} or {number}. remedy: what to do.
+    name: field of `Quiet`. limit: the machine is BUSY above it. silent_limit: above it, no difference is claimed.
+    template: text with {percent} or {number}. remedy: what to do.
     """
 
     name: str
     limit: float
-    most: float
-    words: str
+    silent_limit: float
+    template: str
     remedy: str
 
     def text(self, value: float) -> str:
-        """Return the number in words."""
-        return self.words.format(percent=short_percent(value), number=digits(value))
+        """Return the value as a phrase."""
+        return self.template.format(percent=short_percent(value), number=digits(value))
 
     def figure(self, value: float) -> str:
-        """Return the number with its unit."""
-        return "-" if math.isnan(value) else short_percent(value) if "{percent}" in self.words else digits(value)
+        """Return the value with its unit."""
+        return "-" if math.isnan(value) else short_percent(value) if "{percent}" in self.template else digits(value)
 
 
 OTHERS_SHARE = 0.15  # of the CPU time of a run's cores
@@ -63,11 +63,11 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Quiet:
-    """QUIET, BUSY or unknown, and the numbers behind it. NaN stands for what was not recorded.
+    """QUIET, BUSY or unknown, and the numbers behind it. NaN: not recorded.
 
     difference: median of |ratio - 1| of the A/A control, over its cases and blocks. others, steal, throttled: shares of
     the time. load: load average per core before the first block. calibration: 90th by 10th percentile of the loops.
-    first_blocks: of a BUSY run, those at its beginning that were QUIET together.
+    first_blocks: number of first blocks of a BUSY run that were QUIET together.
     """
 
     difference: float = math.nan
@@ -82,15 +82,14 @@ class Quiet:
     def above(self) -> list[Measure]:
         """Return the measures above their limits.
 
-        The load average is about the minute before the run, such as an installation. It counts only where the CPU time
-        of others during the run is unknown.
+        The load average covers the minute before the run. It counts only if the CPU time of others is unknown.
         """
         measures = [measure for measure in MEASURES if measure.name != "load" or math.isnan(self.others)]
         return [measure for measure in measures if getattr(self, measure.name) > measure.limit]
 
     @property
     def missing(self) -> list[str]:
-        """Return what a run must record to be QUIET, and did not."""
+        """Return the records that a run lacks to be QUIET."""
         control = ["A/A control (--aa)"] * math.isnan(self.difference)
         return control + ["system load"] * (math.isnan(self.others) and math.isnan(self.load))
 
@@ -102,20 +101,20 @@ class Quiet:
     @property
     def claims_from(self) -> float:
         """Return the factor by which two sides must differ to be called different: 1, LARGE_RATIO or infinity."""
-        if any(getattr(self, measure.name) > measure.most for measure in self.above):
+        if any(getattr(self, measure.name) > measure.silent_limit for measure in self.above):
             return math.inf
         return LARGE_RATIO if self.above else 1.0
 
     @property
     def named(self) -> str:
-        """Return what a BUSY run claims, as the beginning of a sentence; "" for others."""
+        """Return the claims of a BUSY run as the beginning of a sentence; "" for other runs."""
         if math.isinf(self.claims_from):
             return "No winners are named"
         return f"Only differences above {LARGE_RATIO:.0f}x are named" if self.above else ""
 
     @property
     def named_early(self) -> str:
-        """Return `named` where the verdicts of `judge_while_quiet` are shown."""
+        """Return `named` for a page with the verdicts of `judge_while_quiet`."""
         if not self.first_blocks:
             return self.named
         early = f"what the first {self.first_blocks} blocks decided"
@@ -129,31 +128,31 @@ class Quiet:
 
     @property
     def line(self) -> str:
-        """Return the word with its worst reason, what is claimed, and what to do. Noise comes after its causes."""
+        """Return the word with its worst reason, the claims and the remedy. Causes take precedence over noise."""
         return replace(self, first_blocks=0).line_early
 
     @property
     def line_early(self) -> str:
-        """Return `line` where the verdicts of `judge_while_quiet` are shown."""
+        """Return `line` for a page with the verdicts of `judge_while_quiet`."""
         if self.above:
-            worst = max(self.above, key=lambda one: (getattr(self, one.name) > one.most, one.name != "difference"))
+            worst = max(self.above, key=lambda m: (getattr(self, m.name) > m.silent_limit, m.name != "difference"))
             return f"{BUSY}: {worst.text(getattr(self, worst.name))}. {self.named_early}: {worst.remedy}."
-        known = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
+        recorded = [measure for measure in MEASURES if not math.isnan(getattr(self, measure.name))]
         facts = [f"not recorded: {name}" for name in self.missing]
-        facts += [measure.text(getattr(self, measure.name)) for measure in known[:2]]
+        facts += [measure.text(getattr(self, measure.name)) for measure in recorded[:2]]
         return f"{self.word}: {'; '.join(facts)}."
 
 
 @lru_cache(maxsize=64)
 def judge_machine(run: Run) -> Quiet:
-    """Return what a run says of its machine, whatever rows a filter leaves."""
+    """Return the state of a run's machine, by all rows without filters."""
     first = quiet_start(run)
     return replace(_measured(run), first_blocks=0 if first is None else int(first.all_rows["block"].nunique()))
 
 
 @lru_cache(maxsize=64)
 def quiet_start(run: Run) -> Run | None:
-    """Return the first blocks of a BUSY run, as many as were QUIET together; None without two, and for other runs."""
+    """Return a BUSY run with only its first, QUIET blocks; None if they are fewer than two, and for other runs."""
     load = sequence(run.campaign.get("system_load"))
     early = [*takewhile(lambda block: _of_load([block]).others <= OTHERS_SHARE and not _of_load([block]).above, load)]
     later = {number(block.get("block")) for block in load[len(early) :]}
@@ -185,7 +184,7 @@ def _measured(run: Run) -> Quiet:
 
 
 def _of_load(load: list[dict[str, Any]]) -> Quiet:
-    """Return what others took of blocks, by the records of their system load."""
+    """Return the shares of CPU time that a run lost, by the system load of its blocks."""
     names = ["seconds", "others", "steal", "throttled"]
     blocks = pd.DataFrame([[number(block.get(name)) for name in names] for block in load], columns=names, dtype=float)
     total_s = blocks["seconds"].sum()
@@ -196,8 +195,8 @@ def _of_load(load: list[dict[str, Any]]) -> Quiet:
     )
 
 
-def _share(parts: "pd.Series[float]", total: float) -> float:
-    return float(parts.sum() / total) if parts.notna().all() and 0 < total < math.inf else math.nan
+def _share(values: "pd.Series[float]", total: float) -> float:
+    return float(values.sum() / total) if values.notna().all() and 0 < total < math.inf else math.nan
 
 
 def claims_from(runs: Iterable[Run]) -> float:
@@ -206,7 +205,7 @@ def claims_from(runs: Iterable[Run]) -> float:
 
 
 def machine_lines(*runs: Run) -> str:
-    """Return the line of a run, or those of several with their labels: an answer begins with it."""
+    """Return the line of one run, or of several with their labels. An answer begins with it."""
     lines = {run.label: judge_machine(run).line for run in runs}
     return " ".join(lines.values() if len(lines) == 1 else (f"{label}: {line}" for label, line in lines.items()))
 
@@ -215,15 +214,15 @@ def kernel_notes(*runs: Run) -> list[str]:
     """Return a line for each framework whose kernels an environment variable chose, with the label of the run."""
     notes = list[str]()
     for run in {run.label: run for run in runs}.values():
-        known = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
+        kernels = run.rows[["framework", "kernels"]].dropna().drop_duplicates().sort_values("framework")
         label = f"{run.label}: " if len({run.label for run in runs}) > 1 else ""
-        for name, settings in known.itertuples(index=False):
+        for name, settings in kernels.itertuples(index=False):
             notes.append(f"{label}Unequal: {settings} chose the kernels of {name}.")
     return notes
 
 
 def judge_while_quiet(run: Run, judge: Callable[[Run], pd.DataFrame], key: list[str]) -> pd.DataFrame:
-    """Return the judged table of a run, withheld if it was BUSY, but for what its first blocks decided while QUIET.
+    """Return the judged table of a run. If it was BUSY, only verdicts of its first, QUIET blocks stand.
 
     key: the columns that identify a row.
     """
@@ -235,10 +234,10 @@ def judge_while_quiet(run: Run, judge: Callable[[Run], pd.DataFrame], key: list[
     except RunError:  # nothing to compare there
         return table
     early = early[early["verdict"].isin([FASTER, SLOWER])]
-    rows, known = (pd.MultiIndex.from_frame(part[key].astype(str)) for part in (table, early))
-    stays = (table["verdict"] == UNDECIDED).to_numpy() & rows.isin(known)
+    rows, early_rows = (pd.MultiIndex.from_frame(frame[key].astype(str)) for frame in (table, early))
+    stays = (table["verdict"] == UNDECIDED).to_numpy() & rows.isin(early_rows)
     order = dict(zip(rows, range(len(rows)), strict=True))
-    joined = pd.concat([table[~stays], early[known.isin(rows[stays])]])
+    joined = pd.concat([table[~stays], early[early_rows.isin(rows[stays])]])
     places = [order[name] for name in pd.MultiIndex.from_frame(joined[key].astype(str))]
     return joined.iloc[np.argsort(places)].reset_index(drop=True)
 
@@ -246,11 +245,11 @@ def judge_while_quiet(run: Run, judge: Callable[[Run], pd.DataFrame], key: list[
 def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
     """Return a judged table, without verdicts if the machine was BUSY in one of the runs behind it.
 
-    FASTER and SLOWER stand if their interval lies beyond `claims_from`. Others, and EQUIVALENT, become UNDECIDED. A new
+    FASTER and SLOWER stand if their interval lies beyond `claims_from`. All other verdicts become UNDECIDED. A new
     column `withheld` holds the reason, or "".
     """
     factor = claims_from(runs)
-    beyond = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
-    claims = table["verdict"].isin([FASTER, SLOWER, EQUIVALENT]) & ~beyond & (factor > 1)
+    is_large = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
+    claims = table["verdict"].isin([FASTER, SLOWER, EQUIVALENT]) & ~is_large & (factor > 1)
     withheld = claims.map({True: BUSY_REASON, False: ""})
     return table.assign(verdict=table["verdict"].mask(claims, UNDECIDED), withheld=withheld)

@@ -1,4 +1,4 @@
-"""The signed-rank test on paired blocks: Hodges-Lehmann estimate, interval, exact p, and what it can detect.
+"""The signed-rank test on paired blocks: Hodges-Lehmann estimate, interval, exact p, and detectable effects.
 
 The unit is the block, a fresh process. Rounds within a process are not independent, so they are not used here.
 d (..., K) are the log ratios of K paired blocks. Wilcoxon's test needs one assumption: without a difference, each d is
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 ALPHA = 0.05  # family-wise error, over the comparisons of a page
 POWER = 0.8
 QUARTILE = NormalDist().inv_cdf(0.75)  # the median absolute deviation of normal noise
-MAX_BLOCKS = 1000  # that are considered when asking how many decide
+MAX_BLOCKS = 1000  # largest number that `blocks_needed` considers
 BATCH_ELEMENTS = 2**21  # Walsh averages in memory at once, times 2: some tens of MiB
 
 

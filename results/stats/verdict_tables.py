@@ -17,7 +17,7 @@ from results.store.reading import RunError
 RATIO_NOTE = "B/A above 1: B takes longer per step."
 NOT_COMPARED = "not compared"
 DRIFT_REASON = "the machine drifted between the runs"  # why a verdict is withheld
-PLACE_COLUMNS = ["run", "of"]  # they keep the distances of a pair of implementations apart
+PLACE_COLUMNS = ["run", "of"]  # they separate the distances of one pair of implementations
 ERROR_COLUMNS = {"error_a": "error of A", "error_b": "error of B"}  # largest distances to the reference
 VERDICT_ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, NOT_COMPARED]
 
@@ -46,7 +46,7 @@ def add_verdicts(
     verdicts = judge(
         list(compared["logs"]), alpha, pairs=pairs, earlier=earlier, finished=finished, comparisons=comparisons
     )
-    rows = [[one.word, one.low, one.high, one.p, one.smallest, one.needed, one.spread] for one in verdicts]
+    rows = [[case.word, case.low, case.high, case.p, case.smallest, case.needed, case.spread] for case in verdicts]
     columns = ["verdict", "interval_low", "interval_high", "p", "smallest", "needed", "spread"]
     judged = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
     judged["verdict"] = table["verdict"].where(table["refused"] != "", judged["verdict"])
@@ -62,12 +62,12 @@ def add_verdicts_to_each(
     pools, finished: as in `add_verdicts`.
     """
     first, second = table["baseline"], table["impl"]
-    parts = (first == baseline) & (second != baseline), (first < second) & (first != baseline) & (second != baseline)
+    masks = (first == baseline) & (second != baseline), (first < second) & (first != baseline) & (second != baseline)
     columns = [*CASE[1:], "baseline", "impl", "verdict", "interval_low", "interval_high", "needed"]
     judged = [
-        add_verdicts(table[part], pools, finished, alpha=ALPHA / 2)[columns]
-        for part in parts
-        if (table.loc[part, "refused"] == "").any()
+        add_verdicts(table[mask], pools, finished, alpha=ALPHA / 2)[columns]
+        for mask in masks
+        if (table.loc[mask, "refused"] == "").any()
     ]
     direct = pd.concat(judged) if judged else pd.DataFrame(columns=columns)
     mirrored = direct.assign(
@@ -77,8 +77,8 @@ def add_verdicts_to_each(
         interval_low=1 / direct["interval_high"],
         interval_high=1 / direct["interval_low"],
     )
-    known = table.drop(columns=["logs", "pair"]).rename(columns={"verdict": "invalid"})
-    result = known.merge(pd.concat([direct, mirrored]), how="left", on=columns[: len(CASE) + 1])
+    unjudged = table.drop(columns=["logs", "pair"]).rename(columns={"verdict": "invalid"})
+    result = unjudged.merge(pd.concat([direct, mirrored]), how="left", on=columns[: len(CASE) + 1])
     result["verdict"] = result["verdict"].where(result["refused"] == "", result["invalid"])
     return result.drop(columns="invalid")
 
@@ -128,7 +128,7 @@ def error_text(error: float) -> str:
 
 
 def verdict_text(row: dict[str, Any]) -> str:
-    """Return the verdict of a judged row, with why it is withheld."""
+    """Return the verdict of a judged row, with the reason if it is withheld."""
     withheld = row.get("withheld")
     return words(row["verdict"]) + ("" if not withheld else " (drift)" if withheld == DRIFT_REASON else " (busy)")
 
@@ -150,28 +150,28 @@ def count_verdicts(verdicts: Iterable[object]) -> str:
     `verdicts` has one value per machine. A value that is no string counts as not compared.
     """
     counts = Counter(verdict if isinstance(verdict, str) else NOT_COMPARED for verdict in verdicts)
-    first, *others = [word for word in VERDICT_ORDER if counts[word]]
+    first, *further_words = [word for word in VERDICT_ORDER if counts[word]]
     head = f"{first} on {counts[first]} of {counted(counts.total(), 'machine')}"
-    return "; ".join([head, *[f"{word} on {counts[word]}" for word in others]])
+    return "; ".join([head, *[f"{word} on {counts[word]}" for word in further_words]])
 
 
 def summarize(table: pd.DataFrame) -> str:
     """Return the count and range of each verdict: `SLOWER in 7 of 8 comparisons, 1.5x to 21.2x; UNDECIDED in 1`."""
-    compared, parts = table[table["refused"] == ""], list[str]()
+    compared, clauses = table[table["refused"] == ""], list[str]()
     for word in VERDICT_ORDER:
         if len(ratios := compared.loc[compared["verdict"] == word, "ratio"]):
-            total = "" if parts else f" of {counted(len(compared), 'comparison')}"
+            total = "" if clauses else f" of {counted(len(compared), 'comparison')}"
             factors = 1 / ratios if word == FASTER else ratios
             ends = " to ".join(dict.fromkeys([times(factors.min()), times(factors.max())]))
-            parts += [f"{word} in {len(ratios)}{total}" + (f", {ends}" if word in (FASTER, SLOWER) else "")]
+            clauses += [f"{word} in {len(ratios)}{total}" + (f", {ends}" if word in (FASTER, SLOWER) else "")]
     absent = len(table) - len(compared)
-    return "; ".join([*parts, *([f"{NOT_COMPARED}: {absent}"] if absent else [])])
+    return "; ".join([*clauses, *([f"{NOT_COMPARED}: {absent}"] if absent else [])])
 
 
 def caveats(
     table: pd.DataFrame, reading: str = RATIO_NOTE, family: str = "this page", notes: Sequence[str] = ()
 ) -> Section:
-    """Return notes on verdicts: their meaning, what UNDECIDED ones need, and facts that no file has.
+    """Return notes on verdicts: their meaning, what UNDECIDED cases need, and facts that no file records.
 
     `family` names the comparisons that Holm's correction covers. `notes` come last.
     """
@@ -207,14 +207,14 @@ def caveats(
 
 
 def _advice(undecided: pd.DataFrame) -> str:
-    """Return how many blocks decide the UNDECIDED cases, or what to do where MAX_BLOCKS are too few."""
-    needed, beyond = undecided["needed"].dropna(), int(undecided["needed"].isna().sum())
+    """Return how many blocks decide the UNDECIDED cases, or other advice if MAX_BLOCKS are too few."""
+    block_counts, undecidable = undecided["needed"].dropna(), int(undecided["needed"].isna().sum())
     if undecided["blocks"].max() == 1:
-        return f"verdicts need at least {needed.min():.0f} blocks (--blocks {needed.min():.0f})"
-    advice = f"{needed.max():.0f} blocks decide with a probability of 80 % (--blocks {needed.max():.0f})"
-    if not beyond:
+        return f"verdicts need at least {block_counts.min():.0f} blocks (--blocks {block_counts.min():.0f})"
+    advice = f"{block_counts.max():.0f} blocks decide with a probability of 80 % (--blocks {block_counts.max():.0f})"
+    if not undecidable:
         return advice
-    cases = f"{advice}. For {beyond} of {len(undecided)}" if len(needed) else "for these cases"
+    cases = f"{advice}. For {undecidable} of {len(undecided)}" if len(block_counts) else "for these cases"
     return (
         f"{cases}, even {MAX_BLOCKS:,} blocks would decide with a lower probability than 80 %, at the ratio and the"
         " noise that these blocks show. Measure again with less noise (python -m results noise RUN says how)"

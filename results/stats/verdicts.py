@@ -95,18 +95,18 @@ def judge(
             agreed = few_blocks.blocks_needed(abs(estimates[i]), looks.tails[i], K, levels[i], POWER)
             needed = min((max(blocks, K + 1) for blocks in (signs, agreed) if blocks), default=None)
         by_looks = few_blocks.detectable(looks.tails[i], K, level, POWER)[: K + 1].min()
-        shown = math.exp(min(smallest[i], by_looks))
+        ratio = math.exp(min(smallest[i], by_looks))
         bounds = math.exp(min(low[i], estimates[i])), math.exp(max(high[i], estimates[i]))
         spread = float(spreads[i]) if K > 1 else math.nan
-        verdicts.append(Verdict(word, math.exp(estimates[i]), *bounds, float(adjusted[i]), K, shown, needed, spread))
+        verdicts.append(Verdict(word, math.exp(estimates[i]), *bounds, float(adjusted[i]), K, ratio, needed, spread))
     return verdicts
 
 
 def holm(p: Sequence[float], alpha: float = ALPHA, comparisons: int = 0) -> tuple[list[float], list[float]]:
     """Return p-values adjusted by Holm's step-down procedure, and for each the level of the step that decided.
 
-    An interval at that level excludes 0 exactly if the comparison is rejected. comparisons: of the family, if these
-    are a part of it; the others then count as the last to be rejected, which is the strictest.
+    An interval at that level excludes 0 exactly if the comparison is rejected. comparisons: size of the
+    family, if larger than p. The missing ones then count as the last to be rejected, which is the strictest.
     """
     total = max(len(p), comparisons)
     adjusted, levels, largest, divisor = [0.0] * len(p), [0.0] * len(p), 0.0, total

@@ -1,6 +1,6 @@
 """Measure what a run records of its machine beside 0 to 3 busy loops: evidence for `results/stats/quiet_or_busy.py`.
 
-Also by which factor the ratio of two implementations then differs from that without a loop: what load alone may show.
+Also measure the factor by which the loops change the ratio of two implementations.
 """
 
 import math
@@ -37,32 +37,32 @@ MEASURE_TITLES = {
     "steal": "CPU time that the hypervisor took (steal)",
     "throttled": "time for which a cgroup's quota stopped the run",
     "calibration": "calibration loop, 90th by 10th percentile",
-}  # what each of MEASURES is
+}
 
 
 def section(rows: pd.DataFrame) -> Section:
-    """Return the limits of each number that a run records, and what it was beside busy loops."""
+    """Return the limits of each of MEASURES, and its values beside busy loops."""
     runs = records(rows)
     table = [
-        {"number": MEASURE_TITLES[one.name], "QUIET up to": one.figure(one.limit)}
-        | {f"above {LARGE_RATIO:.0f}x shown up to": one.figure(one.most)}
-        | {f"busy loops: {run['loops']}": one.figure(number(run[one.name])) for run in runs}
-        for one in MEASURES
+        {"number": MEASURE_TITLES[measure.name], "QUIET up to": measure.figure(measure.limit)}
+        | {f"above {LARGE_RATIO:.0f}x shown up to": measure.figure(measure.silent_limit)}
+        | {f"busy loops: {run['loops']}": measure.figure(number(run[measure.name])) for run in runs}
+        for measure in MEASURES
     ]
     if "ratio_change" in rows:
-        about = {"number": "largest change of a ratio of two implementations", "QUIET up to": "-"}
+        change_cells = {"number": "largest change of a ratio of two implementations", "QUIET up to": "-"}
         changes = {
             f"busy loops: {run['loops']}": f"{times(run['ratio_change'])} in {counted(run['ratios'], 'ratio')}"
             for run in runs
         }
-        table.append(about | {f"above {LARGE_RATIO:.0f}x shown up to": "-"} | changes)
+        table.append(change_cells | {f"above {LARGE_RATIO:.0f}x shown up to": "-"} | changes)
     verdicts, last = ", ".join(f"{run['word']} with {run['loops']}" for run in runs), runs[-1]
     note = f"Busy loops: {verdicts}. {last['machine']}, {last['cores']} cores, {last['date']}."
     return Section(table=table, notes=[note])
 
 
 def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
-    """Return the fields of `Quiet` and its word, of a run beside so many busy loops, and its ratios by case."""
+    """Measure a run beside `loops` busy loops. Return the fields of `Quiet`, its word, and the ratios by case."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         idle_load = os.getloadavg()[0]
@@ -83,9 +83,9 @@ def _measure(loops: int) -> tuple[dict[str, object], "pd.Series[float]"]:
 
 if __name__ == "__main__":
     rows, ratios = zip(*map(_measure, LOOP_COUNTS), strict=True)
-    logs = [np.log(after / ratios[0]).dropna() for after in ratios]  # load may make rows invalid
-    changes = [math.exp(one.abs().max()) if len(one) else math.nan for one in logs]
-    table = pd.DataFrame(rows).assign(ratio_change=changes, ratios=[len(one) // 2 for one in logs])
+    logs = [np.log(loaded / ratios[0]).dropna() for loaded in ratios]  # load may make rows invalid
+    changes = [math.exp(case_logs.abs().max()) if len(case_logs) else math.nan for case_logs in logs]
+    table = pd.DataFrame(rows).assign(ratio_change=changes, ratios=[len(case_logs) // 2 for case_logs in logs])
     page = Page(table, [Section("What a run records beside busy loops", table=rows_of(table))])
     atomic_write(Path(sys.argv[1]), json_text(table))
     write(page, "table", sys.stdout)

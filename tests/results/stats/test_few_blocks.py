@@ -36,7 +36,7 @@ def test_one_look_is_its_definition() -> None:
         x = min(abs(d))
         tail = max(share(between(page), x), share(own, x))
         expected = 2 * (tail / 2) ** 3 if len(set(np.sign(d))) == 1 else 1.0
-        assert p == pytest.approx(min(1, expected / few_blocks.part(3, 3)))
+        assert p == pytest.approx(min(1, expected / few_blocks.error_share(3, 3)))
     assert found.p.min() < 0.001 and found.p.max() == 1
 
 
