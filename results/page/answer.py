@@ -1,4 +1,4 @@
-"""Answer in one screen: do all agree, was the machine quiet, what is fastest at which size, what to do next."""
+"""Answer in one screen: agreement, noise, the fastest implementation by size, and the next commands."""
 
 import math
 import shlex
@@ -29,18 +29,18 @@ from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_comple
 from results.store.reading import Run, machine_words, mapping, number
 from results.store.runs import name_of
 
-LINE_COLUMNS = 78  # without its dash
+LINE_COLUMNS = 78  # without the leading dash
 NAME_CHARACTERS = 20  # of an implementation that is not shown slower
 TABLE_ROWS = 8
-UNSAVED_STEM = "not-saved"  # of the file of a run that nobody asked to save
+UNSAVED_STEM = "not-saved"  # of the file of an unsaved run
 NAMED_EXPERTS = 2  # expert-tuned implementations
-EXPENSIVE_START_RATIO = 3  # to its framework's quickest, above which an implementation is named too
+EXPENSIVE_START_RATIO = 3  # to its framework's fastest; above it, an implementation is named too
 
 
 def answer(run: Run, baseline: str) -> Page:
     """Return the answer of a run, in at most 25 lines of 80 columns.
 
-    The data has one row per problem, dtype and device. A BUSY machine has winners by large differences at most.
+    The data has one row per problem, dtype and device. On a BUSY machine, only large differences make winners.
     """
     quiet, rows = judge_machine(run), records(drop_duplicates(run, outcomes(run)))
     pairs = judge_pairs(run, baseline)
@@ -52,10 +52,10 @@ def answer(run: Run, baseline: str) -> Page:
     room = TABLE_ROWS - bool(quiet.named)  # a busy machine has a line of advice
     table = [_alone(winner) if is_alone else _cells(winner, baseline, prefix, title) for winner in winners[:room]]
     decided = _decided(compared_with(pairs, baseline), quiet, baseline.removeprefix(prefix))
-    part = ["Only the selected cases count here."] if any(run.filters.values()) else []
+    filter_notes = ["Only the selected cases count here."] if any(run.filters.values()) else []
     reason, mark, advice = quiet.line_early.partition(". ")
     machine = [reason + mark.strip(), *filter(None, [advice])]
-    state = [*part, *_agreement(rows), *machine, *kernel_notes(run), *([] if is_alone else [decided])]
+    state = [*filter_notes, *_agreement(rows), *machine, *kernel_notes(run), *([] if is_alone else [decided])]
     about_winners = [] if is_alone else [*_in_words(winners), *_legend(run, winners, baseline), *_tuned(winners)]
     if len(winners) > room:
         command = f": python -m results answer {name_of(run)} --format csv" if _is_saved(run) else ""
@@ -78,14 +78,14 @@ def answer(run: Run, baseline: str) -> Page:
     return Page(data, sections)
 
 
-def _fit(head: str, parts: list[str], separator: str = ", ") -> list[str]:
-    """Return one line with as many parts as fit, and the number of the others. No line without parts."""
-    for count in range(len(parts), 0, -1):
-        more = f"{separator}{len(parts) - count} more" if count < len(parts) else ""
-        line = f"{head}{separator.join(parts[:count])}{more}"
+def _fit(head: str, texts: list[str], separator: str = ", ") -> list[str]:
+    """Return one line with the texts that fit and the number of omitted texts; [] without texts."""
+    for count in range(len(texts), 0, -1):
+        suffix = f"{separator}{len(texts) - count} more" if count < len(texts) else ""
+        line = f"{head}{separator.join(texts[:count])}{suffix}"
         if len(line) <= LINE_COLUMNS:
             return [line]
-    return [cut(f"{head}{parts[0]}")] if parts else []
+    return [cut(f"{head}{texts[0]}")] if texts else []
 
 
 def cut(line: str) -> str:
@@ -101,11 +101,11 @@ def _title(run: Run) -> str:
 
 
 def _agreement(rows: list[Row]) -> list[str]:
-    sentence, others = agreement(rows)
-    if not others:
+    sentence, failures = agreement(rows)
+    if not failures:
         return [f"{sentence}."]
-    name, reason = next(iter(others.items()))
-    names = f"{name} ({reason})" if len(others) == 1 else f"{', '.join(others)}; {name}: {reason}"
+    name, reason = next(iter(failures.items()))
+    names = f"{name} ({reason})" if len(failures) == 1 else f"{', '.join(failures)}; {name}: {reason}"
     return [f"{sentence}.", f"Without a valid time: {names}"]
 
 
@@ -115,25 +115,25 @@ def _decided(judged: pd.DataFrame, quiet: Quiet, baseline: str) -> str:
     if quiet.is_silent:
         return f"No verdict on {counted(len(judged), 'comparison')} with {baseline}: {BUSY_REASON}."
     decided = int(judged["verdict"].isin(DECIDED_VERDICTS).sum())
-    least, most = judged["blocks"].min(), judged["blocks"].max()
-    blocks = counted(most, "block") if least == most else f"{least} to {most} blocks"
+    fewest, most = judged["blocks"].min(), judged["blocks"].max()
+    blocks = counted(most, "block") if fewest == most else f"{fewest} to {most} blocks"
     total = counted(len(judged), "comparison")
     return f"{decided} of {total} with {baseline} {'is' if len(judged) == 1 else 'are'} decided, from {blocks}."
 
 
 def problem_label(row: Row) -> str:
-    """Return `small (1,000 x 10)`; of a problem that is called by its size `50,000 x 30`."""
+    """Return `small (1,000 x 10)`, or `50,000 x 30` for a problem that is named after its size."""
     name, size = shortened(words(row["problem"]).split("/")[-1], 16), ""
     if row["n"] == row["n"] and row["d"] == row["d"]:
         size = f"{row['n']:,.0f} x {row['d']:,.0f}"
         base, mark, batch = name.partition("@")
         name = f"{size}{mark}{batch}" if base == f"{row['n']:.0f}x{row['d']:.0f}" else f"{name} ({size})"
-    others = [row["dtype"]] * (row["dtype"] != "float32") + [row["device"]] * (row["device"] != "cpu")
-    return " ".join([name, *others])
+    qualifiers = [row["dtype"]] * (row["dtype"] != "float32") + [row["device"]] * (row["device"] != "cpu")
+    return " ".join([name, *qualifiers])
 
 
 def _common_prefix(run: Run) -> str:
-    """Return `numpy_manual@` where a run has this one implementation, in several environments; else nothing."""
+    """Return `numpy_manual@` if a run has only this implementation, in several environments; else ""."""
     names = {str(name).partition("@")[:2] for name in run.rows["impl"].unique()}
     return "".join(next(iter(names))) if len(names) == 1 and next(iter(names))[1] else ""
 
@@ -150,20 +150,21 @@ def _cells(winner: Winner, baseline: str, prefix: str, title: str) -> dict[str, 
 
 
 def _rivals(names: list[str]) -> str:
-    """Return the first name and the number of the others; only the number if the line has no room for the name."""
+    """Return the first name and the number of further names; only the number if the first name is too long."""
     if names and len(names[0]) > NAME_CHARACTERS:
         return f"{len(names)} more"
-    return ", ".join([*names[:1], *([f"{len(names) - 1} more"] if len(names) > 1 else [])]) or "-"
+    more = [f"{len(names) - 1} more"] if len(names) > 1 else []
+    return ", ".join([*names[:1], *more]) or "-"
 
 
 def _alone(winner: Winner) -> dict[str, str]:
-    """Return the time of the only implementation: there is nothing to compare it with."""
+    """Return the row of the only implementation, which cannot be compared."""
     step, name = winner.best["per_step_s"], words(winner.best["impl"])
     return {"problem": problem_label(winner.best), "implementation": name, "one step": seconds(step)}
 
 
 def _speedup_cell(row: dict[str, Any]) -> str:
-    """Return a speed-up with its verdict: `6.80x`, `1.20x ?` if undecided; with its interval from few blocks."""
+    """Return a speed-up with its verdict: `6.80x`, `1.20x ?` if undecided; from few blocks with its interval."""
     if row["verdict"] not in DECIDED_VERDICTS:
         return f"{speedup(1 / row['ratio'])} ?"
     ends = 1 / row["interval_high"], 1 / row["interval_low"]
@@ -173,16 +174,16 @@ def _speedup_cell(row: dict[str, Any]) -> str:
 
 
 def _in_words(winners: list[Winner]) -> list[str]:
-    """Return which framework is fastest on which problems."""
-    parts, undecided = in_words(winners)
-    widths = [len("Fastest: " + "; ".join(parts[: count + 1])) for count in range(len(parts))]
+    """Return lines that name the fastest framework of each problem."""
+    fastest, undecided = in_words(winners)
+    widths = [len("Fastest: " + "; ".join(fastest[: count + 1])) for count in range(len(fastest))]
     first = max(sum(width <= LINE_COLUMNS for width in widths), 1)  # parts on the first of at most two lines
-    lines = [*_fit("Fastest: ", parts[:first], "; "), *_fit("Fastest: ", parts[first:], "; ")]
+    lines = [*_fit("Fastest: ", fastest[:first], "; "), *_fit("Fastest: ", fastest[first:], "; ")]
     return [*lines, *_fit("No fastest shown: ", undecided, "; ")]
 
 
 def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
-    """Return what the marks of the table mean, and whose noise the intervals of few blocks hold."""
+    """Return the meaning of the table's marks, and the runs whose noise the intervals of few blocks include."""
     ratios = [winner.ratio for winner in winners if winner.ratio]
     blocks = [ratio["blocks"] for ratio in ratios if ratio["verdict"] not in DECIDED_VERDICTS]
     few = "; one or two blocks are seldom enough" if min(blocks, default=math.inf) <= FEW_BLOCKS else ""
@@ -196,14 +197,14 @@ def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
 
 
 def _tuned(winners: list[Winner]) -> list[str]:
-    """Return the speed-ups of the expert-tuned implementations that gain most, a line each."""
-    parts: dict[str, list[tuple[float, str]]] = {}
+    """Return the speed-ups of the expert-tuned implementations that gain most, one line each."""
+    cells_by_impl: dict[str, list[tuple[float, str]]] = {}
     for winner in winners:
         for impl, ratio in winner.tuned:
             cell = f"{_speedup_cell(ratio)} {words(winner.best['problem'])}"
-            parts.setdefault(impl, []).append((ratio["ratio"], cell))
-    best = sorted(parts, key=lambda impl: median(ratio for ratio, _ in parts[impl]))[:NAMED_EXPERTS]
-    return [line for impl in best for line in _fit(f"Expert-tuned {impl}: ", [cell for _, cell in parts[impl]])]
+            cells_by_impl.setdefault(impl, []).append((ratio["ratio"], cell))
+    best = sorted(cells_by_impl, key=lambda impl: median(ratio for ratio, _ in cells_by_impl[impl]))[:NAMED_EXPERTS]
+    return [line for impl in best for line in _fit(f"Expert-tuned {impl}: ", [cell for _, cell in cells_by_impl[impl]])]
 
 
 def _startup(run: Run) -> list[str]:
@@ -214,31 +215,31 @@ def _startup(run: Run) -> list[str]:
         starts = start_seconds(of_device).dropna()
         fastest = starts.groupby(starts.index.map(framework)).min()
         slow = starts[starts.to_numpy() > EXPENSIVE_START_RATIO * fastest[starts.index.map(framework)].to_numpy()]
-        parts = sorted((start_s, f"{name} {start_s:.2g}") for name, start_s in (*fastest.items(), *slow.items()))
+        start_texts = sorted((start_s, f"{name} {start_s:.2g}") for name, start_s in (*fastest.items(), *slow.items()))
         where = "" if device == "cpu" else f" on the {device}"
-        lines += _fit(f"Start-up seconds{where}: ", [text for _, text in parts])
+        lines += _fit(f"Start-up seconds{where}: ", [text for _, text in start_texts])
     return lines
 
 
 def _missing(rows: list[Row]) -> list[str]:
-    """Return what was skipped or refused, the most frequent reasons first."""
+    """Return a line on skipped and refused implementations, the most frequent reasons first."""
     reasons: dict[str, set[str]] = {}
     for row in rows:
         if row["status"] in ("skipped", "refused"):
             reasons.setdefault(words(row["reason"]).partition(":")[0], set()).add(words(row["impl"]))
-    parts = [
+    reason_texts = [
         f"{', '.join(sorted(impls)) if len(impls) < 3 else f'{len(impls)} implementations'} ({reason})"
         for reason, impls in sorted(reasons.items(), key=lambda item: -len(item[1]))
     ]
-    return _fit("Skipped or refused: ", parts, "; ")
+    return _fit("Skipped or refused: ", reason_texts, "; ")
 
 
 def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> list[str]:
-    """Return the commands that go on from here."""
+    """Return the commands to run next."""
     blocks, wall_s = of_complete_blocks(run.rows)["block"].nunique(), number(run.campaign.get("wall_s"))
     minutes = math.ceil(FIRST_LOOK * wall_s / blocks / 60) if blocks and wall_s > 0 else 5
-    more = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
-    decide = f"To decide: the same command with {more}"
+    option = f"--minutes {minutes}" if "schedule" in run.campaign else f"--until-decided --minutes {minutes}"
+    decide = f"To decide: the same command with {option}"
     silent = judge_machine(run).is_silent
     few = [decide] if blocks < FIRST_LOOK and winners and not is_alone and not silent else []
     if not _is_saved(run):
@@ -252,9 +253,9 @@ def _next(run: Run, baseline: str, winners: list[Winner], is_alone: bool) -> lis
 
 def _axis(run: Run) -> str | None:
     """Return the axis of the environments of a run, as `compare --over` takes it; None without environments."""
-    known = mapping(run.campaign.get("environments"))
-    named = [axis for axis in ("threads", "precision") if any(axis in mapping(facts) for facts in known.values())]
-    return None if not known else named[0] if named else "environment"
+    environments = mapping(run.campaign.get("environments"))
+    axes = [axis for axis in ("threads", "precision") if any(axis in mapping(facts) for facts in environments.values())]
+    return None if not environments else axes[0] if axes else "environment"
 
 
 def _is_saved(run: Run) -> bool:

@@ -31,7 +31,7 @@ FRAMEWORKS = [*FRAMEWORK_NAMES.values(), "others"]  # in the order of COLOURS
 FRAMEWORK_INDEX = f"indexof({[*FRAMEWORK_NAMES]}, datum.framework)"  # -1: others
 COLOUR = f"{FRAMEWORKS}[({FRAMEWORK_INDEX} + {len(FRAMEWORKS)}) % {len(FRAMEWORKS)}]"
 PANEL_HEIGHT = 320  # pixels, with lines
-MAX_LINES = 7  # in a chart, before the reader asks for all
+MAX_LINES = 7  # in a chart, unless the reader asks for all
 MAX_DRAWN = {"panel": 12, "problem": 40, "impl": 40}  # values of a column in one chart
 SELECTION = alt.selection_point(name="selected", fields=["impl"], on="click")
 
@@ -169,8 +169,8 @@ def error_chart(impls: Sequence[str]) -> Spec:
     limit = alt.Chart().mark_rule(strokeDash=[4, 4], aria=False).encode(y=alt.datum(1))
     texts = {"error / tolerance": "format(datum.distance, '.3~g')"}
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "error / tolerance:N"])
-    shown = "datum.t > 0 && datum.distance > 0"
-    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", shown, ends=("t", "distance"))
+    condition = "datum.t > 0 && datum.distance > 0"
+    return _facet(alt.layer(limit, *lines), "checks", texts, "detail", condition, ends=("t", "distance"))
 
 
 def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
@@ -182,8 +182,8 @@ def loss_chart(impls: Sequence[str], field: str, title: str) -> Spec:
     y = alt.Y("loss:Q", title="loss (MSE, all rows)", scale=_log(), axis=alt.Axis(format="~g"))
     lines = _lines(impls, x, y, ["impl:N", "problem:N", "t:Q", "loss:Q", "steps:N", "with the start:N"])
     texts = {"steps": _seconds("datum.seconds"), "with the start": _seconds("datum.job_s")}
-    shown = f"datum.loss > 0 && datum.seconds > 0 && isValid(datum.{field})"
-    return _facet(alt.layer(*lines), "checks", texts, "detail", shown, ends=(field, "loss"))
+    condition = f"datum.loss > 0 && datum.seconds > 0 && isValid(datum.{field})"
+    return _facet(alt.layer(*lines), "checks", texts, "detail", condition, ends=(field, "loss"))
 
 
 def descent_chart(fit: dict[str, Any]) -> Spec:
@@ -208,10 +208,10 @@ def _decades(label: str) -> alt.Axis:
 
 
 def _channels(impls: Sequence[str], *names: str) -> dict[str, Any]:
-    """Return these channels of each implementation, equal in all charts: colour, marker, dash, opacity if selected."""
+    """Return these channels of each implementation, equal in all charts: colour, marker, dash and opacity."""
     colours = [FRAMEWORK_NAMES.get(impl.partition("_")[0], FRAMEWORKS[-1]) for impl in impls]
-    places = [colours[:at].count(colour) for at, colour in enumerate(colours)]  # among those of the same colour
-    shapes, dashes = ([of[place % len(of)] for place in places] for of in (SHAPES, DASHES))
+    places = [colours[:index].count(colour) for index, colour in enumerate(colours)]  # among those of the same colour
+    shapes, dashes = ([values[place % len(values)] for place in places] for values in (SHAPES, DASHES))
     channels = {
         "color": alt.Color("colour:N", scale=alt.Scale(domain=FRAMEWORKS), legend=None),
         "shape": alt.Shape("impl:N", scale=alt.Scale(domain=[*impls], range=shapes), legend=None),
@@ -245,11 +245,11 @@ def _lines(impls: Sequence[str], x: alt.X, y: alt.Y, tooltip: list[str]) -> list
 
 def _label(tooltip: Sequence[str]) -> str:
     """Return Vega's expression for a tooltip as one line: `impl: jax_scan; n: 1000`."""
-    parts = []
-    for name, _, kind in (one.rpartition(":") for one in tooltip):
+    texts = []
+    for name, _, kind in (column.rpartition(":") for column in tooltip):
         value = f"datum[{name!r}]"
-        parts.append(f"'{name}: ' + " + (f"format({value}, '')" if kind == "Q" else value))
-    return " + '; ' + ".join(parts)
+        texts.append(f"'{name}: ' + " + (f"format({value}, '')" if kind == "Q" else value))
+    return " + '; ' + ".join(texts)
 
 
 def _ends(x: str, y: str, by: str) -> list[Spec]:
@@ -358,30 +358,30 @@ def initial_detail(payload: Payload, runs: list[Run]) -> str:
 def initial_rows(
     chart: Chart, payload: Payload, runs: list[Run], baseline: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the rows that a chart shows before filters are changed, and what it leaves out, in words."""
+    """Return the rows that a chart shows initially, and texts on what it omits."""
     rows, omitted = _rows(chart, payload, runs, baseline), []
-    if drawn := first_lines(chart, payload, runs, baseline):
+    if impls := first_lines(chart, payload, runs, baseline):
         names = rows["impl"].unique()
-        rows = rows[rows["impl"].isin(drawn)]
-        omitted += [f"{len(names) - len(drawn)} of {len(names)} implementations"] if len(names) > len(drawn) else []
-    for column, most in MAX_DRAWN.items():
+        rows = rows[rows["impl"].isin(impls)]
+        omitted += [f"{len(names) - len(impls)} of {len(names)} implementations"] if len(names) > len(impls) else []
+    for column, limit in MAX_DRAWN.items():
         values = rows[column].dropna().unique() if column in rows else []
-        if len(values) > most:
-            rows = rows[rows[column].isin(values[:most])]
-            omitted.append(f"{len(values) - most} of {len(values)} values of {column}")
+        if len(values) > limit:
+            rows = rows[rows[column].isin(values[:limit])]
+            omitted.append(f"{len(values) - limit} of {len(values)} values of {column}")
     return json_rows(rows), omitted
 
 
 def first_lines(chart: Chart, payload: Payload, runs: list[Run], baseline: str) -> list[str]:
-    """Return the MAX_LINES implementations that a chart with lines begins with; none for another chart.
+    """Return the MAX_LINES implementations that a line chart shows initially; [] for other charts.
 
-    The baseline, the fastest of each framework, and then the fastest of the others: by the median, over the cases, of
-    the time per step divided by the shortest.
+    First the baseline, then the fastest of each framework, then all others by speed: the median over the cases of the
+    time per step divided by the shortest.
     """
     if not chart.has_lines:
         return []
-    shown = _rows(chart, payload, runs, baseline)["impl"]
-    cases = payload.cases[(payload.cases["status"] == "measured") & payload.cases["impl"].isin(shown)]
+    impls = _rows(chart, payload, runs, baseline)["impl"]
+    cases = payload.cases[(payload.cases["status"] == "measured") & payload.cases["impl"].isin(impls)]
     shortest = cases.groupby(["run", "problem", "device", "dtype"])["per_step_s"].transform("min")
     speeds = (cases["per_step_s"] / shortest).groupby(cases["impl"]).median().sort_values(kind="stable")
     names = sorted(speeds.index, key=lambda impl: impl != baseline)

@@ -59,14 +59,12 @@ class Curve:
 
     @property
     def shown(self) -> NDArray[np.bool_]:
-        """Return for each n whether the interval lies on one side of 0: that of a verdict may end there."""
+        """Return for each n whether the interval lies on one side of 0. It may end at 0, as that of a verdict does."""
         return np.not_equal(self.low >= 0, self.high <= 0)
 
     @property
     def crossings(self) -> list[tuple[int, float, float, float]]:
-        """Return every change of sign by increasing n: the index before it, its n (an estimate), and the neighbouring
-        sizes that are shown.
-        """
+        """Return each change of sign by n: the index before it, its estimated n, and the shown sizes around it."""
         return [
             (i, self._root(i, j), float(self.n[i]), float(self.n[j]))
             for i, j in pairwise(np.flatnonzero(self.shown).tolist())
@@ -76,8 +74,8 @@ class Curve:
     def _root(self, i: int, j: int) -> float:
         """Return the n between sizes i and j at which the estimate is 0: the geometric mean, if there are several."""
         x, y = np.log(self.n[i : j + 1]), self.middle[i : j + 1]
-        at = np.flatnonzero(np.sign(y[:-1]) * np.sign(y[1:]) < 0)
-        roots = x[at] + (x[at + 1] - x[at]) * y[at] / (y[at] - y[at + 1])
+        before = np.flatnonzero(np.sign(y[:-1]) * np.sign(y[1:]) < 0)
+        roots = x[before] + (x[before + 1] - x[before]) * y[before] / (y[before] - y[before + 1])
         return float(np.exp(np.concatenate([roots, x[y == 0]]).mean()))
 
 
@@ -95,16 +93,16 @@ def crossover(
 
     features: the only number of columns that is shown. family: the comparisons that intervals are corrected for
     (default: those of the page). earlier: returns the earlier runs whose noise counts, as in `compare`.
-    over: the axis along which A and B are sides of one run, as in `compare`. job_steps: also compare jobs of that many
+    over: the axis along which A and B differ within one run, as in `compare`. job_steps: also compare jobs of that many
     steps in fresh processes; 0 for none.
     Raises RunError for an unknown implementation, or if nothing is comparable.
     """
     sides = sides_along(a, b, over)
     (a, b), axis = map(str, sides), sides[0].axis
-    known = sorted({name for run in runs for name in run.rows["impl"].dropna()})
+    impls = sorted({name for run in runs for name in run.rows["impl"].dropna()})
     for side in sides:
-        if side.impl not in known:
-            raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, known)}")
+        if side.impl not in impls:
+            raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, impls)}")
     jobs = [job_steps] if job_steps else []
     tables = {(run.label, steps): _ratios_by_size(run, sides, steps) for run in runs for steps in (0, *jobs)}
     if features is not None:
@@ -127,8 +125,8 @@ def crossover(
             sections += [Section(JOB_TITLE.format(steps), notes=[JOB_NOTE])]
             sections += _sections(tables[run.label, steps], a, b, comparisons, claims_from([run]), {}, "job")
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
-    parts = [table.assign(job_steps=steps) if jobs else table for (_, steps), table in tables.items()]
-    return Page(join(parts).drop(columns=["logs", "pair"]), sections)
+    tables_of_runs = [table.assign(job_steps=steps) if jobs else table for (_, steps), table in tables.items()]
+    return Page(join(tables_of_runs).drop(columns=["logs", "pair"]), sections)
 
 
 def _ratios_by_size(run: Run, sides: tuple[Selection, Selection], job_steps: int) -> pd.DataFrame:
@@ -180,8 +178,8 @@ def _sections(
         with np.errstate(divide="ignore"):  # without an interval, its low end is 0
             middle, low, high = np.log(group[["ratio", *interval_columns]].to_numpy(float)).T
         curve = Curve(group["n"].to_numpy(float), middle, low - math.log(factor), high + math.log(factor))
-        for before, *of_crossing in curve.crossings:
-            table.loc[group.index[before], crossing] = of_crossing
+        for position, *crossing_values in curve.crossings:
+            table.loc[group.index[position], crossing] = crossing_values
         rows = records(table.loc[group.index])
         text = f"undecided: {BUSY_REASON}" if math.isinf(factor) else sentence(curve, a, b, _advice(rows, comparisons))
         if 1 < factor < math.inf:
@@ -203,8 +201,8 @@ def sentence(curve: Curve, a: str, b: str, advice: str) -> str:
     crossings = []
     for i, n, low, high in curve.crossings:
         first, second = (b, a) if curve.low[i] >= 0 else (a, b)
-        at = f"at about n = {_count(float(f'{n:.3g}'))} (between {_count(low)} and {_count(high)})"
-        crossings.append(f"{first} overtakes {second} {at}")
+        place = f"at about n = {_count(float(f'{n:.3g}'))} (between {_count(low)} and {_count(high)})"
+        crossings.append(f"{first} overtakes {second} {place}")
     if crossings:
         return "; ".join(crossings)
     if curve.shown.all():

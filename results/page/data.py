@@ -25,8 +25,8 @@ from results.store.runs import join
 
 KEY = ["run", *CASE]
 MANY_RUNS = 50  # more runs have one baseline, and checks of the initially shown runs only
-AS_USERS, TUNED_TOO = "as users write it", "expert-tuned as well"  # the implementations of a winner map
-MANY_NAMES = 3  # frameworks in a cell of a winner map, from which on they are counted
+AS_USERS, TUNED_TOO = "as users write it", "expert-tuned as well"  # implementations of a winner map
+MANY_NAMES = 3  # or more frameworks in a cell of a winner map: they are counted
 RUNS_SHOWN = 4  # initially; the filter shows the others
 CASES = ["run", "machine", "framework", "version", "impl", "device", "dtype", "problem", "plan", "n", "d", "k", "batch"]
 CASES += ["steps", "size", "status", "reason", "blocks", "per_step_s", "low_s", "high_s", "ci_low_s", "ci_high_s"]
@@ -36,15 +36,14 @@ CASES += ["limit_s", "fraction_of_limit", "limited_by", "step_reads", "sweep", "
 
 @dataclass(frozen=True, eq=False)
 class Payload:
-    """The data of a page: tables with a row per case, per case and baseline, per case and checked iterate, and per cell
-    of a winner map.
+    """The tables of a page. Rows: cases, speed-ups over each baseline, checked iterates, cells of winner maps.
 
     Columns of `cases` beside those of `outcomes`: plan, full batch or mini-batches; size, elements of X per step (batch
     times d); ci_low_s and ci_high_s, the 95 % interval of per_step_s (signed-rank test over the blocks, in logarithms;
-    for few blocks, the spread of earlier runs);
-    sweep, 1 if the run has several n with this d, k and plan; panel, the panel in a chart, which never mixes machines.
+    for few blocks, the spread of earlier runs); sweep, 1 if the run has several n with this d, k and plan; panel, the
+    panel in a chart, which never mixes machines.
     Columns of `winners`: written, AS_USERS or TUNED_TOO; fastest, the framework that is shown to be fastest, or "";
-    frameworks, it or all that may be; by, the implementation and its speed-up over the baseline.
+    frameworks, it or all candidates; by, the implementation and its speed-up over the baseline.
     """
 
     cases: pd.DataFrame
@@ -55,8 +54,8 @@ class Payload:
     @property
     def impls(self) -> tuple[str, ...]:
         """Return all implementations, sorted by framework."""
-        known = self.cases.dropna(subset="impl").drop_duplicates("impl").sort_values(["framework", "impl"])
-        return tuple(known["impl"])
+        impls = self.cases.dropna(subset="impl").drop_duplicates("impl").sort_values(["framework", "impl"])
+        return tuple(impls["impl"])
 
     @property
     def measured_impls(self) -> tuple[str, ...]:
@@ -72,25 +71,24 @@ def make_payload(runs: list[Run], baseline: str) -> Payload:
     """
     tables = [without_duplicates(run.rows) for run in runs]
     few = runs if len(runs) <= MANY_RUNS else []
-    spreads = {(run.label, impl): part for run in few for impl, part in step_spreads(run, earlier_runs(run)).items()}
+    spreads = {(run.label, impl): value for run in few for impl, value in step_spreads(run, earlier_runs(run)).items()}
     cases = _cases(join([drop_duplicates(run, outcomes(run)) for run in runs]), join(tables), spreads)
     checked = tables if few else [without_duplicates(run.rows) for run in first_runs(runs)]
     judged = [judge_pairs(run, baseline) for run in few] or [_judge_alone(run, baseline) for run in runs]
     iterates = checks(join(checked)).merge(cases[[*KEY, "machine", "framework", "panel"]], on=KEY)
-    speedups = _speedups([part.assign(run=run.label) for run, part in zip(runs, judged, strict=True)], cases)
+    speedups = _speedups([table.assign(run=run.label) for run, table in zip(runs, judged, strict=True)], cases)
     return Payload(_with_detail(cases), speedups, _with_detail(iterates), winner_maps(first_runs(runs), baseline))
 
 
 def first_runs(runs: list[Run]) -> list[Run]:
-    """Return the RUNS_SHOWN runs that answer most, in the order of `runs`.
+    """Return the RUNS_SHOWN most informative runs, in the order of `runs`.
 
-    One of each machine comes before a second one of any, then quiet ones before others, then those with more problems,
-    more blocks, and the newer.
+    The best run of each machine comes first. Better is a quiet run, then more problems, more blocks, and the newer.
     """
     if len(runs) <= RUNS_SHOWN:
         return runs
     best = sorted(runs, key=_worth, reverse=True)
-    ranks = {run.label: sum(other.machine == run.machine for other in best[:i]) for i, run in enumerate(best)}
+    ranks = {run.label: sum(better.machine == run.machine for better in best[:i]) for i, run in enumerate(best)}
     chosen = sorted(best, key=lambda run: ranks[run.label])[:RUNS_SHOWN]
     return [run for run in runs if run in chosen]
 
@@ -101,7 +99,7 @@ def _worth(run: Run) -> tuple[Any, ...]:
 
 
 def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
-    """Return the winner of each size of the runs whose problems of one batch make a grid of rows and features."""
+    """Return the winner at each size, for runs whose problems of one batch form a grid of n and d."""
     cells = []
     for run in runs:
         machine = f"{machine_words(run)}, {run.date}"
@@ -125,20 +123,20 @@ def winner_maps(runs: list[Run], baseline: str) -> pd.DataFrame:
     columns = ["run", "machine", "device", "dtype", "problem", "plan", "written", "panel", "n", "d"]
     columns += ["fastest", "frameworks", "by"]
     table = pd.DataFrame(cells, columns=columns).astype({"n": float, "d": float})
-    grids = [part for _, part in table.groupby(["written", "panel"], sort=False) if _is_grid(part)]
+    grids = [grid for _, grid in table.groupby(["written", "panel"], sort=False) if _is_grid(grid)]
     return pd.concat(grids, ignore_index=True) if grids else table[:0]
 
 
 def _is_grid(cells: pd.DataFrame) -> bool:
-    """Return whether at least half of the sizes between several rows and several features are there."""
+    """Return whether the cells cover at least half of a grid of several n and several d."""
     rows, features = cells["n"].nunique(), cells["d"].nunique()
     return min(rows, features) > 1 and len(cells) >= rows * features / 2
 
 
 def _with_detail(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with `detail`: one name for the cases that differ only in the implementation."""
-    parts = table[["problem", "run", "device", "dtype"]].map(words).to_numpy(str)
-    return table.assign(detail=[f"{problem}: {', '.join(others)}" for problem, *others in parts])
+    """Return the table with `detail`, a name that cases share if they differ only in the implementation."""
+    labels = table[["problem", "run", "device", "dtype"]].map(words).to_numpy(str)
+    return table.assign(detail=[f"{problem}: {', '.join(facts)}" for problem, *facts in labels])
 
 
 def _cases(outcomes: pd.DataFrame, rows: pd.DataFrame, spreads: Mapping[tuple[str, str], float]) -> pd.DataFrame:
@@ -188,14 +186,14 @@ def _speedups(judged: list[pd.DataFrame], cases: pd.DataFrame) -> pd.DataFrame:
     judged: `judge_pairs` of each run, with its label.
     """
     tried = cases[cases["status"] != "skipped"].dropna(subset=CASE).drop_duplicates(KEY)
-    about = [*KEY, "machine", "framework", "plan", "panel", "size"]
-    tried = tried[[*about, "reason"]]
-    tried = tried.assign(panel=[", ".join(parts) for parts in tried[["run", "device", "dtype"]].to_numpy(str)])
-    columns = [*about, "baseline", "speedup", "low", "high", "verdict", "why"]
-    parts = [_as_speedups(part) for part in judged if len(part)]
-    if not parts:
+    case_columns = [*KEY, "machine", "framework", "plan", "panel", "size"]
+    tried = tried[[*case_columns, "reason"]]
+    tried = tried.assign(panel=[", ".join(names) for names in tried[["run", "device", "dtype"]].to_numpy(str)])
+    columns = [*case_columns, "baseline", "speedup", "low", "high", "verdict", "why"]
+    judged_tables = [_as_speedups(table) for table in judged if len(table)]
+    if not judged_tables:
         return pd.DataFrame(columns=columns)
-    compared = pd.concat(parts, ignore_index=True)
+    compared = pd.concat(judged_tables, ignore_index=True)
     table = compared[["run", "baseline"]].drop_duplicates().merge(tried, on="run")
     table = table.merge(compared, how="left", on=[*KEY, "baseline"])
     table["why"] = table["why"].fillna("").where(table["reason"].fillna("") == "", table["reason"])
@@ -209,8 +207,8 @@ def _as_speedups(table: pd.DataFrame) -> pd.DataFrame:
     speedup = (1 / table["ratio"]).where(compared)
     table = table.assign(speedup=speedup, low=1 / table["interval_high"], high=1 / table["interval_low"])
     table = table.replace([0.0, math.inf], math.nan)
-    own = compared & (table["impl"] == table["baseline"])
-    table["speedup"], table["verdict"] = table["speedup"].mask(own, 1.0), table["verdict"].mask(own, "baseline")
+    is_base = compared & (table["impl"] == table["baseline"])
+    table["speedup"], table["verdict"] = table["speedup"].mask(is_base, 1.0), table["verdict"].mask(is_base, "baseline")
     table["why"] = table["refused"].where(table["withheld"] == "", table["withheld"])
     return table[[*KEY, "baseline", "speedup", "low", "high", "verdict", "why"]]
 

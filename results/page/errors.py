@@ -18,8 +18,9 @@ MAX_CHARACTERS = 20_000  # of a list of numbers
 
 
 def checks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per case and checked update `t`: largest error / allowed (`distance`), `loss`, `seconds`
-    in steps, and `job_s`, with the start of a fresh process.
+    """Return one row per case and checked update `t`, with its largest error / tolerance (`distance`) and its `loss`.
+
+    seconds: time of the steps until then. job_s: the same with the start of a fresh process.
     """
     columns = {name: rows[name].map(_numbers) for name in ("iterates", "distances", "losses")}
     lengths = columns["iterates"].map(len)
@@ -27,7 +28,7 @@ def checks(rows: pd.DataFrame) -> pd.DataFrame:
     table = rows[["run", *CASE, "per_step_s", "fixed_s"]].assign(start_s=job_seconds(rows, 0), **columns)[complete]
     table = table.explode(list(columns), ignore_index=True).astype(dict.fromkeys(columns, float))
     table = table.rename(columns={"iterates": "t", "distances": "distance", "losses": "loss"})
-    times = ["fixed_s", "start_s", "per_step_s"]  # not every block checks every update
+    times = ["fixed_s", "start_s", "per_step_s"]  # blocks may check different updates
     table[times] = table.groupby(["run", *CASE])[times].transform("median")
     table["seconds"] = table["fixed_s"] + table["t"] * table["per_step_s"]
     table["job_s"] = table["start_s"] + table["t"] * table["per_step_s"]
@@ -45,7 +46,7 @@ def _numbers(text: object) -> list[float]:
 
 
 def published_losses(runs: list[Run]) -> list[Section]:
-    """Return the losses that tutorials print beside the measured ones; no section if no run has such a problem."""
+    """Compare the losses that tutorials publish with the measured ones; [] if no run has such a problem."""
     rows = pd.concat([without_duplicates(run.rows) for run in runs])
     rows = rows[rows["valid"] & rows["published"].map(bool) & rows["published"].notna()]
     table = []

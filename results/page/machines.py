@@ -46,23 +46,23 @@ VERDICT_COLUMNS = ["ratio", "interval_low", "interval_high", "verdict"]
 def check_one_run_per_machine(runs: list[Run]) -> None:
     """Raise RunError if two runs are from the same machine."""
     for run in runs:
-        labels = [other.label for other in runs if other.machine == run.machine]
+        labels = [candidate.label for candidate in runs if candidate.machine == run.machine]
         if len(labels) > 1:
             raise RunError(f"{' and '.join(labels)} are runs of one machine, {run.machine}: name one run per machine")
 
 
 def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> list[str]:
-    """Return for each row of `table` the count of its case's verdicts over the machines, or why there is no count.
+    """Return for each row of `table` the verdict counts of its case over the machines, or why there are none.
 
     `table` has one row per case and machine; `rows` are the measured rows by machine.
     """
-    samples = {machine: samples_by_case(part, CASE[1:]) for machine, part in rows.items()}
+    samples = {machine: samples_by_case(machine_rows, CASE[1:]) for machine, machine_rows in rows.items()}
     edited = [f"{impl} has other code" for impl in _edited(list(rows.values()))]
     texts = {}
     for case, group in table.groupby(CASE[1:]):
         verdicts = dict(zip(group["machine"], group["verdict"], strict=True))
-        first, *others = [*group.loc[group["refused"] == "", "machine"]] or [""]
-        sides = [(samples[first][case], samples[other][case], (first, other)) for other in others]
+        first, *machines = [*group.loc[group["refused"] == "", "machine"]] or [""]
+        sides = [(samples[first][case], samples[machine][case], (first, machine)) for machine in machines]
         unequal = [*chain.from_iterable(differences(*pair, WORK_FACTS) for pair in sides), *edited]
         counts = count_verdicts(verdicts.get(machine) for machine in rows)
         texts[case] = f"not the same work: {'; '.join(unequal)}" if unequal else counts
@@ -70,26 +70,26 @@ def verdicts_by_machine(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> l
 
 
 def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: Section, alpha: float = ALPHA) -> Page:
-    """Compare run B with run A of another machine, each relative to the baseline. Raises RunError if nothing can be."""
+    """Compare runs A and B of two machines relative to the baseline. Raises RunError if nothing is comparable."""
     rows = [without_duplicates(run.rows) for run in runs]
-    known = sorted(set.intersection(*[set(part["impl"].dropna()) for part in rows]))
-    if baseline not in known:
-        raise RunError(f"no implementation of both runs is called {baseline!r}; {nearest(baseline, known)}")
+    impls = sorted(set.intersection(*[set(run_rows["impl"].dropna()) for run_rows in rows]))
+    if baseline not in impls:
+        raise RunError(f"no implementation of both runs is called {baseline!r}; {nearest(baseline, impls)}")
     if reason := other_kernels(runs, baseline):
         raise RunError(f"{reason}; choose another baseline: --baseline IMPL")
-    to_baseline = [ratios_to(part, baseline) for part in rows]
-    relative = [_relative_rows(part, table, baseline) for part, table in zip(rows, to_baseline, strict=True)]
+    to_baseline = [ratios_to(run_rows, baseline) for run_rows in rows]
+    relative = [_relative_rows(run_rows, table, baseline) for run_rows, table in zip(rows, to_baseline, strict=True)]
     table = ratios(relative[0], relative[1], CASE).assign(a_s=math.nan, b_s=math.nan)
     if table.empty:
         raise RunError(f"nothing to compare: neither run has an implementation beside {baseline}")
     table = add_forced_ratios(table, rows[0], rows[1], CASE) if force else table
     compared = table.loc[table["refused"] == "", CASE]
-    parts = [part.merge(compared, on=CASE).assign(of=run) for part, run in zip(to_baseline, "ab", strict=True)]
-    judged = withhold_if_busy(add_verdicts(join([table.assign(of=""), *parts]), alpha=alpha), runs)
+    sides = [side.merge(compared, on=CASE).assign(of=run) for side, run in zip(to_baseline, "ab", strict=True)]
+    judged = withhold_if_busy(add_verdicts(join([table.assign(of=""), *sides]), alpha=alpha), runs)
     result = judged[judged["of"] == ""].drop(columns="of")
     for run in "ab":
-        part = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]].set_index(CASE)
-        result = result.join(part.add_suffix(f"_on_{run}"), on=CASE)
+        judged_columns = judged.loc[judged["of"] == run, [*CASE, *VERDICT_COLUMNS]].set_index(CASE)
+        result = result.join(judged_columns.add_suffix(f"_on_{run}"), on=CASE)
     verdicts = zip(result["verdict_on_a"], result["verdict_on_b"], strict=True)
     counts = pd.Series([*map(count_verdicts, verdicts)], result.index, object)
     result["machines"] = counts.where(result["refused"] == "", None)
@@ -110,13 +110,13 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
 
 
 def other_kernels(runs: tuple[Run, Run], impl: str) -> str:
-    """Return why an implementation is not comparable between two machines, and which ones are; "" if it is."""
+    """Return why an implementation is not comparable between two machines, with comparable ones; else ""."""
     rows = [without_duplicates(run.all_rows) for run in runs]
-    kernels = [_kernels(part, impl) for part in rows]
+    kernels = [_kernels(run_rows, impl) for run_rows in rows]
     if kernels[0] == kernels[1]:
         return ""
-    known = set.intersection(*[set(part["impl"].dropna()) for part in rows])
-    equal = [name for name in sorted(known) if _kernels(rows[0], name) == _kernels(rows[1], name)]
+    impls = set.intersection(*[set(run_rows["impl"].dropna()) for run_rows in rows])
+    equal = [name for name in sorted(impls) if _kernels(rows[0], name) == _kernels(rows[1], name)]
     chosen = [f"on {run.machine} {names}" for run, names in zip(runs, kernels, strict=True) if names != "none"]
     return (
         f"not comparable for {impl}: {' and '.join(chosen)} chose other kernels. Implementations that can be compared"
@@ -161,18 +161,18 @@ def machine_sections(runs: list[Run], speedups: pd.DataFrame, baseline: str) -> 
 
 
 def _edited(tables: list[pd.DataFrame]) -> list[str]:
-    """Return the implementations whose code is not the same in all runs that have it: two hashes of one kind."""
-    known = pd.concat([rows[["impl", "code"]] for rows in tables]).dropna().drop_duplicates()
-    hashes = known.groupby([known["impl"], known["code"].str[0]]).size()
+    """Return the implementations whose code differs between runs, by two hashes of the same kind."""
+    codes = pd.concat([rows[["impl", "code"]] for rows in tables]).dropna().drop_duplicates()
+    hashes = codes.groupby([codes["impl"], codes["code"].str[0]]).size()
     return sorted(set(hashes[hashes > 1].index.get_level_values("impl")))
 
 
 def _speedup_rows(runs: list[Run], speedups: pd.DataFrame, baseline: str, edited: list[str]) -> list[dict[str, str]]:
-    """Return the cases that more than one run has. Verdicts on `edited` code are not counted together."""
+    """Return a row per case of several runs. Verdicts on `edited` code are not counted."""
     machines = {run.label: run.machine for run in runs}
-    shown = (speedups["baseline"] == baseline) & speedups["run"].isin(machines) & (speedups["impl"] != baseline)
+    selected = (speedups["baseline"] == baseline) & speedups["run"].isin(machines) & (speedups["impl"] != baseline)
     table = []
-    for (_, *case), group in speedups[shown].groupby(["size", *CASE], sort=True):
+    for (_, *case), group in speedups[selected].groupby(["size", *CASE], sort=True):
         if len(group) > 1:
             cells = {row["run"]: row["why"] or f"{speedup(row['speedup'])} {row['verdict']}" for row in records(group)}
             counts = count_verdicts(dict(zip(group["run"].map(machines), group["verdict"], strict=True)).values())

@@ -1,4 +1,4 @@
-"""Render the report as one HTML page that needs nothing else, offline, and write it with its Markdown and charts.
+"""Render the report as one self-contained HTML page, and write it with its Markdown and charts.
 
 Jinja escapes all text from runs, which is untrusted input. The Content-Security-Policy allows only the page's own
 scripts and style, by their digests, and no requests. Vega interprets its expressions, so `unsafe-eval` is not needed.
@@ -51,15 +51,15 @@ SPEEDUP_NOTE = (
 
 def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
     """Return the page about `runs` as HTML, the same for the same runs. `baseline` is selected initially."""
-    shown = first_runs(runs)
+    shown_runs = first_runs(runs)
     fit = json.loads(FIT_FILE.read_text(encoding="utf-8")) if FIT_FILE.exists() else None
     program = (ASSETS / "report.js").read_text(encoding="utf-8")
-    models = _models(shown)
+    models = _models(shown_runs)
     data = {
         "tables": {name: pack_columns(getattr(payload, name)) for name in ("cases", "speedups", "checks", "winners")},
         "charts": {
             name: {field: getattr(chart, field) for field in ("spec", "table", "detail", "conditions")}
-            | {"first_lines": first_lines(chart, payload, shown, baseline)}
+            | {"first_lines": first_lines(chart, payload, shown_runs, baseline)}
             for name, chart in all_charts(payload.measured_impls).items()
         },
         "themes": {name: theme(name) for name in ("light", "dark")},
@@ -68,43 +68,43 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         "fit": fit,
         "descent": descent_chart(fit) if fit else None,
     }
-    hidden = len(runs) - len(shown)
+    hidden_count = len(runs) - len(shown_runs)
     return template("report.html").render(
-        title=", ".join(f"{run.label} ({run.date})" for run in shown)
-        + (f" and {hidden} more (see the filters)" if hidden else ""),
+        title=", ".join(f"{run.label} ({run.date})" for run in shown_runs)
+        + (f" and {hidden_count} more (see the filters)" if hidden_count else ""),
         policy=content_security_policy([vega_bundle(), program], style()),
         style=style(),
         program=program,
         library=vega_bundle(),
         data=script_json(data),
-        filters=_filters(payload, shown),
+        filters=_filters(payload, shown_runs),
         baselines=sorted(payload.speedups["baseline"].unique()),
         baseline=baseline,
-        details=_details(payload, shown),
-        detail=initial_detail(payload, shown),
+        details=_details(payload, shown_runs),
+        detail=initial_detail(payload, shown_runs),
         models=models,
         written=list(payload.winners["written"].unique()),
-        level=f"{min((model['level'] for part in models for model in part['impls']), default=INTERVAL_LEVEL):.0%}",
+        level=f"{min((model['level'] for group in models for model in group['impls']), default=INTERVAL_LEVEL):.0%}",
         fit=fit,
-        **_sections(shown, payload, baseline),
+        **_sections(shown_runs, payload, baseline),
     )
 
 
 def _models(runs: list[Run]) -> list[dict[str, Any]]:
-    """Return for each run, device and dtype with enough sizes the models that predict other sizes."""
-    parts = []
+    """Return the prediction models of each run, device and dtype with enough sizes."""
+    models_by_case = []
     for run in runs:
         experts = expert_tuned(run)
-        every = without_duplicates(run.all_rows)
+        all_rows = without_duplicates(run.all_rows)
         for (device, dtype), rows in without_duplicates(run.rows).groupby(["device", "dtype"]):
-            if models := model_facts(rows, start_seconds(every[every["device"] == device])):
+            if models := model_facts(rows, start_seconds(all_rows[all_rows["device"] == device])):
                 places = np.exp(np.array(models[0]["places"]))
-                parts.append(
+                models_by_case.append(
                     {"title": f"{machine_words(run)}, {dtype}, {device} ({run.label})", "busy": claims_from([run]) > 1}
                     | {"rows": float(np.median(places[:, 0])), "features": float(np.median(places[:, 1]))}
                     | {"impls": [model | {"tuned": model["impl"] in experts} for model in models]}
                 )
-    return parts
+    return models_by_case
 
 
 def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any]:
@@ -118,17 +118,17 @@ def _sections(runs: list[Run], payload: Payload, baseline: str) -> dict[str, Any
         ],
         "summaries": [summarize_run(run, baseline) for run in runs],
         "break_evens": _titled(runs, [break_even_sections(run, baseline) for run in runs]),
-        "correctness": [*_titled(runs, [[worst_errors(part)] for part in rows]), *published_losses(runs)],
+        "correctness": [*_titled(runs, [[worst_errors(run_rows)] for run_rows in rows]), *published_losses(runs)],
         "machines": machine_sections(runs, payload.speedups, baseline),
         "cards": [run_card(run) for run in runs],
         "sources": timed_sources(runs, payload.cases),
-        "untimed": _titled(runs, [untimed_sections(part) for part in rows]),
+        "untimed": _titled(runs, [untimed_sections(run_rows) for run_rows in rows]),
         "method": [Section("What is timed", notes=CLOCK_NOTES), *_titled(runs, verdict_notes)],
     }
 
 
 def answer_lines(run: Run, baseline: str) -> list[str]:
-    """Return what a run says in a few sentences: was the machine quiet, and which framework is fastest where."""
+    """Summarise a run in a few sentences: the state of the machine, and the fastest framework of each problem."""
     winners = find_winners(run, judge_pairs(run, baseline), baseline)
     quiet = judge_machine(run)
     unknown = f"Noise unknown: no {' and no '.join(quiet.missing)}."
@@ -141,14 +141,14 @@ def answer_lines(run: Run, baseline: str) -> list[str]:
 
 
 def fastest_by_size(winners: list[Winner]) -> list[str]:
-    """Return how often each framework is fastest, over all problems, and apart for few and for many rows."""
+    """Return how often each framework is fastest: over all problems, with few rows, and with many rows."""
     rows = sorted({winner.best["n"] for winner in winners})
     small = rows[: max(len(rows) // 2, 1)]
     halves = [[winner for winner in winners if (winner.best["n"] in small) == few] for few in (True, False)]
     heads = [f"Up to {small[-1]:,.0f} rows", *[f"from {row:,.0f} rows" for row in rows[len(small) :][:1]]]
-    parts = [f"{head} {_counted(half)}" for head, half in zip(heads, halves, strict=False)]
+    phrases = [f"{head} {_counted(half)}" for head, half in zip(heads, halves, strict=False)]
     head = f"Fastest step as users write it, at {len(winners)} sizes: {_counted(winners)}."
-    return [head, f"{'; '.join(parts)}."]
+    return [head, f"{'; '.join(phrases)}."]
 
 
 def _counted(winners: list[Winner]) -> str:
@@ -167,26 +167,26 @@ def _titled(runs: list[Run], sections_by_run: list[list[Section]]) -> list[Secti
 
 
 def _verdict_notes(run: Run, baseline: str) -> Section:
-    """Return the meaning of the verdicts, and what the undecided ones need."""
+    """Return the meaning of the verdicts, and what undecided comparisons need."""
     judged = compared_with(judge_pairs(run, baseline), baseline)
     note = "5% are for all comparisons of the run: half for this baseline, half for all other pairs of implementations."
     return replace(caveats(judged, SPEEDUP_NOTE, "this run with this baseline", [note]), title="The verdicts")
 
 
-def _filters(payload: Payload, shown: list[Run]) -> list[dict[str, Any]]:
+def _filters(payload: Payload, shown_runs: list[Run]) -> list[dict[str, Any]]:
     """Return the check boxes. Initially all are checked, except for the runs that are not shown."""
     choices = {name: sorted(payload.cases[name].dropna().unique()) for name in FILTERS}
     by_size = payload.cases.dropna(subset="problem").sort_values(["size", "n", "problem"])
     choices |= {"impl": [*payload.impls], "problem": list(by_size["problem"].unique())}
-    checked = choices | {"run": [run.label for run in shown]}
+    checked = choices | {"run": [run.label for run in shown_runs]}
     names = FILTERS.items()
     return [{"name": name, "title": title, "choices": choices[name], "checked": checked[name]} for name, title in names]
 
 
-def _details(payload: Payload, shown: list[Run]) -> list[str]:
+def _details(payload: Payload, shown_runs: list[Run]) -> list[str]:
     """Return the cases that can be selected as detail: those with checks or of shown runs, smallest problem first."""
     cases = payload.cases
-    available = cases["run"].isin([run.label for run in shown]) | cases["detail"].isin(payload.checks["detail"])
+    available = cases["run"].isin([run.label for run in shown_runs]) | cases["detail"].isin(payload.checks["detail"])
     measured = cases[(cases["status"] == "measured") & available]
     return list(measured.sort_values(["run", "size", "detail"])["detail"].unique())
 
@@ -224,7 +224,7 @@ def vega_bundle() -> str:
 
 
 def content_security_policy(scripts: list[str], style: str) -> str:
-    """Return a policy that allows these scripts and this style and nothing else."""
+    """Return a policy that allows only these scripts and this style."""
     digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in (*scripts, style)]
     *script_sources, style_source = [f"'sha256-{digest}'" for digest in digests]
     allowed = " ".join(script_sources) or "'none'"
@@ -240,7 +240,7 @@ def style() -> str:
 
 
 def template(name: str) -> jinja2.Template:
-    """Return a page of ASSETS, which escapes what it shows."""
+    """Return a template of ASSETS that escapes all values."""
     loader = jinja2.FileSystemLoader(ASSETS)
     return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(name)
 
@@ -248,7 +248,7 @@ def template(name: str) -> jinja2.Template:
 def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tuple[list[Path], list[str]]:
     """Write report.html, report.md and the charts as charts/NAME-{light,dark}.svg.
 
-    The page saves a chart as PNG. Return the paths, and notes on what charts leave out.
+    The page itself saves charts as PNG. Return the paths, and notes on the rows that charts omit.
     """
     payload = make_payload(runs, baseline)
     (folder / "charts").mkdir(parents=True, exist_ok=True)

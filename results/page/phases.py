@@ -1,4 +1,4 @@
-"""The phases of a case (prepare, compile, steady ...), and break-even: the runs that pay for a longer start."""
+"""Show the phases of a case (prepare, compile, steady ...), and the break-even of a longer start."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ BREAK_EVEN_NOTE = (
 
 
 def phase_sections(rows: list[Row]) -> list[Section]:
-    """Return problem x implementation, a table per device and dtype: medians, with the extremes of several blocks."""
+    """Return a table per device and dtype: the median of each phase, with the extremes of several blocks."""
     sections = []
     measured = [row for row in rows if row["status"] == "measured"]
     for (device, dtype), group in groups(measured, "device", "dtype"):
@@ -45,10 +45,10 @@ def _phase_text(row: dict[str, Any], phase: str) -> str:
 
 
 def break_even(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Return per case the fewest `runs` after which B has taken no longer than A in total, and `steps`, their updates.
+    """Return per case the fewest `runs` after which B's total time is at most A's, and `steps`, their updates.
 
     Both are medians over the paired blocks, rounded up; runs_low and runs_high are the extremes. Infinite means never.
-    `until` is the last such run: infinite unless B starts faster and has slower runs later. A case that cannot be
+    `until` is the last such run: infinite unless B starts faster and runs more slowly. A case that cannot be
     compared has NaN and the reason in `refused`, as in `ratios`.
     """
     table = _break_even_table(_clocks(a, KEY).add_suffix("_a").join(_clocks(b, KEY).add_suffix("_b"), how="inner"), KEY)
@@ -75,9 +75,8 @@ def _break_even_table(pairs: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """Return by `key` and block: start_s of a fresh process, steady_s, steps. A missing block counts as 0.
 
-    start_s is import, the first use of the device, prepare and first run. Where the first case of the process prepared
-    or compiled for longer, because a framework builds something once, it counts that too. rows: in the order in which
-    they were measured.
+    start_s is import, the first use of the device, prepare and first run. It includes what the framework built once, in
+    the first case of the process. rows: in the order in which they were measured.
     """
     rows = rows.assign(block=rows["block"].fillna(0))
     compile_s = (rows["first_s"] - rows["steady_s"]).clip(lower=0)
@@ -94,11 +93,11 @@ def _clocks(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 def break_even_of(run: Run, a: str, b: str) -> pd.DataFrame:
     """Return the `break_even` of implementation B against A in one run, one row per case.
 
-    What a process compiled once counts in every case, also where a filter leaves out its first case.
+    What a process compiled once counts in every case, even if a filter omits its first case.
     """
     rows_a, rows_b = (run.all_rows[run.all_rows["impl"] == name] for name in (a, b))
-    shown = run.rows.loc[run.rows["impl"].isin([a, b]), KEY].drop_duplicates()
-    return break_even(rows_a, rows_b).merge(shown, on=KEY)
+    cases = run.rows.loc[run.rows["impl"].isin([a, b]), KEY].drop_duplicates()
+    return break_even(rows_a, rows_b).merge(cases, on=KEY)
 
 
 def break_even_section(run: Run, a: str, b: str) -> Section:

@@ -1,4 +1,4 @@
-"""The report of runs as sections: a summary of each run, then its tables. The same runs give the same bytes."""
+"""Build the report of runs: a summary of each run, then its tables. Equal runs give equal bytes."""
 
 import math
 from typing import Any
@@ -38,10 +38,10 @@ RESOURCES = ("memory", "cache", "compute")  # limits that a step can reach; it c
 
 
 def report(runs: list[Run], baseline: str) -> Page:
-    """Return all about `runs`, each on its own: machines are never pooled. Raises RunError for an unknown baseline."""
-    known = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
-    if known and baseline not in known:
-        raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(known)}")
+    """Report on each run separately: machines are never pooled. Raises RunError for an unknown baseline."""
+    impls = sorted({name for run in runs for name in run.rows["impl"].tolist() if isinstance(name, str)})
+    if impls and baseline not in impls:
+        raise RunError(f"no implementation is called {baseline!r}; known: {', '.join(impls)}")
     tables = [_cases(run, baseline) for run in runs]
     rows_by_run = [records(drop_duplicates(run, table)) for run, table in zip(runs, tables, strict=True)]
     sections = [Section("Report", level=1)]
@@ -57,8 +57,9 @@ def report(runs: list[Run], baseline: str) -> Page:
 
 
 def _cases(run: Run, baseline: str) -> pd.DataFrame:
-    """Return the outcomes of a run with `speedup` over the baseline, whether it is `undecided`, and for few blocks the
-    `spread` of earlier runs.
+    """Return the outcomes of a run with their `speedup` over the baseline, and whether it is `undecided`.
+
+    spread: of earlier runs, for cases with few blocks.
     """
     table, pairs = outcomes(run), judge_pairs(run, baseline)
     ratios = pairs[pairs["baseline"] == baseline].set_index(CASE)["ratio"].to_dict()
@@ -75,16 +76,16 @@ def _cases(run: Run, baseline: str) -> pd.DataFrame:
 
 
 def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Section]:
-    """Return implementation x problem, a table per device and dtype: time per step and speed-up over the baseline."""
+    """Return the time per step and the speed-up over the baseline, a table per device and dtype."""
     sections = []
     tried = [row for row in rows if row["status"] != "skipped"]
     for (device, dtype), group in groups(tried, "device", "dtype"):
-        named = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
-        table = table_by_problem(named, _speed_cell, baseline)
+        named_rows = [row for row in group if isinstance(row["impl"], str) and isinstance(row["problem"], str)]
+        table = table_by_problem(named_rows, _speed_cell, baseline)
         for row in table:
             row["implementation"] += " (expert-tuned)" * (row["implementation"] in tuned)
-        timed = sorted((row for row in named if row["per_step_s"] > 0), key=lambda row: -float(row["per_step_s"]))
-        limits = {  # of the shortest step, the last one of a problem
+        timed = sorted((row for row in named_rows if row["per_step_s"] > 0), key=lambda row: -float(row["per_step_s"]))
+        limits = {  # the shortest step of a problem comes last and counts
             row["problem"]: f"{seconds(row['limit_s'])} ({words(row['limited_by'])})"
             for row in timed
             if row["step_reads"] == "X" and row["limited_by"] in RESOURCES
@@ -92,7 +93,7 @@ def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Sect
         if limits:
             table.append(dict.fromkeys(table[0], "-") | {"implementation": "the machine's limit"} | limits)
         note = f"In brackets: speed-up over {baseline}. 4x slower: a step takes 4 times as long. ?: undecided."
-        if baseline not in {row["impl"] for row in named}:
+        if baseline not in {row["impl"] for row in named_rows}:
             note = f"No speed-ups: {baseline} has no case here."
         notes = [note, *([SPREAD_NOTE] if any(row.get("spread", math.nan) >= 0 for row in group) else [])]
         sections.append(Section(f"Time per step: {device}, {dtype}", table=table, notes=notes, level=3))

@@ -68,7 +68,7 @@ def compile_text(row: dict[str, Any]) -> str:
 
 
 def table_by_problem(rows: list[Row], cell: Callable[[Row], str], baseline: str) -> list[dict[str, str]]:
-    """Return implementation x problem, the baseline and the smallest problem first. Of equal cases the first counts."""
+    """Return implementations x problems, the baseline and the smallest problem first. Equal cases: the first counts."""
     cells = {(row["impl"], row["problem"]): cell(row) for row in reversed(rows)}
     problems = dict.fromkeys(row["problem"] for row in sorted(rows, key=by_size))
     impls = sorted({row["impl"] for row in rows}, key=lambda impl: (impl != baseline, impl))
@@ -76,7 +76,7 @@ def table_by_problem(rows: list[Row], cell: Callable[[Row], str], baseline: str)
 
 
 def untimed_sections(rows: list[Row]) -> list[Section]:
-    """Return a table each of the invalid, refused and skipped cases, with their reasons."""
+    """Return one table each for invalid, refused and skipped cases, with their reasons."""
     sections = []
     for status, names in UNTIMED_COLUMNS.items():
         table = [{name: words(row.get(name)) for name in (*names, "reason")} for row in rows if row["status"] == status]

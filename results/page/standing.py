@@ -22,7 +22,7 @@ DECIDED_VERDICTS = (FASTER, SLOWER, EQUIVALENT)
 FRAMEWORK_NAMES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "numba": "Numba"}
 FRAMEWORK_NAMES |= {"tensorflow": "TensorFlow", "dask": "Dask"}
 UNCOLOURED_NAMES = {"keras": "Keras", "mlx": "MLX", "sklearn": "scikit-learn"}  # in charts they are among the others
-MANY_FRAMEWORKS = 4  # they are not named
+MANY_FRAMEWORKS = 4  # or more are not named
 UNLIKELY_GAIN = 0.05  # of a block for a question that more blocks may never decide
 
 
@@ -32,8 +32,8 @@ class Winner:
 
     best: row of the shortest step. ratio: its judged ratio to the baseline, or None. shown: whether its framework is
     shown to be the fastest.
-    rivals: implementations that are not shown to be slower; also those with times that do not count, though their
-    weights were right. tuned: expert-tuned ones with their judged ratios.
+    rivals: implementations that are not shown to be slower, including correct ones without a valid time.
+    tuned: expert-tuned implementations with their judged ratios.
     """
 
     best: Row
@@ -47,8 +47,8 @@ class Winner:
 class Look:
     """The state of an unfinished run. comparisons, decided: numbers, with the baseline. fastest: in words, by problem.
 
-    questions: undecided comparisons with the baseline, and between the fastest of a problem and its rivals: the names
-        of both cases, see `case_name`, and the gain of a block, 1 if it may decide, 1/2 if two may, and so on.
+    questions: undecided comparisons, with the baseline or between the fastest of a problem and a rival. Each has the
+        `case_name` of both and the gain of a block: 1 if one block may decide, 1/2 if two may, and so on.
     """
 
     comparisons: int
@@ -58,7 +58,7 @@ class Look:
 
 
 def look(run: Run, baseline: str) -> Look:
-    """Return what the blocks of an unfinished run decide, and which questions are open."""
+    """Return the decided comparisons and the open questions of an unfinished run."""
     pairs = judge_pairs(run, baseline, finished=False)
     with_baseline = compared_with(pairs, baseline)
     winners = find_winners(run, pairs, baseline)
@@ -66,12 +66,12 @@ def look(run: Run, baseline: str) -> Look:
     best = {(case_name(winner.best), rival) for winner in winners if not winner.shown for rival in winner.rivals}
     questions = []
     for row in records(undecided[undecided["impl"] != undecided["baseline"]]):
-        other = case_name(row | {"impl": row["baseline"]})
-        if row["baseline"] == baseline or (other, row["impl"]) in best:
-            needed = row["needed"]
-            known = needed is not None and math.isfinite(needed)
-            gain = 1 / max(needed - row["blocks"], 1) if known else UNLIKELY_GAIN
-            questions.append(((other, case_name(row)), gain))
+        baseline_case = case_name(row | {"impl": row["baseline"]})
+        if row["baseline"] == baseline or (baseline_case, row["impl"]) in best:
+            total_blocks = row["needed"]
+            is_finite = total_blocks is not None and math.isfinite(total_blocks)
+            gain = 1 / max(total_blocks - row["blocks"], 1) if is_finite else UNLIKELY_GAIN
+            questions.append(((baseline_case, case_name(row)), gain))
     decided = int(with_baseline["verdict"].isin(DECIDED_VERDICTS).sum())
     return Look(len(with_baseline), decided, in_words(winners)[0], questions)
 
@@ -85,55 +85,55 @@ def case_name(row: Row) -> str:
 def judge_pairs(run: Run, baseline: str, finished: bool = True) -> pd.DataFrame:
     """Return the judged ratios of every two implementations of a run, in one family, see `add_verdicts_to_each`.
 
-    finished: False while blocks will follow. A BUSY machine shows large differences at most, and what it showed before.
+    finished: False while blocks will follow. On a BUSY machine, only large differences and earlier verdicts stand.
     """
     pools = pools_from_runs(run, earlier_runs(run), baseline).by_pair
 
-    def judge(part: Run) -> pd.DataFrame:
-        return add_verdicts_to_each(ratios_to_each(part.rows), baseline, pools, finished and part is run)
+    def judge(judged_run: Run) -> pd.DataFrame:
+        return add_verdicts_to_each(ratios_to_each(judged_run.rows), baseline, pools, finished and judged_run is run)
 
     return judge_while_quiet(run, judge, [*CASE, "baseline"])
 
 
 def compared_with(pairs: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return the judged ratios to the baseline, of cases that can be compared, without the baseline's own."""
+    """Return the judged ratios of comparable cases to the baseline, without the baseline itself."""
     return pairs[(pairs["baseline"] == baseline) & (pairs["impl"] != baseline) & (pairs["refused"] == "")]
 
 
 def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] | None = None) -> list[Winner]:
     """Return the winner of each problem, dtype and device, the smallest problem first.
 
-    apart: implementations that are no winners beside others (default: the expert-tuned ones).
+    apart: implementations that win only without other candidates (default: the expert-tuned ones).
     """
     rows = records(drop_duplicates(run, outcomes(run)))
     ratios = {tuple(row[name] for name in CASE): row for row in records(compared_with(pairs, baseline))}
     timed = [row for row in rows if row["step_reads"] == "X" and not is_wrong(row)]  # refused ones have no row
     experts = expert_tuned(run) if apart is None else apart
     winners, silent = [], math.isinf(judge_machine(run).claims_from)
-    shown_slower = pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]]  # than another one, the "baseline"
+    shown_slower = pairs.loc[pairs["verdict"] == SLOWER, ["baseline", *CASE]]  # than the implementation in `baseline`
     slower = set(shown_slower.itertuples(index=False, name=None))
     for _, group in groups(timed, *CASE[1:]):
         measured = [row for row in group if row["status"] == "measured"]
         usual = [row for row in measured if row["impl"] not in experts] or measured
         if not usual:
             continue
-        named = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in measured}
-        compared = any(named[row["impl"]] for row in usual)
-        best = min(usual, key=lambda row: _rank(row, named[row["impl"]], baseline if compared else ""))
-        tuned = [(impl, ratio) for impl, ratio in named.items() if impl in experts and ratio]
-        others = [row for row in group if row is not best and (row in usual or row["impl"] not in experts)]
-        rivals = [row["impl"] for row in others if (best["impl"], *[row[name] for name in CASE]) not in slower]
+        ratio_by_impl = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in measured}
+        compared = any(ratio_by_impl[row["impl"]] for row in usual)
+        best = min(usual, key=lambda row: _rank(row, ratio_by_impl[row["impl"]], baseline if compared else ""))
+        tuned = [(impl, ratio) for impl, ratio in ratio_by_impl.items() if impl in experts and ratio]
+        competitors = [row for row in group if row is not best and (row in usual or row["impl"] not in experts)]
+        rivals = [row["impl"] for row in competitors if (best["impl"], *[row[name] for name in CASE]) not in slower]
         same = {framework(impl) for impl in rivals} <= {framework(best["impl"])}
-        decided = len(rivals) < len(others) or not silent  # by a verdict, at the least, that a BUSY run may keep
+        decided = len(rivals) < len(competitors) or not silent  # at least by a verdict that a BUSY run keeps
         shown = decided and same and len(usual) > 1 and best["impl"] not in experts
-        winners.append(Winner(best, named[best["impl"]], shown, rivals, tuned))
+        winners.append(Winner(best, ratio_by_impl[best["impl"]], shown, rivals, tuned))
     return sorted(winners, key=lambda winner: (*by_size(winner.best), *(winner.best[name] for name in CASE[1:3])))
 
 
 def _rank(row: Row, ratio: dict[str, Any] | None, baseline: str) -> tuple[Any, ...]:
     """Return a sort key: the ratio to the baseline; without one, or without a baseline, the time per step."""
-    known = 1.0 if row["impl"] == baseline else ratio["ratio"] if ratio else math.inf if baseline else 1.0
-    return known, row["per_step_s"], words(row["impl"])
+    order = 1.0 if row["impl"] == baseline else ratio["ratio"] if ratio else math.inf if baseline else 1.0
+    return order, row["per_step_s"], words(row["impl"])
 
 
 def framework(impl: str) -> str:
@@ -145,9 +145,9 @@ def framework(impl: str) -> str:
 def in_words(
     winners: Iterable[Winner], label: Callable[[Row], str] = lambda row: words(row["problem"])
 ) -> tuple[list[str], list[str]]:
-    """Return which framework is fastest on which problems, `JAX on small`, and which may be, `JAX or torch on line`.
+    """Return phrases on shown winners, `JAX on small`, and on undecided problems, `JAX or torch on line`.
 
-    If many may be, they have no names. label: names a problem.
+    MANY_FRAMEWORKS or more are not named. label: returns the name of a problem.
     """
     problems: dict[bool, dict[str, dict[str, None]]] = {True: {}, False: {}}
     for winner in winners:
@@ -156,6 +156,6 @@ def in_words(
         name = framework(winner.best["impl"]) if winner.shown else rivals
         problems[winner.shown].setdefault(name, {})[label(winner.best)] = None
     shown, undecided = (
-        [f"{name} on {', '.join(of)}".strip() for name, of in part.items()] for part in problems.values()
+        [f"{name} on {', '.join(labels)}".strip() for name, labels in group.items()] for group in problems.values()
     )
     return shown, undecided

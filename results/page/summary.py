@@ -37,7 +37,7 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str) -> Summary:
 
     `baseline`: its comparisons get half of the error probability, as everywhere on the page.
     """
-    agree, others = agreement(rows)
+    agree, failures = agreement(rows)
     quiet = judge_machine(run)
     lines = [quiet.line, *kernel_notes(run), f"{agree}."]
     measured = [row for row in rows if row["status"] == "measured"]
@@ -52,17 +52,16 @@ def summarize_cases(run: Run, rows: list[Row], baseline: str) -> Summary:
         if missing := [row for row in rows if row["status"] == status]:
             lines += [f"{status.capitalize()}: {_reasons(missing)}."]
     lines += ["The campaign was interrupted."] if run.campaign.get("interrupted") else []
-    return Summary(f"{run.machine} ({run.label}, {run.date})", bool(measured) and not others, lines)
+    return Summary(f"{run.machine} ({run.label}, {run.date})", bool(measured) and not failures, lines)
 
 
 def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
-    """Return how many implementations agree with the reference, and the others, each with what is wrong.
+    """Return a sentence on agreement with the reference, and the implementations with an untimed case, with a reason.
 
-    One whose weights were right wherever they were checked, but that has no time somewhere, agrees and is among the
-    others. Rows that were edited show nothing.
+    An implementation agrees if all its checked weights are right, even if a case has no time. Edited rows do not count.
     """
     tried = groups([row for row in rows if row["status"] != "skipped"], "impl")
-    others = {
+    failures = {
         words(impl): next(words(row["reason"]) for row in group if row["status"] != "measured")
         for (impl,), group in tried
         if any(row["status"] != "measured" for row in group)
@@ -74,7 +73,7 @@ def agreement(rows: list[Row]) -> tuple[str, dict[str, str]]:
     )
     verb = "agrees" if agreeing == 1 else "agree"
     sentence = f"{agreeing} of {counted(len(tried), 'implementation')} {verb} with the reference"
-    return sentence if tried else "No implementation was tried", others
+    return sentence if tried else "No implementation was tried", failures
 
 
 @lru_cache(maxsize=8)
@@ -114,9 +113,9 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
 
 
 def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
-    """Return per device and dtype the implementations, as users write them, with the shortest step, by problem.
+    """Return a sentence per device and dtype: the implementations with the shortest step, as users write them.
 
-    Beside each problem stand the implementations that are not shown slower.
+    Each problem names the implementations that are not shown slower.
     """
     cases = {tuple(row[name] for name in CASE) for row in measured}
     chosen = [case in cases for case in run.rows[CASE].itertuples(index=False, name=None)]
@@ -138,6 +137,6 @@ def _reasons(rows: list[Row]) -> str:
     for row in rows:
         reasons_by_impl[words(row["impl"])].append(words(row["reason"]))
     for impl, reasons in sorted(reasons_by_impl.items()):
-        more = f"; {len(reasons) - 1} more below" if len(set(reasons)) > 1 else ""
-        impls_by_reason[reasons[0] + more].append(impl)
+        suffix = f"; {len(reasons) - 1} more below" if len(set(reasons)) > 1 else ""
+        impls_by_reason[reasons[0] + suffix].append(impl)
     return "; ".join(f"{', '.join(impls)} ({reason})" for reason, impls in impls_by_reason.items())
