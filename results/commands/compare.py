@@ -67,7 +67,7 @@ SETTING_OPTIONS = {
     "threads": "--threads 1,2",
     "precision": "--precision highest,tf32 --dtype float32 --device gpu",
     ENVIRONMENT: "--with jax==0.9.0 --with jax==0.10.2",
-}  # axes of a run whose sides have names, `jax_scan@threads=1`: the options that measure two
+}  # axes with named sides, `jax_scan@threads=1`: the options that measure two values
 REVISIONS = "revision"  # the axis of `--impl path.py@REV,path.py`, within one run
 MACHINE = "machine"  # the axis of two runs of two machines
 REVISION = re.compile(r"^(?P<base>.+?)(?:@(?P<commit>[0-9a-f]{4,40}))?$")
@@ -82,29 +82,30 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     implementation, for two runs of one machine, or if nothing is comparable.
     """
     check_one_run_per_machine(runs)
-    known = sorted(_implementations(*runs))
+    impls = sorted(_implementations(*runs))
     for name in (a, b):
-        if name not in known:
+        if name not in impls:
             labels = ", ".join(run.label for run in runs)
-            raise RunError(f"{labels} has no implementation {name!r}; {nearest(name, known)}")
+            raise RunError(f"{labels} has no implementation {name!r}; {nearest(name, impls)}")
     traits = dict.fromkeys(note for run in runs for note in trait_notes(*_rows_of(run, a, b)))
     pools = pools_from_runs(runs[0], earlier_runs(runs[0]), a) if len(runs) == 1 else Pools({}, [], [])
 
-    def judge(*parts: Run) -> pd.DataFrame:
-        every = [
-            _ratios(*_rows_of(run, a, b), CASE[1:], force).assign(run=run.label, machine=run.machine) for run in parts
+    def judge(*judged_runs: Run) -> pd.DataFrame:
+        tables = [
+            _ratios(*_rows_of(run, a, b), CASE[1:], force).assign(run=run.label, machine=run.machine)
+            for run in judged_runs
         ]
-        return add_verdicts(join(every), pools.by_pair, finished=parts[-1] is runs[-1])
+        return add_verdicts(join(tables), pools.by_pair, finished=judged_runs[-1] is runs[-1])
 
     table = judge_while_quiet(runs[0], judge, CASE[1:]) if len(runs) == 1 else withhold_if_busy(judge(*runs), runs)
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
-        own = table[table["run"] == run.label]
-        sections += verdict_sections(own, CASE[1:], f"{run.machine} ({run.label}, {run.date})")
+        judged = table[table["run"] == run.label]
+        sections += verdict_sections(judged, CASE[1:], f"{run.machine} ({run.label}, {run.date})")
         sections += [break_even_section(run, a, b)]
         place = f" on {run.machine}" if len(runs) > 1 else ""
-        summaries += [f"{title}{place}: {summarize(own)}."] if len(own) else []
+        summaries += [f"{title}{place}: {summarize(judged)}."] if len(judged) else []
     if len(runs) > 1:
         rows = {run.machine: run.rows[run.rows["impl"].isin([a, b])] for run in runs}
         table["machines"] = verdicts_by_machine(table, rows)
@@ -131,9 +132,9 @@ def compare_runs(
 ) -> Page:
     """Compare run B with run A over their common cases. On two machines, compare ratios to the baseline of each run.
 
-    over: the one of `pairing.AXES` along which the runs may differ. `force` also shows the ratios of incomparable
-    cases, without a verdict. alpha: probability of any false FASTER or SLOWER. On one machine, half of it is for the
-    drift between the runs, where unchanged code shows that, and verdicts within the drift are withheld.
+    over: the axis of `pairing.AXES` along which the runs may differ. `force` also shows the ratios of incomparable
+    cases, without a verdict. alpha: probability of any false FASTER or SLOWER. If unchanged code shows the drift
+    between the runs, half of alpha is for the drift, and verdicts within it are withheld.
     Raises RunError if nothing is comparable, or if a run on another machine has no baseline.
     """
     if a.is_foreign and b.is_foreign:
@@ -161,10 +162,10 @@ def compare_runs(
     table = withhold_within_drift(judged, shifts)
     notes = [*kernel_notes(a, b), *notes, _drift(unjudged, a, b, baseline)]
     header = Section(title, f"{title}: {summarize(table)}. {text}", notes=notes, machine=machine_lines(a, b))
-    known = all(shifts.keys() - {impl} for impl in table["impl"])
+    is_drift_known = all(shifts.keys() - {impl} for impl in table["impl"])
     advice = "Nothing shows that the machine was as fast in both runs: a verdict may be drift. Measure both in one run."
-    unknown = [] if known else [advice]
-    sections = [*verdict_sections(table, CASE), caveats(table, notes=unknown), noise_section([a, b], _compared(table))]
+    drift = [] if is_drift_known else [advice]
+    sections = [*verdict_sections(table, CASE), caveats(table, notes=drift), noise_section([a, b], _compared(table))]
     return Page(table, [header, *sections])
 
 
@@ -179,13 +180,13 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
     rows = [side.rows(run) for side in sides]
     key = [name for name in CASE[1:] if name != axis]
 
-    def judge(part: Run) -> pd.DataFrame:
-        steps = [side.rows(part) for side in sides]
+    def judge(judged_run: Run) -> pd.DataFrame:
+        steps = [side.rows(judged_run) for side in sides]
         tables = [ratios(steps[0], steps[1], key, over=axis).assign(of=STEP)]
         if job_steps:
-            jobs = [as_jobs(side, job_steps, part.all_rows) for side in steps]
+            jobs = [as_jobs(side, job_steps, judged_run.all_rows) for side in steps]
             tables += [ratios(jobs[0], jobs[1], key, over=axis).assign(of=JOB)]
-        return add_verdicts(join(tables), finished=part is run)
+        return add_verdicts(join(tables), finished=judged_run is run)
 
     table = judge_while_quiet(run, judge, [*key, "of"])
     title = f"{b} against {a}" + f", over {axis}" * (sides[0].value != sides[1].value)
@@ -209,27 +210,27 @@ def compare_along(run: Run, a: str, b: str, over: str = "", job_steps: int = 0) 
 
 
 def values_of(run: Run, over: str) -> list[str]:
-    """Return the labels of a run's environments, in order; over "threads" or "precision", of those that set it."""
-    known = mapping(run.campaign.get("environments"))
-    return [label for label, facts in known.items() if over == ENVIRONMENT or over in mapping(facts)]
+    """Return the labels of a run's environments in order; over "threads" or "precision", only those that set it."""
+    environments = mapping(run.campaign.get("environments"))
+    return [label for label, facts in environments.items() if over == ENVIRONMENT or over in mapping(facts)]
 
 
 def compare_environments(run: Run, impl: str = "", over: str = ENVIRONMENT) -> Page:
-    """Compare the environments of a run (--with, --python), each with the first and with the one before, as given.
+    """Compare the environments of a run (--with, --python), each with the first and with the previous one.
 
     impl: the only implementation to show; "" for all. over: "threads" or "precision" for those that set it. Raises
     RunError if none ran in two environments.
     """
     order = values_of(run, over)
 
-    def versions(part: Run) -> pd.DataFrame:
-        rows = without_duplicates(part.rows)
+    def versions(judged_run: Run) -> pd.DataFrame:
+        rows = without_duplicates(judged_run.rows)
         rows = rows[rows["environment"].isin(order)]
         ends = zip(rows["impl"].fillna(""), rows["environment"], strict=True)
         return rows.assign(base=[impl.removesuffix(f"@{label}") for impl, label in ends])
 
-    named = impl if impl and over != ENVIRONMENT else "jax_scan"  # its packages are JAX's
-    remedy = f"pytest benchmarks --impl {named} {SETTING_OPTIONS[over]}"
+    example_impl = impl if impl and over != ENVIRONMENT else "jax_scan"  # SETTING_OPTIONS installs JAX
+    remedy = f"pytest benchmarks --impl {example_impl} {SETTING_OPTIONS[over]}"
     return _compare_versions(run, versions, order, "environments", remedy, impl)
 
 
@@ -239,8 +240,8 @@ def compare_revisions(run: Run, impl: str = "") -> Page:
     The file as it was in the working tree comes last. Raises RunError if no implementation ran in two revisions.
     """
 
-    def versions(part: Run) -> pd.DataFrame:
-        rows = without_duplicates(part.rows)
+    def versions(judged_run: Run) -> pd.DataFrame:
+        rows = without_duplicates(judged_run.rows)
         rows = rows[rows["environment"].isna()]
         names = rows["impl"].astype(str).str.extract(REVISION)
         rows = rows.assign(base=names["base"], environment=names["commit"].fillna(WORKING_TREE))
@@ -259,43 +260,43 @@ def _compare_versions(
     versions: the rows of a run, with its implementation in `base` and its version in `environment`.
     """
     rows = versions(run)
-    known = sorted(str(base) for base, of in rows.groupby("base")["environment"] if of.nunique() > 1)
-    if impl and impl not in known:
+    bases = sorted(str(base) for base, group in rows.groupby("base")["environment"] if group.nunique() > 1)
+    if impl and impl not in bases:
         reason = f"{impl!r} is no run, and {run.label} has no such implementation in two {axis}"
-        raise RunError(f"{reason}; {nearest(impl, known) if known else f'measure them: {remedy}'}")
+        raise RunError(f"{reason}; {nearest(impl, bases) if bases else f'measure them: {remedy}'}")
 
-    def judge(part: Run) -> pd.DataFrame:
+    def judge(judged_run: Run) -> pd.DataFrame:
         tables = []
-        for base, of in versions(part).groupby("base"):
-            samples = {name: of[of["environment"] == name] for name in order if name in set(of["environment"])}
+        for base, group in versions(judged_run).groupby("base"):
+            samples = {name: group[group["environment"] == name] for name in order if name in set(group["environment"])}
             names = list(samples) if base == impl or not impl else []
-            for at, name in enumerate(names[1:], 1):
-                for other in dict.fromkeys([names[0], names[at - 1]]):
-                    table = ratios(samples[other], samples[name], CASE[1:])
-                    tables.append(table.assign(impl=base, environment=name, against=other))
+            for position, name in enumerate(names[1:], 1):
+                for reference in dict.fromkeys([names[0], names[position - 1]]):
+                    table = ratios(samples[reference], samples[name], CASE[1:])
+                    tables.append(table.assign(impl=base, environment=name, against=reference))
         if not tables:
             raise RunError(f"{run.label} has no implementation in two {axis}; measure them: {remedy}")
-        return add_verdicts(join(tables), finished=part is run)
+        return add_verdicts(join(tables), finished=judged_run is run)
 
     table = judge_while_quiet(run, judge, [*CASE, "environment", "against"])
     worst = rows.groupby(["base", *CASE[1:], "environment"], dropna=False)["error"].max()
     table = table.join(worst.rename_axis(index={"base": "impl"}), on=[*CASE, "environment"])
-    sections = [_version_section(str(impl), part, axis) for impl, part in table.groupby("impl", sort=False)]
+    sections = [_version_section(str(impl), impl_rows, axis) for impl, impl_rows in table.groupby("impl", sort=False)]
     title, machine = f"{axis.capitalize()}: {', '.join(order)}", judge_machine(run).line_early
     return Page(table, [Section(title, notes=kernel_notes(run), machine=machine), *sections, caveats(table)])
 
 
 def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
-    """Return the ratios of one implementation's versions to the one before and to the first, problem by problem."""
+    """Return the ratios of an implementation's versions to the previous and to the first version, by problem."""
     first = table["against"].iloc[0]
     rows = []
-    for case, part in table.groupby([*CASE[1:], "environment"], sort=False):
-        error = part["error"].iloc[0]
-        cells = {row["against"]: f"{ratio_digits(row['ratio'])} {words(row['verdict'])}" for row in records(part)}
+    for case, group in table.groupby([*CASE[1:], "environment"], sort=False):
+        error = group["error"].iloc[0]
+        cells = {row["against"]: f"{ratio_digits(row['ratio'])} {words(row['verdict'])}" for row in records(group)}
         of_first = cells.pop(first, "-")
         rows.append(
             dict(zip([*CASE[1:], axis.removesuffix("s")], map(words, case), strict=True))
-            | {"per step": seconds(part["b_s"].iloc[0]), "over the one before": next(iter(cells.values()), of_first)}
+            | {"per step": seconds(group["b_s"].iloc[0]), "over the one before": next(iter(cells.values()), of_first)}
             | {f"over {first}": of_first}
             | ({"largest error": error_text(error)} if str(case[-1]).startswith("precision=") else {})
         )
@@ -304,8 +305,8 @@ def _version_section(impl: str, table: pd.DataFrame, axis: str) -> Section:
 
 
 def _changes(impl: str, table: pd.DataFrame) -> str:
-    """Return a sentence: the first environments that are slower and faster than the start of the list, and where."""
-    first, parts = table["against"].iloc[0], []
+    """Return a sentence on the first slower and the first faster version of an implementation, with their problems."""
+    first, clauses = table["against"].iloc[0], []
     for word, name in ((SLOWER, "slower"), (FASTER, "faster")):
         shown = records(table[(table["against"] == first) & (table["verdict"] == word)])
         changed = shown[0]["environment"] if shown else ""
@@ -314,8 +315,8 @@ def _changes(impl: str, table: pd.DataFrame) -> str:
             for row in shown
             if row["environment"] == changed
         ]
-        parts.append(f"first {name} in {changed} ({', '.join(cases)})" if shown else f"in none shown {name}")
-    return f"{impl} against {first}: {'; '.join(parts)}."
+        clauses.append(f"first {name} in {changed} ({', '.join(cases)})" if shown else f"in none shown {name}")
+    return f"{impl} against {first}: {'; '.join(clauses)}."
 
 
 def compare_foreign(a: Run, b: Run) -> Page:
@@ -328,8 +329,8 @@ def compare_foreign(a: Run, b: Run) -> Page:
     if table.empty:
         raise RunError(f"{a.label} and {b.label} have no name in common")
     table["ratio"] = table["b_s"] / table["a_s"]
-    named = table.rename(columns={"a_s": "A", "b_s": "B", "ratio": "B/A"})
-    cells = rows_of(named, {"A": seconds, "B": seconds, "B/A": ratio_digits})
+    titled = table.rename(columns={"a_s": "A", "b_s": "B", "ratio": "B/A"})
+    cells = rows_of(titled, {"A": seconds, "B": seconds, "B/A": ratio_digits})
     text = f"{NOT_CHECKED} Medians of one process each, without a verdict. A = {a.label}; B = {b.label}."
     return Page(table, [Section(f"{b.label} against {a.label}", text, cells)])
 
@@ -350,13 +351,13 @@ def _interruptions(runs: list[Run]) -> list[str]:
 def _differing_facts(a: Run, b: Run) -> list[str]:
     """Return a line for each fact of machine, settings and software that differs, and one for each of GROUPS."""
     infos = [mapping(run.document["machine_info"]) for run in (a, b)]
-    known = [
+    run_facts = [
         {"machine": run.machine, "commit": text(run.commit.get("id"))}
         | facts(run)
         | {name: (text(info[name]) or "none") if name in info else "not recorded" for name in SETTINGS}
         for run, info in zip((a, b), infos, strict=True)
     ]
-    lines = _differences(known[0], known[1])
+    lines = _differences(run_facts[0], run_facts[1])
     for name, group in GROUPS.items():
         values = [{key: text(value) for key, value in mapping(info.get(name)).items()} for info in infos]
         if (name in infos[0]) != (name in infos[1]):
@@ -373,7 +374,7 @@ def _differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
 
 
 def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
-    """Return a sentence on the ratios of code that both runs measured in the same version: A/A pairs and the baseline.
+    """Return a sentence on the ratios of code that is the same in both runs: A/A pairs and the baseline.
 
     `table` has the `ratios` of the runs.
     """
@@ -392,7 +393,7 @@ def _drift(table: pd.DataFrame, a: Run, b: Run, baseline: str) -> str:
 
 
 def payback(runs: list[Run], a: str, b: str) -> Page:
-    """Return in one sentence a run and in a table from how many steps B, which starts later, is done before A.
+    """Return a sentence and a table per run: the steps from which B, with its start-up, finishes before A.
 
     Raises RunError if nothing is comparable.
     """
@@ -417,37 +418,37 @@ def payback(runs: list[Run], a: str, b: str) -> Page:
 
 
 def _payback_words(table: pd.DataFrame, a: str, b: str) -> str:
-    """Return on how many problems B pays at once, only at first, after some steps, and never.
+    """Return the number of problems on which B pays at once, only at first, after some steps, and never.
 
-    table: as of `break_even`, with the `verdict` on B. What no verdict decides is not decided here.
+    table: of `break_even`, with the `verdict` on B. Problems without a verdict are not decided.
     """
     decided = table[table["verdict"].isin([FASTER, SLOWER]) & table["runs"].notna()]
     steps = decided["steps"] / decided["runs"]  # of a run
     ahead, forever = decided["runs"] == 1, np.isinf(decided["until"])
-    parts = {
+    values_by_template = {
         "at once": decided["runs"][ahead & forever],
         "for the first {} steps": (decided["until"] * steps)[ahead & ~forever],
         "after {} steps": decided["steps"][~ahead & np.isfinite(decided["runs"])],
         "never": decided["runs"][np.isinf(decided["runs"])],
     }
-    if len(parts["never"]) == len(table) > 0:
+    if len(values_by_template["never"]) == len(table) > 0:
         return f"{b} instead of {a} never pays: {counted(len(table), 'problem')}."
-    words_of = [
-        f"{text.format(' to '.join(dict.fromkeys(f'{end:,.0f}' for end in (some.min(), some.max()))))} on {len(some)}"
-        for text, some in parts.items()
-        if len(some)
-    ]
-    open_ = len(table) - len(decided)
-    words_of += [f"and it is not decided on {open_}"] if open_ else []
-    shown = ", ".join(words_of) or "nowhere that is known"
-    return f"{b} instead of {a} pays {shown} of {counted(len(table), 'problem')}."
+    phrases = []
+    for template, values in values_by_template.items():
+        if len(values):
+            ends = dict.fromkeys(f"{end:,.0f}" for end in (values.min(), values.max()))
+            phrases.append(f"{template.format(' to '.join(ends))} on {len(values)}")
+    undecided = len(table) - len(decided)
+    phrases += [f"and it is not decided on {undecided}"] if undecided else []
+    problems = ", ".join(phrases) or "nowhere that is known"
+    return f"{b} instead of {a} pays {problems} of {counted(len(table), 'problem')}."
 
 
 def on_machines(runs: list[Run], a: str, b: str) -> Page:
-    """Compare B with A between machines: the ratio B/A on each, and the ratio of these ratios. Two runs at a time.
+    """Compare the ratio B/A between every two machines: the ratio on each, and the quotient of the two.
 
-    Of two machines, those runs count that have both on the most common problems, then in most of their blocks. Two that
-    cannot be compared are named in a note. Raises RunError if no two can.
+    The pair of runs with the most common problems of A and B counts, then with the most blocks. A note names machines
+    that cannot be compared. Raises RunError if no two can be compared.
     """
     by_machine: dict[str, list[Run]] = {}
     for run in runs:
@@ -458,28 +459,28 @@ def on_machines(runs: list[Run], a: str, b: str) -> Page:
         raise RunError(f"it takes two machines that have both {a} and {b}; here: {machines} (python -m results list)")
     pages, refused = list[Page](), list[str]()
     alpha = ALPHA / math.comb(len(by_machine), 2)  # all pages together
-    for of_first, of_other in combinations(by_machine.values(), 2):
-        pair = max(product(of_first, of_other), key=lambda pair: _amount_in_common(pair[0], pair[1], a, b))
-        each = f"each alone: python -m results compare {a} {b} --run {pair[0].label} {pair[1].label}"
+    for first_runs, other_runs in combinations(by_machine.values(), 2):
+        pair = max(product(first_runs, other_runs), key=lambda pair: _amount_in_common(pair[0], pair[1], a, b))
+        command = f"each alone: python -m results compare {a} {b} --run {pair[0].label} {pair[1].label}"
         if reason := other_kernels(pair, a) or other_kernels(pair, b):
-            refused.append(f"{reason}; {each}")
+            refused.append(f"{reason}; {command}")
             continue
-        parts = [replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair]
+        reduced = [replace(run, rows=run.rows[run.rows["impl"].isin([a, b])], unfiltered=run.all_rows) for run in pair]
         try:
-            pages.append(compare_runs(parts[0], parts[1], a, alpha=alpha))
+            pages.append(compare_runs(reduced[0], reduced[1], a, alpha=alpha))
         except RunError as error:
-            refused.append(f"{error}; {each}")
+            refused.append(f"{error}; {command}")
     if not pages:
         raise RunError(refused[0])
     notes = [Section("Not compared", notes=refused, level=3)] if refused else []
     return Page(join([page.data for page in pages]), [*(part for page in pages for part in page.sections), *notes])
 
 
-def _amount_in_common(first: Run, other: Run, a: str, b: str) -> tuple[int, int]:
-    """Return on how many problems two runs both have A and B, and in how many blocks of these, cases added up."""
-    problems = _problems(first, a, b) & _problems(other, a, b)
+def _amount_in_common(first: Run, second: Run, a: str, b: str) -> tuple[int, int]:
+    """Return the number of problems with A and B in both runs, and the number of their blocks, summed over cases."""
+    problems = _problems(first, a, b) & _problems(second, a, b)
     blocks = 0
-    for run in (first, other):
+    for run in (first, second):
         rows = run.rows[run.rows["problem"].isin(problems)]
         places = [set(rows.loc[rows["impl"] == name, [*CASE[1:], "block"]].itertuples(index=False)) for name in (a, b)]
         blocks += len(places[0] & places[1])
@@ -523,8 +524,8 @@ def add_commands(commands: options.Commands) -> None:
         command.add_argument("a", metavar="A", help="an implementation")
         command.add_argument("b", metavar="B", help="another implementation")
         default = "all" if make is on_machines else "latest"
-        about = f"runs, one per machine (default: {default})"
-        command.add_argument("--run", nargs="+", default=[default], metavar="RUN", help=about)
+        help_text = f"runs, one per machine (default: {default})"
+        command.add_argument("--run", nargs="+", default=[default], metavar="RUN", help=help_text)
         options.add_filters(command, CASE[1:])
 
 
@@ -532,49 +533,49 @@ def _of_two(make: Callable[[list[Run], str, str], Page], args: Namespace) -> Pag
     options.check_two_names(args.a, args.b)
     if args.run == ["latest"]:
         check_latest([Selection(name, "", "") for name in (args.a, args.b)], args.runs)
-    every = find_all(args.run, args.runs)
-    if not (runs := [run for run in every if not run.is_foreign]):
-        require_own(*every)
+    named_runs = find_all(args.run, args.runs)
+    if not (runs := [run for run in named_runs if not run.is_foreign]):
+        require_own(*named_runs)
     return make([options.selected(run, args) for run in runs], args.a, args.b)
 
 
 def _compare(args: Namespace) -> Page:
     """Compare implementations if --run is given or A and B are no runs, else runs.
 
-    Raises RunError without two names, and says which there are.
+    Raises RunError without two names; its message has the known names.
     """
 
-    def several() -> list[Run]:
+    def selected_runs() -> list[Run]:
         return [options.selected(run, args) for run in find_all(args.run, args.runs)]
 
     if args.over in (ENVIRONMENT, REVISIONS) or (args.over in SETTING_OPTIONS and not args.b):
         impl = args.a if args.a and not _is_run(args.a, args.runs) else ""
-        named = [*args.run, *([args.a] if args.a and not impl else [])]
-        if args.b or len(named) > 1:
+        run_names = [*args.run, *([args.a] if args.a and not impl else [])]
+        if args.b or len(run_names) > 1:
             raise RunError(f"--over {args.over} compares within one run; name one: compare --over {args.over} RUN")
-        run = options.selected(find(named[0] if named else "latest", args.runs), args)
+        run = options.selected(find(run_names[0] if run_names else "latest", args.runs), args)
         return compare_revisions(run, impl) if args.over == REVISIONS else compare_environments(run, impl, args.over)
-    along = args.over in AXIS_VALUES.values()
-    if along and args.a and not args.run and _is_run(args.a, args.runs):
+    is_axis = args.over in AXIS_VALUES.values()
+    if is_axis and args.a and not args.run and _is_run(args.a, args.runs):
         raise RunError(f"--over {args.over} compares within one run: compare A --over {args.over} --run {args.a}")
-    if args.over and not along and (args.run or not args.b):
+    if args.over and not is_axis and (args.run or not args.b):
         command = f"compare RUN RUN --over {args.over}"
         raise RunError(f"--over {args.over} compares two runs; name them: {command} ({LIST_COMMAND})")
-    if along and args.a and not args.b:
+    if is_axis and args.a and not args.b:
         args.b = args.a
     if args.b is None:
         if args.a and _is_run(args.a, args.runs):
             raise RunError(f"{args.a} is a run; give a second run, or two implementations: compare A B --run {args.a}")
-        (run, *_) = several()
+        (run, *_) = selected_runs()
         names = first_names(_names(run))
         raise RunError(f"name two implementations of {run.label} ({names}), or two runs ({LIST_COMMAND})")
-    if not along:
+    if not is_axis:
         options.check_two_names(args.a, args.b)
-    if along or Selection.parse(args.a).axis or Selection.parse(args.b).axis:
-        runs = several()
+    if is_axis or Selection.parse(args.a).axis or Selection.parse(args.b).axis:
+        runs = selected_runs()
         if len(runs) > 1:
             raise RunError(f"{args.a} and {args.b} are compared within one run; name one: --run RUN")
-        return compare_along(runs[0], args.a, args.b, args.over if along else "", args.job_steps)
+        return compare_along(runs[0], args.a, args.b, args.over if is_axis else "", args.job_steps)
     if args.job_steps:
         runs_given = " ".join(["--run", *args.run]) if args.run else ""
         raise RunError(
@@ -582,26 +583,26 @@ def _compare(args: Namespace) -> Page:
             f" python -m results payback {args.a} {args.b} {runs_given}".rstrip()
         )
     if args.run:
-        return compare_implementations(several(), args.a, args.b, args.force)
+        return compare_implementations(selected_runs(), args.a, args.b, args.force)
     if _are_runs(args.a, args.b, args.runs):
         a, b = (options.selected(run, args) for run in options.find_two(args.a, args.b, args.runs))
         return compare_runs(a, b, args.baseline, args.force, args.over)
     if args.over:
         raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
     check_latest([Selection(name, "", "") for name in (args.a, args.b)], args.runs)
-    return compare_implementations(several(), args.a, args.b, args.force)
+    return compare_implementations(selected_runs(), args.a, args.b, args.force)
 
 
 def _are_runs(a: str, b: str, root: Path) -> bool:
     """Return whether A and B name runs, not implementations. Raises RunError for one of each."""
-    latest = _implementations(*newest_run(root))  # A and B may be paths where there is none
+    latest = _implementations(*newest_run(root))  # A and B may be paths if there is none
     runs = [name for name in (a, b) if name not in latest and _is_run(name, root)]
     if len(runs) == 1:
-        (other,) = {a, b} - {*runs}
-        if other in latest or other in _implementations(*read_all(files(root), root)[0]):
+        (impl,) = {a, b} - {*runs}
+        if impl in latest or impl in _implementations(*read_all(files(root), root)[0]):
             raise RunError(
-                f"{runs[0]} is a run, and {other} an implementation: give two runs, or two implementations:"
-                f" compare A {other} --run {runs[0]}"
+                f"{runs[0]} is a run, and {impl} an implementation: give two runs, or two implementations:"
+                f" compare A {impl} --run {runs[0]}"
             )
     return bool(runs) or not ({a, b} & latest or {a, b} & _implementations(*read_all(files(root), root)[0]))
 
@@ -618,26 +619,26 @@ def check_latest(
 ) -> None:
     """Raise RunError if your newest run lacks one of two sides. Suggest a run with both.
 
-    amount: of what a run has of both; the run with most is suggested (default: the number of implementations). make:
-    the command that measures both.
+    amount: rates a run with both sides; the highest is suggested (default: the number of implementations). make: the
+    command that measures both.
     """
     newest = newest_run(root)
     if newest and all(side.is_in(newest[0]) for side in sides):
         return
     runs, errors = read_all(files(root), root)
-    known = _implementations(*runs)
+    impls = _implementations(*runs)
     for side in sides:
-        if side.impl not in known:
-            raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, sorted(known))}")
+        if side.impl not in impls:
+            raise RunError(f"no run here has an implementation {side.impl!r}; {nearest(side.impl, sorted(impls))}")
     reason = f"you have no run of your own {'that can be read' if errors else 'yet'}"
     for run in newest:
         missing = " and no ".join(str(side) for side in sides if not side.is_in(run))
         reason = f"your newest run {run.label} has no {missing} (it has: {first_names(_names(run))})"
-    if both := [run for run in runs if all(side.is_in(run) for side in sides)]:
-        best = max(both, key=lambda run: (amount(run) if amount else len(_implementations(run)), run.when))
+    if candidates := [run for run in runs if all(side.is_in(run) for side in sides)]:
+        best = max(candidates, key=lambda run: (amount(run) if amount else len(_implementations(run)), run.when))
         whose = ", a run of the project," if is_of_project(best.path, root) else ""
         reason += f"; {best.label}{whose} has both: try the same with --run {best.label}, or"
-    raise RunError(f"{reason}{'' if both else ';'} make one: {make}")
+    raise RunError(f"{reason}{'' if candidates else ';'} make one: {make}")
 
 
 def _implementations(*runs: Run) -> set[str]:
@@ -650,7 +651,7 @@ def _names(run: Run) -> list[str]:
 
 
 def newest_run(root: Path) -> list[Run]:
-    """Return your newest run alone; [] if there is none that can be read."""
+    """Return a list of your newest run, empty if no run can be read."""
     try:
         return [find("latest", root)]
     except RunError:

@@ -11,7 +11,7 @@ from results.stats.pairing import AXIS_VALUES, DECLARED_AXIS, Selection, sides_a
 from results.store.reading import Run, RunError, require_own
 from results.store.runs import find_all
 
-SIZES = "100x10,10000x10,1000000x10"  # of a run that is suggested
+SIZES = "100x10,10000x10,1000000x10"  # of a suggested run
 
 
 def _crossover(args: Namespace) -> Page:
@@ -31,9 +31,9 @@ def _crossover(args: Namespace) -> Page:
 
 
 def _sides_of_run(a: str, b: str, over: str, run: Run) -> tuple[str, str]:
-    """Return A and B with the two values that a run has of one of SETTING_OPTIONS, as `jax_scan@threads=1`.
+    """Return A and B with the two values of a setting in a run, as `jax_scan@threads=1`. over: one of SETTING_OPTIONS.
 
-    Raises RunError unless the run has two, or if A or B names one.
+    Raises RunError unless the run has two values, or if A or B names one.
     """
     if "@" in a + b:
         raise RunError(f"compare along one axis at a time: leave --over {over} out, or the @ of {a} and {b}")
@@ -44,8 +44,8 @@ def _sides_of_run(a: str, b: str, over: str, run: Run) -> tuple[str, str]:
         command = f"pytest benchmarks --impl {names} {SETTING_OPTIONS[over]} --problem {SIZES}"
         raise RunError(f"{run.label} has no two values of {over} of {a}; name a run that has: --run RUN, or {command}")
     if len(values) > 2:
-        every = ", ".join(f"{a}@{value}" for value in values)
-        raise RunError(f"{run.label} has {len(values)} values of {over}; name two in place of --over: {every}")
+        sides = ", ".join(f"{a}@{value}" for value in values)
+        raise RunError(f"{run.label} has {len(values)} values of {over}; name two in place of --over: {sides}")
     return f"{a}@{values[0]}", f"{b}@{values[1]}"
 
 
@@ -63,10 +63,10 @@ def _check_latest(sides: tuple[Selection, Selection], root: Path) -> None:
 
 
 def _count_sizes(run: Run, sides: tuple[Selection, Selection]) -> int:
-    """Return the most rows n of problems that both sides have, otherwise alike."""
+    """Return the largest number of n at which both sides were measured with all else equal."""
     key = [name for name in ("d", "k", "dtype", "device") if name != sides[0].axis]
     rows = (side.rows(run) if side.axis else run.rows[run.rows["impl"] == side.impl] for side in sides)
-    first, second = (part[[*key, "n"]].drop_duplicates() for part in rows)
+    first, second = (table[[*key, "n"]].drop_duplicates() for table in rows)
     return max(first.merge(second)[key].value_counts(), default=0)
 
 

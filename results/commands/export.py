@@ -58,18 +58,18 @@ def _series(run: Run) -> list[dict[str, Any]]:
 def _bencher(series: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the Bencher Metric Format: https://bencher.dev/docs/reference/bencher-metric-format/."""
     return {
-        one["name"]: {"latency": {"value": one["per_step"], "lower_value": one["low"], "upper_value": one["high"]}}
-        for one in series
+        case["name"]: {"latency": {"value": case["per_step"], "lower_value": case["low"], "upper_value": case["high"]}}
+        for case in series
     }
 
 
 def _github_benchmark(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the input of github-action-benchmark's tool `customSmallerIsBetter`."""
     return [
-        {"name": one["name"], "unit": "ns/step", "value": one["per_step"]}
-        | {"range": f"{seconds(one['low'] / NANOSECONDS)} to {seconds(one['high'] / NANOSECONDS)}"}
-        | {"extra": f"median of {one['blocks']} blocks, range: lowest to highest"}
-        for one in series
+        {"name": case["name"], "unit": "ns/step", "value": case["per_step"]}
+        | {"range": f"{seconds(case['low'] / NANOSECONDS)} to {seconds(case['high'] / NANOSECONDS)}"}
+        | {"extra": f"median of {case['blocks']} blocks, range: lowest to highest"}
+        for case in series
     ]
 
 

@@ -49,29 +49,29 @@ Thresholds = list[tuple[Patterns, float]]  # allowed slowdowns as fractions: the
 def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | None = None) -> Page:
     """Judge each case of BASE. The page's code is the exit status.
 
-    impls: in one run, the implementation that stands for BASE and the one that is judged as NEW. Raises RunError if the
-    run lacks one, or if BASE and NEW are two runs.
+    impls: two implementations of one run, which are judged as BASE and NEW. Raises RunError if the run lacks one, or if
+    BASE and NEW are two runs.
     """
     require_own(base, new)
     rows = [without_duplicates(run.rows) for run in (base, new)]
     if impls:
         rows = _versions(base, new, rows[0], impls)
-    every = ratios(rows[0], rows[1], CASE, ("BASE", "NEW"))
-    names = pd.MultiIndex.from_frame(every[CASE])
-    every["in_base"], every["in_new"] = (names.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
-    cases, only_new = records(every[every["in_base"]].assign(verdict=REFUSED)), records(every[~every["in_base"]])
+    pairs = ratios(rows[0], rows[1], CASE, ("BASE", "NEW"))
+    names = pd.MultiIndex.from_frame(pairs[CASE])
+    pairs["in_base"], pairs["in_new"] = (names.isin(pd.MultiIndex.from_frame(table[CASE])) for table in rows)
+    cases, only_new = records(pairs[pairs["in_base"]].assign(verdict=REFUSED)), records(pairs[~pairs["in_base"]])
     matches = [_first_match(thresholds, case) for case in cases]
     for case, index in zip(cases, matches, strict=True):
         case |= {"slower": thresholds[index][1], "reason": _refusal(case, base, new)}
     compared = [case for case in cases if not case["reason"]]
     shifts = None if base.label == new.label else shifts_of_unchanged(base, new)
-    early = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
-    for case, verdict in zip(compared, early, strict=True):
+    verdicts = judge([case["logs"] for case in compared], pairs=[case["pair"] for case in compared])
+    for case, verdict in zip(compared, verdicts, strict=True):
         if shifts is None:
             case |= decide(case["logs"], case["slower"], len(compared), early=verdict)
         else:
-            others = [values for name, values in shifts.items() if name != case["impl"]]
-            drifts = np.concatenate([np.empty(0), *others])
+            other_shifts = [values for name, values in shifts.items() if name != case["impl"]]
+            drifts = np.concatenate([np.empty(0), *other_shifts])
             case |= decide(case["logs"], case["slower"], len(compared), drifts)
     if (factor := claims_from([base, new])) > 1:
         withheld = {"verdict": UNDECIDED, "reason": BUSY_REASON}
@@ -94,7 +94,7 @@ def gate(base: Run, new: Run, thresholds: Thresholds, impls: tuple[str, str] | N
 
 
 def _is_clear(case: dict[str, Any], factor: float) -> bool:
-    """Return whether a verdict stands where a busy machine may have slowed one side by a factor."""
+    """Return whether a verdict stands even if a busy machine slowed one side by `factor`."""
     if case["verdict"] == PASS:
         return bool(case["upper"] * factor <= 1 + case["slower"])
     return bool(case["verdict"] != FAIL or case["lower"] > factor)
@@ -102,17 +102,17 @@ def _is_clear(case: dict[str, Any], factor: float) -> bool:
 
 def _first_match(thresholds: Thresholds, case: dict[str, Any]) -> int:
     """Return the index of the first threshold whose patterns match a case."""
-    matches = [all(fnmatchcase(case[name], one) for name, one in patterns.items()) for patterns, _ in thresholds]
+    matches = [all(fnmatchcase(case[name], glob) for name, glob in patterns.items()) for patterns, _ in thresholds]
     return matches.index(True)
 
 
 def _versions(base: Run, new: Run, rows: pd.DataFrame, impls: tuple[str, str]) -> list[pd.DataFrame]:
     """Return the rows of two implementations of one run, both under the name of the second."""
-    known = sorted(set(rows["impl"].dropna()))
+    names = sorted(set(rows["impl"].dropna()))
     if base.label != new.label:
         raise RunError(f"--impl compares two implementations of one run; {base.label} and {new.label} are two runs")
-    if missing := [name for name in impls if name not in known]:
-        raise RunError(f"{base.label} has no implementation {missing[0]!r}; {nearest(missing[0], known)}")
+    if missing := [name for name in impls if name not in names]:
+        raise RunError(f"{base.label} has no implementation {missing[0]!r}; {nearest(missing[0], names)}")
     return [rows[rows["impl"] == name].assign(impl=impls[1]) for name in impls]
 
 
@@ -129,7 +129,7 @@ def _refusal(case: dict[str, Any], base: Run, new: Run) -> str:
 def _missing(run: Run, case: dict[str, Any]) -> str:
     """Return why the campaign refused or skipped a case in some block, or "".
 
-    Entries may lack parts of the case. One that was measured in every block was not skipped.
+    Entries may lack parts of the case. A case that was measured in every block was not skipped.
     """
     rows = run.rows[(run.rows[CASE] == [case[name] for name in CASE]).all(axis=1)]
     complete = 0 < rows["block"].nunique() == run.rows["block"].nunique()
@@ -146,7 +146,7 @@ def decide(
     """Judge the log ratios of one of `compared` cases: return its verdict, bounds of the ratio, and reason.
 
     shifts: log ratios NEW/BASE of unchanged code, which show the drift between two runs; None within one run. early:
-    the verdict of the case, whose interval counts where the blocks are too few for the signed-rank test.
+    the verdict of the case; its interval counts if the signed-rank test has too few blocks.
     """
     d, limit, allowed = np.asarray(logs), math.log1p(threshold), f"allowed {times(1 + threshold)}"
     alpha = ALPHA if shifts is None else ALPHA / 2  # the other half is for the drift
@@ -163,23 +163,23 @@ def decide(
         reason = f"{times(math.exp(estimate))}, at least {times(bounds['lower'])}, {allowed}"
         return bounds | {"verdict": FAIL, "reason": reason}
     level, margin = (2 * alpha / compared, down) if estimate > limit else (2 * alpha, up)
-    hidden = margin > 0 and margin >= abs(estimate - limit)
-    needed = None if hidden else blocks_needed(abs(estimate - limit) - margin, robust_scale(d), level, 0.0)
+    is_hidden = margin > 0 and margin >= abs(estimate - limit)
+    needed_blocks = None if is_hidden else blocks_needed(abs(estimate - limit) - margin, robust_scale(d), level, 0.0)
     if math.isinf(margin):
         reason = f"the drift between the runs is unknown: no other implementation is unchanged; {ONE_RUN}"
     elif math.isinf(high):
-        fewest = max(needed or 0, fewest_blocks(1, 2 * alpha))
+        fewest = max(needed_blocks or 0, fewest_blocks(1, 2 * alpha))
         reason = f"too few blocks for a bound: {len(d)} of at least {fewest} (--blocks {fewest})"
     else:
         reason = f"between {times(bounds['lower'])} and" if bounds["lower"] else "at most"
         reason += f" {times(bounds['upper'])}; "
-        if hidden:
+        if is_hidden:
             reason += f"the drift between the runs, up to {times(math.exp(margin))}, hides the answer: {ONE_RUN}"
-        elif needed and needed > len(d):
-            reason += f"{needed} blocks decide with a probability of 80 % (--blocks {needed})"
+        elif needed_blocks and needed_blocks > len(d):
+            reason += f"{needed_blocks} blocks decide with a probability of 80 % (--blocks {needed_blocks})"
         else:
             reason += "more blocks may decide"
-    return bounds | {"verdict": UNDECIDED, "needed": needed, "reason": f"{reason}; {allowed}"}
+    return bounds | {"verdict": UNDECIDED, "needed": needed_blocks, "reason": f"{reason}; {allowed}"}
 
 
 def _summarize(data: pd.DataFrame) -> tuple[str, int]:
@@ -187,15 +187,15 @@ def _summarize(data: pd.DataFrame) -> tuple[str, int]:
     counts = {verdict: int((data["verdict"] == verdict).sum()) for verdict in (PASS, FAIL, UNDECIDED, REFUSED)}
     allowed = data["slower"].unique()
     limit = f"more than {_percent(allowed[0])}" if len(allowed) == 1 else "more than their thresholds"
-    rest = [f"{counts[word]} {word.lower()}" for word in (UNDECIDED, REFUSED) if counts[word]]
+    open_counts = [f"{counts[word]} {word.lower()}" for word in (UNDECIDED, REFUSED) if counts[word]]
     if counts[FAIL]:
         text = f"{counts[FAIL]} of {len(data)} cases are slower than BASE by {limit}"
-        return f"SLOWER: {'; '.join([text, *rest])}.", 1
+        return f"SLOWER: {'; '.join([text, *open_counts])}.", 1
     if data.empty:
         return "UNDECIDED: BASE has no case to compare.", 2
-    if rest:
+    if open_counts:
         slower = f"; the undecided may be slower than BASE by {limit}" if counts[UNDECIDED] else ""
-        open_cases = f"{len(data) - counts[PASS]} of {counted(len(data), 'case')} ({', '.join(rest)})"
+        open_cases = f"{len(data) - counts[PASS]} of {counted(len(data), 'case')} ({', '.join(open_counts)})"
         return f"UNDECIDED: {open_cases}{slower}.", 2
     return f"NOT SLOWER: none of {counted(len(data), 'case')} is slower than BASE by {limit}.", 0
 
@@ -223,8 +223,8 @@ def read_thresholds(slower: str | None, path: Path | None) -> Thresholds:
     tables = content.get("case", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RunError(f"{path}: write each case as a [[case]] table")
-    given = {"--slower": slower, str(path): content.get("slower")}
-    defaults = [parse_threshold(value, place) for place, value in given.items() if value is not None]
+    value_by_place = {"--slower": slower, str(path): content.get("slower")}
+    defaults = [parse_threshold(value, place) for place, value in value_by_place.items() if value is not None]
     if not defaults:
         raise RunError("no threshold: give --slower 5%, or slower in the file of --thresholds")
     return [*(_parse_case(table, str(path)) for table in tables), ({}, defaults[0])]
@@ -237,9 +237,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not TOML: {error}") from error
 
 
-def _check_names(table: dict[str, Any], known: list[str], place: str) -> None:
-    if unknown := [name for name in table if name not in known]:
-        raise RunError(f"{place}: unknown {', '.join(unknown)}; known: {', '.join(known)}")
+def _check_names(table: dict[str, Any], allowed: list[str], place: str) -> None:
+    if unknown := [name for name in table if name not in allowed]:
+        raise RunError(f"{place}: unknown {', '.join(unknown)}; known: {', '.join(allowed)}")
 
 
 def _parse_case(table: dict[str, Any], place: str) -> tuple[Patterns, float]:

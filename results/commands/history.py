@@ -1,10 +1,8 @@
 """Show the time of each case over dates, commits and versions, per machine, and find significant changes.
 
-A series is one case on one machine with the same source file and work (`pairing.EQUAL_FACTS`). Other work is
-another series.
-An edited file is a new version of the same label: `code` says which. A point is one run: the median over its blocks.
-`change_points` finds the changes. Beside each change stands the change of the calibration loop (`calibration_s`), which
-shows whether the machine changed.
+A series is one case on one machine with the same source file and work (`pairing.EQUAL_FACTS`). Other work makes
+another series. An edited file stays in its series; `code` identifies its version. A point is one run: the median over
+its blocks. `change_points` finds the changes. The calibration loop (`calibration_s`) shows whether the machine changed.
 """
 
 import json
@@ -46,11 +44,11 @@ NOTES = [
     " changed, not the code.",
 ]
 SUMMARIZED_CHANGES = 3  # in the summary
-SHOWN_SERIES = 12  # up to here, all have a table
+SHOWN_SERIES = 12  # or fewer: each has a table
 
 
 def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[str, str]) -> Page:
-    """Return one row per point, with the change that begins there, if any.
+    """Return one row per point, with the change that begins at it, if any.
 
     `filters`: values to show by column. `errors`: messages by unreadable file. Raises RunError for an unknown value, or
     if a package is missing.
@@ -59,8 +57,8 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
     table = points(rows, runs)
     groups = [group for _, group in table.groupby("series")]
     searches = search([np.log(group["per_step_s"].to_numpy(float)[-MAX_POINTS:]) for group in groups])
-    known = {run.label: facts(run) for run in runs}
-    changed = [_add_changes(group, result, known) for group, result in zip(groups, searches, strict=True)]
+    facts_by_run = {run.label: facts(run) for run in runs}
+    changed = [_add_changes(group, result, facts_by_run) for group, result in zip(groups, searches, strict=True)]
     page = (pd.concat(changed) if changed else table).reindex(columns=[*POINT_COLUMNS, *TIME_COLUMNS, *CHANGE_COLUMNS])
     page = page.astype(dict.fromkeys(CHANGE_COLUMNS[:5], float))
     work = _work_differences(groups, {run.label: run for run in runs})
@@ -80,7 +78,7 @@ def history(runs: list[Run], filters: dict[str, list[str] | None], errors: dict[
 def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """Return one row per series and run, by date: POINT_COLUMNS, TIME_COLUMNS, EQUAL_FACTS. `series` counts from 0."""
     valid = rows[rows["valid"]].sort_values(["machine", *CASE, "datetime", "run"])
-    ours = "impls/" + valid["impl"].astype(str) + ".py"  # older files name none; without rows, pandas sees numbers
+    ours = "impls/" + valid["impl"].astype(str) + ".py"  # older files have no `file`; an empty column has numbers
     valid = valid.assign(system=valid["run"].map(machine_groups(runs)), file=valid["file"].fillna(ours))
     key = ["machine", *CASE, "system", "file", *EQUAL_FACTS]
     by_point = valid.groupby(["run", *key], dropna=False, sort=False)
@@ -95,8 +93,8 @@ def points(rows: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     return table.sort_values("series", kind="stable", ignore_index=True)
 
 
-def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str, str]]) -> pd.DataFrame:
-    """Add CHANGE_COLUMNS to a series: values where a change begins. `known`: facts by run."""
+def _add_changes(group: pd.DataFrame, result: Search, facts_by_run: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """Add CHANGE_COLUMNS to a series, with values where a change begins."""
     rows, loops, skipped = records(group), group["calibration_s"], max(0, len(group) - MAX_POINTS)
     edges = [0, *(skipped + change.index for change in result.changes), len(group)]
     table = []
@@ -105,7 +103,7 @@ def _add_changes(group: pd.DataFrame, result: Search, known: dict[str, dict[str,
         software = [
             {words(row["framework"]): words(row["version"]), "commit": words(row["commit"])}
             | {"code": words(row["code"])}
-            | known[row["run"]]
+            | facts_by_run[row["run"]]
             for row in rows[index - 1 : index + 1]
         ]
         table.append(
@@ -131,26 +129,26 @@ def _differences(before: dict[str, str], after: dict[str, str]) -> str:
 
 
 def _work_differences(groups: list[pd.DataFrame], runs: dict[str, Run]) -> dict[int, str]:
-    """Return a sentence for each series of a case but the first: how its work differs from that of the first."""
+    """Return for each later series of a case a sentence on how its work differs from the first series."""
     first: dict[Any, tuple[Run, dict[str, str]]] = {}
     sentences = {}
     for number, group in enumerate(groups):
         row = group.iloc[0]
         work = {name: words(row[name]) for name in ("file", *EQUAL_FACTS)}
-        run, other = first.setdefault(tuple(row[["machine", *CASE]]), (runs[row["run"]], work))
-        if other is not work:
-            differences = [_differences(other, work), other_machine(run, runs[row["run"]])]
+        run, first_work = first.setdefault(tuple(row[["machine", *CASE]]), (runs[row["run"]], work))
+        if first_work is not work:
+            differences = [_differences(first_work, work), other_machine(run, runs[row["run"]])]
             reasons = "; ".join(filter(None, differences)) or "the machine of a series in between"
             sentences[number] = f"A series of its own, because of other work or hardware: {reasons}."
     return sentences
 
 
 def _machines(runs: list[Run], labels: set[str]) -> str:
-    """Return how many runs of those labels were QUIET and BUSY, and names of the BUSY ones; "" without a run."""
+    """Count the QUIET and BUSY runs with these labels, and name the BUSY ones; "" without a run."""
     by_word: dict[str, list[str]] = {QUIET: [], BUSY: [], UNKNOWN: []}
     for run in (run for run in runs if run.label in labels):
         by_word[judge_machine(run).word].append(run.label)
-    counts = "; ".join(f"{word}: {counted(len(of), 'run')}" for word, of in by_word.items() if of)
+    counts = "; ".join(f"{word}: {counted(len(names), 'run')}" for word, names in by_word.items() if names)
     busy = f" A change at a BUSY run may be its load: {first_names(by_word[BUSY])}." if by_word[BUSY] else ""
     return f"{counts}.{busy}" if counts else ""
 
@@ -179,16 +177,16 @@ def summarize(page: pd.DataFrame, runs: int) -> str:
         )
     changes = _changes(records(page))
     varied = [name for name in ["dtype", "device", "machine"] if page[name].nunique(dropna=False) > 1]
-    parts = []
+    clauses = []
     for before, row in changes[:SUMMARIZED_CHANGES]:
         case = ", ".join([f"{words(row['impl'])} on {words(row['problem'])}", *[words(row[name]) for name in varied]])
         ends = [f"{_date(point)} ({words(point['framework'])} {words(point['version'])})" for point in (before, row)]
-        parts.append(f"{case} became {_change_text(row)} between {' and '.join(ends)}")
+        clauses.append(f"{case} became {_change_text(row)} between {' and '.join(ends)}")
     if len(changes) > SUMMARIZED_CHANGES:
-        parts.append(f"and {counted(len(changes) - SUMMARIZED_CHANGES, 'change')} more, below")
+        clauses.append(f"and {counted(len(changes) - SUMMARIZED_CHANGES, 'change')} more, below")
     head = f"{counted(len(changes), 'change') if changes else 'No significant change'} in {scope}"
     head += f"; {short} of them not judged, with fewer than {MIN_POINTS} runs" if short else ""
-    return f"{head}: {'; '.join(parts)}." if parts else f"{head}."
+    return f"{head}: {'; '.join(clauses)}." if clauses else f"{head}."
 
 
 def _change_text(row: Row) -> str:
@@ -233,7 +231,7 @@ def _change_table(page: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _series_sections(page: pd.DataFrame, searches: list[Search], work: dict[int, str]) -> list[Section]:
-    """Return a heading for each machine, then a table for each of its series; of many, for those that are judged."""
+    """Return a heading per machine and a table per series. If there are many series, only judged ones have a table."""
     sections, lengths = [], page["series"].value_counts()
     short = lengths.index[(lengths < MIN_POINTS) & (len(lengths) > SHOWN_SERIES)]
     for machine, by_machine in page[~page["series"].isin(short)].groupby("machine", sort=False):
@@ -297,7 +295,7 @@ def draw(page: pd.DataFrame, path: Path) -> None:
 
 
 def drawn(page: pd.DataFrame) -> tuple[pd.DataFrame, list[Section]]:
-    """Return the rows of the MAX_PANELS cases with the largest change, then with most runs; and which they are."""
+    """Return the rows of the MAX_PANELS cases with the largest changes, then the most runs, and a note on them."""
     case = ["machine", *CASE]
     ranks = page.assign(change=np.log(page["ratio"]).abs()).groupby(case, sort=False, dropna=False)
     cases = ranks.agg(change=("change", "max"), runs=("run", "nunique"))
@@ -312,7 +310,7 @@ def drawn(page: pd.DataFrame) -> tuple[pd.DataFrame, list[Section]]:
 
 
 class _ScriptEncoder(json.JSONEncoder):
-    """Encode JSON for a script element, which no text may close. Altair does not escape it."""
+    """Encode JSON for a script element. Altair does not escape `<`, so a text could close the element."""
 
     def encode(self, o: Any) -> str:
         return super().encode(o).replace("<", "\\u003c")
@@ -344,7 +342,7 @@ def _panel(alt: Any, rows: list[Row], dates: Any, scales: dict[str, Any]) -> Any
     domain = [min(row["low_s"] for row in rows) / DOMAIN_MARGIN, max(row["high_s"] for row in rows) * DOMAIN_MARGIN]
     scale = alt.Scale(type="log", domain=domain, nice=False)
     y = alt.Y("per_step_s:Q", title="per step", scale=scale, axis=alt.Axis(labelExpr=AXIS_LABEL, tickCount=4))
-    exact = ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")  # and all others in words
+    exact = ("series", "datetime", "per_step_s", "low_s", "high_s", "blocks")  # the others are texts
     values = [{"framework": words(row["framework"])} | _point_cells(row) | {n: row[n] for n in exact} for row in rows]
     runs = alt.Chart(alt.Data(values=values)).encode(x=x)
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("run", "commit", "version", "per step", "blocks")]

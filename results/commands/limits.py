@@ -28,8 +28,8 @@ LAYERS = [
     ("the whole descent compiled: Numba", "numba_fused", ""),
 ]  # layer, implementation with it, implementation without it or ""
 TWICE_NOTE = "Code that reads X twice, as two products do, reaches at most about 50 % where reading is the limit."
-LIMIT_NOISE = 1.03  # of the limit, up to which a row is not above it
-READ_LIMITS = ("cache", "memory")  # by reading
+LIMIT_NOISE = 1.03  # share of the limit, up to which a row is not above it
+READ_LIMITS = ("cache", "memory")  # limits by reading
 SMALL_ELEMENTS = 200  # up to this n * d, a step has almost no arithmetic
 
 
@@ -116,12 +116,12 @@ def _share(row: Row, blocks: "pd.Series[float]") -> str:
 
 
 def _read_twice(rows: pd.DataFrame, device: object, dtype: object) -> list[str]:
-    """Return a line that says how far the reading beside the rounds agrees with itself."""
+    """Return a line on the agreement of repeated readings beside the rounds."""
     ratios = rows.loc[(rows["device"] == device) & (rows["dtype"] == dtype), "read_again_ratio"].dropna()
     if ratios.empty:
         return []
-    middle, least, most = (digits(100 * value) for value in (ratios.median(), ratios.min(), ratios.max()))
-    return [f"The reading measured twice, every second one against the others: {middle}% ({least} to {most} by row)."]
+    middle, low, high = (digits(100 * value) for value in (ratios.median(), ratios.min(), ratios.max()))
+    return [f"The reading measured twice, every second one against the others: {middle}% ({low} to {high} by row)."]
 
 
 def _above(rows: list[Row], shares: Any) -> list[str]:
@@ -133,9 +133,9 @@ def _above(rows: list[Row], shares: Any) -> list[str]:
 
 
 def costs(run: Run) -> list[Section]:
-    """Show what a step costs, in passes over its rows of X or in calls, on a problem of each kind of limit.
+    """Show the cost of a step, in passes over its rows of X or in calls, on one problem per kind of limit.
 
-    Of the problems of a kind, that with the most implementations and then the largest is shown.
+    This is the problem with the most implementations, and of several such problems the largest.
     """
     call_s = number(mapping(mapping(run.campaign.get("limits")).get("cpu")).get("call_s"))
     rows = [row for row in records(drop_duplicates(run, outcomes(run))) if row["device"] == "cpu"]
@@ -172,10 +172,10 @@ def layers(run: Run) -> list[Section]:
     same = small[(small["problem"] == first["problem"]) & (small["dtype"] == first["dtype"])]
     times = {str(impl): group.groupby("block")["per_step_s"].median() for impl, group in same.groupby("impl")}
     table = []
-    for layer, impl, other in LAYERS:
-        if impl in times and (not other or other in times):
-            costs = (times[impl] - (times[other] if other else 0.0)).dropna().tolist()
-            difference = f"{impl} - {other}" if other else impl
+    for layer, impl, base in LAYERS:
+        if impl in times and (not base or base in times):
+            costs = (times[impl] - (times[base] if base else 0.0)).dropna().tolist()
+            difference = f"{impl} - {base}" if base else impl
             cost = f"{seconds(median(costs))} ({seconds(min(costs))} to {seconds(max(costs))})" if costs else "-"
             table.append({"layer": layer, "measured as": difference, "per step": cost})
     title = f"The cost of each layer per step: {words(first['problem'])}, {words(first['dtype'])}"

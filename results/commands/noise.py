@@ -46,8 +46,8 @@ def noise(run: Run) -> Page:
         ]
         summary = " ".join([*sentences, f"Up to {ALPHA:.0%} of runs call equal code different by chance."])
     inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
-    known = math.isfinite(inside) and wall > 0
-    share = [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if known else []
+    is_recorded = math.isfinite(inside) and wall > 0
+    share = [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if is_recorded else []
     load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
     sections = [
         Section(f"Noise of {run.label}", summary, notes=share, machine=judge_machine(run).line),
@@ -61,15 +61,15 @@ def noise(run: Run) -> Page:
 
 
 def noise_now(duration_s: float) -> Page:
-    """Measure this machine for some seconds, and say which differences it shows in how many blocks and minutes."""
+    """Measure this machine's noise, and show how many blocks and minutes detect each difference."""
     now = measure_noise(duration_s)
     least_shown = now.quiet.claims_from - 1
     table = []
     for effect, blocks in now.blocks.items():
-        needed, minutes = "more than 1,000" if effect >= least_shown else "not while busy", "-"
+        blocks_text, minutes = "more than 1,000" if effect >= least_shown else "not while busy", "-"
         if blocks is not None and effect >= least_shown:
-            needed, minutes = str(blocks), digits(blocks * now.pair_s / 60)
-        table.append({"difference": f"{effect:.0%}", "blocks": needed, "minutes": minutes})
+            blocks_text, minutes = str(blocks), digits(blocks * now.pair_s / 60)
+        table.append({"difference": f"{effect:.0%}", "blocks": blocks_text, "minutes": minutes})
     notes = [
         f"One after the other, two processes differ by {percent(now.near)}; {seconds(now.apart_s)} apart, by"
         f" {percent(now.apart)}. The larger one counts: in a block, some processes are so far apart.",
@@ -78,8 +78,8 @@ def noise_now(duration_s: float) -> Page:
         "Found in 4 of 5 runs, for a single comparison.",
     ]
     few = [effect for effect, blocks in now.blocks.items() if blocks and blocks * now.pair_s <= FIVE_MINUTES_S]
-    shown = [effect for effect in few if effect >= least_shown]
-    least = f"differences from {min(shown):.0%} on" if shown else "no difference, not even twice the time"
+    detectable = [effect for effect in few if effect >= least_shown]
+    least = f"differences from {min(detectable):.0%} on" if detectable else "no difference, not even twice the time"
     notes = [f"Five minutes with two implementations on one small problem show {least}.", *notes]
     if now.quiet.word == BUSY:
         notes = ["These numbers hold for the busy machine, and may change with its load.", *notes]
@@ -102,7 +102,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _power_section(run: Run) -> Section:
-    """Show which difference to the baseline each implementation's own noise lets the run show."""
+    """Show the difference to the baseline that the run can detect, by implementation."""
     baseline = default_baseline([run])
     table = [
         {"implementation": row["impl"], "cases": words(row["cases"]), "blocks": words(row["blocks"])}
@@ -172,7 +172,7 @@ def _machine_advice(run: Run) -> list[str]:
 
 
 def _blocks_above(load: list[dict[str, Any]], name: str, limit: float) -> str:
-    """Return the blocks whose number is above the limit, and the largest number, or ""."""
+    """Return the blocks whose value of `name` is above the limit, with the largest value, or ""."""
     values = {words(entry.get("block")): number(entry.get(name)) for entry in load}
     above = {block: value for block, value in values.items() if value > limit}
     return f"block {', '.join(above)} (up to {max(above.values()):.3g})" if above else ""

@@ -17,18 +17,18 @@ from results.store.runs import find_all
 def add_commands(commands: options.Commands) -> None:
     summary = "write a report of runs: a page with charts, Markdown, the charts"
     command = options.add(commands, "report", _report, summary, form=None)
-    about = f"show speed-ups over it (default: {options.BASELINE}, or the first)"
-    command.add_argument("--baseline", metavar="IMPL", help=about)
+    help_text = f"show speed-ups over it (default: {options.BASELINE}, or the first)"
+    command.add_argument("--baseline", metavar="IMPL", help=help_text)
     options.add_runs(command, "latest")
-    about = "the folder to write to (default: results/report); with --format the file (default: stdout)"
-    command.add_argument("--out", metavar="PATH", help=about)
+    help_text = "the folder to write to (default: results/report); with --format the file (default: stdout)"
+    command.add_argument("--out", metavar="PATH", help=help_text)
 
 
 def default_baseline(runs: list[Run]) -> str:
     """Return the usual baseline if a run has it, in its first environment, else the first implementation by name."""
-    known = sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()})
+    impls = sorted({name for run in runs for name in without_duplicates(run.rows)["impl"].dropna()})
     order = [f"{options.BASELINE}@{label}" for run in runs for label in mapping(run.campaign.get("environments"))]
-    return next((name for name in [options.BASELINE, *order, *known] if name in known), options.BASELINE)
+    return next((name for name in [options.BASELINE, *order, *impls] if name in impls), options.BASELINE)
 
 
 def _report(args: Namespace) -> Page:

@@ -38,7 +38,7 @@ PARAMETERS = ("call", "reading", "exchange", "byte")  # s per step, a factor, s 
 LAWS: dict[str, Callable[[float], float]] = {"tree": lambda r: math.ceil(math.log2(r)), "ring": lambda r: r - 1}
 DRAWS, SEED = 400, 1
 SMALLEST_SINGULAR = 1e-6  # relative to the largest; a smaller one is rounding
-RANKS_FACTOR = 2  # predicted ranks / most measured ranks: a model of few ranks is no evidence beyond
+RANKS_FACTOR = 2  # predicted ranks / most measured ranks: few ranks are no evidence beyond it
 SIZE = ["n", "d", "k"]
 GROUP = ["impl", "dtype"]
 NUMBER_BYTES = {"float32": 4, "float64": 8}  # the column `size`
@@ -88,22 +88,22 @@ def scaling(run: Run) -> Page:
     models = [[model(group, limits, law) for law in LAWS] for group in groups]
     measured = pd.DataFrame([row for group in groups for row in _measured(group, limits)])
     parameters, predicted, notes = list[Row](), list[Row](), [MODEL_NOTE]
-    for group, (first, *others) in zip(groups, models, strict=True):
+    for group, (first, *alternatives) in zip(groups, models, strict=True):
         parameters += _parameters(group, first)
-        predicted += [row for one in (first, *others) for row in _predicted(group, one)]
+        predicted += [row for fitted in (first, *alternatives) for row in _predicted(group, fitted)]
         error = np.abs(first.residuals)
         fit = f"the error of the fit to {len(group)} rows is {np.median(error):.0%} in the median"
         notes.append(f"{group['impl'].iloc[0]}: {fit}, at most {error.max():.0%}.")
     tables = {"measured": measured, "parameter": pd.DataFrame(parameters), "predicted": pd.DataFrame(predicted)}
-    most = int(rows["ranks"].max())
+    most_ranks = int(rows["ranks"].max())
     sections = [
         Section(f"Scaling of {run.label}", machine=machine_lines(run)),
         Section("Measured", table=[_measured_cells(row) for row in records(measured)], notes=[MEASURED_NOTE], level=3),
         Section("The model", table=_parameter_table(tables["parameter"]), notes=notes, level=3),
         Section(
-            f"Predicted, not measured: from {most} ranks over one machine's loopback",
+            f"Predicted, not measured: from {most_ranks} ranks over one machine's loopback",
             table=_predicted_table(tables["predicted"]),
-            notes=[PREDICTED_NOTE.format(most=most)],
+            notes=[PREDICTED_NOTE.format(most=most_ranks)],
             level=3,
         ),
     ]
@@ -126,7 +126,7 @@ def _read_limits(run: Run) -> Limits:
 
 
 def _measured(group: pd.DataFrame, limits: Limits) -> Iterator[Row]:
-    """Yield a row for each size with one rank and several, strong and weak."""
+    """Yield a row for each size that was measured with one rank and with several: strong and weak scaling."""
     per_step = group.set_index([*SIZE, "ranks", "block"])["per_step_s"].sort_index()
     size = int(group["size"].iloc[0])
     for n, d, k, ranks in sorted({index[:4] for index in per_step.index if index[3] > 1}):
@@ -205,8 +205,8 @@ def _predicted_table(predicted: pd.DataFrame) -> list[dict[str, str]]:
     groups = [records(group) for _, group in predicted.groupby([*GROUP, "d", "k", "n", "mode"])]
     return [
         {"implementation": words(first["impl"]), "rows x features": _shape(first), "mode": first["mode"]}
-        | {f"{first['ranks']} ranks": " to ".join(speedup(row["speedup"]) for row in (first, *others))}
-        for first, *others in groups
+        | {f"{first['ranks']} ranks": " to ".join(speedup(row["speedup"]) for row in (first, *alternatives))}
+        for first, *alternatives in groups
     ]
 
 
@@ -231,8 +231,8 @@ def design(cases: pd.DataFrame, limits: Limits, law: str) -> Array:
     """Return the design matrix (cases, 4). Cases have n, d, k, size (bytes of a number) and ranks."""
     n, d, k, size, r = (cases[name].to_numpy(float) for name in ("n", "d", "k", "size", "ranks"))
     reading = [reading_seconds(limits, *case) for case in zip(n, d, k, size, r, strict=True)]
-    exchanges, sent = [LAWS[law](ranks) for ranks in r], 2 * (r - 1) / r * d * k * size
-    return np.column_stack([np.ones(len(r)), reading, exchanges, sent])
+    exchanges, sent_bytes = [LAWS[law](ranks) for ranks in r], 2 * (r - 1) / r * d * k * size
+    return np.column_stack([np.ones(len(r)), reading, exchanges, sent_bytes])
 
 
 def model(rows: pd.DataFrame, limits: Limits, law: str) -> Model:
@@ -251,7 +251,7 @@ def model(rows: pd.DataFrame, limits: Limits, law: str) -> Model:
         raise RunError(f"these sizes cannot tell apart {', '.join(PARAMETERS)}; measure more values of n and d")
     rng, blocks = np.random.default_rng(SEED), rows["block"].to_numpy()
     rows_by_block = [np.flatnonzero(blocks == block) for block in np.unique(blocks)]
-    drawn = [rng.integers(len(rows_by_block), size=len(rows_by_block)) for _ in range(DRAWS)]
-    draws = [fit_prices(relative[np.concatenate([rows_by_block[i] for i in draw])]) for draw in drawn]
+    resamples = [rng.integers(len(rows_by_block), size=len(rows_by_block)) for _ in range(DRAWS)]
+    draws = [fit_prices(relative[np.concatenate([rows_by_block[i] for i in draw])]) for draw in resamples]
     parameters = fit_prices(relative)
     return Model(law, limits, parameters, np.array(draws), costs @ parameters / seconds - 1)

@@ -39,10 +39,10 @@ def list_runs(root: Path) -> Page:
     counts = ["rows", "implementations", "problems", "refused", "skipped"]
     table = pd.DataFrame(rows, columns=["run", "date", "note", *counts, "versions", "machine", "name"])
     table = table.sort_values(["machine", "date", "run"], ignore_index=True)
-    own = [run for run in runs if not is_of_project(run.path, root)]
-    newest = f"; latest is {max(own, key=lambda run: run.when).label}" if own else ""
+    own_runs = [run for run in runs if not is_of_project(run.path, root)]
+    newest = f"; latest is {max(own_runs, key=lambda run: run.when).label}" if own_runs else ""
     unread = f"; {len(errors)} cannot be read" if errors else ""
-    text = f"{len(own)} of your own{newest}; {len(runs) - len(own)} of the project{unread}."
+    text = f"{len(own_runs)} of your own{newest}; {len(runs) - len(own_runs)} of the project{unread}."
     return Page(table, [Section("Runs", text, rows_of(table))])
 
 
@@ -72,8 +72,8 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
     if run.is_foreign:
         return show_foreign(run)
     table = options.filter_rows(outcomes(run), filters, run.label)
-    shown = records(table if filters.get("impl") else drop_duplicates(run, table))
-    summary = summarize_cases(run, shown, default_baseline([run]))
+    rows = records(table if filters.get("impl") else drop_duplicates(run, table))
+    summary = summarize_cases(run, rows, default_baseline([run]))
     text = f"{summary.title}: {' '.join(summary.lines)}"
     text = f"Only the selected cases: {text}" if any(filters.values()) else text
     text = f"A run of the project. {text}" if is_of_project(run.path, ROOT) else text
@@ -86,15 +86,15 @@ def show(run: Run, filters: dict[str, list[str] | None]) -> Page:
 def show_foreign(run: Run) -> Page:
     """Return a table of the rows: name, shortest and median round, number of rounds."""
     table = run.rows[["name", "min_s", "median_s", "iqr_s", "rounds"]].reset_index(drop=True)
-    named = table.drop(columns="iqr_s").rename(columns={"min_s": "shortest round", "median_s": "median round"})
-    cells = rows_of(named, {"shortest round": seconds, "median round": seconds})
+    titled = table.drop(columns="iqr_s").rename(columns={"min_s": "shortest round", "median_s": "median round"})
+    cells = rows_of(titled, {"shortest round": seconds, "median round": seconds})
     return Page(table, [Section(run.label, NOT_CHECKED, cells)])
 
 
 def _case_tables(cases: pd.DataFrame, spreads: Mapping[str, float]) -> list[Section]:
     """Return a table per problem, dtype and device. The shortest step comes first, invalid cases last.
 
-    spreads: `step_spreads`. One or two blocks have an interval from them.
+    spreads: `step_spreads`, for the interval of one or two blocks.
     """
     cases = cases[cases["status"].isin(["measured", "invalid"])]
     cases = cases.sort_values(["n", "d", "problem", "per_step_s", "impl"])
@@ -132,21 +132,21 @@ def _cells(row: dict[str, Any], spread: bool, limited: bool, spreads: Mapping[st
 
 
 def _gpu_section(rows: pd.DataFrame) -> list[Section]:
-    """Return what was recorded of the GPU: medians over the blocks of each case. Nothing without a row on a GPU."""
+    """Return the records of the GPU: medians over the blocks of each case; [] without a row on a GPU."""
     rows = of_complete_blocks(rows[rows["device"] == "gpu"])
-    known = {name: column for name, column in GPU.items() if rows[name].notna().any()}
-    medians = rows[rows["valid"]].groupby(["problem", "dtype", "impl"], sort=False)[[*known]].median().reset_index()
+    columns = {name: definition for name, definition in GPU.items() if rows[name].notna().any()}
+    medians = rows[rows["valid"]].groupby(["problem", "dtype", "impl"], sort=False)[[*columns]].median().reset_index()
     table = [
         {"problem": words(row["problem"]), "dtype": words(row["dtype"]), "implementation": words(row["impl"])}
-        | {title: "-" if math.isnan(row[name]) else form(row[name]) for name, (title, form) in known.items()}
+        | {title: "-" if math.isnan(row[name]) else form(row[name]) for name, (title, form) in columns.items()}
         for row in records(medians)
     ]
     notes = [
         f"{title}: {words(reason)} ({counted(count, 'row')})."
-        for column, title in {"throttle_reasons": "Clock lowered", "unprofiled": "Not profiled"}.items()
-        for reason, count in rows[column].dropna().value_counts().items()
+        for definition, title in {"throttle_reasons": "Clock lowered", "unprofiled": "Not profiled"}.items()
+        for reason, count in rows[definition].dropna().value_counts().items()
     ]
-    return [Section("On the GPU", table=table if known else [], notes=notes, level=3)] if known or notes else []
+    return [Section("On the GPU", table=table if columns else [], notes=notes, level=3)] if columns or notes else []
 
 
 def answer_run(run: Run) -> Page:
@@ -158,9 +158,9 @@ def answer_run(run: Run) -> Page:
 def add_commands(commands: options.Commands) -> None:
     summary = "answer in one screen: agreement with the reference, noise, and the fastest implementation by size"
     options.add_for_run(commands, "answer", answer_run, summary)
-    about = "list the saved runs, also files that cannot be read"
-    options.add(commands, "list", lambda args: list_runs(args.runs), about)
-    about = "show one run: machine, times, errors, and cases without a time"
-    command = options.add(commands, "show", lambda args: show(find(args.run, args.runs), options.filters(args)), about)
+    text = "list the saved runs, also files that cannot be read"
+    options.add(commands, "list", lambda args: list_runs(args.runs), text)
+    text = "show one run: machine, times, errors, and cases without a time"
+    command = options.add(commands, "show", lambda args: show(find(args.run, args.runs), options.filters(args)), text)
     command.add_argument("run", metavar="RUN", help="the run to show")
     options.add_filters(command)

@@ -15,7 +15,7 @@ from results.store.runs import ROOT, find_paths, first_names, label
 from results.store.seal import EDITED, broken_file_seal, broken_seals, has_seals
 
 MATCHES, UNSEALED, UNREAD = "matches", "no seal", "cannot be read"
-LISTED_ROWS = 5  # of the edited ones
+LISTED_ROWS = 5  # edited ones
 NOTES = [
     "A digest of each row covers its rounds and facts. A digest of the file covers all else and the list of rows,"
     " before schema 5, only machine and campaign. A seal is not a signature: the algorithm is public.",
@@ -44,8 +44,8 @@ def _verify_file(path: Path, root: Path) -> dict[str, str]:
         return row | {"seal": EDITED, "why": reason.removeprefix(f"{EDITED}: ")}
     if has_seals(content):
         return row | {"seal": MATCHES, "why": ""}
-    own = "campaign" in content or any("impl" in entry["extra_info"] for entry in content["benchmarks"])
-    return row | {"seal": UNSEALED, "why": "made before seals" if own else "not made by this suite"}
+    is_from_suite = "campaign" in content or any("impl" in entry["extra_info"] for entry in content["benchmarks"])
+    return row | {"seal": UNSEALED, "why": "made before seals" if is_from_suite else "not made by this suite"}
 
 
 def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
@@ -59,7 +59,7 @@ def _edited_rows(rows: list[dict[str, Any]], messages: list[str]) -> str:
 
 
 def _edited_labels(row: dict[str, Any]) -> list[str]:
-    """Return the fields in which pytest-benchmark repeats the facts of a row, where they differ from them.
+    """Return the fields of a row that repeat its facts for pytest-benchmark, but differ from them.
 
     No digest covers these fields. Rows of other benchmarks have other fields.
     """
@@ -84,18 +84,18 @@ def _changed_code(campaign: dict[str, Any]) -> str:
         source = mapping(entry)
         file = Path(text(source.get("file")))
         saved = {file.name: text(source.get("text"))} | mapping(source.get("helpers"))
-        here = {name: _source((file.parent / name).as_posix()) for name in saved}
-        if here[file.name] is None or len(file.parts) < 2:  # elsewhere, only its name is saved
+        current = {name: _source((file.parent / name).as_posix()) for name in saved}
+        if current[file.name] is None or len(file.parts) < 2:  # only the name of a file elsewhere is saved
             absent.append(impl)
-        elif not all(_is_same(text(saved[name]), here[name] or "") for name in saved):
+        elif not all(_is_same(text(saved[name]), current[name] or "") for name in saved):
             changed.append(impl)
     lists = {"code has changed": changed, "not in this repository": absent}
     return "; ".join(f"{title}: {', '.join(names)}" for title, names in lists.items() if names)
 
 
-def _is_same(saved: str, here: str) -> bool:
+def _is_same(saved: str, current: str) -> bool:
     head, cut, _ = saved.partition(f"\n{CUT_MARK}")
-    return here.startswith(head) if cut else here == saved
+    return current.startswith(head) if cut else current == saved
 
 
 @cache
