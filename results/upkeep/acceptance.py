@@ -37,22 +37,20 @@ RULES = {
 
 
 def acceptance(runs: list[Run]) -> Page:
-    """Return one row per campaign and implementation that ran twice: verdicts, intervals, and how often each usual rule
-    called the codes different.
+    """Return one row per campaign and duplicated implementation: verdicts, intervals, and alarms of the usual rules.
 
     The page's code is 1 unless the campaigns are `accepted`. Raises RunError.
     """
     rows = pd.DataFrame([row for run in runs for row in _campaign(run)])
     if "slowed" not in rows:
         raise RunError("no implementation ran beside its slowed variant; `make acceptance` makes such runs")
-    known = facts(runs[-1])
-    rows["cpu"], rows["cores"], rows["numpy"] = known["cpu"], known["cores"], known.get("numpy", "")
+    machine = facts(runs[-1])
+    rows["cpu"], rows["cores"], rows["numpy"] = machine["cpu"], machine["cores"], machine.get("numpy", "")
     return Page(rows, [Section("Acceptance", table=table(rows), notes=[note(rows)])], code=int(not accepted(rows)))
 
 
 def accepted(rows: pd.DataFrame) -> bool:
-    """Return whether the campaigns show enough: of false alarms, and of each implementation's detections, intervals and
-    signs.
+    """Return whether false alarms are rare enough, and detections, intervals and signs right for each implementation.
 
     A few campaigns do not measure a rate of 5 %: 0 false alarms of 20 mean a rate below 14 %.
     """
@@ -66,14 +64,14 @@ def accepted(rows: pd.DataFrame) -> bool:
 
 
 def highest_rate(events: int, count: int) -> float:
-    """Return the rate that `events` of `count` exclude from below: the exact one-sided upper bound at CONFIDENCE."""
+    """Return the exact one-sided upper bound of a rate at CONFIDENCE, from `events` of `count`."""
     from scipy.special import betaincinv  # imported here: it takes long, and other commands need none of this
 
     return float(betaincinv(events + 1, count - events, CONFIDENCE)) if events < count else 1.0
 
 
 def lowest_rate(events: int, count: int) -> float:
-    """Return the exact one-sided lower bound of a rate at CONFIDENCE."""
+    """Return the exact one-sided lower bound of a rate at CONFIDENCE, from `events` of `count`."""
     return 1 - highest_rate(count - events, count)
 
 
@@ -130,7 +128,7 @@ def _covered(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _campaign(run: Run) -> list[Row]:
-    """Return the rows of a campaign. Raises RunError if nothing ran twice."""
+    """Return the rows of a campaign. Raises RunError if no implementation ran twice."""
     rows_by_impl = dict(iter(run.rows.groupby("impl")))
     originals = sorted(set(run.rows["duplicate_of"].dropna()) & rows_by_impl.keys())
     if not originals:
@@ -157,12 +155,12 @@ def judged_as(name: str, row: "pd.Series[Any] | dict[str, Any]") -> Row:
     return {f"{name}{suffix}": row.get(column, math.nan) for suffix, column in columns.items()}
 
 
-def _usual_rules(run: Run, original: str, other: str, name: str) -> dict[str, int]:
-    """Return in how many blocks each of RULES calls `other` different from the original; mean_5 only detects slower."""
+def _usual_rules(run: Run, original: str, variant: str, name: str) -> dict[str, int]:
+    """Return in how many blocks each of RULES calls the variant different; mean_5 only detects slower code."""
     from scipy.stats import mannwhitneyu  # imported here: it takes half a second, and no other command needs it
 
     seconds = {key: rows.to_numpy() for key, rows in rounds(run).groupby(["impl", "block"])["seconds"]}
-    pairs = [(seconds[original, block], rows) for (impl, block), rows in seconds.items() if impl == other]
+    pairs = [(seconds[original, block], rows) for (impl, block), rows in seconds.items() if impl == variant]
     return {
         f"{name}_mann_whitney": sum(int(mannwhitneyu(a, b).pvalue < ALPHA) for a, b in pairs),
         f"{name}_mean_5": sum(int(b.mean() > 1.05 * a.mean()) for a, b in pairs),

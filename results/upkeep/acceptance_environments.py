@@ -33,23 +33,23 @@ def check(run: Run) -> list[Row]:
 
     Raises RunError if the run has other environments, or if the machine was busy: that withholds verdicts.
     """
-    if (machine := judge_machine(run)).word == BUSY:
+    if (quiet := judge_machine(run)).word == BUSY:
         why = f"{run.path.name} was measured on a busy machine, so it has no verdicts"
-        raise RunError(f"{why}. {machine.line} Then measure again")
+        raise RunError(f"{why}. {quiet.line} Then measure again")
     judged = compare_environments(run).data
     of_old = judged[judged["against"] == OLD_LABEL]
     if set(of_old["environment"]) != {SAME_LABEL, NEW_LABEL}:
         labels = f"{OLD_LABEL}, {SAME_LABEL} and {NEW_LABEL}"
         raise RunError(f"{run.label} is no such campaign: its environments are not {labels}")
-    known = facts(run)
-    about = {"run": run.path.stem, "minutes": number(run.campaign.get("wall_s")) / 60, "cpu": known["cpu"]}
-    about |= {"cores": known["cores"], "numpy": known.get("numpy", ""), "date": run.date}
+    machine = facts(run)
+    common = {"run": run.path.stem, "minutes": number(run.campaign.get("wall_s")) / 60, "cpu": machine["cpu"]}
+    common |= {"cores": machine["cores"], "numpy": machine.get("numpy", ""), "date": run.date}
     rows = []
-    for (impl, problem, dtype), part in of_old.groupby(["impl", "problem", "dtype"], sort=False):
-        by_environment = {row["environment"]: row for row in records(part)}
+    for (impl, problem, dtype), group in of_old.groupby(["impl", "problem", "dtype"], sort=False):
+        by_environment = {row["environment"]: row for row in records(group)}
         same, new = by_environment[SAME_LABEL], by_environment[NEW_LABEL]
         row: Row = {"impl": impl, "problem": problem, "dtype": dtype, "blocks": new["blocks"]}
-        rows.append(row | judged_as(SAME_LABEL, same) | judged_as(NEW_LABEL, new) | about)
+        rows.append(row | judged_as(SAME_LABEL, same) | judged_as(NEW_LABEL, new) | common)
     return rows
 
 
@@ -64,22 +64,22 @@ def detected(rows: pd.DataFrame) -> int:
 
 
 def accepted(rows: pd.DataFrame) -> bool:
-    """Return whether few enough false alarms and enough detections occurred, in short enough campaigns."""
+    """Return whether false alarms are rare, detections frequent and campaigns short enough."""
     few = false_alarms(rows) <= MAX_FALSE_SHARE * len(rows)
-    enough = all(detected(part) >= MIN_DETECTED_SHARE * len(part) for _, part in rows.groupby("problem"))
+    enough = all(detected(group) >= MIN_DETECTED_SHARE * len(group) for _, group in rows.groupby("problem"))
     return few and enough and bool(rows["minutes"].max() <= MAX_MINUTES)
 
 
 def section(rows: pd.DataFrame) -> Section:
-    """Return a row per problem, and a note on all; a sentence if there is no row."""
+    """Return a row per problem and a note on all of them, or a sentence without rows."""
     if rows.empty:
         return Section(text=PENDING_TEXT)
     table = [
-        {"problem": f"{problem}, {part['blocks'].max()} blocks"}
-        | {"the same version called different": f"{false_alarms(part)} of {len(part)} campaigns"}
-        | {"+5 % found": f"{detected(part)} of {len(part)} campaigns"}
-        | {"median estimate": f"{part[f'{NEW_LABEL}_ratio'].median():.3f}"}
-        for problem, part in rows.groupby("problem", sort=False)
+        {"problem": f"{problem}, {group['blocks'].max()} blocks"}
+        | {"the same version called different": f"{false_alarms(group)} of {len(group)} campaigns"}
+        | {"+5 % found": f"{detected(group)} of {len(group)} campaigns"}
+        | {"median estimate": f"{group[f'{NEW_LABEL}_ratio'].median():.3f}"}
+        for problem, group in rows.groupby("problem", sort=False)
     ]
     count, last, wrong = len(rows), rows.iloc[-1], int((rows[f"{NEW_LABEL}_ratio"] <= 1).sum())
     false, detections = false_alarms(rows), detected(rows)

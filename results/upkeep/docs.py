@@ -29,7 +29,7 @@ from results.upkeep import acceptance, acceptance_environments, five_minutes, ma
 BETWEEN = r"(?:(?!<!--).)*(?P<foot><!-- end -->)"
 MARKER = re.compile(rf"(?P<head><!-- (?P<table>\w+) of (?P<file>\S+) -->\n){BETWEEN}", re.DOTALL)
 COMMAND = re.compile(rf"(?P<head><!-- python -m results (?P<words>[^\n]+) -->\n){BETWEEN}", re.DOTALL)
-SENTENCE = re.compile(r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first one of a text
+SENTENCE = re.compile(r".*?[.?](?=\s|$)|.+", re.DOTALL)  # the first of a text
 MAX_SENTENCES = 5  # of an answer
 LOOPS = {"numpy_tutorial": "numpy_manual", "torch_tutorial": "torch_autograd", "torch_builtins": "torch_nn"}
 
@@ -51,16 +51,16 @@ def fill_answers(text: str, parsers: Mapping[str, ArgumentParser]) -> str:
     """
 
     def fill(match: re.Match[str]) -> str:
-        name, *words = match["words"].split()
-        args = parsers[name].parse_args(words)
-        first, *others = args.make(args).sections
-        sections = [section for section in (replace(first, title=""), *others) if section.text]
+        name, *arguments = match["words"].split()
+        args = parsers[name].parse_args(arguments)
+        first, *later_sections = args.make(args).sections
+        sections = [section for section in (replace(first, title=""), *later_sections) if section.text]
         lines = [f"python -m results {match['words']}"]
         for section in sections[:MAX_SENTENCES]:
             sentence = str(SENTENCE.match(section.text)[0])  # type: ignore[index]
             lines += [sentence if sentence.startswith(section.title) else f"{section.title}: {sentence}"]
         lines[1:2] = [" ".join([first.machine, *lines[1:2]]).strip()]
-        lines += [f"... and {more} more"] if (more := len(sections) - MAX_SENTENCES) > 0 else []
+        lines += [f"... and {omitted} more"] if (omitted := len(sections) - MAX_SENTENCES) > 0 else []
         answer = "\n".join(lines)
         return f"{match['head']}```\n{answer}\n```\n{match['foot']}"
 
@@ -73,9 +73,9 @@ def _sections(table: str, path: Path) -> list[Section]:
         return [JSON_TABLES[table](pd.DataFrame(rows))]
     run = find(str(path), path.parent)
     *sections, last = RUN_TABLES[table](run)
-    known = facts(run)
-    versions = ", ".join(f"{name} {known[name]}" for name in ("numpy", "torch", "jax") if name in known)
-    setting = f"{known['cpu']}, {known['cores']} cores, gpu: {known['gpu']}; {versions}; {run.date}."
+    run_facts = facts(run)
+    versions = ", ".join(f"{name} {run_facts[name]}" for name in ("numpy", "torch", "jax") if name in run_facts)
+    setting = f"{run_facts['cpu']}, {run_facts['cores']} cores, gpu: {run_facts['gpu']}; {versions}; {run.date}."
     return [*sections, replace(last, notes=[*last.notes, setting])]
 
 
@@ -173,22 +173,22 @@ def _scaling(run: Run) -> list[Section]:
 
 
 def _sizes(run: Run) -> list[Section]:
-    """Return how well a run's sizes predict those of its sizes that are left out."""
+    """Return the errors of predicting left-out sizes of a run from its other sizes."""
     rows = prediction.held_out(prediction.measured_sizes(without_duplicates(run.rows)))
-    parts = [*rows.groupby("impl"), ("all", rows)]
+    groups = [*rows.groupby("impl"), ("all", rows)]
     table = [
         {"implementation": str(impl), "sizes": str(len(group)), "median error": f"{group['error'].abs().median():.0%}"}
         | {"largest error": f"{group['error'].abs().max():.0%}", "inside the interval": f"{group['inside'].mean():.0%}"}
-        for impl, group in parts
+        for impl, group in groups
     ]
     note = f"A third of the sizes is left out in turn. Intervals: {prediction.INTERVAL_LEVEL:.0%}."
     return [Section(table=table, notes=[note])]
 
 
 def _answer(run: Run) -> list[Section]:
-    """Return the answer that a run ends with, without the next commands."""
-    first, *others, _ = answer_run(run).sections
-    return [replace(first, title="", text=first.title), *others]
+    """Return the answer at the end of a run, without the next commands."""
+    first, *tables, _ = answer_run(run).sections
+    return [replace(first, title="", text=first.title), *tables]
 
 
 RUN_TABLES: dict[str, Callable[[Run], list[Section]]] = {
@@ -213,7 +213,7 @@ JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "rates": rates.section,
     "many_files": lambda rows: replace(many_files.section(rows), title=""),
 }
-PENDING_TABLES = {"acceptance_environments"}  # tables that say so while their file does not exist
+PENDING_TABLES = {"acceptance_environments"}  # tables with a placeholder text while their file does not exist
 
 
 def add_commands(commands: options.Commands) -> None:

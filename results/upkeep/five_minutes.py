@@ -21,34 +21,34 @@ from results.store.outcomes import Row
 from results.store.reading import Run, facts, number
 from results.store.runs import ROOT, find
 
-LARGE_RATIO = 2  # of the campaign, above which, or below 1/2, every comparison is to be decided
+LARGE_RATIO = 2  # of the campaign: comparisons above it, or below 1/2, should all be decided
 
 
 def check(run: Run, campaign: Run, loops: int) -> Row:
     """Return how many comparisons with the baseline a run decides, and how many contradict the campaign."""
     columns = [*CASE, "verdict", "ratio"]
-    here, there = (compared_with(judge_pairs(one, BASELINE), BASELINE)[columns] for one in (run, campaign))
-    both = here.merge(there, on=CASE, suffixes=("", "_campaign"))
-    claims = both["verdict"].isin([FASTER, SLOWER]), both["verdict_campaign"].isin([FASTER, SLOWER])
-    decided = both["verdict"].isin(DECIDED_VERDICTS)
-    large = (both["ratio_campaign"] > LARGE_RATIO) | (both["ratio_campaign"] < 1 / LARGE_RATIO)
-    opposite = claims[0] & claims[1] & (both["verdict"] != both["verdict_campaign"])
-    equivalent = claims[0] & (both["verdict_campaign"] == EQUIVALENT)
-    known = facts(run)
+    short, full = (compared_with(judge_pairs(side, BASELINE), BASELINE)[columns] for side in (run, campaign))
+    merged = short.merge(full, on=CASE, suffixes=("", "_campaign"))
+    claims = merged["verdict"].isin([FASTER, SLOWER]), merged["verdict_campaign"].isin([FASTER, SLOWER])
+    decided = merged["verdict"].isin(DECIDED_VERDICTS)
+    large = (merged["ratio_campaign"] > LARGE_RATIO) | (merged["ratio_campaign"] < 1 / LARGE_RATIO)
+    opposite = claims[0] & claims[1] & (merged["verdict"] != merged["verdict_campaign"])
+    equivalent = claims[0] & (merged["verdict_campaign"] == EQUIVALENT)
+    machine = facts(run)
     return {
         "run": run.path.stem,
         "loops": loops,
         "machine": judge_machine(run).word,
         "minutes": number(run.campaign.get("wall_s")) / 60,
-        "comparisons": len(both),
+        "comparisons": len(merged),
         "decided": int(decided.sum()),
         "large": int(large.sum()),
         "large_decided": int((large & decided).sum()),
         "wrong_sign": int(opposite.sum()),
         "equivalent_in_campaign": int(equivalent.sum()),
         "campaign": campaign.label,
-        "cpu": known["cpu"],
-        "cores": known["cores"],
+        "cpu": machine["cpu"],
+        "cores": machine["cores"],
         "date": run.date,
     }
 

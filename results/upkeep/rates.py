@@ -62,8 +62,8 @@ class Judged(NamedTuple):
 class Rate:
     """A row of the table.
 
-    false: share of pages with a false verdict, or that miss a true value with an interval. decided: share of the pairs
-    of the campaign that are decided; NaN where the truth is no difference.
+    false, missed: share of pages with a false verdict, and of pages with an interval that misses the true value.
+    decided: share of decided comparisons of the campaign; NaN if the truth is no difference.
     """
 
     situation: str
@@ -76,7 +76,7 @@ class Rate:
 
 
 def campaign(run: Run) -> Campaign:
-    """Return the comparisons of a run with the baseline that have all blocks."""
+    """Return the comparisons with the baseline that have every block of the run."""
     table = ratios_to(run.rows, BASELINE)
     table = table[(table["refused"] == "") & (table["impl"] != BASELINE)]
     table = table[table["blocks"] == table["blocks"].max()]
@@ -86,8 +86,8 @@ def campaign(run: Run) -> Campaign:
 
 def null_page(source: Campaign, rng: Generator, blocks: int) -> Array:
     """Return residuals (m, blocks) of random blocks with random signs: the ratios of all cases share the baseline."""
-    at = rng.choice(source.residuals.shape[1], blocks, replace=False)
-    page: Array = source.residuals[:, at] * rng.choice([-1, 1], blocks)
+    columns = rng.choice(source.residuals.shape[1], blocks, replace=False)
+    page: Array = source.residuals[:, columns] * rng.choice([-1, 1], blocks)
     return page
 
 
@@ -99,10 +99,12 @@ def judge_page(
 ) -> Judged:
     """Judge the log ratios of a page as `compare` does. `truth`: their true values."""
     verdicts = judge([row.tolist() for row in page], pairs=pairs, earlier=earlier)
-    both = list(zip(verdicts, np.broadcast_to(truth, len(verdicts)), strict=True))
-    false = any((one.word == FASTER and log >= 0) or (one.word == SLOWER and log <= 0) for one, log in both)
-    inside = all(one.low <= math.exp(log) <= one.high for one, log in both)
-    decided = float(np.mean([one.word != UNDECIDED for one in verdicts]))
+    cases = list(zip(verdicts, np.broadcast_to(truth, len(verdicts)), strict=True))
+    false = any(
+        (verdict.word == FASTER and log >= 0) or (verdict.word == SLOWER and log <= 0) for verdict, log in cases
+    )
+    inside = all(verdict.low <= math.exp(log) <= verdict.high for verdict, log in cases)
+    decided = float(np.mean([verdict.word != UNDECIDED for verdict in verdicts]))
     return Judged(decided, false, float(false or not inside))
 
 
@@ -130,24 +132,24 @@ def campaign_rates(source: Campaign, pages: int) -> list[Rate]:
         nulls = [null_page(source, rng, blocks) for _ in range(pages)]
         truths = [source.logs[:, order[:blocks]] for order in orders[: max(pages // 10, 1)]]
         situation = "campaign, with an earlier run" if blocks == 2 else "campaign"
-        signs = [[signs_alone(page) for page in part] for part in (nulls, truths)]
-        both = [
-            [judge_page(page, source.pairs, pool) for page, pool in zip(part, earlier, strict=False)]
-            for part in (nulls, truths)
+        signs = [[signs_alone(page) for page in pages_of_kind] for pages_of_kind in (nulls, truths)]
+        by_both_rules = [
+            [judge_page(page, source.pairs, pool) for page, pool in zip(pages_of_kind, earlier, strict=False)]
+            for pages_of_kind in (nulls, truths)
         ]
         rates += [
             _rate(situation, "signed-rank test, all of the 5 %", blocks, *signs),
-            _rate(situation, BOTH_RULES, blocks, *both),
+            _rate(situation, BOTH_RULES, blocks, *by_both_rules),
         ]
     return rates
 
 
 def until_decided(page: Array, pairs: Sequence[Hashable]) -> list[Array]:
-    """Return the log ratios of each case until the block after which it was decided, as --until-decided does."""
+    """Return the log ratios of each case up to the block that decides it, as --until-decided does."""
     ends = [page.shape[1]] * len(page)
     for blocks in range(FIRST_LOOK, page.shape[1]):
-        seen = [row[: min(end, blocks)] for row, end in zip(page, ends, strict=True)]
-        verdicts = judge(seen, pairs=pairs, finished=False)
+        known_logs = [row[: min(end, blocks)] for row, end in zip(page, ends, strict=True)]
+        verdicts = judge(known_logs, pairs=pairs, finished=False)
         ends = [
             blocks if end > blocks and verdict.word != UNDECIDED else end
             for end, verdict in zip(ends, verdicts, strict=True)
@@ -166,7 +168,7 @@ def until_decided_rate(source: Campaign, pages: int) -> Rate:
 
 def _pools(logs: Array, pairs: Sequence[Hashable]) -> dict[Hashable, Array]:
     """Return by pair the distances between the blocks of an earlier run, given its log ratios (m, K)."""
-    return {pair: np.concatenate(distances(logs[[one == pair for one in pairs]])) for pair in set(pairs)}
+    return {pair: np.concatenate(distances(logs[[name == pair for name in pairs]])) for pair in set(pairs)}
 
 
 def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
@@ -175,7 +177,7 @@ def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
 
 
 def two_kinds(share: float, a_log: float, b_log: float) -> Noise:
-    """Return noise of processes of which a share takes longer: those of A by a_log, those of B by b_log."""
+    """Return noise in which a share of the processes takes longer: those of A by a_log, those of B by b_log."""
 
     def noise(rng: Generator, shape: tuple[int, int]) -> Array:
         a, b = rng.random((2, *shape)) < share
@@ -185,7 +187,7 @@ def two_kinds(share: float, a_log: float, b_log: float) -> Noise:
 
 
 def autocorrelated(correlation: float, spread: float) -> Noise:
-    """Return noise that is correlated with that of the block, or run, before."""
+    """Return noise that is correlated with the noise of the previous block or run."""
 
     def noise(rng: Generator, shape: tuple[int, int]) -> Array:
         series = rng.normal(0, spread, shape)
@@ -237,7 +239,7 @@ def simulated_rates(pages: int, blocks: Sequence[int] = (3, 6, 13)) -> list[Rate
 
 
 def earlier_rates(pages: int) -> list[Rate]:
-    """Return the rates on pages without a difference, with an earlier run that had less noise or as much."""
+    """Return the rates on pages without a difference, with an earlier run of equal or less noise."""
     rates = []
     for share, name in ((1.0, "as noisy"), (0.5, "half as noisy"), (0.25, "a quarter as noisy")):
         for blocks in (2, 3):
@@ -250,21 +252,21 @@ def earlier_rates(pages: int) -> list[Rate]:
 
 
 def history_rates(pages: int) -> list[Rate]:
-    """Return how often `history` names a change on pages of 10 series of 20 runs, without one and with one of 20 %."""
+    """Return how often `history` shows a change in 10 series of 20 runs, without a change and with one of 20 %."""
     rates, change = [], math.log(1.2) * (np.arange(20) >= 10)
     for correlation in (0.0, 0.7, 0.9):
         rng, noise = np.random.default_rng([7, int(10 * correlation)]), autocorrelated(correlation, 0.03)
         series = [noise(rng, (10, 20)) for _ in range(pages)]
-        false = np.mean([any(one.changes for one in search(page.tolist())) for page in series])
+        false = np.mean([any(row.changes for row in search(page.tolist())) for page in series])
         shifted = [search((page + change).tolist()) for page in series[: max(pages // 10, 1)]]
-        hits = [any(c.ratio > 1 and c.first <= 10 <= c.last for c in one.changes) for page in shifted for one in page]
+        hits = [any(c.ratio > 1 and c.first <= 10 <= c.last for c in row.changes) for page in shifted for row in page]
         name = f"history of 20 runs, noise correlated by {correlation}"
         rates.append(Rate(name, "change points; 20 % slower", 20, pages, float(false), math.nan, float(np.mean(hits))))
     return rates
 
 
 def mixed_rates(pages: int) -> list[Rate]:
-    """Return the rates on pages of which half of the cases differ, by 10 % in the median, in heavy tails."""
+    """Return the rates on pages with heavy tails, half of whose cases differ, by 10 % in the median."""
     rates = []
     for count in (3, 6, 13):
         rng, judged = np.random.default_rng([5, count]), list[Judged]()
@@ -276,15 +278,15 @@ def mixed_rates(pages: int) -> list[Rate]:
 
 
 def small_difference_rate(pages: int) -> Rate:
-    """Return how often a difference of 0.5 % at a spread of 0.5 % is called one, in 20 blocks."""
+    """Return how often 20 blocks show a difference of 0.5 % at a spread of 0.5 %."""
     rng = np.random.default_rng(2)
-    words = pd.Series([judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)])
-    false, equivalent = words.isin([FASTER, SLOWER]).mean(), (words == EQUIVALENT).mean()
+    verdicts = pd.Series([judge([list(rng.normal(0.005, 0.005, 20))])[0].word for _ in range(pages)])
+    false, equivalent = verdicts.isin([FASTER, SLOWER]).mean(), (verdicts == EQUIVALENT).mean()
     return Rate("0.5 % slower, spread 0.5 %", BOTH_RULES, 20, pages, false, math.nan, equivalent)
 
 
 def gate_rates(pages: int) -> list[Rate]:
-    """Return how often the gate fails pages of 6 cases by a drift between runs, beside 8 unchanged cases."""
+    """Return how often drift between runs makes the gate fail pages of 6 cases and 8 unchanged ones."""
     rates = []
     for name, spread, effect in (
         ("gate, exactly at the threshold, runs differ by 2 %", 0.02, math.log1p(GATE_THRESHOLD)),
@@ -307,8 +309,8 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
     rows = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
     rows += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
     rows += [*earlier_rates(pages), *history_rates(pages)]
-    known = facts(run)
-    return pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=known["cpu"], cores=known["cores"])
+    machine = facts(run)
+    return pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=machine["cpu"], cores=machine["cores"])
 
 
 def section(table: pd.DataFrame) -> Section:

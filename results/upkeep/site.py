@@ -16,14 +16,14 @@ from results.store.columns import CASE
 from results.store.reading import Run, RunError, machine_words
 from results.store.runs import find_all
 
-MAX_RUNS = 6  # the newest of a machine that its page holds
+MAX_RUNS = 6  # the newest, on the page of a machine
 
 
 def site(runs: list[Run], folder: Path) -> Page:
     """Write index.html, machines/SLUG.html for each machine, and with several machines compare.html.
 
-    A machine's answer is that of its fullest run among those that know their noise. The comparison takes the run of
-    each machine that has most cases in common with the fullest of all.
+    The answer of a machine comes from its run with the most cases; a run with known noise takes precedence. The
+    comparison takes from each machine the run with the most cases in common with the best run of all.
     """
     from results.page.data import make_payload  # imported here: of the extra `report`
     from results.page.page import answer_lines, content_security_policy, render_page, style, template
@@ -31,18 +31,19 @@ def site(runs: list[Run], folder: Path) -> Page:
     machines: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.when, run.label)):
         machines.setdefault(run.machine, []).append(run)
-    answers = [max(of, key=_merit) for of in machines.values()]
+    answers = [max(group, key=_merit) for group in machines.values()]
     files = {slug: f"machines/{number}-{_plain(slug)}.html" for number, slug in enumerate(machines, 1)}
     pages = {file: machines[slug][-MAX_RUNS:] for slug, file in files.items()}
     if len(machines) > 1:
         fullest = max(answers, key=_merit)
         pages["compare.html"] = [
-            max(of, key=lambda run: (len(_cases(run) & _cases(fullest)), *_merit(run))) for of in machines.values()
+            max(group, key=lambda run: (len(_cases(run) & _cases(fullest)), *_merit(run)))
+            for group in machines.values()
         ]
     (folder / "machines").mkdir(parents=True, exist_ok=True)
-    for file, shown in pages.items():
-        baseline = default_baseline(shown)
-        atomic_write(folder / file, render_page(shown, make_payload(shown, baseline), baseline))
+    for file, page_runs in pages.items():
+        baseline = default_baseline(page_runs)
+        atomic_write(folder / file, render_page(page_runs, make_payload(page_runs, baseline), baseline))
     entries = [
         {"slug": run.machine, "file": files[run.machine], "title": machine_words(run), "date": run.date}
         | {"runs": len(machines[run.machine]), "label": run.label, "lines": answer_lines(run, default_baseline([run]))}
@@ -56,7 +57,7 @@ def site(runs: list[Run], folder: Path) -> Page:
 
 
 def _merit(run: Run) -> tuple[bool, int, datetime]:
-    """Return whether a run knows its noise, how many cases it has, and when it was made."""
+    """Return a sort key: whether the noise of a run is known, its number of cases, its date."""
     return judge_machine(run).word != UNKNOWN, len(_cases(run)), run.when
 
 
@@ -65,7 +66,7 @@ def _cases(run: Run) -> set[tuple[str, ...]]:
 
 
 def _plain(slug: str) -> str:
-    """Return a slug as a part of a file's name: it comes from a file that may be a stranger's."""
+    """Return a slug that is safe in a file's name: it comes from untrusted input."""
     return re.sub(r"[^a-z0-9.-]+", "-", slug.lower())[:60]
 
 
@@ -80,5 +81,5 @@ def add_commands(commands: options.Commands) -> None:
     summary = "write a site: the machines, a page for each, and their comparison"
     command = options.add(commands, "site", _site, summary, form=None)
     options.add_runs(command, "all")
-    about = "the folder to write to (default: %(default)s)"
-    command.add_argument("--out", dest="folder", default="build/site", metavar="DIR", help=about)
+    help_text = "the folder to write to (default: %(default)s)"
+    command.add_argument("--out", dest="folder", default="build/site", metavar="DIR", help=help_text)
