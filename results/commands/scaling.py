@@ -8,8 +8,8 @@ The model of the seconds of a step on r ranks is a sum of costs, fitted to measu
 
     per step = call + reading * R + exchange * E(r) + byte * B(r)
 
-R: seconds in which as many threads read these rows of X once, at the machine's limit, from the nearest memory level
-that is large enough. Beyond the most measured ranks, ranks share memories in the same proportion.
+R: seconds in which as many threads read these rows of X once at the machine's limit. They read from the nearest memory
+level that is large enough. Beyond the most measured ranks, ranks share memories in the same proportion.
 E: consecutive exchanges between ranks: r - 1 in a ring, log2 r in a tree. If at most two ranks were measured, both fit
 equally well, and only predictions differ.
 B: bytes that a rank sends: 2 (r - 1) / r of the gradient.

@@ -7,11 +7,11 @@ pair of implementations, both with the distances of earlier runs. Earlier distan
 distance if that is larger, because earlier runs may have been quieter. If the signs of K log ratios agree,
 p = 2 (S(min |d|)/2)^K, else p = 1.
 
-Assumptions: without a difference both signs are equally likely, blocks are independent, and the noise of one block
+Assumptions: without a difference, both signs are equally likely. Blocks are independent. The noise of one block
 exceeds x no more often than a distance does. A pool needs at least OWN_DISTANCES distances.
 
 Looks: the rule is applied after each block, to the blocks until then. Look k of a case gets the part 2^-(k - first + 2)
-of the error probability, so all looks together get half of it. A finished run repeats the looks of its blocks, so a
+of the error probability. All looks together get half of it. A finished run repeats the looks of its blocks, so a
 verdict during the run stands at its end.
 """
 

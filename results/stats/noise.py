@@ -48,8 +48,8 @@ def judge_duplicates(run: Run) -> pd.DataFrame:
 def power_by_impl(run: Run, baseline: str) -> pd.DataFrame:
     """Return one row per implementation that is compared with the baseline: what the run detects despite its noise.
 
-    Columns: impl; cases; blocks, the most; spread, the standard deviation of the log ratios; alone and smallest, the
-    smallest ratio that would show in 4 of 5 runs, for a single comparison and among the cases of the implementation, as
+    Columns: impl; cases; blocks, the most; spread, the standard deviation of the log ratios; alone, the smallest ratio
+    that 4 of 5 runs would show in a single comparison; smallest, the same among the cases of the implementation, as
     `compare` judges them. The last three are medians over the cases with several blocks.
     """
     table = ratios_to(run.rows, baseline)

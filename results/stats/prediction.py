@@ -83,7 +83,7 @@ def start_seconds(rows: pd.DataFrame) -> "pd.Series[float]":
     """Return the start-up seconds of a fresh process by implementation: medians over the blocks.
 
     Start-up is the import, the first use of the device, and the preparation and compilation of the first case of the
-    process, which include what a framework builds once. rows: all rows of a device, in measured order and without
+    process. That case includes what a framework builds once. rows: all rows of a device, in measured order and without
     filters, because a filter may omit the first cases.
     """
     timed = rows[rows["valid"].astype(bool)]

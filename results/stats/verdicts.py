@@ -1,7 +1,7 @@
 """Judge the comparisons of a page: by the agreement of few blocks, by the signed-rank test, with Holm's correction.
 
-The two tests share the error probability: the agreement of signs after each block (`few_blocks`), which decides large
-effects from three blocks on, and the exact Wilcoxon signed-rank test (`signed_rank`) at the end.
+The two tests share the error probability. The agreement of signs (`few_blocks`) is tested after each block, and decides
+large effects from three blocks on. The exact Wilcoxon signed-rank test (`signed_rank`) is applied at the end.
 Source: Holm, Scand. J. Statist. 6 (1979).
 """
 

@@ -1,8 +1,8 @@
 """Seal rows and files with digests, which show whether and where a file was edited by hand.
 
 The digest of a row covers its rounds, statistics and facts. The digest of a file covers machine, campaign, commit, date
-and the source code of the implementations, and the names and digests of all rows in order. Before schema 5 it covered
-only machine and campaign. A seal is not a signature: the algorithm is public.
+and the source code of the implementations. It also covers the names and digests of all rows in order. Before schema 5
+it covered only machine and campaign. A seal is not a signature: the algorithm is public.
 """
 
 import hashlib
