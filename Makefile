@@ -200,12 +200,12 @@ fuzz: .venv/ready ## 100,000 mutated result files through load, compare and repo
 five-minutes: .venv/ready ## do five minutes say what a campaign says? ten runs like `make bench`, five beside a busy loop: 50 minutes
 	@rm -rf build/five-minutes; mkdir -p build/five-minutes; loop=; trap 'kill $$loop 2>/dev/null' EXIT; \
 	for i in 1 2 3 4 5 6 7 8 9 10; do echo "run $$i of 10"; \
-	cp -r $(firstword $(wildcard results/runs/$(firstword $(subst /, ,$(CAMPAIGN)))*)) build/five-minutes/$$i; \
+	cp -r $(firstword $(wildcard results/runs/$(firstword $(subst /, ,$(CAMPAIGN)))*)) build/five-minutes/$$i || exit 1; \
 	if [ $$i = 6 ]; then $(BIN)/python -c 'while True: pass' & loop=$$!; fi; \
-	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-storage=build/five-minutes/$$i --benchmark-save=check \
+	$(BIN)/python -m pytest benchmarks --benchmark-quiet --benchmark-storage=build/five-minutes/$$i --benchmark-save=five-minutes-check \
 	--until-decided --minutes 4.8 --impl $(CHOSEN) > build/five-minutes/$$i.txt || [ $$? -eq 1 ] || { cat build/five-minutes/$$i.txt; exit 1; }; done; \
 	$(BIN)/python -m results.upkeep.five_minutes results/five-minutes.json $(CAMPAIGN) \
-	--idle build/five-minutes/[1-5]/*/*_check.json --beside build/five-minutes/[6-9]/*/*_check.json build/five-minutes/10/*/*_check.json
+	--idle build/five-minutes/[1-5]/*/*_five-minutes-check.json --beside build/five-minutes/[6-9]/*/*_five-minutes-check.json build/five-minutes/10/*/*_five-minutes-check.json
 five-minutes: CAMPAIGN = intel-xeon-2c-e60e65/campaign
 
 rates: .venv/ready ## simulate how often the verdicts err, and what they decide: results/rates.json, some minutes

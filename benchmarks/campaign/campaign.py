@@ -24,7 +24,7 @@ from benchmarks.worker.client import Clock, Invalid, Refused, Settings, Worker
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Unsupported
 
-ROUNDING_ROWS = 2_000  # of a step; with more, rounding may hide missing rows
+ROUNDING_ROWS = 2_000  # of a step; from here on, rounding may hide missing rows
 LIMITS_INTERVAL_S = 600.0  # measuring the machine's limits takes about 10 s
 PACKAGES_CHANGED = (
     "the packages of {} changed since this campaign began; keep them as they are, and begin a new campaign"
@@ -39,7 +39,7 @@ class Campaign:
     clock: Clock = field(default_factory=Clock)
     workspace: Workspace = field(default_factory=Workspace)
     worker: Worker | None = None
-    process_key: tuple[object, ...] | None = None  # of the worker
+    worker_key: tuple[object, ...] | None = None  # `Case.process_key` and the ranks
     unsupported: dict[tuple[str, ...], str] = field(default_factory=dict)
     no_device: dict[tuple[object, ...], str] = field(default_factory=dict)  # by process: why its device failed
     selected: dict[str, Case] = field(default_factory=dict)  # the cases that are to run, by name, in order
@@ -289,10 +289,10 @@ class Campaign:
         return next((entry for entry in self.plan.environments if entry.label == label), Environment(""))
 
     def _worker(self, case: Case) -> Worker:
-        process_key = (*case.process_key, self.plan.ranks)
-        if process_key in self.no_device:
-            raise Refused(self.no_device[process_key])
-        if self.worker is not None and (self.process_key != process_key or not self.worker.alive):
+        worker_key = (*case.process_key, self.plan.ranks)
+        if worker_key in self.no_device:
+            raise Refused(self.no_device[worker_key])
+        if self.worker is not None and (self.worker_key != worker_key or not self.worker.alive):
             self.worker.close()
             self.worker = None
         if self.worker is None:
@@ -300,25 +300,25 @@ class Campaign:
             try:
                 self.worker = self.start_worker(case)
                 if case.device == "gpu" and not self.plan.ranks:
-                    self._open_device(self.worker, process_key)
+                    self._open_device(self.worker, worker_key)
             except Unsupported as error:
                 self.unsupported[case.impl, case.environment, case.device] = str(error)
                 raise
             except OSError as error:
                 raise Refused(f"no worker could be started: {error.strerror or error}") from error
-            self.process_key = process_key
+            self.worker_key = worker_key
             self.record.starts_s[case.process_name] = time.monotonic() - start
         if case.impl_name not in self.record.sources:
             self.record.sources[case.impl_name] = self.worker.source(case.impl)
         return self.worker
 
-    def _open_device(self, worker: Worker, process_key: tuple[object, ...]) -> None:
+    def _open_device(self, worker: Worker, worker_key: tuple[object, ...]) -> None:
         """Let a worker use the GPU for the first time. Raises Unsupported, or Refused for all cases of its process."""
         try:
             worker.open_device("gpu")
         except Refused as error:
-            self.no_device[process_key] = f"cannot use the gpu: {error}"
-            raise Refused(self.no_device[process_key]) from error
+            self.no_device[worker_key] = f"cannot use the gpu: {error}"
+            raise Refused(self.no_device[worker_key]) from error
 
     def task(self, name: str, dtype: str, precision: str = "") -> PreparedProblem:
         """Return a problem on disk, built when first needed, for a precision. Raises Unsupported or Refused."""

@@ -206,11 +206,15 @@ def steps_for(elements: int) -> int:
 
 
 def curvatures(X: Array, y: Array, order: Array | None) -> list[tuple[float, float]]:
-    """Return the smallest and largest eigenvalue of each batch's Hessian 2/(b k) X'X; one pair for full batch."""
+    """Return the smallest and largest eigenvalue of each batch's Hessian 2/(b k) X'X; one pair for full batch.
+
+    With fewer rows than features, X X' has the same eigenvalues above 0, and the smallest of X'X is 0.
+    """
     k = y[0].size
     batches = [X] if order is None else (X[rows] for rows in order)
-    spectra = (np.linalg.eigvalsh((2 / (len(X_t) * k)) * (X_t.T @ X_t)) for X_t in batches)
-    return [(max(float(spectrum[0]), 0.0), float(spectrum[-1])) for spectrum in spectra]
+    wide = X.shape[1] > (len(X) if order is None else order.shape[1])
+    spectra = (np.linalg.eigvalsh((2 / (len(X_t) * k)) * (X_t @ X_t.T if wide else X_t.T @ X_t)) for X_t in batches)
+    return [(0.0 if wide else max(float(spectrum[0]), 0.0), float(spectrum[-1])) for spectrum in spectra]
 
 
 def _entry(base: str) -> Entry | None:

@@ -27,7 +27,7 @@ SUFFIX_ADVICE = (
     f"tables are {' '.join((*TEXT_SUFFIXES, *BINARY_SUFFIXES))}, and text also packed as {' '.join(PACKED_SUFFIXES)};"
     " rename the file if it is one of them, or export the table as CSV"
 )
-MAX_TEXT_BYTES, MAX_WORKBOOK_BYTES = 2**28, 2**24  # text is unpacked; reading a workbook takes 12 times the memory
+MAX_TEXT_BYTES, MAX_WORKBOOK_BYTES = 2**28, 2**24  # text: unpacked; reading takes up to 12 times the memory
 MAX_CELLS = 2**27  # of a Parquet file: its packed size says little
 READ_ERRORS = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, csv.Error)
 FILE_SIGNATURES = {  # how files begin that are no text, or no table

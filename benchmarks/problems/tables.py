@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MISSING_CODES = (99, 999, 9999, 99999, 99.9, 999.9, 9999.9, 99.99)  # with either sign, for missing values
 CODE_DISTANCE = 5  # of a code from the other values, in their ranges
-JUDGED_FROM_ROWS = 5  # with fewer, a last row may be the sum of the others by chance
+JUDGED_FROM_ROWS = 6  # with fewer, a last row may be the sum of the others by chance
 MAX_MAGNITUDE = 1e150  # of a number: float64 can hold its square
 MIN_VARIATION_ULPS = 1e3  # distances between neighbours in float64
 LIST_CHARACTERS = 600  # of a list of names in a message
@@ -165,12 +165,12 @@ def _check_sums(numbers: "pd.DataFrame") -> None:
     """Raise ValueError if the last row is the sum or mean of the others, or for a code like -999 far from the rest."""
     last, rows_above = numbers.iloc[-1:].to_numpy(), numbers.iloc[:-1]
     for name, values in (("sums", rows_above.sum()), ("means", rows_above.mean())):
-        if len(numbers) > JUDGED_FROM_ROWS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):
+        if len(numbers) >= JUDGED_FROM_ROWS and last.size > 1 and np.allclose(last, values, rtol=1e-9, atol=0):
             raise ValueError(f"row {len(numbers) + 1} holds the {name} of the rows above; delete it")
     for column, values in numbers.items():
         coded = values.abs().isin(MISSING_CODES)
         rest = values[~coded]
-        if not coded.any() or len(rest) <= JUDGED_FROM_ROWS:
+        if not coded.any() or len(rest) < JUDGED_FROM_ROWS:
             continue
         if (values[coded] - rest.mean()).abs().min() > CODE_DISTANCE * np.ptp(rest):
             raise ValueError(

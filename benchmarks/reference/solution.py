@@ -3,9 +3,9 @@
 **Iterates.** Full batch: w[t+1] = w[t] - lr (H w[t] - c), H = 2/(n k) X'X and c = 2/(n k) X'y. H and c are summed by
 an error-free splitting (Ozaki, Ogita, Oishi, Rump 2012). Each column of [X y] is cut into slices of 20 bits, so a
 product of two slices has 40 bits. A float64 BLAS sums 4096 of them without rounding, in any order. 60 bits are kept.
-Mini-batches: residual and gradient in `np.longdouble`, as written in the interface. The recurrence runs in
-`np.longdouble`: 64 bits of mantissa on x86, 113 on most other 64-bit Linux. Where it is no wider than float64, its own
-error is part of the tolerance.
+Mini-batches, and a full batch with fewer rows than features, whose H would be larger than X: residual and gradient in
+`np.longdouble`, as written in the interface. The recurrence runs in `np.longdouble`: 64 bits of mantissa on x86, 113 on
+most other 64-bit Linux. Where it is no wider than float64, its own error is part of the tolerance.
 
 **Any start from a few.** A descent is affine in its start: from w0 + V c it ends where w0 ends, plus V[t] c. V[t] are
 the descents of the columns of V over the same X with y = 0. Every timed round draws another c in [-1, 1]^m for each
@@ -61,7 +61,7 @@ class ReferenceSolution:
     iterates: dict[int, tuple[Array, Array]]
     allowed: dict[int, Array]
     contraction: dict[int, float]
-    quadratic: Quadratic | None  # of a full batch
+    quadratic: Quadratic | None  # of a full batch with at least as many rows as features
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return the coefficients (m, k) of a random start."""
@@ -102,11 +102,11 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
     w0 = columns(problem.w0).astype(LONG_DOUBLE)
     starts = np.hstack([w0, V])  # (d, k + m)
     k = w0.shape[1]
-    quadratic, descent = None, _batches(problem, starts, max(kept), coarse)  # not begun before its first iterate
-    if problem.order is None:
+    quadratic, descent = None, _by_rows(problem, starts, max(kept), coarse)  # not begun before its first iterate
+    if _has_hessian(problem):
         Y = columns(problem.y).astype(np.float64)
         quadratic = Quadratic(*hessian(problem, Y), float(np.square(Y).sum(dtype=LONG_DOUBLE) / Y.size))
-        descent = _full(problem, starts, max(kept), coarse, quadratic)
+        descent = _by_hessian(problem, starts, max(kept), coarse, quadratic)
     iterates: dict[int, tuple[Array, Array]] = {}
     allowed: dict[int, Array] = {}
     contraction: dict[int, float] = {}
@@ -120,10 +120,16 @@ def truth(problem: Problem, at: list[int], coarse: float = 0.0, shown: Iterable[
     return ReferenceSolution(sorted({*at} - {0}), problem.w0, V, iterates, allowed, contraction, quadratic)
 
 
+def _has_hessian(problem: Problem) -> bool:
+    """Return whether the iterates come from the Hessian of a full batch: X is not smaller."""
+    return problem.order is None and problem.X.shape[0] >= problem.X.shape[1]
+
+
 def _directions(problem: Problem, steps: int) -> Array:
     """Return V (d, m): one column moves each weight, by START_SCALE. It is random, so no implementation can know it."""
     d, rng = len(problem.w0), np.random.default_rng()
-    step = d * d if problem.order is None else 2 * problem.order.shape[1] * d
+    rows = len(problem.X) if problem.order is None else problem.order.shape[1]
+    step = d * d if _has_hessian(problem) else 2 * rows * d
     m = min(d, max(MIN_DIRECTIONS, int(MAX_START_PRODUCTS / (steps * step))))
     V = np.zeros((d, m))
     V[np.arange(d), rng.permutation(d) % m] = START_SCALE * rng.choice([-1.0, 1.0], d)
@@ -156,7 +162,7 @@ def _slices(M: Array) -> Iterator[Array]:
         M = M - rounded
 
 
-def _full(
+def _by_hessian(
     problem: Problem, W: Array, steps: int, coarse: float, quadratic: Quadratic
 ) -> Iterator[tuple[Array, Array, float]]:
     """Return the full-batch iterates (d, k + m) with each step's delta (k,) and rho. The bound uses the whole path."""
@@ -179,23 +185,23 @@ def _full(
     return ((W, delta, rho) for W in path)
 
 
-def _batches(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
-    """Return the iterates over the batches of `order`, repeated after its last row, with each step's delta and rho."""
-    assert problem.order is not None
+def _by_rows(problem: Problem, W: Array, steps: int, coarse: float) -> Iterator[tuple[Array, Array, float]]:
+    """Return the iterates over all rows, or the batches of `order` again and again, with each step's delta and rho."""
     X, Y = problem.X.astype(LONG_DOUBLE), columns(problem.y).astype(LONG_DOUBLE)
     k = Y.shape[1]
     spectra = curvatures(problem.X.astype(np.float64), problem.y, problem.order)
     for t in range(steps + 1):
-        rows = problem.order[t % problem.steps]
+        batch = t % len(spectra)
+        rows = slice(None) if problem.order is None else problem.order[batch]
         X_t, Y_t = X[rows], Y[rows]
         residual = X_t @ W
         residual[:, :k] -= Y_t
         A, r = np.abs(X_t).astype(np.float64), largest_size(residual, k)
-        low, high = spectra[t % problem.steps]
+        low, high = spectra[batch]
         B, size = np.abs(Y_t).astype(np.float64), largest_size(W, k)
-        delta = step_tolerance(problem, len(rows), A.T @ (A @ size + B), size, A.T @ r, coarse)
+        delta = step_tolerance(problem, len(X_t), A.T @ (A @ size + B), size, A.T @ r, coarse)
         yield W, delta, max(abs(1 - problem.lr * low), abs(1 - problem.lr * high))
-        W = W - LONG_DOUBLE(problem.lr) * (LONG_DOUBLE(2) / (len(rows) * k)) * (X_t.T @ residual)
+        W = W - LONG_DOUBLE(problem.lr) * (LONG_DOUBLE(2) / (len(X_t) * k)) * (X_t.T @ residual)
 
 
 def columns(array: Array) -> Array:

@@ -186,7 +186,7 @@ def _legend(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     """Return the meaning of the table's marks, and the runs whose noise the intervals of few blocks include."""
     ratios = [winner.ratio for winner in winners if winner.ratio]
     blocks = [ratio["blocks"] for ratio in ratios if ratio["verdict"] not in DECIDED_VERDICTS]
-    few = "; one or two blocks are seldom enough" if min(blocks, default=math.inf) <= FEW_BLOCKS else ""
+    few = "; more than two blocks may decide" if min(blocks, default=math.inf) <= FEW_BLOCKS else ""
     lines = [f"?: undecided{few}."] if blocks else []
     decided = [ratio["blocks"] for ratio in ratios if ratio["verdict"] in DECIDED_VERDICTS]
     if min(decided, default=math.inf) > FEW_BLOCKS:

@@ -32,7 +32,7 @@ from results.store.columns import CASE, COLUMNS
 from results.store.reading import Run, RunError, facts
 from results.store.runs import first_names, join, nearest
 
-RATIO_NOTE = (
+MACHINES_NOTE = (
     "B / A: an implementation's ratio to the baseline on machine B, divided by that on machine A, paired by block"
     " number. Above 1: relative to the baseline it is slower on B than on A, whichever machine is faster. It covers the"
     " blocks that both have, so it may differ from the quotient of the two columns."
@@ -106,7 +106,9 @@ def compare_machines(runs: tuple[Run, Run], baseline: str, force: bool, header: 
         for row in records(result[result["refused"] == ""])
     ]
     tables = [*with_rows(Section(table=cells)), *refused_sections(result[result["refused"] != ""], CASE)]
-    return Page(result, [header, *tables, caveats(judged, RATIO_NOTE, notes=[CORRECTION_NOTE]), noise_section([*runs])])
+    return Page(
+        result, [header, *tables, caveats(judged, MACHINES_NOTE, notes=[CORRECTION_NOTE]), noise_section([*runs])]
+    )
 
 
 def other_kernels(runs: tuple[Run, Run], impl: str) -> str:

@@ -27,9 +27,9 @@ CLOCK_NOTES = [
     "per step: (steady - fixed) / steps, the median over pairs of rounds. Tables and speed-ups use this number.",
     "import: importing the framework in a fresh process.",
     "the machine's limit: the shortest possible time of one pass over a step's rows, from the operations per second and"
-    " the bandwidth that was read beside the rounds of the fastest row (below 1 MiB, and in older runs: before the"
-    " block); in brackets the resource that limits it. If that time is below the cheapest call, the resource is"
-    " dispatch: making the calls takes longer than the work.",
+    " the bandwidth that was read beside the rounds of the fastest row (below 1 MiB, on a GPU, for ranks and in older"
+    " runs: before the block); in brackets the resource that limits it. If that time is below the cheapest call, the"
+    " resource is dispatch: making the calls takes longer than the work.",
     "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
     "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]

@@ -9,7 +9,8 @@ The penalty is not a free parameter. T must exceed its quantile in series withou
 over the page (Holm's correction over its series). These series are simulated with a fixed seed and processed alike.
 Their noise is normal with autocorrelation CORRELATION from run to run, like the drift of machines. Independent noise
 and weaker drift raise fewer false alarms (tests/results/stats/test_changes.py), stronger drift more. A quantile of few
-draws is itself uncertain, so the upper bound of a probability counts: with CERTAINTY it is not exceeded.
+draws is itself uncertain, so the upper bound of a probability counts: for one number of points and one level, it is not
+exceeded with CERTAINTY.
 
 A single run with interference must not count: `limit_outliers` moves it towards its neighbours. Neighbouring runs with
 interference stay. With interference in one run of ten, 40 runs raise fewer false alarms than ALPHA, and 100 runs 7 %;
@@ -69,7 +70,7 @@ class Change:
 class Search:
     """The changes of one series, by date.
 
-    p: Holm-adjusted p-value of the changes; NaN if the series is too short.
+    p: Holm-adjusted p-value of the changes, an upper bound: see `tail_probability`; NaN if the series is too short.
     smallest: smallest ratio above 1 at which a single change in the middle is significant.
     """
 
@@ -191,9 +192,15 @@ def tail_probability(t: float, n: int, draws: int) -> float:
 
 
 def critical_t(level: float, n: int, draws: int) -> float:
-    """Return the T that n points without a change reach with a probability of at most `level`."""
-    draws_beyond = int(np.searchsorted(tail_bounds(draws), level, side="right"))
-    return float(null_distribution(n, draws)[draws - max(draws_beyond, 1)])
+    """Return the T that n points without a change exceed with a probability of at most `level`."""
+    return _upper_quantile(null_distribution(n, draws), level)
+
+
+def _upper_quantile(values: Array, level: float) -> float:
+    """Return which of simulated values (draws,) is exceeded with a probability of at most `level`, by its bound."""
+    draws_beyond = int(np.searchsorted(tail_bounds(len(values)), level, side="right"))
+    place = len(values) - max(draws_beyond, 1)
+    return float(np.partition(values, place)[place])
 
 
 @functools.lru_cache(maxsize=4)
@@ -226,11 +233,11 @@ def _change(x: Array, places: list[int], number: int, draws: int, level: float) 
     noise = simulate_noise(len(x), draws)
     left, place, right = [0, *places, len(x)][number : number + 3]
     step, spread = float(np.diff(_levels(x, places))[number]), float(_spread(x, places))
-    critical = np.quantile(np.abs(t_values(noise, places)[:, number]), 1 - level, method="higher")
+    critical = _upper_quantile(np.abs(t_values(noise, places)[:, number]), level)
     margin = float(critical * _errors(x, places)[number])
     simulated = noise / _spread(noise, places)[:, None] + step / spread * (np.arange(len(x)) >= place)
     squares = _excess_squares(simulated[:, left:right])[:, place - left - SIDE_POINTS]
-    limit = np.quantile(squares, 1 - level, method="higher")
+    limit = _upper_quantile(squares, level)
     possible = np.flatnonzero(_excess_squares(x[left:right] / spread) <= limit) + left + SIDE_POINTS
     ratios = _ratio(step), _ratio(step - margin), _ratio(step + margin)
     return Change(place, int(possible[0]), int(possible[-1]), *ratios)

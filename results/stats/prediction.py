@@ -264,7 +264,7 @@ def held_out(sizes: pd.DataFrame) -> pd.DataFrame:
 
 
 def quantile(errors: Array) -> float:
-    """Return the error that a new error exceeds with probability 1 - INTERVAL_LEVEL; the largest of few errors."""
+    """Return what a new error exceeds with a probability of 1 - INTERVAL_LEVEL at most; the largest of few errors."""
     rank = min(math.ceil(INTERVAL_LEVEL * (len(errors) + 1)), len(errors))
     return float(np.sort(errors)[rank - 1]) if len(errors) else math.inf
 

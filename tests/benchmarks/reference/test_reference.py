@@ -84,7 +84,8 @@ def integers(n: int, d: int, k: int | None, batch: int | None, *, seed: int, ste
     return Problem(X, y, w0, 2.0**-9, steps, order)
 
 
-SHAPES = [(n, d, k, batch) for n, d, k in ((1, 1, None), (4, 2, None), (6, 3, 2), (5, 3, 1)) for batch in (None, 1, 3)]
+SIZES = ((1, 1, None), (4, 2, None), (6, 3, 2), (5, 3, 1), (2, 4, None), (3, 5, 2))
+SHAPES = [(n, d, k, batch) for n, d, k in SIZES for batch in (None, 1, 3)]
 
 
 @pytest.mark.parametrize(("n", "d", "k", "batch"), SHAPES)
@@ -121,6 +122,23 @@ def test_truth_ends_at_the_least_squares_solution() -> None:
     problem = dataclasses.replace(random_problem(30, 3, 2, None), steps=3000)
     best = np.linalg.lstsq(problem.X, problem.y)[0]
     assert np.abs(truth(problem, [3000]).expected(3000, 0.0) - best).max() < 1e-13
+
+
+def test_a_table_with_many_more_features_than_rows_needs_no_square_of_the_features() -> None:
+    """Its Hessian would have 3 GB, and its eigenvalues would take hours."""
+    problem, _ = catalogue.build("20x20000", seed=0, steps=3)
+    known = truth(problem, [1, 2, 3])
+    w = impls.load("numpy_manual")(problem, "cpu")(problem.w0, 3)
+    error, allowed = known.distance(w, 3, 0.0, problem.w0)
+    assert error <= allowed < 1e-6 * np.linalg.norm(w) and known.contraction[3] == 1
+
+
+def test_both_gram_matrices_have_the_same_curvatures() -> None:
+    problem = random_problem(5, 9, 2, None)
+    (low, high), (tall_low, tall_high) = (
+        catalogue.curvatures(X, np.zeros((len(X), 2)), None)[0] for X in (problem.X, problem.X.T)
+    )
+    assert low == 0 < tall_low and high * 5 == pytest.approx(tall_high * 9)
 
 
 @pytest.mark.parametrize("n", [1, 7, 4096, 4097])

@@ -2,19 +2,24 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers import HONEST, Done, bench, random_problem, write
 
+import impls
 from benchmarks.reference.coarse import tf32
+from benchmarks.reference.solution import truth
 from benchmarks.reference.tolerance import TF32
 from benchmarks.timing import parity
+from benchmarks.timing.measure import TimedCase
 from benchmarks.timing.prepared import write_problem, write_rows_check
 from benchmarks.worker import process
 from benchmarks.worker.arrays import read
-from benchmarks.worker.client import Settings, Worker
-from benchmarks.worker.messages import Round
+from benchmarks.worker.client import Clock, Settings, Worker
+from benchmarks.worker.messages import Round, RunResult
 from benchmarks.worker.workspace import Workspace
 from impls.interface import Array, Problem
 
@@ -187,8 +192,39 @@ def rounds(seconds: float, fixed: float = 0.001) -> list[Round]:
     ],
 )
 def test_both_clocks_agree(claimed: list[Round], elapsed: list[float], says: str) -> None:
-    faults = parity.clocks_differ(claimed, elapsed, 100)
+    faults = parity.clocks_differ(claimed, elapsed, 100, 1)
     assert (says in faults[0]) if says else faults == []
+
+
+@pytest.mark.parametrize(
+    ("claimed", "elapsed", "is_valid"),
+    [
+        (0.001, 0.002, True),  # a round took longer because its uncounted runs woke threads
+        (0.1, 0.1, False),  # honest alone, not in the rounds
+        (0.001, 0.1, False),
+    ],
+)
+def test_a_single_run_shows_whether_the_rounds_claim_too_little(claimed: float, elapsed: float, is_valid: bool) -> None:
+    """The rounds claim 1 ms each, and took 100 ms by the other clock. claimed, elapsed: of a single run."""
+    problem = random_problem(9, 3, None, None)
+
+    def run(start: Array, steps: int) -> RunResult:
+        run_numpy = impls.load("numpy_manual")(problem, "cpu")
+        return RunResult(claimed, claimed, None, 0, 0, run_numpy(start, steps).tolist())
+
+    task: Any = SimpleNamespace(truth=truth(problem, [12]), facts={"steps": 12})
+    worker: Any = SimpleNamespace(run=run, elapsed=elapsed)
+    case = TimedCase(worker, task, Clock(), np.random.default_rng(0), 3, (6, 0.1), [], {})
+    case.rounds_done, case.elapsed = rounds(0.001), [0.1] * 3
+    assert (case.clock_faults([]) == []) == is_valid and case.clock_faults(["another"]) != []
+
+
+def test_many_weights_take_time_to_exchange() -> None:
+    assert (
+        parity.clocks_differ(rounds(0.001), [0.06] * 3, 100, 5_000)
+        == []
+        != parity.clocks_differ(rounds(0.001), [0.06] * 3, 100, 10)
+    )
 
 
 @pytest.mark.parametrize(
