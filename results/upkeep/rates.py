@@ -28,7 +28,7 @@ from results.store.atomic import atomic_write
 from results.store.reading import Run, facts
 from results.store.runs import ROOT, find
 
-PAGES = 400
+PAGES, HISTORY_PAGES = 400, 5  # simulated pages; of history, times as many
 BLOCKS = (2, 3, 4, 6, 13)
 PAGE_CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
 PAIRS = [index // 8 for index in range(PAGE_CASES)]
@@ -308,7 +308,7 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
     source = campaign(run)
     rows = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
     rows += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
-    rows += [*earlier_rates(pages), *history_rates(pages)]
+    rows += [*earlier_rates(pages), *history_rates(HISTORY_PAGES * pages)]
     machine = facts(run)
     return pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=machine["cpu"], cores=machine["cores"])
 
@@ -325,10 +325,11 @@ def section(table: pd.DataFrame) -> Section:
         }
         for row in table.to_dict("records")
     ]
-    last = table.iloc[-1]
-    error = 100 * math.sqrt(0.05 * 0.95 / last["pages"])
+    last, pages = table.iloc[-1], sorted(set(table["pages"]))
+    errors = " and ".join(f"{100 * math.sqrt(0.05 * 0.95 / count):.1f} %" for count in pages)
+    counts = " and, for history, ".join(f"{count:,}" for count in pages)
     notes = [
-        f"{last['pages']:,} simulated pages a row, nominal rate {ALPHA:.0%}; standard error {error:.1f} % at 5 %."
+        f"{counts} simulated pages a row, nominal rate {ALPHA:.0%}; standard error {errors} at 5 %."
         f" campaign: residuals of {last['source']} ({last['cpu']}, {last['cores']} cores); made by make rates."
         " decided: share of the campaign's comparisons; for 0.5 %, share called EQUIVALENT; for history, share of the"
         " series in which a change of 20 % is shown."
