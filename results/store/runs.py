@@ -53,7 +53,7 @@ def _paths_of_group(name: str, root: Path) -> list[Path]:
     *folders, last = name.split("/")
     if last not in RUN_GROUPS or os.path.isfile(name):
         return []
-    paths = _select_folders(files(root), folders, root)
+    paths = _select_machine(files(root), folders, root)
     if last == "all":
         return paths
     if not (paths := [path for path in paths if is_of_project(path, root)]):
@@ -85,7 +85,7 @@ def find(name: str, root: Path) -> Run:
     if last != "latest" or os.path.isfile(name):
         path = _find_path(name, root)
         return load_file(path, label(path, root))
-    own_paths = [path for path in _select_folders(files(root), folders, root) if not is_of_project(path, root)]
+    own_paths = [path for path in _select_machine(files(root), folders, root) if not is_of_project(path, root)]
     if not own_paths:
         advice = "make one with: pytest benchmarks --benchmark-save=NAME"
         raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: python -m results list")
@@ -171,17 +171,24 @@ def first_names(names: list[str], limit: int = MAX_NAMES) -> str:
     return (", ".join(names[:limit]) or "none") + more
 
 
+def _select_machine(paths: list[Path], folders: list[str], root: Path) -> list[Path]:
+    """Return the paths in `folders` under `root`. Raises RunError if the folders are those of several machines."""
+    selected = _select_folders(paths, folders, root)
+    names = sorted({"/".join(path.relative_to(root).parts[: len(folders)]) for path in selected})
+    if len(names) > 1:
+        raise RunError(f"{'/'.join(folders)!r} is ambiguous: {', '.join(names)}")
+    return selected
+
+
 def _select_folders(paths: list[Path], folders: list[str], root: Path) -> list[Path]:
-    """Return the paths in `folders` under `root`. A folder may be abbreviated to a unique prefix."""
+    """Return the paths in `folders` under `root`. A folder may be abbreviated, and then mean several."""
     for depth, folder in enumerate(folders):
         paths = [path for path in paths if len(path.relative_to(root).parts) > depth + 1]
         names = sorted({path.relative_to(root).parts[depth] for path in paths})
         chosen = [folder] if folder in names else [name for name in names if name.startswith(folder)]
         if not chosen:
             raise RunError(f"no machine is called {folder!r}; {nearest(folder, names)}")
-        if len(chosen) > 1:
-            raise RunError(f"{folder!r} is ambiguous: {', '.join(chosen)}")
-        paths = [path for path in paths if path.relative_to(root).parts[depth] == chosen[0]]
+        paths = [path for path in paths if path.relative_to(root).parts[depth] in chosen]
     return paths
 
 

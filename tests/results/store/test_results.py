@@ -77,6 +77,7 @@ def several(save: Save) -> None:
         ("box-b/1", "box-b/0001_base"),
         ("box-b/0002_only", "box-b/0002_only"),
         ("box-b/Linux-CPython-3.11-64bit/0002", "box-b/0002_only"),
+        ("box/only", "box-b/0002_only"),  # only one of the machines that begin so has it
     ],
 )
 @pytest.mark.usefixtures("several")
@@ -89,7 +90,8 @@ def test_a_run_is_found_by_each_of_its_names(name: str, label: str, root: Path) 
     [
         ("0001", "ambiguous: box-a/0001_base, box-b/0001_base"),
         ("base", "ambiguous"),
-        ("box/0003", "'box' is ambiguous: box-a, box-b"),
+        ("box/base", "'box/base' is ambiguous: box-a/0001_base, box-b/0001_base"),
+        ("box/latest", "'box' is ambiguous: box-a, box-b"),
         ("box-c/1", "no machine is called 'box-c'; nearest: box-"),
         ("box-a/fxi", "no run is called 'box-a/fxi'; nearest: box-a/0003_fix"),
         ("zzz", "known: box-a/0001_base"),
