@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 LINE_CHARACTERS, WORDS_CHARACTERS, FILE_CHARACTERS = 300, 10_000, 100_000  # of a reason or a name; words; a source file
 REASON_CHARACTERS = 1_000  # of all reasons of a case
-MAX_HELPERS, MAX_NAMES = 20, 100  # source files beside an implementation; names, such as those of thread pools
+MAX_HELPERS, MAX_ENTRIES = 20, 100  # source files beside an implementation; names, such as those of thread pools
 MIN_RUN_S = 1e-7  # a call and the copy of its start take longer
 
 
@@ -39,7 +39,7 @@ Words = Annotated[str, lambda value: len(value) <= WORDS_CHARACTERS and value.is
 Fact = Annotated[Any, lambda value: value is None or isinstance(value, (bool, int, float, str))]  # of a row
 File = Annotated[str, lambda value: len(value) <= FILE_CHARACTERS]
 Helpers = Annotated[dict[Words, File], lambda value: len(value) <= MAX_HELPERS and all(map(_is_below, value))]
-Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= MAX_NAMES]
+Speeds = Annotated[dict[Text, Speed], lambda value: len(value) <= MAX_ENTRIES]
 
 
 def decode(hint: Any, value: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from benchmarks.machine.files import text_of
-from benchmarks.typed_json import MAX_NAMES, Count, Seconds, Speed, Speeds, Text
+from benchmarks.typed_json import MAX_ENTRIES, Count, Seconds, Speed, Speeds, Text
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 GRAM = "Gram matrix"
@@ -32,7 +32,7 @@ class Level:
 class Rates:
     """Measured rates of a device: bytes/s by memory level, nearest first, FLOP/s by dtype, seconds of a call."""
 
-    levels: Annotated[list[Level], lambda levels: len(levels) <= MAX_NAMES]
+    levels: Annotated[list[Level], lambda levels: len(levels) <= MAX_ENTRIES]
     flops_per_s: Speeds
     matvec_flops_per_s: Speeds
     call_s: Seconds

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 from benchmarks.typed_json import (
-    MAX_NAMES,
+    MAX_ENTRIES,
     Count,
     CpuSeconds,
     Duration,
@@ -25,7 +25,7 @@ from benchmarks.typed_json import (
 MAX_CORES = 2**13  # of a machine
 WORKER_SLACK = 1.01, 0.001  # factor and seconds by which a worker's clock may exceed this process's
 CLOCK_AHEAD = "its clock counts more seconds than passed here"
-Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= MAX_NAMES]
+Pools = Annotated[dict[Text, Count | None], lambda value: len(value) <= MAX_ENTRIES]
 Cores = Annotated[list[Count], lambda value: len(value) <= MAX_CORES]
 Weights = Annotated[list[Any], lambda value: _are_floats(value) or _are_rows(value)]
 WALL_TYPES = (Seconds, Seconds | None, Duration)  # of seconds between the request and the answer

@@ -21,7 +21,7 @@ from results.store.seal import broken_seals, has_seals
 
 MAX_NAME_CHARACTERS = 200
 MAX_NUMBER = 1e18  # in a row
-MIN_STEP_S = 1e-15
+MIN_READABLE_STEP_S = 1e-15
 INTERRUPTED = "interrupted"  # reason of a case that Ctrl-C ended
 
 Array = NDArray[Any]
@@ -144,4 +144,4 @@ def _row_error(valid: bool, reason: str | None, error: float, allowed: float, pe
         return reason or "not marked as valid"
     if not error <= allowed:
         return "its error is above the tolerance, or not recorded"
-    return "" if per_step >= MIN_STEP_S else "its time per step is zero or not recorded"
+    return "" if per_step >= MIN_READABLE_STEP_S else "its time per step is zero or not recorded"

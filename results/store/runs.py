@@ -19,7 +19,7 @@ PROJECT_FILE = "project.txt"  # in a folder of runs: the files that the project 
 RUN_GROUPS = ("all", "project")  # names of several runs
 LIST_COMMAND = "python -m results list"
 SHORT_NAME_CHARACTERS = 5  # at least, of an abbreviated machine name
-MAX_NAMES, MAX_NEAREST = 12, 6  # in a message: known names, and those that begin with the unknown one
+SHOWN_NAMES, SHOWN_NEAREST = 12, 6  # in a message: known names, and those that begin with the unknown one
 SIMILAR_RATIO = 0.65  # of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
 
@@ -156,16 +156,16 @@ def find_paths(names: list[str], root: Path) -> list[Path]:
 def nearest(name: str, names: list[str], command: str = "") -> str:
     """Return a hint for an unknown name: known names that begin with it, else similar ones, else all.
 
-    command: lists all names; it is added if there are more than MAX_NAMES.
+    command: lists all names; it is added if there are more than SHOWN_NAMES.
     """
-    similar = [candidate for candidate in names if name and candidate.startswith(name)][:MAX_NEAREST]
+    similar = [candidate for candidate in names if name and candidate.startswith(name)][:SHOWN_NEAREST]
     similar = similar or difflib.get_close_matches(name, names, n=3, cutoff=SIMILAR_RATIO)
     if similar:
         return f"nearest: {', '.join(similar)}"
-    return f"known: {first_names(names)}" + (f": {command}" if command and len(names) > MAX_NAMES else "")
+    return f"known: {first_names(names)}" + (f": {command}" if command and len(names) > SHOWN_NAMES else "")
 
 
-def first_names(names: list[str], limit: int = MAX_NAMES) -> str:
+def first_names(names: list[str], limit: int = SHOWN_NAMES) -> str:
     """Return the first names and the number of further ones: `a, b and 3 more`."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return (", ".join(names[:limit]) or "none") + more
