@@ -15,7 +15,7 @@ from results.page.page import vega_bundle
 csv.field_size_limit(2**30)
 WORDS = (
     "html head meta title style body a header h1 h2 h3 h4 p nav main section article span ul li form "
-    "details summary div fieldset legend label input select option button noscript figure figcaption "
+    "details summary div fieldset legend label input select option button noscript figure figcaption strong "
     "output table caption thead tbody tr th td pre code script"
 )
 TAGS = {*WORDS.split()}  # what the page is made of

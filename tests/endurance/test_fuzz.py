@@ -21,6 +21,10 @@ from results.page.crossover import crossover
 from results.store.runs import find
 
 
+def test_the_page_of_an_honest_run_is_made_of_known_elements() -> None:
+    fuzz.everything([find(str(DATA / "schema-5.json"), DATA)], 0)  # a turn that makes the page
+
+
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2**32)), min_size=10, max_size=10))
 def test_mutated_files_are_read_or_refused_in_a_line_and_nothing_comes_alive(
