@@ -133,7 +133,7 @@ def _find_path(name: str, root: Path) -> Path:
     if len(matches) > 1:
         matches = [path for path in matches if not is_of_project(path, root)] or matches
     if len(matches) > 1:
-        raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}")
+        raise RunError(f"{name!r} is ambiguous: {', '.join(label(path, root) for path in matches)}; give one of them")
     if last in RUN_GROUPS:
         raise RunError(f"{name!r} names several runs; name one ({LIST_COMMAND})")
     if not matches:
@@ -176,7 +176,7 @@ def _select_machine(paths: list[Path], folders: list[str], root: Path) -> list[P
     selected = _select_folders(paths, folders, root)
     names = sorted({"/".join(path.relative_to(root).parts[: len(folders)]) for path in selected})
     if len(names) > 1:
-        raise RunError(f"{'/'.join(folders)!r} is ambiguous: {', '.join(names)}")
+        raise RunError(f"{'/'.join(folders)!r} is ambiguous: {', '.join(names)}; give one of them")
     return selected
 
 

@@ -28,7 +28,7 @@ from results.store.atomic import atomic_write
 from results.store.reading import Run, facts
 from results.store.runs import ROOT, find
 
-PAGES, HISTORY_PAGES = 400, 5  # simulated pages; of history, times as many
+PAGES, HISTORY_FACTOR = 400, 5  # simulated pages, and by how much more for history
 BLOCKS = (2, 3, 4, 6, 13)
 PAGE_CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
 PAIRS = [index // 8 for index in range(PAGE_CASES)]
@@ -308,7 +308,7 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
     source = campaign(run)
     rows = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
     rows += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
-    rows += [*earlier_rates(pages), *history_rates(HISTORY_PAGES * pages)]
+    rows += [*earlier_rates(pages), *history_rates(HISTORY_FACTOR * pages)]
     machine = facts(run)
     return pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=machine["cpu"], cores=machine["cores"])
 
