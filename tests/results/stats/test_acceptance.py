@@ -36,10 +36,19 @@ def test_a_false_rate_of_twenty_per_cent_seldom_passes() -> None:
     assert 0 < passes < 0.1
 
 
-def test_the_right_rates_pass_and_missing_ones_do_not() -> None:
-    assert accepted(campaigns(0, 18)) and accepted(campaigns(1, 20, 18))
-    assert not accepted(campaigns(0, 17)) and not accepted(campaigns(0, 20, 17))
+def test_the_right_shares_pass_and_lower_ones_do_not() -> None:
+    assert (
+        accepted(campaigns(0, 18)) and accepted(campaigns(1, 20, 19)) and accepted(campaigns(0, 9, 10, 10).pipe(more))
+    )
+    assert not accepted(campaigns(0, 17)) and not accepted(campaigns(0, 20, 18))
     assert not accepted(campaigns(0, 20).assign(slowed_ratio=0.99))
+    assert not accepted(campaigns(0, 10, 10, 10)), "no false alarm in 10 campaigns does not exclude a quarter"
+
+
+def more(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the campaigns, and as many without a slowed variant."""
+    others = rows.assign(run="other " + rows["run"], slowed=None, slowed_ratio=None, slowed_low=None, slowed_high=None)
+    return pd.concat([rows, others])
 
 
 def test_each_implementation_must_be_accepted_and_a_campaign_with_two_false_alarms_counts_once() -> None:
