@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NoReturn
 
+import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.campaign.plan import Case, Plan
@@ -46,6 +47,7 @@ class Campaign:
     cut: set[int] = field(default_factory=set)  # blocks without a case that is selected in another block
     done: dict[Case, Outcome] = field(default_factory=dict)
     checked: dict[str, Array] = field(default_factory=dict)  # by `Case.place`: final weights, once checked in full
+    growing: set[str] = field(default_factory=set)  # `Case.place` of valid rows: their time grows with their steps
     exact: set[tuple[str, ...]] = field(default_factory=set)  # implementations, with their dtype, that do not round X
     record: Record = field(default_factory=Record)
     started: float = field(default_factory=time.monotonic)
@@ -117,6 +119,8 @@ class Campaign:
         is_exact = task.facts["batch"] < ROUNDING_ROWS and (*place, case.dtype) in self.exact
         rows_are_checked = case.place in self.checked or is_exact
         descent.rows_check = None if rows_are_checked else task.rows_check
+        is_same = weights is not None and np.array_equal(weights, descent.iterates[-1].weights)
+        descent.growth_shown = is_same and case.place in self.growing
         self.checked[case.place] = descent.iterates[-1].weights
         self.record.runs_s += descent.facts["prepare_s"] + descent.facts["first_s"]
         return descent
@@ -125,6 +129,8 @@ class Campaign:
         """Record the seconds of a timed case, from the facts of its row."""
         self.record.runs_s += facts["runs_s"]
         self.exact.add((case.impl, case.environment, case.device, case.dtype))
+        if facts["valid"]:
+            self.growing.add(case.place)
         self.record.cases_s[case.place] = time.monotonic() - self.case_began
         if self._is_profiled(case) and self.worker is not None:
             self.worker.close()  # the profiler may slow down the next case

@@ -14,6 +14,7 @@ from benchmarks.worker.messages import Growth
 
 MIN_HALF_SHARE, MAX_HALF_SHARE = 0.1, 0.75  # of the second half in the time for all steps; honest: up to 0.5
 RESOLVED_SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
+EQUAL_RATIO = 3  # of the second half of the steps to the difference of equal runs, where the shortest runs count
 BATCH_TRIES = 12  # in a batch: each kind of run has each position three times
 QUARTILE_PLACE = 2  # of the lower quartile of a batch
 BATCHED_FROM_TRIES = 8 * BATCH_TRIES  # from here on, batches count
@@ -30,14 +31,16 @@ def shown(tries: list[Growth], least: float = 0.0) -> float | None:
     """Return the `ratio` if the time of a run grows with its steps as that of a descent does, else None.
 
     If other processes use the cores, times vary too much for medians. Then the 5 % quantile of each kind of run may
-    show growth, because load only lengthens runs. It counts if steps are a good part of a run. least: see `ratio`.
+    show growth, because load only lengthens runs. It counts if the second half of the steps is a good part of a run and
+    exceeds the difference of equal runs EQUAL_RATIO times. least: see `ratio`.
     """
     estimate = ratio(tries, least)
     if estimate >= MIN_HALF_SHARE and not too_early(tries):
         return estimate
     shortest = _ordered(tries, len(tries) // 20)
     estimate = ratio([shortest], least)
-    resolved = shortest.all - shortest.half >= RESOLVED_SHARE * shortest.all
+    equal = EQUAL_RATIO * abs(shortest.repeat - shortest.all)
+    resolved = shortest.all - shortest.half >= max(RESOLVED_SHARE * shortest.all, equal)
     shows_growth = estimate >= MIN_HALF_SHARE and not too_early([shortest]) and resolved
     return estimate if shows_growth and unsteady(tries) else None
 

@@ -31,7 +31,8 @@ from impls.interface import Array
 
 COMPILED_FACTOR = 1.2  # of the first run's time; above, a first run of fewer steps has compiled too
 SLOW_RUN_S = 0.25  # above, the checks are warm-up enough, and one round is enough
-GROWTH_S, MIN_GROWTH_TRIES = 10.0, 5  # time limit for tries of doubtful runs, after at least so many
+GROWTH_S, MIN_GROWTH_TRIES = 5.0, 5  # time limit for tries of doubtful runs, after at least so many
+HALF_RUNS, HALF_RUNS_S = 3, 0.5  # of fewer steps beside the rounds; no more of them after so many seconds
 READINGS = 10  # of as many bytes as the case reads, beside its rounds
 HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are not checked
 SHORT_RUN_S = 1e-3  # below, one run of fewer steps says little
@@ -59,6 +60,7 @@ class TimedCase:
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
     rows_check: RowsCheck | None = None  # to be done after the rounds
     energy: bool = False  # whether the energy of a step is measured after the rounds
+    growth_shown: bool = False  # by an earlier process that gave the same weights
     profile: bool = False  # whether a run is profiled after everything else
     read: Callable[[], float | None] | None = None  # reads as many bytes as the case does, and returns bytes a second
     readings: list[float | None] = field(default_factory=list)  # beside some rounds
@@ -184,19 +186,19 @@ class TimedCase:
     def growth(self, steady: float, fixed: float) -> tuple[float | None, list[str]]:
         """Return the time of the second half of the steps over that of all, and the reasons if it is unknown.
 
-        The check's run of fewer steps gives a first value. Short runs and doubtful ones are tried again.
+        The rounds and a few runs of fewer steps give a first value. Short runs and doubtful ones are tried again. If an
+        earlier process has shown growth with the same weights, one batch of tries must only not contradict it.
         Raises Refused if the tries show, beyond their error, that it is almost nothing.
         """
-        steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
+        steps = self.task.facts["steps"]
         if steps == 1:
             return None, []
-        few, rest = int(np.clip(0.02 / steady, 2, 100)), (steps - fewer) / (steps - steps // 2)
-        uncounted, end, least = int(steady < SLOW_RUN_S), time.monotonic() + GROWTH_S, growth.least_seconds(steps)
-        tries = [Growth(none=fixed, half=steady - (steady - fewer_s) / rest, all=steady, repeat=steady)]
-        if steady >= SHORT_RUN_S and (ratio := growth.shown(tries, least)) is not None:
+        few, least = int(np.clip(0.02 / steady, 2, 100)), growth.least_seconds(steps)
+        if steady >= SHORT_RUN_S and (ratio := growth.shown(self._first_tries(steady, fixed), least)) is not None:
             return ratio, []
-        tries, hidden = [], growth.hidden(self.task.facts, self.facts["device"], steady)
-        looks = (5 * few, 30 * few)  # more tries, because other processes may load the machine
+        uncounted, end = int(steady < SLOW_RUN_S), time.monotonic() + GROWTH_S
+        tries, hidden = list[Growth](), growth.hidden(self.task.facts, self.facts["device"], steady)
+        looks = (5 * few, 10 * few, 30 * few)  # more tries, because other processes may load the machine
         for count in (growth.BATCH_TRIES, few, *looks) if steady < SHORT_RUN_S else looks:
             while len(tries) < count and (len(tries) < MIN_GROWTH_TRIES or time.monotonic() < end):
                 tries.append(self.worker.grow(*self.new_run(), uncounted))
@@ -206,11 +208,30 @@ class TimedCase:
             if hidden and not early and certain:
                 unseen = f"{steps} steps show no time beside that of a call; give more with --steps"
                 return growth.ratio(tries, least), [unseen]
+            if self.growth_shown and count >= 5 * few and not certain:
+                return growth.ratio(tries, least), []
         reason = ("more steps take no more time", "a run of no steps takes as long as many steps")[early]
         if certain:
             raise Refused(reason)
         busy = f"this machine is too busy to tell (equal runs differ by {growth.spread(tries):.0%})"
         return growth.ratio(tries, least), [f"{busy}, or {reason}; repeat the run when it is idle"]
+
+    def _first_tries(self, steady: float, fixed: float) -> list[Growth]:
+        """Return tries of the last rounds and of runs of fewer steps: HALF_RUNS of them, fewer of a slow run.
+
+        Equal runs are two rounds; of a slow run, which has one round, two runs of fewer steps.
+        """
+        steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
+        rest, halves = (steps - fewer) / (steps - steps // 2), [fewer_s]
+        while len(halves) < HALF_RUNS and sum(halves) < HALF_RUNS_S:
+            halves.append(self.worker.run(self.new_run()[0], fewer).seconds)
+        rounds = [run.seconds for run in self.rounds_done[-HALF_RUNS:]]
+        full = rounds if len(rounds) == len(halves) else [steady] * len(halves)
+        equal = rounds if len(rounds) == len(halves) else halves
+        return [
+            Growth(none=fixed, half=all_s - (all_s - half_s) / rest, all=all_s, repeat=all_s + before_s - equal_s)
+            for all_s, half_s, equal_s, before_s in zip(full, halves, equal, [equal[-1], *equal], strict=False)
+        ]
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""

@@ -1,16 +1,24 @@
 """The time of a run must grow with its steps: honest runs show it on a busy machine, and hidden work never does."""
 
+import math
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from helpers import bench, random_problem
 
 from benchmarks.timing import growth
+from benchmarks.timing.measure import TimedCase
 from benchmarks.worker import probes
-from benchmarks.worker.messages import Growth
+from benchmarks.worker.client import Clock, Refused, Worker
+from benchmarks.worker.messages import Growth, Round, RunResult
 from benchmarks.worker.server import WorkerServer
+from impls.interface import Array
 
 
 def grows(tried: list[Growth], least: float = 0.0) -> bool:
@@ -200,3 +208,58 @@ def test_steps_are_found_behind_calls_that_vary_more(step: float, accepted: bool
         calls = 250 + rng.gamma(1.0, 20.0, (2500, 4))
         tried = [Growth(none, half + step, full + 2 * step, repeat + 2 * step) for none, half, full, repeat in calls]
         assert grows(tried) == accepted
+
+
+class NoisyWorker:
+    """A worker whose runs vary at random. run_s: the seconds of a run of so many steps, without noise."""
+
+    def __init__(self, run_s: Callable[[int], float], noise: float, seed: int) -> None:
+        self.run_s, self.noise, self.rng = run_s, noise, np.random.default_rng(seed)
+        self.tries = 0
+
+    def seconds(self, steps: int) -> float:
+        return self.run_s(steps) * math.exp(self.rng.normal(0, self.noise))
+
+    def run(self, start: Array, steps: int) -> RunResult:
+        return RunResult(self.seconds(steps), 0.0, None, 0, 0, [])
+
+    def grow(self, start: Array, steps: int, uncounted: int) -> Growth:
+        self.tries += 1
+        return Growth(self.seconds(0), self.seconds(steps // 2), self.seconds(steps), self.seconds(steps))
+
+
+def growth_of(worker: NoisyWorker, earlier: bool = False) -> bool:
+    """Return whether a case with five timed rounds is said to grow: not refused, and without a reason."""
+    steps = 1000
+    task: Any = SimpleNamespace(facts={"steps": steps, "batch": 1000, "d": 10, "k": 1})
+    rounds = [Round(worker.seconds(steps), 0.0, None, 0, 0, [], worker.seconds(0)) for _ in range(5)]
+    fewer, any_worker = (500, worker.seconds(500)), cast(Worker, worker)
+    case = TimedCase(any_worker, task, Clock(), worker.rng, 5, fewer, [], {"device": "cpu"}, rounds_done=rounds)
+    case.new_run = lambda: (np.zeros(1), steps)  # type: ignore[method-assign]
+    case.growth_shown = earlier
+    middle = median(run.seconds for run in rounds), median(run.fixed_seconds for run in rounds)
+    try:
+        return case.growth(*middle)[1] == []
+    except Refused:
+        return False
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.02, 0.2])
+@pytest.mark.parametrize(("noise", "most"), [(0.02, 0), (0.1, 0.1), (0.2, 0.2)])
+def test_a_run_that_takes_the_same_for_any_steps_seldom_passes(seconds: float, noise: float, most: float) -> None:
+    """One run of half the steps decided before: with this noise, 20 to 35 % of such rows passed."""
+    passed = [growth_of(NoisyWorker(lambda steps: seconds if steps else 1e-6, noise, seed)) for seed in range(100)]
+    assert np.mean(passed) <= most
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.2])
+def test_honest_runs_grow_after_a_few_tries(noise: float) -> None:
+    workers = [NoisyWorker(lambda steps: 1e-6 + 2e-5 * steps, noise, seed) for seed in range(50)]
+    assert all(growth_of(worker) for worker in workers)
+    assert np.mean([worker.tries for worker in workers]) <= (0 if noise < 0.05 else 10)
+
+
+def test_what_has_grown_before_needs_one_batch() -> None:
+    """The noise of these runs hides their steps."""
+    once, again = (NoisyWorker(lambda steps: 0.02 + 1e-6 * steps, 0.3, seed=1) for _ in range(2))
+    assert not growth_of(once) and growth_of(again, earlier=True) and again.tries < once.tries
