@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # it imports pandas
     from results.page.standing import Look
 
 ROOT = Path(__file__).parent
+FIRST_SHOWN_LOOK = 3  # blocks, from which on a run without --until-decided shows what is decided
 CAMPAIGN = pytest.StashKey[Campaign]()
 FOLDER = pytest.StashKey[Path]()
 RESUME = pytest.StashKey[ResumePlugin]()
@@ -159,19 +160,24 @@ def needless(config: pytest.Config, later_items: list[pytest.Item]) -> list[Case
     cases = cases_of(later_items, campaign)
     if campaign.plan.until_decided and Outcome(Status.TIMED) not in campaign.done.values():
         return cases  # failed cases are not tried again
-    look = look_now(config) if campaign.plan.until_decided else None
-    if look is None and campaign.has_time():
-        return []
-    if look is None:
-        return cases_of([item for item in later_items if not resume_plugin.has(item)], campaign)
     block = [case for case in cases if case.block == cases[0].block]
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    judged = campaign.plan.until_decided or block[0].block >= FIRST_SHOWN_LOOK
+    look = look_now(config) if judged else None
+    if look is None or not campaign.plan.until_decided:
+        if look is not None and reporter is not None:
+            progress.show_look(reporter, block[0].block, look, f"{len(block)} cases")
+        if campaign.has_time():
+            return []
+        return cases_of([item for item in later_items if not resume_plugin.has(item)], campaign)
     replace_private = privacy.replacer(campaign.plan.hosts)  # as in the rows that were judged
     places = {privacy.clean(case.place, replace_private): case.place for case in block}
     open_pairs = [(pair, gain) for pair, gain in look.questions if places.keys() >= {*pair}]
     questions = [Question((places[first], places[second]), gain) for (first, second), gain in open_pairs]
     left_out = campaign.leave_out(block, look.comparisons, look.decided, questions)
-    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
-        progress.show_look(reporter, campaign, look.fastest)
+    if reporter is not None:
+        following = f"{len(block) - len(left_out)} of {len(block)} cases" if len(left_out) < len(block) else ""
+        progress.show_look(reporter, block[0].block, look, following)
     return cases if len(left_out) == len(block) else left_out
 
 

@@ -10,13 +10,16 @@ import sys
 import textwrap
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 from benchmarks.typed_json import printable
+
+if TYPE_CHECKING:  # it imports pandas
+    from results.page.standing import Look
 
 MAX_BAR_COLUMNS, MIN_BAR_COLUMNS = 40, 5
 BLOCK_LINE_COLUMNS = 79  # of a line after a block
@@ -60,16 +63,16 @@ def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> N
         reporter.write(f"[{counted(progress)}] {case.name} on {case.device}, {block(progress)}{remaining}\n")
 
 
-def show_look(reporter: pytest.TerminalReporter, campaign: Campaign, fastest: list[str]) -> None:
-    """Show the decided comparisons after a block, the fastest framework by problem, and the size of the next block."""
-    last = campaign.record.schedule[-1]
-    selected = [case for case in campaign.selected.values() if case.block == last.block]
-    count = len(selected) - len(last.left_out)
-    following = f"next: {count} of {len(selected)} cases" if count else "the end"
-    decided = f"{last.decided} of {last.comparisons} comparisons decided"
-    reporter.write_line(f"after {last.block} block{'s' * (last.block > 1)}: {decided}; {following}")
-    if fastest:
-        text = f"fastest so far: {'; '.join(fastest)}"
+def show_look(reporter: pytest.TerminalReporter, blocks: int, look: "Look", following: str) -> None:
+    """Show the state of the machine after some blocks, the decided comparisons and the fastest framework by problem.
+
+    following: what the next block has; "" if none follows.
+    """
+    decided = f"{look.machine}; {look.decided} of {look.comparisons} comparisons decided"
+    after = f"next: {following}" if following else "the end"
+    reporter.write_line(f"after {blocks} block{'s' * (blocks > 1)}: {decided}; {after}")
+    if look.fastest:
+        text = f"fastest so far: {'; '.join(look.fastest)}"
         reporter.write_line(textwrap.shorten(text, BLOCK_LINE_COLUMNS, placeholder=" ..."))
 
 

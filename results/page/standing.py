@@ -32,7 +32,8 @@ class Winner:
 
     best: row of the shortest step. ratio: its judged ratio to the baseline, or None. shown: whether its framework is
     shown to be the fastest.
-    rivals: implementations that are not shown to be slower, including correct ones without a valid time.
+    rivals: implementations that are not shown slower than any other, the fastest first, and correct ones without a
+    valid time.
     tuned: expert-tuned implementations with their judged ratios.
     """
 
@@ -47,10 +48,12 @@ class Winner:
 class Look:
     """The state of an unfinished run. comparisons, decided: numbers, with the baseline. fastest: in words, by problem.
 
+    machine: QUIET, BUSY or unknown.
     questions: undecided comparisons, with the baseline or between the fastest of a problem and a rival. Each has the
         `case_name` of both and the gain of a block: 1 if one block may decide, 1/2 if two may, and so on.
     """
 
+    machine: str
     comparisons: int
     decided: int
     fastest: list[str]
@@ -73,7 +76,7 @@ def look(run: Run, baseline: str) -> Look:
             gain = 1 / max(total_blocks - row["blocks"], 1) if is_finite else UNLIKELY_GAIN
             questions.append(((baseline_case, case_name(row)), gain))
     decided = int(with_baseline["verdict"].isin(DECIDED_VERDICTS).sum())
-    return Look(len(with_baseline), decided, in_words(winners)[0], questions)
+    return Look(judge_machine(run).word, len(with_baseline), decided, in_words(winners)[0], questions)
 
 
 def case_name(row: Row) -> str:
@@ -119,10 +122,13 @@ def find_winners(run: Run, pairs: pd.DataFrame, baseline: str, apart: Set[str] |
             continue
         ratio_by_impl = {row["impl"]: ratios.get(tuple(row[name] for name in CASE)) for row in measured}
         compared = any(ratio_by_impl[row["impl"]] for row in usual)
-        best = min(usual, key=lambda row: _rank(row, ratio_by_impl[row["impl"]], baseline if compared else ""))
+        beaten = [row for row in group if any((one["impl"], *(row[name] for name in CASE)) in slower for one in usual)]
+        ranked = sorted(usual, key=lambda row: _rank(row, ratio_by_impl[row["impl"]], baseline if compared else ""))
+        best = next((row for row in ranked if row not in beaten), ranked[0])
         tuned = [(impl, ratio) for impl, ratio in ratio_by_impl.items() if impl in experts and ratio]
-        competitors = [row for row in group if row is not best and (row in usual or row["impl"] not in experts)]
-        rivals = [row["impl"] for row in competitors if (best["impl"], *[row[name] for name in CASE]) not in slower]
+        untimed = [row for row in group if row["status"] != "measured" and row["impl"] not in experts]
+        competitors = [row for row in (*ranked, *untimed) if row is not best]
+        rivals = [row["impl"] for row in competitors if row not in beaten]
         same = {framework(impl) for impl in rivals} <= {framework(best["impl"])}
         decided = len(rivals) < len(competitors) or not silent  # at least by a verdict that a BUSY run keeps
         shown = decided and same and len(usual) > 1 and best["impl"] not in experts

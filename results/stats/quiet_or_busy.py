@@ -53,7 +53,7 @@ class Measure:
 OTHERS_SHARE = 0.15  # of the CPU time of a run's cores
 MEASURES = (
     Measure("difference", 0.10, 0.30, "the same code twice differs by {percent}", "repeat when the machine is idle"),
-    Measure("others", OTHERS_SHARE, OTHERS_SHARE, "others used {percent} of the CPU", "stop other programs"),
+    Measure("others", OTHERS_SHARE, OTHERS_SHARE, "other programs used {percent} CPU", "stop other programs"),
     Measure("load", 1.0, 1.0, "load {number} per core", "stop other programs"),
     Measure("steal", 0.02, 0.10, "{percent} of the CPU stolen", "use a machine that is not shared"),
     Measure("throttled", 0.02, 0.02, "stopped by a quota {percent} of the time", "raise the quota, or lower --threads"),

@@ -60,12 +60,14 @@ def test_load_before_a_run_is_no_load_during_it(tmp_path: Path) -> None:
     [
         *(f"amd-epyc-2c-e60e65/{name}" for name in ("0001_bench", "0003_sweep", "0004_limits", "0005_tall")),
         *("amd-epyc-2c-e60e65/0007_campaign", "amd-epyc-2c-556c98/0003_map", "amd-epyc-2c-556c98/0005_pythons"),
+        *(f"intel-xeon-2c-e60e65/{name}" for name in ("0002_campaign", "0003_map", "0004_five-minutes")),
     ],
 )
 def test_an_answer_fits_a_screen(name: str) -> None:
     lines = printed(answer_run(find(name, RUNS)))
     assert len(lines) <= 25 and max(map(len, lines)) <= 80, "\n".join(lines)
-    assert "agree with the reference" in lines[1] and re.match(f"- ({QUIET}|{BUSY}|{UNKNOWN}):", lines[2])
+    assert re.match(f"- ({QUIET}|{BUSY}|{UNKNOWN}):", lines[1]), "the state of the machine comes first"
+    assert "agree with the reference" in "".join(lines[2:4])
 
 
 def test_a_quiet_run_names_its_winner_and_a_busy_one_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +82,7 @@ def test_a_quiet_run_names_its_winner_and_a_busy_one_nobody(tmp_path: Path, caps
         assert "FASTER in 1 of 1" in capsys.readouterr().out
         assert main(["compare", "numpy_manual", "jax_scan", "--run", "busy", "--runs", runs, "--format", form]) == 0
         out = capsys.readouterr().out
-        assert "UNDECIDED in 1 of 1" in out and "FASTER in" not in out and f"{BUSY}: others used 60" in out
+        assert "UNDECIDED in 1 of 1" in out and "FASTER in" not in out and f"{BUSY}: other programs used 60" in out
     verdicts = make_payload([quiet, busy], "numpy_manual").speedups.set_index(["run", "baseline", "impl"])
     assert verdicts.loc[("box/0001_base", "numpy_manual", "jax_scan"), "verdict"] == "FASTER"
     assert tuple(verdicts.loc[("box/0002_busy", "numpy_manual", "jax_scan"), ["verdict", "why"]]) == (
@@ -179,7 +181,7 @@ def test_each_command_says_that_the_machine_was_busy(tmp_path: Path, capsys: pyt
 
 
 def test_the_cause_of_noise_is_named_before_the_noise() -> None:
-    assert Quiet(difference=0.5, others=0.6).line.startswith(f"{BUSY}: others used 60 %")
+    assert Quiet(difference=0.5, others=0.6).line.startswith(f"{BUSY}: other programs used 60 %")
     assert Quiet(difference=0.5, steal=0.05).line.startswith(f"{BUSY}: the same code twice differs by 50 %")
 
 
@@ -260,7 +262,7 @@ def test_few_blocks_are_undecided_and_say_so(tmp_path: Path) -> None:
     told = "\n".join(
         printed(answer_run(saved_cases(tmp_path, "box", rows(blocks=1), rows("jax_scan", 5e-7, blocks=1))))
     )
-    assert "2.00x ?" in re.sub(r"(1\.9|2\.0)\dx", "2.00x", told) and "more than two blocks may decide" in told
+    assert "2.00x ?" in re.sub(r"(1\.9|2\.0)\dx", "2.00x", told) and "more blocks may decide" in told
 
 
 def test_latest_is_the_readers_own_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -336,7 +338,7 @@ def test_expert_tuned_implementations_do_not_decide_who_else_is_fastest(tmp_path
     ]
     data = answer_run(saved_cases(tmp_path, "box", *cases, campaign=campaign())).data
     assert set(data["fastest"]) <= {"numpy_manual", "jax_scan"} and not data["shown"].any()
-    assert (data["not_shown_slower"] != "").all()
+    assert (data["may_be_as_fast"] != "").all()
 
 
 def test_an_implementation_without_a_valid_time_may_be_the_fastest(tmp_path: Path) -> None:
@@ -348,7 +350,7 @@ def test_an_implementation_without_a_valid_time_may_be_the_fastest(tmp_path: Pat
             reason = "wrong weights after 2 updates" if facts["impl"] == "torch_manual" else "too busy to tell"
             facts |= {"valid": False, "reason": reason}
     (row,) = answer_run(saved_cases(tmp_path, "box", cases, campaign=campaign())).data.to_dict("records")
-    assert (row["fastest"], row["shown"], row["not_shown_slower"]) == ("jax_scan", False, "torch_nn")
+    assert (row["fastest"], row["shown"], row["may_be_as_fast"]) == ("jax_scan", False, "torch_nn")
 
 
 def test_without_a_complete_block_the_shortest_step_is_named(tmp_path: Path) -> None:
@@ -391,3 +393,25 @@ def test_the_commands_of_the_answer_name_this_run(tmp_path: Path, monkeypatch: p
     assert "1 more problem: python -m results answer 'box-a/0001 mine' --format csv" in text(answer(run, "a"))
     other.path.unlink()
     assert "python -m results show '0001 mine'" in text(answer(run, "a"))
+
+
+def test_what_is_shown_slower_than_any_other_cannot_be_the_fastest(tmp_path: Path) -> None:
+    """torch_nn and numpy_manual are equally fast. jax_scan varies: shown slower than one, maybe not than the other."""
+    jax = rows("jax_scan", 1.02e-6)
+    torch = rows("torch_nn", 0.999e-6)
+    for row, factor in zip(torch, [1.0, 1.1, 0.93, 1.05, 0.97] * 3, strict=False):
+        row["extra_info"]["per_step_s"] *= factor
+    data = answer_run(saved_cases(tmp_path, "box", rows(), jax, torch, campaign=campaign())).data
+    (row,) = data.to_dict("records")
+    assert "jax_scan" not in (row["fastest"], *row["may_be_as_fast"].split(", ")) and not row["shown"]
+
+
+def test_a_block_that_ctrl_c_cut_changes_no_verdict(tmp_path: Path) -> None:
+    cases = [rows(blocks=4), rows("jax_scan", 5e-7, blocks=4), rows("torch_nn", 9e-7, blocks=4)]
+    whole = saved_cases(tmp_path, "box", *(case[:3] for case in cases), campaign=campaign())
+    facts = campaign() | {"interrupted": True, "partial_blocks": [3]}
+    cut = saved_cases(tmp_path, "box", cases[0], *(case[:3] for case in cases[1:]), name="0002_cut", campaign=facts)
+    pages = [answer_run(run) for run in (whole, cut)]
+    assert pages[0].data.equals(pages[1].data)
+    decided = [[line for line in printed(page) if "are decided, from 3 blocks" in line] for page in pages]
+    assert decided[0] == decided[1] != []
