@@ -19,6 +19,7 @@ from results.output import Page, Section, markdown, records, seconds, short_perc
 from results.page.report import report
 from results.stats import prediction
 from results.stats.pairing import ratios, without_duplicates
+from results.stats.quiet_or_busy import kernel_notes
 from results.store.atomic import atomic_write
 from results.store.columns import CASE
 from results.store.outcomes import by_size, drop_duplicates, outcomes
@@ -76,7 +77,7 @@ def _sections(table: str, path: Path) -> list[Section]:
     run_facts = facts(run)
     versions = ", ".join(f"{name} {run_facts[name]}" for name in ("numpy", "torch", "jax") if name in run_facts)
     setting = f"{run_facts['cpu']}, {run_facts['cores']} cores, gpu: {run_facts['gpu']}; {versions}; {run.date}."
-    return [*sections, replace(last, notes=[*last.notes, setting])]
+    return [*sections, replace(last, notes=[*last.notes, *kernel_notes(run), setting])]
 
 
 def _median_range(values: "pd.Series[float]") -> str:
