@@ -19,6 +19,7 @@ NOT_COMPARED = "not compared"
 DRIFT_REASON = "the machine drifted between the runs"  # why a verdict is withheld
 PLACE_COLUMNS = ["run", "of"]  # they separate the distances of one pair of implementations
 ERROR_COLUMNS = {"error_a": "error of A", "error_b": "error of B"}  # largest distances to the reference
+KEPT = ("B/A", "interval", "verdict")  # in a narrow terminal
 VERDICT_ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, NOT_COMPARED]
 
 
@@ -88,7 +89,7 @@ def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "", per: 
     compared, refused = table[table["refused"] == ""], table[table["refused"] != ""]
     cells = [{name: words(row[name]) for name in key} | _cells(row, per) for row in records(compared)]
     return [
-        *with_rows(Section(title, table=cells, level=3)),
+        *with_rows(Section(title, table=cells, level=3, keep=[*key, *KEPT])),
         *refused_sections(refused, key, f": {title}" if title else ""),
     ]
 
