@@ -24,7 +24,7 @@ from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs
 from results.stats.quiet_or_busy import BUSY_REASON, claims_from, judge_machine, kernel_notes
 from results.stats.signed_rank import Array
-from results.stats.verdict_tables import interval_text
+from results.stats.verdict_tables import interval_text, work_hint
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
@@ -114,7 +114,7 @@ def crossover(
         tables = {key: table[table["d"] == features].reset_index(drop=True) for key, table in tables.items()}
     reasons = [reason for table in tables.values() for reason in table["refused"]]
     if all(reasons):
-        raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}")
+        raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}{work_hint(reasons)}")
     comparisons = max(reasons.count(""), family)
     sections = []
     for run in runs:
