@@ -55,7 +55,7 @@ def _blocks_text(run: Run, blocks: int) -> str:
     if "schedule" not in run.campaign:
         return f"{blocks} blocks, each in fresh processes. Each number is the median of the blocks."
     return (
-        f"Up to {blocks} blocks (column blocks), each in fresh processes: cases that are decided, or too long for the"
+        f"Up to {blocks} blocks, each in fresh processes: cases that are decided, or too long for the"
         " minutes left, are left out. Each number is the median of its own blocks. Ratios use paired blocks only, so"
         " they may differ from the quotient of two rows: python -m results compare A B"
     )
