@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
@@ -28,7 +28,8 @@ FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # of a spreadsheet
 class Section:
     """A title, a paragraph, a table (each row maps column names to cells) and notes. Each may be empty.
 
-    machine: whether the machine was QUIET or BUSY: it comes before the paragraph.
+    machine: whether the machine was QUIET or BUSY: it comes before the paragraph. keep: the columns that a narrow
+    terminal shows first.
     """
 
     title: str = ""
@@ -37,6 +38,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
     level: int = 2
     machine: str = ""
+    keep: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +221,7 @@ def _print(page: Page, stream: TextIO, width: int | None) -> None:
         for text in filter(None, (section.machine, section.text)):
             console.print(_printable(text))
         if section.table:
-            table, left_out = fitting(section.table[:MAX_ROWS], console.width)
+            table, left_out = fitting(section.table[:MAX_ROWS], console.width, section.keep)
             console.print(_rich_table(table, console.width))
             if (more := len(section.table) - MAX_ROWS) > 0:
                 left_out.append(f"Not shown: {more:,} more rows (--format csv).")
@@ -243,30 +245,48 @@ def _columns_asked_for() -> int:
     return int(columns) if columns.isdecimal() and int(columns) >= MIN_TERMINAL_COLUMNS else 0
 
 
-def fitting(table: list[dict[str, str]], width: int) -> tuple[list[dict[str, str]], list[str]]:
-    """Return the first columns of a table that fit into `width`, and lines on the omitted columns.
+def fitting(
+    table: list[dict[str, str]], width: int, keep: Sequence[str] = ()
+) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the columns of a table that fit into `width` without a wrapped cell, and lines on the omitted columns.
 
-    The lines give the values that are equal in all rows, and the names of columns that do not fit.
+    If they do not fit, columns that are equal in all rows become a line. If the others do not fit with wrapped cells
+    either, the first column, those of `keep` and then the first of the others are shown; a line names the rest.
     """
-    widths = _widths(table)
-    if _total(widths.values()) <= width:
+    if _total(_longest(table).values()) <= width:
         return table, []
-    varying = [name for name in widths if len({row[name] for row in table}) > 1 or len(table) == 1] or [*widths]
-    visible = varying[:1]
-    for name in varying[1:]:
+    widths, (varying, same) = _widths(table), factored(table)
+    names = [*varying[0]]
+    visible = names[:1]
+    for name in sorted(names[1:], key=lambda name: [*keep, name].index(name)):
         visible += [name] if _total(widths[column] for column in [*visible, name]) <= width else []
-    constant = [name for name in widths if name not in varying and table[0][name] not in ("", "-")]
+    empty = [name for name in widths if name not in names and table[0][name] in ("", "-")]
+    omitted = ", ".join([name for name in names if name not in visible] + empty)
+    lines = [same] * bool(same) + [f"Not shown: {omitted} (--wide)."] * bool(omitted)
+    return [{name: row[name] for name in names if name in visible} for row in table], lines
+
+
+def factored(table: list[dict[str, str]]) -> tuple[list[dict[str, str]], str]:
+    """Return a table of several rows without the columns that are equal in all rows, and a line with their values.
+
+    The line is "" if there is nothing to say. Empty columns are not in it. If all columns are equal, all remain.
+    """
+    varying = [name for name in table[0] if len({row[name] for row in table}) > 1 or len(table) == 1] or [*table[0]]
+    constant = [name for name in table[0] if name not in varying and table[0][name] not in ("", "-")]
     same = ", ".join(f"{name} {table[0][name]}" for name in constant)
-    omitted = ", ".join(name for name in varying if name not in visible)
-    lines = [f"In every row: {same}."] * bool(same) + [f"Not shown: {omitted} (--wide)."] * bool(omitted)
-    return [{name: row[name] for name in visible} for row in table], lines
+    return [{name: row[name] for name in varying} for row in table], f"In every row: {same}." if same else ""
 
 
 def _widths(table: list[dict[str, str]]) -> dict[str, int]:
     """Return the width that each column needs: at most PROSE_COLUMNS for prose, which wraps between words."""
-    longest = {name: max(map(len, [name, *(row[name] for row in table)])) for name in table[0]}
+    longest = _longest(table)
     prose = {name for name in longest if not _is_numeric(name, table) and any(" " in row[name] for row in table)}
     return {name: min(width, PROSE_COLUMNS) if name in prose else width for name, width in longest.items()}
+
+
+def _longest(table: list[dict[str, str]]) -> dict[str, int]:
+    """Return the width of each column without a wrapped cell."""
+    return {name: max(map(len, [name, *(row[name] for row in table)])) for name in table[0]}
 
 
 def _total(widths: Iterable[int]) -> int:

@@ -28,6 +28,9 @@ IMPLEMENTATIONS_HEAD = """\
 `python -m benchmarks list` prints these tables. *gradient*: written by hand, or the framework's autograd. *style*:
 "eager" dispatches each operation, "compiled" each step as a whole, "one launch" many steps at once. *tuned*: as users
 write it, or by an expert for this problem or its hardware. *steps*: updates in a full-batch run.
+
+`numpy_gram` does [different work](roofline.md#different-work-the-gram-matrix), `X'X` once a run and then no row of `X`,
+so it is never compared with the others.
 """
 Table = list[dict[str, str]]
 NOTE = "Generated from the code by `make docs`. Do not edit."

@@ -72,6 +72,7 @@ REVISIONS = "revision"  # the axis of `--impl path.py@REV,path.py`, within one r
 MACHINE = "machine"  # the axis of two runs of two machines
 REVISION = re.compile(r"^(?P<base>.+?)(?:@(?P<commit>[0-9a-f]{4,40}))?$")
 WORKING_TREE = "working tree"
+TWO_NAMES = "compare needs two implementations of a run, or two runs: compare A B"
 LISTED_DIFFERENCES = 12  # of a group
 
 
@@ -566,6 +567,8 @@ def _compare(args: Namespace) -> Page:
     if args.b is None:
         if args.a and _is_run(args.a, args.runs):
             raise RunError(f"{args.a} is a run; give a second run, or two implementations: compare A B --run {args.a}")
+        if not args.run and not newest_run(args.runs):
+            raise RunError(f"{TWO_NAMES}{_example(args.a, args.runs)} ({LIST_COMMAND})")
         (run, *_) = selected_runs()
         names = first_names(_names(run))
         raise RunError(f"name two implementations of {run.label} ({names}), or two runs ({LIST_COMMAND})")
@@ -591,6 +594,25 @@ def _compare(args: Namespace) -> Page:
         raise RunError(f"--over {args.over} compares two runs; name runs in place of {args.a} and {args.b}")
     check_latest([Selection(name, "", "") for name in (args.a, args.b)], args.runs)
     return compare_implementations(selected_runs(), args.a, args.b, args.force)
+
+
+def _example(impl: str | None, root: Path) -> str:
+    """Return a command that compares an implementation, or any, with another one in the run with the most of them."""
+    runs = [run for run in _read_quietly(root) if impl is None or impl in _names(run)]
+    best = max(runs, key=lambda run: (len(_names(run)), run.when), default=None)
+    if best is None or len(names := _names(best)) < 2:
+        return ""
+    first = impl or (BASELINE if BASELINE in names else names[0])
+    second = next(name for name in ["jax_scan", "torch_manual", *names] if name in names and name != first)
+    return f", such as: compare {first} {second} --run {best.label}"
+
+
+def _read_quietly(root: Path) -> list[Run]:
+    """Return the readable runs; [] if there is none."""
+    try:
+        return read_all(files(root), root)[0]
+    except RunError:
+        return []
 
 
 def _are_runs(a: str, b: str, root: Path) -> bool:

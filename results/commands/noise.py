@@ -17,18 +17,27 @@ from results.stats.signed_rank import ALPHA
 from results.stats.verdict_tables import interval_text, ratio_digits, refused_sections
 from results.stats.verdicts import fewest_decisive
 from results.store.columns import CASE
-from results.store.reading import Run, mapping, number, require_own, sequence, text
+from results.store.reading import Run, items, mapping, number, require_own, sequence, text
 from results.store.runs import find
 
 INTERFERENCE_RATIO = 1.2  # of slow to fast calibration loops, above which other processes use these cores
 FIVE_MINUTES_S = 300
-OTHERS_NOTE = f"others: share of the CPU time that other programs used. Above {100 * OTHERS_SHARE:.0f} % a run is BUSY."
+OTHERS_NOTE = (
+    "others: share of the CPU time that other programs used in the block. A run is BUSY if its average over the run is"
+    f" above {100 * OTHERS_SHARE:.0f} %."
+)
+SCHEDULE_NOTE = (
+    "decided before: comparisons decided before the block, of all. left out: cases that the block did not measure,"
+    " decided or too long for the minutes left."
+)
+REST = "The rest: starts of processes with imports, problems, references and checks."
 LEGEND = [
     "Detectable: the smallest effect that so many blocks detect in 4 of 5 runs, for a single comparison and for all"
     " problems of two implementations, as `compare A B` judges them.",
     f"Blocks for {EFFECT:.0%}: how many may detect an effect of that size in `compare A B`, in 4 of 5 runs.",
     "Other implementations have other noise: the next table.",
-    "Spread: robust standard deviation of the log ratios of the paired blocks.",
+    "Spread: robust standard deviation of the log ratios of the paired blocks. It ignores a few outlying blocks. The"
+    " interval includes them, and holds for all rows together, so it can be much wider.",
 ]
 
 
@@ -47,15 +56,17 @@ def noise(run: Run) -> Page:
         summary = " ".join([*sentences, f"Up to {ALPHA:.0%} of runs call equal code different by chance."])
     inside, wall = number(run.campaign.get("runs_s")), number(run.campaign.get("wall_s"))
     is_recorded = math.isfinite(inside) and wall > 0
-    share = [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}."] if is_recorded else []
-    load = [_load_cells(entry) for entry in sequence(run.campaign.get("system_load"))]
+    share = [f"Inside the workers: {inside / wall:.0%} of {seconds(wall)}. {REST}"] if is_recorded else []
+    schedule = {words(entry.get("block")): entry for entry in sequence(run.campaign.get("schedule"))}
+    load = [_load_cells(entry, schedule) for entry in sequence(run.campaign.get("system_load"))]
+    load_notes = [OTHERS_NOTE, *[SCHEDULE_NOTE] * bool(schedule)]
     sections = [
         Section(f"Noise of {run.label}", summary, notes=share, machine=judge_machine(run).line),
         *with_rows(Section(table=[_cells(row) for row in records(compared)], notes=LEGEND)),
         *(refused_sections(table[table["refused"] != ""], CASE[1:]) if len(table) else []),
         *with_rows(_power_section(run)),
         Section("Advice", notes=advice(run, compared), level=3),
-        *with_rows(Section("System load of the blocks", table=load, notes=[OTHERS_NOTE], level=3)),
+        *with_rows(Section("System load of the blocks", table=load, notes=load_notes, level=3)),
     ]
     return Page(table, sections)
 
@@ -95,8 +106,8 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "interval": interval_text(row),
         "verdict": row["verdict"],
         "spread": percent(row["spread"]),
-        "detectable, single": percent(row["alone"] - 1),
-        "detectable, compare": percent(row["in_compare"] - 1),
+        "detectable (single)": percent(row["alone"] - 1),
+        "detectable (compare)": percent(row["in_compare"] - 1),
         f"blocks for {EFFECT:.0%}": words(row["wanted"]),
     }
 
@@ -106,18 +117,28 @@ def _power_section(run: Run) -> Section:
     baseline = default_baseline([run])
     table = [
         {"implementation": row["impl"], "cases": words(row["cases"]), "blocks": words(row["blocks"])}
-        | {"spread": percent(row["spread"]), "detectable, single": percent(row["alone"] - 1)}
-        | {"detectable, compare": percent(row["smallest"] - 1)}
+        | {"spread": percent(row["spread"]), "detectable (single)": percent(row["alone"] - 1)}
+        | {"detectable (compare)": percent(row["smallest"] - 1)}
         for row in records(power_by_impl(run, baseline))
     ]
     notes = [f"Ratios to {baseline}; medians over the cases."]
     return Section("Noise by implementation", table=table, notes=notes, level=3)
 
 
-def _load_cells(entry: dict[str, Any]) -> dict[str, str]:
+def _load_cells(entry: dict[str, Any], schedule: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the cells of a block. schedule: of --until-decided, by block; empty for other runs."""
+    block = words(entry.get("block"))
+    scheduled = {"decided before": "-", "left out": "-"} if schedule else {}
+    if found := schedule.get(block):
+        decided, comparisons = words(found.get("decided")), words(found.get("comparisons"))
+        scheduled = {
+            "decided before": f"{decided} of {comparisons}",
+            "left out": str(len(items(found.get("left_out")))),
+        }
     return {
-        "block": words(entry.get("block")),
+        "block": block,
         "took": seconds(number(entry.get("seconds"))),
+        **scheduled,
         "others": percent(number(entry.get("others"))),
         "load before": digits(number(entry.get("load_before"))),
         "load after": digits(number(entry.get("load_after"))),

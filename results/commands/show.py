@@ -1,6 +1,7 @@
 """List the saved runs, and show one of them."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 
 from results import options
 from results.commands.report import default_baseline
-from results.output import Page, Section, counted, digits, records, rows_of, seconds, size, words
+from results.output import Page, Section, counted, digits, factored, records, rows_of, seconds, size, words
 from results.page.answer import answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
@@ -31,6 +32,8 @@ GPU = {
     "sm_mhz_during": ("clock", lambda mhz: f"{digits(mhz)} MHz"),
 }  # columns of rows on a GPU: their titles and how to write them
 
+NUMBER = re.compile(r"(?<=/)\d+_(?=[^/]*[^/\d][^/]*$)")  # before a save name that is no number itself
+
 
 def list_runs(root: Path) -> Page:
     """Return one row per file under `root`. The `note` of an unreadable file is the error. Raises RunError."""
@@ -38,12 +41,23 @@ def list_runs(root: Path) -> Page:
     rows = [_summary(run, root) for run in runs] + [{"run": name, "note": error} for name, error in errors.items()]
     counts = ["rows", "implementations", "problems", "refused", "skipped"]
     table = pd.DataFrame(rows, columns=["run", "date", "note", *counts, "versions", "machine", "name"])
-    table = table.sort_values(["machine", "date", "run"], ignore_index=True)
+    table = table.sort_values(["date", "run"], ignore_index=True)
     own_runs = [run for run in runs if not is_of_project(run.path, root)]
     newest = f"; latest is {max(own_runs, key=lambda run: run.when).label}" if own_runs else ""
     unread = f"; {len(errors)} cannot be read" if errors else ""
     text = f"{len(own_runs)} of your own{newest}; {len(runs) - len(own_runs)} of the project{unread}."
-    return Page(table, [Section("Runs", text, rows_of(table))])
+    shown = table.assign(run=_short_names(list(table["run"])))[
+        ["run", "date", "implementations", "problems", "note", "rows", "refused", "skipped", "versions"]
+    ]
+    cells, same = factored(rows_of(shown))
+    note = "By date. A name may be shortened: intel/campaign."
+    return Page(table, [Section("Runs", text, cells, notes=[same, note] if same else [note])])
+
+
+def _short_names(labels: list[str]) -> list[str]:
+    """Return labels without the numbers of their files, where that names one run: `machine/campaign`."""
+    short = [NUMBER.sub("", label) for label in labels]
+    return [name if short.count(name) == 1 else label for name, label in zip(short, labels, strict=True)]
 
 
 def _summary(run: Run, root: Path) -> dict[str, Any]:

@@ -17,25 +17,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.output import Page, Section, digits, records, rows_of, seconds, times, with_rows, words
+from results.output import Page, Section, records, rows_of, seconds, times, with_rows, words
 from results.stats.noise import noise_section
 from results.stats.pairing import Labels, Selection, ratios, sides_along
 from results.stats.pools import Pools, earlier_runs, pools_from_runs
 from results.stats.prediction import as_jobs
 from results.stats.quiet_or_busy import BUSY_REASON, claims_from, judge_machine, kernel_notes
 from results.stats.signed_rank import Array
-from results.stats.verdicts import FASTER, SLOWER, UNDECIDED, fewest_decisive, judge
+from results.stats.verdict_tables import interval_text, work_hint
+from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
 from results.store.runs import join, nearest
 
 KEY = CASE[1:]
+KEPT = ("n", "B/A", "interval", "verdict")  # in a narrow terminal
 JOB_TITLE = "Jobs of {:,} steps in fresh processes"
 GROUP = ["device", "dtype", "d", "k", "plan"]
 NOTES = [
     "B/A above 1: B takes longer per step. Intervals: simultaneous for this page.",
-    "A crossing is said only between two sizes whose intervals exclude 1, on opposite sides. It lies between them; n is"
-    " an estimate, by a straight line in logarithms.",
+    "A crossing is said only between two sizes whose verdicts are FASTER and SLOWER. It lies between them; n is an"
+    " estimate, by a straight line in logarithms.",
 ]
 
 JOB_NOTE = (
@@ -112,7 +114,7 @@ def crossover(
         tables = {key: table[table["d"] == features].reset_index(drop=True) for key, table in tables.items()}
     reasons = [reason for table in tables.values() for reason in table["refused"]]
     if all(reasons):
-        raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}")
+        raise RunError(f"nothing to compare: {' | '.join(dict.fromkeys(reasons))}{work_hint(reasons)}")
     comparisons = max(reasons.count(""), family)
     sections = []
     for run in runs:
@@ -173,11 +175,15 @@ def _sections(
     verdicts = judge(list(table.loc[compared, "logs"]), comparisons=comparisons, pairs=pairs, earlier=earlier)
     for index, verdict in zip(compared, verdicts, strict=True):
         table.loc[index, interval_columns] = verdict.low, verdict.high
+        table.loc[index, "verdict"] = verdict.word
     sections = []
     for _, group in table.loc[compared].groupby(GROUP):
         with np.errstate(divide="ignore"):  # without an interval, its low end is 0
             middle, low, high = np.log(group[["ratio", *interval_columns]].to_numpy(float)).T
         curve = Curve(group["n"].to_numpy(float), middle, low - math.log(factor), high + math.log(factor))
+        named = np.where(curve.shown, np.where(curve.low >= 0, SLOWER, FASTER), UNDECIDED)
+        equal = (group["verdict"] == EQUIVALENT).to_numpy() & ~curve.shown & (factor == 1)
+        table.loc[group.index, "verdict"] = np.where(equal, EQUIVALENT, named)
         for position, *crossing_values in curve.crossings:
             table.loc[group.index[position], crossing] = crossing_values
         rows = records(table.loc[group.index])
@@ -186,7 +192,7 @@ def _sections(
             text += f"; the machine was busy, so only sizes at which they differ by more than {factor:.0f}x count"
         d, k, dtype, device = (words(rows[0][name]) for name in ("d", "k", "dtype", "device"))
         title = f"d = {d}, k = {k}, {dtype}, {device}, {rows[0]['plan']}"
-        sections.append(Section(title, text, [_cells(row, per) for row in rows], level=3))
+        sections.append(Section(title, text, [_cells(row, per) for row in rows], level=3, keep=KEPT))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]
 
@@ -228,14 +234,14 @@ def _advice(rows: list[dict[str, Any]], comparisons: int) -> str:
 
 
 def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
-    low, high = row["interval_low"], row["interval_high"]
     return {
         "n": _count(row["n"]),
         "problem": words(row["problem"]),
         f"A per {per}": seconds(row["a_s"]),
         f"B per {per}": seconds(row["b_s"]),
         "B/A": times(row["ratio"]),
-        "interval": f"{digits(low)} .. {digits(high)}" if math.isfinite(high) else "-",
+        "verdict": words(row["verdict"]),
+        "interval": interval_text(row),
         "paired blocks": words(row["blocks"]),
     }
 

@@ -15,9 +15,9 @@ from results.store.reading import Run
 
 KEY = CASE[1:]
 BREAK_EVEN_NOTE = (
-    "Break-even: the fewest runs r in a fresh process with import + first use of the device + prepare + first + (r - 1)"
-    " steady no more than the other's. The first run counts what the process built once, in its first case. Median over"
-    " the blocks, in brackets the lowest and highest block. never: the start takes longer and later runs are no faster."
+    "Break-even: from so many steps on, B finishes before A when both start as fresh processes: import, first use of"
+    " the device, preparation and compilation count. A run is one call of the problem's steps. Median over the blocks,"
+    " in brackets the lowest and highest block. never: B starts later and is no faster."
 )
 
 
@@ -128,13 +128,16 @@ def break_even_sections(run: Run, baseline: str) -> list[Section]:
 
 
 def _break_even_text(row: dict[str, Any]) -> str:
-    """Return `12 runs, 1,200 steps (10 to 15)`, `from the first run`, or `never`."""
+    """Return `1,200 steps (12 runs; 10 to 15)`, `from the first run`, or `never`."""
     runs, low, high, until = (_count(row[name]) for name in ("runs", "runs_low", "runs_high", "until"))
-    text = f"{runs} runs, {_count(row['steps'])} steps" if 1 < row["runs"] < math.inf else runs
+    extremes = "" if row["runs_low"] == row["runs_high"] else f"{low} to {high}"
+    if 1 < row["runs"] < math.inf:
+        return f"{_count(row['steps'])} steps ({runs} runs{f'; {extremes}' if extremes else ''})"
+    text = runs
     if row["runs"] == 1:
         text = "from the first run" + (f" to run {until}" if math.isfinite(row["until"]) else "")
     unit = " runs" if math.isfinite(row["runs_high"]) else ""
-    return text if row["runs_low"] == row["runs_high"] else f"{text} ({low} to {high}{unit})"
+    return f"{text} ({extremes}{unit})" if extremes else text
 
 
 def _count(runs: float) -> str:

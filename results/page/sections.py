@@ -34,7 +34,7 @@ def _run_caveats(run: Run) -> list[str]:
     caveats = {
         "The file has no rows.": run.rows.empty,
         "One block, that is one process per implementation: the noise between processes is unknown.": blocks == 1,
-        f"{blocks} blocks, each in fresh processes. Each number is the median of the blocks.": blocks > 1,
+        _blocks_text(run, blocks): blocks > 1,
         f"Rows without a valid result, listed with a reason and without a time: {invalid}.": invalid > 0,
         f"Cut short, and not counted as blocks: block {', '.join(map(words, partial))}.": bool(partial) and not counted,
         "Cut short in every block: what ran is compared all the same.": bool(partial) and counted,
@@ -48,6 +48,17 @@ def _run_caveats(run: Run) -> list[str]:
     how = "shows the noise: python -m results noise"
     duplicates = [f"{label} is a second run of {impl} and {how}" for label, impl in labels]
     return [caveat for caveat, applies in caveats.items() if applies] + duplicates
+
+
+def _blocks_text(run: Run, blocks: int) -> str:
+    """Return how many blocks a run has, and why some cases may have fewer."""
+    if "schedule" not in run.campaign:
+        return f"{blocks} blocks, each in fresh processes. Each number is the median of the blocks."
+    return (
+        f"Up to {blocks} blocks, each in fresh processes: cases that are decided, or too long for the"
+        " minutes left, are left out. Each number is the median of its own blocks. Ratios use paired blocks only, so"
+        " they may differ from the quotient of two rows: python -m results compare A B"
+    )
 
 
 def limit_text(row: dict[str, Any]) -> str:

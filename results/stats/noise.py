@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from results.output import Section, counted, digits, times
+from results.output import Section, counted, digits, short_percent, times
 from results.stats import few_blocks
 from results.stats.pairing import duplicate_ratios, ratios, ratios_to, without_duplicates
 from results.stats.quiet_or_busy import judge_machine
@@ -83,33 +83,36 @@ def noise_line(run: Run, comparisons: int = 0) -> str:
     blocks = int(of_complete_blocks(run.rows).groupby(CASE)["block"].nunique(dropna=False).max())
     verdicts = judge(list(compared["logs"]), pairs=list(compared["pair"]), comparisons=family)
     grouped = compared.assign(judged=pd.Series(verdicts, compared.index, object)).groupby("impl", sort=False)
-    return " ".join(
-        _sentence(str(impl), list(group["judged"]), np.concatenate(list(group["logs"])), family, blocks)
-        for impl, group in grouped
-    )
+    return " ".join(_sentence(str(impl), group, family, blocks) for impl, group in grouped)
 
 
-def _sentence(impl: str, verdicts: list[Verdict], logs: Array, family: int, blocks: int) -> str:
-    """Return the noise of one implementation, given the verdicts and all log ratios of its A/A cases."""
+def _sentence(impl: str, cases: pd.DataFrame, family: int, blocks: int) -> str:
+    """Return the noise of one implementation, given its A/A cases: `duplicate_ratios`, and the verdicts in `judged`."""
+    verdicts: list[Verdict] = list(cases["judged"])
     head = f"Noise ({impl} twice, {counted(max(verdict.blocks for verdict in verdicts), 'block')})"
     among = f"among the {family} comparisons" if family > 1 else "in a single comparison"
     effects = [verdict.smallest - 1 for verdict in verdicts]
     different = count_different([verdict.word for verdict in verdicts])
     if not np.median(effects) < math.inf:  # too few blocks with this control: all of them are one sample of its noise
-        effect = _detectable_by_all(logs, ALPHA / family, blocks)
+        effect = _detectable_by_all(np.concatenate(list(cases["logs"])), ALPHA / family, blocks)
         if math.isinf(effect):
             return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
-        return f"{head}: {different}. 4 of 5 runs of {blocks} blocks would show differences of {_size(effect)} {among}."
-    sizes_text = f"{_size(float(np.median(effects)))} {among}"
-    single = [math.exp(detectable(verdict.spread, verdict.blocks, ALPHA / 2)) - 1 for verdict in verdicts]
-    if family > 1 and math.isfinite(single_effect := float(np.median(single))):
-        sizes_text = f"{_size(single_effect)} in a single comparison, and of {sizes_text}"
-    return f"{head}: {different}. 4 of 5 runs would show differences of {sizes_text}."
+        found = f"{counted(blocks, 'block')} detect an effect of {_size(effect)} with a probability of 80 % {among}"
+        return f"{head}: {different}. With the noise of {impl}, {found}."
+    place = [name for name in reversed(CASE[1:]) if name == "problem" or cases[name].nunique() > 1]
+    labels = [", ".join(map(str, names)) for names in cases[place].itertuples(index=False, name=None)]
+    least, most = (choose(zip(effects, labels, strict=True)) for choose in (min, max))
+    ends = f"; {_size(least[0])} {least[1]}, {_size(most[0])} {most[1]}" if least[0] < most[0] else ""
+    middle = _size(float(np.median(effects))) + (f" (median of the problems{ends})" if len(effects) > 1 else "")
+    found = f"an effect of {middle} is detected with a probability of 80 % {among}"
+    return f"{head}: {different}. With the noise of {impl}, {found}."
 
 
 def _size(effect: float) -> str:
-    """Return a relative difference as `4.6 %`, from twice on as a factor, `5.65x`."""
-    return percent(effect) if effect < 1 else times(1 + effect)
+    """Return a relative difference as `4.6 %`, from twice on as a factor, `5.65x`; `none` if it is infinite."""
+    if math.isinf(effect):
+        return "none"
+    return short_percent(effect) if effect < 1 else times(1 + effect)
 
 
 def _detectable_by_all(logs: Array, level: float, blocks: int) -> float:

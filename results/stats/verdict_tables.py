@@ -15,10 +15,15 @@ from results.store.columns import CASE
 from results.store.reading import RunError
 
 RATIO_NOTE = "B/A above 1: B takes longer per step."
+DIFFERENT_WORK = (
+    "Steps that read the Gram matrix do different work: X'X once a run, then no row of X. So they are never compared"
+    " with steps that read X: docs/roofline.md#different-work-the-gram-matrix"
+)
 NOT_COMPARED = "not compared"
 DRIFT_REASON = "the machine drifted between the runs"  # why a verdict is withheld
 PLACE_COLUMNS = ["run", "of"]  # they separate the distances of one pair of implementations
 ERROR_COLUMNS = {"error_a": "error of A", "error_b": "error of B"}  # largest distances to the reference
+KEPT = ("B/A", "interval", "verdict")  # in a narrow terminal
 VERDICT_ORDER = [FASTER, SLOWER, EQUIVALENT, UNDECIDED, INVALID, NOT_COMPARED]
 
 
@@ -39,7 +44,7 @@ def add_verdicts(
     if compared.empty and table["ratio"].isna().all():
         counts = table["refused"].value_counts().sort_index()
         reasons = " | ".join(f"{reason} (cases: {count})" for reason, count in counts.items())
-        raise RunError(f"nothing to compare: {reasons or 'no case'}")
+        raise RunError(f"nothing to compare: {reasons or 'no case'}{work_hint(counts.index)}")
     names = ["pair", *(name for name in PLACE_COLUMNS if name in table)]
     pairs = list(compared[names].itertuples(index=False, name=None))
     earlier = {place: pools[place[0]] for place in pairs if pools and place[0] in pools}
@@ -51,6 +56,11 @@ def add_verdicts(
     judged = pd.DataFrame(rows, compared.index, columns).reindex(table.index)
     judged["verdict"] = table["verdict"].where(table["refused"] != "", judged["verdict"])
     return table.drop(columns=["logs", "pair", "verdict"]).join(judged)
+
+
+def work_hint(reasons: Iterable[object]) -> str:
+    """Return an explanation if a reason is that the steps of two implementations read different data, else ""."""
+    return f". {DIFFERENT_WORK}" if any("step_reads " in str(reason) for reason in reasons) else ""
 
 
 def add_verdicts_to_each(
@@ -88,7 +98,7 @@ def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "", per: 
     compared, refused = table[table["refused"] == ""], table[table["refused"] != ""]
     cells = [{name: words(row[name]) for name in key} | _cells(row, per) for row in records(compared)]
     return [
-        *with_rows(Section(title, table=cells, level=3)),
+        *with_rows(Section(title, table=cells, level=3, keep=[*key, *KEPT])),
         *refused_sections(refused, key, f": {title}" if title else ""),
     ]
 

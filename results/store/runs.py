@@ -20,6 +20,7 @@ RUN_GROUPS = ("all", "project")  # names of several runs
 LIST_COMMAND = "python -m results list"
 SHORT_NAME_CHARACTERS = 5  # at least, of an abbreviated machine name
 SHOWN_NAMES, SHOWN_NEAREST = 12, 6  # in a message: known names, and those that begin with the unknown one
+FEW_NAMES = 3  # of runs, that a message lists
 SIMILAR_RATIO = 0.65  # of difflib; below it, names are not alike: larg and scalar have 0.6, new and nww 0.67
 
 
@@ -88,7 +89,8 @@ def find(name: str, root: Path) -> Run:
     own_paths = [path for path in _select_machine(files(root), folders, root) if not is_of_project(path, root)]
     if not own_paths:
         advice = "make one with: pytest benchmarks --benchmark-save=NAME"
-        raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: python -m results list")
+        largest = label(max(_select_machine(files(root), folders, root), key=os.path.getsize), root)
+        raise RunError(f"no run of yours in {root}; {advice}, or name one of the project's: {largest} ({LIST_COMMAND})")
     loaded, _ = _read_readable(own_paths, root)
     return max(loaded, key=lambda run: (run.when, run.label))
 
@@ -138,7 +140,10 @@ def _find_path(name: str, root: Path) -> Path:
         raise RunError(f"{name!r} names several runs; name one ({LIST_COMMAND})")
     if not matches:
         labels = [label(path, root) for path in candidates]
-        raise RunError(f"no run is called {name!r}; {nearest(name, labels, LIST_COMMAND)}")
+        if len(labels) <= FEW_NAMES or _similar(name, labels):
+            raise RunError(f"no run is called {name!r}; {nearest(name, labels)}")
+        examples = ", ".join(newest_of_machines(candidates, root)[:FEW_NAMES])
+        raise RunError(f"no run is called {name!r}; there are {len(labels)}, such as {examples} ({LIST_COMMAND})")
     return matches[0]
 
 
@@ -158,11 +163,23 @@ def nearest(name: str, names: list[str], command: str = "") -> str:
 
     command: lists all names; it is added if there are more than SHOWN_NAMES.
     """
-    similar = [candidate for candidate in names if name and candidate.startswith(name)][:SHOWN_NEAREST]
-    similar = similar or difflib.get_close_matches(name, names, n=3, cutoff=SIMILAR_RATIO)
-    if similar:
+    if similar := _similar(name, names):
         return f"nearest: {', '.join(similar)}"
     return f"known: {first_names(names)}" + (f": {command}" if command and len(names) > SHOWN_NAMES else "")
+
+
+def _similar(name: str, names: list[str]) -> list[str]:
+    """Return known names that begin with an unknown one, else names that are like it."""
+    beginning = [candidate for candidate in names if name and candidate.startswith(name)][:SHOWN_NEAREST]
+    return beginning or difflib.get_close_matches(name, names, n=3, cutoff=SIMILAR_RATIO)
+
+
+def newest_of_machines(paths: list[Path], root: Path) -> list[str]:
+    """Return the label of the newest readable run of each machine, newest first."""
+    newest: dict[str, Run] = {}
+    for run in sorted(read_all(paths, root)[0], key=lambda run: (run.when, run.label)):
+        newest[run.machine] = run
+    return [run.label for run in sorted(newest.values(), key=lambda run: (run.when, run.label), reverse=True)]
 
 
 def first_names(names: list[str], limit: int = SHOWN_NAMES) -> str:

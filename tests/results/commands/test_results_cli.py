@@ -20,7 +20,7 @@ from rich.text import Text
 
 from results.__main__ import main
 from results.commands.show import show
-from results.output import FORMATS, Page, Section, escaped, markdown, words, write
+from results.output import FORMATS, Page, Section, escaped, fitting, markdown, words, write
 from results.store.runs import find
 
 MACHINE = {"node": "box", "cpu": {"brand_raw": "CPU"}, "cores": 2, "packages": {"numpy": "2.4.6"}}
@@ -393,3 +393,35 @@ def test_show_has_what_was_recorded_of_the_gpu(root: Path, call: Call) -> None:
     assert "Clock lowered: power cap (1 row)." in section and "busy" not in section
     saved(root, entry("numpy_manual"), number=8)
     assert "On the GPU" not in call("show", "8")[1]
+
+
+def test_a_narrow_table_keeps_the_ratio_its_interval_and_the_verdict() -> None:
+    row = {
+        "problem": "small",
+        "A per step": "1.00 µs",
+        "B per step": "2.00 µs",
+        "B/A": "2.00x",
+        "interval": "1.9 .. 2.1",
+    }
+    other = {name: f"{cell} " for name, cell in row.items()}
+    table = [row | {"spare": "-"}, other | {"spare": "-"}]
+    shown, lines = fitting(table, 40, ("problem", "B/A", "interval"))
+    assert [*shown[0]] == ["problem", "B/A", "interval"]
+    assert "A per step, B per step, spare" in " ".join(lines)
+    assert fitting(table, 100)[0] == table
+
+
+def test_runs_are_listed_by_date_under_short_names(call: Call, root: Path) -> None:
+    saved(root, entry("numpy_manual"), number=3).rename(root / "box" / "Linux-CPython-3.11-64bit" / "0003_run2.json")
+    names = [line.split()[0] for line in call("list")[1].splitlines() if line.startswith("box/")]
+    assert names == ["box/run1", "box/0002_run2", "box/0003_run2"]
+    assert json.loads(call("list", "--format", "json")[1])[0]["run"] == "box/0001_run1"
+
+
+def test_without_a_run_of_ones_own_compare_names_a_run_to_try(call: Call, root: Path) -> None:
+    paths = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.json"))]
+    (root / "project.txt").write_text("\n".join(paths))
+    code, _, err = call("compare", "numpy_manual")
+    assert code == 2 and "compare numpy_manual jax_scan --run box/0001_run1" in err
+    code, _, err = call("answer")
+    assert code == 2 and "box/000" in err

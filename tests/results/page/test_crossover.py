@@ -73,7 +73,7 @@ def test_the_sentence_and_the_table_beneath(tmp_path: Path) -> None:
     assert [row["n"] for row in group.table] == ["100", "1,000", "10,000", "100,000"]
     assert group.table[2] | {"interval": ""} == {
         "n": "10,000", "problem": "10000x10", "A per step": "10.0 µs", "B per step": "12.3 µs", "B/A": "1.23x",
-        "interval": "", "paired blocks": "11",
+        "verdict": "SLOWER", "interval": "", "paired blocks": "11",
     }  # fmt: skip
     low, high = map(float, group.table[2]["interval"].split(" .. "))
     assert low < 1.23 < high

@@ -103,7 +103,7 @@ def test_what_a_process_builds_once_counts_where_a_filter_leaves_its_first_case_
     chosen = selected(saved_run(tmp_path, entries), Namespace(problem=["y"]))
     (row,) = break_even_section(chosen, "numpy_manual", "jax_scan").table
     assert row["problem"] == "y"
-    assert row["break-even"] == "14 runs, 1,400 steps"  # 2 to prepare and 4.5 to compile over 0.5 a run
+    assert row["break-even"] == "1,400 steps (14 runs)"  # 2 to prepare and 4.5 to compile over 0.5 a run
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_section_for_two_says_it_in_words(tmp_path: Path) -> None:
     section = break_even_section(saved_run(tmp_path, entries), "numpy_manual", "jax_scan")
     assert section.title == "Break-even of jax_scan against numpy_manual"
     assert {row["problem"]: row["break-even"] for row in section.table} == {
-        "small": "6 runs, 600 steps (4 to 1,201 runs)",
+        "small": "600 steps (6 runs; 4 to 1,201)",
         "b": "never",
         "c": "from the first run",
         "d": "from the first run to run 6",
@@ -157,7 +157,7 @@ def test_the_report_has_it_per_device_and_dtype_without_twins(tmp_path: Path) ->
         "Break-even against numpy_manual: cpu, float64"
     ]
     assert found["Break-even against numpy_manual: cpu, float64"].table == [
-        {"implementation": "jax_scan", "small": "6 runs, 600 steps", "big": "from the first run"},
+        {"implementation": "jax_scan", "small": "600 steps (6 runs)", "big": "from the first run"},
         {"implementation": "torch_nn", "small": "never", "big": "-"},
     ]
 

@@ -94,7 +94,7 @@ def test_a_run_is_found_by_each_of_its_names(name: str, label: str, root: Path) 
         ("box/latest", "'box' is ambiguous: box-a, box-b"),
         ("box-c/1", "no machine is called 'box-c'; nearest: box-"),
         ("box-a/fxi", "no run is called 'box-a/fxi'; nearest: box-a/0003_fix"),
-        ("zzz", "known: box-a/0001_base"),
+        ("zzz", "there are 4, such as box-a/0003_fix, box-b/0001_base"),
         ("box-a/", "no run is called"),
         ("absent.json", "cannot read absent.json: No such file"),
         ("../absent", "cannot read ../absent: No such file"),
