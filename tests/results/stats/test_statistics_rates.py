@@ -13,7 +13,8 @@ from results.stats.verdict_tables import add_verdicts_to_each
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, judge
 from results.store.runs import ROOT, find
 from results.upkeep import rates
-from results.upkeep.rates import PAGE_CASES, Campaign
+from results.upkeep.rates import Campaign
+from results.upkeep.simulation import PAGE_CASES, bursts
 
 PAGES = 20
 FEW = 3  # false pages of 20 that chance allows at a rate of 5 %: more in 1 of 60 tries
@@ -91,7 +92,7 @@ def test_a_quieter_earlier_run_does_not_err_and_bursts_on_one_side_do() -> None:
     for rate in rates.earlier_rates(PAGES):
         assert rate.false * PAGES <= FEW and rate.missed * PAGES <= FEW, rate
     rng = np.random.default_rng(8)
-    slow = rates.bursts(rng, (PAGE_CASES, 4000))[0] > math.log(1.15)
+    slow = bursts(rng, (PAGE_CASES, 4000))[0] > math.log(1.15)
     assert 0.13 < slow.mean() < 0.2, "2 blocks in 12"
 
 
