@@ -39,15 +39,15 @@ def busy_noise(rng: Generator, shape: tuple[int, int], difference: float) -> Arr
     return np.asarray(math.log1p(difference) / stdtrit(3, 0.75) * rng.standard_t(3, shape))
 
 
-def claims(page: Array, twin: Array) -> tuple[pd.DataFrame, float]:
+def claims(page: Array, control: Array) -> tuple[pd.DataFrame, float]:
     """Return the judged table of a page of log ratios, and the factor from which on it claims differences.
 
-    twin: log ratios of the A/A control of the run. They decide whether the machine was BUSY.
+    control: log ratios of the A/A control of the run. They decide whether the machine was BUSY.
     """
     verdicts = judge([row.tolist() for row in page], pairs=PAIRS[: len(page)])
     rows = [(verdict.word, verdict.low, verdict.high) for verdict in verdicts]
     table = pd.DataFrame(rows, columns=["verdict", "interval_low", "interval_high"])
-    factor = Quiet(difference=math.expm1(float(np.median(np.abs(twin)))), others=0.0).claims_from
+    factor = Quiet(difference=math.expm1(float(np.median(np.abs(control)))), others=0.0).claims_from
     return withhold_below(table, factor), factor
 
 
@@ -149,12 +149,12 @@ def interval_rates(rows: pd.DataFrame, pages: int) -> list[Rate]:
 
     rows: of a campaign. Its blocks are drawn: the last ones are the earlier run, the first ones the run of few blocks.
     """
-    by_impl: dict[str, list[Array]] = {}
+    logs_by_impl: dict[str, list[Array]] = {}
     for case, column in rows[rows["valid"].astype(bool)].groupby(CASE)["per_step_s"]:
-        by_impl.setdefault(str(next(iter(case))), []).append(np.log(column.to_numpy(float)))
-    most, rates = max(len(logs) for arrays in by_impl.values() for logs in arrays), list[Rate]()
-    whole = ([logs for logs in arrays if len(logs) == most] for arrays in by_impl.values())
-    tables = [np.array(arrays) for arrays in whole if arrays]
+        logs_by_impl.setdefault(str(next(iter(case))), []).append(np.log(column.to_numpy(float)))
+    most, rates = max(len(logs) for arrays in logs_by_impl.values() for logs in arrays), list[Rate]()
+    complete = ([logs for logs in arrays if len(logs) == most] for arrays in logs_by_impl.values())
+    tables = [np.array(arrays) for arrays in complete if arrays]
     for blocks in range(1, FEW_BLOCKS + 1):
         rng, missed = np.random.default_rng([12, blocks]), list[float]()
         for _ in range(pages):

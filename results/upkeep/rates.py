@@ -285,16 +285,17 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
 
 
 def section(table: pd.DataFrame) -> Section:
+    """Return a row for each situation and rule, with its rates by number of blocks."""
     rows = [
         {
-            "situation": row["situation"],
-            "rule": row["rule"],
-            "blocks": str(row["blocks"]),
-            "pages with a false verdict": _percent(row["false"]),
-            "pages with a missed interval": _percent(row["missed"]),
-            "decided": _percent(row["decided"]),
+            "situation": str(situation),
+            "rule": str(rule),
+            "blocks": ", ".join(map(str, group["blocks"])),
+            "pages with a false verdict": _percentages(group["false"]),
+            "pages with a missed interval": _percentages(group["missed"]),
+            "decided": _percentages(group["decided"]),
         }
-        for row in table.to_dict("records")
+        for (situation, rule), group in table.groupby(["situation", "rule"], sort=False)
     ]
     last, counts = table.iloc[-1], sorted(set(table["pages"]))
     texts = [f"{count:,} (standard error {100 * math.sqrt(0.05 * 0.95 / count):.1f} % at 5 %)" for count in counts]
@@ -319,6 +320,10 @@ def _percent(value: float) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.2%}" if 0 < value < 0.01 else f"{value:.1%}"
+
+
+def _percentages(values: "pd.Series[float]") -> str:
+    return "-" if values.isna().all() else ", ".join(map(_percent, values))
 
 
 def few_blocks_section(table: pd.DataFrame) -> Section:
