@@ -239,7 +239,7 @@ gallery: .venv/ready ## plots of the tutorials' descents by every implementation
 	$(BIN)/python -m benchmarks gallery --out results/gallery
 
 docs: .venv/ready ## make the generated parts of README.md and docs/ anew
-	$(BIN)/python -m results readme README.md docs/questions.md docs/results.md docs/roofline.md docs/statistics.md
+	$(BIN)/python -m results readme README.md docs/questions.md docs/results.md docs/roofline.md docs/simulations.md docs/statistics.md
 	$(BIN)/python -m results.reference_pages docs
 
 notebook: .venv/ready ## execute results/tour.ipynb again

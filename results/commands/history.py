@@ -38,7 +38,7 @@ NOTES = [
     "A point is one run: the median over its valid blocks. Machines are never pooled.",
     f"A change has at least {SIDE_POINTS} runs on either side. The chance of any false alarm on this page is meant to"
     f" be {ALPHA:.0%} (Holm over its series), for noise of a run that is correlated by {CORRELATION} with that of the"
-    " next. The simulated rates in docs/results.md say what it was. It is larger if hosts or memory layouts change"
+    " next. docs/simulations.md says what it was. It is larger if hosts or memory layouts change"
     " between runs or a machine drifts for longer. The intervals of ratio and date come from a seeded simulation.",
     "Calibration loop: its time after the change over its time before. If it changed as much as the case, the machine"
     " changed, not the code.",

@@ -1,6 +1,7 @@
 """Collect the distances between blocks in earlier runs of a machine, for the agreement rule and for few blocks."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -74,8 +75,14 @@ def step_spreads(run: Run, others: Iterable[Run]) -> dict[str, float]:
         rows = rows[rows["valid"].astype(bool) & rows["impl"].isin(same)]
         for (impl, *_), seconds in rows.groupby(CASE)["per_step_s"]:
             arrays_by_impl.setdefault(str(impl), []).append(distances(np.log(seconds.to_numpy(float))))
-    pools = ((impl, np.concatenate(arrays)) for impl, arrays in arrays_by_impl.items())
-    return {impl: float(np.quantile(pool, STEP_LEVEL)) for impl, pool in pools if len(pool) >= EARLIER_DISTANCES}
+    spreads = {impl: spread_of(arrays) for impl, arrays in arrays_by_impl.items()}
+    return {impl: spread for impl, spread in spreads.items() if not math.isnan(spread)}
+
+
+def spread_of(arrays: Sequence[Array]) -> float:
+    """Return the STEP_LEVEL quantile of the distances of an implementation; NaN for fewer than EARLIER_DISTANCES."""
+    pool = np.concatenate([np.empty(0), *arrays])
+    return float(np.quantile(pool, STEP_LEVEL)) if len(pool) >= EARLIER_DISTANCES else math.nan
 
 
 @lru_cache(maxsize=8)

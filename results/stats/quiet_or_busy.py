@@ -243,12 +243,16 @@ def judge_while_quiet(run: Run, judge: Callable[[Run], pd.DataFrame], key: list[
 
 
 def withhold_if_busy(table: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
-    """Return a judged table, without verdicts if the machine was BUSY in one of the runs behind it.
+    """Return a judged table, without the verdicts that `withhold_below` drops if a run behind it was BUSY."""
+    return withhold_below(table, claims_from(runs))
 
-    FASTER and SLOWER stand if their interval lies beyond `claims_from`. All other verdicts become UNDECIDED. A new
-    column `withheld` holds the reason, or "".
+
+def withhold_below(table: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """Return a judged table in which the two sides must differ by `factor`; 1 withholds nothing.
+
+    FASTER and SLOWER stand if their interval lies beyond it. All other verdicts become UNDECIDED. A new column
+    `withheld` holds the reason, or "".
     """
-    factor = claims_from(runs)
     is_large = (table["interval_low"] > factor) | (table["interval_high"] < 1 / factor)
     claims = table["verdict"].isin([FASTER, SLOWER, EQUIVALENT]) & ~is_large & (factor > 1)
     withheld = claims.map({True: BUSY_REASON, False: ""})

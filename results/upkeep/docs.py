@@ -211,6 +211,8 @@ JSON_TABLES: dict[str, Callable[[pd.DataFrame], Section]] = {
     "acceptance_environments": acceptance_environments.section,
     "five_minutes": five_minutes.section,
     "quiet": quiet_check.section,
+    "failures": rates.failures_section,
+    "few_blocks": rates.few_blocks_section,
     "rates": rates.section,
     "many_files": lambda rows: replace(many_files.section(rows), title=""),
 }

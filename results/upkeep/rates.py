@@ -8,8 +8,9 @@ usage: python -m results.upkeep.rates RUN FILE [PAGES]
 
 import math
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,21 +22,34 @@ from results.options import BASELINE
 from results.output import Section, json_text
 from results.stats.change_points import search
 from results.stats.few_blocks import FIRST_LOOK, Array, distances
-from results.stats.pairing import ratios_to
+from results.stats.pairing import ratios_to, without_duplicates
 from results.stats.signed_rank import ALPHA, hodges_lehmann, p_value
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, holm, judge
 from results.store.atomic import atomic_write
 from results.store.reading import Run, facts
 from results.store.runs import ROOT, find
+from results.upkeep.claims import busy_rates, crossing_rates, interval_rates, needed_rates
+from results.upkeep.simulation import (
+    PAGE_CASES,
+    PAIR_CASES,
+    Generator,
+    Noise,
+    Rate,
+    autocorrelated,
+    bursts,
+    differs_by_case,
+    heavy_tails,
+    shared_trend,
+    two_kinds,
+)
 
 PAGES, HISTORY_FACTOR = 400, 5  # simulated pages, and by how much more for history
 BLOCKS = (2, 3, 4, 6, 13)
-PAGE_CASES = 24  # of a simulated page: 3 pairs of implementations, 8 problems each
-PAIRS = [index // 8 for index in range(PAGE_CASES)]
+PAIRS = [index // PAIR_CASES for index in range(PAGE_CASES)]
 GATE_THRESHOLD = 0.05
 BOTH_RULES = "agreement and signed-rank test"
-Generator = np.random.Generator
-Noise = Callable[[Generator, tuple[int, int]], Array]
+BLOCKS_ALONE = "bounds of the blocks alone"  # what `gate` would do without its widening
+NAMED_RATE = 0.06  # docs/simulations.md names the situations above it
 
 
 @dataclass(frozen=True)
@@ -56,23 +70,6 @@ class Judged(NamedTuple):
     decided: float
     false: bool
     missed: float
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A row of the table.
-
-    false, missed: share of pages with a false verdict, and of pages with an interval that misses the true value.
-    decided: share of decided comparisons of the campaign; NaN if the truth is no difference.
-    """
-
-    situation: str
-    rule: str
-    blocks: int
-    pages: int
-    false: float
-    missed: float
-    decided: float
 
 
 def campaign(run: Run) -> Campaign:
@@ -171,42 +168,6 @@ def _pools(logs: Array, pairs: Sequence[Hashable]) -> dict[Hashable, Array]:
     return {pair: np.concatenate(distances(logs[[name == pair for name in pairs]])) for pair in set(pairs)}
 
 
-def heavy_tails(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise of Student's t with 3 degrees of freedom."""
-    return np.asarray(0.03 * rng.standard_t(3, shape))
-
-
-def two_kinds(share: float, a_log: float, b_log: float) -> Noise:
-    """Return noise in which a share of the processes takes longer: those of A by a_log, those of B by b_log."""
-
-    def noise(rng: Generator, shape: tuple[int, int]) -> Array:
-        a, b = rng.random((2, *shape)) < share
-        return np.asarray(rng.normal(0, 0.01, shape) + (b_log * b - a_log * a))
-
-    return noise
-
-
-def autocorrelated(correlation: float, spread: float) -> Noise:
-    """Return noise that is correlated with the noise of the previous block or run."""
-
-    def noise(rng: Generator, shape: tuple[int, int]) -> Array:
-        series = rng.normal(0, spread, shape)
-        for block in range(1, shape[1]):
-            series[:, block] *= math.sqrt(1 - correlation**2)
-            series[:, block] += correlation * series[:, block - 1]
-        return series
-
-    return noise
-
-
-def bursts(rng: Generator, shape: tuple[int, int]) -> Array:
-    """Return noise in which other programs slow B by 30 % in every case of a block, for 2 blocks on average."""
-    slow, draws = np.zeros(shape[1], bool), rng.random(shape[1])
-    for block in range(shape[1]):
-        slow[block] = draws[block] < (0.5 if block and slow[block - 1] else 0.1)
-    return np.asarray(rng.normal(0, 0.02, shape) + math.log(1.3) * slow)
-
-
 SITUATIONS: dict[str, Noise] = {
     "heavy tails (t3)": heavy_tails,
     "memory layouts": two_kinds(0.3, 0.06, 0.06),
@@ -215,15 +176,22 @@ SITUATIONS: dict[str, Noise] = {
     "one of 3 pairs 10x noisier": lambda rng, shape: (
         heavy_tails(rng, shape) * np.where(np.arange(shape[0]) < shape[0] // 3, 10.0, 1.0)[:, None]
     ),
-    "noise differs by case (log-normal, sd 1)": lambda rng, shape: (
-        rng.normal(0, 0.03, shape) * np.exp(rng.normal(0, 1, (shape[0], 1)))
-    ),
+    "noise differs by case (log-normal, sd 1)": differs_by_case,
     "interference, A 1.45x and B 1.1x": two_kinds(0.4, math.log(1.45), math.log(1.1)),
     "one side 8 % slower in 30 % of processes": lambda rng, shape: (
         rng.normal(0, 0.03, shape) + 0.08 * (rng.random(shape) < 0.3)
     ),
     "state lasts over blocks (0.7)": autocorrelated(0.7, 0.05),
     "bursts of 2 blocks, B 1.3x": bursts,
+    "both sides drift, 5 % a block": shared_trend,
+}
+
+BREAKS = {  # situations that break an assumption of the rule
+    "noise differs by case (log-normal, sd 1)",
+    "interference, A 1.45x and B 1.1x",
+    "one side 8 % slower in 30 % of processes",
+    "state lasts over blocks (0.7)",
+    "bursts of 2 blocks, B 1.3x",
 }
 
 
@@ -292,7 +260,7 @@ def gate_rates(pages: int) -> list[Rate]:
         ("gate, exactly at the threshold, runs differ by 2 %", 0.02, math.log1p(GATE_THRESHOLD)),
         ("gate, no change, runs differ by 5 %", 0.05, 0.0),
     ):
-        for rule in ("bounds of the blocks alone", "bounds widened by the drift"):
+        for rule in (BLOCKS_ALONE, "bounds widened by the drift"):
             rng, failed = np.random.default_rng([3, int(1000 * spread)]), 0
             for _ in range(pages):
                 shifts = rng.normal(0, spread, 8)
@@ -309,36 +277,83 @@ def rates(run: Run, pages: int) -> pd.DataFrame:
     rows = [*campaign_rates(source, pages), until_decided_rate(source, pages), *simulated_rates(pages)]
     rows += [*mixed_rates(pages), small_difference_rate(pages), *gate_rates(pages)]
     rows += [*earlier_rates(pages), *history_rates(HISTORY_FACTOR * pages)]
+    rows += [*busy_rates(pages), *crossing_rates(pages), *needed_rates(source.logs, source.pairs, pages)]
+    rows += interval_rates(without_duplicates(run.rows), pages)
     machine = facts(run)
-    return pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=machine["cpu"], cores=machine["cores"])
+    table = pd.DataFrame(map(asdict, rows)).assign(source=run.label, cpu=machine["cpu"], cores=machine["cores"])
+    return table.assign(date=f"{datetime.now(UTC):%Y-%m-%d %H:%MZ}")
 
 
 def section(table: pd.DataFrame) -> Section:
+    """Return a row for each situation and rule, with its rates by number of blocks."""
     rows = [
         {
-            "situation": row["situation"],
-            "rule": row["rule"],
-            "blocks": str(row["blocks"]),
-            "pages with a false verdict": f"{row['false']:.1%}",
-            "pages with a missed interval": _percent(row["missed"]),
-            "decided": _percent(row["decided"]),
+            "situation": str(situation),
+            "rule": str(rule),
+            "blocks": ", ".join(map(str, group["blocks"])),
+            "pages with a false verdict": _percentages(group["false"]),
+            "pages with a missed interval": _percentages(group["missed"]),
+            "decided": _percentages(group["decided"]),
         }
-        for row in table.to_dict("records")
+        for (situation, rule), group in table.groupby(["situation", "rule"], sort=False)
     ]
-    last, pages = table.iloc[-1], sorted(set(table["pages"]))
-    errors = " and ".join(f"{100 * math.sqrt(0.05 * 0.95 / count):.1f} %" for count in pages)
-    counts = " and, for history, ".join(f"{count:,}" for count in pages)
+    last, counts = table.iloc[-1], sorted(set(table["pages"]))
+    texts = [f"{count:,} (standard error {100 * math.sqrt(0.05 * 0.95 / count):.1f} % at 5 %)" for count in counts]
+    decided = [
+        "for 0.5 %, share called EQUIVALENT",
+        "for history, share of the series in which a change of 20 % is shown",
+        "for a true ratio of 5, share shown",
+        "for undecided cases, share that the named number of blocks decides",
+    ]
     notes = [
-        f"{counts} simulated pages a row, nominal rate {ALPHA:.0%}; standard error {errors} at 5 %."
-        f" campaign: residuals of {last['source']} ({last['cpu']}, {last['cores']} cores); made by make rates."
-        " decided: share of the campaign's comparisons; for 0.5 %, share called EQUIVALENT; for history, share of the"
-        " series in which a change of 20 % is shown."
+        f"Simulated pages a row: {', '.join(texts)}; most for history, fewest for undecided cases."
+        f" Nominal rate {ALPHA:.0%}. campaign: residuals of {last['source']} ({last['cpu']}, {last['cores']} cores);"
+        f" {last['date']}, by make rates.",
+        f"decided: share of the campaign's comparisons; {'; '.join(decided)}."
+        " single numbers: share of the numbers whose interval misses.",
     ]
     return Section(table=rows, notes=notes)
 
 
 def _percent(value: float) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.1%}"
+    """Return a rate with two digits below 1 %."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.2%}" if 0 < value < 0.01 else f"{value:.1%}"
+
+
+def _percentages(values: "pd.Series[float]") -> str:
+    return "-" if values.isna().all() else ", ".join(map(_percent, values))
+
+
+def few_blocks_section(table: pd.DataFrame) -> Section:
+    """Return by number of blocks the share of decided comparisons, and the worst rates of false pages."""
+    table = table[table["rule"] == BOTH_RULES]
+    rows = []
+    for blocks in BLOCKS:
+        of_blocks = table[table["blocks"] == blocks]
+        decided = of_blocks.loc[of_blocks["situation"].str.startswith("campaign"), "decided"].max()
+        breaks = of_blocks["situation"].isin(BREAKS)
+        row = {"blocks": str(blocks), "decided": _percent(decided)}
+        for name, group in (("assumptions hold", of_blocks[~breaks]), ("assumptions fail", of_blocks[breaks])):
+            worst = group.sort_values("false").tail(1).to_dict("records")
+            texts = [f"{_percent(one['false'])} ({one['situation']})" for one in worst]
+            row[f"worst false rate, {name}"] = "".join(texts) or "-"
+        rows.append(row)
+    notes = ["decided: comparisons of the campaign. 2 blocks decide only with an earlier run. -: not simulated."]
+    return Section(table=rows, notes=notes)
+
+
+def failures_section(table: pd.DataFrame) -> Section:
+    """Return the situations in which more than NAMED_RATE of the pages are false, the worst first."""
+    table = table[(table["false"] > NAMED_RATE) & (table["rule"] != BLOCKS_ALONE)]
+    worst = table.sort_values("false", ascending=False).drop_duplicates("situation")
+    rows = []
+    for name in worst["situation"]:
+        by_blocks = table[table["situation"] == name].sort_values("blocks")
+        texts = [f"{_percent(row['false'])} ({row['blocks']})" for row in by_blocks.to_dict("records")]
+        rows.append({"situation": name, "pages with a false verdict (blocks)": ", ".join(texts)})
+    return Section(table=rows, notes=["Of history, the number of runs is in brackets."])
 
 
 if __name__ == "__main__":

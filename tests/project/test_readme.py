@@ -19,7 +19,7 @@ from results.upkeep import docs
 README = (ROOT / "README.md").read_text()
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 DOCS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *PAGES]
-FILLED = ("questions.md", "results.md", "roofline.md", "statistics.md")
+FILLED = ("questions.md", "results.md", "roofline.md", "simulations.md", "statistics.md")
 TABLES = [ROOT / "README.md", *(ROOT / "docs" / name for name in FILLED)]
 GENERATED = {"cli.md", "columns.md", "results.md"}
 COMMANDS = [

@@ -80,7 +80,7 @@ def test_a_page_of_one_pair_at_a_time_is_the_same_page(tmp_path: Path, monkeypat
 
 
 def test_a_calibration_loop_that_the_implementation_slows_changes_nothing(tmp_path: Path) -> None:
-    """It runs in the implementation's process: one that keeps the cores busy would look faster than it is."""
+    """It runs in the process of pytest: an implementation that keeps the cores busy would look faster than it is."""
     rows = blocks("numpy_manual", [1e-6, 2e-6, 3e-6], calibration_s=1e-4)
     rows += blocks("jax_scan", [2.9e-6] * 3, calibration_s=2.8e-4)
     found = ratios_to(saved_run(tmp_path, rows).rows, "numpy_manual").set_index("impl").loc["jax_scan"]
