@@ -231,7 +231,7 @@ def _measured_words(run: Run, usual: list[Prediction], case: dict[str, object], 
             leader = next(row for row in usual if framework(row.impl) == framework(best.impl))
             return f"{framework(leader.impl)} is fastest: {leader.impl}, {_span(leader)}."
         shortest = f"{best.impl}, {_span(best)}"
-        return f"No fastest is shown. Shortest: {shortest}; not shown slower: {', '.join(winner.rivals)}."
+        return f"No fastest is shown. Shortest: {shortest}; {', '.join(winner.rivals)} may be as fast."
     return f"No verdict. Shortest: {usual[0].impl}, {_span(usual[0])}."
 
 

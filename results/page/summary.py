@@ -115,7 +115,7 @@ def _crossover_lines(run: Run, baseline: str) -> list[str]:
 def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
     """Return a sentence per device and dtype: the implementations with the shortest step, as users write them.
 
-    Each problem names the implementations that are not shown slower.
+    Each problem names the implementations that may be as fast.
     """
     cases = {tuple(row[name] for name in CASE) for row in measured}
     chosen = [case in cases for case in run.rows[CASE].itertuples(index=False, name=None)]
@@ -124,7 +124,7 @@ def _fastest(run: Run, measured: list[Row], baseline: str) -> list[str]:
     for (device, dtype), rows in groups([winner.best | {"winner": winner} for winner in winners], "device", "dtype"):
         problems: dict[str, list[str]] = {}
         for winner in (row["winner"] for row in sorted(rows, key=by_size)):
-            rivals = f" (not shown slower: {', '.join(map(words, winner.rivals))})" if winner.rivals else ""
+            rivals = f" (may be as fast: {', '.join(map(words, winner.rivals))})" if winner.rivals else ""
             problems.setdefault(words(winner.best["impl"]), []).append(words(winner.best["problem"]) + rivals)
         wins = "; ".join(f"{impl} on {', '.join(names)}" for impl, names in problems.items())
         texts.append(f"Fastest step on the {device} in {dtype}, as users write it: {wins}.")

@@ -351,7 +351,7 @@ def test_show_and_report_begin_with_the_same_verdict(call: Call) -> None:
         shown, reported = call("show", "1", "--format", form)[1], call("report", "1", "--format", form, "--out", "-")[1]
         heading, sentence = [line for line in shown.splitlines() if line][:2]
         assert heading.removeprefix("## ") == "Run box/0001_run1"
-        assert agree in sentence and "numpy_manual on small (not shown slower: jax_scan)." in sentence
+        assert agree in sentence and "numpy_manual on small (may be as fast: jax_scan)." in sentence
         assert "Invalid: torch_nn (wrong)." in sentence
         assert agree in "\n".join(reported.splitlines()[:7])
         assert reported.removeprefix("# ").startswith("Report\n")
