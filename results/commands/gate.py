@@ -176,7 +176,9 @@ def decide(
         if is_hidden:
             reason += f"the drift between the runs, up to {times(math.exp(margin))}, hides the answer: {ONE_RUN}"
         elif needed_blocks and needed_blocks > len(d):
-            reason += f"{needed_blocks} blocks decide with a probability of 80 % (--blocks {needed_blocks})"
+            reason += (
+                f"{needed_blocks} blocks may decide, if ratio and noise are as estimated (--blocks {needed_blocks})"
+            )
         else:
             reason += "more blocks may decide"
     return bounds | {"verdict": UNDECIDED, "needed": needed_blocks, "reason": f"{reason}; {allowed}"}

@@ -221,11 +221,12 @@ def _advice(undecided: pd.DataFrame) -> str:
     block_counts, undecidable = undecided["needed"].dropna(), int(undecided["needed"].isna().sum())
     if undecided["blocks"].max() == 1:
         return f"verdicts need at least {block_counts.min():.0f} blocks (--blocks {block_counts.min():.0f})"
-    advice = f"{block_counts.max():.0f} blocks decide with a probability of 80 % (--blocks {block_counts.max():.0f})"
+    most = f"{block_counts.max():.0f}"
+    advice = f"{most} blocks may decide, if ratio and noise are as estimated (--blocks {most})"
     if not undecidable:
         return advice
     cases = f"{advice}. For {undecidable} of {len(undecided)}" if len(block_counts) else "for these cases"
     return (
-        f"{cases}, even {MAX_BLOCKS:,} blocks would decide with a lower probability than 80 %, at the ratio and the"
+        f"{cases}, even {MAX_BLOCKS:,} blocks would probably not decide, at the ratio and the"
         " noise that these blocks show. Measure again with less noise (python -m results noise RUN says how)"
     )

@@ -80,8 +80,8 @@ def noisy(factor: float, spread: float, blocks: int = 12, **extra: Any) -> list[
 @pytest.mark.parametrize(
     ("others", "advice"),
     [
-        (0, "for these cases, even 1,000 blocks would decide with a lower probability than 80 %"),
-        (1, " (--blocks {}). For 1 of 2, even 1,000 blocks would decide with a lower probability than 80 %"),
+        (0, "for these cases, even 1,000 blocks would probably not decide"),
+        (1, " (--blocks {}). For 1 of 2, even 1,000 blocks would probably not decide"),
     ],
 )
 def test_what_1000_blocks_leave_open_asks_for_less_noise(
