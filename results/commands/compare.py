@@ -30,7 +30,7 @@ from results.stats.pairing import (
     trait_notes,
     without_duplicates,
 )
-from results.stats.pools import Pools, earlier_runs, pools_from_runs
+from results.stats.pools import Pools, earlier_runs, pools_from_runs, with_spreads
 from results.stats.prediction import as_jobs, start_seconds
 from results.stats.quiet_or_busy import judge_machine, judge_while_quiet, kernel_notes, machine_lines, withhold_if_busy
 from results.stats.signed_rank import ALPHA, fewest_blocks, hodges_lehmann, interval
@@ -102,7 +102,7 @@ def compare_implementations(runs: list[Run], a: str, b: str, force: bool = False
     title = f"{b} against {a}"
     sections, summaries = [], []
     for run in runs:
-        judged = table[table["run"] == run.label]
+        judged = with_spreads(table[table["run"] == run.label], run, a, b)
         sections += verdict_sections(judged, CASE[1:], f"{run.machine} ({run.label}, {run.date})")
         sections += [break_even_section(run, a, b)]
         place = f" on {run.machine}" if len(runs) > 1 else ""

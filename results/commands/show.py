@@ -16,7 +16,8 @@ from results.page.answer import answer
 from results.page.sections import compile_text, limit_text, run_card, untimed_sections
 from results.page.summary import summarize_cases
 from results.stats.pairing import without_duplicates
-from results.stats.pools import FEW_BLOCKS, STEP_LEVEL, earlier_runs, step_spreads
+from results.stats.pools import FEW_BLOCKS, earlier_runs, step_spreads
+from results.stats.verdict_tables import STEP_LEVEL
 from results.store.outcomes import drop_duplicates, of_complete_blocks, outcomes
 from results.store.reading import NOT_CHECKED, Run, require_own, sequence
 from results.store.runs import ROOT, files, find, is_of_project, read_all

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.output import Page, Section, records, rows_of, seconds, times, with_rows, words
+from results.output import Page, Section, records, rows_of, times, with_rows, words
 from results.stats.noise import noise_section
 from results.stats.pairing import Labels, Selection, ratios, sides_along
-from results.stats.pools import Pools, earlier_runs, pools_from_runs
+from results.stats.pools import Pools, earlier_runs, pools_from_runs, with_spreads
 from results.stats.prediction import as_jobs
 from results.stats.quiet_or_busy import BUSY_REASON, claims_from, judge_machine, kernel_notes
 from results.stats.signed_rank import Array
-from results.stats.verdict_tables import interval_text, work_hint
+from results.stats.verdict_tables import SPREADS, interval_text, spread_notes, step_text, work_hint
 from results.stats.verdicts import EQUIVALENT, FASTER, SLOWER, UNDECIDED, fewest_decisive, judge
 from results.store.columns import CASE
 from results.store.reading import Run, RunError
@@ -122,13 +122,15 @@ def crossover(
         text = f"A = {a}; B = {b}; {run.machine}, {run.date}."
         notes, machine = [*kernel_notes(run), *pools.notes], judge_machine(run).line
         sections += [Section(f"{b} against {a}: {run.label}", text, notes=notes, machine=machine)]
+        if not axis:
+            tables[run.label, 0] = with_spreads(tables[run.label, 0], run, a, b)
         sections += _sections(tables[run.label, 0], a, b, comparisons, claims_from([run]), pools.by_pair)
         for steps in jobs:
             sections += [Section(JOB_TITLE.format(steps), notes=[JOB_NOTE])]
             sections += _sections(tables[run.label, steps], a, b, comparisons, claims_from([run]), {}, "job")
     sections += [Section(notes=NOTES), noise_section(runs, comparisons)]
     tables_of_runs = [table.assign(job_steps=steps) if jobs else table for (_, steps), table in tables.items()]
-    return Page(join(tables_of_runs).drop(columns=["logs", "pair"]), sections)
+    return Page(join(tables_of_runs).drop(columns=["logs", "pair", *SPREADS], errors="ignore"), sections)
 
 
 def _ratios_by_size(run: Run, sides: tuple[Selection, Selection], job_steps: int) -> pd.DataFrame:
@@ -192,7 +194,8 @@ def _sections(
             text += f"; the machine was busy, so only sizes at which they differ by more than {factor:.0f}x count"
         d, k, dtype, device = (words(rows[0][name]) for name in ("d", "k", "dtype", "device"))
         title = f"d = {d}, k = {k}, {dtype}, {device}, {rows[0]['plan']}"
-        sections.append(Section(title, text, [_cells(row, per) for row in rows], level=3, keep=KEPT))
+        cells, notes = [_cells(row, per) for row in rows], spread_notes(table.loc[group.index])
+        sections.append(Section(title, text, cells, notes=notes, level=3, keep=KEPT))
     refused = table.loc[table["refused"] != "", [*KEY, "refused"]]
     return [*sections, *with_rows(Section("Not compared", table=rows_of(refused), level=3))]
 
@@ -237,8 +240,8 @@ def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
     return {
         "n": _count(row["n"]),
         "problem": words(row["problem"]),
-        f"A per {per}": seconds(row["a_s"]),
-        f"B per {per}": seconds(row["b_s"]),
+        f"A per {per}": step_text(row["a_s"], row.get("a_spread", math.nan)),
+        f"B per {per}": step_text(row["b_s"], row.get("b_spread", math.nan)),
         "B/A": times(row["ratio"]),
         "verdict": words(row["verdict"]),
         "interval": interval_text(row),

@@ -11,7 +11,8 @@ from results.page.phases import break_even_sections, phase_sections
 from results.page.sections import run_card, table_by_problem, untimed_sections
 from results.page.standing import DECIDED_VERDICTS, compared_with, judge_pairs
 from results.page.summary import summarize_run
-from results.stats.pools import FEW_BLOCKS, STEP_LEVEL, earlier_runs, step_spreads
+from results.stats.pools import FEW_BLOCKS, earlier_runs, step_spreads
+from results.stats.verdict_tables import SPREAD_NOTE, step_text
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, groups, outcomes
 from results.store.reading import Run, RunError
@@ -33,7 +34,6 @@ CLOCK_NOTES = [
     "Not timed: generating the data, and checking the iterates against the reference, which happens before timing.",
     "With several blocks, each number is the median of the blocks. Rounds of different processes are never pooled.",
 ]
-SPREAD_NOTE = f"±: few processes here; in earlier runs of this machine {STEP_LEVEL:.0%} of them differed by no more."
 RESOURCES = ("memory", "cache", "compute")  # limits that a step can reach; it cannot reach the limit of dispatch
 
 
@@ -103,8 +103,7 @@ def speed_sections(rows: list[Row], baseline: str, tuned: set[str]) -> list[Sect
 def _speed_cell(row: dict[str, Any]) -> str:
     if row["status"] != "measured":
         return str(row["status"])
-    spread = row.get("spread", math.nan)
-    step = seconds(row["per_step_s"]) + (f" ±{math.expm1(spread):.0%}" if spread >= 0 else "")
+    step = step_text(row["per_step_s"], row.get("spread", math.nan))
     if row["step_reads"] != "X":
         return f"{step} ({words(row['step_reads'])})"
     ratio = f" ({speedup(row['speedup'])}{'?' if row['undecided'] else ''})"

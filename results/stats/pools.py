@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 
 from results.output import records, words
 from results.stats.few_blocks import EARLIER_DISTANCES, Array, distances
 from results.stats.noise import edited_code
 from results.stats.pairing import Labels, ratios_to, without_duplicates
+from results.stats.verdict_tables import SPREADS, STEP_LEVEL
 from results.store.columns import CASE
 from results.store.reading import Run, other_machine
 from results.store.runs import read_all
 
 CONFIGURATION = ["device", "threads", "ranks", "precision", "framework", "version", "kernels", "code"]
 FEW_BLOCKS = 2  # or fewer: the interval of a time comes from earlier runs
-STEP_LEVEL = 0.95
 MAX_RUNS = 8  # the latest earlier runs in the folder of a run
 
 
@@ -83,6 +84,17 @@ def spread_of(arrays: Sequence[Array]) -> float:
     """Return the STEP_LEVEL quantile of the distances of an implementation; NaN for fewer than EARLIER_DISTANCES."""
     pool = np.concatenate([np.empty(0), *arrays])
     return float(np.quantile(pool, STEP_LEVEL)) if len(pool) >= EARLIER_DISTANCES else math.nan
+
+
+def with_spreads(table: pd.DataFrame, run: Run, a: str, b: str) -> pd.DataFrame:
+    """Return a table of the ratios of B to A in a run with a_spread and b_spread: see `step_spreads`.
+
+    They are NaN for rows with more than FEW_BLOCKS blocks, and where they are unknown.
+    """
+    few = table["blocks"] <= FEW_BLOCKS
+    spreads = step_spreads(run, earlier_runs(run)) if few.any() else {}
+    columns = {name: few.map({True: spreads.get(impl, math.nan)}) for name, impl in zip(SPREADS, (a, b), strict=True)}
+    return table.assign(**columns)
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,9 @@ DIFFERENT_WORK = (
     " with steps that read X: docs/roofline.md#different-work-the-gram-matrix"
 )
 NOT_COMPARED = "not compared"
+SPREADS = ("a_spread", "b_spread")  # columns: of times per step from few blocks, `pools.with_spreads`
+STEP_LEVEL = 0.95  # of their intervals
+SPREAD_NOTE = f"±: few processes here; in earlier runs of this machine {STEP_LEVEL:.0%} of them differed by no more."
 DRIFT_REASON = "the machine drifted between the runs"  # why a verdict is withheld
 PLACE_COLUMNS = ["run", "of"]  # they separate the distances of one pair of implementations
 ERROR_COLUMNS = {"error_a": "error of A", "error_b": "error of B"}  # largest distances to the reference
@@ -98,7 +101,7 @@ def verdict_sections(table: pd.DataFrame, key: list[str], title: str = "", per: 
     compared, refused = table[table["refused"] == ""], table[table["refused"] != ""]
     cells = [{name: words(row[name]) for name in key} | _cells(row, per) for row in records(compared)]
     return [
-        *with_rows(Section(title, table=cells, level=3, keep=[*key, *KEPT])),
+        *with_rows(Section(title, table=cells, notes=spread_notes(compared), level=3, keep=[*key, *KEPT])),
         *refused_sections(refused, key, f": {title}" if title else ""),
     ]
 
@@ -119,10 +122,21 @@ def refused_sections(refused: pd.DataFrame, key: list[str], suffix: str = "") ->
     )
 
 
+def step_text(per_step_s: float, spread: float) -> str:
+    """Return seconds per step, with the spread of few processes: `9.1 µs ±12%`. spread: of logs, NaN if unknown."""
+    return seconds(per_step_s) + (f" ±{math.expm1(spread):.0%}" if spread >= 0 else "")
+
+
+def spread_notes(table: pd.DataFrame) -> list[str]:
+    """Return the meaning of ± if a table of ratios has a spread: see `pools.with_spreads`."""
+    spreads = table[[name for name in SPREADS if name in table]]
+    return [SPREAD_NOTE] if spreads.notna().any(axis=None) else []
+
+
 def _cells(row: dict[str, Any], per: str) -> dict[str, str]:
     return {
-        f"A per {per}": seconds(row["a_s"]),
-        f"B per {per}": seconds(row["b_s"]),
+        f"A per {per}": step_text(row["a_s"], row.get("a_spread", math.nan)),
+        f"B per {per}": step_text(row["b_s"], row.get("b_spread", math.nan)),
         "B/A": times(row["ratio"]),
         **{name: error_text(row[column]) for column, name in ERROR_COLUMNS.items() if column in row},
         "verdict": verdict_text(row),

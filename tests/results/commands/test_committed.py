@@ -194,3 +194,19 @@ def test_the_state_of_the_machine_comes_before_any_verdict_or_table(words: list[
     state = re.search(r"\b(QUIET|BUSY|unknown): ", out)
     answer = re.search(r"FASTER|SLOWER|EQUIVALENT|UNDECIDED|faster|overtakes|Too few|─", out)
     assert state and answer and state.start() < answer.start(), out[:600] + err
+
+
+@pytest.mark.parametrize("command", ["compare", "crossover"])
+def test_a_time_from_two_blocks_has_the_spread_of_earlier_runs(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = {"compare": "intel-xeon-2c-e60e65/0004_five-minutes", "crossover": "intel-xeon-2c-e60e65/0003_map"}[command]
+    assert main([command, "numpy_manual", "jax_scan", "--run", run, "--runs", str(RUNS)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    steps = {
+        line[1 if command == "crossover" else 2]: "±" in " ".join(line)
+        for line in rows
+        if "FASTER" in line or "UNDECIDED" in line
+    }
+    shown = {"compare": ("line", "medium"), "crossover": ("100x2", "1000x2")}[command]
+    assert (steps[shown[0]], steps[shown[1]]) == (True, False)
