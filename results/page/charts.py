@@ -5,7 +5,7 @@ yellow, the light ones darkened to a contrast of 3:1; purple and orange differ i
 which some readers see in one hue. Only `theme` depends on light or dark.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,6 +27,7 @@ DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1], [8, 2, 2, 2, 2,
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 UPDATE_TICKS = [0, *(digit * 10**power for power in range(7) for digit in (1, 2, 5))]
 PHASES = {"import_s": "import", "prepare_s": "prepare", "compile_s": "compile", "steady_s": "steps"}
+GPU_PHASES = {"import_s": "import", "context_s": "first use of the GPU"} | PHASES
 FRAMEWORKS = [*FRAMEWORK_NAMES.values(), "others"]  # in the order of COLOURS
 FRAMEWORK_INDEX = f"indexof({[*FRAMEWORK_NAMES]}, datum.framework)"  # -1: others
 COLOUR = f"{FRAMEWORKS}[({FRAMEWORK_INDEX} + {len(FRAMEWORKS)}) % {len(FRAMEWORKS)}]"
@@ -136,27 +137,30 @@ def winner_chart() -> Spec:
     return _facet(layers, "winners", {}, x="independent", y="independent")
 
 
-def phases_chart() -> Spec:
-    """Return a fresh process with one run of one problem: a bar of phases for each implementation, with its times."""
+def phases_chart(phases: Mapping[str, str]) -> Spec:
+    """Return a fresh process with one run of one problem: a bar of phases for each implementation, with its times.
+
+    phases: the names of the clocks, PHASES or GPU_PHASES.
+    """
     order = alt.EncodingSortField("total_s", op="min")
     base = alt.Chart().encode(y=alt.Y("impl:N", title=None, sort=order))
-    legend = alt.Legend(values=[*PHASES.values()])
-    phase = alt.Color("phase:N", title=None, scale=alt.Scale(domain=[*reversed(PHASES.values())]), legend=legend)
+    legend = alt.Legend(values=[*phases.values()])
+    phase = alt.Color("phase:N", title=None, scale=alt.Scale(domain=[*reversed([*phases.values()])]), legend=legend)
     axis = alt.Axis(labelExpr=_seconds("datum.value"), tickCount=10)
     place = alt.X("seconds:Q", title="seconds from the start of a process", axis=axis)
-    folded = base.transform_fold([*PHASES], as_=["clock", "seconds"]).transform_filter("isValid(datum.seconds)")
-    folded = folded.transform_calculate(number=f"indexof({[*PHASES]}, datum.clock)", time=_seconds("datum.seconds"))
-    folded = folded.transform_calculate(phase=f"{[*PHASES.values()]}[datum.number]")
+    folded = base.transform_fold([*phases], as_=["clock", "seconds"]).transform_filter("isValid(datum.seconds)")
+    folded = folded.transform_calculate(number=f"indexof({[*phases]}, datum.clock)", time=_seconds("datum.seconds"))
+    folded = folded.transform_calculate(phase=f"{[*phases.values()]}[datum.number]")
     bars = folded.mark_bar(height=13, yOffset=-8).encode(
         x=place, color=phase, order=alt.Order("number:Q"), tooltip=["impl:N", "phase:N", "time:N"]
     )
     labels = base.mark_text(align="left", dy=9, fontSize=11, aria=False).encode(x=alt.value(2), text="times:N")
     times = [
-        f"(isValid(datum.{clock}) ? '{name} ' + {seconds} : '{name} unknown')"
-        for clock, name in PHASES.items()
-        for seconds in [_seconds(f"datum.{clock}")]
+        f"(isValid(datum.{clock}) ? '{name} ' + {seconds} : '{name} {unknown}')"
+        for clock, name in phases.items()
+        for seconds, unknown in [(_seconds(f"datum.{clock}"), "unknown" if clock in PHASES else "none")]
     ]
-    total = " + ".join(f"(isValid(datum.{clock}) ? datum.{clock} : 0)" for clock in PHASES)
+    total = " + ".join(f"(isValid(datum.{clock}) ? datum.{clock} : 0)" for clock in phases)
     layers = alt.layer(bars, labels).properties(width=620, height=alt.Step(40))
     texts = {"times": " + ' + ' + ".join(times), "total": f"{_seconds('datum.total_s')} + ' in total'"}
     return _facet(layers, "cases", {"total_s": total} | texts, "detail")
@@ -328,8 +332,8 @@ class Chart:
 
 
 @cache
-def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
-    """Return the charts of the page by name, in their order."""
+def all_charts(impls: tuple[str, ...], on_gpu: bool = False) -> dict[str, Chart]:
+    """Return the charts of the page by name, in their order. on_gpu: whether a case used a GPU."""
     measured = ("status", "measured")
     by_size = time_chart(impls, "size", "elements of X per step: rows x features")
     by_time = loss_chart(impls, "job_s", "time from the start of the process")
@@ -338,7 +342,7 @@ def all_charts(impls: tuple[str, ...]) -> dict[str, Chart]:
         "sweep": Chart(time_chart(impls, "n", "rows of X: n"), "cases", False, (measured, ("sweep", 1)), True),
         "time": Chart(by_size, "cases", False, (measured, ("sweep", 0)), True),
         "speedup": Chart(speedup_chart(), "speedups"),
-        "phases": Chart(phases_chart(), "cases", detail=True, conditions=(measured,)),
+        "phases": Chart(phases_chart(GPU_PHASES if on_gpu else PHASES), "cases", detail=True, conditions=(measured,)),
         "error": Chart(error_chart(impls), "checks", detail=True, has_lines=True),
         "loss": Chart(loss_chart(impls, "t", "update"), "checks", detail=True, has_lines=True),
         "loss-time": Chart(by_time, "checks", detail=True, has_lines=True),

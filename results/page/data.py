@@ -30,7 +30,7 @@ MANY_NAMES = 3  # or more frameworks in a cell of a winner map: they are counted
 RUNS_SHOWN = 4  # initially; the filter shows the others
 CASES = ["run", "machine", "framework", "version", "impl", "device", "dtype", "problem", "plan", "n", "d", "k", "batch"]
 CASES += ["steps", "size", "status", "reason", "blocks", "per_step_s", "low_s", "high_s", "ci_low_s", "ci_high_s"]
-CASES += ["import_s", "prepare_s", "compile_s", "steady_s", "fixed_s", "error_ratio", "rss_bytes"]
+CASES += ["import_s", "context_s", "prepare_s", "compile_s", "steady_s", "fixed_s", "error_ratio", "rss_bytes"]
 CASES += ["limit_s", "fraction_of_limit", "limited_by", "step_reads", "sweep", "panel"]
 
 
@@ -50,6 +50,11 @@ class Payload:
     speedups: pd.DataFrame
     checks: pd.DataFrame
     winners: pd.DataFrame
+
+    @property
+    def on_gpu(self) -> bool:
+        """Return whether a case used a GPU, which a process has to prepare first."""
+        return bool(self.cases["context_s"].notna().any())
 
     @property
     def impls(self) -> tuple[str, ...]:

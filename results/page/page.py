@@ -60,7 +60,7 @@ def render_page(runs: list[Run], payload: Payload, baseline: str) -> str:
         "charts": {
             name: {field: getattr(chart, field) for field in ("spec", "table", "detail", "conditions")}
             | {"first_lines": first_lines(chart, payload, shown_runs, baseline)}
-            for name, chart in all_charts(payload.measured_impls).items()
+            for name, chart in all_charts(payload.measured_impls, payload.on_gpu).items()
         },
         "themes": {name: theme(name) for name in ("light", "dark")},
         "most_drawn": MAX_DRAWN,
@@ -256,7 +256,7 @@ def publish(runs: list[Run], baseline: str, markdown: str, folder: Path) -> tupl
     for path, content in zip(paths, (render_page(runs, payload, baseline), markdown), strict=True):
         atomic_write(path, content)
     notes: list[str] = []
-    for name, chart in all_charts(payload.measured_impls).items():
+    for name, chart in all_charts(payload.measured_impls, payload.on_gpu).items():
         rows, omitted = initial_rows(chart, payload, first_runs(runs), baseline)
         for ground in ("light", "dark") if rows else ():
             paths.append(folder / "charts" / f"{name}-{ground}.svg")

@@ -27,6 +27,7 @@ def phase_sections(rows: list[Row]) -> list[Section]:
     measured = [row for row in rows if row["status"] == "measured"]
     for (device, dtype), group in groups(measured, "device", "dtype"):
         phases = ["import", "prepare", "first", "compile", "fixed", "steady"]
+        phases[1:1] = ["context"] if any(row["context_s"] == row["context_s"] for row in group) else []
         phases += ["blocked", "dispatch"] if any(row["blocked_s"] == row["blocked_s"] for row in group) else []
         table = [
             {"problem": words(row["problem"]), "implementation": words(row["impl"])}

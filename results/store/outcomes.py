@@ -13,7 +13,7 @@ from results.store.runs import join
 
 Row = dict[str, Any]
 
-PHASES = ["import", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
+PHASES = ["import", "context", "prepare", "first", "compile", "steady", "fixed", "blocked", "dispatch"]
 MEDIAN_COLUMNS = ["n", "d", "k", "iqr_s", "cpu_over_wall", "limit_s", "fraction_of_limit"]
 LABEL_COLUMNS = ["step_reads", "limited_by"]
 DISPATCH = "dispatch"  # a step whose calls take longer than its work

@@ -148,6 +148,19 @@ def test_what_failed_its_check_is_in_no_chart_of_times(hostile: Run, payload: Pa
     assert {row["impl"] for row in shown} == {"numpy_manual", "jax_scan", "torch_bad"}
 
 
+@pytest.mark.parametrize("context_s", [None, 0.7])
+def test_a_fresh_process_shows_the_first_use_of_a_gpu_where_there_is_one(
+    context_s: float | None, tmp_path: Path
+) -> None:
+    facts = {} if context_s is None else {"device": "gpu", "context_s": context_s}
+    run = saved_run(tmp_path, blocks("torch_manual", [1e-6], **facts))
+    payload = make_payload([run], "torch_manual")
+    chart = all_charts(payload.measured_impls, payload.on_gpu)["phases"]
+    assert ("first use of the GPU" in json.dumps(chart.spec)) == (context_s is not None)
+    (row,) = initial_rows(chart, payload, [run], "torch_manual")[0]
+    assert row["context_s"] == context_s
+
+
 def test_a_sweep_has_a_panel_for_each_d_and_a_single_n_has_none(tmp_path: Path) -> None:
     rows = [
         row for n in (100, 1000) for d in (4, 8) for row in blocks("a", [1e-6], problem=f"{n}x{d}", n=n, batch=n, d=d)

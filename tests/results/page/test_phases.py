@@ -174,11 +174,12 @@ def test_a_run_without_rows_costs_the_others_nothing(tmp_path: Path) -> None:
 
 def test_cases_have_the_extremes_of_every_phase(tmp_path: Path) -> None:
     clocks = [(0.1, 3.0, 1.0), (0.3, 5.0, 2.0), (0.2, 9.0, 4.0)]
-    run = saved_run(tmp_path, rows("numpy_manual", clocks, blocked_s=0.5))
+    run = saved_run(tmp_path, rows("numpy_manual", clocks, blocked_s=0.5, context_s=0.7))
     row = cases(run.rows).iloc[0]
     expected = {
         "prepare": (0.1, 0.2, 0.3), "first": (3, 5, 9), "steady": (1, 2, 4), "compile": (2, 3, 5),
-        "import": (0.1, 0.1, 0.1), "fixed": (1e-6,) * 3, "blocked": (0.5,) * 3, "dispatch": (0.5, 1.5, 3.5),
+        "import": (0.1, 0.1, 0.1), "context": (0.7, 0.7, 0.7), "fixed": (1e-6,) * 3,
+        "blocked": (0.5,) * 3, "dispatch": (0.5, 1.5, 3.5),
     }  # fmt: skip
     assert set(expected) == set(PHASES)
     for phase, values in expected.items():
