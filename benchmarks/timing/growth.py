@@ -15,6 +15,7 @@ from benchmarks.worker.messages import Growth
 MIN_HALF_SHARE, MAX_HALF_SHARE = 0.1, 0.75  # of the second half in the time for all steps; honest: up to 0.5
 RESOLVED_SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
 EQUAL_RATIO = 3  # of the second half of the steps to the difference of equal runs, where the shortest runs count
+SEPARATED_TRIES = 4  # from here on, runs of half of the steps that are all shorter show growth
 BATCH_TRIES = 12  # in a batch: each kind of run has each position three times
 QUARTILE_PLACE = 2  # of the lower quartile of a batch
 BATCHED_FROM_TRIES = 8 * BATCH_TRIES  # from here on, batches count
@@ -30,12 +31,16 @@ MAX_FLOPS, MIN_STEP_S = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more, and less, than
 def shown(tries: list[Growth], least: float = 0.0) -> float | None:
     """Return the `ratio` if the time of a run grows with its steps as that of a descent does, else None.
 
+    Several tries also show it if each run of half of the steps is shorter than all runs of all steps.
     If other processes use the cores, times vary too much for medians. Then the 5 % quantile of each kind of run may
     show growth, because load only lengthens runs. It counts if the second half of the steps is a good part of a run and
     exceeds the difference of equal runs EQUAL_RATIO times. least: see `ratio`.
     """
     estimate = ratio(tries, least)
     if estimate >= MIN_HALF_SHARE and not too_early(tries):
+        return estimate
+    estimate = ratio([_middle(tries)], least)
+    if estimate >= MIN_HALF_SHARE and not too_early(tries) and _separated(tries):
         return estimate
     shortest = _ordered(tries, len(tries) // 20)
     estimate = ratio([shortest], least)
@@ -77,6 +82,15 @@ def too_early(tries: list[Growth]) -> bool:
     return False
 
 
+def _separated(tries: list[Growth]) -> bool:
+    """Return whether each run of half of the steps is shorter than all longer runs, in tries enough to be no chance.
+
+    Equal runs would be in this order in one of 495 cases: 4 of them before 8.
+    """
+    shortest_full = min(min(times.all, times.repeat) for times in tries)
+    return len(tries) >= SEPARATED_TRIES and max(times.half for times in tries) < shortest_full
+
+
 def _counted(tries: list[Growth]) -> list[Growth]:
     """Return the tries; from BATCHED_FROM_TRIES on, the lower quartile of each kind of run in each batch of tries.
 
@@ -87,6 +101,12 @@ def _counted(tries: list[Growth]) -> list[Growth]:
         return tries
     starts = range(0, len(tries) - BATCH_TRIES + 1, BATCH_TRIES)
     return [_ordered(tries[first : first + BATCH_TRIES], QUARTILE_PLACE) for first in starts]
+
+
+def _middle(tries: list[Growth]) -> Growth:
+    """Return the median of each kind of run. Equal runs are alike in it."""
+    none, half, full = (median(getattr(times, name) for times in tries) for name in ("none", "half", "all"))
+    return Growth(none=none, half=half, all=full, repeat=full)
 
 
 def _ordered(tries: list[Growth], place: int) -> Growth:

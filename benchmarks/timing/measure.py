@@ -32,7 +32,7 @@ from impls.interface import Array
 COMPILED_FACTOR = 1.2  # of the first run's time; above, a first run of fewer steps has compiled too
 SLOW_RUN_S = 0.25  # above, the checks are warm-up enough, and one round is enough
 GROWTH_S, MIN_GROWTH_TRIES = 5.0, 5  # time limit for tries of doubtful runs, after at least so many
-HALF_RUNS, HALF_RUNS_S = 3, 0.5  # of fewer steps beside the rounds; no more of them after so many seconds
+HALF_RUNS, HALF_RUNS_S = 4, 0.5  # of fewer steps, each after a round; no more of them after so many seconds
 READINGS = 10  # of as many bytes as the case reads, beside its rounds
 HALF_CHECK_LIMIT_S = 1.0  # of a first run; from here on, half of its steps are not checked
 SHORT_RUN_S = 1e-3  # below, one run of fewer steps says little
@@ -55,6 +55,8 @@ class TimedCase:
     facts: dict[str, Any]
     rounds_done: list[Round] = field(default_factory=list)  # without their weights
     elapsed: list[float] = field(default_factory=list)  # seconds of each round by this process's clock
+    halves: list[float] = field(default_factory=list)  # seconds of runs of fewer steps, each after a round
+    halves_elapsed: float = 0.0  # seconds of these runs by this process's clock
     calibration: list[float] = field(default_factory=list)  # seconds of the loop in this process, before and after each
     helper_s: float = 0.0  # CPU seconds of the worker's own children when the rounds began
     gpu: dict[str, Any] = field(default_factory=gpus.now)  # when the rounds began
@@ -72,6 +74,9 @@ class TimedCase:
         result, worst = run_checked(self.worker, self.task, self.rng)
         self.calibration.append(calibration_loop())
         self.elapsed.append(self.worker.elapsed)
+        if result.seconds >= SHORT_RUN_S and len(self.halves) < HALF_RUNS and sum(self.halves) < HALF_RUNS_S:
+            self.halves.append(self.worker.run(self.new_run()[0], self.fewer[0]).seconds)
+            self.halves_elapsed += self.worker.elapsed
         if self.read is not None and len(self.rounds_done) % max(1, self.rounds // READINGS) == 0:
             self._read_beside(self.read)
         self.clock.turn(result.seconds)
@@ -96,7 +101,7 @@ class TimedCase:
         if read := [rate for rate in self.readings if rate]:
             facts |= {"read_bytes_per_s": median(read), "most_read": max(read)}
             facts |= {"read_again_ratio": median(read[1::2]) / median(read[::2])} if read[1:] else {}
-        elapsed = sum(self.elapsed)
+        elapsed = sum(self.elapsed) + self.halves_elapsed
         if facts["steady_s"] < CPU_WINDOW_S:
             facts |= vars(self.worker.busy(*self.new_run(), runs=int(CPU_WINDOW_S / facts["steady_s"]) + 1))
             elapsed += self.worker.elapsed
@@ -217,20 +222,19 @@ class TimedCase:
         return growth.ratio(tries, least), [f"{busy}, or {reason}; repeat the run when it is idle"]
 
     def _first_tries(self, steady: float, fixed: float) -> list[Growth]:
-        """Return tries of the last rounds and of runs of fewer steps: HALF_RUNS of them, fewer of a slow run.
+        """Return a try of each round with a run of fewer steps after it. Equal runs are two rounds.
 
-        Equal runs are two rounds; of a slow run, which has one round, two runs of fewer steps.
+        A slow run has one round. Its tries have the check's run of fewer steps, and one more; equal runs are these two.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
-        rest, halves = (steps - fewer) / (steps - steps // 2), [fewer_s]
-        while len(halves) < HALF_RUNS and sum(halves) < HALF_RUNS_S:
-            halves.append(self.worker.run(self.new_run()[0], fewer).seconds)
-        rounds = [run.seconds for run in self.rounds_done[-HALF_RUNS:]]
-        full = rounds if len(rounds) == len(halves) else [steady] * len(halves)
-        equal = rounds if len(rounds) == len(halves) else halves
+        rest, rounds = (steps - fewer) / (steps - steps // 2), [run.seconds for run in self.rounds_done]
+        full, halves, equal = rounds[: len(self.halves)], self.halves, rounds
+        if len(full) < 2:
+            halves = equal = [fewer_s, *self.halves]
+            full = [steady] * len(halves)
         return [
-            Growth(none=fixed, half=all_s - (all_s - half_s) / rest, all=all_s, repeat=all_s + before_s - equal_s)
-            for all_s, half_s, equal_s, before_s in zip(full, halves, equal, [equal[-1], *equal], strict=False)
+            Growth(none=fixed, half=all_s - (all_s - half_s) / rest, all=all_s, repeat=all_s + other_s - equal_s)
+            for all_s, half_s, equal_s, other_s in zip(full, halves, equal, [equal[-1], *equal], strict=False)
         ]
 
     def new_run(self) -> tuple[Array, int]:

@@ -233,8 +233,9 @@ def growth_of(worker: NoisyWorker, earlier: bool = False) -> bool:
     steps = 1000
     task: Any = SimpleNamespace(facts={"steps": steps, "batch": 1000, "d": 10, "k": 1})
     rounds = [Round(worker.seconds(steps), 0.0, None, 0, 0, [], worker.seconds(0)) for _ in range(5)]
-    fewer, any_worker = (500, worker.seconds(500)), cast(Worker, worker)
-    case = TimedCase(any_worker, task, Clock(), worker.rng, 5, fewer, [], {"device": "cpu"}, rounds_done=rounds)
+    halves, any_worker = [worker.seconds(500) for _ in range(4)], cast(Worker, worker)
+    fewer, facts = (500, worker.seconds(500)), {"device": "cpu"}
+    case = TimedCase(any_worker, task, Clock(), worker.rng, 5, fewer, [], facts, rounds_done=rounds, halves=halves)
     case.new_run = lambda: (np.zeros(1), steps)  # type: ignore[method-assign]
     case.growth_shown = earlier
     middle = median(run.seconds for run in rounds), median(run.fixed_seconds for run in rounds)
