@@ -166,7 +166,7 @@ def needless(config: pytest.Config, later_items: list[pytest.Item]) -> list[Case
     look = look_now(config) if judged else None
     if look is None or not campaign.plan.until_decided:
         if look is not None and reporter is not None:
-            progress.show_look(reporter, block[0].block, look, f"{len(block)} cases")
+            progress.show_look(reporter, block[0].block, look.state, look.fastest, f"{len(block)} cases")
         if campaign.has_time():
             return []
         return cases_of([item for item in later_items if not resume_plugin.has(item)], campaign)
@@ -177,7 +177,7 @@ def needless(config: pytest.Config, later_items: list[pytest.Item]) -> list[Case
     left_out = campaign.leave_out(block, look.comparisons, look.decided, questions)
     if reporter is not None:
         following = f"{len(block) - len(left_out)} of {len(block)} cases" if len(left_out) < len(block) else ""
-        progress.show_look(reporter, block[0].block, look, following)
+        progress.show_look(reporter, block[0].block, look.state, look.fastest, following)
     return cases if len(left_out) == len(block) else left_out
 
 

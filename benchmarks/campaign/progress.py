@@ -10,16 +10,13 @@ import sys
 import textwrap
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pytest
 
 from benchmarks.campaign.campaign import Campaign
 from benchmarks.campaign.plan import Case
 from benchmarks.typed_json import printable
-
-if TYPE_CHECKING:  # it imports pandas
-    from results.page.standing import Look
 
 MAX_BAR_COLUMNS, MIN_BAR_COLUMNS = 40, 5
 BLOCK_LINE_COLUMNS = 79  # of a line after a block
@@ -63,16 +60,15 @@ def show(reporter: pytest.TerminalReporter, campaign: Campaign, case: Case) -> N
         reporter.write(f"[{counted(progress)}] {case.name} on {case.device}, {block(progress)}{remaining}\n")
 
 
-def show_look(reporter: pytest.TerminalReporter, blocks: int, look: "Look", following: str) -> None:
-    """Show the state of the machine after some blocks, the decided comparisons and the fastest framework by problem.
+def show_look(reporter: pytest.TerminalReporter, blocks: int, state: str, fastest: list[str], following: str) -> None:
+    """Show a state after some blocks, and the fastest framework by problem.
 
-    following: what the next block has; "" if none follows.
+    state: of the machine, and the decided comparisons. following: what the next block has; "" if none follows.
     """
-    decided = f"{look.machine}; {look.decided} of {look.comparisons} comparisons decided"
     after = f"next: {following}" if following else "the end"
-    reporter.write_line(f"after {blocks} block{'s' * (blocks > 1)}: {decided}; {after}")
-    if look.fastest:
-        text = f"fastest so far: {'; '.join(look.fastest)}"
+    reporter.write_line(f"after {blocks} block{'s' * (blocks > 1)}: {state}; {after}")
+    if fastest:
+        text = f"fastest so far: {'; '.join(fastest)}"
         reporter.write_line(textwrap.shorten(text, BLOCK_LINE_COLUMNS, placeholder=" ..."))
 
 

@@ -22,7 +22,7 @@ BATCHED_FROM_TRIES = 8 * BATCH_TRIES  # from here on, batches count
 MANY_BATCHES = 40  # from here on, their noise is known well
 MIN_NOISE, MIN_BATCHED_NOISE = 0.01, 0.001  # of a run: the least error of the median difference; in many batches
 MEDIAN_ERROR = 1.86  # standard error of a median over the median deviation (normal noise)
-UNSTEADY_FROM_TRIES, UNSTEADY_SHARE = 5, 0.1  # error of the median difference of equal runs, of a run
+UNSTEADY_FROM_TRIES, UNSTEADY_SHARE = 10, 0.1  # error of the median difference of equal runs, of a run
 SIGMAS = 4  # by which a median may be off before a row is refused
 NO_WORK_SHARE = 0.005  # of a run, below which the second half of the steps is no work
 MAX_FLOPS, MIN_STEP_S = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more, and less, than any machine manages
@@ -85,7 +85,7 @@ def too_early(tries: list[Growth]) -> bool:
 def _separated(tries: list[Growth]) -> bool:
     """Return whether each run of half of the steps is shorter than all longer runs, in tries enough to be no chance.
 
-    Equal runs would be in this order in one of 495 cases: 4 of them before 8.
+    Equal runs are in this order in one of 35 cases: 4 of them before 3 rounds, whose times two tries may share.
     """
     shortest_full = min(min(times.all, times.repeat) for times in tries)
     return len(tries) >= SEPARATED_TRIES and max(times.half for times in tries) < shortest_full

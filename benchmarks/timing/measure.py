@@ -203,7 +203,7 @@ class TimedCase:
             return ratio, []
         uncounted, end = int(steady < SLOW_RUN_S), time.monotonic() + GROWTH_S
         tries, hidden = list[Growth](), growth.hidden(self.task.facts, self.facts["device"], steady)
-        looks = (5 * few, 10 * few, 30 * few)  # more tries, because other processes may load the machine
+        looks = (5 * few, 30 * few)  # more tries, because other processes may load the machine
         for count in (growth.BATCH_TRIES, few, *looks) if steady < SHORT_RUN_S else looks:
             while len(tries) < count and (len(tries) < MIN_GROWTH_TRIES or time.monotonic() < end):
                 tries.append(self.worker.grow(*self.new_run(), uncounted))
@@ -222,20 +222,19 @@ class TimedCase:
         return growth.ratio(tries, least), [f"{busy}, or {reason}; repeat the run when it is idle"]
 
     def _first_tries(self, steady: float, fixed: float) -> list[Growth]:
-        """Return a try of each round with a run of fewer steps after it. Equal runs are two rounds.
+        """Return a try of each run of fewer steps: the check's, and those between the rounds.
 
-        A slow run has one round. Its tries have the check's run of fewer steps, and one more; equal runs are these two.
+        Equal runs are two rounds; of a slow run, which has one round, two runs of fewer steps.
         """
         steps, (fewer, fewer_s) = self.task.facts["steps"], self.fewer
-        rest, rounds = (steps - fewer) / (steps - steps // 2), [run.seconds for run in self.rounds_done]
-        full, halves, equal = rounds[: len(self.halves)], self.halves, rounds
-        if len(full) < 2:
-            halves = equal = [fewer_s, *self.halves]
-            full = [steady] * len(halves)
-        return [
-            Growth(none=fixed, half=all_s - (all_s - half_s) / rest, all=all_s, repeat=all_s + other_s - equal_s)
-            for all_s, half_s, equal_s, other_s in zip(full, halves, equal, [equal[-1], *equal], strict=False)
-        ]
+        rest, halves = (steps - fewer) / (steps - steps // 2), [fewer_s, *self.halves]
+        rounds = [run.seconds for run in self.rounds_done[: len(halves)]]
+        tries = []
+        for i, half_s in enumerate(halves):
+            all_s = rounds[i % len(rounds)]
+            repeat = rounds[i - 1] if len(rounds) > 1 else steady + halves[i - 1] - half_s
+            tries += [Growth(none=fixed, half=all_s - (all_s - half_s) / rest, all=all_s, repeat=repeat)]
+        return tries
 
     def new_run(self) -> tuple[Array, int]:
         """Return a new start, and the number of all steps."""

@@ -129,11 +129,11 @@ def _load_cells(entry: dict[str, Any], schedule: dict[str, dict[str, Any]]) -> d
     """Return the cells of a block. schedule: of --until-decided, by block; empty for other runs."""
     block = words(entry.get("block"))
     scheduled = {"decided before": "-", "left out": "-"} if schedule else {}
-    if found := schedule.get(block):
-        decided, comparisons = words(found.get("decided")), words(found.get("comparisons"))
+    if look := schedule.get(block):
+        decided, comparisons = words(look.get("decided")), words(look.get("comparisons"))
         scheduled = {
             "decided before": f"{decided} of {comparisons}",
-            "left out": str(len(items(found.get("left_out")))),
+            "left out": str(len(items(look.get("left_out")))),
         }
     return {
         "block": block,

@@ -59,6 +59,11 @@ class Look:
     fastest: list[str]
     questions: list[tuple[tuple[str, str], float]]
 
+    @property
+    def state(self) -> str:
+        """Return the state of the machine and the number of decided comparisons in words."""
+        return f"{self.machine}; {self.decided} of {self.comparisons} comparisons decided"
+
 
 def look(run: Run, baseline: str) -> Look:
     """Return the decided comparisons and the open questions of an unfinished run."""

@@ -97,15 +97,15 @@ def _sentence(impl: str, cases: pd.DataFrame, family: int, blocks: int) -> str:
         effect = _detectable_by_all(np.concatenate(list(cases["logs"])), ALPHA / family, blocks)
         if math.isinf(effect):
             return f"{head}: nothing can be said below {fewest_decisive(len(verdicts), family)} blocks."
-        found = f"{counted(blocks, 'block')} detect an effect of {_size(effect)} with a probability of 80 % {among}"
-        return f"{head}: {different}. With the noise of {impl}, {found}."
+        sentence = f"{counted(blocks, 'block')} detect an effect of {_size(effect)} with a probability of 80 % {among}"
+        return f"{head}: {different}. With the noise of {impl}, {sentence}."
     place = [name for name in reversed(CASE[1:]) if name == "problem" or cases[name].nunique() > 1]
     labels = [", ".join(map(str, names)) for names in cases[place].itertuples(index=False, name=None)]
     least, most = (choose(zip(effects, labels, strict=True)) for choose in (min, max))
     ends = f"; {_size(least[0])} {least[1]}, {_size(most[0])} {most[1]}" if least[0] < most[0] else ""
     middle = _size(float(np.median(effects))) + (f" (median of the problems{ends})" if len(effects) > 1 else "")
-    found = f"an effect of {middle} is detected with a probability of 80 % {among}"
-    return f"{head}: {different}. With the noise of {impl}, {found}."
+    sentence = f"an effect of {middle} is detected with a probability of 80 % {among}"
+    return f"{head}: {different}. With the noise of {impl}, {sentence}."
 
 
 def _size(effect: float) -> str:

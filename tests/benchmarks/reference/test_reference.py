@@ -436,7 +436,7 @@ def test_noise_is_no_mistake(problem: Problem, noise: int, size: float) -> None:
     known = truth(problem, sorted({1, problem.steps}))
     right = known.expected(1, 0.0).astype(float)
     moved = np.linalg.norm(right - known.expected(0, 0.0).astype(float)) + 1e-30
-    off = np.random.default_rng(noise).standard_normal(right.shape)
+    off = np.random.default_rng([noise, 1]).standard_normal(right.shape)  # not X
     weights = (right + 10**size * moved * off).astype(problem.X.dtype)
     error, allowed = known.distance(weights, 1, 0.0, problem.w0)
     words = diagnose(problem, known, weights, 1, 0.0)
