@@ -75,7 +75,7 @@ gpu-first: ## the first look at a machine with a GPU: facts, kernels alone, cont
 	@$(PYTHON) -m benchmarks.extra.gpu_first $(OUT)/gpu-first
 
 campaign: .venv/ready ## all implementations in 13 blocks, for small differences as well: an hour on 2 cores
-	@$(MAKE) --no-print-directory bench NAME=$(NAME) FOR='--blocks 13'
+	@$(MAKE) --no-print-directory bench NAME=$(NAME) FOR='--blocks 13 --aa numpy_manual,torch_nn,jax_scan'
 campaign: NAME = my-campaign
 
 test: lint types check ## lint, types and tests
