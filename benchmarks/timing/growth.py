@@ -15,7 +15,7 @@ from benchmarks.worker.messages import Growth
 MIN_HALF_SHARE, MAX_HALF_SHARE = 0.1, 0.75  # of the second half in the time for all steps; honest: up to 0.5
 RESOLVED_SHARE = 0.1  # of a run, below which the noise of calls exceeds half of its steps
 EQUAL_RATIO = 3  # of the second half of the steps to the difference of equal runs, where the shortest runs count
-SEPARATED_TRIES = 4  # from here on, runs of half of the steps that are all shorter show growth
+RANKED_TRIES, RANK_SIGMAS = 4, 2.1  # from here on, ranks show growth, by so many standard errors
 BATCH_TRIES = 12  # in a batch: each kind of run has each position three times
 QUARTILE_PLACE = 2  # of the lower quartile of a batch
 BATCHED_FROM_TRIES = 8 * BATCH_TRIES  # from here on, batches count
@@ -31,7 +31,7 @@ MAX_FLOPS, MIN_STEP_S = {"cpu": 1e12, "gpu": 1e15}, 3e-9  # more, and less, than
 def shown(tries: list[Growth], least: float = 0.0) -> float | None:
     """Return the `ratio` if the time of a run grows with its steps as that of a descent does, else None.
 
-    Several tries also show it if each run of half of the steps is shorter than all runs of all steps.
+    The ranks of several tries show it as well: runs of half of the steps are shorter than runs of all steps.
     If other processes use the cores, times vary too much for medians. Then the 5 % quantile of each kind of run may
     show growth, because load only lengthens runs. It counts if the second half of the steps is a good part of a run and
     exceeds the difference of equal runs EQUAL_RATIO times. least: see `ratio`.
@@ -40,7 +40,7 @@ def shown(tries: list[Growth], least: float = 0.0) -> float | None:
     if estimate >= MIN_HALF_SHARE and not too_early(tries):
         return estimate
     estimate = ratio([_middle(tries)], least)
-    if estimate >= MIN_HALF_SHARE and not too_early(tries) and _separated(tries):
+    if estimate >= MIN_HALF_SHARE and not too_early(tries) and _ranked(tries):
         return estimate
     shortest = _ordered(tries, len(tries) // 20)
     estimate = ratio([shortest], least)
@@ -82,13 +82,15 @@ def too_early(tries: list[Growth]) -> bool:
     return False
 
 
-def _separated(tries: list[Growth]) -> bool:
-    """Return whether each run of half of the steps is shorter than all longer runs, in tries enough to be no chance.
+def _ranked(tries: list[Growth]) -> bool:
+    """Return whether runs of half of the steps are shorter than runs of all steps by the rank-sum test.
 
-    Equal runs are in this order in one of 35 cases: 4 of them before 3 rounds, whose times two tries may share.
+    Of runs that take the same for any steps, RANK_SIGMAS pass in 2 % of cases. Two tries may share a round.
     """
-    shortest_full = min(min(times.all, times.repeat) for times in tries)
-    return len(tries) >= SEPARATED_TRIES and max(times.half for times in tries) < shortest_full
+    halves, full = {times.half for times in tries}, {times.all for times in tries} | {times.repeat for times in tries}
+    pairs, shorter = len(halves) * len(full), sum(half < longer for half in halves for longer in full)
+    error = math.sqrt((len(halves) + len(full) + 1) / (12 * pairs))
+    return len(tries) >= RANKED_TRIES and shorter / pairs - 0.5 >= RANK_SIGMAS * error
 
 
 def _counted(tries: list[Growth]) -> list[Growth]:
