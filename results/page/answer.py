@@ -25,6 +25,7 @@ from results.stats.pairing import without_duplicates
 from results.stats.pools import FEW_BLOCKS, earlier_runs, pools_from_runs
 from results.stats.prediction import start_seconds
 from results.stats.quiet_or_busy import BUSY_REASON, Quiet, judge_machine, kernel_notes
+from results.stats.verdicts import FASTER
 from results.store.columns import CASE
 from results.store.outcomes import Row, drop_duplicates, expert_tuned, of_complete_blocks, outcomes
 from results.store.reading import Run, machine_words, mapping, number
@@ -244,13 +245,13 @@ def _tuned(winners: list[Winner]) -> list[str]:
 def _startup(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     """Return the seconds that a fresh process takes before its steps, by framework: see `start_seconds`.
 
-    The most frequent winner also has the number of steps from which it is done before the baseline.
+    The most frequent winner also has the number of steps from which it is done before the baseline, by `_pays`.
     """
     rows = without_duplicates(run.all_rows)
     rows, lines = rows[rows["impl"].isin(set(run.rows["impl"]) - expert_tuned(run))], list[str]()
     best = _most_frequent(winners, baseline)
-    pays: dict[str, str] = {framework(best): _pays(run, baseline, best)} if best else {}
     for device, of_device in rows.groupby("device"):
+        pays = {framework(best): _pays(run, winners, baseline, best, str(device))} if best else {}
         starts = start_seconds(of_device).dropna()
         fastest = starts.groupby(starts.index.map(framework)).min()
         slow = starts[starts.to_numpy() > EXPENSIVE_START_RATIO * fastest[starts.index.map(framework)].to_numpy()]
@@ -263,9 +264,16 @@ def _startup(run: Run, winners: list[Winner], baseline: str) -> list[str]:
     return lines
 
 
-def _pays(run: Run, baseline: str, impl: str) -> str:
-    """Return from how many steps on a fresh process of `impl` is done before one of the baseline, at best."""
-    steps = break_even_of(run, baseline, impl).query("refused == ''")["steps"].min()
+def _pays(run: Run, winners: list[Winner], baseline: str, impl: str, device: str) -> str:
+    """Return from how many steps on a fresh process of `impl` is done before one of the baseline, at best.
+
+    Only problems where it is decided to be the faster one count; "" without any, and so for a run without verdicts.
+    """
+    won = [winner for winner in winners if winner.best["impl"] == impl and winner.best["device"] == device]
+    problems = [winner.best["problem"] for winner in won if winner.ratio and winner.ratio["verdict"] == FASTER]
+    table = break_even_of(run, baseline, impl)
+    counts = (table["refused"] == "") & (table["device"] == device) & table["problem"].isin(problems)
+    steps = table.loc[counts, "steps"].min()
     if math.isnan(steps):
         return ""
     return " (never pays)" if math.isinf(steps) else f" (pays from {float(f'{steps:.2g}'):,.0f} steps on)"

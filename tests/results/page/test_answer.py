@@ -415,3 +415,15 @@ def test_a_block_that_ctrl_c_cut_changes_no_verdict(tmp_path: Path) -> None:
     assert pages[0].data.equals(pages[1].data)
     decided = [[line for line in printed(page) if "are decided, from 3 blocks" in line] for page in pages]
     assert decided[0] == decided[1] != []
+
+
+@pytest.mark.parametrize("others", [0.01, 0.6])
+def test_a_start_up_pays_only_where_the_step_is_shown_to_be_faster(others: float, tmp_path: Path) -> None:
+    """jax_scan starts a second later and saves 50 us a run of 100 steps: 20,000 runs. A busy machine shows nothing."""
+    clocks = {"prepare_s": 0.0, "first_s": 1e-4, "steady_s": 1e-4, "import_s": 0.1}
+    scan = clocks | {"first_s": 5e-5, "steady_s": 5e-5, "import_s": 1.1}
+    again = rows("numpy_manual-again", 1.001e-6, duplicate_of="numpy_manual", **clocks)
+    cases = [rows(**clocks), again, rows("jax_scan", 5e-7, **scan)]
+    told = "\n".join(printed(answer_run(saved_cases(tmp_path, "box", *cases, campaign=campaign(others=others)))))
+    assert ("JAX 1.1 (pays from 2,000,000 steps on)" in told) == (others < 0.5)
+    assert "Start-up seconds: NumPy 0.1, JAX 1.1" in told
